@@ -270,7 +270,7 @@ def _train(
         task_facts=parts.target_facts,
         run_id=recorder.ledger.run_id,
         columns=parts.columns,
-        logged=parts.task if recorder.ledger.parent_id is None else None,
+        task_for_mlflow=parts.task if recorder.ledger.parent_id is None else None,
     )
     return fitted, notices
 

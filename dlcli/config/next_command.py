@@ -13,7 +13,6 @@ from dlcli.files.paths import display
 from dlcli.tracking.connection import URI_VARIABLE, sqlite_file
 
 if TYPE_CHECKING:
-    from dlcli.result import Result
     from dlcli.tracking.ledger import Ledger
 
 RUNS_DIR_VARIABLE = "DLCLI_RUNS_DIR"
@@ -36,9 +35,9 @@ def resume_command(ledger: Ledger, *overrides: str) -> str:
     return next_command("resume", run, *overrides, runs_dir=ledger.runs_dir)
 
 
-def ui_command(result: Result) -> str:
-    """Return the command that opens the MLflow UI on the store of a result."""
-    file = sqlite_file(result.tracking_uri)
+def ui_command(tracking_uri: str) -> str:
+    """Return the command that opens the MLflow UI on a store."""
+    file = sqlite_file(tracking_uri)
     if file is None or os.environ.get(URI_VARIABLE):
         return "dlcli ui"
     return next_command("ui", runs_dir=file.parent)

@@ -13,7 +13,6 @@ import torch
 import yaml
 
 from dlcli import __version__
-from dlcli.tracking.logged_model import model_id
 
 # What `dlcli.inference.pyfunc` imports, besides torch and what these need themselves.
 _NEEDED = (
@@ -57,7 +56,6 @@ def mlflow_files(
     description = {
         "flavors": {"python_function": flavor},
         "mlflow_version": _pinned("mlflow").partition("==")[2],
-        "model_id": model_id(run_id),
         "run_id": run_id,
         "utc_time_created": datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S.%f"),
     }

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 
-from dlcli.datasets.reading.column import Column
 from dlcli.datasets.reading.columns import Columns
 from dlcli.inference.example import usual_numbers, usual_value
 
 EXAMPLE, SERVED_EXAMPLE = "input_example.json", "serving_input_example.json"
-
-_OTHER_TYPES = re.compile(r"[-+]?[\d.]+(e[-+]?\d+)?|true|false", re.IGNORECASE)
 
 # MLflow's types of the columns of predictions, by the kind of their NumPy type.
 _TYPES = {"b": "boolean", "i": "long", "u": "long", "f": "double"}
@@ -24,14 +19,14 @@ _TYPES = {"b": "boolean", "i": "long", "u": "long", "f": "double"}
 def model_signature(columns: Columns, predictions: pd.DataFrame) -> dict[str, Any]:
     """Return the section `signature` of `MLmodel`.
 
-    MLflow refuses values of another type. Columns of numbers have the type `double`, columns of words and dates
-    `string`; those whose words may arrive as numbers or booleans, such as `1` or `true`, have the type `any`.
+    The inputs have MLflow's type `any`: with another type MLflow refuses rows that dlcli reads by `columns.json`, such
+    as whole numbers in a column of decimal ones, timestamps, or `5,000`.
 
     Args:
         columns: the columns of the model.
         predictions: predictions of any rows.
     """
-    inputs = [{"type": _type(column), "name": column.name, "required": True} for column in columns.features()]
+    inputs = [{"type": "any", "name": column.name, "required": True} for column in columns.features()]
     outputs = [
         {"type": _TYPES.get(getattr(kind, "kind", ""), "string"), "name": str(name), "required": True}
         for name, kind in predictions.dtypes.items()
@@ -43,7 +38,7 @@ def example_files(columns: Columns, preprocessing: Any) -> tuple[dict[str, str],
     """Return the files with a made-up row, and the section `saved_input_example_info` of `MLmodel`."""
     usual = usual_numbers(preprocessing)
     row = {column.name: usual_value(column, usual) for column in columns.features()}
-    split = {"columns": list(row), "data": [_floats(columns, row)]}
+    split = {"columns": list(row), "data": [list(row.values())]}
     files = {EXAMPLE: json.dumps(split), SERVED_EXAMPLE: json.dumps({"dataframe_split": split}, indent=1)}
     about = {
         "artifact_path": EXAMPLE,
@@ -52,14 +47,3 @@ def example_files(columns: Columns, preprocessing: Any) -> tuple[dict[str, str],
         "type": "dataframe",
     }
     return files, about
-
-
-def _type(column: Column) -> str:
-    if column.kind == "numeric":
-        return "double"
-    words = column.words if column.kind == "boolean" else column.categories or ()
-    return "any" if any(_OTHER_TYPES.fullmatch(word) for word in words) else "string"
-
-
-def _floats(columns: Columns, row: dict[str, Any]) -> Sequence[Any]:
-    return [float(value) if columns[name].kind == "numeric" else value for name, value in row.items()]

@@ -154,7 +154,7 @@ def save_model(
     task_facts: Mapping[str, Any],
     run_id: str,
     columns: Columns | None = None,
-    logged: Task | None = None,
+    task_for_mlflow: Task | None = None,
 ) -> None:
     """Write a model folder.
 
@@ -170,7 +170,7 @@ def save_model(
         task_facts: Arguments that the task received from the targets.
         run_id: ID of the run.
         columns: The columns of tables.
-        logged: The task, if the model of a table is one that MLflow lists, with what it reads and returns.
+        task_for_mlflow: The task, if MLflow lists the model: a table's has its signature and an input example.
     """
     files: dict[str, str | bytes | Path] = {_PREPROCESSING: _dump(preprocessing)}
     if isinstance(preprocessing, HasVocabulary):
@@ -191,8 +191,8 @@ def save_model(
     }
     files[_DESCRIPTION] = json.dumps(description, indent=2)
     about_rows = {}
-    if columns is not None and kind == "table" and logged is not None:
-        predictions = logged.predictions(torch.zeros(1, logged.num_outputs))
+    if columns is not None and kind == "table" and task_for_mlflow is not None:
+        predictions = task_for_mlflow.predictions(torch.zeros(1, task_for_mlflow.num_outputs))
         examples, about = example_files(columns, preprocessing)
         files |= examples
         about_rows = {"signature": model_signature(columns, predictions), "saved_input_example_info": about}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -13,7 +15,8 @@ from dlcli.gate.seal import is_sealed
 from dlcli.gate.vouching import CONFIG_FILE
 from dlcli.runs.inventory import with_true_status
 from dlcli.runs.recorded import read_config_text
-from dlcli.tracking.connection import recall, store_errors
+from dlcli.tracking.connection import recall, sqlite_file, store_errors
+from dlcli.tracking.database import locked_store
 from dlcli.tracking.digests import MODEL_MANIFEST, check_recorded
 from dlcli.tracking.ledger import Ledger
 from dlcli.tracking.logged_model import MODEL_FOLDER, model_id
@@ -77,7 +80,11 @@ def register_model(
     if status != "FINISHED":
         raise InputError(f"the run is {status}", ledger.run_name, "Register a run that has finished.")
     if not is_file(run_dir / MODEL_FOLDER / "MLmodel"):
-        hint = "A cross-validation or sweep saves a model with cv.refit=true; a fold or trial can be named by its ID."
+        hint = (
+            "It was not kept: see tracking.keep."
+            if ledger.parent_id is not None
+            else "A cross-validation or sweep saves a model with cv.refit=true; a fold or trial can be named by its ID."
+        )
         raise InputError("the run has no saved model", ledger.run_name, hint)
     check_recorded(ledger, MODEL_MANIFEST)
     if not trust and not is_sealed(run_dir, CONFIG_FILE, read_config_text(ledger)):
@@ -88,10 +95,8 @@ def register_model(
         raise InputError("the run comes from elsewhere: it has no seal of yours", ledger.run_name, hint)
     notes = tuple(reconcile(ledger.runs_dir))
     address = recall(ledger.tracking_uri, ledger.runs_dir)
-    with (
-        open_store(ledger.runs_dir, address) as store,
-        store_errors(address),
-    ):  # whose addresses are those of now
+    # Opening updates the addresses of a runs folder that was moved.
+    with open_store(ledger.runs_dir, address) as store, store_errors(address), _one_at_a_time(address):
         client, notes = store.client, (*notes, *store.notes)
         found = _version_of(client, name, ledger.run_id)
         version = found or _new_version(client, name, ledger.run_id)
@@ -101,9 +106,18 @@ def register_model(
     return RegisteredModel(ledger, name, str(version.version), tuple(aliases), found is None, replaced, notes)
 
 
+@contextmanager
+def _one_at_a_time(address: str) -> Iterator[None]:
+    """Let no other command register a model in a SQLite file meanwhile."""
+    file = sqlite_file(address)
+    with nullcontext() if file is None else locked_store(file):
+        yield
+
+
 def _check_words(name: str, alias: str | None) -> None:
-    if not name.strip() or len(name) > _LONGEST_NAME or re.search(r"[/:\x00-\x1f\x7f]", name):
-        hint = f"A name has 1 to {_LONGEST_NAME} characters, without / and : and control characters."
+    is_path = name.startswith("..") or name == "."
+    if not name.strip() or len(name) > _LONGEST_NAME or is_path or re.search(r"[/:\x00-\x1f\x7f]", name):
+        hint = f"A name has 1 to {_LONGEST_NAME} characters, without / : and control characters, and no .. in front."
         raise InputError("cannot be the name of a registered model", name or "NAME", hint)
     if alias is not None and not _ALIAS.fullmatch(alias):
         hint = "An alias consists of letters, digits, _ and -; latest and v1, v2, ... are reserved by MLflow."
@@ -112,8 +126,8 @@ def _check_words(name: str, alias: str | None) -> None:
 
 def _version_of(client: MlflowClient, name: str, run_id: str) -> ModelVersion | None:
     """Return the newest version of a registered model that comes from a run."""
-    quoted = name.replace("'", "''")
-    found = client.search_model_versions(f"name = '{quoted}' and run_id = '{run_id}'")
+    # MLflow's filters cannot quote all names.
+    found = [v for v in client.search_model_versions(f"run_id = '{run_id}'") if v.name == name]
     return max(found, key=lambda version: int(version.version), default=None)
 
 

@@ -23,7 +23,7 @@ def tell_outcome(terminal: Terminal, result: Result, json: bool) -> None:
         tell_trials(terminal, result)
     tell_figures(terminal, result)
     terminal.note(f"Recorded in {display(result.run_dir)}")
-    terminal.note(f"Look at it with: {ui_command(result)}")
+    terminal.note(f"Look at it with: {ui_command(result.tracking_uri)}")
 
 
 def tell_trials(terminal: Terminal, result: Result) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dlcli.config.next_command import ui_command
 from dlcli.runs.registration import RegisteredModel
 from dlcli.terminal.console import Terminal
 
@@ -36,4 +37,4 @@ def tell_registered(terminal: Terminal, made: RegisteredModel, note: str) -> Non
         "address": ", ".join([address, *(f"models:/{made.name}@{alias}" for alias in made.aliases)]),
     }
     terminal.panel(made.name, {key: value for key, value in facts.items() if value})
-    terminal.sentence("Look at it on the page Models of: dlcli ui")
+    terminal.sentence(f"Look at it on the page Models of: {ui_command(ledger.store_uri)}")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
+from pathlib import Path
 from uuid import uuid4
 
 from dlcli.tracking.ledger import Ledger, to_ms
@@ -16,11 +17,10 @@ MODEL_FOLDER = "model"
 _READY = 2  # of mlflow.entities.LoggedModelStatus
 _NOT_IN_NAMES = re.compile(r"[/:.%\"']")  # of logged models
 
-# After a run's folder was moved: the addresses of its logged model and of its registered versions.
-MOVES = (
-    "UPDATE logged_models SET artifact_location = :uri || '/model' WHERE source_run_id = :id",
-    "UPDATE model_versions SET storage_location = :uri || '/model' "
-    "WHERE run_id = :id AND storage_location LIKE '%/' || :id || '/artifacts/model'",
+# After a run's folder was moved: the addresses of its logged model and of its registered versions; see `moved_model`.
+MODEL_ADDRESSES = (
+    "UPDATE logged_models SET artifact_location = :model WHERE model_id = :model_id",
+    "UPDATE model_versions SET storage_location = :model WHERE run_id = :id AND storage_location LIKE :former",
 )
 
 
@@ -29,8 +29,18 @@ def model_id(run_id: str) -> str:
     return f"m-{run_id}"
 
 
+def moved_model(run_id: str, folder: Path) -> dict[str, str]:
+    """Return the parameters of `MODEL_ADDRESSES`; databases other than SQLite concatenate texts in other ways."""
+    return {
+        "id": run_id,
+        "model_id": model_id(run_id),
+        "model": f"{folder.as_uri()}/{MODEL_FOLDER}",
+        "former": f"%/{run_id}/artifacts/{MODEL_FOLDER}",
+    }
+
+
 def enter_model(connection: sqlite3.Connection, ledger: Ledger) -> None:
-    """Insert the logged model of a run that has finished, with its test metrics; idempotent."""
+    """Insert or update the logged model of a run with its test metrics, if the run has finished and is no part."""
     folder = ledger.run_dir / MODEL_FOLDER
     if ledger.status != "FINISHED" or ledger.parent_id is not None or not (folder / "MLmodel").is_file():
         return
@@ -39,9 +49,10 @@ def enter_model(connection: sqlite3.Connection, ledger: Ledger) -> None:
     made, ended = to_ms(ledger.created_at), to_ms(ledger.ended_at or ledger.created_at)
     model = model_id(ledger.run_id)
     connection.execute(
-        "INSERT OR IGNORE INTO logged_models (model_id, experiment_id, name, artifact_location, creation_timestamp_ms,"
+        "INSERT INTO logged_models (model_id, experiment_id, name, artifact_location, creation_timestamp_ms,"
         " last_updated_timestamp_ms, status, lifecycle_stage, model_type, source_run_id)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, 'active', '', ?)",
+        " VALUES (?, ?, ?, ?, ?, ?, ?, 'active', '', ?) ON CONFLICT (model_id) DO UPDATE"
+        " SET name = excluded.name, last_updated_timestamp_ms = excluded.last_updated_timestamp_ms",
         (
             model,
             experiment_id,
@@ -58,6 +69,8 @@ def enter_model(connection: sqlite3.Connection, ledger: Ledger) -> None:
         " VALUES (?, 'RUN_OUTPUT', ?, 'MODEL_OUTPUT', ?)",
         (uuid4().hex, ledger.run_id, model),
     )
+    # Those of a run that was resumed have other times and steps.
+    connection.execute("DELETE FROM logged_model_metrics WHERE model_id = ?", (model,))
     connection.execute(
         "INSERT OR REPLACE INTO logged_model_metrics (model_id, metric_name, metric_timestamp_ms, metric_step,"
         " metric_value, experiment_id, run_id)"

@@ -9,10 +9,10 @@ from pathlib import Path
 from dlcli.files.paths import is_folder
 from dlcli.tracking.connection import default_store, for_mlflow, sqlite_file, store_errors
 from dlcli.tracking.database import open_database
-from dlcli.tracking.logged_model import MOVES
+from dlcli.tracking.logged_model import MODEL_ADDRESSES, moved_model
 from dlcli.tracking.places import folder_name, local_path, run_folder
 
-_MOVES = ("UPDATE runs SET artifact_uri = :uri WHERE run_uuid = :id", *MOVES)
+_STATEMENTS = ("UPDATE runs SET artifact_uri = :uri WHERE run_uuid = :id", *MODEL_ADDRESSES)
 
 _PATIENCE = 60  # seconds to wait for another process that writes to a SQLite file
 
@@ -29,8 +29,8 @@ def relocate(runs_dir: Path) -> str:
         moved = dict(_moved(connection, runs_dir))
         if not moved:
             return ""
-        rows = [{"uri": folder.as_uri(), "id": run_id} for run_id, (folder, _) in moved.items()]
-        for statement in _MOVES:
+        rows = [_addresses(run_id, folder) for run_id, (folder, _) in moved.items()]
+        for statement in _STATEMENTS:
             connection.executemany(statement, rows)
     former = sorted({str(before.parents[2]) for _, before in moved.values()})
     return (
@@ -43,16 +43,20 @@ def move_artifacts(uri: str, folders: Mapping[str, Path]) -> None:
     """Set the artifact addresses of runs (ID to folder) in a database. Raises StoreError."""
     import sqlalchemy
 
-    rows = [{"uri": folder.as_uri(), "id": run_id} for run_id, folder in folders.items()]
+    rows = [_addresses(run_id, folder) for run_id, folder in folders.items()]
     with store_errors(uri):
         options = {"timeout": _PATIENCE} if sqlite_file(uri) else {}
         engine = sqlalchemy.create_engine(for_mlflow(uri), connect_args=options)
         try:
             with engine.begin() as connection:
-                for statement in _MOVES:
+                for statement in _STATEMENTS:
                     connection.execute(sqlalchemy.text(statement), rows)
         finally:
             engine.dispose()
+
+
+def _addresses(run_id: str, folder: Path) -> dict[str, str]:
+    return {"uri": folder.as_uri(), **moved_model(run_id, folder)}
 
 
 def _moved(connection: sqlite3.Connection, runs_dir: Path) -> Iterator[tuple[str, tuple[Path, Path]]]:

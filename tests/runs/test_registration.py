@@ -13,9 +13,7 @@ from typer.testing import CliRunner, Result
 
 import dlcli as api
 from dlcli.cli.app import app
-from dlcli.datasets.reading.column import Column
-from dlcli.datasets.reading.columns import Columns
-from dlcli.inference.model_signature import model_signature
+from dlcli.runs.annotation import rename
 from dlcli.runs.deletion import delete, plan_deletion, plan_restoration, restore
 from dlcli.runs.inventory import list_runs
 from dlcli.tracking.ledger import Ledger
@@ -24,11 +22,18 @@ from dlcli.tracking.recorder import Recorder
 from dlcli.tracking.store import open_store
 from tests.runs.toy_ledgers import NOW
 
-TABLE = "size,colour,born,sold\n" + "".join(
-    f"{number % 7},{('red', 'blue')[number % 2]},2024-01-{number + 1:02},{('no', 'yes')[number % 2]}\n"
+TABLE = "size,colour,born,paid,sold\n" + "".join(
+    f"{number % 7},{('red', 'blue')[number % 2]},2024-01-{number + 1:02},{('yes', 'no')[number // 2 % 2]},"
+    f"{('no', 'yes')[number % 2]}\n"
     for number in range(30)
 )
-QUICK = ["dataset=table", "dataset.target=sold", "trainer.max_epochs=1", "model.hidden=[4]"]
+QUICK = [
+    "dataset=table",
+    "dataset.types={paid: boolean}",
+    "dataset.target=sold",
+    "trainer.max_epochs=1",
+    "model.hidden=[4]",
+]
 
 
 @pytest.fixture(scope="module")
@@ -74,28 +79,26 @@ def test_a_table_has_a_signature_and_an_example_that_fits_it(runs_dir: Path) -> 
     folder = next(runs_dir.glob(f"*/{run_id(runs_dir, 'first')}/artifacts/model"))
     loaded = mlflow.pyfunc.load_model(folder.as_uri())
     signature = loaded.metadata.signature
-    assert {field.name: str(field.type) for field in signature.inputs} == {
-        "size": "DataType.double", "colour": "DataType.string", "born": "DataType.string",
-    }  # fmt: skip
+    assert signature.inputs.input_names() == ["size", "colour", "born", "paid"]
     assert signature.outputs.input_names() == ["prediction", "p(no)", "p(yes)"]
     example = loaded.metadata.load_input_example(str(folder))
-    rows = pd.DataFrame({"size": [1, None], "colour": ["red", None], "born": ["2024-01-05", None]})
-    for frame in (example, rows):  # MLflow compares them with the signature
+    rows = pd.DataFrame(
+        {
+            "size": [1, None],
+            "colour": pd.Categorical(["red", None]),
+            "born": ["2024-01-05", None],
+            "paid": ["yes", None],
+        }
+    )
+    typed = pd.read_csv(runs_dir.parent / "sales.csv", parse_dates=["born"]).drop(columns="sold")
+    for frame in (
+        example,
+        rows,
+        typed,
+        typed.astype({"size": str, "paid": "category"}),
+    ):  # MLflow compares them with the signature
         pd.testing.assert_frame_equal(loaded.predict(frame), api.load_run(folder.parent).predict(frame))
     assert json.loads((folder / "serving_input_example.json").read_text())["dataframe_split"]["columns"]
-
-
-def test_words_that_may_arrive_as_other_types_have_any_type() -> None:
-    columns = Columns((
-        Column("code", "categorical", categories={"1": 3, "x": 2}),
-        Column("open", "boolean"),
-        Column("paid", "boolean", words=("no", "yes")),
-        Column("target", "numeric", role="target"),
-    ))  # fmt: skip
-    inputs = json.loads(model_signature(columns, pd.DataFrame({"prediction": [1.0]}))["inputs"])
-    assert [(field["name"], field["type"]) for field in inputs] == [
-        ("code", "any"), ("open", "any"), ("paid", "string"),
-    ]  # fmt: skip
 
 
 def test_versions_and_an_alias_that_moves(runs_dir: Path) -> None:
@@ -110,6 +113,23 @@ def test_versions_and_an_alias_that_moves(runs_dir: Path) -> None:
         tags = store.client.get_logged_model(model_id(str(version.run_id))).tags
     assert (version.version, version.run_id) == (2, run_id(runs_dir, "second"))
     assert json.loads(tags["mlflow.modelVersions"]) == [{"name": "sales", "version": "2"}]
+
+
+def test_any_name_can_be_repeated(runs_dir: Path) -> None:
+    for name in ("it's", 'the "best"', "both ' and \"", "50 %_x"):
+        made = [json.loads(register(runs_dir, "first", name, "--json").stdout) for _ in range(2)]
+        assert [one["version"] for one in made] == [1, 1]
+
+
+def test_a_change_of_the_run_is_followed(runs_dir: Path, tmp_path: Path) -> None:
+    copied = shutil.copytree(runs_dir, tmp_path / "runs")
+    folder = next(copied.glob(f"*/{run_id(copied, 'second')}/artifacts"))
+    with open_store(copied) as store:
+        before = store.client.get_logged_model(model_id(run_id(copied, "second"))).metrics
+    rename(folder, "other")
+    with open_store(copied) as store:
+        model = store.client.get_logged_model(model_id(run_id(copied, "other")))
+    assert model.name == "other" and len(model.metrics) == len(before)
 
 
 def test_the_address_follows_the_runs_folder(
@@ -148,6 +168,8 @@ def test_it_follows_the_run_to_the_trash_and_back(runs_dir: Path, tmp_path: Path
     ("words", "message"),
     [
         (["first", "a/b"], "cannot be the name of a registered model"),
+        (["first", "../x"], "cannot be the name of a registered model"),
+        (["first", ".."], "cannot be the name of a registered model"),
         (["first", " "], "cannot be the name of a registered model"),
         (["first", "sales", "--alias", "v1"], "cannot be an alias"),
         (["first", "sales", "--alias", "my best"], "cannot be an alias"),
