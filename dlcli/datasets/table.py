@@ -120,7 +120,7 @@ def load(
     if test_path is not None:
         check_known_classes(found, first, source, ", ".join(targets))
     frame = source.frame
-    out = {*targets, group, split, *(name for name, kind in kinds.items() if kind == "text")}
+    out = {*targets, group, split}
     if time is not None and kind_of(frame[time]) != "date":
         out.add(time)
     features = [name for name in frame.columns if name not in out]

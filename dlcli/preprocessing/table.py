@@ -13,7 +13,6 @@ from sklearn.base import BaseEstimator
 from dlcli.datasets.notices import Notice
 from dlcli.datasets.reading.column import Kind, Place
 from dlcli.datasets.tables.columns import as_dates, as_numbers, coded_categories, named
-from dlcli.datasets.tables.source import column_kinds
 from dlcli.errors import DataError
 from dlcli.preprocessing.columns.categories import Categories, Coded, Encoding, MissingName, Rare
 from dlcli.preprocessing.columns.dates import DateParts
@@ -31,9 +30,9 @@ class Table(BaseEstimator):
     """Converts columns to `x` `(N, F)`, float32, and with `categorical=embedding` to `x_cat` `(N, K)`, int64.
 
     The kind of a column is that by which its file was read, or follows from its type in the rows that are fitted.
-    Columns of texts without blanks, such as identifiers, and columns without any value in the rows that are fitted, are
-    left out. `x` consists of numbers and booleans, the parts of dates, the directions of texts, indicators of missing
-    values, and the encoded categories.
+    Columns of texts without blanks, such as identifiers, are left out unless the user declares them as texts, as are
+    columns without any value in the rows that are fitted. `x` consists of numbers and booleans, the parts of dates,
+    the directions of texts, indicators of missing values, and the encoded categories.
 
     Args:
         scaling: scaling of numbers: `standard` (mean 0, deviation 1), `min_max` (range 0 to 1), `robust` (by median and
@@ -105,12 +104,13 @@ class Table(BaseEstimator):
     def kept_rows(self, x: pd.DataFrame, y: np.ndarray) -> np.ndarray:
         """Return a mask `(N,)` of the training rows to keep, without duplicates, gaps and outliers to be dropped."""
         kept = np.ones(len(x), dtype=bool)
-        kinds = column_kinds(x)
+        table = SomeRows(x)
+        kinds = table.kinds
         if self.duplicates == "drop":
             targets = pd.DataFrame(y.reshape(len(y), -1), index=x.index).add_prefix("\0")
             kept &= ~pd.concat([x, targets], axis=1).duplicated().to_numpy()
         if self.missing == "drop":
-            read = [name for name in x.columns if kinds[str(name)] != "text" or self._takes(x[name])]
+            read = [name for name in x.columns if kinds[str(name)] != "text" or self._takes(table, str(name))]
             used = [name for name in read if x[name].notna().any()]
             kept &= x[used].notna().all(axis=1).to_numpy()
         numeric = [name for name in x.columns if kinds[str(name)] == "numeric"]
@@ -171,16 +171,18 @@ class Table(BaseEstimator):
     def _unused(self, x: SomeRows) -> Iterator[tuple[str, str]]:
         """Yield the columns that are left out, and why."""
         for name, kind in x.kinds.items():
-            if kind == "text" and not x.is_empty(name) and not self._takes(x[name]):
+            if kind == "text" and not x.is_empty(name) and not self._takes(x, name):
                 yield name, "text" if self.texts == "drop" else "identifier"
             elif kind == "date" and self.dates == "drop":
                 yield name, "date"
             elif x.is_empty(name):
                 yield name, "empty in the training rows"
 
-    def _takes(self, texts: pd.Series) -> bool:
-        """Return whether a column of texts takes part."""
-        return self.texts != "drop" and has_texts(texts)
+    def _takes(self, x: SomeRows, name: str) -> bool:
+        """Return whether a column of texts takes part: by all rows of the file if it was read from one."""
+        if self.texts == "drop":
+            return False
+        return x.texts[name] if name in x.texts else has_texts(x[name])
 
     def transform(self, x: pd.DataFrame) -> dict[str, np.ndarray]:
         """Return the fields of the rows; columns may be in any order, and those that were not fitted are ignored.

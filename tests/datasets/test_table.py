@@ -184,7 +184,7 @@ def test_given_types() -> None:
     data = load(write(text), "y", types={"zip": "categorical", "day": "date", "note": "text"})
     assert data.x["zip"].tolist() == ["007", "012"]
     assert data.x["day"].dt.year.tolist() == [2024, 2025]
-    assert "note" not in data.x
+    assert data.x["note"].tolist() == ["good wine", "bad wine"]
 
 
 @pytest.mark.parametrize(

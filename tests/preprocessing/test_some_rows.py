@@ -38,6 +38,19 @@ def test_kinds_of_a_table_in_memory_follow_from_the_rows_that_are_fitted() -> No
     assert Table().fit_on(x, np.arange(1, 300, 2)).left_out_ == {"words": "identifier"}
 
 
+def test_whether_a_column_of_a_file_is_text_depends_on_no_split(tmp_path: Path) -> None:
+    file = tmp_path / "rows.csv"
+    # Two words in 60 rows of 100, but in none of the training rows.
+    lines = [f"word{row} {row if row >= 40 else ''},code{row},{row / 3}" for row in range(100)]
+    file.write_text("\n".join(["said,code,y", *lines]))
+    data = load(str(file), "y", types={"code": "text"})
+    assert data.columns is not None and data.columns.left_out() == {}
+    fitted = Table(text_directions=2).fit_on(data.x, np.arange(40))
+    assert fitted.needed_columns() == {"said": "text", "code": "text"}
+    assert Table(missing="drop").kept_rows(data.x.iloc[:40], data.y[:40]).all()
+    assert Table(texts="drop").kept_rows(data.x, data.y).all()
+
+
 def test_rows_are_copied_only_if_some_may_be_dropped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "rows.csv"
     file.write_text("\n".join(["n,y", *(f"{row},{row / 3}" for row in range(90))]))

@@ -21,6 +21,9 @@ SCHEMA_VERSION = 1
 # Key of `DataFrame.attrs` for the kinds of the columns, which the types of pandas do not tell apart.
 KINDS = "dlcli.kinds"
 
+# The same for the columns of texts: whether they take part.
+TEXTS = "dlcli.texts"
+
 # Columns and words that a line of the panel names.
 _NAMED = 6
 
@@ -72,7 +75,10 @@ class Columns:
             table = table.remove_column(number)
         frame = pd.DataFrame(dict(enumerate(found[::-1])), copy=False)
         frame.columns = [str(column.name) for column in found[::-1]]
-        frame.attrs[KINDS] = {name: known[name].kind for name in frame.columns}
+        kinds = frame.attrs[KINDS] = {name: known[name].kind for name in frame.columns}
+        frame.attrs[TEXTS] = {
+            name: known[name].role != "left out" for name, kind in kinds.items() if kind == "text"
+        }
         # Arrow's memory pool keeps freed memory for later use, which can be much for a large table.
         pa.default_memory_pool().release_unused()
         return frame

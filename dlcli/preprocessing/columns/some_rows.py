@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from dlcli.datasets.reading.column import Kind, Place
-from dlcli.datasets.reading.columns import KINDS
+from dlcli.datasets.reading.columns import KINDS, TEXTS
 from dlcli.datasets.tables.columns import as_dates, as_numbers
 from dlcli.datasets.tables.source import column_kinds
 from dlcli.preprocessing.columns.dates import DateParts
@@ -22,6 +22,7 @@ class SomeRows:
 
     Attributes:
         kinds: the kind of each column.
+        texts: whether a column of texts takes part, for those that were read from a file.
 
     Args:
         x: the table.
@@ -30,6 +31,7 @@ class SomeRows:
 
     def __init__(self, x: pd.DataFrame, rows: np.ndarray | None = None) -> None:
         self.kinds: Mapping[str, Kind] = column_kinds(x)
+        self.texts: Mapping[str, bool] = x.attrs.get(TEXTS, {})
         self._x = x
         self._rows = rows
         self._places = {name: number for number, name in enumerate(self.kinds)}
