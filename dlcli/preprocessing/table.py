@@ -53,11 +53,13 @@ class Table(BaseEstimator):
             that the model embeds).
         rare: categories with a smaller share of the training rows are merged into one.
         dates: `parts` (year, month, day, weekday, hour, ..., those that vary), or `drop`.
-        texts: `words` (the main directions in the weights of words, as numbers), or `drop`.
+        texts: `words` (the main directions in the weights of words, as numbers), or `drop`, as configurations of
+            earlier versions mean it, which have no such key.
         text_directions: numbers that each column of texts becomes, at most.
     """
 
     # Of earlier versions, which left texts out.
+    texts: Literal["words", "drop"] = "drop"
     texts: Literal["words", "drop"] = "drop"
     text_directions: int = 32
     texts_: Mapping[str, TextDirections] = MappingProxyType({})
@@ -77,7 +79,7 @@ class Table(BaseEstimator):
         categorical: Encoding = "one_hot",
         rare: Rare = 0.0,
         dates: Literal["parts", "drop"] = "parts",
-        texts: Literal["words", "drop"] = "words",
+        texts: Literal["words", "drop"] = "drop",
         text_directions: Directions = 32,
     ) -> None:
         self.scaling = scaling
@@ -128,17 +130,24 @@ class Table(BaseEstimator):
         """
         return self._fit(SomeRows(x))
 
-    def fit_on(self, x: pd.DataFrame, rows: np.ndarray) -> Self:
+    def fit_on(
+        self, x: pd.DataFrame, rows: np.ndarray, texts: Mapping[str, TextDirections] = MappingProxyType({})
+    ) -> Self:
         """Fit on some rows, given by their numbers; the columns of a large table are copied one at a time.
+
+        Args:
+            x: the table.
+            rows: numbers of the rows.
+            texts: the columns of texts that another table was fitted on with these rows, which are not fitted again.
 
         Raises:
             DataError: no usable column is left.
         """
         # The kinds of other tables than those from files follow from the rows that are fitted.
-        return self._fit(SomeRows(x, rows) if kinds_are_read(x) else SomeRows(x.iloc[rows]))
+        return self._fit(SomeRows(x, rows) if kinds_are_read(x) else SomeRows(x.iloc[rows]), texts)
 
-    def _fit(self, x: SomeRows) -> Self:
-        self.left_out_ = dict(self._unused(x))
+    def _fit(self, x: SomeRows, texts: Mapping[str, TextDirections] = MappingProxyType({})) -> Self:
+        self.left_out_ = {name: why for name, why in self._unused(x) if name not in texts}
         used = {name: kind for name, kind in x.kinds.items() if name not in self.left_out_}
         if not used:
             culprits = ", ".join(f"{name} ({why})" for name, why in list(self.left_out_.items())[:8])
@@ -153,7 +162,10 @@ class Table(BaseEstimator):
         self.columns_ = list(used)
         self.dates_ = {name: DateParts().fit(x[name]) for name, kind in used.items() if kind == "date"}
         worded = [name for name, kind in used.items() if kind == "text"]
-        self.texts_ = {name: TextDirections(self.text_directions).fit(x[name]) for name in worded}
+        self.texts_ = {
+            name: texts[name] if name in texts else TextDirections(self.text_directions).fit(x[name])
+            for name in worded
+        }
         self.numbers_ = Numbers(
             self.scaling,
             "median" if self.missing == "drop" else self.missing,
@@ -270,7 +282,7 @@ class Table(BaseEstimator):
 
     def notices(self) -> list[Notice]:
         """Return what the texts of the training rows became."""
-        said = [f"{name}: texts, as {len(texts.vectors_)} directions of {len(texts.terms_):,} words and pairs of words"
+        said = [f"{name}: texts, as {len(texts.vectors_)} directions of {len(texts.idf_):,} words and pairs of words"
                 for name, texts in self.texts_.items()]  # fmt: skip
         return [Notice("text_columns", len(said), "; ".join(said), warns=False)] if said else []
 

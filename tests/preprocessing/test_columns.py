@@ -149,7 +149,7 @@ def test_the_same_category_in_another_type() -> None:
 
 def test_identifiers_are_left_out() -> None:
     frame = pd.DataFrame({"a": range(60), "note": [f"text{n}" for n in range(60)]})
-    fitted = Table().fit(frame)
+    fitted = Table(texts="words").fit(frame)
     assert fitted.left_out_ == {"note": "identifier"}
     assert fitted.transform(frame[["a"]])["x"].shape == (60, 1)
     with pytest.raises(DataError, match="all columns are left out: note"):

@@ -34,8 +34,8 @@ def test_a_table_is_fitted_on_some_rows_as_on_their_copy(tmp_path: Path) -> None
 def test_kinds_of_a_table_in_memory_follow_from_the_rows_that_are_fitted() -> None:
     words = [f"word{row}" if row % 2 else "same" for row in range(300)]
     x = pd.DataFrame({"n": np.arange(300.0), "words": words})
-    assert "words" in Table().fit_on(x, np.arange(0, 300, 2)).columns_
-    assert Table().fit_on(x, np.arange(1, 300, 2)).left_out_ == {"words": "identifier"}
+    assert "words" in Table(texts="words").fit_on(x, np.arange(0, 300, 2)).columns_
+    assert Table(texts="words").fit_on(x, np.arange(1, 300, 2)).left_out_ == {"words": "identifier"}
 
 
 def test_whether_a_column_of_a_file_is_text_depends_on_no_split(tmp_path: Path) -> None:

@@ -44,11 +44,24 @@ def test_missing_texts_are_missing_numbers_and_new_words_are_ignored() -> None:
     assert empty.transform(TEXTS) == []
 
 
+def test_texts_may_have_the_type_of_pandas_for_categories() -> None:
+    fitted = TextDirections(3).fit(TEXTS)
+    gaps = TEXTS.mask(LIKES == 0)
+    again = TextDirections(3).fit(TEXTS.astype("category"))
+    for found in (fitted, again):
+        np.testing.assert_array_equal(found.transform(gaps.astype("category")), fitted.transform(gaps))
+
+
+def test_a_long_word_takes_room_once() -> None:
+    long = TEXTS.where(TEXTS.index > 1, "x" * 100_000)
+    assert len(dump_fitted(TextDirections(3).fit(long))) < 1_000_000
+
+
 @pytest.mark.parametrize("keep", [True, False])
 def test_a_table_takes_texts_but_no_identifiers(keep: bool) -> None:
     table = pd.DataFrame({"code": [f"u{n}" for n in range(240)], "said": TEXTS, "n": rng.normal(size=240)})
     table["said"] = table["said"] + [f" {n}" for n in range(240)]  # all are different
-    fitted = Table(missing="keep" if keep else "median", text_directions=4).fit(table)
+    fitted = Table(missing="keep" if keep else "median", texts="words", text_directions=4).fit(table)
     assert fitted.left_out_ == {"code": "identifier"}
     assert fitted.needed_columns() == {"said": "text", "n": "numeric"}
     table.loc[3, "said"] = None
@@ -58,7 +71,7 @@ def test_a_table_takes_texts_but_no_identifiers(keep: bool) -> None:
     assert np.array_equal(fitted.transform(table.iloc[5:6])["x"], x[5:6])
     assert "4 directions" in fitted.notices()[0].text
     assert dump_fitted(fitted)  # without skops
-    without = Table(texts="drop").fit(table)
+    without = Table().fit(table)  # the arguments of an earlier version
     assert without.left_out_ == {"code": "text", "said": "text"}
 
 

@@ -36,9 +36,8 @@ class TextDirections(BaseEstimator):
         words = texts.dropna().astype(str)
         words = words.iloc[:: -(-len(words) // _TEXTS)] if len(words) else words
         weights, vectorizer = _fitted(words)
-        self.terms_ = (
-            vectorizer.get_feature_names_out().astype(str) if weights is not None else np.zeros(0, "U1")
-        )
+        # One text: an array of texts would give each of them the room of the longest.
+        self.terms_ = "\n".join(vectorizer.get_feature_names_out()) if weights is not None else ""
         self.idf_ = vectorizer.idf_ if weights is not None else np.zeros(0)
         if weights is None:
             self.vectors_ = np.zeros((0, 0))
@@ -50,11 +49,13 @@ class TextDirections(BaseEstimator):
 
     def transform(self, texts: pd.Series) -> list[np.ndarray]:
         """Return a column `(N,)` per direction, with NaN for missing texts."""
-        if not len(self.terms_):
+        if not self.terms_:
             return []
-        vectorizer = _vectorizer(vocabulary=self.terms_.tolist())
+        vectorizer = _vectorizer(vocabulary=self.terms_.split("\n"))
         vectorizer.idf_ = self.idf_
-        found = vectorizer.transform(texts.fillna("").astype(str)) @ self.vectors_.T
+        found = (
+            vectorizer.transform(texts.astype(object).where(texts.notna(), "").astype(str)) @ self.vectors_.T
+        )
         found[texts.isna().to_numpy()] = np.nan
         return list(found.T)
 
