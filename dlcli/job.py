@@ -40,6 +40,7 @@ from dlcli.inference.evaluate import evaluate_rows, figures, named_baselines, ou
 from dlcli.inference.latency import LATENCY, latency_ms
 from dlcli.inference.saved_model import SavedModel, add_task_facts, load_model, save_model
 from dlcli.preprocessing.base import notices_of
+from dlcli.preprocessing.fitted import FittedPreprocessing
 from dlcli.process.program import run_program
 from dlcli.reports.report import write_report
 from dlcli.reports.summary import panel_rows, summarize, unseen_categories
@@ -126,7 +127,7 @@ def run_job(job: Job, listen: Listener = ignore) -> Result:
         check_subfolders(run_dir)
         data = load_data(job.config["dataset"])
         split = read_split(recorder.ledger, len(data))
-        fitted, notices = _train(job, data, split, recorder, listen)
+        fitted, prepared, notices = _train(job, data, split, recorder, listen)
         listen(TrainingEnded())
         # The model is evaluated from its files, which `eval` and `predict` read in the same way.
         model, features, tuned = _reload(job.config, run_dir, data, split, fitted.device)
@@ -135,7 +136,8 @@ def run_job(job: Job, listen: Listener = ignore) -> Result:
             for part in JUDGED
             if len(split.rows(part))
         }
-        add_trees(job.config, data, split, job.seed, model.task, evaluations, is_slim=job.slim)
+        beside = add_trees(job.config, data, prepared, job.seed, model.task, evaluations, is_slim=job.slim)
+        recorder.log(notice_metrics(beside), step=0)
         metrics, baselines = figures(evaluations)
         metrics |= {name: fact for name, fact in tuned.items() if isinstance(fact, float)}
         if job.times_rows:
@@ -165,13 +167,14 @@ def run_job(job: Job, listen: Listener = ignore) -> Result:
         lost = [f"{notice.text}." for notice in notices_of(model.preprocessing) if notice.warns]
         notes = [*lost, *filter(None, [fitted.note]), *found]
         notes += [*named_baselines(model.task, evaluations), *against_trees(metrics, baselines)]
+        notes += [notice.text for notice in beside]
         recorder.finish(
             {**metrics, **best, **recorded_baselines(baselines), "best_epoch": fitted.best_epoch},
             result={
                 "metrics": list(metrics),
                 "scales": model.task.scales(),
                 "duration_s": round(time.monotonic() - started, 3),
-                "notices": as_plain(notices),
+                "notices": as_plain([*notices, *beside]),
                 "messages": [*notes, *profile_messages(run_dir), diagnosis],
             },
         )
@@ -203,11 +206,11 @@ def _naming(ledger: Ledger) -> Iterator[None]:
 
 def _train(
     job: Job, data: Data, split: Split, recorder: Recorder, listen: Listener
-) -> tuple[FitResult, list[Notice]]:
+) -> tuple[FitResult, FittedPreprocessing, list[Notice]]:
     """Fit preprocessing and network on the training rows; write the model folder with the best epoch's weights.
 
     Returns:
-        The fitted network, and what reading and preprocessing left out or converted.
+        The fitted network, the fitted preprocessing, and what reading and preprocessing left out or converted.
     """
     config, run_dir = job.config, Path(job.run_dir)
     # The random state of a notebook is not changed.
@@ -272,7 +275,7 @@ def _train(
         columns=parts.columns,
         task_for_mlflow=parts.task if recorder.ledger.parent_id is None else None,
     )
-    return fitted, notices
+    return fitted, parts.fitted, notices
 
 
 def _fit_arguments(job: Job, parts: Parts) -> dict[str, Any]:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 
 from dlcli.config.build import locate
 from dlcli.datasets.data import Data, take
+from dlcli.datasets.notices import Notice
 from dlcli.inference.evaluate import TREES, Evaluation
 from dlcli.models.hist_gradient_boosting import HistGradientBoosting
-from dlcli.preprocessing.fitted import fit_preprocessing
+from dlcli.preprocessing.columns.texts import TextDirections
+from dlcli.preprocessing.fitted import FittedPreprocessing
 from dlcli.preprocessing.table import Table
-from dlcli.splits.split import Part, Split
+from dlcli.splits.split import Part
 from dlcli.tasks.base import Task
 from dlcli.training.fields import as_fields
 from dlcli.training.scores import Scores
@@ -27,23 +30,25 @@ _ITERATIONS, _EACH = 100, 20
 # this number of trees times numbers in the training rows, which take some seconds.
 _FEWEST, _MOST = 500, 500_000_000
 
+# A character of a text takes as long as so many of these; and texts whose length is looked at.
+_OF_A_CHARACTER, _SOME = 40, 1000
 
-def wants_trees(config: Mapping[str, Any], data: Data, rows: Sequence[int] | np.ndarray, task: Task) -> bool:
-    """Return whether a run has the baseline.
 
-    Args:
-        config: the run's configuration.
-        data: the dataset.
-        rows: the training rows.
-        task: the task.
-    """
+def wants_trees(config: Mapping[str, Any], data: Data, fitted: FittedPreprocessing, task: Task) -> bool:
+    """Return whether a run has the baseline; the arguments are those of `add_trees`."""
     asked = config.get("baseline", "none")
     name = type(task.criterion).__name__
-    if asked == "none" or data.kind != "table" or name not in HistGradientBoosting.losses:
+    is_table = data.kind == "table" and isinstance(data.x, pd.DataFrame)
+    if asked == "none" or not is_table or name not in HistGradientBoosting.losses:
         return False
     if asked == "trees":
         return True
-    work = len(rows) * data.x.shape[1] * task.num_outputs * _ITERATIONS
+    texts, rows = _texts_of(fitted), fitted.rows
+    columns = data.x.shape[1] + sum(len(one.vectors_) for one in texts.values())
+    work = len(rows) * columns * task.num_outputs * _ITERATIONS
+    some = rows[:: -(-len(rows) // _SOME)] if len(rows) else rows
+    characters = sum(data.x[name].iloc[some].astype(str).str.len().mean() for name in texts)
+    work += int(len(rows) * characters * _OF_A_CHARACTER)
     is_forest = getattr(locate(config["model"]["_target_"]), "is_forest", False)
     return not is_forest and len(rows) >= _FEWEST and work <= _MOST
 
@@ -51,34 +56,61 @@ def wants_trees(config: Mapping[str, Any], data: Data, rows: Sequence[int] | np.
 def add_trees(
     config: Mapping[str, Any],
     data: Data,
-    split: Split,
+    fitted: FittedPreprocessing,
     seed: int,
     task: Task,
     evaluations: Mapping[Part, Evaluation],
     *,
     is_slim: bool = False,
-) -> None:
+) -> list[Notice]:
     """Grow trees on the training rows, and add their metrics to the baselines of the evaluations, if they are wanted.
 
-    The validation rows choose the number of iterations, as they choose the epoch of the model.
+    The validation rows choose the number of iterations, as they choose the epoch of the model. Trees that nobody asked
+    for fail no run whose model is trained.
 
     Args:
         config: the run's configuration.
         data: the dataset.
-        split: its rows.
+        fitted: the model's preprocessing, and the training rows that it has not dropped.
         seed: of the model.
         task: that of the model, on the CPU; thresholds are the default.
         evaluations: of the model.
         is_slim: whether the run is a fold or a trial, which has trees only if they are asked for.
+
+    Returns:
+        A notice if no validation rows chose the number of iterations, or if there are no trees because of an error.
     """
-    asked = not is_slim or config.get("baseline") == TREES
-    if not (asked and evaluations and wants_trees(config, data, split.train, task)):
-        return
-    fitted = fit_preprocessing(Table(scaling="none", missing="keep", categorical="ordinal"), data, split)
-    task, _ = task.baseline()
+    is_asked_for = config.get("baseline") == TREES
+    if not (is_asked_for or not is_slim):
+        return []
+    if not (evaluations and wants_trees(config, data, fitted, task)):
+        return []
+    try:
+        found = _metrics_of_trees(data, fitted, seed, task.baseline()[0], evaluations)
+    except Exception as error:  # of any values that the trees, but not the model, refuse
+        if is_asked_for:
+            raise
+        text = f"there are no trees beside this run: {error or type(error).__name__}"
+        return [Notice("no_trees", 1, text, "baseline", warns=False)]
+    for part, metrics in found.items():
+        evaluations[part].baselines[TREES] = metrics
+    if "val" in evaluations:
+        return []
+    text = f"the trees have all {_ITERATIONS} iterations: there are no validation rows to choose fewer"
+    return [Notice("tree_iterations", _ITERATIONS, text, "baseline", warns=False)]
+
+
+def _metrics_of_trees(
+    data: Data, fitted: FittedPreprocessing, seed: int, task: Task, evaluations: Mapping[Part, Evaluation]
+) -> dict[Part, dict[str, float]]:
+    """Return the metrics of the trees on each part."""
+    own = fitted.preprocessing
+    dates = own.dates if isinstance(own, Table) else "parts"
+    table = Table(scaling="none", missing="keep", categorical="ordinal", dates=dates)
+    table.fit_on(data.x, fitted.rows, texts=_texts_of(fitted))
 
     def inputs(rows: np.ndarray) -> np.ndarray:
-        x: np.ndarray = fitted.preprocessing.transform(take(data.x, rows))["x"]
+        x: np.ndarray = table.transform(take(data.x, rows))["x"]
         return x.astype(np.float64)
 
     x, y = inputs(fitted.rows), np.asarray(task.encode(data.y[fitted.rows]))
@@ -99,13 +131,20 @@ def add_trees(
         with torch.no_grad():
             outputs = {part: model.outputs(torch.from_numpy(own), last) for part, own in sums.items()}
             loss = float(task.loss(outputs["val"], targets["val"])) if "val" in outputs else -last
-        if loss >= best:
+        if chosen and not loss < best:  # a loss may be infinite, or no number
             break
         best, chosen = loss, outputs
-    for part, evaluation in evaluations.items():
+    found = {}
+    for part in evaluations:
         scores = Scores(task)
         scores.update(chosen[part], targets[part])
-        evaluation.baselines[TREES] = scores.compute()
+        found[part] = scores.compute()
+    return found
+
+
+def _texts_of(fitted: FittedPreprocessing) -> Mapping[str, TextDirections]:
+    """Return what the model's columns of texts become, which the trees take as they are."""
+    return fitted.preprocessing.texts_ if isinstance(fitted.preprocessing, Table) else {}
 
 
 def _parts() -> Iterator[tuple[int, int]]:

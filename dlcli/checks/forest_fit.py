@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import pandas as pd
+
 from dlcli.assembly.batch_rows import grows_trees
 from dlcli.config.build import locate
 from dlcli.datasets.data import Data
@@ -49,6 +51,9 @@ def check_baseline(config: Mapping[str, Any], data: Data) -> Iterator[Problem]:
     loss = str((config["task"].get("loss") or {}).get("_target_", "")).rpartition(".")[2]
     if data.kind != "table" or loss not in HistGradientBoosting.losses:
         what = f"{data.name} is {data.kind} data" if data.kind != "table" else f"they have no loss {loss}"
+        yield Problem(f"trees are no baseline here: {what}", "baseline", "Use baseline=none.")
+    elif not isinstance(data.x, pd.DataFrame):
+        what = f"the rows of {data.name} are no pandas.DataFrame"
         yield Problem(f"trees are no baseline here: {what}", "baseline", "Use baseline=none.")
 
 

@@ -9,14 +9,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from sklearn.datasets import make_classification
 
 import dlcli
 from dlcli.assembly.tree_baseline import add_trees, wants_trees
 from dlcli.datasets.data import Data
-from dlcli.errors import ConfigError
+from dlcli.datasets.notices import Notice
+from dlcli.errors import ConfigError, DataError
 from dlcli.inference.evaluate import Evaluation
-from dlcli.splits.split import Split
+from dlcli.preprocessing.fitted import FittedPreprocessing
+from dlcli.preprocessing.table import Table
+from dlcli.splits.split import Part, Split
 from dlcli.tasks.binary import Binary
 from dlcli.tasks.losses import BinaryCrossEntropy, Focal
 
@@ -36,11 +40,25 @@ def task(loss: Any = BinaryCrossEntropy) -> Binary:
     )
 
 
-def of_trees(found: Data) -> dict[str, dict[str, float]]:
-    parts = {"val": SPLIT.val, "test": SPLIT.test}
-    evaluations = {part: Evaluation(rows, found.y[rows], None, {}, {}) for part, rows in parts.items()}  # type: ignore[arg-type]
-    add_trees(CONFIG, found, SPLIT, 0, task(), evaluations)  # type: ignore[arg-type]
-    return {part: one.baselines["trees"] for part, one in evaluations.items()}
+def grown(
+    found: Data, config: dict[str, Any] = CONFIG, parts: tuple[Part, ...] = ("val", "test")
+) -> tuple[dict[Part, dict[str, float]], list[Notice]]:
+    of_parts: dict[Part, np.ndarray] = {"val": SPLIT.val, "test": SPLIT.test}
+    evaluations = {
+        part: Evaluation(of_parts[part], found.y[of_parts[part]], torch.empty(0), {}, {}) for part in parts
+    }
+    notices = add_trees(config, found, of_rows(SPLIT.train), 0, task(), evaluations)
+    return {part: one.baselines.get("trees", {}) for part, one in evaluations.items()}, notices
+
+
+def of_rows(rows: np.ndarray) -> FittedPreprocessing:
+    return FittedPreprocessing(Table(), rows)
+
+
+def of_trees(found: Data) -> dict[Part, dict[str, float]]:
+    metrics, notices = grown(found)
+    assert not notices
+    return metrics
 
 
 def test_test_rows_change_nothing_but_their_own_metrics() -> None:
@@ -53,17 +71,55 @@ def test_test_rows_change_nothing_but_their_own_metrics() -> None:
     assert other["test"]["auroc"] < found["test"]["auroc"]
 
 
+def test_trees_that_nobody_asked_for_fail_no_run_that_is_trained() -> None:
+    x = X.copy()
+    x[:, 0] = np.linspace(1e40, 2e40, len(x))
+    metrics, (notice,) = grown(data(x))
+    assert metrics == {"val": {}, "test": {}}
+    assert notice.key == "no_trees"
+    assert "no trees beside this run: 1e+40 is too far" in notice.text.replace("row 1, column a: ", "")
+    with pytest.raises(DataError, match="too far"):
+        grown(data(x), {**CONFIG, "baseline": "trees"})
+
+
+def test_trees_without_validation_rows_tell_their_number_of_iterations() -> None:
+    metrics, (notice,) = grown(data(), parts=("test",))
+    assert metrics["test"]["auroc"] > 0.9
+    assert notice.text.startswith("the trees have all 100 iterations")
+
+
+def test_a_loss_that_is_infinite_chooses_the_first_trees(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(BinaryCrossEntropy, "forward", lambda *_: torch.tensor(float("inf")))
+    metrics, _ = grown(data())
+    assert metrics["test"]["auroc"] > 0.9
+
+
 def test_small_tables_forests_and_other_losses_have_no_trees_beside_them() -> None:
-    made, rows = data(), SPLIT.train
+    made, rows = data(), of_rows(SPLIT.train)
     assert wants_trees(CONFIG, made, rows, task())
-    assert not wants_trees(CONFIG, made, rows[:499], task())
-    assert wants_trees({**CONFIG, "baseline": "trees"}, made, rows[:499], task())
+    assert not wants_trees(CONFIG, made, of_rows(SPLIT.train[:499]), task())
+    assert wants_trees({**CONFIG, "baseline": "trees"}, made, of_rows(SPLIT.train[:499]), task())
     assert not wants_trees({**CONFIG, "baseline": "none"}, made, rows, task())
     assert not wants_trees({"model": CONFIG["model"]}, made, rows, task())  # a run of an earlier version
     assert not wants_trees(CONFIG, made, rows, task(Focal))
     assert not wants_trees(CONFIG, replace(made, kind="sequence"), rows, task())
+    assert not wants_trees(CONFIG, replace(made, x=X), rows, task())  # the user's own kind of rows
     forest = {**CONFIG, "model": {"_target_": "dlcli.models.random_forest.RandomForest"}}
     assert not wants_trees(forest, made, rows, task())
+
+
+def test_texts_are_those_of_the_model_and_count_as_work() -> None:
+    said = [f"{word} it was {row}" for row, word in enumerate(np.where(Y, "good", "bad"))]
+    table = data().x.assign(said=said)
+    made = replace(data(), x=table)
+    fitted = FittedPreprocessing(Table(texts="words", text_directions=2).fit(table.iloc[:500]), SPLIT.train)
+    assert list(fitted.preprocessing.texts_) == ["said"]  # type: ignore[attr-defined]
+    evaluation = Evaluation(SPLIT.test, Y[SPLIT.test], torch.empty(0), {}, {})
+    add_trees(CONFIG, made, fitted, 0, task(), {"test": evaluation})
+    assert evaluation.baselines["trees"]["auroc"] == 1.0
+    long = replace(made, x=table.assign(said=table["said"] + " it was" * 10_000))
+    assert wants_trees(CONFIG, made, fitted, task())
+    assert not wants_trees(CONFIG, long, fitted, task())
 
 
 def test_a_run_says_how_trees_do_on_the_same_rows(tmp_path: Path) -> None:
