@@ -88,6 +88,7 @@ CASES: dict[str, Sequence[str]] = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:.* that training did not see:UserWarning")
 @pytest.mark.parametrize("words", CASES.values(), ids=CASES)
 def test_raw_rows_are_predicted_as_by_the_model(words: Sequence[str]) -> None:
     """Decimal commas, units, dates, gaps and unseen categories are read, and encoded, in the same way."""
