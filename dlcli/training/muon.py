@@ -10,6 +10,8 @@ from annotated_types import Ge, Lt
 from torch.optim import AdamW, Optimizer
 from torch.optim.optimizer import ParamsT
 
+from dlcli.training.biases import is_weight
+
 Decay = Annotated[float, Ge(0), Lt(1)]
 
 
@@ -77,6 +79,7 @@ class Muon(Optimizer):
 
 def _part(groups: list[dict[str, Any]], matrices: bool) -> list[dict[str, Any]]:
     parts = [
-        {**group, "params": [p for p in group["params"] if (p.ndim == 2) is matrices]} for group in groups
+        {**group, "params": [p for p in group["params"] if (p.ndim == 2 and is_weight(p)) is matrices]}
+        for group in groups
     ]
     return [part for part in parts if part["params"]]

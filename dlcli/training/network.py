@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from dlcli.tasks.base import Task
+from dlcli.training.biases import mark_biases
 from dlcli.training.finetuning import Finetuning, Group, keep_frozen
 
 
@@ -67,7 +68,11 @@ class Network(nn.Module):
         return self.model
 
     def trained_parameters(self) -> list[nn.Parameter] | list[Group]:
-        """Return the parameters trained in any epoch, or groups of them with an `lr_share` of the rate each."""
+        """Return the parameters trained in any epoch, or groups of them with an `lr_share` of the rate each.
+
+        Biases are marked.
+        """
+        mark_biases(self)
         if self.finetuning is None:
             return [parameter for parameter in self.parameters() if parameter.requires_grad]
         groups = self.finetuning.groups(self._trained)

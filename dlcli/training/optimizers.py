@@ -8,6 +8,8 @@ from typing import Any, Literal
 from torch import Tensor
 from torch.optim import Optimizer
 
+from dlcli.training.biases import is_weight
+
 # States of torch's optimizers that have a number for each number of the parameter.
 _PER_NUMBER = {
     "exp_avg", "exp_avg_sq", "max_exp_avg_sq", "exp_inf", "momentum_buffer",
@@ -41,13 +43,14 @@ def _by_decay(
 ) -> list[Tensor] | list[dict[str, Any]]:
     """Return the parameters as one list, or with `on="weights"` as two groups, the second without weight decay.
 
-    Parameters with more than one dimension are weights. Biases, and scale and shift of a normalisation, are few:
-    decaying them restricts the model without making it simpler (Goyal et al., 2017, section 5.3).
+    Parameters with more than one dimension are weights, unless they are biases. Biases, and scale and shift of a
+    normalisation, are few: decaying them restricts the model without making it simpler (Goyal et al., 2017, section
+    5.3).
     """
-    weights = [parameter for parameter in trained if parameter.ndim > 1]
+    weights = [parameter for parameter in trained if is_weight(parameter)]
     if on == "all" or weight_decay == 0 or len(weights) in (0, len(trained)):
         return trained
-    others = [parameter for parameter in trained if parameter.ndim <= 1]
+    others = [parameter for parameter in trained if not is_weight(parameter)]
     groups: list[dict[str, Any]] = [{"params": weights}, {"params": others, "weight_decay": 0.0}]
     return groups
 

@@ -15,6 +15,7 @@ from dlcli.distributed.collectives import summed
 from dlcli.errors import Diverged
 from dlcli.preprocessing.ragged import Ragged
 from dlcli.tasks.base import Task
+from dlcli.training.biases import is_weight
 from dlcli.training.curvature import Curvature, curvature_of, second_derivative
 from dlcli.training.fields import Fields
 from dlcli.training.network import Network
@@ -44,7 +45,7 @@ class PenaltyPath(Optimizer):
     Each call of `step` starts from the solution for the penalty before it and ends at the tolerance. An epoch of one
     step is a point of the regularization path (Friedman, Hastie and Tibshirani, "Regularization Paths for Generalized
     Linear Models via Coordinate Descent", 2010, section 2.5), and the best epoch is the penalty with the lowest loss of
-    the validation rows. The penalty applies to parameters of two or more dimensions, not to biases. For N rows it
+    the validation rows. The penalty applies to weights, not to biases. For N rows it
     equals scikit-learn's `LogisticRegression(C=1 / (N * penalty))`, and `Ridge(alpha=N * penalty / 2)` on one
     standardized target.
 
@@ -110,7 +111,7 @@ class PenaltyPath(Optimizer):
         self.start(_PENALTY_OF_A_ROW)
         (group,) = self.param_groups
         penalty = max(group["first"] * group["factor"] ** group["steps"], group["last"])
-        weights = [parameter for parameter in group["params"] if parameter.ndim > 1]
+        weights = [parameter for parameter in group["params"] if is_weight(parameter)]
         change, variables = self.curvature, list(group["params"])
         if change is not None:
             changed = change.set(self.second_derivative, penalty).requires_grad_()

@@ -14,7 +14,9 @@ from dlcli.assembly.optimization import make_optimizer, may_fuse
 from dlcli.config.compose import compose
 from dlcli.config.folders import options, shipped_folder
 from dlcli.config.reserved_keys import SUPPLIED
+from dlcli.models.linear_forecast import LinearForecast
 from dlcli.training.muon import Muon
+from dlcli.training.network import Network
 from dlcli.training.optimizers import settle_restored
 
 OPTIMIZERS = sorted(options("optimizer", [shipped_folder()]))
@@ -65,6 +67,24 @@ def test_decay_spares_biases_and_normalisation() -> None:
 
     everything = make_optimizer(node("adamw", "optimizer.weight_decay_on=all"), network().parameters())
     assert [len(group["params"]) for group in everything.param_groups] == [6]
+
+
+@pytest.mark.parametrize("name", ["adamw", "muon", "penalty_path"])
+def test_biases_of_several_dimensions_are_no_weights(name: str) -> None:
+    model = LinearForecast((3, 2), num_outputs=4, lookback=3, horizon=2, shared=False)
+    with torch.no_grad():
+        model.weight.fill_(1.0), model.bias.fill_(1.0)
+    settings = ["optimizer.weight_decay=0.5"] if name != "penalty_path" else []
+    optimizer = make_optimizer(node(name, *settings), Network(model).trained_parameters())
+
+    def closure() -> torch.Tensor:
+        for parameter in model.parameters():
+            parameter.grad = torch.zeros_like(parameter)
+        return torch.zeros(())
+
+    optimizer.step(closure)
+    assert (model.weight < 1).all()
+    assert (model.bias == 1).all()
 
 
 def test_the_optimizers_own_default_decay_spares_them_too() -> None:
