@@ -60,7 +60,6 @@ class Table(BaseEstimator):
 
     # Of earlier versions, which left texts out.
     texts: Literal["words", "drop"] = "drop"
-    texts: Literal["words", "drop"] = "drop"
     text_directions: int = 32
     texts_: Mapping[str, TextDirections] = MappingProxyType({})
 

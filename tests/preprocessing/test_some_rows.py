@@ -45,9 +45,9 @@ def test_whether_a_column_of_a_file_is_text_depends_on_no_split(tmp_path: Path) 
     file.write_text("\n".join(["said,code,y", *lines]))
     data = load(str(file), "y", types={"code": "text"})
     assert data.columns is not None and data.columns.left_out() == {}
-    fitted = Table(text_directions=2).fit_on(data.x, np.arange(40))
+    fitted = Table(texts="words", text_directions=2).fit_on(data.x, np.arange(40))
     assert fitted.needed_columns() == {"said": "text", "code": "text"}
-    assert Table(missing="drop").kept_rows(data.x.iloc[:40], data.y[:40]).all()
+    assert Table(texts="words", missing="drop").kept_rows(data.x.iloc[:40], data.y[:40]).all()
     assert Table(texts="drop").kept_rows(data.x, data.y).all()
 
 
