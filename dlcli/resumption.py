@@ -186,14 +186,14 @@ def plan_resumption(opened: OpenedRun, overrides: Sequence[str]) -> Resumption |
 
 
 def _check_divergence(opened: OpenedRun, config: Mapping[str, Any]) -> None:
-    """Refuse to repeat a training that diverged, if neither its trainer nor its data changes.
+    """Refuse to repeat a training that diverged, if neither its trainer, its data nor its place of running changes.
 
     Raises:
-        InputError: it would diverge again, after the same steps.
+        InputError: it would probably diverge again, after the same steps.
     """
-    is_same = all(config[section] == opened.config[section] for section in ("trainer", "dataset"))
+    is_same = all(config[section] == opened.config[section] for section in ("trainer", "dataset", "executor"))
     if is_same and (diverged := divergence(opened.ledger)):
-        message = f"its {diverged}, and the same steps would end there again"
+        message = f"its {diverged}, and the same steps would probably end there again"
         raise InputError(message, opened.ledger.run_name, way_out(opened.ledger, opened.config))
 
 

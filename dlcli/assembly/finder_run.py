@@ -18,9 +18,9 @@ from dlcli.reports.style import save
 from dlcli.sanitize.redact import redact_all
 from dlcli.tracking.digests import replace_recorded
 from dlcli.tracking.recorder import Recorder
+from dlcli.tracking.tags import FOUND_TAG
 from dlcli.training.finders import Finder, FinderResult, Tryout
 
-FOUND_TAG = "dlcli.found"
 FOUND_KEYS = ("optimizer.lr", "dataset.batch_size")
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from dlcli.assembly.finder_run import FOUND_KEYS, FOUND_TAG
+from dlcli.assembly.finder_run import FOUND_KEYS
 from dlcli.checks.extension import find_length_problems
 from dlcli.datasets.raw_rows import DATA_PATHS
 from dlcli.errors import CorruptRun
@@ -21,6 +21,7 @@ from dlcli.tracking.amend import amend
 from dlcli.tracking.digests import replace_recorded
 from dlcli.tracking.ledger import LEDGER_FILE, Kind, Ledger
 from dlcli.tracking.store import Store
+from dlcli.tracking.tags import FOUND_TAG
 
 PLACE_TAG = "dlcli.place"
 

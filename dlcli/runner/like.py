@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from dlcli.config.overrides import Setting, leaves, parse
+from dlcli.config.kept_words import kept_words
 from dlcli.errors import InputError
 from dlcli.gate.gate import Gate
 from dlcli.resumption import open_whole, relocated_words
@@ -60,7 +60,7 @@ def like(
         for word in relocated_words(read_words(ledger), opened.config["dataset"])
         if not word.startswith("run_name=")
     ]
-    kept, notes = _kept(recorded, overrides)
+    kept, notes = kept_words(recorded, overrides)
     gate, folders = opened.claim.to_resume(opened.config, "reproduce")
     if not gate.sealed and not gate.is_open:  # from elsewhere: its words are no input of the user's
         gate.admit_all(opened.config)
@@ -75,33 +75,6 @@ def like(
         {LIKE_TAG: ledger.run_id},
         (*opened.notes, *notes, f"Like {ledger.run_name} ({ledger.run_id[:8]}){changed}."),
     )
-
-
-def _kept(recorded: Sequence[str], overrides: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Return the recorded words that overrides leave in place, and a line on others that a new option makes void."""
-    settings = parse(overrides)[0]
-    set_again = set[str]().union(*map(_keys, settings))
-    groups = {
-        setting.key for setting in settings if "." not in setting.key and not isinstance(setting.value, dict)
-    }
-    below = tuple(start for group in groups for start in (f"{group}/", f"{group.replace('/', '.')}."))
-    kept, void = [], []
-    for word in recorded:
-        keys = set[str]().union(*map(_keys, parse([word])[0]))
-        if keys and keys <= set_again:
-            continue
-        if any(key.startswith(below) for key in keys):
-            void.append(word)
-            continue
-        kept.append(word)
-    return kept, [f"Left out, since the option changes: {' '.join(void)}"] if void else []
-
-
-def _keys(setting: Setting) -> set[str]:
-    """Return the keys that a setting sets: of `optimizer={lr: 1}` those in it, since the option stays."""
-    if "." in setting.key or not isinstance(setting.value, dict):
-        return {setting.key}
-    return {leaf.key for leaf in leaves(setting)} - {setting.key}
 
 
 def _instead(ledger: Ledger) -> str:

@@ -229,7 +229,7 @@ class OpenedRun:
             hint = "Only a finished run has a model. Wait for it; dlcli runs shows the status."
             return CorruptRun("the run has no model yet: it is still running", str(self.folder), hint)
         if diverged := divergence(ledger):
-            hint = f"Resuming it would diverge again. {way_out(ledger, self.config)}"
+            hint = f"Resuming it would probably diverge again. {way_out(ledger, self.config)}"
             return CorruptRun(f"the run has no model, since its {diverged}", str(self.folder), hint)
         if ledger.status != "FINISHED":
             return CorruptRun(

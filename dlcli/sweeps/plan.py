@@ -16,6 +16,7 @@ from dlcli.config.reserved_keys import BY_DATA, SUPPLIED
 from dlcli.errors import ConfigError, Problem
 from dlcli.experiment import decided_by_data, settled
 from dlcli.runs.shown_settings import shown_settings
+from dlcli.runs.trial_words import OF_THE_SWEEP
 from dlcli.sweeps.objective import Objective
 from dlcli.sweeps.options import Sweep
 from dlcli.sweeps.space import Space
@@ -28,9 +29,6 @@ if TYPE_CHECKING:
 
 # Samplers that try every point.
 GRID = {TARGET: "dlcli.sweeps.samplers.grid"}
-
-# Overrides that concern the search, and not a training run.
-_OF_THE_SWEEP = ("sweep.", "sweep/", "sweep=", "executor", "tracking.keep=", "run_name=")
 
 
 @dataclass(frozen=True)
@@ -142,5 +140,5 @@ class SweepPlan:
 
     def words(self, params: Mapping[str, Any]) -> list[str]:
         """Return the overrides of one point, without those that concern the search."""
-        kept = [text for text in self.fixed if not text.lstrip("+~").startswith(_OF_THE_SWEEP)]
+        kept = [text for text in self.fixed if not text.lstrip("+~").startswith(OF_THE_SWEEP)]
         return [*kept, *as_overrides(params)]

@@ -15,8 +15,9 @@ from dlcli.cross_validation.estimation import Estimation, Fold
 from dlcli.errors import CorruptRun, TrainingError
 from dlcli.gate.documents import read_json
 from dlcli.runs.folder import read_result, recorded_epochs
+from dlcli.runs.trial_words import TRIAL_FILE
 from dlcli.sweeps.objective import COSTS, Objective
-from dlcli.sweeps.trial import TRIAL_FILE, State, Trial
+from dlcli.sweeps.trial import State, Trial
 from dlcli.tracking.digests import check_recorded
 from dlcli.tracking.history import HISTORY_FILE, read_history
 from dlcli.tracking.ledger import Ledger

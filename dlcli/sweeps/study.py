@@ -21,11 +21,12 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from dlcli.config.build import build
 from dlcli.errors import CorruptRun
+from dlcli.runs.trial_words import TRIAL_FILE
 from dlcli.sweeps.dimension import Choice, Dimension, plain_text
 from dlcli.sweeps.objective import Objective
 from dlcli.sweeps.samplers import Grid, Random, Sobol
 from dlcli.sweeps.space import Space
-from dlcli.sweeps.trial import TRIAL_FILE, Trial
+from dlcli.sweeps.trial import Trial
 from dlcli.training.loader import derive_seed
 
 # Random points to draw in search of an untried one; if all of them were tried, almost all of the space was.

@@ -9,8 +9,6 @@ from typing import Any, Literal
 # `running` is also the state of a trial that was stopped and will continue.
 State = Literal["running", "finished", "pruned", "failed"]
 
-# In a trial's folder: number and settings as JSON.
-TRIAL_FILE = "trial.json"
 BEST_TAG = "dlcli.best"
 
 

@@ -30,3 +30,6 @@ REPRODUCES_TAG, LIKE_TAG = "dlcli.reproduces", "dlcli.like"
 
 # The run whose weights a run starts from (model.weights).
 WEIGHTS_RUN_TAG = "dlcli.weights_run"
+
+# What a finder has found, such as `optimizer.lr=0.01`.
+FOUND_TAG = "dlcli.found"

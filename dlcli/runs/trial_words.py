@@ -1,0 +1,36 @@
+"""The words that train a part of a sweep as a run of its own."""
+
+from __future__ import annotations
+
+from dlcli.config.kept_words import kept_words
+from dlcli.config.pasted import override
+from dlcli.errors import CorruptRun
+from dlcli.gate.documents import read_json
+from dlcli.runs.recorded import read_words
+from dlcli.tracking.digests import check_recorded
+from dlcli.tracking.ledger import Ledger
+
+# In a trial's folder: number and settings as JSON.
+TRIAL_FILE = "trial.json"
+
+# Overrides that concern the search, and not a training run.
+OF_THE_SWEEP = ("sweep.", "sweep/", "sweep=", "executor", "tracking.keep=", "run_name=")
+
+
+def words_of_part(sweep: Ledger, part: Ledger) -> list[str]:
+    """Return the overrides of a trial, or of a refit, without those that concern the search.
+
+    Raises:
+        CorruptRun: what was recorded differs, or cannot be read.
+    """
+    if part.kind != "trial":
+        return read_words(part)
+    check_recorded(part, TRIAL_FILE)
+    params = read_json(part.run_dir / TRIAL_FILE, "the trial's settings").get("params")
+    if not isinstance(params, dict):
+        raise CorruptRun("the trial's settings are not a mapping", str(part.run_dir / TRIAL_FILE))
+    fixed = [word for word in read_words(sweep) if not word.lstrip("+~").startswith(OF_THE_SWEEP)]
+    # The words of the searched keys have several values, which only a sweep reads.
+    fixed = [word for word in fixed if word.lstrip("+").partition("=")[0].replace("/", ".") not in params]
+    point = [override(key, value) for key, value in params.items()]
+    return [*kept_words(fixed, point)[0], *point]
