@@ -14,11 +14,17 @@ from dlcli.models.tree_nodes import Nodes
 # Tensors that describe the nodes, each with one line per node.
 _OF_NODES = ("feature", "threshold", "left", "missing_right", "value")
 
+# Values of a row that are in memory at a time: trees times numbers of a leaf.
+_WALKED = 1024
+
+# A tree that scikit-learn grows is some tens of levels deep; each level takes a step for all rows.
+_DEEPEST = 10_000
+
 
 class Forest(nn.Module):
     """Decision trees whose outputs for a row are the values of the leaves that it reaches.
 
-    All trees are walked at once, a level at a time. The two children of a node have consecutive numbers, so that one
+    Trees are walked side by side, a level at a time. The two children of a node have consecutive numbers, so that one
     number leads to both, and a leaf leads to itself. Trees are added by `add`; a loaded state may have any number.
 
     Args:
@@ -93,15 +99,28 @@ class Forest(nn.Module):
         Args:
             x: rows `(N, F)`, NaN where a value is missing.
         """
+        roots, width = self.roots.long(), self.value.shape[1]
+        each = self.num_outputs // width  # trees of an iteration
+        # The same parts for any number of rows, so that a row's sum does not depend on others. A program has one part.
+        at_once = max(1, _WALKED // self.num_outputs) * each
+        if torch.compiler.is_exporting() or len(roots) <= at_once:
+            return self._sums_of(roots, x)
+        found = self._sums_of(roots[:at_once], x)
+        for first in range(at_once, len(roots), at_once):
+            found = found + self._sums_of(roots[first : first + at_once], x)
+        return found
+
+    def _sums_of(self, roots: Tensor, x: Tensor) -> Tensor:
+        """Return the sums of some trees, which are whole iterations."""
         precise = torch.float32 if x.device.type == "mps" else torch.float64
-        node = self.roots.long().unsqueeze(0).expand(x.shape[0], -1)
+        node = roots.unsqueeze(0).expand(x.shape[0], -1)
         for _ in range(self.depth):
             values = x.gather(1, self.feature[node].long())
             is_right = (values > self.threshold[node]) | (values.isnan() & self.missing_right[node])
             node = self.left[node].long() + is_right
         reached = self.value[node].to(precise)  # (N, trees, width)
-        trees = len(self.roots) * self.value.shape[1] // self.num_outputs
-        return reached.reshape(-1, trees, self.num_outputs).sum(dim=1)
+        iterations = len(roots) * self.value.shape[1] // self.num_outputs
+        return reached.reshape(-1, iterations, self.num_outputs).sum(dim=1)
 
     def outputs(self, sums: Tensor, iterations: int) -> Tensor:
         """Return the outputs `(N, num_outputs)` for the sums over the first `iterations`."""
@@ -136,16 +155,24 @@ class Forest(nn.Module):
         is_leaf = left == numbers
         shapes = {name: arrays[name].shape for name in _OF_NODES}
         expected = {name: (len(left),) for name in _OF_NODES} | {"value": (len(left), self.value.shape[1])}
+        if shapes != expected:
+            raise ValueError("the tensors of the trees do not fit together")
         inside = (arrays["feature"] >= 0).all() and (arrays["feature"] < self.features).all()
         # Children come after their parent, so that no walk returns to a node.
         ordered = (is_leaf | ((left > numbers) & (left + 1 < len(left)))).all()
-        if shapes != expected or not inside or not ordered:
+        # Nothing leads away from a leaf: a walk takes as many steps as the deepest tree has levels.
+        stays = (arrays["threshold"][is_leaf] == np.inf).all() and not arrays["missing_right"][is_leaf].any()
+        if not (inside and ordered and stays):
             raise ValueError("the tensors of the trees do not fit together")
         if roots.ndim != 1 or (len(roots) and not ((roots >= 0) & (roots < len(left))).all()):
             raise ValueError("the roots of the trees are no nodes")
+        if len(roots) * self.value.shape[1] % self.num_outputs:
+            raise ValueError("the trees are not the same number for each output")
         depth, level = 0, roots[~is_leaf[roots]]
         while len(level):
             depth += 1
+            if depth > _DEEPEST:
+                raise ValueError(f"the trees have more than {_DEEPEST:,} levels")
             level = np.unique(np.concatenate([left[level], left[level] + 1]))
             level = level[~is_leaf[level]]
         return depth

@@ -155,13 +155,37 @@ def test_damaged_trees_are_refused() -> None:
     assert (other.depth, other.iterations) == (model.depth, 12)
     back = state["left"].clone()
     back[-3:] = 0  # a way that returns to the root
+    away, gap = state["threshold"].clone(), state["missing_right"].clone()
+    away[-1], gap[-1] = 0, True  # ways that lead on from the last leaf
     for name, values in (
         ("left", back),
+        ("threshold", away),
+        ("missing_right", gap),
+        ("value", state["value"][:-1]),
         ("feature", state["feature"] + 5),
         ("roots", state["roots"] + 10**6),
     ):
         with pytest.raises(ValueError, match="trees"):
             boosted(1).load_state_dict({**state, name: values})
+    with pytest.raises(ValueError, match="same number for each output"):
+        boosted(5).load_state_dict({**state, "start": torch.zeros(5)})
+
+
+def test_a_chain_of_nodes_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dlcli.models.forest._DEEPEST", 2)
+    grown(model := boosted(1, max_leaf_nodes=31), SUM[:, None].astype(np.float32), MSE())
+    with pytest.raises(ValueError, match="more than 2 levels"):
+        boosted(1).load_state_dict(model.state_dict())
+
+
+def test_many_trees_are_walked_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    shares, loss = RandomForest((5,), 3, n_estimators=8), CrossEntropy(NAMES, [1, 1, 1])
+    boosts = boosted(3)
+    for model in (shares, boosts):
+        whole = grown(model, THREE, loss)
+        with monkeypatch.context() as patch:
+            patch.setattr("dlcli.models.forest._WALKED", 7)  # two iterations of three outputs
+            torch.testing.assert_close(model(torch.from_numpy(X)), whole)
 
 
 @pytest.fixture(scope="module")
