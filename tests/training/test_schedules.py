@@ -15,7 +15,7 @@ from dlcli.config.compose import compose
 from dlcli.config.folders import options, shipped_folder
 from dlcli.config.reserved_keys import SUPPLIED
 from dlcli.errors import ConfigError
-from dlcli.training.schedules import Length, cosine, polynomial
+from dlcli.training.schedules import Length, cosine, coslog4, polynomial
 
 SCHEDULERS = sorted(set(options("scheduler", [shipped_folder()])) - {"none"})
 
@@ -44,6 +44,14 @@ def test_cosine_warms_up_and_falls_to_its_final_share() -> None:
 def test_a_polynomial_of_power_1_is_a_straight_line() -> None:
     assert rates(polynomial(sgd(), 5, 5), 6) == pytest.approx([1, 0.8, 0.6, 0.4, 0.2, 0])
     assert rates(polynomial(sgd(), 4, 4, power=2), 4) == pytest.approx([1, 0.5625, 0.25, 0.0625])
+
+
+def test_coslog4_has_four_cycles_each_twice_as_long() -> None:
+    """With 14 steps, step n is at n / 15 of the length, counted from 1: the ends of cycles are at 1, 3, 7 and 15."""
+    found = rates(coslog4(sgd(), total_steps=14), 14)
+    assert [found[step - 1] for step in (1, 3, 7)] == pytest.approx([0, 0, 0], abs=1e-6)
+    assert min(found[1], *found[3:6], *found[7:13]) > 0.01
+    assert max(found[7:14]) > 0.95
 
 
 def node(name: str) -> dict[str, Any]:
