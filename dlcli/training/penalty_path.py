@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Annotated, Any, ClassVar
 
 import torch
@@ -26,7 +26,7 @@ _NUMBERS = 1 << 26
 # Rows of unequal length are padded to the longest one of their piece, so that pieces are smaller.
 _RAGGED_ROWS = 512
 
-# Numbers of the inputs that are held ready in memory; more than these are read again for each evaluation.
+# Numbers of the inputs, or of the outputs, that are held ready in memory; more than these are computed again.
 _HELD_NUMBERS = 1 << 27
 
 # What to do about a loss that is not finite.
@@ -186,7 +186,7 @@ def solve_pieces(
     backward: Callable[[Tensor], None],
     rows: int,
     ranks: int = 1,
-) -> list[tuple[Tensor, Tensor, Tensor]]:
+) -> Iterable[tuple[Tensor, Tensor, Tensor]]:
     """Do the step of an optimizer that takes all rows, whose loss and gradient are sums over the pieces.
 
     Args:
@@ -199,7 +199,7 @@ def solve_pieces(
         ranks: number of processes.
 
     Returns:
-        Outputs, targets and loss of each piece in the last evaluation, whose weights are the solution.
+        Outputs, targets and loss of each piece at the solution; evaluated once more, piece by piece, if they are many.
 
     Raises:
         Diverged: the loss or its gradient is not finite.
@@ -215,12 +215,11 @@ def solve_pieces(
         with torch.no_grad(), torch.autocast(first["y"].device.type, enabled=False):
             _measure(optimizer, pieces, network, task, held)
     latest: list[tuple[Tensor, Tensor, Tensor]] = []
-    value = 0.0
+    keeps, is_first, value = True, True, 0.0
 
     def closure() -> Tensor:
-        nonlocal value
+        nonlocal keeps, is_first, value
         optimizer.zero_grad()
-        is_first = not latest
         latest.clear()
         total = torch.zeros((), device=first["y"].device)
         for piece in pieces:
@@ -229,11 +228,14 @@ def solve_pieces(
             share = len(piece["y"]) * ranks / rows
             backward(loss * share)
             total += loss.detach() * share
-            latest.append((outputs.detach(), piece["y"], loss.detach()))
+            keeps = keeps and len(pieces) * outputs.numel() <= _HELD_NUMBERS
+            if keeps:
+                latest.append((outputs.detach(), piece["y"], loss.detach()))
         total = summed(total) / ranks  # the line searches of all processes see the same values
         value = float(total)
         if is_first and not math.isfinite(value):
             raise _diverged(value)
+        is_first = False
         return total
 
     # A line search compares losses that differ by less than reduced precision shows.
@@ -247,7 +249,18 @@ def solve_pieces(
             if math.isfinite(value) and all(bool(gradient.isfinite().all()) for gradient in gradients):
                 raise
             raise _diverged(value) from error
-    return latest
+    return latest if keeps else _evaluations(pieces, network, task, held)
+
+
+def _evaluations(
+    pieces: Any, network: Network, task: Task, held: bool
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Yield outputs, targets and loss of each piece; those of all pieces would not fit into memory."""
+    for piece in pieces:
+        with torch.no_grad(), torch.autocast(piece["y"].device.type, enabled=False):
+            outputs = network(piece, prepared=held)
+            evaluation = outputs, piece["y"], task.loss(outputs, piece["y"])
+        yield evaluation
 
 
 def _measure(optimizer: PenaltyPath, pieces: Any, network: Network, task: Task, held: bool) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from torch import Tensor
@@ -22,7 +22,7 @@ def solve(
     backward: Callable[[Tensor], None],
     rows: int,
     ranks: int = 1,
-) -> list[tuple[Tensor, Tensor, Tensor]]:
+) -> Iterable[tuple[Tensor, Tensor, Tensor]]:
     """Do the step of an optimizer that takes all rows; the arguments and the result are those of `solve_pieces`."""
     if isinstance(optimizer, GrowTrees):
         return optimizer.solve(pieces, network, task, ranks)

@@ -68,6 +68,23 @@ def test_logistic_regression_equals_that_of_scikit_learn_with_the_same_penalty(s
     assert own == pytest.approx(goal, rel=0.01)
 
 
+def test_many_outputs_are_evaluated_piece_by_piece_at_the_solution(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, y = load_iris(return_X_y=True)
+    inputs, codes = scaled(x), torch.from_numpy(y)
+    pieces = [{"x": inputs[rows], "y": codes[rows]} for rows in (slice(100), slice(100, None))]
+    task: Any = SimpleNamespace(loss=functional.cross_entropy)
+    found = []
+    for held in (1 << 20, 0):
+        monkeypatch.setattr("dlcli.training.penalty_path._HELD_NUMBERS", held)
+        model = Linear(x.shape[1:], 3)
+        path = PenaltyPath(list(model.parameters()))
+        solved = solve_pieces(path, pieces, Network(model), task, torch.Tensor.backward, len(y))
+        assert isinstance(solved, list) == bool(held)
+        found.append([torch.cat(parts) for parts in zip(*((out, y) for out, y, _ in solved), strict=True)])
+    for kept, again in zip(*found, strict=True):
+        torch.testing.assert_close(kept, again, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("weights", [None, "balanced"])
 def test_a_binary_loss_equals_that_of_scikit_learn_with_and_without_class_weights(
     weights: str | None,
