@@ -63,9 +63,6 @@ _IMAGE = 3  # dimensions of an image: channels, height, width
 
 _DAMAGED = "The folder is incomplete or damaged: copy it again, or repeat the training."
 
-# Rows of a forward pass. The number is fixed, so that results are reproducible.
-_ROWS = 512
-
 
 @dataclass(frozen=True)
 class SavedModel:
@@ -111,7 +108,7 @@ class SavedModel:
     def outputs_of(self, fields: Fields, device: torch.device | str = "cpu") -> Tensor:
         """Return the network's outputs for preprocessed rows, or for the backbone's `features`, on the CPU."""
         network = self.network.to(device).eval()
-        loader = BatchLoader(fields, _ROWS, bounded=True)
+        loader = BatchLoader(fields, network.evaluation_rows(), bounded=True)
         parts = [
             network({name: values.to(device) for name, values in batch.items()}).float().cpu()
             for batch in loader

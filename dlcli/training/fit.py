@@ -167,7 +167,7 @@ def fit(
         task,
         recipe,
         batches,
-        BatchLoader(val, max(batch_size, 512), rank=rank, ranks=ranks, bounded=True)
+        BatchLoader(val, network.evaluation_rows(batch_size), rank=rank, ranks=ranks, bounded=True)
         if val is not None
         else None,
         plan,

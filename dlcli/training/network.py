@@ -14,6 +14,9 @@ from dlcli.tasks.base import Task
 from dlcli.training.biases import mark_biases
 from dlcli.training.finetuning import Finetuning, Group, keep_frozen
 
+# Rows of the model's input in a batch without gradients.
+_EVALUATED = 512
+
 
 class Network(nn.Module):
     """Maps a batch, a dict of tensors, to outputs.
@@ -90,6 +93,13 @@ class Network(nn.Module):
             keep_frozen(self.model)
         return self
 
+    def evaluation_rows(self, batch_size: int = 1) -> int:
+        """Return the rows of a batch of an evaluation, at least `batch_size`: those that are 512 rows for the model.
+
+        A model of series may see a row per variable. The number is fixed, so that results are reproducible.
+        """
+        return max(batch_size, _EVALUATED // getattr(self.on_device, "sharing", 1), 1)
+
     def prepare(self, batch: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """Return the batch with `x` as the model takes it, for `forward(..., prepared=True)`."""
         if self.on_device is None or "x" not in batch or hasattr(self.on_device, "restore"):
@@ -121,4 +131,8 @@ class Network(nn.Module):
         if prepared and restore is None:
             return self.model(**fields)
         outputs = self.model(**{**fields, "x": self.on_device(x)})
-        return restore(outputs, x) if restore is not None else outputs
+        if restore is None:
+            return outputs
+        if self.members == 1:
+            return restore(outputs, x)
+        return torch.stack([restore(member, x) for member in outputs.unbind(dim=1)], dim=1)

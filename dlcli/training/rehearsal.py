@@ -123,7 +123,10 @@ def rehearse(
         seconds = grown[0] if forest else _seconds(partial(step, typical), device, steps) * plan.batches
         if val is not None:
             seconds += _validation(
-                network, BatchLoader(val, max(batch_size, 512), bounded=True), precision, device
+                network,
+                BatchLoader(val, network.evaluation_rows(batch_size), bounded=True),
+                precision,
+                device,
             )
     saved = network.model.state_dict()
     if isinstance(network.model, Forest):

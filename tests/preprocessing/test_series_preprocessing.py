@@ -12,6 +12,7 @@ from dlcli.errors import DataError
 from dlcli.preprocessing.model_windows import ModelWindows
 from dlcli.preprocessing.series import Series
 from dlcli.training.fields import Field
+from dlcli.training.network import Network
 
 STEPS, LOOKBACK, HORIZON = 50, 8, 3
 
@@ -160,6 +161,27 @@ def test_each_target_is_a_row_of_its_own(relative: str) -> None:
     seen = Series(channels="independent").fit(some).facts_of_model(facts)
     assert seen == {"input_shape": (LOOKBACK + HORIZON, 2), "num_outputs": HORIZON * 3, "targets": 1}
     assert Series(takes_variables=True).fit(some).facts_of_model(facts) == facts
+
+
+@pytest.mark.parametrize("channels", ["mixed", "independent"])
+def test_each_member_of_an_ensemble_is_restored(channels: str) -> None:
+    class Members(torch.nn.Module):
+        members = 3
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            targets = 2 if channels == "mixed" else 1
+            return torch.arange(3.0).reshape(1, 3, 1).expand(len(x), 3, HORIZON * targets)
+
+    some = history()
+    fitted = Series(channels=channels).fit(some)
+    network = Network(Members(), fitted.on_device())
+    x = fitted.transform(some[:4])["x"][:]
+    last = x[:, -1, :2].repeat(1, HORIZON)
+    outputs = network.train()({"x": x})
+    assert outputs.shape == (4, 3, HORIZON * 2)
+    torch.testing.assert_close(outputs, last[:, None] + torch.arange(3.0)[:, None])
+    torch.testing.assert_close(network.eval()({"x": x}), last + 1)
+    assert network.evaluation_rows(64) == (512 if channels == "mixed" else 256)
 
 
 def test_normalized_windows_have_no_unit() -> None:
