@@ -177,7 +177,8 @@ def plan_resumption(opened: OpenedRun, overrides: Sequence[str]) -> Resumption |
     _check_divergence(opened, config)
     is_open = opened.ledger.kind == "run" and opened.ledger.status != "FINISHED"
     done = _epochs_done(opened.ledger)
-    problems = list(find_length_problems(opened.config, config, done, is_open=is_open))
+    run = opened.ledger.run_id
+    problems = list(find_length_problems(opened.config, config, done, is_open=is_open, run=run))
     if problems := [*problems, *find_refused(config)]:
         raise ConfigError(problems)
     _check_files(opened.ledger)

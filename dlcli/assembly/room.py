@@ -46,7 +46,8 @@ def check_fits_in_memory(preprocessing: Preprocessing, data: Data, rows: np.ndar
     problem = (
         f"{counted(count, 'row')} of {amount(size)} need {amount(needed)} of memory, {amount(free)} are free"
     )
-    fewer = "use fewer rows: trainer.limit_rows=N"
+    fit = int(free / 2 / size) - more  # half of the memory is for training; validation keeps its rows
+    fewer = f"use fewer rows, such as {pasted('trainer.limit_rows', fit)}" if fit > 1 else "use fewer rows"
     if 4 * sum(spread.values()) < size / 2:
         raise DataError(problem, "dataset", f"Leave out columns with dataset.drop, or {fewer}.")
     raise DataError(

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from dlcli.config.build import locate
+from dlcli.config.pasted import pasted
 from dlcli.config.signature import signature
 from dlcli.errors import Problem
 from dlcli.executors.time_limits import max_seconds
@@ -14,7 +15,12 @@ from dlcli.formatting import counted
 
 
 def find_length_problems(
-    config: Mapping[str, Any], changed: Mapping[str, Any], done: int = 0, *, is_open: bool = False
+    config: Mapping[str, Any],
+    changed: Mapping[str, Any],
+    done: int = 0,
+    *,
+    is_open: bool = False,
+    run: str = "",
 ) -> Iterator[Problem]:
     """Yield why training cannot continue with another length.
 
@@ -27,6 +33,7 @@ def find_length_problems(
         changed: its configuration from now on.
         done: number of epochs that it has completed.
         is_open: whether it has not ended, and is not several runs whose epochs differ.
+        run: its ID, for messages.
     """
     before, after = (_epochs(c["trainer"]) for c in (config, changed))
     key = "trainer.max_epochs"
@@ -37,10 +44,10 @@ def find_length_problems(
         hint = f"Leave it out to continue as planned, or start a new run with {_setting(after)}."
         yield Problem(f"the run was planned for {_planned(before)}, and cannot become shorter", key, hint)
     elif after != before and (name := planned_part(config)):
-        hint = f"Start a new run with {_setting(after)}; model.weights=RUN starts from this run's weights."
+        hint = f"Start a new run with {_setting(after)}; {_weights(run)} starts from this run's weights."
         reason = f"{name} was planned for {_planned(before)}, and the results so far depend on this length"
         yield Problem(reason, key, hint)
-    yield from _steps(config["trainer"], changed["trainer"])
+    yield from _steps(config["trainer"], changed["trainer"], run)
     allowed, asked = (max_seconds(c["trainer"].get("max_time")) for c in (config, changed))
     if allowed is not None and asked is not None and asked < allowed:
         hint = "It counts the time before the interruption, too: give more, or leave it out."
@@ -58,14 +65,18 @@ def planned_part(config: Mapping[str, Any]) -> str:
     return ""
 
 
-def _steps(trainer: Mapping[str, Any], changed: Mapping[str, Any]) -> Iterator[Problem]:
+def _steps(trainer: Mapping[str, Any], changed: Mapping[str, Any], run: str) -> Iterator[Problem]:
     before, after = (c.get("max_steps", -1) for c in (trainer, changed))
     if after != before:
         yield Problem(
             "cannot change: a limit of steps may end training within an epoch, which cannot be continued",
             "trainer.max_steps",
-            f"Start a new run with trainer.max_steps={after}; model.weights=RUN starts from this run's weights.",
+            f"Start a new run with trainer.max_steps={after}; {_weights(run)} starts from this run's weights.",
         )
+
+
+def _weights(run: str) -> str:
+    return pasted("model.weights", run[:8] or "RUN")
 
 
 def _epochs(trainer: Mapping[str, Any]) -> float:

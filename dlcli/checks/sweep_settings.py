@@ -32,9 +32,8 @@ def find_sweep_settings(
                 yield Problem("has no effect on the searches of cv=nested", key, hint)
         return
     rest = dlcli_line(*command, *(word for word in overrides if word not in of_sweeps))
-    hint = (
-        f"Leave it out: {rest}\nTo search, use dlcli sweep with values to choose from, as in KEY=VALUE,VALUE."
-    )
+    search = dlcli_line("sweep", *overrides, "optimizer.lr=0.001,0.01")
+    hint = f"Leave it out: {rest}\nTo search, give dlcli sweep values to choose from, such as: {search}"
     for key in of_sweeps.values():
         yield Problem("has no effect: only dlcli sweep searches", key, hint)
 

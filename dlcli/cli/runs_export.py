@@ -24,6 +24,7 @@ def runs_export(
     with session(json) as terminal:
         from datetime import UTC, datetime
 
+        from dlcli.config.next_command import next_command
         from dlcli.errors import InputError
         from dlcli.files.paths import display, typed
         from dlcli.formatting import amount, counted
@@ -34,11 +35,13 @@ def runs_export(
         from dlcli.tracking.reconcile import settle_ledgers
 
         *refs, name = words
+        folder = runs_directory(runs_dir).resolve()
         if not name.endswith(".zip"):
-            raise InputError(
-                "does not end with .zip", name, "Name the archive last: dlcli runs export RUN FILE.zip"
-            )
-        folder, now = runs_directory(runs_dir).resolve(), datetime.now(UTC)
+            archives = [word for word in refs if word.endswith(".zip")]
+            runs_of = [word for word in words if word not in archives] or ["last"]
+            line = next_command("runs", "export", *runs_of, *(archives[-1:] or ["runs.zip"]), runs_dir=folder)
+            raise InputError("does not end with .zip", name, f"Name the archive last: {line}")
+        now = datetime.now(UTC)
         notes = settle_ledgers(folder)
         runs = choose_whole(refs, only, list_runs(folder, now), folder, now, notes, "export")
         if not runs:

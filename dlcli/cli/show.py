@@ -98,6 +98,7 @@ def _option(terminal: Terminal, word: str, folders: Sequence[Path]) -> None:
     from dlcli.config.annotated import inline
     from dlcli.config.catalog import explain_option
     from dlcli.config.folders import groups, options
+    from dlcli.config.pasted import dlcli_line
     from dlcli.config.suggest import choices
     from dlcli.config.yaml_file import display
     from dlcli.errors import ConfigError
@@ -105,7 +106,8 @@ def _option(terminal: Terminal, word: str, folders: Sequence[Path]) -> None:
     group, _, name = word.rpartition("/")
     if word in groups(folders) and not (group and name in options(group, folders)):
         names = options(word, folders)
-        raise ConfigError("is a group", word, f"Name an option: dlcli show {word}/OPTION. {choices(names)}")
+        example = dlcli_line("show", f"{word}/{next(iter(names), 'OPTION')}")
+        raise ConfigError("is a group", word, f"Name an option: {example}. {choices(names)}")
     option = explain_option(group, name, folders)
     if terminal.json:
         terminal.document({"status": "OK", **asdict(option)})

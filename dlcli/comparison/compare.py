@@ -13,7 +13,7 @@ import numpy as np
 
 from dlcli.comparison.scale import MetricScale, scale_of
 from dlcli.comparison.sentences import ALPHA, difference_in_words, no_test
-from dlcli.config.next_command import resume_command
+from dlcli.config.next_command import next_command, resume_command
 from dlcli.errors import CorruptRun, InputError
 from dlcli.inference.predictions_file import held_out
 from dlcli.runs.folder import OpenedRun, open_run
@@ -104,9 +104,9 @@ def compare_runs(refs: Sequence[str], runs_dir: Path, metric: str | None = None)
             metric.
     """
     if len(refs) < 2:
-        raise InputError(
-            "a comparison needs at least two runs", "RUN", "Name two or more: dlcli compare RUN_A RUN_B"
-        )
+        line = next_command("compare", *(refs or ["RUN_A"]), "RUN_B", runs_dir=runs_dir)
+        hint = f"Name two or more: {line}\nThe runs are listed by: {next_command('runs', runs_dir=runs_dir)}"
+        raise InputError("a comparison needs at least two runs", "RUN", hint)
     opened = [open_run(ref, runs_dir) for ref in refs]
     _check_different(refs, opened)
     runs = [_evaluated(run, label) for run, label in zip(opened, _labels(opened), strict=True)]

@@ -75,7 +75,8 @@ def _refused(text: str, parsed: Any) -> Problem | None:
     if not key:
         return Problem("has no key", text, "Write KEY=VALUE, such as optimizer.lr=0.01.")
     if parsed.package is not None:
-        return Problem("a package for a group (@) is not allowed here", text, f"Write {key}=OPTION.")
+        line = f"{key}={text.partition('=')[2]}"
+        return Problem("a package for a group (@) is not allowed here", text, f"Write {shell_line(line)}")
     if key.replace("/", ".").split(".")[0] == "hydra":
         return Problem(
             "Hydra's own settings cannot be changed: dlcli controls the run's folder and its logging",
@@ -111,9 +112,12 @@ def _is_sweep(value: Any) -> bool:
 def unreadable(text: str, error: Exception) -> Problem:
     """Return what is wrong with an override that Hydra's grammar rejected."""
     if "=" not in text and not text.startswith("~"):
-        return Problem("has no value", text or "''", "Write KEY=VALUE, such as optimizer.lr=0.01.")
+        as_key = f"{text}=VALUE" if re.fullmatch(r"[A-Za-z_][\w./]*", text) else "KEY=VALUE"
+        return Problem("has no value", text or "''", f"Write {as_key}, such as optimizer.lr=0.01.")
     if text != text.strip() or " =" in text or "= " in text.partition("=")[0] + "=":
-        return Problem("has a space in the wrong place", text, "Write KEY=VALUE without spaces around the =.")
+        key, _, value = text.partition("=")
+        line = shell_line(f"{key.strip()}={value.strip()}")
+        return Problem("has a space in the wrong place", text, f"Write it without the space: {line}")
     if open_one := _left_open(text):
         return Problem(
             f"{open_one} is not closed",

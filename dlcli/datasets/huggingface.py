@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from dlcli.config.pasted import pasted
 from dlcli.config.suggest import hint, near_files, question
 from dlcli.datasets.folders.parts import part_of
 from dlcli.datasets.folders.stored import FileEntry, Stored
 from dlcli.datasets.tables.json_lines import check_rows
 from dlcli.errors import DataError, first_line
 from dlcli.files.paths import is_file, typed
+from dlcli.formatting import shell_line
 from dlcli.gate.gate import may_download
 
 if TYPE_CHECKING:
@@ -146,21 +148,33 @@ def _hub(repo: str, name: str | None, revision: str | None, cache_dir: str | Non
             raise DataError(
                 f"{repo} is neither a local path nor in the cache, and only a run's folder names it",
                 "dataset.path",
-                f"Download it: hf download {repo} --repo-type dataset --local-dir FOLDER; then give "
-                "dataset.path=FOLDER. Or, if you trust the run, add --trust.",
+                f"Download it: {_download(repo)}; then give {pasted('dataset.path', _folder(repo))}. Or, if you trust "
+                "the run, add --trust.",
             ) from error
         raise DataError(
             f"{repo} is neither a local path nor in the cache, and the hub cannot be reached: {first_line(error)}",
             "dataset.path",
             hint(
                 _near(Path(repo)),
-                f"On a machine with network access run: hf download {repo} --repo-type dataset --local-dir FOLDER; "
-                "then copy the folder here, and give dataset.path=FOLDER. The cache is "
+                f"On a machine with network access run: {_download(repo)}; then copy the folder here, and give "
+                f"{pasted('dataset.path', _folder(repo))}. The cache is "
                 f"{cache_dir or datasets.config.HF_DATASETS_CACHE}; HF_HOME sets another one.",
             ),
         ) from error
     except ValueError as error:  # such as a missing configuration name; the message lists the names
-        raise DataError(" ".join(str(error).split()), "dataset.name", "Give dataset.name=NAME.") from error
+        text = " ".join(str(error).split())
+        first = re.search(r"available configs: \[(['\"])(.+?)\1", text)
+        example = pasted("dataset.name", first[2]) if first else "dataset.name=NAME"
+        raise DataError(text, "dataset.name", f"Give one of its names, such as {example}") from error
+
+
+def _folder(repo: str) -> str:
+    """Return the folder into which messages propose to download a dataset."""
+    return repo.partition("@")[0].rstrip("/").rpartition("/")[2]
+
+
+def _download(repo: str) -> str:
+    return shell_line("hf", "download", repo, "--repo-type", "dataset", "--local-dir", _folder(repo))
 
 
 @contextmanager

@@ -203,8 +203,8 @@ def time_column(source: Source, id: str | None) -> str:
     raise DataError(
         f"no column contains dates; the columns are {', '.join(source.frame.columns)}",
         str(source.file),
-        "Name the column that orders the rows: dataset.time=COLUMN; if it holds dates, give their format: "
-        "dataset.date_format.",
+        f"Name the column that orders the rows, such as {pasted('dataset.time', str(source.frame.columns[0]))}; if it "
+        "holds dates, give their format: dataset.date_format.",
     )
 
 

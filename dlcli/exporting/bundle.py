@@ -25,7 +25,7 @@ from dlcli.datasets.tables.format_options import CellOptions, FormatOptions
 from dlcli.errors import DlcliError, InputError
 from dlcli.exporting.bundle_table import CsvFormat, example_rows, table_spec
 from dlcli.exporting.card import model_card
-from dlcli.exporting.heads import WithHead, head_of, output_columns
+from dlcli.exporting.heads import INSTEAD, WithHead, head_of, output_columns
 from dlcli.exporting.program import (
     ABSOLUTE,
     RELATIVE,
@@ -50,7 +50,6 @@ from dlcli.training.fields import as_fields, first_rows
 # Rows of the run's data on which the bundle is compared with the model.
 _ROWS = 256
 
-_NOT_YET = "Export the network alone: --output FILE.onnx"
 _NAME = Path("rows.csv")
 
 
@@ -137,7 +136,7 @@ def _no_table(model: SavedModel) -> tuple[str, str, str]:
         "sequence": "series and sequences cannot be made: its script reads one row at a time",
     }
     own = f"{type(model.preprocessing).__name__} cannot be made: only of tables whose columns are known"
-    return f"a bundle of {reasons.get(model.kind, own)}", "--bundle", _NOT_YET
+    return f"a bundle of {reasons.get(model.kind, own)}", "--bundle", INSTEAD
 
 
 def _check_folder(folder: Path) -> None:
@@ -164,7 +163,7 @@ def _raw_rows(
             reason = (
                 "a bundle cannot be made: columns that are separated by blanks are not read by its script"
             )
-            raise InputError(reason, str(path), f"{_NOT_YET}, or train on a file with commas.")
+            raise InputError(reason, str(path), f"{INSTEAD}, or train on a file with commas.")
         form = CsvFormat(found.dialect.separator, found.encoding, found.dialect.quotes)
         if not found.dialect.header:
             notes.append(
@@ -186,7 +185,7 @@ def _whole_graph(model: SavedModel, preprocessing: Table, head: Any, rows: Any) 
     with silenced_exporter(), torch.no_grad():
         written = onnx_program(traced(WithHead(network, head), batch, Path("model.onnx"))).model_proto
     if not preprocessing.numbers_.width_ and "x_cat" not in batch and not preprocessing.categories_:
-        raise InputError("the model has no columns", "--bundle", _NOT_YET)
+        raise InputError("the model has no columns", "--bundle", INSTEAD)
     opset = next(entry.version for entry in written.opset_import if entry.domain in ("", "ai.onnx"))
     before = table_graph(preprocessing, opset, written.ir_version)
     used = {value.name for value in written.graph.input}
@@ -268,4 +267,4 @@ def _compared(
 
 
 def _differs(message: str) -> DlcliError:
-    return DlcliError(f"{message}; nothing was written", "--bundle", _NOT_YET)
+    return DlcliError(f"{message}; nothing was written", "--bundle", INSTEAD)

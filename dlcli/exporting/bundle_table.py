@@ -19,10 +19,9 @@ from dlcli.datasets.reading.words import MISSING as WORDS
 from dlcli.datasets.tables.columns import LARGEST, MISSING
 from dlcli.datasets.tables.lines import is_utf8
 from dlcli.errors import InputError
+from dlcli.exporting.heads import INSTEAD
 from dlcli.inference.example import number_text, usual_numbers, usual_value
 from dlcli.preprocessing.table import Table
-
-_INSTEAD = "Export the network alone: --output FILE.onnx"
 
 SCHEMA_VERSION = 1
 
@@ -135,7 +134,7 @@ def _column(column: Column, preprocessing: Table) -> dict[str, Any]:
 
 def _unreadable(column: Column, what: str) -> InputError:
     return InputError(
-        f"column {column.name} holds {what}, which the script does not read", "--bundle", _INSTEAD
+        f"column {column.name} holds {what}, which the script does not read", "--bundle", INSTEAD
     )
 
 

@@ -36,6 +36,14 @@ class WithHead(Inputs):
         return self.head(super().forward(x, x_cat, counts, lengths))
 
 
+# What to do where no bundle can be made.
+INSTEAD = "Export the network alone: --output model.onnx"
+
+
+# What to do where no bundle can be made.
+INSTEAD = "Export the network alone: --output model.onnx"
+
+
 class _Probabilities(nn.Module):
     def __init__(self, kind: str) -> None:
         super().__init__()
@@ -82,7 +90,7 @@ def head_of(task: Task) -> nn.Module:
     raise InputError(
         f"predictions of {type(task).__name__} cannot be computed in the graph",
         "--bundle",
-        "Export the network alone: --output FILE.onnx",
+        INSTEAD,
     )
 
 

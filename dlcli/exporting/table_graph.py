@@ -8,14 +8,13 @@ import numpy as np
 
 from dlcli.datasets.tables.columns import MISSING
 from dlcli.errors import InputError
+from dlcli.exporting.heads import INSTEAD
 from dlcli.preprocessing.columns.arithmetic import Arithmetic
 from dlcli.preprocessing.columns.categories import Coded
 from dlcli.preprocessing.table import Table
 
 # A word that no training row holds.
 _UNSEEN = "\0unseen"
-
-_INSTEAD = "Export the network alone: --output FILE.onnx"
 
 
 class _Graph:
@@ -88,7 +87,7 @@ def _numbers(graph: _Graph, fitted: Any) -> str:
             fitted.pipelines_, fitted.block_, fitted.width_
         )
     except TypeError as error:
-        raise InputError(f"{error} has no counterpart in ONNX", "preprocessing.scaling", _INSTEAD) from error
+        raise InputError(f"{error} has no counterpart in ONNX", "preprocessing.scaling", INSTEAD) from error
     missing, found = graph.node("IsNaN", "numbers"), "numbers"
     if np.isfinite(low).any() or np.isfinite(high).any():
         bounded = graph.node("Max", found, graph.constant(low))

@@ -16,6 +16,7 @@ from dlcli.config.pasted import pasted
 from dlcli.config.suggest import choices, did_you_mean, hint, near, question
 from dlcli.errors import ConfigError, Problem, first_line
 from dlcli.files.paths import typed
+from dlcli.formatting import shell_line
 from dlcli.models import layers as shared
 from dlcli.models.hub import check_cached
 from dlcli.models.layers import Activation, Share, Size
@@ -198,9 +199,12 @@ def _hub_hint(repository: str, names: Collection[str]) -> str:
     name = repository.partition("@")[0].removeprefix("timm/")
     if name in names:
         return f"Give timm's models by name: model.architecture={name}"
+    place, _, revision = repository.partition("@")
+    folder = place.rpartition("/")[2]
+    words = [place, *(["--revision", revision] if revision else []), "--local-dir", folder]
     return (
-        f"Download it (hf download {repository.replace('@', ' --revision ')} --local-dir DIR), and give the "
-        "architecture named in its config.json: model.architecture=NAME model.weights=DIR/model.safetensors"
+        f"Download it ({shell_line('hf', 'download', *words)}), and give the architecture named in its config.json: "
+        f"model.architecture=NAME {pasted('model.weights', f'{folder}/model.safetensors')}"
     )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from dlcli.config.pasted import pasted
 from dlcli.datasets.folders.archives import is_archive
 from dlcli.datasets.folders.classes import list_files
 from dlcli.datasets.folders.stored import FileEntry, Stored
@@ -108,20 +109,22 @@ def _entries(file: Path, image: str | None) -> tuple[list[Stored], list[Notice]]
         return list_files(file, image_suffixes(), "images")
     if is_table(file):
         source = read_paths(file, image)
-        if image is None and not _names_files(source):
+        if image is None and not _names_files(source, source.frame.columns[0]):
+            others = [name for name in source.frame.columns[1:] if _names_files(source, name)]
+            setting = pasted("dataset.image", str(others[0])) if others else "dataset.image=COLUMN"
             raise DataError(
                 "this model expects images, but the table's first column does not contain paths of files",
                 str(file),
-                "Name images, a folder or a .tar of them, or set the column of their paths: dataset.image=COLUMN.",
+                f"Name images, a folder or a .tar of them, or set the column of their paths: {setting}",
             )
         return image_entries(source, image)
     return [FileEntry(file.name, str(file), 0, file.stat().st_size)], []
 
 
-def _names_files(source: Source) -> bool:
-    """Return whether any cell of the first column is the path of a file."""
+def _names_files(source: Source, column: str) -> bool:
+    """Return whether any cell of a column is the path of a file."""
     finder = PathFinder(source.file.parent)
-    for name in source.frame.iloc[:, 0].dropna():
+    for name in source.frame[column].dropna():
         with suppress(DataError):
             finder.find(str(name), "")
             return True

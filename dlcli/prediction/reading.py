@@ -82,7 +82,7 @@ class RowReader:
             raise InputError(
                 f"{type(self._preprocessing).__name__} is not part of dlcli: files of such rows cannot be read",
                 str(opened.folder),
-                "Predict from Python: dlcli.load_run(RUN).predict(rows).",
+                f"Predict from Python: dlcli.load_run({str(opened.folder)!r}).predict(rows)",
             )
 
     def read(self, given: Given, report: Callable[[Notice], None], keep: Keep = ()) -> Iterator[NewRows]:

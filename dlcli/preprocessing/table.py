@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator
 
+from dlcli.config.pasted import pasted
 from dlcli.datasets.notices import Notice
 from dlcli.datasets.reading.column import Kind, Place
 from dlcli.datasets.tables.columns import as_dates, as_numbers, coded_categories, named
@@ -150,11 +151,12 @@ class Table(BaseEstimator):
         used = {name: kind for name, kind in x.kinds.items() if name not in self.left_out_}
         if not used:
             culprits = ", ".join(f"{name} ({why})" for name, why in list(self.left_out_.items())[:8])
+            example = {next(iter(self.left_out_), "NAME"): "categorical"}
             raise DataError(
                 f"all columns are left out: {culprits}",
                 "preprocessing",
-                "Set dataset.types for columns that are no texts, such as {NAME: categorical}; use dataset=text for a "
-                "column of texts alone, and preprocessing.dates=parts for dates.",
+                f"Set dataset.types for columns that are no texts, such as {pasted('dataset.types', example)}; use "
+                "dataset=text for a column of texts alone, and preprocessing.dates=parts for dates.",
             )
         self.numeric_ = [name for name, kind in used.items() if kind in ("numeric", "boolean")]
         self.categories_ = [name for name, kind in used.items() if kind == "categorical"]

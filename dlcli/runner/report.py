@@ -16,6 +16,7 @@ from dlcli.files.disk import write_errors
 from dlcli.files.paths import display, is_folder, kind_at, typed
 from dlcli.files.regular import open_regular
 from dlcli.files.unfinished import unfinished
+from dlcli.formatting import shell_line
 from dlcli.page.account import Account, account_of
 from dlcli.page.blocks import Figures, Page
 from dlcli.page.plain_tables import tables_text
@@ -157,7 +158,12 @@ def written_report(found: Reported, output: Path | None) -> Reported:
     if (place := kind_at(target)) not in ("nothing", "file") or (
         output is None and place == "file" and not _is_report(target)
     ):
-        raise InputError("exists and is not a report", display(target), "Name another file: --output FILE")
+        another = display(target.with_name(f"{target.stem}-2{target.suffix or '.html'}"))
+        raise InputError(
+            "exists and is not a report",
+            display(target),
+            f"Name another file: {shell_line('--output', another)}",
+        )
     with write_errors(target.parent, "the report", "write it elsewhere"), unfinished(target) as temporary:
         temporary.write_text(found.text, encoding="utf-8")
         temporary.replace(target)

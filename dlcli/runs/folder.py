@@ -165,7 +165,7 @@ class OpenedRun:
                 raise DataError(
                     f"the {what} differs from that of the run: fingerprint mismatch",
                     where=data.source,
-                    hint="Restore the original data, or give its location: dataset.root=DIR.",
+                    hint=f"Restore the original data, or give its location: {_places(self.config['dataset'])}",
                 )
 
     def part_of(self, dataset: Mapping[str, Any], *parts: Part) -> tuple[Data, np.ndarray]:
@@ -314,6 +314,12 @@ def open_run(
     return OpenedRun(
         found.run_dir, ledger, config, tuple(filter(None, (found.note, unchecked, *moved))), claim
     )
+
+
+def _places(dataset: Mapping[str, Any]) -> str:
+    """Return the settings of a dataset that say where its data is."""
+    own = [key for key in DATA_PATHS if isinstance(dataset.get(key), str)] or ["root"]
+    return ", ".join(f"dataset.{key}={'DIR' if key == 'root' else 'FILE'}" for key in own)
 
 
 def with_overrides(config: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:

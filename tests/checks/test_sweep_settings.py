@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,8 @@ def test_they_are_refused_where_nothing_is_searched(word: str) -> None:
         problem.hint.splitlines()[0]
         == f"Leave it out: dlcli train {' '.join(IRIS)} 'run_name='\"'\"'a b'\"'\"''"
     )
+    search = problem.hint.splitlines()[1].partition("such as: ")[2]
+    assert shlex.split(search) == ["dlcli", "sweep", *IRIS, word, "run_name='a b'", "optimizer.lr=0.001,0.01"]
 
 
 def test_the_line_has_the_command_and_its_options(tmp_path: Path) -> None:

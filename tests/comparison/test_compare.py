@@ -206,7 +206,10 @@ def test_other_splits_do_not_pair(runs_dir: Path) -> None:
 
 @pytest.mark.parametrize(
     ("refs", "metric", "text"),
-    [(["good"], None, "at least two runs"), (["good", "bad"], "acuracy", "not all runs have acuracy")],
+    [
+        (["good"], None, "at least two runs[^\0]*dlcli compare good RUN_B --runs-dir"),
+        (["good", "bad"], "acuracy", "not all runs have acuracy"),
+    ],
 )
 def test_what_cannot_be_compared(refs: list[str], metric: str | None, text: str, runs_dir: Path) -> None:
     with pytest.raises(InputError, match=text):

@@ -64,7 +64,7 @@ MESSAGES = [
         "Choices: amsgrad, betas, lr.",
     ),
     # grammar
-    ("seed", "seed", "has no value", "Write KEY=VALUE, such as optimizer.lr=0.01."),
+    ("seed", "seed", "has no value", "Write seed=VALUE, such as optimizer.lr=0.01."),
     ("zzqq=1", "zzqq", "there is no such key", "dlcli show prints all keys."),
     (
         "seed=[1, 2",
@@ -83,7 +83,7 @@ MESSAGES = [
         "seed = 1",
         "seed = 1",
         "has a space in the wrong place",
-        "Write KEY=VALUE without spaces around the =.",
+        "Write it without the space: seed=1",
     ),
     (
         "seed=1,2",
@@ -101,7 +101,7 @@ MESSAGES = [
         "model@other=net",
         "model@other=net",
         "a package for a group (@) is not allowed here",
-        "Write model=OPTION.",
+        "Write model=net",
     ),
     (
         "hydra.run.dir=x",

@@ -243,6 +243,22 @@ def test_each_command_in_a_message_exists() -> None:
             assert match[1] in commands, f"{place}: {match[0]}"
 
 
+# Words of the user that no message can know: which folder has the code of a run, or which other run is compared.
+UNKNOWN = {
+    "dlcli resume RUN", "dlcli compare RUN_A", "dlcli export RUN", "dlcli list GROUP", "dlcli show GROUP/OPTION",
+    "dlcli new dataset NAME",
+}  # fmt: skip
+
+
+def test_a_command_names_the_run_the_file_and_the_option_that_are_known() -> None:
+    found = {
+        match[0]: place
+        for place, text in texts()
+        for match in re.finditer(r"dlcli [a-z]+ (?:[a-z]+ )?[A-Z][A-Z_/=,]+(?![a-z])", text)
+    }
+    assert {command: place for command, place in found.items() if command not in UNKNOWN} == {}
+
+
 SHELL_WORD = r"""(?:\$'(?:\\.|[^'\\])*'|'[^']*'|"[^"]*"|\\.|[^\s'"\\;|&()]|\((?=.))+"""
 
 

@@ -181,8 +181,8 @@ def test_without_a_network_the_download_command_is_reported(monkeypatch: pytest.
     with pytest.raises(DataError, match="the hub cannot be reached") as caught:
         load("some/reviews")
     assert problem(caught).where == "dataset.path"
-    assert "hf download some/reviews --repo-type dataset --local-dir FOLDER" in problem(caught).hint
-    assert "dataset.path=FOLDER" in problem(caught).hint
+    assert "hf download some/reviews --repo-type dataset --local-dir reviews" in problem(caught).hint
+    assert "dataset.path=reviews" in problem(caught).hint
     assert str(hugging.config.HF_DATASETS_CACHE) in problem(caught).hint
     assert "HF_HOME" in problem(caught).hint
     assert len(asked) == 1  # the hub is requested once, without retries

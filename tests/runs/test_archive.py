@@ -113,9 +113,12 @@ def test_what_is_not_exported(runs_dir: Path, tmp_path: Path) -> None:
     file.touch()
     with pytest.raises(InputError, match="exists already"):
         write_archive(list_runs(runs_dir, NOW), file)
-    done = dlcli("export", "cv", "--runs-dir", runs_dir)
-    assert done.exit_code == 2
-    assert "does not end with .zip" in done.stderr
+    for words in (["cv"], ["my.zip", "cv"]):
+        done = dlcli("export", *words, "--runs-dir", runs_dir)
+        assert done.exit_code == 2
+        assert "does not end with .zip" in done.stderr
+        name = "runs.zip" if words == ["cv"] else "my.zip"
+        assert f"dlcli runs export cv {name} --runs-dir {runs_dir}" in done.stderr.replace("\n", " ")
     made(tmp_path / "runs", "changed", digests={"config.yaml": [digest("seed: 1")]})
     with pytest.raises(CorruptRun, match="is missing"):
         write_archive(list_runs(tmp_path / "runs", NOW), tmp_path / "other.zip")
