@@ -217,8 +217,15 @@ def _columns(source: Source, key: str, names: Sequence[str] | None, taken: set[s
 
 
 def _origins(steps: Steps, lookback: int, horizon: int, stride: int, sources: Sequence[Source]) -> np.ndarray:
-    """Return the first forecast step of each window that lies in one stretch and whose forecast lies in one file."""
-    found = [np.arange(begin + lookback, end - horizon + 1, stride) for begin, end in steps.spans()]
+    """Return the first forecast step of each window that lies in one stretch and whose forecast lies in one file.
+
+    One of them is the first step of the test, so that a stride does not skip a test that is as long as the horizon.
+    """
+    found = []
+    for begin, end in steps.spans():
+        first, later = begin + lookback, steps.later[begin:end]
+        skipped = (begin + int(later.argmax()) - first) % stride if later.any() else 0
+        found.append(np.arange(first + skipped, end - horizon + 1, stride))
     origins = np.concatenate(found)
     hint = "Lower dataset.lookback or dataset.horizon."
     if not len(origins):
@@ -253,13 +260,19 @@ def _with_test(steps: Steps, test_steps: int, horizon: int) -> Steps:
 
 
 def _note(steps: Steps, origins: np.ndarray) -> str:
-    """Return the number of series, and which are too short for a window."""
-    names = steps.stretches.names
+    """Return the number of series, which are too short for a window, and which others have none in the test."""
+    names, tested = steps.stretches.names, origins[steps.later[origins]]
     if not names:
         return ""
-    short = sorted(set(names) - set(steps.stretches.series(origins)))
-    note = f"windows of {len(set(names)):,} series"
-    if short:
-        more = f" and {len(short) - 3:,} more" if len(short) > 3 else ""
-        note += f"; too short for a window: {', '.join(short[:3])}{more}"
-    return note
+    having = set(steps.stretches.series(origins))
+    told = [f"windows of {len(set(names)):,} series"]
+    if short := sorted(set(names) - having):
+        told.append(f"too short for a window: {_first(short)}")
+    if steps.later.any() and (untested := sorted(having - set(steps.stretches.series(tested)))):
+        told.append(f"without a window in the test: {_first(untested)}")
+    return "; ".join(told)
+
+
+def _first(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 3:,} more" if len(names) > 3 else ""
+    return f"{', '.join(names[:3])}{more}"

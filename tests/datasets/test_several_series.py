@@ -228,3 +228,17 @@ def test_the_last_steps_of_each_series_may_be_the_test(tmp_path: Path) -> None:
         load(tmp_path, table(), test_steps=2)
     with pytest.raises(DataError, match="the test is defined twice"):
         load(tmp_path, table(), test_steps=4, borders=[10, 20])
+
+
+def test_a_stride_does_not_skip_the_test(tmp_path: Path) -> None:
+    for stride in (2, 3, 5):
+        data = load(tmp_path, table(), test_steps=HORIZON, stride=stride)
+        assert data.note == "windows of 3 series"
+        for shop, (_, length) in SHOPS.items():
+            assert days(data, shop, data.test_rows) == set(range(length - HORIZON, length))
+    shops = {"Oslo": (0, 60), "Rome": (20, 11), "Bonn": (500, 8)}
+    data = load(tmp_path, table(shops=shops), test_steps=6)
+    assert data.note == "windows of 3 series; too short for a window: Bonn"
+    later = table(40, 60)
+    data = load(tmp_path, table(0, 40), later[later["shop"] == "Oslo"])
+    assert data.note == "windows of 3 series; without a window in the test: Bonn, Rome"
