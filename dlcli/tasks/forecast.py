@@ -240,7 +240,10 @@ class Forecast(Task):
             scaled = np.where(naive > 0, np.abs(error) / naive, np.nan)
         rows = np.isfinite(scaled).sum(axis=0)
         mase = np.where(rows, np.nansum(scaled, axis=0) / np.maximum(rows, 1), np.nan)
-        quantiles = table_of_quantiles(values, steps, self.quantiles) if self.quantiles else {}
+        unit = self._counts / self._std  # of the metrics
+        quantiles = (
+            table_of_quantiles(values * unit[:, None], steps * unit, self.quantiles) if self.quantiles else {}
+        )
         return pd.DataFrame(
             {
                 "target": np.tile(self.names, self.horizon),

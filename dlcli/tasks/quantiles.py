@@ -78,10 +78,15 @@ class IntervalWidth(_OfQuantiles):
 def table_of_quantiles(
     quantiles: np.ndarray, y: np.ndarray, levels: Sequence[float]
 ) -> dict[str, np.ndarray]:
-    """Return columns of `breakdown.csv` per target: `coverage`, `interval_width`, and shares such as `below q0.1`."""
+    """Return columns of `breakdown.csv` per target: the metrics of quantiles, and shares such as `below q0.1`.
+
+    Quantiles are `(N, ..., Q)`, targets `(N, ...)`, both in the unit of the metrics; columns are `(...)`.
+    """
     low, high = quantiles[..., 0], quantiles[..., -1]
     below = {
         f"below q{level:g}": (y <= quantiles[..., index]).mean(axis=0) for index, level in enumerate(levels)
     }
     covered = ((low <= y) & (y <= high)).mean(axis=0)
-    return {"coverage": covered, "interval_width": (high - low).mean(axis=0), **below}
+    error, shares = y[..., None] - quantiles, np.array(levels)
+    pinball = np.maximum(shares * error, (shares - 1) * error).mean(axis=(0, -1))
+    return {"pinball": pinball, "coverage": covered, "interval_width": (high - low).mean(axis=0), **below}

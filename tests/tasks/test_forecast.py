@@ -215,6 +215,17 @@ def test_the_loss_may_be_in_shares_of_the_level() -> None:
     )
 
 
+@pytest.mark.parametrize("scaled", [False, True])
+def test_the_breakdown_of_quantiles_has_the_unit_of_the_metrics(scaled: bool) -> None:
+    data = a_series()
+    facts = target_facts(data, np.arange(40))
+    task = Forecast(**facts, loss=Quantile((0.1, 0.5, 0.9)), scaled_metrics=scaled)
+    y, outputs = data.y[40:60], torch.randn(20, HORIZON * 2 * 3, generator=torch.Generator().manual_seed(0))
+    steps, found = task.breakdown(outputs, y), scores(task, outputs, y)
+    for name in ("pinball", "coverage", "interval_width"):
+        assert steps[name].mean() == pytest.approx(found[name], rel=1e-4)
+
+
 def test_quantiles_of_each_step() -> None:
     data = a_series()
     levels = (0.1, 0.5, 0.9)

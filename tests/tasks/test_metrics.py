@@ -206,6 +206,7 @@ def test_several_quantiles(scaled: bool) -> None:
     assert (table["prediction(t1)"] == table["q0.5(t1)"]).all()
     breakdown = task.breakdown(torch.from_numpy(outputs), y)
     assert breakdown is not None
+    assert breakdown["pinball"].mean() == pytest.approx(found["pinball"], rel=1e-4)
     assert breakdown["coverage"].tolist() == pytest.approx(inside.mean(axis=0))
     assert breakdown["below q0.9"].tolist() == pytest.approx((y <= guess[..., 2]).mean(axis=0))
 
