@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from dlcli.assembly.batch_rows import grows_trees
-from dlcli.config.build import locate
+from dlcli.config.build import build, locate
 from dlcli.datasets.data import Data
 from dlcli.errors import Problem
 from dlcli.models.hist_gradient_boosting import HistGradientBoosting
@@ -55,6 +55,22 @@ def check_baseline(config: Mapping[str, Any], data: Data) -> Iterator[Problem]:
     elif not isinstance(data.x, pd.DataFrame):
         what = f"the rows of {data.name} are no pandas.DataFrame"
         yield Problem(f"trees are no baseline here: {what}", "baseline", "Use baseline=none.")
+
+
+def warn_of_cut(config: Mapping[str, Any]) -> Iterator[Problem]:
+    """Yield a warning if the largest number of epochs ends training before all trees are grown."""
+    limit = config["trainer"].get("max_epochs")
+    if not (getattr(locate(config["model"]["_target_"]), "is_forest", False) and grows_trees(config)):
+        return
+    forest: Any = build(config["model"], where="model", input_shape=(1,), num_outputs=1)
+    optimizer: Any = build(config["optimizer"], where="optimizer", params=list(forest.parameters()))
+    if limit and 0 < limit < (number := optimizer.epochs(forest)):
+        grown = optimizer.iterations_after(forest, limit)
+        yield Problem(
+            f"training ends after {grown:,} of the model's {forest.total:,} iterations of trees",
+            "trainer.max_epochs",
+            f"For all of them: trainer.max_epochs={number}, or larger epochs by optimizer.iterations_per_epoch.",
+        )
 
 
 def _loss(config: Mapping[str, Any], model: Any) -> Iterator[Problem]:

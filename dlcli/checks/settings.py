@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pytorch_lightning.callbacks import EarlyStopping
 
 from dlcli.assembly.batch_rows import takes_all_rows
+from dlcli.checks.forest_fit import warn_of_cut
 from dlcli.checks.profile import find_warnings
 from dlcli.checks.steps import warn_of_steps
 from dlcli.config.build import build
@@ -45,6 +46,7 @@ def find_config_warnings(config: Mapping[str, Any], splits: Sequence[Split]) -> 
     yield from _cut_cycle(config)
     yield from warn_of_steps(config, splits[0])
     yield from _idle_rate(config)
+    yield from warn_of_cut(config)
     for key in unrecorded_keys(config):
         yield Problem(
             "is a secret in plain text: it is not recorded, so it must be given again when the run is resumed",

@@ -70,7 +70,7 @@ def diagnose(history: History, max_epochs: int | None = None) -> str:
     if penalties := dict(history.get("penalty", ())):
         return _path(v, [penalties.get(epoch, math.nan) for epoch in epochs], max_epochs)
     if iterations := dict(history.get("iterations", ())):
-        return _trees(t, v, [int(iterations.get(epoch, 0)) for epoch in epochs])
+        return _trees(t, v, [int(iterations.get(epoch, 0)) for epoch in epochs], max_epochs)
     if len(epochs) < ENOUGH_EPOCHS:
         went = f"went from {_n(v[0])} to {_n(v[-1])}" if len(v) > 1 else f"is {_n(v[0])}"
         return f"After {_count(len(epochs))} it is too short to say: val loss {went}."
@@ -171,17 +171,19 @@ def _path(v: Sequence[float], penalties: Sequence[float], max_epochs: int | None
     return f"{chosen}, and ends at {_n(v[-1])}."
 
 
-def _trees(t: Sequence[float], v: Sequence[float], iterations: Sequence[int]) -> str:
+def _trees(t: Sequence[float], v: Sequence[float], iterations: Sequence[int], max_epochs: int | None) -> str:
     """Return the sentence about a model of trees, which know their training rows."""
     best = min(range(len(v)), key=v.__getitem__)
     losses = f"val loss {_n(v[best])}, train loss {_n(t[best])}"
     if len(v) == 1:
-        return f"All {iterations[0]:,} iterations of trees were grown in one epoch: {losses}."
+        return f"{iterations[0]:,} iterations of trees were grown in one epoch: {losses}."
     chosen = (
         f"val loss was lowest after {iterations[best]:,} of {iterations[-1]:,} iterations of trees: {losses}"
     )
+    if best == len(v) - 1 and len(v) == max_epochs:
+        return f"{chosen}, as many as trainer.max_epochs={max_epochs} allows; more may help."
     if best == len(v) - 1:
-        return f"{chosen}; more iterations (model.max_iter) may help."
+        return f"{chosen}; more iterations (model.max_iter, of a random forest model.n_estimators) may help."
     return f"{chosen}, and ends at {_n(v[-1])}."
 
 

@@ -94,8 +94,8 @@ class GrowTrees(Optimizer):
             x, y = (torch.cat([batch[name] for batch in batches]) for name in ("x", "y"))
             self._grower = grower_of(model, Rows(as_double(x), y.cpu().numpy(), task.criterion))
             for step in range(group["steps"]):  # of a checkpoint: the model has these trees
-                self._grower.grow(self._end(model, step + 1))
-        end = self._end(model, group["steps"] + 1)
+                self._grower.grow(self.iterations_after(model, step + 1))
+        end = self.iterations_after(model, group["steps"] + 1)
         model.add(self._grower.grow(end))
         if not group["steps"]:
             self._grower.begin()
@@ -150,7 +150,7 @@ class GrowTrees(Optimizer):
         given = self.param_groups[0]["per_epoch"]
         return int(given) if given else model.total if model.in_one_epoch else -(-model.total // _PARTS)
 
-    def _end(self, model: Forest, steps: int) -> int:
+    def iterations_after(self, model: Forest, steps: int) -> int:
         """Return the number of iterations after so many steps."""
         return min(steps * self._per_epoch(model), model.total)
 

@@ -102,6 +102,14 @@ def test_a_rise_of_a_tenth_over_many_epochs_is_overfitting() -> None:
     assert ": overfitting;" in sentence
 
 
+def test_trees_that_still_improve_are_told_what_has_ended_them() -> None:
+    losses, grown = [0.5, 0.4], [20.0, 40.0]
+    cut = said(losses, losses, 2, iterations=grown)
+    assert cut.endswith("as many as trainer.max_epochs=2 allows; more may help.")
+    whole = said(losses, losses, 20, iterations=grown)
+    assert whole.endswith("more iterations (model.max_iter, of a random forest model.n_estimators) may help.")
+
+
 def test_a_curve_that_falls_at_the_last_allowed_epoch_says_so() -> None:
     falling = [math.exp(-e / 10) + 0.1 for e in range(10)]
     assert "stopped by max_epochs, still falling; more epochs should help" in said(falling, falling, 10)

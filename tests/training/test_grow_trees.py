@@ -19,6 +19,7 @@ from sklearn.ensemble import (
 )
 
 import dlcli
+from dlcli.checks.forest_fit import warn_of_cut
 from dlcli.errors import ConfigError
 from dlcli.models.forest import Forest
 from dlcli.models.hist_gradient_boosting import HistGradientBoosting
@@ -226,6 +227,23 @@ def test_a_run_resumes_to_the_same_trees_and_eval_repeats_its_figures(table: Pat
     rows = pd.read_csv(table).drop(columns=["kind", "number"])
     rows.loc[0, "e"] = "purple"
     assert np.isfinite(model.predict(rows).filter(like="p(")).all(axis=None)
+
+
+@pytest.mark.parametrize(
+    ("per_epoch", "said"),
+    [(2, ["training ends after 8 of the model's 10 iterations of trees"]), (3, []), (None, [])],
+)
+def test_epochs_that_end_before_the_trees_are_told(per_epoch: int | None, said: list[str]) -> None:
+    config = {
+        "model": {"_target_": "dlcli.models.random_forest.RandomForest", "n_estimators": 10},
+        "optimizer": {
+            "_target_": "dlcli.training.grow_trees.GrowTrees",
+            "iterations_per_epoch": per_epoch,
+        },
+        "trainer": {"max_epochs": 4},
+    }
+    assert [problem.message for problem in warn_of_cut(config)] == said
+    assert not list(warn_of_cut({**config, "trainer": {"max_epochs": -1}}))
 
 
 def test_folds_of_a_random_forest(table: Path) -> None:
