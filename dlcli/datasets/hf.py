@@ -131,7 +131,7 @@ def load(
         everything,
         warnings=source.warnings,
         columns=source.columns,
-        notices=(*rows.notices, *stand_ins(source.frame)),
+        notices=(*rows.notices, *stand_ins(source.frame, can_be_set=False)),
     )
 
 

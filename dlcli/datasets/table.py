@@ -150,7 +150,7 @@ def load(
         notices=(
             *dropped_notices(dropped, len(frame)),
             *untrained_classes(found.y, found.classes, parts.words, "rows"),
-            *stand_ins(frame[[*features, *targets]]),
+            *stand_ins(frame, [*features, *targets], missing_values),
         ),
         columns=source.columns.with_roles(roles).named(dropped=drop, index=index),
     )

@@ -102,7 +102,7 @@ def _column(column: Column, preprocessing: Table) -> dict[str, Any]:
         "kind": column.kind,
         "trim": column.trim,
         "missing": list(WORDS if column.missing is None else ("", *column.missing)),
-        "markers": sorted(MARKERS) if column.missing is None and column.kind != "categorical" else [],
+        "markers": sorted(MARKERS) if column.takes_markers and column.kind != "categorical" else [],
     }
     match column.kind:
         case "categorical":
@@ -118,7 +118,7 @@ def _column(column: Column, preprocessing: Table) -> dict[str, Any]:
             found |= {"pattern": pattern, "parts": preprocessing.dates_[column.name].parts_}
         case "numeric":
             how = column.number
-            if column.missing is not None and how == PLAIN:
+            if not column.takes_markers and how == PLAIN:
                 found["markers"] = ["nan", "-nan"]  # a float as any other
             found |= {
                 "decimal": how.decimal,

@@ -70,8 +70,15 @@ class Column:
             more = ["..."] if len(self.categories) > _SHOWN else []
             parts.append(f"{len(self.categories):,} categories ({', '.join([*shown, *more])})")
         if self.missing is not None:
-            parts.append(f"missing: {', '.join(map(repr, self.missing)) or 'only the empty cell'}")
+            own = [word for word in self.missing if not (self.takes_markers and word in MISSING)]
+            usual = " and the usual words" if self.takes_markers else ""
+            parts.append(f"missing: {', '.join(map(repr, own)) or 'only the empty cell'}{usual}")
         return ", ".join(filter(None, parts))
+
+    @property
+    def takes_markers(self) -> bool:
+        """Whether words such as n.a. and - denote missing values beside the usual words, except among words."""
+        return self.missing is None or set(MISSING) <= set(self.missing)
 
     def read(self, values: pa.ChunkedArray, place: Place) -> pd.Series:
         """Return the column's values.
@@ -151,7 +158,7 @@ class Column:
         parsed = parse(distinct)
         if parsed.null_count:
             words = pc.is_in(pc.utf8_lower(distinct), value_set=pa.array(sorted(MARKERS)))
-            allowed = words if self.missing is None else pa.array([False] * len(distinct))
+            allowed = words if self.takes_markers else pa.array([False] * len(distinct))
             wrong = pc.and_(parsed.is_null(), pc.invert(allowed))
             if pc.any(wrong).as_py():
                 rows = pc.fill_null(wrong.take(encoded.indices), False)

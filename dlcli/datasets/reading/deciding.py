@@ -238,7 +238,7 @@ class _Deciding:
         """Decide on strings that are not plain, by their distinct values without words such as n.a."""
         distinct = self._names = distinct_strings(strings)
         marks = pc.is_in(pc.utf8_lower(distinct), value_set=pa.array(sorted(MARKERS)))
-        if self._base.missing is not None:
+        if not self._base.takes_markers:
             marks = pa.array([False] * len(distinct))
         rest = distinct.filter(pc.invert(marks))
         note = self._marked(strings, distinct.filter(marks))

@@ -38,12 +38,10 @@ class ReadingOptions:
 
     def missing_of(self, name: str) -> tuple[str, ...] | None:
         """Return the words that denote a missing value in a column; None for the usual ones."""
-        if isinstance(self.missing, Mapping):
-            given = self.missing.get(name)
-            return None if given is None else tuple(map(str, given))
-        if self.missing is None:
+        given = self.missing.get(name) if isinstance(self.missing, Mapping) else self.missing
+        if given is None:
             return None
-        return (*map(str, self.missing), *(MISSING if set(self.missing) - {""} else ()))
+        return (*map(str, given), *(MISSING if set(given) - {""} else ()))
 
     def applied_to(self, columns: Columns) -> Columns:
         """Return a model's columns for new rows in which numbers and dates are written as these options say."""

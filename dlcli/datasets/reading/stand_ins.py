@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
 from dlcli.config.pasted import is_key, pasted, pasted_for_column
 from dlcli.datasets.notices import Notice
+from dlcli.formatting import number
 
 # Usual stand-ins for a missing value below and above the other values.
 _BELOW = (-1, -9, -99, -999, -9999, -99999)
@@ -34,41 +35,76 @@ _PAIRS = (
 _FIRST, _WORDS = 1000, 12
 
 
-def stand_ins(frame: pd.DataFrame) -> list[Notice]:
+def stand_ins(
+    frame: pd.DataFrame,
+    names: Collection[str] | None = None,
+    missing: Sequence[str | float] | Mapping[str, Sequence[str | float]] | None = None,
+    *,
+    can_be_set: bool = True,
+) -> list[Notice]:
     """Return the notices on numbers that may denote a missing value, and on booleans that are written in two ways.
 
     Args:
         frame: columns whose cells have been read.
+        names: the columns that are looked at; None for all.
+        missing: the setting `dataset.missing_values` in force, which the advice keeps.
+        can_be_set: whether the dataset has this setting.
     """
     numbers, words = [], []
-    for name in map(str, frame.columns):
+    for name in map(str, frame.columns if names is None else names):
         values = frame[name]
         if pd.api.types.is_bool_dtype(values.dtype):
             continue
         if pd.api.types.is_numeric_dtype(values.dtype):
             numbers += [(name, *found) for found in _sentinels(values)]
         elif not pd.api.types.is_datetime64_any_dtype(values.dtype):
-            words += [(name, *found) for found in _two_pairs(values)]
+            words += [(name, *found) for found in _ways(values)]
     notices = []
     if numbers:
-        told = "; ".join(f"{shown:g} in {rows:,} rows of {name}, otherwise {low:g} to {high:g}"
-                         for name, shown, rows, low, high in numbers)  # fmt: skip
-        first, shown = numbers[0][:2]
-        of = {name: [float(value)] for name, value, *_ in numbers if is_key(name)}
-        setting = pasted("dataset.missing_values", of) if len(of) == len({name for name, *_ in numbers}) else (
-            pasted_for_column("dataset.missing_values", first, [float(shown)]))  # fmt: skip
+        told = "; ".join(
+            f"{_shown(value)} in {rows:,} rows of {name}, otherwise {_shown(low)} to {_shown(high)}"
+            for name, value, rows, low, high in numbers
+        )
+        found = [(name, value) for name, value, *_ in numbers]
+        setting = (
+            _setting(found, missing) if can_be_set else pasted("dataset.drop", [*dict.fromkeys(dict(found))])
+        )
         rows = sum(rows for _, _, rows, _, _ in numbers)
-        where = f"column {first}"
+        where = f"column {found[0][0]}"
         text = f"may stand for a missing value: {told}"
         notices.append(Notice("sentinels", rows, text, where, f"If it does: {setting}"))
     if words:
-        told = "; ".join(f"{name} ({first} and {second})" for name, first, second, _ in words)
+        told = "; ".join(f"{name} ({', '.join(spelt[:-1])} and {spelt[-1]})" for name, spelt, _ in words)
         rows = sum(rows for *_, rows in words)
         hint = "They are different categories or classes: write them in one way if they mean the same."
         where = f"column {words[0][0]}"
-        text = f"yes and no are written in two ways: {told}"
+        most = "two" if all(len(spelt) == 2 for _, spelt, _ in words) else "several"
+        text = f"yes and no are written in {most} ways: {told}"
         notices.append(Notice("mixed_booleans", rows, text, where, hint))
     return notices
+
+
+def _setting(
+    found: Sequence[tuple[str, float]],
+    missing: Sequence[str | float] | Mapping[str, Sequence[str | float]] | None,
+) -> str:
+    """Return the setting that reads these numbers of columns as missing, beside what is missing already."""
+    key = "dataset.missing_values"
+    if missing is not None and not isinstance(missing, Mapping):
+        more = [value for value in dict.fromkeys(value for _, value in found) if value not in missing]
+        return f"{pasted(key, [*missing, *more])} (for all columns)"
+    of = {name: list(words) for name, words in (missing or {}).items()}
+    for name, value in found:
+        if is_key(name):
+            of[name] = [*of.get(name, ()), value]
+    if missing or all(is_key(name) for name, _ in found):
+        return pasted(key, of)
+    name, value = found[0]
+    return pasted_for_column(key, name, [value])
+
+
+def _shown(value: float) -> str:
+    return f"{value:.0f}" if value.is_integer() and abs(value) < 1e15 else number(value)
 
 
 def _sentinels(values: pd.Series) -> Iterator[tuple[float, int, float, float]]:
@@ -84,25 +120,29 @@ def _sentinels(values: pd.Series) -> Iterator[tuple[float, int, float, float]]:
             continue
         low, high, rows = float(others.min()), float(others.max()), int((numbers == value).sum())
         below = value < 0 and low >= 0 and high > 1  # not a sign, such as -1, 0 and 1
+        if value >= -9 and rows == 1:  # one of many measured values may be
+            below = below and bool((others == np.floor(others)).all())
         is_far = rows > 1 and abs(value) > 9 and max(abs(low), abs(high)) * _FAR <= abs(value)
         if below or is_far:
             yield float(value), rows, low, high
 
 
-def _two_pairs(values: pd.Series) -> Iterator[tuple[str, str, int]]:
-    """Yield examples of two ways of writing a boolean, and the number of rows of the rarer one."""
+def _ways(values: pd.Series) -> Iterator[tuple[list[str], int]]:
+    """Yield examples of several ways of writing a boolean, and the number of rows of all but the most frequent one."""
     if values.head(_FIRST).nunique() > _WORDS:
         return
     counts = values.value_counts()
     counts = counts.groupby(counts.index.astype(str).str.casefold()).sum()
     if len(counts) > _WORDS:
         return
-    found = ((pair & set(counts.index), pair) for pair in _PAIRS)
+    found = [(pair & set(counts.index), pair) for pair in _PAIRS]
     # A single letter may mean anything, unless its opposite is there.
-    ways = [(way, pair) for way, pair in found if way == pair or any(len(w) > 1 or w in "10" for w in way)]
-    for number, (one, pair) in enumerate(ways):
-        for other, second in ways[number + 1 :]:
-            if pair.isdisjoint(second) and set(counts.index) <= {*pair, *second, "nan", "<na>", "none"}:
-                rows = [int(counts[list(way)].sum()) for way in (one, other)]
-                yield sorted(other)[-1], sorted(one)[-1], min(rows)
-                return
+    found = [(way, pair) for way, pair in found if way == pair or any(len(w) > 1 or w in "10" for w in way)]
+    ways: list[set[str]] = []
+    for way, _ in sorted(found, key=lambda one: -len(one[0])):  # of yes and no, no is not that of si and no
+        if not any(way & other for other in ways):
+            ways.append(way)
+    if len(ways) > 1 and set(counts.index) <= set[str]().union(*ways) | {"nan", "<na>", "none"}:
+        order = [way for way, _ in reversed(found) if way in ways]
+        rows = sorted(int(counts[list(way)].sum()) for way in ways)
+        yield [sorted(way)[-1] for way in order], sum(rows[:-1])

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 import dlcli
 from dlcli.datasets.reading.stand_ins import stand_ins
@@ -20,7 +22,7 @@ def told(*values: object) -> list[str]:
 
 @pytest.mark.parametrize("values", [
     (-1, 0, 3, 7), (-999.0, 20.5, 30.0, np.nan), (-9, 1, 2), (9999, 9999, 12, 40), (999, 999, 0, 3.5),
-    (-999, -999, -5, 30),
+    (-999, -999, -5, 30), (-1, -1, 2.5, 3.5), (-999, 2.5, 3.5),
 ])  # fmt: skip
 def test_numbers_that_may_stand_for_a_missing_value(values: tuple[float, ...]) -> None:
     assert told(*values) == ["sentinels"]
@@ -28,14 +30,21 @@ def test_numbers_that_may_stand_for_a_missing_value(values: tuple[float, ...]) -
 
 @pytest.mark.parametrize("values", [
     (-1, 0, 1, 1), (-1, 1, 1, -1), (-1, -2, 5, 8), (-999, -400, 3, 9), (999, 1, 2, 3), (999, 999, 998, 700),
-    (-1.5, 0, 3), (np.nan, np.nan), (1, 2, 3), (True, False, True), (-1, -1, -1),
+    (-1.5, 0, 3), (np.nan, np.nan), (1, 2, 3), (True, False, True), (-1, -1, -1), (-1, 0.5, 2.25),
 ])  # fmt: skip
 def test_numbers_that_are_what_they_are(values: tuple[float, ...]) -> None:
     assert told(*values) == []
 
 
 @pytest.mark.parametrize(
-    "values", [("yes", "no", "1", "0"), ("Yes", "No", "1"), ("y", "n", "true", "n", None)]
+    "values",
+    [
+        ("yes", "no", "1", "0"),
+        ("Yes", "No", "1"),
+        ("y", "n", "true", "n", None),
+        ("yes", "no", "1", "0", "true"),
+        ("si", "no", "1"),
+    ],
 )
 def test_booleans_in_two_spellings(values: tuple[object, ...]) -> None:
     assert told(*values) == ["mixed_booleans"]
@@ -65,3 +74,37 @@ def test_the_shown_setting_reads_them_as_missing(ending: str) -> None:
     words = ["dataset=table", f"dataset.path={file}", "dataset.target=y", "model=linear"]
     assert [notice.key for notice in dlcli.check(words)[0].notices][:1] == ["sentinels"]
     assert "sentinels" not in [notice.key for notice in dlcli.check([*words, word])[0].notices]
+
+
+@pytest.mark.parametrize(
+    ("given", "setting"),
+    [
+        (None, "{age: [-999]}"),
+        ({"b": ["gone"]}, "{b: [gone], age: [-999]}"),
+        ({"age": ["gone"]}, "{age: [gone, -999]}"),
+        (["gone"], "[gone, -999]"),
+    ],
+)
+def test_the_shown_setting_keeps_what_is_missing_already(given: Any, setting: str) -> None:
+    word = "gone" if given else "n.a."
+    cells = ["20", "n/a", "-999", "40", "NA", "-", word if given != {"b": ["gone"]} else "", "31", "-999"]
+    others = ["gone" if given == {"b": ["gone"]} else "1", *"23456789"]
+    table = pd.DataFrame({"age": cells, "b": others, "y": [1.5, 2.5, 3.5] * 3})
+    Path("t.csv").write_text(table.to_csv(index=False))
+    (notice,) = load("t.csv", "y", missing_values=given).notices
+    assert f"'dataset.missing_values={setting}'" in notice.hint
+    found = load("t.csv", "y", missing_values=yaml.safe_load(setting))
+    assert found.notices == ()
+    assert found.x["age"].dropna().tolist() == [20, 40, 31]
+    assert found.x["b"].dtype.kind in "if"
+
+
+def test_the_empty_list_clears_the_usual_words() -> None:
+    Path("t.csv").write_text("a,y\nNA,1\n,2\nx,3\nx,4\n")
+    assert load("t.csv", "y", missing_values={"a": []}).x["a"].isna().sum() == 1
+    assert load("t.csv", "y", missing_values={"a": ["x"]}).x["a"].isna().sum() == 4
+
+
+def test_large_numbers_are_shown_whole() -> None:
+    (notice,) = stand_ins(pd.DataFrame({"a": [-1, 1_234_567, 2.5, -1]}))
+    assert notice.text == "may stand for a missing value: -1 in 2 rows of a, otherwise 2.500 to 1234567"
