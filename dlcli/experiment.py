@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Any
 
 from pytorch_lightning.utilities.seed import isolate_rng
 
+from dlcli.assembly.automatic import Automatic, AutomaticChoice, with_choices
 from dlcli.assembly.batch_rows import takes_all_rows
 from dlcli.assembly.feature_cache import rehearsed
 from dlcli.assembly.optimization import make_recipe
@@ -57,12 +58,16 @@ class Experiment:
         config: the configuration with absolute paths.
         folders: the user's own conf folders.
         estimation: the raw rows and their splits.
+        automatic: decides what `auto` means.
+        choices: what it decided for this configuration.
     """
 
     composed: Composed
     config: dict[str, Any]
     folders: tuple[Path, ...]
     estimation: Estimation
+    automatic: Automatic
+    choices: tuple[AutomaticChoice, ...] = ()
 
     @property
     def data(self) -> Data:
@@ -111,6 +116,7 @@ def plan_experiment(
     thorough: bool = False,
     sweeping: bool = False,
     objectives: Sequence[tuple[str, str]] = (),
+    earlier: Mapping[str, Any] | None = None,
 ) -> Experiment:
     """Compose the configuration, read and split the rows, and check everything.
 
@@ -123,6 +129,7 @@ def plan_experiment(
         thorough: also read the rows if there are mistakes, and check what does not depend on these.
         sweeping: keep the section `sweep`.
         objectives: the metrics and modes that the section `sweep` names.
+        earlier: the recorded configuration of a search that continues.
 
     Raises:
         ConfigError: with all mistakes.
@@ -156,6 +163,10 @@ def plan_experiment(
         problems = [*found.problems, *idle]
         config = settled(found.composed.config, found.unsound)
         estimation = replace(estimation, config=config)
+    automatic = Automatic.of(estimation.data, estimation.splits, earlier)
+    choices = () if found.unsound else automatic.choices(config)
+    config = with_choices(config, choices)
+    estimation = replace(estimation, config=config)
     checked = (
         estimation.for_choosing() if sweeping else estimation
     )  # the folds of a sweep are validated on their held-out rows
@@ -167,7 +178,7 @@ def plan_experiment(
     check_monitored(config, estimation.data, checked.splits)
     if not sweeping:
         del config["sweep"]  # a single run has no search to record
-    return Experiment(found.composed, config, folders, estimation)
+    return Experiment(found.composed, config, folders, estimation, automatic, choices)
 
 
 def _unreadable(found: Draft) -> bool:

@@ -18,9 +18,10 @@ from typing import Any
 import torch
 from pytorch_lightning.utilities.seed import isolate_rng
 
+from dlcli.assembly.automatic import describe_choices
 from dlcli.assembly.feature_cache import cached_features, with_features
 from dlcli.assembly.finder_run import run_finder, settle
-from dlcli.assembly.optimization import describe_batches, make_recipe
+from dlcli.assembly.optimization import describe_optimizer, make_recipe
 from dlcli.assembly.parts import Parts, assemble
 from dlcli.assembly.tree_baseline import add_trees
 from dlcli.config.build import build
@@ -256,7 +257,8 @@ def _train(
                     final_test=job.final_test,
                 )
                 | cached
-                | describe_batches(config, parts.train)
+                | describe_optimizer(config)
+                | describe_choices(recorder.ledger.tags, config)
                 | ({"found": f"{found.key}={found.value}: {found.reason}"} if found else {}),
                 world=world,
             )

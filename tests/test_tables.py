@@ -55,12 +55,16 @@ def test_it_trains_and_reports_the_fitted_rows(trained: Result) -> None:
     assert trained.metrics["test/accuracy"] > 0.85
     ledger = Ledger.load(trained.run_dir)
     assert ledger.tags["dlcli.preprocessing"] == "fitted on 109 of 160 rows; 0 validation or test rows seen"
-    assert ledger.about["panel"]["members"] == "members auto: 8 for 109 rows"
-    assert ledger.about["panel"]["numbers"] == "numbers auto: plain for 109 rows"
-    assert ledger.about["panel"]["batches"] == "batch_size auto: 32 for 109 rows"
+    assert ledger.tags["dlcli.auto.model.members"] == "8 for 109 training rows"
+    assert ledger.about["panel"]["members"] == "auto: 8 for 109 training rows"
+    assert ledger.about["panel"]["numbers"] == "auto: plain for 109 training rows"
+    assert ledger.about["panel"]["batch_size"] == "auto: 32 for 109 training rows"
     config = yaml.safe_load((trained.run_dir / "config.yaml").read_text())
     assert Path(config["dataset"]["path"]).is_absolute()
     assert config["task"]["_target_"].endswith("Binary")
+    assert config["dataset"]["batch_size"] == 32
+    saved = json.loads((trained.run_dir / "model" / "model.json").read_text())["model"]
+    assert (saved["members"], saved["numbers"]) == (8, "plain")
 
 
 def test_eval_from_another_folder(trained: Result) -> None:

@@ -10,8 +10,8 @@ from dlcli.config.build import locate
 from dlcli.training.fields import Fields
 from dlcli.training.penalty_path import rows_of_a_piece
 
-# `auto` aims at this number of steps in an epoch, with batches between these bounds. Runs that are resumed compute
-# their batches again: another rule needs another word than `auto`.
+# `auto` aims at this number of steps in an epoch, with batches between these bounds. Runs of earlier versions recorded
+# `auto` and compute their batches again when they are resumed: another rule needs another word.
 _STEPS, _FEWEST, _MOST = 100, 32, 1024
 
 

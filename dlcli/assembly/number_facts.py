@@ -10,7 +10,7 @@ import torch
 
 from dlcli.config.build import TARGET, locate
 from dlcli.config.signature import Argument, signature
-from dlcli.models.numbers import MOST_COLUMNS, QUANTILE_STEPS
+from dlcli.models.numbers import QUANTILE_STEPS
 from dlcli.training.fields import Field
 
 # Quantiles are taken over at most these numbers of training rows, evenly spaced, and of cells.
@@ -21,8 +21,7 @@ def number_facts(model: Mapping[str, Any], x: Field, rows: int | None = None) ->
     """Return `training_rows` and `quantiles`, each if a model has an argument of that name.
 
     `quantiles` has one list for each column of `x` `(N, F)`, at 0, 1/64, ..., 1. The list of a column with at most two
-    different values is empty, and with `numbers=auto` all are if more than 100 would not be. A model with
-    `numbers=plain` needs none.
+    different values is empty. A model with `numbers=plain` needs none.
 
     Args:
         model: the configuration's section `model`.
@@ -37,16 +36,13 @@ def number_facts(model: Mapping[str, Any], x: Field, rows: int | None = None) ->
 def _quantiles_of(model: Mapping[str, Any], takes: Mapping[str, Argument], x: Field) -> dict[str, Any]:
     if "quantiles" not in takes or len(x.shape) != 2:
         return {}
-    numbers = model.get("numbers", takes["numbers"].default) if "numbers" in takes else None
-    if numbers == "plain":
+    if "numbers" in takes and model.get("numbers", takes["numbers"].default) == "plain":
         return {}
     rows = np.unique(np.linspace(0, len(x) - 1, _sampled(x)).astype(np.int64))
     some = x.index_select(0, torch.from_numpy(rows))
     if not isinstance(some, torch.Tensor) or not some.is_floating_point():
         return {}
-    found = [_quantiles(column) for column in some.cpu().numpy().T]
-    too_many = numbers == "auto" and sum(map(bool, found)) > MOST_COLUMNS
-    return {"quantiles": [[] for _ in found] if too_many else found}
+    return {"quantiles": [_quantiles(column) for column in some.cpu().numpy().T]}
 
 
 def _sampled(x: Field) -> int:

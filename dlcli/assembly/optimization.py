@@ -10,7 +10,7 @@ from pytorch_lightning.callbacks import Callback
 from torch import Tensor
 from torch.optim import Optimizer
 
-from dlcli.assembly.batch_rows import automatic_rows, batch_rows, grows_trees, takes_all_rows
+from dlcli.assembly.batch_rows import batch_rows, grows_trees, takes_all_rows
 from dlcli.config.build import build, locate
 from dlcli.config.signature import signature
 from dlcli.config.target_types import check_type
@@ -152,13 +152,10 @@ def make_chosen(config: Mapping[str, Any], group: str) -> Any:
     return build(config[group], where=group) if config[group] else None
 
 
-def describe_batches(config: Mapping[str, Any], train: Fields) -> dict[str, str]:
-    """Return a line for the panel about batches that the configuration leaves open; empty for a number of rows."""
-    if takes_all_rows(config):
-        name = config["optimizer"]["_target_"].rpartition(".")[2]
-        does = "grows a part of the trees" if grows_trees(config) else "solves"
-        return {"optimizer": f"{name}: each epoch {does} on all rows; dataset.batch_size is not used"}
-    if config["dataset"]["batch_size"] != "auto":
+def describe_optimizer(config: Mapping[str, Any]) -> dict[str, str]:
+    """Return a line for the panel about an optimizer that takes all rows; empty for others."""
+    if not takes_all_rows(config):
         return {}
-    rows = len(train["y"])
-    return {"batches": f"batch_size auto: {automatic_rows(rows)} for {rows:,} rows"}
+    name = config["optimizer"]["_target_"].rpartition(".")[2]
+    does = "grows a part of the trees" if grows_trees(config) else "solves"
+    return {"optimizer": f"{name}: each epoch {does} on all rows; dataset.batch_size is not used"}

@@ -112,13 +112,14 @@ def assemble(
         "input_shape": tuple(train["x"].shape[1:]),
         "num_outputs": task.num_outputs,
         **preprocessing.facts(),
-        **number_facts(config["model"], train["x"]),
+        **number_facts(config["model"], train["x"], None if at_most is None else len(split.train)),
     }
     torch.manual_seed(seed)
     node = config["model"]
     made = build(node, where="model", **facts_of_model(preprocessing, facts))
     model = check_type(made, "model", node["_target_"])
-    if file := starting_weights(config):
+    # A few rows lack categories, and with them columns that the weights were trained for.
+    if at_most is None and (file := starting_weights(config)):
         start_from(model, file)
     network = Network(model, preprocessing.on_device(), make_chosen(config, "finetune"), task.combined)
     columns = fitted_columns(data, fitted)

@@ -158,7 +158,9 @@ def _averaging(config: Mapping[str, Any]) -> Iterator[Problem]:
 
 def _row_facts(config: Mapping[str, Any], data: Data, split: Split, num_outputs: int = 0) -> dict[str, Any]:
     """Return the shape of a row that the model sees, and the other facts that it is built from."""
-    rows = take(data.x, split.train[:_SAMPLE_ROWS])
+    # Weights fit the columns of all training rows only, in which each category occurs.
+    complete = data.kind == "table" and starting_weights(config) is not None
+    rows = take(data.x, split.train if complete else split.train[:_SAMPLE_ROWS])
     try:
         preprocessing = preprocessing_of(config).fit(rows)
         fields = preprocessing.transform(rows)

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from dlcli.assembly.automatic import recorded_choices
 from dlcli.assembly.finder_run import FOUND_KEYS
 from dlcli.checks.extension import find_length_problems
 from dlcli.datasets.raw_rows import DATA_PATHS
@@ -68,7 +69,12 @@ class Children:
                 run_name=f"{self.parent.run_name}-{place.replace(' ', '-')}",
                 kind=kind,
                 params=params,
-                tags={**tags, PLACE_TAG: place, "dlcli.split_fingerprint": split.fingerprint},
+                tags={
+                    **recorded_choices(self.parent.tags, config),
+                    **tags,
+                    PLACE_TAG: place,
+                    "dlcli.split_fingerprint": split.fingerprint,
+                },
                 parent_id=self.parent.run_id,
                 files={CONFIG_FILE: self._text(config), SPLIT_FILE: split.to_bytes(), **files},
             )

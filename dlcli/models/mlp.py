@@ -80,7 +80,7 @@ class MLP(nn.Module):
         dropout: Share = 0.0,
         residual: bool = False,
         initialization: Initialization = "default",
-        quantiles: Quantiles = (),
+        quantiles: Quantiles | None = None,
         numbers: NumberEmbedding = "plain",
         number_size: Size = 16,
         bins: Bins = 32,

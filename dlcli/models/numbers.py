@@ -39,7 +39,7 @@ class NumberVectors(nn.Module):
         vectors: the embedding, whose outputs are `(N, C, size)`; None if no column is embedded.
 
     Raises:
-        ValueError: there are no quantiles, as for data that is no table.
+        ValueError: `quantiles` is None, as for data that is no table. A table without numbers has an empty list.
     """
 
     embedded: Tensor
@@ -47,14 +47,14 @@ class NumberVectors(nn.Module):
 
     def __init__(
         self,
-        quantiles: Quantiles,
+        quantiles: Quantiles | None,
         kind: Literal["piecewise", "periodic"],
         size: int,
         bins: int,
         frequency: float,
     ) -> None:
         super().__init__()
-        if not quantiles:
+        if quantiles is None:
             raise ValueError(f"numbers={kind} embeds the columns of a table: other data needs numbers=plain")
         embedded = [number for number, column in enumerate(quantiles) if len(column)]
         plain = [number for number, column in enumerate(quantiles) if not len(column)]

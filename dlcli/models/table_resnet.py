@@ -42,7 +42,7 @@ class TableResNet(nn.Module):
         input_shape: tuple[int, ...],
         num_outputs: int,
         cardinalities: Sequence[int] = (),
-        quantiles: Quantiles = (),
+        quantiles: Quantiles | None = None,
         hidden: Size = 128,
         blocks: Depth = 2,
         expansion: Size = 2,

@@ -5,30 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import repeat
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
 from dlcli.models import layers as shared
 from dlcli.models.layers import Activation, CategoryVectors, Depth, PerLayer, Share, Size
-from dlcli.models.numbers import Bins, Frequency, NumberEmbedding, NumberVectors, Quantiles
+from dlcli.models.numbers import MOST_COLUMNS, Bins, Frequency, NumberEmbedding, NumberVectors, Quantiles
 
 # `auto` has this number of members for tables of up to that many training rows.
 _MEMBERS, _ROWS = 8, 50_000
 # Bins of fewer rows than these are fitted to the noise.
 _FEW_ROWS = 1_000
-
-
-def automatic_members(training_rows: int) -> int:
-    """Return 8 members, and for tables of more than 50,000 rows half of them for twice the rows, but at least one.
-
-    The time of an epoch grows with members times rows, while members help less the more rows there are.
-    """
-    members = _MEMBERS
-    while members > 1 and training_rows * members > _ROWS * _MEMBERS:
-        members //= 2
-    return members
 
 
 class TabM(nn.Module):
@@ -38,16 +27,13 @@ class TabM(nn.Module):
     inputs and outputs and its biases (BatchEnsemble; Wen et al., 2020), and the output layer. Each member has its own
     loss, and the prediction is the mean of the members' probabilities or values.
 
-    Attributes:
-        decided: what `auto` became, for the panel.
-
     Args:
         input_shape: number of columns `(F,)`.
         num_outputs: logits or values per row.
         cardinalities: number of codes of each categorical column; each column gets an embedding.
         quantiles: quantiles of each column over the training rows, see `NumberVectors`.
         training_rows: number of training rows.
-        members: number of perceptrons, the paper's k; `auto` takes `automatic_members` of the training rows.
+        members: number of perceptrons, the paper's k; `auto` follows from the training rows, see `automatic`.
         sharing: `batch_ensemble` (the paper's TabM), or `mini`: only the factors of the first layer's inputs and the
             output layers differ between members (TabM-mini).
         hidden: number of units of all hidden layers, or a list with one number per layer, which sets their number.
@@ -68,7 +54,7 @@ class TabM(nn.Module):
         input_shape: tuple[int, ...],
         num_outputs: int,
         cardinalities: Sequence[int] = (),
-        quantiles: Quantiles = (),
+        quantiles: Quantiles | None = None,
         training_rows: int = 0,
         members: Size | Literal["auto"] = "auto",
         sharing: Literal["batch_ensemble", "mini"] = "batch_ensemble",
@@ -82,18 +68,13 @@ class TabM(nn.Module):
         frequency: Frequency = 0.1,
     ) -> None:
         super().__init__()
-        self.decided: dict[str, str] = {}
-        if members == "auto":
-            members = automatic_members(training_rows)
-            self.decided["members"] = f"members auto: {members} for {training_rows:,} rows"
+        if members == "auto":  # only in the records of earlier versions
+            members = _members(training_rows)
         self.members = members
         if numbers == "auto":
-            enough = training_rows >= _FEW_ROWS
-            numbers = "piecewise" if enough and any(map(len, quantiles)) else "plain"
-            facts = (
-                f"{len(quantiles):,} columns" if enough and numbers == "plain" else f"{training_rows:,} rows"
-            )
-            self.decided["numbers"] = f"numbers auto: {numbers} for {facts}"
+            columns = sum(len(column) > 0 for column in quantiles or ())
+            few = training_rows < _FEW_ROWS or not 0 < columns <= MOST_COLUMNS
+            numbers = "plain" if few else "piecewise"
         self.numbers: NumberVectors | None = None
         if numbers != "plain":
             self.numbers = NumberVectors(quantiles, numbers, number_size, bins, frequency)
@@ -115,6 +96,19 @@ class TabM(nn.Module):
         self.layers = nn.Sequential(*blocks)
         self.head = MemberLinear(members, inputs, num_outputs)
 
+    @staticmethod
+    def automatic(training_rows: int, columns: int) -> dict[str, tuple[Any, str]]:
+        """Return what `auto` means for a number of training rows and of columns of numbers, with the reasons.
+
+        The time of an epoch grows with members times rows, while members help less the more rows there are: there are
+        8 members, and for more than 50,000 rows half of them for twice the rows, but at least one.
+        """
+        by_rows = f"for {training_rows:,} training rows"
+        numbers = ("piecewise", by_rows) if training_rows >= _FEW_ROWS else ("plain", by_rows)
+        if not 0 < columns <= MOST_COLUMNS:
+            numbers = ("plain", f"for {columns:,} columns of numbers")
+        return {"members": (_members(training_rows), by_rows), "numbers": numbers}
+
     def forward(self, x: Tensor, x_cat: Tensor | None = None) -> Tensor:
         """Map `(N, F)` and codes `(N, K)` of categories to `(N, members, num_outputs)`."""
         if self.numbers is not None:
@@ -122,6 +116,13 @@ class TabM(nn.Module):
         if self.categories is not None and x_cat is not None:
             x = self.categories(x, x_cat)
         return self.head(self.layers(x.unsqueeze(1) * self.factors))
+
+
+def _members(training_rows: int) -> int:
+    members = _MEMBERS
+    while members > 1 and training_rows * members > _ROWS * _MEMBERS:
+        members //= 2
+    return members
 
 
 class SharedLinear(nn.Module):

@@ -92,7 +92,6 @@ def panel_rows(
         "preprocessing": f"{fitted.preprocessing!r}, {fitted.proof(data, split)}",
         **({"reading": reading} if reading else {}),
         "model": f"{type(model).__name__}, {size}{shared}",
-        **getattr(model, "decided", {}),
         "record": display(run_dir),
     }
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from dlcli.assembly.automatic import recorded_choices
 from dlcli.assembly.starting_weights import settle_weights, weights_tags
 from dlcli.checks.recorded_profile import about_data
 from dlcli.comparison.reproduction import (
@@ -126,7 +127,10 @@ def _train(
         folders=folders,
         params=repeated_settings(Shown.read(opened.ledger.run_dir).params, estimation.config),
         about=about_data(estimation.data),
-        tags={REPRODUCES_TAG: opened.ledger.run_id},
+        tags={
+            **recorded_choices(opened.ledger.tags, estimation.config),
+            REPRODUCES_TAG: opened.ledger.run_id,
+        },
     )
     with recording(run_dir, store, listen):
         return cross_validate(estimation, run_dir, store, listen)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from dlcli.assembly.automatic import automatic_tags
 from dlcli.assembly.starting_weights import weights_tags
 from dlcli.checks.recorded_profile import about_data
 from dlcli.distributed.ranks import leading
@@ -48,7 +49,7 @@ def sweep(
                 overrides=overrides,
                 folders=plan.experiment.folders,
                 params=plan.recorded_params,
-                tags=weights_tags(plan.config),
+                tags={**weights_tags(plan.config), **automatic_tags(plan.experiment.choices)},
                 about=about_data(plan.experiment.data, plan.warnings),
             )
             with recording(run_dir, store, listen):

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
+from dlcli.assembly.automatic import automatic_tags
 from dlcli.assembly.starting_weights import weights_tags
 from dlcli.checks.recorded_profile import about_data
 from dlcli.checks.settings import warn
@@ -56,7 +57,7 @@ def train(
                 overrides=overrides,  # as typed, without what the data decided
                 folders=experiment.folders,
                 params=shown_settings(experiment.config, experiment.composed.choices, experiment.folders),
-                tags={**weights_tags(experiment.config), **tags},
+                tags={**weights_tags(experiment.config), **automatic_tags(experiment.choices), **tags},
                 about=about_data(experiment.data, warnings),
             )
             with recording(run_dir, store, listen):

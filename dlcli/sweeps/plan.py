@@ -127,7 +127,8 @@ class SweepPlan:
         where = {key: self.config[key] for key in ("executor", "tracking", "runs_dir", "dataset")}
         where["dataset"] = {**where["dataset"], "batch_size": config["dataset"]["batch_size"]}
         del config["sweep"]
-        return settled({**config, **where, "cv": self.config["cv"]})
+        config = settled({**config, **where, "cv": self.config["cv"]})
+        return self.experiment.automatic.settle(config)
 
     def command(self, params: Mapping[str, Any]) -> str:
         """Return the command that trains one point as a separate experiment."""

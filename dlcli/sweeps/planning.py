@@ -43,7 +43,7 @@ def plan_sweep(
     conf_dirs: Sequence[Path] = (),
     runs_dir: Path | None = None,
     *,
-    sampler: Mapping[str, Any] | None = None,
+    earlier: Mapping[str, Any] | None = None,
     tell: Callable[[str], None] | None = None,
 ) -> SweepPlan:
     """Read the space and check it: the first point as an experiment, then each value of each dimension.
@@ -52,7 +52,7 @@ def plan_sweep(
         overrides: of the command; those with several values are dimensions of the space.
         conf_dirs: the user's conf folders, as they were given.
         runs_dir: the folder of all runs; None uses the configuration's.
-        sampler: the sampler that a resumed sweep was started with.
+        earlier: the recorded configuration of a sweep that continues, whose sampler is kept.
         tell: receives warnings about settings and data, as `train` gives them.
 
     Raises:
@@ -80,14 +80,18 @@ def plan_sweep(
     asked = [*fixed, *as_overrides(space.first)]
     try:
         with naming_values(space.domains_at(space.first), space.first):
-            experiment = plan_experiment(asked, conf_dirs, runs_dir, sweeping=True, objectives=named)
+            experiment = plan_experiment(
+                asked, conf_dirs, runs_dir, sweeping=True, objectives=named, earlier=earlier
+            )
     except ConfigError as error:
         others = find_unsound(space, fixed, folders)
         raise ConfigError(list(dict.fromkeys([*error.problems, *others]))) from error
     options = _options_of(section)
     settled = {
         "space": space_section,
-        "sampler": sampler or settled_sampler(section["sampler"], space, options),
+        "sampler": earlier["sweep"]["sampler"]
+        if earlier
+        else settled_sampler(section["sampler"], space, options),
     }
     plan = make_plan(
         experiment, fixed, space, options, {**section, **settled}, is_choice=True, conf_dirs=conf_dirs

@@ -33,12 +33,7 @@ def plan_again(resumption: Resumption, conf_dirs: Sequence[Path]) -> SweepPlan:
     """
     opened = resumption.opened
     _refuse_fewer(resumption)
-    plan = plan_sweep(
-        resumption.words,
-        conf_dirs,
-        opened.ledger.runs_dir,
-        sampler=opened.config["sweep"]["sampler"],
-    )
+    plan = plan_sweep(resumption.words, conf_dirs, opened.ledger.runs_dir, earlier=opened.config)
     _check_same(plan.estimation, opened, "sweep", _SAME)
     return plan
 
@@ -65,7 +60,7 @@ def plan_nested_again(resumption: Resumption, conf_dirs: Sequence[Path], listen:
         DataError: the rows have changed.
     """
     opened = resumption.opened
-    experiment = plan_experiment(resumption.words, conf_dirs, opened.ledger.runs_dir)
+    experiment = plan_experiment(resumption.words, conf_dirs, opened.ledger.runs_dir, earlier=opened.config)
     _check_same(experiment.estimation, opened, "cv", tuple(experiment.config["cv"]))
     search = plan_nested(experiment, resumption.words, listen)
     assert search is not None  # the section is the same

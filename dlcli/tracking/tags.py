@@ -22,6 +22,9 @@ TRAINING_TAGS = {"mlflow.experimentKind": "custom_model_development"}
 # With the name of a setting after it: the setting's value since a resumption. MLflow's params cannot change.
 CHANGED_TAG = "dlcli.changed"
 
+# With the name of a setting after it: the value that was chosen for `auto`, and why.
+AUTO_TAG = "dlcli.auto"
+
 # Why a checkpoint could not be used for resumption.
 CHECKPOINT_TAG = "dlcli.checkpoint"
 

@@ -1,12 +1,11 @@
-"""`dataset.batch_size`: from the number of training rows, and told."""
+"""`dataset.batch_size`: from the number of training rows."""
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
 from dlcli.assembly.batch_rows import automatic_rows, rows_of
-from dlcli.assembly.optimization import describe_batches
+from dlcli.assembly.optimization import describe_optimizer
 
 
 @pytest.mark.parametrize(
@@ -22,10 +21,7 @@ def test_words_and_numbers() -> None:
     assert (rows_of("full", 70), rows_of(7, 70)) == (70, 7)
 
 
-def test_the_panel_names_what_was_chosen_and_nothing_else() -> None:
-    config = {"optimizer": {"_target_": "torch.optim.Adam"}, "dataset": {"batch_size": "auto"}}
-    rows = {"y": np.zeros(26_048)}
-    assert describe_batches(config, rows) == {"batches": "batch_size auto: 256 for 26,048 rows"}
-    assert describe_batches({**config, "dataset": {"batch_size": 32}}, rows) == {}
-    solved = {**config, "optimizer": {"_target_": "dlcli.training.penalty_path.PenaltyPath"}}
-    assert list(describe_batches(solved, rows)) == ["optimizer"]
+def test_the_panel_names_optimizers_without_batches() -> None:
+    assert describe_optimizer({"optimizer": {"_target_": "torch.optim.Adam"}}) == {}
+    solved = {"optimizer": {"_target_": "dlcli.training.penalty_path.PenaltyPath"}}
+    assert list(describe_optimizer(solved)) == ["optimizer"]

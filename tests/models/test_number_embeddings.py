@@ -101,14 +101,6 @@ def test_the_number_of_training_rows_for_models_that_ask() -> None:
     assert number_facts(model, torch.randn(9, 2), rows=70) == {"training_rows": 70}
 
 
-@pytest.mark.parametrize(("columns", "embedded"), [(100, 100), (101, 0)])
-def test_many_columns_are_embedded_only_if_that_is_asked_for(columns: int, embedded: int) -> None:
-    x = torch.randn(9, columns)
-    model = {"_target_": "dlcli.models.tabm.TabM"}
-    assert sum(map(bool, number_facts({**model, "numbers": "auto"}, x)["quantiles"])) == embedded
-    assert all(number_facts({**model, "numbers": "piecewise"}, x)["quantiles"])
-
-
 def test_only_models_that_ask_get_quantiles() -> None:
     x = torch.randn(9, 2)
     assert facts(x, numbers="plain") == {} == facts(x, _target_="dlcli.models.linear.Linear")

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from dlcli.models.tabm import MemberLinear, SharedLinear, TabM, automatic_members
+from dlcli.models.tabm import MemberLinear, SharedLinear, TabM
 from dlcli.tasks.base import Task
 from dlcli.tasks.binary import Binary
 from dlcli.tasks.losses import BinaryCrossEntropy, CrossEntropy
@@ -39,24 +39,28 @@ TASKS: dict[str, tuple[Task, torch.Tensor]] = {
     ("rows", "members"), [(0, 8), (50_000, 8), (50_001, 4), (100_000, 4), (200_000, 2), (10**7, 1)]
 )
 def test_many_rows_have_few_members(rows: int, members: int) -> None:
-    assert automatic_members(rows) == members
-    model = TabM((3,), 1, training_rows=rows, hidden=2, numbers="plain")
-    assert model.members == members
-    assert model.decided == {"members": f"members auto: {members} for {rows:,} rows"}
-    assert TabM((3,), 1, members=5, numbers="plain").decided == {}
+    assert TabM.automatic(rows, 3)["members"] == (members, f"for {rows:,} training rows")
+    assert TabM((3,), 1, training_rows=rows, hidden=2, numbers="plain").members == members
 
 
-@pytest.mark.parametrize(("rows", "numbers"), [(999, "plain"), (1000, "piecewise")])
-def test_bins_need_rows(rows: int, numbers: str) -> None:
-    model = TabM((1,), 1, quantiles=[[0.0, 1.0, 2.0]], training_rows=rows, members=2, hidden=2)
-    assert model.decided == {"numbers": f"numbers auto: {numbers} for {rows:,} rows"}
-    assert (model.numbers is None) == (numbers == "plain")
+@pytest.mark.parametrize(
+    ("rows", "columns", "numbers"),
+    [
+        (999, 5, "plain for 999 training rows"),
+        (1000, 5, "piecewise for 1,000 training rows"),
+        (1000, 0, "plain for 0 columns of numbers"),
+        (1000, 100, "piecewise for 1,000 training rows"),
+        (9999, 2000, "plain for 2,000 columns of numbers"),
+    ],
+)
+def test_bins_need_rows_and_not_too_many_columns(rows: int, columns: int, numbers: str) -> None:
+    assert " ".join(TabM.automatic(rows, columns)["numbers"]) == numbers
 
 
-def test_without_columns_for_bins_numbers_stay_plain() -> None:
-    model = TabM((2,), 1, quantiles=[[], []], training_rows=5_000, members=2, hidden=2)
-    assert model.decided == {"numbers": "numbers auto: plain for 2 columns"}
-    assert model.numbers is None
+def test_a_table_without_numbers_has_nothing_to_embed() -> None:
+    for numbers in ("auto", "piecewise"):
+        model = TabM((0,), 1, (4, 3), [], training_rows=5000, members=2, hidden=2, numbers=numbers)
+        assert model(torch.zeros(5, 0), torch.ones(5, 2, dtype=torch.int64)).shape == (5, 2, 1)
 
 
 def test_a_list_has_the_units_of_each_layer() -> None:

@@ -1,0 +1,107 @@
+"""What `auto` means is decided once for an experiment: by its smallest fold, for its trials and its refit too."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+import dlcli
+from dlcli.assembly.automatic import describe_choices, recorded_choices
+from dlcli.cross_validation.children import families
+from dlcli.experiment import plan_experiment
+from dlcli.inference.saved_model import load_model
+from dlcli.sweeps.planning import plan_sweep
+from dlcli.tracking.ledger import Ledger
+
+ROWS = 1300
+QUICK = ["model=tabm", "model.hidden=4", "model.members=2", "trainer.max_epochs=1", "trainer.accelerator=cpu"]
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """A table of which a hold-out trains on less than 1,000 rows, and its refit on more."""
+    generator = np.random.default_rng(0)
+    words = generator.choice(["a", "b", "c"], ROWS)
+    frame = pd.DataFrame({"x": generator.normal(size=ROWS), "word": words, "y": generator.normal(size=ROWS)})
+    file = tmp_path_factory.mktemp("table") / "t.csv"
+    frame.to_csv(file, index=False)
+    return ["dataset=table", f"dataset.path={file}", "dataset.target=y", *QUICK]
+
+
+def chosen(config: dict[str, Any]) -> tuple[Any, ...]:
+    return config["dataset"]["batch_size"], config["model"]["members"], config["model"]["numbers"]
+
+
+def test_the_smallest_fold_decides(table: list[str]) -> None:
+    whole = plan_experiment([*table, "cv=kfold", "cv.folds=13", "cv.val_size=0.1", "model.members=auto"])
+    assert [len(split.train) for split in whole.splits][:1] > [999]
+    assert chosen(whole.config) == (32, 8, "piecewise")
+    least = min(len(split.train) for split in whole.splits)
+    assert [choice.reason for choice in whole.choices] == [f"for {least:,} training rows"] * 3
+    assert whole.estimation.config == whole.config
+    assert plan_experiment([*table, "cv=kfold", "cv.folds=2"]).config["model"]["numbers"] == "plain"
+
+
+def test_the_refit_is_of_the_model_that_was_judged(
+    table: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = dlcli.train([*table, "cv.refit=true", "cv.test_size=0.1", "cv.val_size=0.3", "baseline=none"])
+    parent = Ledger.load(run.run_dir)
+    children = families(parent)[parent.run_id]
+    assert Ledger.load(children["refit"]).about["panel"]["rows"].startswith("1,170 train")
+    for folder in (run.run_dir, *children.values()):
+        assert chosen(yaml.safe_load((folder / "config.yaml").read_text())) == (32, 2, "plain")
+        assert Ledger.load(folder).tags["dlcli.auto.model.numbers"] == "plain for 819 training rows"
+    assert Ledger.load(children["refit"]).about["panel"]["numbers"] == "auto: plain for 819 training rows"
+    assert load_model(run.run_dir / "model", trust=True).network.model.numbers is None
+
+
+def test_trials_agree_with_the_experiment(table: list[str]) -> None:
+    plan = plan_sweep([*table, "cv.val_size=0.3", "cv.test_size=0.1", "model.numbers=auto,periodic"])
+    assert plan.trial_config({"model.numbers": "auto"})["model"]["numbers"] == "plain"
+    assert plan.trial_config({"model.numbers": "periodic"})["model"]["numbers"] == "periodic"
+    assert plan.trial_config({"model.numbers": "auto"})["dataset"]["batch_size"] == 32
+    # The searches of earlier versions recorded `auto`.
+    earlier = {**plan.config, "dataset": {**plan.config["dataset"], "batch_size": "auto"}}
+    again = plan_experiment([*table, "model.numbers=auto"], earlier=earlier)
+    assert again.config["dataset"]["batch_size"] == "auto"
+    assert again.config["model"]["numbers"] == "plain"
+
+
+def test_a_choice_that_was_changed_is_not_told() -> None:
+    tags = {"dlcli.auto.dataset.batch_size": "32 for 109 training rows", "dlcli.seed": "0"}
+    config = {"dataset": {"batch_size": 32}, "model": {}}
+    assert describe_choices(tags, config) == {"batch_size": "auto: 32 for 109 training rows"}
+    assert recorded_choices(tags, {"dataset": {"batch_size": 64}}) == {}
+
+
+def test_columns_of_numbers_are_counted_as_the_model_gets_them(table: list[str]) -> None:
+    numbers = [
+        "dataset.drop=[x]",
+        "preprocessing.categorical=embedding",
+        "cv.test_size=0.1",
+        "cv.val_size=0.1",
+    ]
+    words = plan_experiment([*table, *numbers])
+    assert words.config["model"]["numbers"] == "plain"
+    assert words.choices[-1].reason == "for 0 columns of numbers"
+    words.rehearse(quick=True)
+
+
+def test_a_run_starts_from_weights_of_bins(
+    table: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rehearsal has a few rows, in which some words are missing, and whose bins are others."""
+    monkeypatch.chdir(tmp_path)
+    words = [*table, "cv.test_size=0.1", "cv.val_size=0.1", "baseline=none"]
+    first = dlcli.train(words)
+    weights = f"model.weights={first.run_dir / 'model' / 'weights.safetensors'}"
+    second = dlcli.train([*words, weights])
+    model = load_model(second.run_dir / "model", trust=True).network.model
+    assert model.numbers is not None and model.numbers.vectors is not None
