@@ -59,6 +59,8 @@ class Window:
         return outputs.unflatten(2, (self.horizon, self.outputs)).transpose(1, 2).flatten(1)
 
 
-def interpolation(points: int, steps: int) -> Tensor:
-    """Return the matrix `(points, steps)` of a linear interpolation of equally spaced points."""
+def interpolation(points: int, steps: int) -> Tensor | None:
+    """Return the matrix `(points, steps)` of a linear interpolation of equally spaced points; None if all are given."""
+    if points == steps:
+        return None
     return functional.interpolate(torch.eye(points).unsqueeze(0), size=steps, mode="linear")[0]

@@ -90,8 +90,8 @@ class NHiTS(nn.Module):
 class _Block(nn.Module):
     """One block; the last one returns no history, because no block follows."""
 
-    past: Tensor
-    ahead: Tensor
+    past: Tensor | None
+    ahead: Tensor | None
 
     def __init__(
         self,
@@ -116,7 +116,8 @@ class _Block(nn.Module):
             inputs = hidden
         self.layers = nn.Sequential(*blocks)
         points = [max(1, steps // spacing) for steps in (window.lookback, window.horizon)]
-        self.register_buffer("past", interpolation(points[0], window.lookback), persistent=False)
+        past = None if last else interpolation(points[0], window.lookback)
+        self.register_buffer("past", past, persistent=False)
         self.register_buffer("ahead", interpolation(points[1], window.horizon), persistent=False)
         self.history = None if last else nn.Linear(hidden, window.targets * points[0])
         self.forecast = nn.Linear(hidden, window.targets * window.outputs * points[1])
@@ -125,7 +126,12 @@ class _Block(nn.Module):
         """Map the unexplained history `(N, K, lookback)` to the explained one and a forecast `(N, K, horizon * Q)`."""
         states = self.layers(torch.cat([self.pool(rest).flatten(1), others], dim=1))
         points = self.forecast(states).reshape(states.shape[0], self.targets, self.outputs, -1)
-        forecast = (points @ self.ahead).transpose(2, 3).flatten(2)
+        forecast = _interpolated(points, self.ahead).transpose(2, 3).flatten(2)
         if self.history is None:
             return None, forecast
-        return self.history(states).reshape(states.shape[0], self.targets, -1) @ self.past, forecast
+        explained = self.history(states).reshape(states.shape[0], self.targets, -1)
+        return _interpolated(explained, self.past), forecast
+
+
+def _interpolated(points: Tensor, matrix: Tensor | None) -> Tensor:
+    return points if matrix is None else points @ matrix

@@ -58,10 +58,10 @@ class PatchTST(nn.Module):
         head_dropout: Share = 0.0,
     ) -> None:
         super().__init__()
-        Window.of(input_shape, num_outputs, lookback, horizon, targets)
+        features = Window.of(input_shape, num_outputs, lookback, horizon, targets).features
         if hidden % heads:
             raise ValueError(f"hidden ({hidden}) must be divisible by heads ({heads})")
-        steps, features = input_shape
+        steps = input_shape[0]
         self.patch, self.stride = min(patch, steps), stride
         patches = -(-(steps - self.patch) // stride) + 1
         self.missing = self.patch + (patches - 1) * stride - steps

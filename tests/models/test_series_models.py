@@ -46,6 +46,12 @@ def made(name: str, rows: str = "one") -> tuple[nn.Module, torch.Tensor]:
     )
 
 
+def test_nhits_holds_only_the_interpolations_that_it_needs() -> None:
+    model, _ = made("nhits")
+    held = {name for name, buffer in model.named_buffers() if buffer is not None}
+    assert held == {"blocks.0.past", "blocks.0.ahead", "blocks.1.past", "blocks.1.ahead"}
+
+
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("rows", ROWS)
 def test_every_parameter_has_a_gradient(name: str, rows: str) -> None:
@@ -126,4 +132,5 @@ def test_the_sum_of_trend_and_remainder_is_the_linear_forecast() -> None:
 
 def test_points_are_interpolated() -> None:
     assert interpolation(1, 3).tolist() == [[1, 1, 1]]
+    assert interpolation(3, 3) is None  # nothing lies between the points
     assert (torch.tensor([0.0, 4.0]) @ interpolation(2, 4)).tolist() == [0, 1, 3, 4]
