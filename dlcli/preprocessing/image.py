@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -30,6 +30,9 @@ class Image(BaseEstimator):
     Mean and deviation are those of the training rows' pixels, in units of the full range (0 to 1). For images that stay
     in files, they and the range are computed on 10,000 images spread evenly over the rows.
     """
+
+    # A fitted attribute that is only told: the fields do not depend on it.
+    only_told: ClassVar = frozenset({"rows_seen_"})
 
     # Attributes that runs of earlier versions do not have: they were trained on bytes.
     depth_ = "uint8"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, ClassVar, Self
 
 from annotated_types import Ge, MinLen
 from sklearn.base import BaseEstimator
@@ -34,6 +34,9 @@ class PretrainedText(BaseEstimator):
             truncated. None chooses a length that keeps 95 % of the tokens of the training rows, but at most 512 and no
             more than the model has positions for.
     """
+
+    # Fitted attributes that are only told: the fields do not depend on them.
+    only_told: ClassVar = frozenset({"rows_seen_", "measured_", "longest_"})
 
     # Runs of earlier versions have no chosen length, and count nothing.
     length_: int | None = None

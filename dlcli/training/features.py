@@ -28,9 +28,6 @@ from dlcli.training.network import Network
 # Rows per forward pass of the backbone.
 _ROWS = 64
 
-# Attributes of a fitted preprocessing that differ between folds, but do not affect the features.
-_ONLY_TOLD = frozenset({"rows_seen_", "measured_", "longest_"})
-
 # The share of free memory that the features of a part may take; larger ones are read from disk.
 _SHARE = 0.25
 
@@ -149,8 +146,10 @@ class Features:
         arguments = preprocessing.get_params()  # type: ignore[attr-defined]
         digest.update(f"{kind.__module__}.{kind.__qualname__} {arguments}".encode())
         if getattr(preprocessing, "transform_is_fitted", True):
+            # Fitted attributes that differ between folds, but change no feature.
+            only_told: frozenset[str] = getattr(preprocessing, "only_told", frozenset())
             for name, value in sorted(vars(preprocessing).items()):
-                if name not in _ONLY_TOLD:
+                if name not in only_told:
                     digest.update(f"{name} {np.asarray(value).tolist()!r}".encode())
         if network.on_device is not None:
             add_tensors(digest, network.on_device.named_buffers())

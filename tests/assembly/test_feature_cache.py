@@ -151,6 +151,25 @@ def test_what_they_depend_on_tells_them_apart(weights: Path, tmp_path: Path) -> 
     assert len({kept.store.folder, *places}) == 3
 
 
+class Own(Image):
+    """A user's own preprocessing, whose fields depend on an attribute with the name of one that is only told."""
+
+    only_told = frozenset()
+    transform_is_fitted = True
+
+    def fit(self, x: Any) -> Own:
+        self.measured_ = {"mean": float(np.mean(x))}
+        return super().fit(x)
+
+
+def test_fitted_attributes_of_ones_own_preprocessing_tell_features_apart(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(features.__globals__, "Image", Own)
+    one, other = (features(tmp_path, weights, first=first)[0].store.folder for first in (0, 20))
+    assert one != other
+
+
 def vectors(rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Return each row's number three times, with the rows in another order than requested."""
     for first in range(len(rows), 0, -4):
