@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
@@ -9,9 +10,10 @@ import pyarrow as pa
 import pytest
 
 from dlcli.datasets.table import load
-from dlcli.datasets.tables import delimited, packing
+from dlcli.datasets.tables import delimited, packing, pool
 from dlcli.datasets.tables.files import read_raw
 from dlcli.errors import DataError
+from dlcli.process import program
 
 ROWS = 600
 LINES = [
@@ -25,7 +27,7 @@ HEADER = "id,half,word,flag,date,code,y"
 @pytest.fixture
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(delimited, "_BLOCK", 1 << 11)
-    monkeypatch.setattr(packing, "_BATCHES", 2)
+    monkeypatch.setattr(packing, "_CHUNK", 1 << 12)
 
 
 def written(folder: Path, lines: list[str]) -> Path:
@@ -38,7 +40,7 @@ def test_a_large_file_is_read_as_a_small_one(tmp_path: Path, monkeypatch: pytest
     file = written(tmp_path, LINES)
     whole = load(str(file), "y")
     monkeypatch.setattr(delimited, "_BLOCK", 1 << 11)
-    monkeypatch.setattr(packing, "_BATCHES", 2)
+    monkeypatch.setattr(packing, "_CHUNK", 1 << 12)
     cells = read_raw(file).table
     encoded = [pa.types.is_dictionary(kind) for kind in cells.schema.types]
     assert encoded == [False, True, True, True, True, True, False]
@@ -71,3 +73,38 @@ def test_numbers_of_rows_are_an_index_in_a_large_file_too(tmp_path: Path, small_
     file = tmp_path / "rows.csv"
     file.write_text("\n".join([",y", *(f"{row},{row % 9}" for row in range(2000))]) + "\n")
     assert read_raw(file).index == ("c0",)
+
+
+def test_a_long_row_is_read_after_what_was_read_before_it_is_freed(
+    tmp_path: Path, small_blocks: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held: list[int] = []
+
+    def watched(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> pa.Table:
+        held.append(pa.total_allocated_bytes())
+        return packing.packed(batches, schema)
+
+    monkeypatch.setattr(delimited, "packed", watched)
+    lines = [*LINES, LINES[1].replace("no", "x" * 5000)]
+    file = written(tmp_path, lines)
+    assert len(read_raw(file).table) == len(lines)
+    assert len(held) == 2
+    monkeypatch.setattr(delimited, "_BLOCK", delimited.LONGEST_LINE)
+    read_raw(file)
+    assert held[1] < held[2] + 10_000
+
+
+def test_a_program_that_imports_dlcli_keeps_its_pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen: list[pa.MemoryPool] = []
+    monkeypatch.setattr(pool, "_LARGE", 1)
+    monkeypatch.setattr(pa, "set_memory_pool", chosen.append)
+    monkeypatch.delenv("ARROW_DEFAULT_MEMORY_POOL", raising=False)
+    file = written(tmp_path, LINES)
+    read_raw(file)
+    assert chosen == []
+    monkeypatch.setattr(program, "is_running", True)
+    read_raw(file)
+    assert len(chosen) <= 1  # jemalloc is not part of every build
+    monkeypatch.setenv("ARROW_DEFAULT_MEMORY_POOL", "system")
+    pool.return_freed_memory(file)
+    assert len(chosen) <= 1

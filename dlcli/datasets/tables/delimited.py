@@ -197,7 +197,8 @@ def _read(file: Path | Excerpt, form: Form, comments: list[int]) -> pa.Table:
         except pa.ArrowInvalid as error:
             if _ROW_TOO_LONG not in str(error):
                 raise
-            return read(LONGEST_LINE)
+        # Not within `except`, whose error holds what has been read before the long row.
+        return read(LONGEST_LINE)
     except (pa.ArrowException, UnicodeError) as error:
         if ragged:
             row = ragged[0]

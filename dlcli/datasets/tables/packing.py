@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 import pyarrow as pa
 import pyarrow.compute as pc
 
-# Batches (blocks of the file) that become one chunk. The many small buffers of single blocks would leave gaps in
-# memory when the columns are converted and freed one by one.
-_BATCHES = 16
+# Bytes of the batches (blocks of the file) that become one chunk. The many small buffers of single blocks would leave
+# gaps in memory when the columns are converted and freed one by one.
+_CHUNK = 1 << 24
 
 # A column is kept as codes if at most this share of the strings of the first chunk are distinct: a code takes 4 bytes,
 # a string 4 bytes and its characters.
@@ -21,9 +21,12 @@ def packed(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> pa.Table:
     chunks: list[pa.Table] = []
     waiting: list[pa.RecordBatch] = []
     encoded: Sequence[bool] | None = None
+    size = 0
     for batch in batches:
         waiting.append(batch)
-        if len(waiting) == _BATCHES:
+        size += batch.nbytes
+        if size >= _CHUNK:
+            size = 0
             chunk = pa.Table.from_batches(waiting, schema).combine_chunks()
             waiting.clear()
             encoded = [_repeats(column) for column in chunk.columns] if encoded is None else encoded
