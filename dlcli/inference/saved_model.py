@@ -254,7 +254,8 @@ def load_model(folder: Path, *, trust: bool = False) -> SavedModel:
                 str(folder),
                 _DAMAGED,
             )
-    network = Network(model, preprocessing.on_device(), combine=task.combined)
+    with _report_damage(folder):
+        network = Network(model, preprocessing.on_device(), combine=task.combined)
     columns = read_columns(folder, preprocessing)
     kinds = description.get("image_kinds")
     return SavedModel(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -33,6 +33,9 @@ class ModelWindows(nn.Module):
         known: number of trailing columns that are known ahead, which are never relative.
         relative: what the values of a window are relative to.
         independent: whether the model sees one target at a time.
+
+    Raises:
+        ValueError: `relative` is another value, as in a damaged folder.
     """
 
     def __init__(
@@ -45,6 +48,8 @@ class ModelWindows(nn.Module):
         independent: bool = False,
     ) -> None:
         super().__init__()
+        if relative not in get_args(Relative):
+            raise ValueError(f"relative is {relative!r}, not {', '.join(get_args(Relative))}")
         self.lookback = lookback
         self.horizon = horizon
         self.targets = targets

@@ -82,7 +82,9 @@ class Series(BaseEstimator):
 
     def on_device(self) -> nn.Module | None:
         """Return the module that makes windows relative and passes targets one by one; None if it would do neither."""
-        relative: Relative = {True: "last", False: "none"}.get(self.relative, self.relative)  # type: ignore[arg-type, assignment]
+        relative: Any = self.relative
+        if isinstance(relative, bool):
+            relative = "last" if relative else "none"
         independent = self._independent()
         if relative == "none" and not independent:
             return None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -195,6 +197,14 @@ def test_normalized_windows_have_no_unit() -> None:
     assert torch.allclose(
         on_device.restore(outputs, 3 * x + 7), 3 * on_device.restore(outputs, x) + 7, atol=1e-3
     )
+
+
+@pytest.mark.parametrize("value", ["mean", ["last"], 1, None])
+def test_an_unknown_kind_of_windows_is_no_other_kind(value: Any) -> None:
+    fitted = Series().fit(history())
+    fitted.relative = value  # as in a folder that was changed
+    with pytest.raises(ValueError, match=r"relative is .*, not none, last, revin"):
+        fitted.on_device()
 
 
 def test_settings_of_earlier_versions_are_read() -> None:
