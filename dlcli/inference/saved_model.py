@@ -45,6 +45,7 @@ from dlcli.inference.columns_file import COLUMNS
 from dlcli.inference.declared_size import check_declared_size, is_shape, within_size
 from dlcli.inference.mlflow_files import mlflow_files
 from dlcli.inference.model_signature import example_files, model_signature
+from dlcli.inference.recorded_auto import without_auto
 from dlcli.inference.rows import as_rows
 from dlcli.preprocessing.base import CountsNewRows, HasVocabulary, Preprocessing, facts_of_model
 from dlcli.sanitize.escapes import visible_json
@@ -239,12 +240,13 @@ def load_model(folder: Path, *, trust: bool = False) -> SavedModel:
             facts = _as_tuples(description["model_facts"])
             made_of = facts_of_model(preprocessing, facts)
             _check_weights(folder / _WEIGHTS)
+            node = without_auto(description["model"], folder / _WEIGHTS)
             limit: AbstractContextManager[None] = nullcontext()
             if not gate.may_download:  # of another user
-                check_declared_size(description["model"], made_of, folder / _WEIGHTS)
+                check_declared_size(node, made_of, folder / _WEIGHTS)
                 limit = within_size(folder / _WEIGHTS)
             with limit:
-                model: nn.Module = build(description["model"], where="model", **made_of, restored=True)
+                model: nn.Module = build(node, where="model", **made_of, restored=True)
         load_weights(model, str(folder / _WEIGHTS))
         task = _build_task(folder, description)
         if facts.get("num_outputs", task.num_outputs) != task.num_outputs:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import repeat
 from typing import Any, ClassVar, Literal
 
@@ -108,6 +108,12 @@ class TabM(nn.Module):
         if not 0 < columns <= MOST_COLUMNS:
             numbers = ("plain", f"for {columns:,} columns of numbers")
         return {"members": (_members(training_rows), by_rows), "numbers": numbers}
+
+    @staticmethod
+    def automatic_of(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
+        """Return what `auto` meant for a model whose weights have these shapes."""
+        numbers = "piecewise" if "numbers.vectors.low" in shapes else "plain"
+        return {"members": shapes["factors"][0], "numbers": numbers}
 
     def forward(self, x: Tensor, x_cat: Tensor | None = None) -> Tensor:
         """Map `(N, F)` and codes `(N, K)` of categories to `(N, members, num_outputs)`."""

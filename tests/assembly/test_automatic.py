@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from dlcli.experiment import plan_experiment
 from dlcli.inference.saved_model import load_model
 from dlcli.sweeps.planning import plan_sweep
 from dlcli.tracking.ledger import Ledger
+from dlcli.tracking.manifest import Manifest
 
 ROWS = 1300
 QUICK = ["model=tabm", "model.hidden=4", "model.members=2", "trainer.max_epochs=1", "trainer.accelerator=cpu"]
@@ -105,3 +107,13 @@ def test_a_run_starts_from_weights_of_bins(
     second = dlcli.train([*words, weights])
     model = load_model(second.run_dir / "model", trust=True).network.model
     assert model.numbers is not None and model.numbers.vectors is not None
+
+    # An earlier version recorded `auto`, whose meaning may have changed: the weights decide.
+    folder = second.run_dir / "model"
+    description = json.loads((folder / "model.json").read_text())
+    description["model"] |= {"numbers": "auto", "members": "auto"}
+    description["model_facts"]["training_rows"] = 10
+    Manifest.load(folder).replace({"model.json": json.dumps(description)})
+    older = load_model(folder, trust=True).network.model
+    assert older.members == 2
+    assert older.numbers.width == model.numbers.width
