@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 # Units of a row's series, in the order in which they follow its targets.
 _UNITS = ("naive", "level")
 
+# The smallest naive error in the loss, as a share of the series' level: one of an almost constant series is rounding
+# noise, and in its units every error of the forecast would be huge.
+_LEAST_SHARE = 1e-4
+
 
 class Forecast(Task):
     """Forecast with outputs `(N, horizon * K)`, step by step, and targets `(N, horizon, K)`.
@@ -52,9 +56,9 @@ class Forecast(Task):
         scaled_metrics: report errors in standard deviations of each target, as is common in the literature for several
             variables.
         scale_loss: unit of each row's loss: `none`, one deviation of all series; `naive`, the seasonal-naive error of
-            the row's series, as in `mase`; `level`, the mean absolute value of its series, as in `smape`. Both are over
-            the steps before the forecast. None is `naive` if there are several series, else `none`. Runs of earlier
-            versions have no such key; their loss is that of `none`.
+            the row's series, as in `mase`, but at least 1e-4 of its level; `level`, the mean absolute value of its
+            series, as in `smape`. Both are over the steps before the forecast. None is `naive` if there are several
+            series, else `none`. Runs of earlier versions have no such key; their loss is that of `none`.
     """
 
     kind: ClassVar = "regression"
@@ -126,6 +130,9 @@ class Forecast(Task):
         if self.scale_loss != "none":
             position = self.horizon + _UNITS.index(self.scale_loss)
             unit = y[:, position : position + 1]
+            if self.scale_loss == "naive":
+                level = y[:, position + 1 : position + 2]
+                unit = torch.where(unit > 0, torch.maximum(unit, _LEAST_SHARE * level), unit)
             # A series without a naive error, such as a constant one, counts in standard deviations of all.
             unit = torch.where(unit > 0, unit, 1.0)
             steps, outputs = steps / unit, outputs / unit.unsqueeze(-1)

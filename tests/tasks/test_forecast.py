@@ -204,6 +204,18 @@ def test_errors_of_the_competitions() -> None:
     assert found["loss"] == pytest.approx(np.concatenate([errors, constant]).mean(), rel=1e-4)
 
 
+def test_an_almost_constant_series_does_not_dominate_the_loss() -> None:
+    data = many_series()
+    values = data.y.values.copy()
+    values[51] += 1e-9  # of the series that is constant
+    y = Windows(values, data.y.origins, 3, data.y.times, stretches=data.y.stretches)[-1:]
+    task = Forecast(**target_facts(data, np.arange(len(data))), loss=MAE(), scale_loss=None)
+    encoded = task.encode(y)[:]
+    std = float(data.x.scale()[1][0])
+    outputs = encoded[:, :3].flatten(1) + 5.0 / std  # an error as large as the level
+    assert float(task.loss(outputs, encoded)) == pytest.approx(1e4, rel=0.01)
+
+
 def test_the_loss_may_be_in_shares_of_the_level() -> None:
     data = many_series()
     task = Forecast(**target_facts(data, np.arange(len(data))), loss=MAE(), scale_loss="level")
