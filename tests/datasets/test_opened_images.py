@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from dlcli.datasets.folders.stored import FileEntry
 from dlcli.datasets.images import loading
 from dlcli.datasets.images.decoding import BadImage, in_threads
 from dlcli.datasets.images.formats import image_formats
-from dlcli.datasets.images.loading import ImageOptions, load_images
+from dlcli.datasets.images.loading import ImageOptions, InMemory, load_images
 from dlcli.errors import DataError
 
 
@@ -28,7 +29,7 @@ def jpegs(folder: Path, count: int, turn: int = 1) -> list[FileEntry]:
     return entries
 
 
-@pytest.mark.parametrize("kept", [0, 2, 100])
+@pytest.mark.parametrize("kept", [0, 20_000, 1 << 27])
 @pytest.mark.parametrize(
     "options", [ImageOptions(), ImageOptions(color="grey"), ImageOptions(size=7)], ids=str
 )
@@ -46,6 +47,24 @@ def test_files_that_stay_open_give_the_same_pixels(
     assert images.content == on_demand.content
     if options.size is None:
         assert images.x.shape[1:3] == (12, 9)  # upright
+
+
+@pytest.mark.parametrize(("in_memory", "kept"), [("auto", 2), (True, 2), (False, 0)])
+def test_few_bytes_stay_in_memory(
+    in_memory: InMemory, kept: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_files: list[int] = []
+    read = loading._read_headers
+
+    def watched(*arguments: Any, **more: Any) -> Any:
+        found = read(*arguments, **more)
+        open_files.append(sum(file is not None for file in found.opened))
+        return found
+
+    monkeypatch.setattr(loading, "_read_headers", watched)
+    monkeypatch.setattr(loading, "_KEPT", 20_000)  # two files of 400 bytes and what Pillow holds of them
+    load_images(tmp_path, jpegs(tmp_path, 5), ImageOptions(in_memory=in_memory))
+    assert open_files == [kept]
 
 
 def test_a_truncated_file_among_opened_ones_is_named_or_left_out(tmp_path: Path) -> None:

@@ -43,8 +43,9 @@ _COPIES = 3
 # Types of the values by bits per channel.
 TYPES: Mapping[Literal[8, 16, "float"], Depth] = {8: "uint8", 16: "uint16", "float": "float32"}
 
-# Most small files that are kept open between reading their headers and decoding them, with their content in memory.
-_KEPT = 20_000
+# Most bytes of small files that are kept open between reading their headers and decoding them, with their content in
+# memory; and what Pillow holds of a file besides.
+_KEPT, _OPENED = 1 << 27, 8192
 
 # Maximum share of the free memory for images.
 _SHARE = 0.5
@@ -130,7 +131,8 @@ def load_images(place: Path, entries: Sequence[Stored], options: ImageOptions) -
         DataError: a file is damaged, no image is left, or some images have floats and others integers.
     """
     skip = options.on_bad == "skip"
-    found = _read_headers(list(entries), skip=skip)
+    kept = 0 if options.in_memory is False else _KEPT  # files that are decoded later are opened again
+    found = _read_headers(list(entries), kept, skip=skip)
     depth = _common_depth(found) if options.depth == "auto" else TYPES[options.depth]
     files = ImageFiles(found.entries, _decoder(found, options, depth))
     free = psutil.virtual_memory().available
@@ -183,8 +185,14 @@ def _common_depth(found: _Found) -> Depth:
     return next((depth for depth in ("float32", "uint16") if depth in rows), "uint8")
 
 
-def _read_headers(entries: list[Stored], *, skip: bool) -> _Found:
-    """Read the headers of all files; damaged files are left out, or an error."""
+def _read_headers(entries: list[Stored], kept: int, *, skip: bool) -> _Found:
+    """Read the headers of all files; damaged files are left out, or an error.
+
+    Args:
+        entries: the files.
+        kept: most bytes of files that stay open.
+        skip: whether damaged files are left out.
+    """
     opened: list[ImageFile.ImageFile | None] = []
     headers: list[ImageHeader] = []
     bad: list[tuple[int, BadImage]] = []
@@ -194,7 +202,9 @@ def _read_headers(entries: list[Stored], *, skip: bool) -> _Found:
             bad.append((row, read))
         header, known = (unknown, None) if isinstance(read, BadImage) else read
         headers.append(header)
-        opened.append(known if row < _KEPT else None)
+        if known is not None:
+            kept -= entries[row].size + _OPENED
+        opened.append(known if kept >= 0 else None)
     if bad and not skip:
         raise _error(entries, bad)
     return _Found(entries, headers, opened, np.arange(len(entries)), []).without(bad)
