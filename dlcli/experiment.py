@@ -18,6 +18,7 @@ from dlcli.assembly.parts import assemble
 from dlcli.assembly.starting_weights import check_weights, settle_weights
 from dlcli.checks.compatibility import check_refit, find_mistakes
 from dlcli.checks.endings import find_endings
+from dlcli.checks.large_numbers import name_large_columns
 from dlcli.checks.sweep_settings import find_sweep_settings
 from dlcli.checks.target_column import with_columns
 from dlcli.checks.task_fit import check_monitored
@@ -32,7 +33,7 @@ from dlcli.cross_validation.estimation import Estimation
 from dlcli.datasets.data import Data
 from dlcli.datasets.raw_rows import load_current
 from dlcli.datasets.tables.types_file import given_types
-from dlcli.errors import ConfigError, DlcliError, Problem
+from dlcli.errors import ConfigError, Diverged, DlcliError, Problem
 from dlcli.files.disk import free_space
 from dlcli.formatting import amount
 from dlcli.preprocessing.base import notices_of
@@ -97,7 +98,12 @@ class Experiment:
             parts = assemble(config, self.data, split, config["seed"], targets, few, on_demand)
             parts, features = (parts, {}) if quick else rehearsed(config, parts, self.data, split)
             recipe = make_recipe(config, parts.train, config["seed"])
-            rehearsal = rehearse(parts.network, parts.task, parts.train, parts.val, recipe, timed=not quick)
+            try:
+                rehearsal = rehearse(
+                    parts.network, parts.task, parts.train, parts.val, recipe, timed=not quick
+                )
+            except Diverged as error:
+                raise name_large_columns(error, self.data, split.train, config) from error
         free = free_space(Path(config["runs_dir"]))
         if rehearsal.disk_peak > free:
             raise ConfigError(

@@ -32,6 +32,10 @@ _HELD_NUMBERS = 1 << 27
 # What to do about a loss that is not finite.
 SOLVER_ADVICE = "Scale very large inputs, or train by steps: optimizer=adam callbacks=default."
 
+# What torch's L-BFGS raises if its line search reaches no finite step, which is no mistake of a model.
+_LEFT_THE_NUMBERS = ("without overflow", "list index out of range")
+_TOO_LARGE = "the solver found no finite step: its inputs are too large, or differ too much in size"
+
 # The first penalty is about this number divided by the number of rows.
 _PENALTY_OF_A_ROW = 1000
 
@@ -158,7 +162,12 @@ class PenaltyPath(Optimizer):
         )
         iterations = 0
         while iterations < most:
-            solver.step(penalized)
+            try:
+                solver.step(penalized)
+            except (RuntimeError, IndexError) as error:
+                if any(words in str(error) for words in _LEFT_THE_NUMBERS):
+                    raise Diverged(_TOO_LARGE, where="optimizer", hint=SOLVER_ADVICE) from error
+                raise
             before, iterations = iterations, solver.state[variables[0]]["n_iter"]
             asked, loss = solver.param_groups[0]["tolerance_change"], float(penalized())
             # The loss may have fallen to a fraction of the last solution's, of which the tolerance is a share.
@@ -213,7 +222,7 @@ def solve_pieces(
     if isinstance(optimizer, PenaltyPath):
         optimizer.start(rows)
         with torch.no_grad(), torch.autocast(first["y"].device.type, enabled=False):
-            _measure(optimizer, pieces, network, task, held)
+            measure(optimizer, pieces, network, task, held)
     latest: list[tuple[Tensor, Tensor, Tensor]] = []
     keeps, is_first, value = True, True, 0.0
 
@@ -263,7 +272,7 @@ def _evaluations(
         yield evaluation
 
 
-def _measure(optimizer: PenaltyPath, pieces: Any, network: Network, task: Task, held: bool) -> None:
+def measure(optimizer: PenaltyPath, pieces: Any, network: Network, task: Task, held: bool) -> None:
     """Set the curvature of the rows, once for all penalties, and the second derivative at the present solution."""
     if optimizer.curvature is None:
         optimizer.curvature = curvature_of(network.model, (network(piece, prepared=held) for piece in pieces))

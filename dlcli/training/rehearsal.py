@@ -26,6 +26,7 @@ from dlcli.training.frozen import frozen_names
 from dlcli.training.grow_trees import GrowTrees
 from dlcli.training.loader import BatchLoader
 from dlcli.training.network import Network
+from dlcli.training.penalty_path import PenaltyPath, measure
 from dlcli.training.recipe import Recipe
 from dlcli.training.step_plan import plan_steps
 from dlcli.training.user_errors import blamed_on
@@ -107,6 +108,11 @@ def rehearse(
             if isinstance(optimizer, GrowTrees):
                 grown = optimizer.time_a_part(first, network, task)
             else:
+                if isinstance(
+                    optimizer, PenaltyPath
+                ):  # as for training: without it, large inputs end its search
+                    with torch.no_grad():
+                        measure(optimizer, [first], network, task, held=False)
                 step(first)
         sizes = {
             "weights": _bytes((*network.parameters(), *network.buffers())),

@@ -18,7 +18,9 @@ from sklearn.preprocessing import StandardScaler
 from torch.nn import functional
 
 import dlcli
+from dlcli.config.pasted import pasted
 from dlcli.errors import ConfigError, Diverged
+from dlcli.experiment import plan_experiment
 from dlcli.models.linear import Linear
 from dlcli.preprocessing.ragged import Ragged
 from dlcli.training.network import Network
@@ -252,3 +254,26 @@ def test_a_model_that_is_not_linear_is_refused_with_the_way_out(tmp_path: Path) 
     ):
         dlcli.train([*words, "model=mlp"])
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("size", "is_refused"), [(1e12, False), (1e33, True)])
+def test_inputs_that_leave_the_numbers_are_named_before_training(
+    size: float, is_refused: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    draw = np.random.default_rng(0)
+    x = draw.normal(size=(80, 2)) * [1, size]
+    rows = [f"{a},{b},{'uv'[int(a + draw.normal() > 0)]}" for a, b in x]
+    Path("large.csv").write_text("\n".join(["small,it's,y", *rows]))
+    words = ["dataset=table", "dataset.path=large.csv", "dataset.target=y", "model=linear"]
+    experiment = plan_experiment([*words, "preprocessing.scaling=none", "trainer.accelerator=cpu"])
+    if not is_refused:  # it is solved with the curvature of the rows, as in training
+        experiment.rehearse(quick=True)
+        return
+    with pytest.raises(ConfigError) as caught:
+        experiment.rehearse(quick=True)
+    (problem,) = caught.value.problems
+    assert "the largest numbers of the training rows are those of it's up to " in problem.message
+    assert "Scale them: preprocessing.scaling=standard." in problem.hint
+    assert pasted("dataset.drop", ["it's"]) in problem.hint
+    plan_experiment([*words, "trainer.accelerator=cpu"]).rehearse(quick=True)
