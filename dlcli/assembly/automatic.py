@@ -24,6 +24,7 @@ from dlcli.errors import ConfigError
 from dlcli.splits.split import Split
 from dlcli.tracking.tags import AUTO_TAG
 from dlcli.training.fields import as_fields
+from dlcli.training.penalty_path import PenaltyPath, first_penalty
 
 AUTO = "auto"
 
@@ -66,8 +67,8 @@ class Automatic:
     Attributes:
         data: the dataset.
         rows: numbers of the training rows of the smallest fold.
-        earlier: the recorded configuration of a search that continues. Where it has `auto`, as those of earlier
-            versions, each run decides for itself as before.
+        earlier: the recorded configuration of a search that continues. What it leaves open, as those of earlier
+            versions do, each run decides for itself as before.
     """
 
     data: Data
@@ -80,9 +81,12 @@ class Automatic:
         return cls(data, min((split.train for split in splits), key=len), earlier)
 
     def choices(self, config: Mapping[str, Any]) -> tuple[AutomaticChoice, ...]:
-        """Return a choice for each `auto` of a configuration."""
-        found = (*_batches(config, len(self.rows)), *_of_model(config, self.data, self.rows))
-        return tuple(choice for choice in found if not _has(self.earlier or {}, choice.key, AUTO))
+        """Return a choice for each `auto` of a configuration, and for a first penalty that it leaves open."""
+        rows = len(self.rows)
+        found = (*_batches(config, rows), *_of_model(config, self.data, self.rows), *_penalty(config, rows))
+        if self.earlier is None:
+            return found
+        return tuple(one for one in found if _value(self.earlier, one.key) != _value(config, one.key))
 
     def settle(self, config: dict[str, Any]) -> dict[str, Any]:
         """Return a configuration with the chosen values."""
@@ -92,6 +96,14 @@ class Automatic:
 def _batches(config: Mapping[str, Any], rows: int) -> Iterator[AutomaticChoice]:
     if _is_auto(config["dataset"].get("batch_size")) and not takes_all_rows(config):
         yield AutomaticChoice("dataset.batch_size", automatic_rows(rows), _for_rows(rows))
+
+
+def _penalty(config: Mapping[str, Any], rows: int) -> Iterator[AutomaticChoice]:
+    """Yield the first penalty of a path: the best epoch of one path would be another penalty of another path."""
+    optimizer = config["optimizer"]
+    if locate(optimizer[TARGET]) is PenaltyPath and optimizer.get("first") is None:
+        reason = f"as the first penalty {_for_rows(rows)}"
+        yield AutomaticChoice("optimizer.first", first_penalty(rows), reason)
 
 
 def _of_model(config: Mapping[str, Any], data: Data, rows: np.ndarray) -> Iterator[AutomaticChoice]:
@@ -164,6 +176,10 @@ def describe_choices(tags: Mapping[str, str], config: Mapping[str, Any]) -> dict
 
 
 def _has(config: Mapping[str, Any], key: str, value: str) -> bool:
+    return str(_value(config, key)) == value
+
+
+def _value(config: Mapping[str, Any], key: str) -> Any:
     section, _, name = key.partition(".")
     found = config.get(section)
-    return isinstance(found, Mapping) and str(found.get(name)) == value
+    return found.get(name) if isinstance(found, Mapping) else None

@@ -97,7 +97,7 @@ class PenaltyPath(Optimizer):
         """Set the first penalty for that many rows, unless it was given."""
         (group,) = self.param_groups
         if group["first"] is None:
-            group["first"] = min(1.0, 10.0 ** round(math.log10(_PENALTY_OF_A_ROW / rows)))
+            group["first"] = first_penalty(rows)
 
     @property
     def is_done(self) -> bool:
@@ -185,6 +185,11 @@ class PenaltyPath(Optimizer):
             "steps": group["steps"] + 1, "penalty": penalty, "objective": float(solution), "iterations": iterations,
         }  # fmt: skip
         return solution
+
+
+def first_penalty(rows: int) -> float:
+    """Return the first penalty for a number of training rows: the power of ten next to 1000 / rows, at most 1."""
+    return min(1.0, 10.0 ** round(math.log10(_PENALTY_OF_A_ROW / max(1, rows))))
 
 
 def solve_pieces(

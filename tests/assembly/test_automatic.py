@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,21 @@ def test_the_refit_is_of_the_model_that_was_judged(
         assert Ledger.load(folder).tags["dlcli.auto.model.numbers"] == "plain for 819 training rows"
     assert Ledger.load(children["refit"]).about["panel"]["numbers"] == "auto: plain for 819 training rows"
     assert load_model(run.run_dir / "model", trust=True).network.model.numbers is None
+
+
+def test_the_path_of_penalties_is_that_of_the_smallest_fold(table: list[str]) -> None:
+    """A refit trains as many epochs as the best fold, which would be another penalty on a path of its own."""
+    data = [word for word in table if word.startswith("dataset")]
+    folds = plan_experiment([*data, "model=linear", "cv=kfold", "cv.folds=3"])
+    least = min(len(split.train) for split in folds.splits)
+    assert folds.config["optimizer"]["first"] == 1.0
+    assert folds.choices == (("optimizer.first", 1.0, f"as the first penalty for {least:,} training rows"),)
+    automatic = replace(folds.automatic, rows=np.arange(3800))
+    left_open = {**folds.config, "optimizer": {**folds.config["optimizer"], "first": None}}
+    assert automatic.settle(left_open)["optimizer"]["first"] == 0.1
+    assert automatic.settle(folds.config) == folds.config
+    # The searches of earlier versions recorded null.
+    assert replace(automatic, earlier=left_open).settle(left_open) == left_open
 
 
 def test_trials_agree_with_the_experiment(table: list[str]) -> None:
