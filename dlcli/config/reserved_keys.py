@@ -16,6 +16,7 @@ _OF_TARGETS = dict.fromkeys(
         "target_quantiles",
         "naive_error",
         "naive_quantiles",
+        "relative_quantiles",
         "several_series",
     ),
     _FROM_DATA,

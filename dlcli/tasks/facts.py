@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from dlcli.datasets.data import Data, take
-from dlcli.datasets.windows import History, Windows
+from dlcli.datasets.windows import History, SeriesRows, Windows
 from dlcli.statistics.deviation import deviations
 
 # Steps of 0.025 resolve the usual prediction intervals, up to 95 %.
@@ -24,9 +24,10 @@ def target_facts(data: Data, train: np.ndarray) -> dict[str, Any]:
       target, the number of rows without and with each label `(K, 2)`;
     - `targets`, `target_mean`, `target_std`: for regression, per column `(K,)`, in the user's own unit; the deviation
       of a constant column is 1; `target_quantiles` are the quantiles at 0, 0.025, ..., 1, `(K, 41)`;
-    - for a forecast also `horizon`, `season`, `naive_error`, `naive_quantiles` (of that error with its sign, `(K, 41)`)
-      and `several_series`; all statistics are computed over the steps of the series that the training rows cover,
-      counting each step once.
+    - for a forecast also `horizon`, `season`, `naive_error`, `naive_quantiles` (of that error with its sign, `(K,
+      41)`), `several_series` and, if there are, `relative_quantiles`: the same in units of each series' own naive
+      error; all statistics are computed over the steps of the series that the training rows cover, counting each step
+      once.
     """
     if data.target_kind == "forecast":
         history = take(data.x, train)
@@ -40,6 +41,7 @@ def target_facts(data: Data, train: np.ndarray) -> dict[str, Any]:
             "naive_error": naive_error(history).tolist(),
             "naive_quantiles": naive_quantiles(history).tolist(),
             "several_series": bool(history.stretches.names),
+            "relative_quantiles": relative_quantiles(history).tolist() if history.stretches.names else None,
         }
     y = data.y[train]
     if data.target_kind == "regression":
@@ -75,7 +77,7 @@ def naive_error(history: History) -> np.ndarray:
 
     The mean is over the steps that the rows cover, of all series together; NaN if they cover no more than a season.
     """
-    changes = _seasonal_changes(history)
+    changes, _ = _seasonal_changes(history)
     return np.abs(changes).mean(axis=0) if len(changes) else np.full(history.targets, np.nan)
 
 
@@ -84,22 +86,42 @@ def naive_quantiles(history: History) -> np.ndarray:
 
     They are at the levels 0, 0.025, ..., 1, and 0 if the rows cover no more than a season.
     """
-    changes = _seasonal_changes(history)
-    if not len(changes):
-        return np.zeros((history.targets, len(_SHARES)))
-    return np.quantile(changes, _SHARES, axis=0).T
+    changes, _ = _seasonal_changes(history)
+    return np.stack([_quantiles(column) for column in changes.T])
 
 
-def _seasonal_changes(history: History) -> np.ndarray:
-    """Return the differences `(M, K)` of covered steps from those of a season before, if those are covered as well."""
+def relative_quantiles(history: History) -> np.ndarray:
+    """Return quantiles `(K, 41)` like `naive_quantiles`, of changes in units of the mean absolute one of their series.
+
+    Those of all series together would be much too wide for a small series, and too narrow for a large one.
+    """
+    changes, stretches = _seasonal_changes(history)
+    counts = np.bincount(stretches, minlength=len(history.stretches.begins))
+    found = []
+    for column in changes.T:
+        sizes = np.bincount(stretches, np.abs(column), len(counts)) / np.maximum(counts, 1)
+        units = sizes[stretches]
+        found.append(_quantiles(column[units > 0] / units[units > 0]))
+    return np.stack(found)
+
+
+def _quantiles(values: np.ndarray) -> np.ndarray:
+    return np.quantile(values, _SHARES) if len(values) else np.zeros(len(_SHARES))
+
+
+def _seasonal_changes(history: History) -> tuple[np.ndarray, np.ndarray]:
+    """Return the differences `(M, K)` of covered steps from those of a season before, if those are covered as well.
+
+    The second array is the number of the stretch of each, `(M,)`.
+    """
     covered, season = history.covered(), history.season
     stretch = history.stretches.of(np.arange(len(covered)))
     both = covered[season:] & covered[:-season] & (stretch[season:] == stretch[:-season])
     values = history.values[:, : history.targets]
-    return (values[season:] - values[:-season])[both]
+    return (values[season:] - values[:-season])[both], stretch[season:][both]
 
 
-def naive_error_before(y: Windows, season: int) -> np.ndarray:
+def naive_error_before(y: SeriesRows, season: int) -> np.ndarray:
     """Return for each row the mean absolute seasonal-naive one-step error of its series before the forecast `(N, K)`.
 
     It uses all steps before the row's first step to forecast, and none of the others; NaN without a season and a step.
@@ -114,7 +136,7 @@ def level_before(y: Windows) -> np.ndarray:
     return _mean_before(y, np.abs(y.values))
 
 
-def _mean_before(y: Windows, values: np.ndarray, skipped: int = 0) -> np.ndarray:
+def _mean_before(y: SeriesRows, values: np.ndarray, skipped: int = 0) -> np.ndarray:
     """Return the means of `values` `(T, K)` from the begin of each row's series, less skipped steps, to its origin."""
     # Of the steps before each one, summed up within its stretch: differences between sums over all stretches would
     # round away the values of series that are small beside others.

@@ -53,6 +53,8 @@ class Forecast(Task):
         naive_quantiles: quantiles of the error of the seasonal-naive forecast over the training part, at equally spaced
             levels from 0 to 1, `(K, L)`, which the baseline of a loss of quantiles adds to that forecast.
         several_series: whether there are several series.
+        relative_quantiles: the same as `naive_quantiles` in units of each series' own naive error, which the baseline
+            uses instead if there are several series.
         scaled_metrics: report errors in standard deviations of each target, as is common in the literature for several
             variables.
         scale_loss: unit of each row's loss: `none`, one deviation of all series; `naive`, the seasonal-naive error of
@@ -77,6 +79,7 @@ class Forecast(Task):
         loss: nn.Module,
         naive_quantiles: Sequence[Sequence[float]] | None = None,
         several_series: bool = False,
+        relative_quantiles: Sequence[Sequence[float]] | None = None,
         scaled_metrics: bool = False,
         scale_loss: Literal["none", "naive", "level"] | None = "none",
     ) -> None:
@@ -99,7 +102,8 @@ class Forecast(Task):
         # The value of one standard deviation in metrics: 1, or the deviation in the user's unit.
         self._counts = np.ones_like(self._std) if scaled_metrics else self._std
         self._naive_error = np.array(naive_error) / self._std * self._counts
-        quantiles = np.zeros((len(self.names), 2)) if naive_quantiles is None else np.array(naive_quantiles)
+        self._relative = relative_quantiles is not None
+        quantiles = np.array(relative_quantiles or naive_quantiles or np.zeros((len(self.names), 2)).tolist())
         # Around their median, so that the baseline's prediction is the seasonal-naive forecast itself.
         spread = [np.interp((*levels, 0.5), np.linspace(0, 1, len(one)), one) for one in quantiles]
         self._spread = np.stack(spread)[:, :-1] - np.stack(spread)[:, -1:]
@@ -185,7 +189,7 @@ class Forecast(Task):
         forecasts = {"": naive_forecast(x, self.season)}
         if self.season > 1:
             forecasts["naive"] = naive_forecast(x)
-        return {name: (self, self._outputs(values)) for name, values in forecasts.items()}
+        return {name: (self, self._outputs(values, x)) for name, values in forecasts.items()}
 
     def baseline_descriptions(self) -> dict[str, str]:
         """Return what each of the `baselines` repeats."""
@@ -193,7 +197,7 @@ class Forecast(Task):
             return {"": f"the values of {self.season} steps ago", "naive": "the last value"}
         return {"": "the last value"}
 
-    def _outputs(self, values: np.ndarray) -> Tensor:
+    def _outputs(self, values: np.ndarray, x: History) -> Tensor:
         """Return the outputs of a point forecast `(N, horizon, K)` in the user's unit.
 
         Quantiles are those of the change from one season to the next around its median, which widen with the root of
@@ -203,9 +207,17 @@ class Forecast(Task):
         values = values[..., None]
         if self.quantiles:
             seasons = np.sqrt(np.arange(self.horizon) // self.season + 1)
-            values = values + seasons[:, None, None] * self._spread
+            values = values + seasons[:, None, None] * self._spread * self._spread_unit(x)
         scaled = (values - self._mean[:, None]) / self._std[:, None]
         return torch.from_numpy(scaled.astype(np.float32)).reshape(len(values), -1)
+
+    def _spread_unit(self, x: History) -> np.ndarray:
+        """Return the unit of the quantiles, in that of the user, to be broadcast to `(N, horizon, K, Q)`."""
+        if not self._relative:
+            return np.ones(1)
+        own = naive_error_before(x, self.season)[:, : x.targets]
+        of_all = self._naive_error / self._counts * self._std
+        return np.where(np.isnan(own), of_all, own)[:, None, :, None]
 
     def predictions(self, outputs: Tensor) -> pd.DataFrame:
         """Return the columns `step` (1 is the first) and `prediction(TARGET)`, one line per row and step.

@@ -267,6 +267,20 @@ def test_quantiles_of_each_step() -> None:
     assert bands == 1
 
 
+def test_the_baseline_of_each_series_has_quantiles_of_its_own_size() -> None:
+    data = many_series()
+    task = Forecast(**target_facts(data, np.arange(len(data))), loss=Quantile((0.1, 0.5, 0.9)))
+    judge, outputs = task.baselines(data.x)[""]
+    low, high = (judge.predictions(outputs)[name].to_numpy().reshape(-1, 3) for name in ("q0.1", "q0.9"))
+    widths = (high - low)[:, 0]
+    own = naive_error_before(data.y, SEASON)[:, 0]
+    defined = own > 0
+    assert np.ptp(own[defined]) > 1e4
+    shares = widths[defined] / own[defined]
+    assert shares == pytest.approx(shares[-1], rel=0.05)  # outputs are single precision
+    assert widths[~defined] == pytest.approx(0, abs=1e-2)
+
+
 def test_the_naive_forecast_has_quantiles() -> None:
     data = a_series()
     task = Forecast(**target_facts(data, np.arange(40)), loss=Quantile((0.1, 0.5, 0.9)))
