@@ -78,8 +78,9 @@ class NumberVectors(nn.Module):
 class Piecewise(nn.Module):
     """Piecewise-linear functions of each of C numbers, with the bounds of its bins as knots.
 
-    A number is encoded as the share of each bin that lies below it, from 0 to 1 (section 3.2); the lowest and the
-    highest bin go on beyond their outer bound. The encoding and the number itself are mapped linearly to the embedding,
+    A number is encoded as the share of each bin that lies below it, from 0 to 1 (section 3.2). The lowest and the
+    highest bin go on beyond their outer bound for as many times their width as there are bins, so that a number far
+    beyond a narrow bin has no boundless share. The encoding and the number itself are mapped linearly to the embedding,
     with weights of the encoding that start at 0: version B of the authors' package `rtdl_num_embeddings`.
 
     Args:
@@ -104,7 +105,7 @@ class Piecewise(nn.Module):
             count = len(bounds) - 1
             low[number, :count] = bounds[:-1]
             per_width[number, :count] = 1 / np.diff(bounds)  # 0 for bins that the column does not have
-            least[number, 0], most[number, max(count - 1, 0)] = -np.inf, np.inf
+            least[number, 0], most[number, max(count - 1, 0)] = -bins, 1 + bins
         for name, values in (("low", low), ("per_width", per_width), ("least", least), ("most", most)):
             # Saved with the weights, which have a meaning for these bins only.
             self.register_buffer(name, torch.tensor(values, dtype=torch.float32))

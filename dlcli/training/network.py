@@ -10,6 +10,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
+from dlcli.errors import ConfigError
 from dlcli.tasks.base import Task
 from dlcli.training.biases import mark_biases
 from dlcli.training.finetuning import Finetuning, Group, keep_frozen
@@ -33,6 +34,9 @@ class Network(nn.Module):
         on_device: the last part of the preprocessing, which runs on the device.
         finetuning: decides which parts of the model are trained; None trains everything.
         combine: from the outputs of members to those of the ensemble, `Task.combined`; None averages outputs.
+
+    Raises:
+        ConfigError: the model's `members` is no number of models.
     """
 
     def __init__(
@@ -43,7 +47,7 @@ class Network(nn.Module):
         combine: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
         super().__init__()
-        self.members: int = getattr(model, "members", 1)
+        self.members = _members(model)
         self._combine = combine or partial(torch.mean, dim=1)
         self.model = model
         self.on_device = None if getattr(model, "takes_raw", False) else on_device
@@ -136,3 +140,15 @@ class Network(nn.Module):
         if self.members == 1:
             return restore(outputs, x)
         return torch.stack([restore(member, x) for member in outputs.unbind(dim=1)], dim=1)
+
+
+def _members(model: nn.Module) -> int:
+    members = getattr(model, "members", 1)
+    if type(members) is not int or members < 1:
+        found = members if isinstance(members, int) else f"a {type(members).__name__}"
+        raise ConfigError(
+            f"{type(model).__name__} has an attribute members that is {found}, not a number of models from 1 on",
+            "model",
+            "Give the attribute another name, or for an ensemble, the number of models that it returns outputs of.",
+        )
+    return members

@@ -24,6 +24,13 @@ def test_a_number_fills_the_bins_below_it() -> None:
     torch.testing.assert_close(encoded[:, 0], torch.tensor(expected))
 
 
+def test_a_number_far_beyond_narrow_bins_is_bounded() -> None:
+    column = [0.0, 1e-6, 0.5, 1 - 1e-6, 1.0]
+    encoded = Piecewise([column], 2, bins=4).encode(torch.tensor([[-5.0], [0.0], [1.0], [9.0]]))
+    expected = [[-4, 0, 0, 0], [0, 0, 0, 0], [1, 1, 1, 1], [1, 1, 1, 5]]
+    torch.testing.assert_close(encoded[:, 0], torch.tensor(expected, dtype=torch.float32))
+
+
 def test_bins_of_equal_bounds_are_joined() -> None:
     """Half of the rows are 0, and the others 1 or 2, so that there are two bins."""
     column = np.repeat([0.0, 1.0, 2.0], [33, 16, 16]).tolist()

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from dlcli.errors import ConfigError
 from dlcli.models.tabm import MemberLinear, SharedLinear, TabM
 from dlcli.tasks.base import Task
 from dlcli.tasks.binary import Binary
@@ -133,3 +134,11 @@ def test_averaged_weights_belong_to_an_ensemble_too() -> None:
     network = Network(model, combine=task.combined).with_model(model).eval()
     outputs = model.eval()(x := torch.randn(4, 3))
     torch.testing.assert_close(network({"x": x}), task.combined(outputs))
+
+
+@pytest.mark.parametrize("members", [0, True, 2.0, nn.ModuleList()])
+def test_members_are_a_number_of_models(members) -> None:
+    model = nn.Linear(2, 1)
+    model.members = members
+    with pytest.raises(ConfigError, match="Linear has an attribute members that is"):
+        Network(model)
