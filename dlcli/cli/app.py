@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Any
 
@@ -32,16 +32,18 @@ class _Group(TyperGroup):
             return super().invoke(ctx)
 
 
-def _shows_a_run(args: list[str]) -> bool:
-    """Return whether the arguments of `dlcli show` are the name of a run, which may look like a setting."""
-    from pathlib import Path
-
-    from dlcli.cli.show import named_run
-
-    flags = [word for word in args if word != "--json"]
-    folder = flags.pop(flags.index("--runs-dir") + 1) if "--runs-dir" in flags[:-1] else None
-    words = [word for word in flags if word != "--runs-dir"]
-    return len(words) == 1 and named_run(words[0], Path(folder) if folder else None, fetch=False) is not None
+def _is_one_word(args: Sequence[str], takes_value: Mapping[str, bool]) -> bool:
+    """Return whether arguments are a single word besides options that the command has."""
+    words, left = 0, list(args)
+    while left:
+        name, equals, _ = left.pop(0).partition("=")
+        if not name.startswith("-"):
+            words += 1
+        elif name not in takes_value:
+            return False
+        elif takes_value[name] and not equals and left:
+            left.pop(0)
+    return words == 1
 
 
 class _Program(_Group):
@@ -64,7 +66,9 @@ class _Program(_Group):
             for option in options
             for name in (*option.opts, *option.secondary_opts)
         } | {"-h": False, "--help": False}
-        if (problem := translate_habits(args, known)) and not (args[0] == "show" and _shows_a_run(args[1:])):
+        if args[0] == "show" and _is_one_word(args[1:], known):
+            return  # it may be the name of a run in a folder that is known later: `show` answers
+        if problem := translate_habits(args, known):
             from dlcli.errors import InputError
             from dlcli.terminal.console import Terminal
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ from dlcli.cli.common import ConfDirs, Json, Overrides, RunsDir, session
 from dlcli.cli.runs_show import tell
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from dlcli.runs.find import FoundRun
@@ -24,8 +25,9 @@ def show(
     `dlcli show model/lstm` explains one option and its keys; `dlcli show RUN` shows a run. A setting wins over a run of
     that name, which `dlcli runs show RUN` shows.
     """
-    with session(json) as terminal:
+    with session(json) as terminal, _habits_answered(overrides or [], conf_dir or (), runs_dir):
         from dlcli.config.folders import extend_path, groups, user_folders
+        from dlcli.config.project import default_runs_dir
 
         folders = user_folders(conf_dir or ())
         extend_path(folders)
@@ -33,10 +35,8 @@ def show(
         alone = words[0] if len(words) == 1 and "=" not in words[0] else ""
         if alone and (alone in groups(folders) or alone.rpartition("/")[0] in groups(folders)):
             _option(terminal, alone, folders)
-        elif alone and (found := named_run(alone, runs_dir)) is not None:
-            if found.note and not json:
-                terminal.note(found.note)
-            tell(terminal, found.run_dir)
+        elif alone and (found := named_run(alone, runs_dir or default_runs_dir(folders))) is not None:
+            _tell(terminal, found)
         elif "/" in alone:
             _option(terminal, alone, folders)
         else:
@@ -51,27 +51,55 @@ def _experiment_or_run(
     from dlcli.config.project import default_runs_dir
     from dlcli.errors import ConfigError
 
-    found = named_run(words[0], runs_dir, fetch=False) if len(words) == 1 else None
+    place = runs_dir or default_runs_dir(folders)
+    found = named_run(words[0], place, fetch=False) if len(words) == 1 else None
     try:
         _experiment(terminal, words, folders, runs_dir)
     except ConfigError:
         if found is None:
             raise
-        tell(terminal, found.run_dir)
+        _tell(terminal, found)
         return
     if found is not None and not terminal.json:
-        line = next_command("runs", "show", words[0], runs_dir=runs_dir or default_runs_dir())
+        line = next_command("runs", "show", words[0], runs_dir=place)
         terminal.note(f"# A run has this name, too: {line}")
 
 
-def named_run(word: str, runs_dir: Path | None, *, fetch: bool = True) -> FoundRun | None:
+def _tell(terminal: Terminal, found: FoundRun) -> None:
+    """Show a run, and how it was found: it may be the newest of several that have the name."""
+    if found.note and not terminal.json:
+        terminal.note(found.note)
+    tell(terminal, found.run_dir)
+
+
+@contextmanager
+def _habits_answered(words: Sequence[str], conf_dir: Sequence[Path], runs_dir: Path | None) -> Iterator[None]:
+    """Answer a single word of another tool's syntax with the line that was meant, if it is neither setting nor run.
+
+    Several words are answered before the command starts; a single one may be a run's name.
+    """
+    from dlcli.config.habits import translate_habits
+    from dlcli.errors import ConfigError, InputError
+
+    try:
+        yield
+    except ConfigError:
+        options = [text for folder in conf_dir for text in ("-C", str(folder))]
+        options += ["--runs-dir", str(runs_dir)] if runs_dir else []
+        arguments = ["show", *words, *options]
+        problem = translate_habits(arguments, {"-C": True, "--runs-dir": True}) if len(words) == 1 else None
+        if problem is None:
+            raise
+        raise InputError(problem) from None
+
+
+def named_run(word: str, runs_dir: Path, *, fetch: bool = True) -> FoundRun | None:
     """Return the run that a word names; None if there is none."""
-    from dlcli.config.project import default_runs_dir
     from dlcli.errors import RunNotFound
     from dlcli.runs.find import find_run
 
     try:
-        return find_run(word, runs_dir or default_runs_dir(), fetch=fetch)
+        return find_run(word, runs_dir, fetch=fetch)
     except RunNotFound:
         return None
 

@@ -21,14 +21,17 @@ def project_defaults(folders: Sequence[Path]) -> dict[str, Any]:
     return {setting.key: setting.value for setting in project_settings(folders)}
 
 
-def default_runs_dir() -> Path:
+def default_runs_dir(folders: Sequence[Path] | None = None) -> Path:
     """Return the folder of the runs that commands use by default.
+
+    Args:
+        folders: the conf folders whose dlcli.yaml may name it; None for those of the project and the environment.
 
     Raises:
         ConfigError: A file cannot be read.
     """
     defaults = read(shipped_folder() / "config.yaml")
-    return Path({**defaults, **project_defaults(user_folders())}["runs_dir"])
+    return Path({**defaults, **project_defaults(user_folders() if folders is None else folders)}["runs_dir"])
 
 
 def project_settings(folders: Sequence[Path]) -> list[Setting]:
