@@ -52,6 +52,13 @@ def test_texts_may_have_the_type_of_pandas_for_categories() -> None:
         np.testing.assert_array_equal(found.transform(gaps.astype("category")), fitted.transform(gaps))
 
 
+def test_many_rows_are_transformed_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    fitted, gaps = TextDirections(3).fit(TEXTS), TEXTS.mask(LIKES == 0)
+    whole = fitted.transform(gaps)
+    monkeypatch.setattr("dlcli.preprocessing.columns.texts._ROWS", 7)
+    np.testing.assert_allclose(fitted.transform(gaps), whole, atol=1e-12)
+
+
 def test_a_long_word_takes_room_once() -> None:
     long = TEXTS.where(TEXTS.index > 1, "x" * 100_000)
     assert len(dump_fitted(TextDirections(3).fit(long))) < 1_000_000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Annotated, Any, Self
 
 import numpy as np
@@ -15,6 +16,9 @@ Directions = Annotated[int, Ge(1)]
 
 # Terms that are kept at most, the most frequent ones, and texts that are fitted at most.
 _TERMS, _TEXTS = 5000, 50_000
+
+# Rows that are transformed at a time.
+_ROWS = 1 << 14
 
 
 class TextDirections(BaseEstimator):
@@ -51,13 +55,16 @@ class TextDirections(BaseEstimator):
         """Return a column `(N,)` per direction, with NaN for missing texts."""
         if not self.terms_:
             return []
-        vectorizer = _vectorizer(vocabulary=self.terms_.split("\n"))
-        vectorizer.idf_ = self.idf_
-        found = (
-            vectorizer.transform(texts.astype(object).where(texts.notna(), "").astype(str)) @ self.vectors_.T
-        )
-        found[texts.isna().to_numpy()] = np.nan
-        return list(found.T)
+        vectorizer = _of_terms(self.terms_, self.idf_.tobytes())
+        found = np.empty((len(self.vectors_), len(texts)))
+        for first in range(
+            0, len(texts), _ROWS
+        ):  # the words of all rows would take more memory than the texts
+            some = texts.iloc[first : first + _ROWS]
+            words = some.astype(object).where(some.notna(), "").astype(str)
+            found[:, first : first + _ROWS] = (vectorizer.transform(words) @ self.vectors_.T).T
+            found[:, first : first + _ROWS][:, some.isna().to_numpy()] = np.nan
+        return list(found)
 
 
 def has_texts(values: pd.Series) -> bool:
@@ -77,6 +84,14 @@ def _fitted(words: pd.Series) -> tuple[Any, Any]:
         except ValueError:  # no terms are left
             continue
     return None, None
+
+
+@lru_cache(maxsize=8)  # columns, since a served row takes less time than it
+def _of_terms(terms: str, idf: bytes) -> TfidfVectorizer:
+    """Return the fitted vectorizer of terms, one per line, and of their weights in double precision."""
+    vectorizer = _vectorizer(vocabulary=terms.split("\n"))
+    vectorizer.idf_ = np.frombuffer(idf)
+    return vectorizer
 
 
 def _vectorizer(**settings: Any) -> TfidfVectorizer:
