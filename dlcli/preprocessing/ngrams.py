@@ -55,11 +55,11 @@ class Words:
         )
 
     def ngrams(self, longest: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return the text and the key of each n-gram of 1 to `longest` known words."""
+        """Return the text and the key of each n-gram of 1 to `longest` known words, which are at most three."""
         rows, words = self.rows(), self.values.astype(np.int64)
         keys, known = words, words > 0
         found_rows, found = [rows[known]], [keys[known]]
-        for size in range(2, min(longest, len(words)) + 1):
+        for size in range(2, min(longest, LONGEST_NGRAM, len(words)) + 1):
             ends = words[size - 1 :]
             keys = keys[:-1] | ends << _BITS * (size - 1)
             known = known[:-1] & (ends > 0)

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, Self
+from weakref import WeakSet
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from sklearn.base import BaseEstimator
 
 from dlcli.datasets.notices import Notice
 from dlcli.datasets.texts import Texts
+from dlcli.errors import CorruptRun
 from dlcli.preprocessing.ngrams import (
     LONGEST_NGRAM,
     MOST_WORDS,
@@ -36,6 +38,9 @@ _CHARACTERS = 1 << 22
 
 # L2 norm of the weights of a text: that of a row of 100 standardized numbers, to which the same penalties apply.
 _NORM = 10.0
+
+# Those whose fitted arrays fit together; no attribute, which would be saved.
+_CHECKED: WeakSet[Any] = WeakSet()
 
 
 class Tfidf(BaseEstimator):
@@ -123,6 +128,7 @@ class Tfidf(BaseEstimator):
     def transform_and_count(self, x: Any) -> tuple[dict[str, Any], dict[str, int]]:
         """Return the fields as `transform` does, and counts of unknown words."""
         texts = Texts.of(x, self.column_)
+        self._check()
         numbers = known_words(self.words_)
         bags = [(np.empty(0, np.int64), np.empty(0, np.float32), np.empty(0, np.int64))]
         measured: Counter[str] = Counter()
@@ -138,6 +144,19 @@ class Tfidf(BaseEstimator):
             "lengths": size,
         }
         return fields, dict(measured)
+
+    def _check(self) -> None:
+        """Raise an error, at the first use, if fitted arrays of a foreign folder do not fit together."""
+        if self in _CHECKED:
+            return
+        keys, weights = self.keys_, self.weights_
+        fits = keys.ndim == 1 and keys.shape == weights.shape and keys.dtype == np.int64
+        ordered = fits and bool((np.diff(keys) > 0).all())
+        if not ordered or words_of(keys).max(initial=0) > self.words_.count("\n") + 1:
+            raise CorruptRun(
+                "the n-grams of the preprocessing do not fit together", hint="Copy the folder again."
+            )
+        _CHECKED.add(self)
 
     def _bags(self, words: Words) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return the tokens and weights of texts, and the number of tokens of each."""

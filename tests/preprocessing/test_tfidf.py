@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 from sklearn.feature_extraction.text import TfidfVectorizer
 
+from dlcli.errors import CorruptRun
 from dlcli.gate.skops_format import dump_fitted
 from dlcli.preprocessing import ngrams
 from dlcli.preprocessing.tfidf import Tfidf
@@ -107,3 +108,26 @@ def test_texts_of_unknown_words_are_told_of() -> None:
     ]
     assert fitted.notices_of_new(fitted.measured_) == []
     assert repr(Tfidf(ngrams=1)) == "Tfidf(ngrams=1)"
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"weights_": np.ones(3, np.float32)},
+        {"words_": "it"},
+        {"keys_": np.array([3, 2, 1])},
+        {"keys_": np.array([1.0, 2.0, 3.0]), "weights_": np.ones(3, np.float32)},
+    ],
+)
+def test_arrays_that_do_not_fit_together_are_refused(changed: dict[str, object]) -> None:
+    damaged = Tfidf(min_df=1).fit(TEXTS)
+    vars(damaged).update(changed)
+    with pytest.raises(CorruptRun, match="n-grams of the preprocessing do not fit together"):
+        damaged.transform(TEXTS)
+
+
+def test_a_foreign_number_of_words_is_bounded() -> None:
+    fitted = Tfidf(3, min_df=1).fit(TEXTS)
+    expected = fitted.transform(TEXTS)["lengths"]
+    fitted.ngrams = 10**9
+    assert fitted.transform(["it is " * 100]) and fitted.transform(TEXTS)["lengths"].equal(expected)
