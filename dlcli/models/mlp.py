@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from itertools import pairwise, repeat
 from typing import ClassVar
@@ -12,7 +11,6 @@ from torch import Tensor, nn
 from dlcli.models import layers as shared
 from dlcli.models.layers import (
     Activation,
-    CategoryVectors,
     Depth,
     Initialization,
     Normalization,
@@ -21,7 +19,8 @@ from dlcli.models.layers import (
     Size,
     initialize,
 )
-from dlcli.models.numbers import Bins, Frequency, NumberEmbedding, NumberVectors, Quantiles
+from dlcli.models.numbers import Bins, Frequency, NumberEmbedding, Quantiles
+from dlcli.models.table_inputs import embedded, table_inputs
 from dlcli.models.token_counts import weighted_sums
 
 
@@ -95,14 +94,11 @@ class MLP(nn.Module):
                 f"residual needs two consecutive hidden layers of equal size, but the sizes are {list(sizes)}: "
                 "give hidden one number and more layers, or residual=false"
             )
-        self.numbers: NumberVectors | None = None
-        if numbers != "plain":
-            self.numbers = NumberVectors(quantiles, numbers, number_size, bins, frequency)
-        self.categories = CategoryVectors(cardinalities) if cardinalities else None
+        self.numbers, self.categories, inputs = table_inputs(
+            input_shape, cardinalities, quantiles, numbers, number_size, bins, frequency
+        )
         if vocab_size is None:
             blocks: list[nn.Module] = [nn.Flatten()]
-            inputs = self.numbers.width if self.numbers else math.prod(input_shape)
-            inputs += self.categories.width if self.categories else 0
         else:
             blocks = [MeanOfTokens(vocab_size, embedding, mode="mean", padding_idx=0)]
             inputs = embedding
@@ -126,8 +122,4 @@ class MLP(nn.Module):
         """
         if counts is not None:
             return self.layers[1:](self.layers[0](x, counts))
-        if self.numbers is not None:
-            x = self.numbers(x)
-        if self.categories is not None and x_cat is not None:
-            x = self.categories(x, x_cat)
-        return self.layers(x)
+        return self.layers(embedded(x, x_cat, self.numbers, self.categories))

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import ClassVar
 
 from torch import Tensor, nn
 
 from dlcli.models import layers as shared
-from dlcli.models.layers import CategoryVectors, Depth, Residual, Share, Size
-from dlcli.models.numbers import Bins, Frequency, NumberEmbedding, NumberVectors, Quantiles
+from dlcli.models.layers import Depth, Residual, Share, Size
+from dlcli.models.numbers import Bins, Frequency, NumberEmbedding, Quantiles
+from dlcli.models.table_inputs import embedded, table_inputs
 
 
 class TableResNet(nn.Module):
@@ -54,12 +54,9 @@ class TableResNet(nn.Module):
         frequency: Frequency = 0.1,
     ) -> None:
         super().__init__()
-        self.numbers: NumberVectors | None = None
-        if numbers != "plain":
-            self.numbers = NumberVectors(quantiles, numbers, number_size, bins, frequency)
-        self.categories = CategoryVectors(cardinalities) if cardinalities else None
-        inputs = self.numbers.width if self.numbers else math.prod(input_shape)
-        inputs += self.categories.width if self.categories else 0
+        self.numbers, self.categories, inputs = table_inputs(
+            input_shape, cardinalities, quantiles, numbers, number_size, bins, frequency
+        )
         within = expansion * hidden
         self.layers = nn.Sequential(
             nn.Linear(inputs, hidden),
@@ -83,8 +80,4 @@ class TableResNet(nn.Module):
 
     def forward(self, x: Tensor, x_cat: Tensor | None = None) -> Tensor:
         """Map `(N, F)` and codes `(N, K)` of categories to `(N, num_outputs)`."""
-        if self.numbers is not None:
-            x = self.numbers(x)
-        if self.categories is not None and x_cat is not None:
-            x = self.categories(x, x_cat)
-        return self.layers(x)
+        return self.layers(embedded(x, x_cat, self.numbers, self.categories))

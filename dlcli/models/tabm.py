@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from dlcli.models import layers as shared
-from dlcli.models.layers import Activation, CategoryVectors, Depth, PerLayer, Share, Size
-from dlcli.models.numbers import MOST_COLUMNS, Bins, Frequency, NumberEmbedding, NumberVectors, Quantiles
+from dlcli.models.layers import Activation, Depth, PerLayer, Share, Size
+from dlcli.models.numbers import MOST_COLUMNS, Bins, Frequency, NumberEmbedding, Quantiles
+from dlcli.models.table_inputs import embedded, table_inputs
 
 # `auto` has this number of members for tables of up to that many training rows.
 _MEMBERS, _ROWS = 8, 50_000
@@ -75,12 +76,9 @@ class TabM(nn.Module):
             columns = sum(len(column) > 0 for column in quantiles or ())
             few = training_rows < _FEW_ROWS or not 0 < columns <= MOST_COLUMNS
             numbers = "plain" if few else "piecewise"
-        self.numbers: NumberVectors | None = None
-        if numbers != "plain":
-            self.numbers = NumberVectors(quantiles, numbers, number_size, bins, frequency)
-        self.categories = CategoryVectors(cardinalities) if cardinalities else None
-        inputs = self.numbers.width if self.numbers else math.prod(input_shape)
-        inputs += self.categories.width if self.categories else 0
+        self.numbers, self.categories, inputs = table_inputs(
+            input_shape, cardinalities, quantiles, numbers, number_size, bins, frequency
+        )
         # Random signs tell the members apart from the first step on; all other factors start at 1.
         self.factors = nn.Parameter(torch.randint(0, 2, (members, inputs)).float() * 2 - 1)
         blocks: list[nn.Module] = []
@@ -117,10 +115,7 @@ class TabM(nn.Module):
 
     def forward(self, x: Tensor, x_cat: Tensor | None = None) -> Tensor:
         """Map `(N, F)` and codes `(N, K)` of categories to `(N, members, num_outputs)`."""
-        if self.numbers is not None:
-            x = self.numbers(x)
-        if self.categories is not None and x_cat is not None:
-            x = self.categories(x, x_cat)
+        x = embedded(x, x_cat, self.numbers, self.categories)
         return self.head(self.layers(x.unsqueeze(1) * self.factors))
 
 
