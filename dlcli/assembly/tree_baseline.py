@@ -106,7 +106,7 @@ def _metrics_of_trees(
     """Return the metrics of the trees on each part."""
     own = fitted.preprocessing
     dates = own.dates if isinstance(own, Table) else "parts"
-    table = Table(scaling="none", missing="keep", categorical="ordinal", dates=dates)
+    table = Table(scaling="center", missing="keep", categorical="ordinal", dates=dates)
     table.fit_on(data.x, fitted.rows, texts=_texts_of(fitted))
 
     def inputs(rows: np.ndarray) -> np.ndarray:

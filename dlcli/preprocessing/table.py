@@ -37,7 +37,8 @@ class Table(BaseEstimator):
 
     Args:
         scaling: scaling of numbers: `standard` (mean 0, deviation 1), `min_max` (range 0 to 1), `robust` (by median and
-            quartiles), `quantile` (to a normal distribution) or `none`.
+            quartiles), `quantile` (to a normal distribution), `center` (by the median, so that single precision keeps
+            numbers apart that are large beside their differences) or `none`.
         missing: replacement of missing numbers. `drop` drops training rows with any missing value, and fills other rows
             with the median. `keep` leaves NaN, for models that take it.
         missing_value: replacement for `missing=constant`.

@@ -121,7 +121,7 @@ def test_what_only_skops_can_write_is_left_to_it(value: Any) -> None:
         dump_fitted(holder)
 
 
-@pytest.mark.parametrize("scaling", ["standard", "min_max", "robust", "quantile", "none"])
+@pytest.mark.parametrize("scaling", ["standard", "min_max", "robust", "quantile", "center", "none"])
 @pytest.mark.parametrize("categorical", ["one_hot", "embedding"])
 def test_a_fitted_table_is_the_same_by_either_way(scaling: Any, categorical: Any) -> None:
     frame = pd.DataFrame(

@@ -17,7 +17,7 @@ from dlcli.preprocessing.columns.outliers import Clip
     [
         {"scaling": scaling, "fill": fill, "clip": clip, "indicator": clip is None}
         for scaling, fill, clip in product(
-            ("standard", "min_max", "robust", "none"),
+            ("standard", "min_max", "robust", "center", "none"),
             ("mean", "median", "most_frequent", "constant", "keep"),
             (None, Clip()),
         )

@@ -282,3 +282,9 @@ def test_a_large_table_is_transformed_in_pieces(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("dlcli.assembly.parts._ROWS", 2)
     pieces = parts._transformed(fitted, Data("t", "table", MIXED, np.arange(6.0), targets=("y",)), rows)
     assert all(np.array_equal(pieces[name], values) for name, values in whole.items())
+
+
+def test_large_numbers_stay_apart_without_scaling() -> None:
+    seconds = pd.DataFrame({"at": 1.7e9 + np.arange(0.0, 1000.0, 3)})
+    assert len(np.unique(Table(scaling="center").fit(seconds).transform(seconds)["x"])) == len(seconds)
+    assert len(np.unique(Table(scaling="none").fit(seconds).transform(seconds)["x"])) < 10

@@ -48,7 +48,7 @@ class Arithmetic(NamedTuple):
                 case MinMaxScaler():
                     factor, add = step.scale_, step.min_
                 case RobustScaler():
-                    shift, divide = step.center_, step.scale_
+                    shift, divide = step.center_, ones if step.scale_ is None else step.scale_
                 case _ if step is not imputer and step != "passthrough":
                     raise TypeError(type(step).__name__)
         return cls(low, high, fill, shift, divide, factor, add)

@@ -14,7 +14,7 @@ from sklearn.preprocessing import MinMaxScaler, QuantileTransformer, RobustScale
 from dlcli.preprocessing.columns.arithmetic import Arithmetic
 from dlcli.preprocessing.columns.outliers import Clip
 
-Scaling = Literal["standard", "min_max", "robust", "quantile", "none"]
+Scaling = Literal["standard", "min_max", "robust", "quantile", "center", "none"]
 Fill = Literal["mean", "median", "most_frequent", "constant", "keep"]
 
 # Number of cells fitted at a time, because scikit-learn makes several copies of its input.
@@ -27,8 +27,8 @@ class Numbers(TransformerMixin, BaseEstimator):
     Columns are independent and fitted a few at a time, so that a large table is never copied as one.
 
     Args:
-        scaling: scaling to mean 0 and deviation 1, to the range 0 to 1, by median and quartiles, or to a normal
-            distribution.
+        scaling: scaling to mean 0 and deviation 1, to the range 0 to 1, by median and quartiles, to a normal
+            distribution, or not at all: `center` subtracts the median, `none` changes nothing.
         fill: replacement of missing values; `keep` leaves them missing.
         value: replacement for `fill=constant`.
         indicator: add a column of 0 and 1 for each column that had missing values when it was fitted.
@@ -113,6 +113,7 @@ class Numbers(TransformerMixin, BaseEstimator):
             "quantile": QuantileTransformer(
                 n_quantiles=min(1000, rows), output_distribution="normal", subsample=None
             ),
+            "center": RobustScaler(with_scaling=False),
             "none": None,
         }[self.scaling]
         clip = [Clip(self.clip.rule, self.clip.limit)] if self.clip is not None else []
