@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from dlcli.comparison.scale import MetricScale, scale_of
+from dlcli.comparison.scale import MetricScale, scale_of, units_differ
 from dlcli.comparison.sentences import ALPHA, difference_in_words, no_test
 from dlcli.config.next_command import next_command, resume_command
 from dlcli.errors import CorruptRun, InputError
@@ -126,7 +126,7 @@ def compare_runs(refs: Sequence[str], runs_dir: Path, metric: str | None = None)
         )
         for name in names
     }
-    refusal = _refusal(runs)
+    refusal = _refusal(runs) or units_differ(metric, [run.folders[0] for run in runs])
     scale = scale_of(metric, [run.folders[0] for run in runs])
     found = [] if refusal else [_pair(a, b, metric, scale) for a, b in itertools.combinations(runs, 2)]
     pairs = [pair for pair in found if pair is not None]

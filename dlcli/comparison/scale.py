@@ -36,6 +36,23 @@ def scale_of(metric: str, run_dirs: Sequence[Path]) -> MetricScale:
     return found.pop() if len(found) == 1 else MetricScale()
 
 
+def units_differ(metric: str, run_dirs: Sequence[Path]) -> str | None:
+    """Return that a metric is relative to something else in each of the runs; None if it is not."""
+    units = dict.fromkeys(_unit(metric, folder) for folder in run_dirs)
+    if len(units) < 2:
+        return None
+    named = " and ".join(unit or "what an earlier version took" for unit in units)
+    return (
+        f"The runs have {metric} relative to {named}, so there is no test: train them again with one version."
+    )
+
+
+def _unit(metric: str, run_dir: Path) -> str:
+    scales = Ledger.load(run_dir).result.get("scales")
+    of_metric = scales.get(metric) if isinstance(scales, dict) else None
+    return str(of_metric.get("unit") or "") if isinstance(of_metric, dict) else ""
+
+
 def _scale(metric: str, run_dir: Path) -> MetricScale:
     scales = Ledger.load(run_dir).result.get("scales")
     if not isinstance(scales, dict):  # recorded by an earlier dlcli

@@ -73,8 +73,9 @@ class Task(nn.Module, ABC):
         """Return for each metric, and the loss, which values are better and between which bounds they lie.
 
         `better` is `higher`, `lower`, or None if neither is better by itself. `low` and `high` are None without bounds.
+        `unit` says what a metric is relative to, if tasks of one kind differ in it.
         """
-        found = {
+        found: dict[str, dict[str, Any]] = {
             "loss": {"better": "lower", "low": getattr(self.criterion, "lower_bound", None), "high": None}
         }
         words = {True: "higher", False: "lower", None: None}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
@@ -179,6 +179,13 @@ class Forecast(Task):
             "interval_width": IntervalWidth(),
         }
         return {name: found[name] for name in self.metric_names}
+
+    def scales(self) -> dict[str, dict[str, Any]]:
+        """Return the scales; with several series `mase` is in other units than that of earlier versions."""
+        found = super().scales()
+        if self.several:
+            found["mase"]["unit"] = "the naive error of each series before the forecast"
+        return found
 
     def baseline(self) -> tuple[Task, Tensor]:
         """Return the mean of the training part."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from typer.testing import CliRunner
@@ -14,7 +15,7 @@ from dlcli.cli.app import app
 from dlcli.cli.compare import _readable
 from dlcli.comparison.compare import compare_runs
 from dlcli.comparison.critical_difference import alike
-from dlcli.comparison.scale import MetricScale, scale_of
+from dlcli.comparison.scale import MetricScale, scale_of, units_differ
 from dlcli.comparison.sentences import difference_in_words
 from dlcli.errors import InputError
 from dlcli.runs.find import find_run
@@ -192,6 +193,21 @@ def test_a_run_is_not_compared_with_itself(refs: list[str], runs_dir: Path) -> N
     done = CliRunner().invoke(app, ["compare", *[ids.get(r, r) for r in refs], "--runs-dir", str(runs_dir)])
     assert done.exit_code == 2
     assert "refer to the same run" in " ".join(done.stderr.split())
+
+
+def test_a_metric_that_changed_its_unit_is_not_tested(monkeypatch: pytest.MonkeyPatch) -> None:
+    recorded = {
+        "new": {"mase": {"better": "lower", "unit": "the naive error of each series"}, "mae": {}},
+        "old": {"mase": {"better": "lower"}, "mae": {}},
+    }
+    ledgers = SimpleNamespace(load=lambda run: SimpleNamespace(result={"scales": recorded[run.name]}))
+    monkeypatch.setattr("dlcli.comparison.scale.Ledger", ledgers)
+    both = [Path("new"), Path("old")]
+    assert units_differ("mase", both) == (
+        "The runs have mase relative to the naive error of each series and what an earlier version took, so there is "
+        "no test: train them again with one version."
+    )
+    assert units_differ("mae", both) is units_differ("mase", both[:1] * 2) is None
 
 
 def test_other_splits_do_not_pair(runs_dir: Path) -> None:

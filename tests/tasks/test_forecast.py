@@ -188,6 +188,8 @@ def test_errors_of_the_competitions() -> None:
     assert Forecast(**facts, loss=MAE()).scale_loss == "none"  # as of earlier versions, which lack the key
     task = Forecast(**facts, loss=MAE(), scale_loss=None)
     assert task.scale_loss == "naive"
+    assert "each series" in task.scales()["mase"]["unit"]
+    assert "unit" not in task_of(a_series()).scales()["mase"]
     outputs = torch.randn(len(data), 3, generator=torch.Generator().manual_seed(0)) / 10
     found = scores(task, outputs, data.y)
     mean, std = data.x.scale()
