@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 import dlcli
 from dlcli.cli.app import app
+from dlcli.errors import Problem
 from dlcli.inference.saved_model import load_model
 from dlcli.result import Result
 
@@ -162,7 +163,9 @@ def test_new_rows_need_only_the_columns_that_are_used(trained: Result) -> None:
     assert dlcli.evaluate(trained.run_dir, file="new.csv").metrics == pytest.approx(few)
 
 
-def test_categories_that_training_did_not_see_are_counted(trained: Result) -> None:
+def test_categories_that_training_did_not_see_are_counted(
+    trained: Result, monkeypatch: pytest.MonkeyPatch
+) -> None:
     flats().assign(street=["High", "New"] * 40).to_csv("new.csv", index=False)
     message = "40 of 80 rows hold a category of street that training did not see"
     found = dlcli.evaluate(trained.run_dir, file="new.csv")
@@ -176,6 +179,10 @@ def test_categories_that_training_did_not_see_are_counted(trained: Result) -> No
     assert (notice["key"], notice["count"]) == ("unseen_categories", 40)
     with pytest.warns(UserWarning, match=message):
         assert dlcli.predict(trained.run_dir, "new.csv", output="out.parquet") is None
+    doubt = Problem("'x' is not a number", "new.csv:3, column area", "Correct it.")
+    monkeypatch.setattr("dlcli.datasets.notices.warnings_of", lambda notices: [doubt])
+    with pytest.warns(UserWarning, match="new.csv:3, column area: 'x' is not a number\n  Correct it."):
+        dlcli.predict(trained.run_dir, "new.csv", output="out.parquet")
 
 
 def test_a_model_without_columns_reads_by_the_kinds_of_its_preprocessing(trained: Result) -> None:

@@ -124,7 +124,8 @@ def predict(
             trust=trust,
         )
     for problem in warnings_of(predicted.notices):
-        warnings.warn(problem.message, stacklevel=2)
+        # Python shows equal warnings of one line once: the place tells those of several files or columns apart.
+        warnings.warn(str(problem), stacklevel=2)
     if output is not None:
         return None
     table = pa.concat_tables(tables).to_pandas() if tables else pd.DataFrame()

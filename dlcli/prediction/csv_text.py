@@ -1,4 +1,7 @@
-"""The lines of a CSV, made of whole columns in Arrow: the text that pandas writes, several times faster."""
+"""The lines of a CSV, made of whole columns in Arrow: the text that pandas writes, several times faster.
+
+Equality is tested against the installed pandas and Arrow (3.1 and 25.0 when this was written).
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-# Floats from the first to below the second of these have the digits of Python's repr in Arrow, without an exponent.
+# Floats from the first to below the second of these have the digits of Python's repr in Arrow 25, without an exponent;
+# others are written by Python.
 _LOW, _HIGH = 1e-4, 1e10
 
 
