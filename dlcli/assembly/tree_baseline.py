@@ -21,7 +21,6 @@ from dlcli.splits.split import Part
 from dlcli.tasks.base import Task
 from dlcli.training.fields import as_fields
 from dlcli.training.scores import Scores
-from dlcli.training.tree_growth import Rows, grower_of
 
 # Iterations of boosting, and after how many of them the validation rows are looked at.
 _ITERATIONS, _EACH = 100, 20
@@ -104,6 +103,8 @@ def _metrics_of_trees(
     data: Data, fitted: FittedPreprocessing, seed: int, task: Task, evaluations: Mapping[Part, Evaluation]
 ) -> dict[Part, dict[str, float]]:
     """Return the metrics of the trees on each part."""
+    from dlcli.training.tree_growth import Rows, grower_of
+
     own = fitted.preprocessing
     dates = own.dates if isinstance(own, Table) else "parts"
     table = Table(scaling="center", missing="keep", categorical="ordinal", dates=dates)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Hashable, Iterable
-from typing import Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 import torch
@@ -17,7 +17,9 @@ from dlcli.models.forest import Forest
 from dlcli.tasks.base import Task
 from dlcli.training.fields import Batch
 from dlcli.training.network import Network
-from dlcli.training.tree_growth import Grower, Rows, grower_of
+
+if TYPE_CHECKING:
+    from dlcli.training.tree_growth import Grower
 
 # Parts of a boosted forest, each of which is validated, and the iterations that take as long as starting one.
 _PARTS, _PART_COSTS = 10, 5
@@ -91,6 +93,8 @@ class GrowTrees(Optimizer):
         (group,) = self.param_groups
         batches = [network.prepare(piece) for piece in pieces]
         if self._grower is None:
+            from dlcli.training.tree_growth import Rows, grower_of
+
             x, y = (torch.cat([batch[name] for batch in batches]) for name in ("x", "y"))
             self._grower = grower_of(model, Rows(as_double(x), y.cpu().numpy(), task.criterion))
             for step in range(group["steps"]):  # of a checkpoint: the model has these trees
