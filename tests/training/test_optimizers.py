@@ -19,7 +19,8 @@ from dlcli.training.muon import Muon
 from dlcli.training.network import Network
 from dlcli.training.optimizers import settle_restored
 
-OPTIMIZERS = sorted(options("optimizer", [shipped_folder()]))
+# All whose step needs gradients alone.
+OPTIMIZERS = sorted(set(options("optimizer", [shipped_folder()])) - {"grow_trees"})
 
 
 def node(name: str, *overrides: str) -> dict[str, Any]:
@@ -129,9 +130,11 @@ def test_single_steps_and_chunks_give_the_same_bits(name: str, tmp_path: Path) -
 def test_fused_implementations_give_the_same_weights(name: str) -> None:
     model, twin = network(), network()
     twin.load_state_dict(model.state_dict())
+    for each in (model, twin):  # batch normalization subtracts it: its gradient is rounding noise
+        each[0].bias.requires_grad_(False)
     fused = make_optimizer(node(name), model.parameters(), fuse=True)
     plain = make_optimizer(node(name), twin.parameters())
-    assert bool(fused.defaults.get("fused")) == (name in ("adam", "adamw"))
+    assert bool(fused.defaults.get("fused")) == (name in ("adam", "adamw", "adamw_table"))
     for _ in range(5):
         step(model, fused), step(twin, plain)
     for one, other in zip(model.parameters(), twin.parameters(), strict=True):
