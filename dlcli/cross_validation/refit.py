@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from dlcli.assembly.automatic import recorded_choices
 from dlcli.cross_validation.children import Children
 from dlcli.cross_validation.estimation import Estimation
 from dlcli.events import JobsPlanned, Listener
@@ -56,7 +57,11 @@ def refit(
     whole = estimation.whole
     split = Split(np.sort(np.concatenate([whole.train, whole.val])), whole.val[:0], estimation.final_test)
     seed = estimation.config["seed"]
-    tags = {"dlcli.seed": str(seed), "dlcli.data_fingerprint": estimation.data.fingerprint}
+    tags = {
+        **recorded_choices(Ledger.load(folds[0]).tags, config),
+        "dlcli.seed": str(seed),
+        "dlcli.data_fingerprint": estimation.data.fingerprint,
+    }
     files = _files(run_dir, config, split, words)
     if place in children.known:
         config = children.settled(place, config)

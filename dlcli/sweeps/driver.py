@@ -156,11 +156,11 @@ class Driver:
         params = trial.params if trial else self._study.ask(number)
         problem: ConfigError | None = None
         try:
-            config = self._plan.trial_config(params)
+            config, tags = self._plan.trial(params)
         except ConfigError as error:  # the values are valid each, but not in combination
-            config, problem = self._plan.config, error
+            config, tags, problem = self._plan.config, {}, error
         if trial is None:
-            trial = self._records.make(number, params, config)
+            trial = self._records.make(number, params, config, tags)
             self._standing.trials.append(trial)
         attempt = _Attempt(trial, config, limits=self._limits.of_trial())
         self._attempts.append(attempt)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dlcli.assembly.automatic import automatic_tags, with_choices
 from dlcli.config.build import TARGET
 from dlcli.config.compose import draft, with_decided
 from dlcli.config.next_command import runs_dir_option
@@ -115,6 +116,14 @@ class SweepPlan:
         Raises:
             ConfigError: the point is not a valid experiment.
         """
+        return self.trial(params)[0]
+
+    def trial(self, params: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+        """Return the configuration of one point, and the tags that record what its `auto` became.
+
+        Raises:
+            ConfigError: the point is not a valid experiment.
+        """
         fixed = with_task(self.fixed, self.experiment.composed.choices["task"])
         asked, folders = [*fixed, *as_overrides(params)], self.experiment.folders
         found = draft(asked, folders, SUPPLIED, BY_DATA)
@@ -128,7 +137,8 @@ class SweepPlan:
         where["dataset"] = {**where["dataset"], "batch_size": config["dataset"]["batch_size"]}
         del config["sweep"]
         config = settled({**config, **where, "cv": self.config["cv"]})
-        return self.experiment.automatic.settle(config)
+        choices = self.experiment.automatic.choices(config)
+        return with_choices(config, choices), automatic_tags(choices)
 
     def command(self, params: Mapping[str, Any]) -> str:
         """Return the command that trains one point as a separate experiment."""

@@ -60,8 +60,10 @@ class Records:
         """Return all trials so far, by number; a trial whose record is lost counts as failed."""
         return [self._read(number) for number in recorded(self.children.known)]
 
-    def make(self, number: int, params: dict[str, Any], config: dict[str, Any]) -> Trial:
-        """Create the run of a new trial."""
+    def make(
+        self, number: int, params: dict[str, Any], config: dict[str, Any], tags: Mapping[str, str]
+    ) -> Trial:
+        """Create the run of a new trial, with further tags."""
         folds = self.folds_of(config)
         run_dir = self.children.run_dir(
             f"{_PLACE}{number}",
@@ -69,7 +71,7 @@ class Records:
             config,
             folds[0].split if len(folds) == 1 else self._estimation.whole,
             params,
-            {"dlcli.trial": str(number), **self._tags(folds[0].seed)},
+            {"dlcli.trial": str(number), **tags, **self._tags(folds[0].seed)},
             files={TRIAL_FILE: json.dumps({"number": number, "params": params})},
         )
         return Trial(number, params, run_dir, run_dir.parent.name)

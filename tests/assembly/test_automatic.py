@@ -15,6 +15,7 @@ import yaml
 import dlcli
 from dlcli.assembly.automatic import describe_choices, recorded_choices
 from dlcli.cross_validation.children import families
+from dlcli.errors import ConfigError
 from dlcli.experiment import plan_experiment
 from dlcli.inference.saved_model import load_model
 from dlcli.sweeps.planning import plan_sweep
@@ -34,6 +35,10 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     file = tmp_path_factory.mktemp("table") / "t.csv"
     frame.to_csv(file, index=False)
     return ["dataset=table", f"dataset.path={file}", "dataset.target=y", *QUICK]
+
+
+def data_of(words: list[str]) -> list[str]:
+    return [word for word in words if word.startswith("dataset")]
 
 
 def chosen(config: dict[str, Any]) -> tuple[Any, ...]:
@@ -67,8 +72,7 @@ def test_the_refit_is_of_the_model_that_was_judged(
 
 def test_the_path_of_penalties_is_that_of_the_smallest_fold(table: list[str]) -> None:
     """A refit trains as many epochs as the best fold, which would be another penalty on a path of its own."""
-    data = [word for word in table if word.startswith("dataset")]
-    folds = plan_experiment([*data, "model=linear", "cv=kfold", "cv.folds=3"])
+    folds = plan_experiment([*data_of(table), "model=linear", "cv=kfold", "cv.folds=3"])
     least = min(len(split.train) for split in folds.splits)
     assert folds.config["optimizer"]["first"] == 1.0
     assert folds.choices == (("optimizer.first", 1.0, f"as the first penalty for {least:,} training rows"),)
@@ -85,6 +89,11 @@ def test_trials_agree_with_the_experiment(table: list[str]) -> None:
     assert plan.trial_config({"model.numbers": "auto"})["model"]["numbers"] == "plain"
     assert plan.trial_config({"model.numbers": "periodic"})["model"]["numbers"] == "periodic"
     assert plan.trial_config({"model.numbers": "auto"})["dataset"]["batch_size"] == 32
+    # The first point has no members.
+    plan = plan_sweep([*data_of(table), "model=mlp,tabm"])
+    reason = f"8 for {len(plan.experiment.automatic.rows):,} training rows"
+    assert plan.trial({"model": "tabm"})[1]["dlcli.auto.model.members"] == reason
+    assert list(plan.trial({"model": "mlp"})[1]) == ["dlcli.auto.dataset.batch_size"]
     # The searches of earlier versions recorded `auto`.
     earlier = {**plan.config, "dataset": {**plan.config["dataset"], "batch_size": "auto"}}
     again = plan_experiment([*table, "model.numbers=auto"], earlier=earlier)
@@ -133,3 +142,8 @@ def test_a_run_starts_from_weights_of_bins(
     older = load_model(folder, trust=True).network.model
     assert older.members == 2
     assert older.numbers.width == model.numbers.width
+
+
+def test_batches_are_divided_among_devices(table: list[str]) -> None:
+    with pytest.raises(ConfigError, match="a batch of 32 cannot be divided among 64 devices"):
+        plan_experiment([*table, "trainer=ddp", "trainer.devices=64"])
