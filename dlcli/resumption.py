@@ -41,7 +41,8 @@ from dlcli.training.restoration import check_checkpoints
 
 NOTHING_LEFT = "The run is finished: there is nothing to do."
 
-# Keys that may change when a run is resumed: where the data is, and how long, where and how it is trained.
+# Keys that may change when a run is resumed: where the data is, and how long, where and how it is trained; and trees
+# beside it, which may be left out.
 _MAY_CHANGE = (
     *(f"dataset.{key}" for key in DATA_PATHS),
     *(f"trainer.{key}" for key in ("max_epochs", "max_steps", "max_time", "accelerator", "devices")),
@@ -49,11 +50,14 @@ _MAY_CHANGE = (
     "tracking.checkpoint_minutes",
     "tracking.keep",
     "tracking.system_metrics",
+    "baseline",
 )
 
 # In a search, the length of training may not change, because its trials could not be compared.
 _MAY_CHANGE_IN_SEARCH = tuple(
-    key for key in _MAY_CHANGE if key not in ("trainer.max_epochs", "trainer.max_steps", "trainer.max_time")
+    key
+    for key in _MAY_CHANGE
+    if key not in ("trainer.max_epochs", "trainer.max_steps", "trainer.max_time", "baseline")
 )
 
 # In a sweep, the number of trials and the time limits may change as well.
@@ -179,6 +183,11 @@ def plan_resumption(opened: OpenedRun, overrides: Sequence[str]) -> Resumption |
     done = _epochs_done(opened.ledger)
     run = opened.ledger.run_id
     problems = list(find_length_problems(opened.config, config, done, is_open=is_open, run=run))
+    baseline = config.get("baseline")
+    if baseline not in (opened.config.get("baseline"), "none"):
+        # Folds that are done stay as they are, without trees.
+        message = f"would make it another experiment: {baseline} is grown from the start of a run"
+        problems.append(Problem(message, "baseline", "When a run is resumed, it can become baseline=none."))
     if problems := [*problems, *find_refused(config)]:
         raise ConfigError(problems)
     _check_files(opened.ledger)

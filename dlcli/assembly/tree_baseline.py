@@ -88,6 +88,7 @@ def add_trees(
         found = _metrics_of_trees(data, fitted, seed, task.baseline()[0], evaluations)
     except Exception as error:  # of any values that the trees, but not the model, refuse
         if is_asked_for:
+            error.add_note("The model is trained: resumed with baseline=none, the run ends without trees")
             raise
         text = f"there are no trees beside this run: {error or type(error).__name__}"
         return [Notice("no_trees", 1, text, "baseline", warns=False)]

@@ -31,7 +31,9 @@ _CONFIG = "the run's configuration"
 _FORMER = "former "
 
 # Sections, and keys within sections, that do not affect the result of a training run.
-_WHERE = frozenset({"executor", "tracking", "runs_dir", "run_name", "experiment_name", "cv", "sweep"})
+_WHERE = frozenset(
+    {"executor", "tracking", "runs_dir", "run_name", "experiment_name", "cv", "sweep", "baseline"}
+)
 _WHERE_IN = {"dataset": DATA_PATHS, "trainer": ("accelerator", "devices")}
 
 

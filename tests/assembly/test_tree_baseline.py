@@ -130,10 +130,27 @@ def test_a_run_says_how_trees_do_on_the_same_rows(tmp_path: Path) -> None:
         f"runs_dir='{tmp_path}'",
         "baseline=trees",
     ]
-    result = dlcli.train([*words, "cv=kfold", "cv.folds=2"])
+    result = dlcli.train([*words, "cv=kfold", "cv.folds=2", "executor.jobs=1"])
     (sentence,) = [text for text in result.messages if text.startswith("trees")]
     assert f"this run {result.metrics['cv/log_loss_mean']:.4g}" in sentence
     assert "trees/cv/auroc_mean" in result.baselines
+
+
+def test_a_run_whose_trees_cannot_be_grown_is_resumed_without_them(tmp_path: Path) -> None:
+    x = data().x.assign(a=np.linspace(1e40, 2e40, len(X)), label=np.where(Y, "yes", "no"))
+    x.to_csv(tmp_path / "rows.csv", index=False)
+    words = [
+        "dataset=table", f"dataset.path='{tmp_path / 'rows.csv'}'", "dataset.target=label", "model=linear",
+        "trainer.max_epochs=1", f"runs_dir='{tmp_path}'",
+    ]  # fmt: skip
+    with pytest.raises(DataError) as raised:
+        dlcli.train([*words, "baseline=trees"])
+    assert any("resumed with baseline=none" in note for note in raised.value.__notes__)
+    (folder,) = tmp_path.glob("rows/*/artifacts")
+    with pytest.raises(ConfigError, match="can become baseline=none"):
+        dlcli.resume(folder, ["baseline=auto"])
+    resumed = dlcli.resume(folder, ["baseline=none"])
+    assert "test/auroc" in resumed.metrics and not any(name.startswith("trees") for name in resumed.baselines)
 
 
 def test_trees_are_refused_where_they_cannot_be_a_baseline() -> None:
