@@ -142,6 +142,12 @@ def test_cut_texts_are_told_by_check_and_training(tmp_path: Path, monkeypatch: p
     alone = torch.cat([model.outputs([text]) for text in texts])
     torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)
 
+    with pytest.warns(UserWarning, match="of all tokens are not read") as warned:
+        table = dlcli.load_run("cut", runs_dir=tmp_path / "runs").predict(texts[:1])
+    told = [one["text"] for one in table.attrs["notices"] if one["warns"]]
+    assert told
+    assert all(text in str(one.message) for text, one in zip(told, warned, strict=True))
+
     Path("new.txt").write_text("new words only\n" + texts[0] + "\n")
     events: list[Event] = []
     done = predict(

@@ -178,6 +178,10 @@ def test_categories_that_training_did_not_see_are_counted(
     (notice,) = [one for one in table.attrs["notices"] if one["warns"]]
     assert (notice["key"], notice["count"]) == ("unseen_categories", 40)
     with pytest.warns(UserWarning, match=message):
+        in_memory = dlcli.load_run(trained.run_dir).predict(pd.read_csv("new.csv"))
+    assert [one["count"] for one in in_memory.attrs["notices"]] == [40]
+    pd.testing.assert_frame_equal(in_memory, table[list(in_memory)], check_dtype=False)
+    with pytest.warns(UserWarning, match=message):
         assert dlcli.predict(trained.run_dir, "new.csv", output="out.parquet") is None
     doubt = Problem("'x' is not a number", "new.csv:3, column area", "Correct it.")
     monkeypatch.setattr("dlcli.datasets.notices.warnings_of", lambda notices: [doubt])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -106,7 +105,7 @@ def predict(
     import pandas as pd
     import pyarrow as pa
 
-    from dlcli.datasets.notices import as_plain, warnings_of
+    from dlcli.datasets.notices import as_plain, warn_of
     from dlcli.prediction.predict import NewData
     from dlcli.runner import predict as runner
 
@@ -123,9 +122,7 @@ def predict(
             runs_dir=path_or_none(runs_dir),
             trust=trust,
         )
-    for problem in warnings_of(predicted.notices):
-        # Python shows equal warnings of one line once: the place tells those of several files or columns apart.
-        warnings.warn(str(problem), stacklevel=2)
+    warn_of(predicted.notices)
     if output is not None:
         return None
     table = pa.concat_tables(tables).to_pandas() if tables else pd.DataFrame()
@@ -262,8 +259,9 @@ def load_run(
 
     Returns:
         A model whose `predict(rows)` takes N raw rows (a DataFrame, a list of texts, or an array of images) and returns
-        a DataFrame with one row for each, in the user's own labels or units; `outputs(rows)` returns the network's
-        outputs as a tensor, `(N, num_outputs)`.
+        a DataFrame with one row for each, in the user's own labels or units; it warns and has `attrs["notices"]` as the
+        table of `predict` has. `outputs(rows)` returns the network's outputs as a tensor, `(N, num_outputs)`, and tells
+        nothing.
 
     Raises:
         dlcli.errors.RunNotFound: there is no such run.

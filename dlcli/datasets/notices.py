@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -40,6 +41,13 @@ class Notice:
 def warnings_of(notices: Iterable[Notice]) -> list[Problem]:
     """Return the warnings among notices."""
     return [notice.problem() for notice in notices if notice.warns]
+
+
+def warn_of(notices: Iterable[Notice]) -> None:
+    """Give Python's warnings of notices, at the line that called the caller of this function."""
+    for problem in warnings_of(notices):
+        # Python shows equal warnings of one line once: the place tells those of several files or columns apart.
+        warnings.warn(str(problem), stacklevel=3)
 
 
 def told(notices: Iterable[Notice]) -> str:

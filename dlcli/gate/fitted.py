@@ -20,7 +20,7 @@ from dlcli.files.regular import os_reason
 from dlcli.gate.arrays import check_stored
 from dlcli.gate.documents import JSON_BYTES
 from dlcli.gate.gate import Gate
-from dlcli.gate.skops_format import Rebuilt
+from dlcli.gate.skops_format import Rebuilt, UnsupportedObject, dump_fitted
 
 _DAMAGED = "The folder is incomplete or damaged: copy it again, or train again."
 
@@ -178,3 +178,13 @@ def _schema(file: Path) -> dict[str, Any]:
     if not isinstance(schema, dict):
         raise CorruptRun("the fitted preprocessing contains no object", str(file), _DAMAGED)
     return schema
+
+
+def fitted_bytes(preprocessing: object) -> bytes:
+    """Return the file of a fitted preprocessing, which `load_fitted` reads."""
+    try:
+        return dump_fitted(preprocessing)
+    except UnsupportedObject:  # a user's own may contain anything that skops writes
+        import skops.io
+
+        return skops.io.dumps(preprocessing)

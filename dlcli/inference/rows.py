@@ -9,8 +9,10 @@ import numpy as np
 import pandas as pd
 
 from dlcli.datasets.images.files import ImageFiles
+from dlcli.datasets.notices import Notice
+from dlcli.datasets.reading.column_notices import unseen_notices
 from dlcli.datasets.reading.columns import Columns
-from dlcli.datasets.reading.frames import read_frame
+from dlcli.datasets.reading.frames import names_in_model, read_frame
 from dlcli.errors import DataError, first_line
 
 
@@ -45,6 +47,14 @@ def as_rows(x: Any, kind: str, columns: Columns | None = None, *, are_read: bool
     if isinstance(x, ImageFiles):  # are decoded batch by batch
         return x
     return x.to_numpy() if isinstance(x, pd.DataFrame) else np.asarray(x)
+
+
+def unseen_in(rows: Any, columns: Columns | None) -> list[Notice]:
+    """Return the notice on categories of a caller's table that training did not see."""
+    if columns is None or not isinstance(rows, pd.DataFrame) or not rows.columns.is_unique:
+        return []
+    named = rows.set_axis(names_in_model(rows, columns), axis="columns")
+    return unseen_notices(columns.unseen(named), len(rows))
 
 
 def _read(x: pd.DataFrame, columns: Columns | None) -> pd.DataFrame:

@@ -32,21 +32,20 @@ from torch import Tensor, nn
 
 from dlcli.config.build import TARGET, build, locate
 from dlcli.datasets.data import Kind
-from dlcli.datasets.notices import Notice
+from dlcli.datasets.notices import Notice, as_plain, warn_of
 from dlcli.datasets.reading.columns import Columns
 from dlcli.errors import CorruptRun, NotSet, first_line
 from dlcli.files.regular import check_regular, os_reason
 from dlcli.gate.documents import JSON_BYTES, read_json, read_text
-from dlcli.gate.fitted import load_fitted
+from dlcli.gate.fitted import fitted_bytes, load_fitted
 from dlcli.gate.gate import Gate, current
-from dlcli.gate.skops_format import UnsupportedObject, dump_fitted
 from dlcli.inference.columns import read_columns
 from dlcli.inference.columns_file import COLUMNS
 from dlcli.inference.declared_size import check_declared_size, is_shape, within_size
 from dlcli.inference.mlflow_files import mlflow_files
 from dlcli.inference.model_signature import example_files, model_signature
 from dlcli.inference.recorded_auto import without_auto
-from dlcli.inference.rows import as_rows
+from dlcli.inference.rows import as_rows, unseen_in
 from dlcli.preprocessing.base import CountsNewRows, HasVocabulary, Preprocessing, facts_of_model
 from dlcli.sanitize.escapes import visible_json
 from dlcli.tasks.base import Task
@@ -129,14 +128,27 @@ class SavedModel:
     ) -> pd.DataFrame:
         """Return predictions for raw rows (a table, an array or texts), one line per row, in the units of `y`.
 
+        `attrs["notices"]` of the table lists what is cut, and what the model does not know, as that of `dlcli.predict`.
+
         Args:
             x: the rows.
             device: device of the forward passes.
-            counts: what the preprocessing cuts or does not know is added to it.
-            are_read: whether a table has been read by the model's columns already, from a file.
+            counts: what the preprocessing cuts or does not know is added to it, for a caller that tells it itself.
+            are_read: whether a table has been read by the model's columns already, from a file. Its caller tells what
+                reading found.
+
+        Warns:
+            UserWarning: something that may be wanted is lost, such as a category that training did not see.
         """
         rows = as_rows(x, self.kind, self.columns, are_read=are_read)
-        return self.task.predictions(self.outputs(rows, device, counts))
+        if are_read or counts is not None:
+            return self.task.predictions(self.outputs(rows, device, counts))
+        counts = Counter()
+        predictions = self.task.predictions(self.outputs(rows, device, counts))
+        notices = [*unseen_in(rows, self.columns), *self.notices(counts)]
+        predictions.attrs["notices"] = as_plain(notices)
+        warn_of(notices)
+        return predictions
 
 
 def save_model(
@@ -170,7 +182,7 @@ def save_model(
         columns: The columns of tables.
         task_for_mlflow: The task, if MLflow lists the model: a table's has its signature and an input example.
     """
-    files: dict[str, str | bytes | Path] = {_PREPROCESSING: _dump(preprocessing)}
+    files: dict[str, str | bytes | Path] = {_PREPROCESSING: fitted_bytes(preprocessing)}
     if isinstance(preprocessing, HasVocabulary):
         files["vocabulary.json"] = visible_json(
             json.dumps(preprocessing.vocabulary(), ensure_ascii=False, indent=0)
@@ -198,15 +210,6 @@ def save_model(
     files[_WEIGHTS] = weights
     folder.mkdir(exist_ok=True)
     Manifest.for_writing(folder, run_id).replace(files)
-
-
-def _dump(preprocessing: Preprocessing) -> bytes:
-    try:
-        return dump_fitted(preprocessing)
-    except UnsupportedObject:  # a user's own may contain anything that skops writes
-        import skops.io
-
-        return skops.io.dumps(preprocessing)
 
 
 def add_task_facts(folder: Path, facts: Mapping[str, Any]) -> None:

@@ -16,7 +16,9 @@ def read_frame(frame: pd.DataFrame, columns: Columns) -> pd.DataFrame:
         DataError: a value does not fit its column.
     """
     arrays = {}
-    for number, (name, (_, values)) in enumerate(zip(_names(frame, columns), frame.items(), strict=True)):
+    for number, (name, (_, values)) in enumerate(
+        zip(names_in_model(frame, columns), frame.items(), strict=True)
+    ):
         if name in columns:
             values = columns[name].read(pa.chunked_array([_array(values, name)]), _place)
         arrays[number] = values.array
@@ -25,7 +27,7 @@ def read_frame(frame: pd.DataFrame, columns: Columns) -> pd.DataFrame:
     return found
 
 
-def _names(frame: pd.DataFrame, columns: Columns) -> list[str]:
+def names_in_model(frame: pd.DataFrame, columns: Columns) -> list[str]:
     """Return the names of a table's columns in the model; those of an array are in the order of the features."""
     features = [column.name for column in columns if column.role == "feature"]
     labels = frame.columns
