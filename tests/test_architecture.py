@@ -95,7 +95,7 @@ LATE = (
     ("", r"gate/fitted|inference/saved_model", r"skops"),
     ("", r"tasks/", r"dlcli.reports|sklearn"),
     ("", r"comparison/|runs/", r"dlcli.inference"),
-    ("", r"training/grow_trees|assembly/tree_baseline", r"dlcli.training.tree_growth"),
+    ("", r"models/(hist_gradient_boosting|random_forest)", r"dlcli.models.tree_growth"),
     ("", r"reports/sweep_plots|sweeps/samplers", r"scipy"),
     (
         "a process that is bound first",

@@ -14,6 +14,7 @@ from dlcli.datasets.data import Data, take
 from dlcli.datasets.notices import Notice
 from dlcli.inference.evaluate import TREES, Evaluation
 from dlcli.models.hist_gradient_boosting import HistGradientBoosting
+from dlcli.models.tree_rows import Rows
 from dlcli.preprocessing.columns.texts import TextDirections
 from dlcli.preprocessing.fitted import FittedPreprocessing
 from dlcli.preprocessing.table import Table
@@ -104,8 +105,6 @@ def _metrics_of_trees(
     data: Data, fitted: FittedPreprocessing, seed: int, task: Task, evaluations: Mapping[Part, Evaluation]
 ) -> dict[Part, dict[str, float]]:
     """Return the metrics of the trees on each part."""
-    from dlcli.training.tree_growth import Rows, grower_of
-
     own = fitted.preprocessing
     dates = own.dates if isinstance(own, Table) else "parts"
     table = Table(scaling="center", missing="keep", categorical="ordinal", dates=dates)
@@ -119,7 +118,7 @@ def _metrics_of_trees(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = HistGradientBoosting(x.shape[1:], task.num_outputs, max_iter=_ITERATIONS)
-    grower = grower_of(model, Rows(x, y, task.criterion))
+    grower = model.grower(Rows(x, y, task.criterion))
     sums = {part: np.zeros((len(one.rows), task.num_outputs)) for part, one in evaluations.items()}
     rows = {part: inputs(one.rows) for part, one in evaluations.items()}
     targets = {part: as_fields({"y": task.encode(one.y)})["y"][:] for part, one in evaluations.items()}

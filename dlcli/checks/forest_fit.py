@@ -11,6 +11,7 @@ from dlcli.assembly.batch_rows import grows_trees
 from dlcli.config.build import build, locate
 from dlcli.datasets.data import Data
 from dlcli.errors import Problem
+from dlcli.models.forest import Forest
 from dlcli.models.hist_gradient_boosting import HistGradientBoosting
 
 _ONE = (1, "1", "auto", None)
@@ -26,6 +27,13 @@ def check_forest(config: Mapping[str, Any]) -> Iterator[Problem]:
             "Use preprocessing.missing=median, or a model of trees: model=hist_gradient_boosting.",
         )
     if not getattr(model, "is_forest", False):
+        return
+    if not (isinstance(model, type) and issubclass(model, Forest)):
+        yield Problem(
+            f"{model.__name__} is marked by is_forest, but is no dlcli.models.forest.Forest",
+            "model",
+            "Derive it from Forest, or leave the mark out.",
+        )
         return
     if not grows_trees(config):
         yield Problem(
@@ -94,7 +102,7 @@ def _loss(config: Mapping[str, Any], model: Any) -> Iterator[Problem]:
             "task.loss.label_smoothing",
             "Leave it out, or choose a network, such as model=mlp.",
         )
-    shares_trees = model.__name__ == "RandomForest" and "Multilabel" in config["task"]["_target_"]
+    shares_trees = model.shares_trees and "Multilabel" in config["task"]["_target_"]
     if shares_trees and loss.get("class_weights"):
         yield Problem(
             "the labels share the trees of a random forest, and cannot have weights of their own",

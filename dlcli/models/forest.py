@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from dlcli.models.tree_nodes import Nodes
+from dlcli.models.tree_rows import Grower, Rows
 
 # Tensors that describe the nodes, each with one line per node.
 _OF_NODES = ("feature", "threshold", "left", "missing_right", "value")
@@ -37,6 +38,7 @@ class Forest(nn.Module):
     is_forest: ClassVar = True  # an optimizer that grows trees takes it
     takes_missing: ClassVar = True
     losses: ClassVar[Sequence[str]] = ()  # names of the losses that its trees can be grown for
+    shares_trees: ClassVar = False  # whether all outputs share the trees
 
     feature: Tensor
     threshold: Tensor
@@ -61,6 +63,10 @@ class Forest(nn.Module):
         self.register_buffer("roots", torch.zeros(0, dtype=torch.int32))
         # Of scikit-learn's random choices; drawn here, so that it follows from the seed of the initial weights.
         self.register_buffer("seed", torch.randint(0, 2**31 - 1, (1,)))
+
+    def grower(self, rows: Rows) -> Grower:
+        """Return what grows the trees."""
+        raise NotImplementedError
 
     @property
     def total(self) -> int:

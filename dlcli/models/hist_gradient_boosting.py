@@ -8,6 +8,7 @@ from annotated_types import Ge, Gt, Le
 from torch import Tensor
 
 from dlcli.models.forest import Forest
+from dlcli.models.tree_rows import Grower, Rows
 
 
 class HistGradientBoosting(Forest):
@@ -53,6 +54,12 @@ class HistGradientBoosting(Forest):
             "min_samples_leaf": min_samples_leaf, "l2_regularization": l2_regularization,
             "max_features": max_features, "max_bins": max_bins,
         }  # fmt: skip
+
+    def grower(self, rows: Rows) -> Grower:
+        """Return what grows the trees."""
+        from dlcli.models.tree_growth import Boosting
+
+        return Boosting(self, rows)
 
     @property
     def total(self) -> int:

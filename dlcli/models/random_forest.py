@@ -10,11 +10,10 @@ from annotated_types import Ge, Gt, Le
 from torch import Tensor
 
 from dlcli.models.forest import Forest
+from dlcli.models.tree_nodes import OF_CLASSES, OF_LABELS, VALUES
+from dlcli.models.tree_rows import Grower, Rows
 
 Features = Literal["auto", "sqrt", "log2"] | Annotated[float, Gt(0), Le(1)]
-
-# What the mean of the trees is, and the outputs that belong to it.
-VALUES, OF_LABELS, OF_CLASSES = 0, 1, 2
 
 
 class RandomForest(Forest):
@@ -40,6 +39,7 @@ class RandomForest(Forest):
     """
 
     losses: ClassVar = ("BinaryCrossEntropy", "CrossEntropy", "MSE")
+    shares_trees: ClassVar = True
 
     link: Tensor
 
@@ -71,6 +71,12 @@ class RandomForest(Forest):
         """Set what the trees' values are: `VALUES`, or shares `OF_LABELS` or `OF_CLASSES`."""
         self.link.fill_(link)
         self._link = link
+
+    def grower(self, rows: Rows) -> Grower:
+        """Return what grows the trees."""
+        from dlcli.models.tree_growth import Bagging
+
+        return Bagging(self, rows)
 
     @property
     def total(self) -> int:

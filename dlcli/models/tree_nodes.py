@@ -10,6 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+# What the mean of the trees of a random forest is, and the outputs that belong to it.
+VALUES, OF_LABELS, OF_CLASSES = 0, 1, 2
+
 
 class GrownTree(NamedTuple):
     """One tree as scikit-learn has it; node 0 is the root.

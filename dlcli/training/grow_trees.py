@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Hashable, Iterable
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import torch
@@ -14,12 +14,10 @@ from torch.optim import Optimizer
 
 from dlcli.errors import ConfigError
 from dlcli.models.forest import Forest
+from dlcli.models.tree_rows import Grower, Rows
 from dlcli.tasks.base import Task
 from dlcli.training.fields import Batch
 from dlcli.training.network import Network
-
-if TYPE_CHECKING:
-    from dlcli.training.tree_growth import Grower
 
 # Parts of a boosted forest, each of which is validated, and the iterations that take as long as starting one.
 _PARTS, _PART_COSTS = 10, 5
@@ -88,15 +86,12 @@ class GrowTrees(Optimizer):
         """
         if ranks > 1:
             raise ConfigError("trees are grown in one process", "trainer.devices", "Use trainer.devices=1.")
-        model = network.model
-        assert isinstance(model, Forest)  # a check has ensured it
+        model = _forest(network)
         (group,) = self.param_groups
         batches = [network.prepare(piece) for piece in pieces]
         if self._grower is None:
-            from dlcli.training.tree_growth import Rows, grower_of
-
             x, y = (torch.cat([batch[name] for batch in batches]) for name in ("x", "y"))
-            self._grower = grower_of(model, Rows(as_double(x), y.cpu().numpy(), task.criterion))
+            self._grower = model.grower(Rows(as_double(x), y.cpu().numpy(), task.criterion))
             for step in range(group["steps"]):  # of a checkpoint: the model has these trees
                 self._grower.grow(self.iterations_after(model, step + 1))
         end = self.iterations_after(model, group["steps"] + 1)
@@ -114,8 +109,7 @@ class GrowTrees(Optimizer):
     @torch.no_grad()
     def outputs(self, network: Network, batch: Batch, number: int) -> Tensor:
         """Return the outputs for a batch of validation rows; only the trees that it has not walked yet are walked."""
-        model = network.model
-        assert isinstance(model, Forest)
+        model = _forest(network)
         return self._outputs(("val", number), model, network.prepare(batch)["x"])
 
     def _outputs(self, key: Hashable, model: Forest, x: Tensor) -> Tensor:
@@ -135,8 +129,7 @@ class GrowTrees(Optimizer):
             network: its model is a forest.
             task: has the loss.
         """
-        model = network.model
-        assert isinstance(model, Forest)
+        model = _forest(network)
         (group,) = self.param_groups
         given, group["per_epoch"] = group["per_epoch"], 1
         self.solve([batch], network, task)
@@ -157,6 +150,22 @@ class GrowTrees(Optimizer):
     def iterations_after(self, model: Forest, steps: int) -> int:
         """Return the number of iterations after so many steps."""
         return min(steps * self._per_epoch(model), model.total)
+
+
+def _forest(network: Network) -> Forest:
+    """Return the forest of a network.
+
+    Raises:
+        ConfigError: its model is none.
+    """
+    if not isinstance(network.model, Forest):
+        name = type(network.model).__name__
+        raise ConfigError(
+            f"{name} is no dlcli.models.forest.Forest",
+            "model",
+            "Derive it from Forest, whose trees can be grown.",
+        )
+    return network.model
 
 
 def as_double(x: Tensor) -> np.ndarray:

@@ -19,7 +19,7 @@ from sklearn.ensemble import (
 )
 
 import dlcli
-from dlcli.checks.forest_fit import warn_of_cut
+from dlcli.checks.forest_fit import check_forest, warn_of_cut
 from dlcli.errors import ConfigError
 from dlcli.models.forest import Forest
 from dlcli.models.hist_gradient_boosting import HistGradientBoosting
@@ -229,6 +229,18 @@ def test_a_run_resumes_to_the_same_trees_and_eval_repeats_its_figures(table: Pat
     with pytest.warns(UserWarning, match="1 of 300 rows hold a category of e that training did not see"):
         predicted = model.predict(rows)
     assert np.isfinite(predicted.filter(like="p(")).all(axis=None)
+
+
+class Marked(torch.nn.Module):
+    is_forest = True
+
+
+def test_a_model_that_is_only_marked_as_a_forest_is_refused() -> None:
+    config = {"model": {"_target_": f"{__name__}.Marked"}, "preprocessing": {}}
+    (problem,) = check_forest(config)
+    assert problem.message.startswith("Marked is marked by is_forest, but is no")
+    with pytest.raises(ConfigError, match="Marked is no"):
+        GrowTrees([torch.nn.Parameter(torch.zeros(1))]).solve([], Network(Marked()), SimpleNamespace())  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

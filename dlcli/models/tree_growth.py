@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,69 +14,14 @@ from sklearn.ensemble import (
     RandomForestRegressor,
 )
 from threadpoolctl import threadpool_limits
-from torch import nn
 
-from dlcli.models.forest import Forest
-from dlcli.models.hist_gradient_boosting import HistGradientBoosting
-from dlcli.models.random_forest import OF_CLASSES, OF_LABELS, VALUES, RandomForest
-from dlcli.models.tree_nodes import GrownTree, Nodes, nodes_of
+from dlcli.models.tree_nodes import OF_CLASSES, OF_LABELS, VALUES, GrownTree, Nodes, nodes_of
+from dlcli.models.tree_rows import Rows
 
 # The share of a class without training rows, as in the outputs of a random forest.
 _NONE = float(torch.finfo(torch.float32).eps)
 
 _LOSSES = {"MSE": "squared_error", "MAE": "absolute_error"}
-
-
-@dataclass(frozen=True)
-class Rows:
-    """The training rows of a forest.
-
-    Attributes:
-        x: `(N, F)`, in double precision; NaN where a value is missing.
-        y: class codes `(N,)`, or labels or scaled targets `(N, K)`.
-        loss: the task's loss.
-    """
-
-    x: np.ndarray
-    y: np.ndarray
-    loss: nn.Module
-
-    @property
-    def has_labels(self) -> bool:
-        """Whether the targets are labels, 0 or 1."""
-        return type(self.loss).__name__ == "BinaryCrossEntropy"
-
-    def weights(self, codes: np.ndarray, column: int = 0) -> np.ndarray | None:
-        """Return the weight of each row by its class, or its label of a column; None if all are alike."""
-        weights = getattr(self.loss, "weights", None)
-        if weights is None:
-            return None
-        of_each = weights.cpu().numpy().astype(np.float64)
-        return (of_each[column] if of_each.ndim == 2 else of_each)[codes]
-
-
-class Grower(Protocol):
-    """Grows the trees of a forest."""
-
-    def grow(self, iterations: int) -> Nodes:
-        """Grow trees until there are so many iterations, and return the new ones."""
-
-    def begin(self) -> None:
-        """Set what the model has before its first tree, after the first call of `grow`."""
-
-    def add_to(self, sums: np.ndarray, x: np.ndarray, first: int, last: int) -> None:
-        """Add the values of some iterations for rows `x` to `sums` `(N, num_outputs)`, an iteration after the other.
-
-        scikit-learn's own code walks the trees many times as fast as a module of torch.
-        """
-
-
-def grower_of(model: Forest, rows: Rows) -> Grower:
-    """Return what grows the trees of a model."""
-    if isinstance(model, RandomForest):
-        return _Bagging(model, rows)
-    assert isinstance(model, HistGradientBoosting)
-    return _Boosting(model, rows)
 
 
 class _Boosted:
@@ -129,10 +73,15 @@ class _Boosted:
         sums[:, self.columns] = own
 
 
-class _Boosting:
-    """Grows `HistGradientBoosting`."""
+class Boosting:
+    """Grows a `HistGradientBoosting`; it is a `Grower`.
 
-    def __init__(self, model: HistGradientBoosting, rows: Rows) -> None:
+    Args:
+        model: the forest.
+        rows: the training rows.
+    """
+
+    def __init__(self, model: Any, rows: Rows) -> None:
         self._model = model
         self._rows = rows
         self._parts = list(self._all_parts())
@@ -208,10 +157,15 @@ class _Boosting:
             self._model.start.copy_(start)
 
 
-class _Bagging:
-    """Grows `RandomForest`."""
+class Bagging:
+    """Grows a `RandomForest`; it is a `Grower`.
 
-    def __init__(self, model: RandomForest, rows: Rows) -> None:
+    Args:
+        model: the forest.
+        rows: the training rows.
+    """
+
+    def __init__(self, model: Any, rows: Rows) -> None:
         self._model = model
         self._rows = rows
         self._is_of_classes = rows.y.ndim == 1
