@@ -262,10 +262,7 @@ class Forecast(Task):
         naive = self._naive_error
         if self.several:
             naive = (naive_error_before(y, self.season) / self._std * self._counts)[:, None]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            scaled = np.where(naive > 0, np.abs(error) / naive, np.nan)
-        rows = np.isfinite(scaled).sum(axis=0)
-        mase = np.where(rows, np.nansum(scaled, axis=0) / np.maximum(rows, 1), np.nan)
+        mase = own.scaled_errors(torch.from_numpy(error), torch.from_numpy(naive)).nanmean(dim=0).numpy()
         unit = self._counts / self._std  # of the metrics
         quantiles = (
             table_of_quantiles(values * unit[:, None], steps * unit, self.quantiles) if self.quantiles else {}

@@ -140,6 +140,11 @@ class SMAPE(MeanMetric):
         self.add(torch.where(size > 0, 200 * error / size, 0.0))
 
 
+def scaled_errors(error: Tensor, naive_error: Tensor) -> Tensor:
+    """Return the size of errors in units of a naive error, of shapes that can be broadcast; NaN if that is 0 or NaN."""
+    return torch.where(naive_error > 0, error.abs() / naive_error, torch.nan)
+
+
 class MASEBySeries(MeanMetric):
     """Mean absolute scaled error of many series: the mean over rows, each in units of the naive error of its own past.
 
@@ -152,8 +157,7 @@ class MASEBySeries(MeanMetric):
 
     def update(self, predicted: Tensor, y: Tensor, naive_error: Tensor) -> None:  # type: ignore[override]
         """Add a batch of rows `(N, K)`; `naive_error` is that of each row, `(N, K)`."""
-        defined = naive_error > 0
-        self.add((predicted - y).abs()[defined] / naive_error[defined])
+        self.add(scaled_errors(predicted - y, naive_error)[naive_error > 0])
 
 
 class MASE(Metric):
