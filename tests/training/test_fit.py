@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from dlcli.errors import Diverged
+from dlcli.models.tabm import TabM
 from dlcli.training.fit import CHUNK, takes_chunks
 from dlcli.training.loader import BatchLoader, derive_seed
 
@@ -165,3 +166,14 @@ def test_steps_do_not_look_for_a_gpu_that_is_not_there(
 
     train(tmp_path, epochs=1, callbacks=[Look()])
     assert set(seen) == {None}
+
+
+def test_an_ensemble_has_the_same_loss_on_training_and_validation_rows(tmp_path: Path) -> None:
+    """What is minimized is the mean of the members' losses, which is above the loss of the ensemble."""
+    torch.manual_seed(0)
+    model = TabM((4,), 2, members=4, hidden=8, numbers="plain")
+    network, fitted = train(tmp_path, epochs=1, lr=0.0, model=model)
+    rows = data()
+    with torch.no_grad():
+        ensemble = nn.functional.cross_entropy(network.eval()(rows), rows["y"])
+    assert fitted.history[0]["train/loss"] == pytest.approx(ensemble.item(), rel=1e-5)
