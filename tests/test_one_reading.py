@@ -11,13 +11,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from typer.testing import CliRunner
 
 import dlcli
 from dlcli.cli.app import app
 from dlcli.errors import Problem
+from dlcli.inference.rows import as_rows
 from dlcli.inference.saved_model import load_model
 from dlcli.result import Result
+from dlcli.training.fields import as_fields, first_rows
 
 # Tables per format; more to search for mistakes.
 EXAMPLES = int(os.environ.get("DLCLI_EXAMPLES", "1"))
@@ -161,6 +164,16 @@ def test_new_rows_need_only_the_columns_that_are_used(trained: Result) -> None:
     few = dlcli.evaluate(trained.run_dir, file="new.csv").metrics
     flats().assign(later=1e9).to_csv("new.csv", index=False)
     assert dlcli.evaluate(trained.run_dir, file="new.csv").metrics == pytest.approx(few)
+
+
+def test_the_exported_network_predicts_the_rows_as_the_model(trained: Result) -> None:
+    file = dlcli.export(trained.run_dir, "flats.pt2").file
+    model = dlcli.load_run(trained.run_dir)
+    rows = flats()
+    fields = as_fields(model.preprocessing.transform(as_rows(rows, "table", model.columns)))
+    program = torch.export.load(file).module()
+    outputs = program(**first_rows(fields, len(rows)))
+    pd.testing.assert_frame_equal(model.task.predictions(outputs.detach()), model.predict(rows), rtol=1e-4)
 
 
 def test_categories_that_training_did_not_see_are_counted(
