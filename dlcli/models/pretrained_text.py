@@ -13,6 +13,7 @@ from dlcli.errors import ConfigError
 from dlcli.models import layers as shared
 from dlcli.models.hub import plain_description, pretrained_folder, transformers, without_bars
 from dlcli.models.layers import Activation, Share
+from dlcli.models.positions import most_tokens
 
 
 class PretrainedText(nn.Module):
@@ -69,7 +70,7 @@ class PretrainedText(nn.Module):
             self.backbone = library.AutoModel.from_config(config, trust_remote_code=False)
         if getattr(self.backbone, "pooler", None) is not None:
             self.backbone.pooler = None  # an unused layer on the first token's state
-        self.longest_text = getattr(config, "max_position_embeddings", None)
+        self.longest_text = most_tokens(config)
         self.pooling = pooling
         self._blocks = int(config.num_hidden_layers)
         width = int(config.hidden_size)

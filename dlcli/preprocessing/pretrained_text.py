@@ -15,6 +15,7 @@ from dlcli.datasets.notices import Notice
 from dlcli.datasets.texts import Texts
 from dlcli.errors import ConfigError
 from dlcli.models.hub import pretrained_folder, transformers
+from dlcli.models.positions import most_tokens
 from dlcli.preprocessing.tokens import encoded, length_that_keeps, told_of_new, told_of_training
 
 # Longest text that is chosen automatically. Features of longer texts take long, and some models use two positions
@@ -63,7 +64,7 @@ class PretrainedText(BaseEstimator):
                 f"{self.name} has no tokenizer.json", "model.name", "Choose a model with a fast tokenizer."
             )
         config = library.AutoConfig.from_pretrained(place, trust_remote_code=False)
-        positions = getattr(config, "max_position_embeddings", None)
+        positions = most_tokens(config)
         if positions is not None and (self.max_length or 0) > positions:
             raise ConfigError(
                 f"{self.name} accepts at most {positions} tokens",

@@ -20,10 +20,12 @@ from transformers import (
     GPT2Config,
     PreTrainedConfig,
     PreTrainedTokenizerFast,
+    RobertaConfig,
 )
 
 from dlcli.errors import ConfigError
 from dlcli.inference.saved_model import load_model
+from dlcli.models.positions import most_tokens
 from dlcli.models.pretrained_text import PretrainedText
 from dlcli.preprocessing.pretrained_text import PretrainedText as Preprocessing
 from dlcli.runner.check import check
@@ -51,6 +53,20 @@ def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )  # fmt: skip
     BertModel(config).save_pretrained(folder)
     return folder
+
+
+def test_as_many_tokens_as_there_are_positions() -> None:
+    """RoBERTa counts positions from after the number of its padding token, 1."""
+    tiny = {"vocab_size": 9, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1}
+    for kind, most in ((RobertaConfig, 18), (BertConfig, 20)):
+        config = kind(**tiny, intermediate_size=8, max_position_embeddings=20)
+        model = PretrainedText(
+            1, "tiny", backbone_config=config.to_json_string(use_diff=False), pretrained=False
+        )
+        assert model.longest_text == most_tokens(config) == most
+        assert model.features(torch.full((1, most), 3)).shape == (1, 8)
+        with pytest.raises((IndexError, RuntimeError)):
+            model.features(torch.full((1, most + 1), 3))
 
 
 @pytest.fixture(scope="module")
