@@ -17,7 +17,7 @@ from dlcli.preprocessing.ragged import Ragged
 from dlcli.tasks.base import Task
 from dlcli.training.biases import is_weight
 from dlcli.training.curvature import Curvature, curvature_of, second_derivative
-from dlcli.training.fields import Fields
+from dlcli.training.fields import Batch, Fields
 from dlcli.training.network import Network
 
 # Numbers of the inputs of one piece of the rows, whose outputs and gradients are in memory at the same time.
@@ -219,7 +219,7 @@ def solve_pieces(
         Diverged: the loss or its gradient is not finite.
     """
     first = next(iter(pieces))
-    held = len(pieces) * sum(values.numel() for values in first.values()) <= _HELD_NUMBERS
+    held = _numbers_of(pieces, first) <= _HELD_NUMBERS
     if held:
         pieces = [network.prepare(piece) for piece in pieces]
         solving: Any = getattr(network.model, "for_solving", None)
@@ -290,6 +290,13 @@ def measure(optimizer: PenaltyPath, pieces: Any, network: Network, task: Task, h
 def _diverged(loss: float) -> Diverged:
     reason = f"loss became {loss}" if not math.isfinite(loss) else "loss has a gradient that is not finite"
     return Diverged(f"the training {reason}, of all rows", where="train/loss", hint=SOLVER_ADVICE)
+
+
+def _numbers_of(pieces: Any, first: Batch) -> int:
+    """Return how many numbers all pieces have; rows that differ in length are padded to the longest of their piece."""
+    if "lengths" not in first:
+        return len(pieces) * sum(values.numel() for values in first.values())
+    return sum(values.numel() for piece in pieces for values in piece.values())
 
 
 def rows_of_a_piece(fields: Fields) -> int:

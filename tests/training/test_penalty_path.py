@@ -24,7 +24,7 @@ from dlcli.experiment import plan_experiment
 from dlcli.models.linear import Linear
 from dlcli.preprocessing.ragged import Ragged
 from dlcli.training.network import Network
-from dlcli.training.penalty_path import PenaltyPath, rows_of_a_piece, solve_pieces
+from dlcli.training.penalty_path import PenaltyPath, _numbers_of, rows_of_a_piece, solve_pieces
 from dlcli.training.rise_stopping import RiseStopping
 
 WORDS = ["dataset=iris", "model=linear", "trainer.accelerator=cpu"]
@@ -277,3 +277,10 @@ def test_inputs_that_leave_the_numbers_are_named_before_training(
     assert "Scale them: preprocessing.scaling=standard." in problem.hint
     assert pasted("dataset.drop", ["it's"]) in problem.hint
     plan_experiment([*words, "trainer.accelerator=cpu"]).rehearse(quick=True)
+
+
+def test_rows_of_unequal_length_count_as_they_are_padded_in_their_piece() -> None:
+    pieces = [{"x": torch.zeros(2, steps), "lengths": torch.full((2,), steps)} for steps in (50, 3)]
+    assert _numbers_of(pieces, pieces[0]) == 2 * (50 + 1) + 2 * (3 + 1)
+    equal = [{"x": torch.zeros(2, 5)}] * 3
+    assert _numbers_of(equal, equal[0]) == 30
