@@ -174,7 +174,7 @@ def summarize(rows: pd.DataFrame) -> None:
     """Print a line per method, over the tables and splits that all methods have, and draw their mean ranks."""
     from dlcli.comparison.critical_difference import critical_difference
     from dlcli.reports.style import save
-    from dlcli.statistics.ranks import friedman
+    from dlcli.statistics.mean_ranks import friedman
 
     if rows.empty:
         return

@@ -28,7 +28,7 @@ from dlcli.config.folders import user_folders
 from dlcli.config.pasted import quoted
 from dlcli.config.reserved_keys import BY_DATA, SUPPLIED
 from dlcli.config.target_types import with_type_problems
-from dlcli.cross_validation.choice import searches_in_folds
+from dlcli.cross_validation.chosen_settings import searches_in_folds
 from dlcli.cross_validation.estimation import Estimation
 from dlcli.datasets.data import Data
 from dlcli.datasets.raw_rows import load_current

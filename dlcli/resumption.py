@@ -18,7 +18,7 @@ from dlcli.config.plain_secrets import move_secrets, words_text
 from dlcli.config.recorded_config import check_values
 from dlcli.config.validate import validate
 from dlcli.cross_validation.children import descendants, families
-from dlcli.cross_validation.choice import searches_in_folds
+from dlcli.cross_validation.chosen_settings import searches_in_folds
 from dlcli.datasets.raw_rows import DATA_PATHS
 from dlcli.errors import ConfigError, CorruptRun, InputError, NotSet, Problem
 from dlcli.files.paths import resolved, typed

@@ -84,8 +84,8 @@ def try_overrides(seed: int) -> tuple[str, object]:
 def try_file(seed: int) -> tuple[str, object]:
     from dlcli.datasets.image_folder import load as load_images
     from dlcli.datasets.table import load
+    from dlcli.datasets.tables.column_selection import ColumnSelection
     from dlcli.datasets.tables.pieces import read_pieces
-    from dlcli.datasets.tables.selection import ColumnSelection
     from dlcli.datasets.text import load as load_texts
     from dlcli.experiment import plan_experiment
 

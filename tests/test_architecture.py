@@ -92,7 +92,7 @@ LATE = (
     ),
     ("what a command does not need that reads runs", r"config/(overrides|environment)", r"hydra|omegaconf"),
     ("", r"runner/report", r"dlcli.(comparison|page)"),
-    ("", r"gate/fitted|inference/saved_model", r"skops"),
+    ("", r"gate/fitted_objects|inference/saved_model", r"skops"),
     ("", r"tasks/", r"dlcli.reports|sklearn"),
     ("", r"comparison/|runs/", r"dlcli.inference"),
     ("", r"models/(hist_gradient_boosting|random_forest)", r"dlcli.models.tree_growth"),

@@ -19,15 +19,15 @@ from dlcli.config.target_types import check_type
 from dlcli.datasets.data import Data, take
 from dlcli.datasets.reading.columns import Columns
 from dlcli.datasets.tables.source import column_kinds
-from dlcli.models.reading import series_facts, text_facts
+from dlcli.models.row_reading import series_facts, text_facts
 from dlcli.preprocessing.base import NeedsColumns, Preprocessing, facts_of_model
 from dlcli.preprocessing.fitted import FittedPreprocessing, fit_preprocessing
 from dlcli.splits.split import Split
 from dlcli.tasks.base import Task
 from dlcli.tasks.facts import target_facts
 from dlcli.training.fields import Field, as_fields
-from dlcli.training.memory import release_freed
 from dlcli.training.network import Network
+from dlcli.training.out_of_memory import release_freed
 
 # Rows of a table that are transformed at a time, so that memory does not hold a second copy of all raw rows.
 _ROWS = 1 << 16

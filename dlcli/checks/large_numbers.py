@@ -9,7 +9,7 @@ import numpy as np
 
 from dlcli.config.pasted import pasted
 from dlcli.datasets.data import Data, take
-from dlcli.datasets.tables.columns import kind_of
+from dlcli.datasets.tables.typed_frames import kind_of
 from dlcli.errors import ConfigError, Diverged
 
 # Smaller numbers do no harm to 32-bit arithmetic.

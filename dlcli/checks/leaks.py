@@ -11,7 +11,7 @@ import pandas as pd
 
 from dlcli.config.pasted import pasted
 from dlcli.datasets.data import Data
-from dlcli.datasets.tables.columns import kind_of
+from dlcli.datasets.tables.typed_frames import kind_of
 from dlcli.datasets.texts import Texts
 from dlcli.errors import Problem
 from dlcli.splits.split import Split, goes_forward, test_words

@@ -15,8 +15,8 @@ from dlcli.checks.leaks import find_duplicates, find_split_groups, find_target_l
 from dlcli.config.pasted import pasted, pasted_for_column
 from dlcli.datasets.data import Data, take
 from dlcli.datasets.notices import warnings_of
-from dlcli.datasets.ragged import RaggedRows
-from dlcli.datasets.tables.columns import kind_of
+from dlcli.datasets.ragged_rows import RaggedRows
+from dlcli.datasets.tables.typed_frames import kind_of
 from dlcli.datasets.texts import Texts
 from dlcli.datasets.windows import History
 from dlcli.errors import Problem

@@ -9,7 +9,7 @@ from typing import Any
 
 from dlcli.config.pasted import pasted
 from dlcli.config.suggest import choices
-from dlcli.datasets.tables.files import read_table
+from dlcli.datasets.tables.read_table import read_table
 from dlcli.errors import DlcliError, Problem
 
 _TARGET = "dataset.target"

@@ -53,8 +53,8 @@ def runs(
         from dlcli.files.paths import display
         from dlcli.formatting import amount, counted
         from dlcli.runner import runs_directory
+        from dlcli.runs.filters import in_order, select
         from dlcli.runs.inventory import list_runs, unlisted_folders
-        from dlcli.runs.selection import in_order, select
         from dlcli.terminal.run_list import tell_runs
         from dlcli.tracking.by_name import refresh_links
         from dlcli.tracking.ledger import LEDGER_FILE
@@ -135,7 +135,7 @@ def _as_csv(runs: Sequence[ListedRun], now: datetime) -> str:
 
 
 def _facts(run: ListedRun, now: datetime) -> dict[str, Any]:
-    from dlcli.runs.selection import age
+    from dlcli.runs.filters import age
 
     return {
         "name": run.name,

@@ -30,7 +30,7 @@ def runs_export(
         from dlcli.formatting import amount, counted
         from dlcli.runner import runs_directory
         from dlcli.runs.archive import write_archive
-        from dlcli.runs.choice import choose_whole
+        from dlcli.runs.chosen_runs import choose_whole
         from dlcli.runs.inventory import list_runs
         from dlcli.tracking.reconcile import settle_ledgers
 

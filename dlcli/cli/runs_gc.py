@@ -33,7 +33,7 @@ def runs_gc(
         from dlcli.formatting import amount
         from dlcli.runner import runs_directory
         from dlcli.runs.cleaning import WHAT, find_garbage, remove
-        from dlcli.runs.selection import seconds
+        from dlcli.runs.filters import seconds
         from dlcli.terminal.removal import tell_garbage
 
         age = seconds(older_than, "--older-than")

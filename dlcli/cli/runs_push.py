@@ -32,7 +32,7 @@ def runs_push(
         from dlcli.errors import InputError
         from dlcli.files.paths import display, resolved, typed
         from dlcli.runner import runs_directory
-        from dlcli.runs.choice import choose_whole
+        from dlcli.runs.chosen_runs import choose_whole
         from dlcli.runs.handing_on import push_to_folder, push_to_store
         from dlcli.runs.inventory import list_runs
         from dlcli.sanitize.redact import redact

@@ -20,6 +20,7 @@ from dlcli.runs.folder import OpenedRun, open_run
 from dlcli.runs.model_errors import model_errors
 from dlcli.runs.recorded import read_config, read_split
 from dlcli.splits.split import test_words
+from dlcli.statistics.mean_ranks import Ranking, friedman, holm
 from dlcli.statistics.paired import (
     Difference,
     corrected_paired_t,
@@ -28,7 +29,6 @@ from dlcli.statistics.paired import (
     paired_bootstrap_of,
     signed_rank_p,
 )
-from dlcli.statistics.ranks import Ranking, friedman, holm
 from dlcli.tracking.digests import WINNER_FILE
 from dlcli.tracking.ledger import LEDGER_FILE, Ledger
 from dlcli.tracking.mlflow_inputs import flatten

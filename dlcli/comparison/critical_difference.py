@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 
 from dlcli.reports.style import FONT, GREY, INK, PALETTE, caption, literal, new_figure, shorten
-from dlcli.statistics.ranks import Ranking
+from dlcli.statistics.mean_ranks import Ranking
 
 
 def critical_difference(names: Sequence[str], ranking: Ranking, metric: str) -> Figure:

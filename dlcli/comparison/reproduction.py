@@ -19,7 +19,7 @@ from dlcli.gate.vouching import CODE
 from dlcli.tracking.digests import MODEL_MANIFEST, check_recorded, digest
 from dlcli.tracking.ledger import Ledger
 from dlcli.tracking.manifest import check_model
-from dlcli.tracking.provenance import environment_txt
+from dlcli.tracking.run_provenance import environment_txt
 
 ENVIRONMENT_FILE = "environment.txt"
 

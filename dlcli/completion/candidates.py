@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import Any, Literal, NamedTuple
 
 from dlcli import cli
-from dlcli.completion.overrides import options_of, overrides
+from dlcli.completion.override_words import options_of, overrides
 from dlcli.config.folders import groups, user_folders
 from dlcli.files.regular import read_regular
 from dlcli.runner import runs_directory

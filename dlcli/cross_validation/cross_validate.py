@@ -10,7 +10,7 @@ from typing import Any
 
 from dlcli.config.build import build
 from dlcli.cross_validation.children import Children
-from dlcli.cross_validation.choice import FoldSettings, Search, chosen_by
+from dlcli.cross_validation.chosen_settings import FoldSettings, Search, chosen_by
 from dlcli.cross_validation.estimation import Estimation, Fold
 from dlcli.cross_validation.fold_summary import pooled_metrics, summarize_folds
 from dlcli.cross_validation.holdout_refit import refit_holdout

@@ -12,16 +12,16 @@ import pandas as pd
 import pyarrow as pa
 
 from dlcli.datasets.data import Data, Kind
-from dlcli.datasets.folders.parts import SHOWN
+from dlcli.datasets.folders.part_words import SHOWN
 from dlcli.datasets.huggingface import open_parts, stored_images
 from dlcli.datasets.images.loading import ImageOptions, load_images
 from dlcli.datasets.notices import Notice, first_names
-from dlcli.datasets.reading.options import ReadingOptions
+from dlcli.datasets.reading.reading_options import ReadingOptions
 from dlcli.datasets.reading.stand_ins import stand_ins
 from dlcli.datasets.tables.arrow_types import check_supported
-from dlcli.datasets.tables.columns import is_text
 from dlcli.datasets.tables.source import RawTable, Source
 from dlcli.datasets.tables.targets import Targets, make_targets
+from dlcli.datasets.tables.typed_frames import is_text
 from dlcli.datasets.texts import Texts
 from dlcli.datasets.untrained import untrained_classes
 from dlcli.errors import DataError

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from dlcli.config.pasted import pasted
 from dlcli.config.suggest import hint, near_files, question
-from dlcli.datasets.folders.parts import part_of
+from dlcli.datasets.folders.part_words import part_of
 from dlcli.datasets.folders.stored import FileEntry, Stored
 from dlcli.datasets.tables.json_lines import check_rows
 from dlcli.errors import DataError, first_line

@@ -7,13 +7,13 @@ from typing import Annotated, Any
 
 from dlcli.datasets.data import Data
 from dlcli.datasets.folders.archives import is_archive
-from dlcli.datasets.folders.classes import PartFolders, list_class_folders
+from dlcli.datasets.folders.class_folders import PartFolders, list_class_folders
 from dlcli.datasets.images.formats import image_suffixes
 from dlcli.datasets.images.loading import ImageOptions, load_images
-from dlcli.datasets.images.tables import list_table
+from dlcli.datasets.images.path_tables import list_table
 from dlcli.datasets.labelled_files import labelled
 from dlcli.datasets.notices import Notice, first_names
-from dlcli.datasets.tables.files import is_table
+from dlcli.datasets.tables.read_table import is_table
 from dlcli.errors import DataError
 from dlcli.files.paths import is_file, typed
 from dlcli.formatting import counted

@@ -10,8 +10,7 @@ import pandas as pd
 from dlcli.datasets.data import Data
 from dlcli.datasets.evaluation_only import evaluation_columns
 from dlcli.datasets.measurements import check_no_missing, numeric_column
-from dlcli.datasets.ragged import RaggedRows, one_length, order_of_steps
-from dlcli.datasets.tables.files import read_raw
+from dlcli.datasets.ragged_rows import RaggedRows, one_length, order_of_steps
 from dlcli.datasets.tables.format_options import (
     AutoOrBool,
     CellOptions,
@@ -20,6 +19,7 @@ from dlcli.datasets.tables.format_options import (
     Missing,
     Thousands,
 )
+from dlcli.datasets.tables.read_table import read_raw
 from dlcli.datasets.tables.source import Source
 from dlcli.datasets.tables.targets import check_known_classes, make_targets
 from dlcli.errors import DataError

@@ -17,8 +17,6 @@ from dlcli.datasets.evaluation_only import evaluation_columns
 from dlcli.datasets.lookback import choose_lookback
 from dlcli.datasets.reading.dates import find_dates
 from dlcli.datasets.series_steps import Steps, read_steps
-from dlcli.datasets.tables.columns import kind_of
-from dlcli.datasets.tables.files import read_raw
 from dlcli.datasets.tables.format_options import (
     AutoOrBool,
     CellOptions,
@@ -27,7 +25,9 @@ from dlcli.datasets.tables.format_options import (
     Missing,
     Thousands,
 )
+from dlcli.datasets.tables.read_table import read_raw
 from dlcli.datasets.tables.source import Source
+from dlcli.datasets.tables.typed_frames import kind_of
 from dlcli.datasets.windows import History, Windows
 from dlcli.errors import DataError
 from dlcli.files.paths import typed

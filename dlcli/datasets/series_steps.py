@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from dlcli.datasets.measurements import check_no_missing, numeric_column
-from dlcli.datasets.tables.columns import as_categories
 from dlcli.datasets.tables.source import Source
+from dlcli.datasets.tables.typed_frames import as_categories
 from dlcli.datasets.timeline import TimeGrid, fill, lay_out, read_times, season_of
 from dlcli.datasets.windows import Stretches
 from dlcli.errors import DataError

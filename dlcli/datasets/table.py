@@ -15,8 +15,6 @@ from dlcli.datasets.notices import Notice
 from dlcli.datasets.reading.column import Kind
 from dlcli.datasets.reading.columns import Columns
 from dlcli.datasets.reading.stand_ins import stand_ins
-from dlcli.datasets.tables.columns import LARGEST, kind_of
-from dlcli.datasets.tables.files import read_raw
 from dlcli.datasets.tables.format_options import (
     AutoOrBool,
     CellOptions,
@@ -26,8 +24,9 @@ from dlcli.datasets.tables.format_options import (
     Separator,
     Thousands,
 )
-from dlcli.datasets.tables.parts import parts_of
+from dlcli.datasets.tables.read_table import read_raw
 from dlcli.datasets.tables.source import RawTable, Source
+from dlcli.datasets.tables.split_column import parts_of
 from dlcli.datasets.tables.targets import (
     MissingTarget,
     check_known_classes,
@@ -36,6 +35,7 @@ from dlcli.datasets.tables.targets import (
     make_targets,
 )
 from dlcli.datasets.tables.times import time_warnings
+from dlcli.datasets.tables.typed_frames import LARGEST, kind_of
 from dlcli.datasets.tables.types_file import given_types
 from dlcli.datasets.untrained import untrained_classes
 from dlcli.errors import DataError

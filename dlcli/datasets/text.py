@@ -10,14 +10,14 @@ from dlcli.config.suggest import choices
 from dlcli.datasets.data import Data
 from dlcli.datasets.evaluation_only import evaluation_columns
 from dlcli.datasets.folders.archives import is_archive
-from dlcli.datasets.folders.classes import PartFolders, list_class_folders
+from dlcli.datasets.folders.class_folders import PartFolders, list_class_folders
 from dlcli.datasets.labelled_files import labelled
 from dlcli.datasets.reading.column import Kind
-from dlcli.datasets.tables.files import read_raw
 from dlcli.datasets.tables.format_options import AutoOrBool, CellOptions, Missing, Separator
 from dlcli.datasets.tables.lines import codec
-from dlcli.datasets.tables.parts import parts_of
+from dlcli.datasets.tables.read_table import read_raw
 from dlcli.datasets.tables.source import RawTable, Source
+from dlcli.datasets.tables.split_column import parts_of
 from dlcli.datasets.tables.targets import (
     MissingTarget,
     check_known_classes,

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dlcli.config.suggest import choices, did_you_mean, hint
-from dlcli.datasets.tables.columns import named
+from dlcli.datasets.tables.typed_frames import named
 from dlcli.errors import DataError
 
 # Number of texts converted to Python strings at a time; all of them would take several times the memory.

@@ -20,13 +20,12 @@ import torch
 
 from dlcli.datasets.data import take
 from dlcli.datasets.tables.delimited import find_form
-from dlcli.datasets.tables.files import is_table, table_format
 from dlcli.datasets.tables.format_options import CellOptions, FormatOptions
+from dlcli.datasets.tables.read_table import is_table, table_format
 from dlcli.errors import DlcliError, InputError
 from dlcli.exporting.bundle_table import CsvFormat, example_rows, table_spec
 from dlcli.exporting.card import model_card
-from dlcli.exporting.heads import INSTEAD, WithHead, head_of, output_columns
-from dlcli.exporting.program import (
+from dlcli.exporting.exported_program import (
     ABSOLUTE,
     RELATIVE,
     need_onnx,
@@ -34,13 +33,14 @@ from dlcli.exporting.program import (
     silenced_exporter,
     traced,
 )
+from dlcli.exporting.heads import INSTEAD, WithHead, head_of, output_columns
 from dlcli.exporting.table_graph import table_graph
 from dlcli.files.disk import write_errors
 from dlcli.files.paths import is_folder, kind_at, resolved, typed
 from dlcli.files.unfinished import scratch_folder, unfinished
 from dlcli.inference.saved_model import SavedModel
 from dlcli.prediction.output import csv_to
-from dlcli.prediction.reading import Given, RowReader
+from dlcli.prediction.row_reader import Given, RowReader
 from dlcli.preprocessing.table import Table
 from dlcli.runs.folder import OpenedRun, with_overrides
 from dlcli.runs.model_errors import model_errors

@@ -16,8 +16,8 @@ from dlcli.datasets.reading.dates import ISO
 from dlcli.datasets.reading.numbers import PLAIN, REWRITES
 from dlcli.datasets.reading.words import MARKERS
 from dlcli.datasets.reading.words import MISSING as WORDS
-from dlcli.datasets.tables.columns import LARGEST, MISSING
 from dlcli.datasets.tables.lines import is_utf8
+from dlcli.datasets.tables.typed_frames import LARGEST, MISSING
 from dlcli.errors import InputError
 from dlcli.exporting.heads import INSTEAD
 from dlcli.inference.example import number_text, usual_numbers, usual_value

@@ -12,7 +12,7 @@ import numpy as np
 
 from dlcli.datasets.data import take
 from dlcli.errors import InputError
-from dlcli.exporting.program import description_of, need_onnx, need_packages, write_program
+from dlcli.exporting.exported_program import description_of, need_onnx, need_packages, write_program
 from dlcli.files.paths import is_folder, kind_at
 from dlcli.inference.saved_model import SavedModel, read_task_facts
 from dlcli.runs.folder import OpenedRun, with_overrides

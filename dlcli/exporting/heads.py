@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from dlcli.errors import InputError
-from dlcli.exporting.program import Inputs
+from dlcli.exporting.exported_program import Inputs
 from dlcli.tasks.base import Task
 from dlcli.tasks.binary import Binary
 from dlcli.tasks.multiclass import Multiclass

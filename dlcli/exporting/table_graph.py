@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from dlcli.datasets.tables.columns import MISSING
+from dlcli.datasets.tables.typed_frames import MISSING
 from dlcli.errors import InputError
 from dlcli.exporting.heads import INSTEAD
 from dlcli.preprocessing.columns.arithmetic import Arithmetic

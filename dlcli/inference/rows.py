@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dlcli.datasets.images.files import ImageFiles
+from dlcli.datasets.images.image_files import ImageFiles
 from dlcli.datasets.notices import Notice
 from dlcli.datasets.reading.column_notices import unseen_notices
 from dlcli.datasets.reading.columns import Columns

@@ -37,12 +37,12 @@ from dlcli.datasets.reading.columns import Columns
 from dlcli.errors import CorruptRun, NotSet, first_line
 from dlcli.files.regular import check_regular, os_reason
 from dlcli.gate.documents import JSON_BYTES, read_json, read_text
-from dlcli.gate.fitted import fitted_bytes, load_fitted
+from dlcli.gate.fitted_objects import fitted_bytes, load_fitted
 from dlcli.gate.gate import Gate, current
-from dlcli.inference.columns import read_columns
 from dlcli.inference.columns_file import COLUMNS
 from dlcli.inference.declared_size import check_declared_size, is_shape, within_size
 from dlcli.inference.mlflow_files import mlflow_files
+from dlcli.inference.model_columns import read_columns
 from dlcli.inference.model_signature import example_files, model_signature
 from dlcli.inference.recorded_auto import without_auto
 from dlcli.inference.rows import as_rows, unseen_in

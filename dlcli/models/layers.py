@@ -10,7 +10,7 @@ import torch
 from annotated_types import Ge, Le, Lt, MinLen
 from torch import Tensor, nn
 
-from dlcli.models.sequences import present
+from dlcli.models.sequence_input import present
 
 Size = Annotated[int, Ge(1)]
 # Layers are built one by one; with more than these, no network of this kind can be trained.

@@ -11,7 +11,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from dlcli.models import layers as shared
 from dlcli.models.layers import Depth, Initialization, Pooling, SequencePooling, Share, Size, initialize
-from dlcli.models.sequences import AsSequence
+from dlcli.models.sequence_input import AsSequence
 
 _CELLS: dict[str, Callable[..., nn.RNNBase]] = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
 

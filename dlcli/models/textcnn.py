@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from dlcli.models import layers as shared
 from dlcli.models.layers import Activation, Initialization, Pooling, SequencePooling, Share, Size, initialize
-from dlcli.models.sequences import AsSequence
+from dlcli.models.sequence_input import AsSequence
 
 
 class TextCNN(nn.Module):

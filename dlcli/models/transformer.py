@@ -19,7 +19,7 @@ from dlcli.models.layers import (
     Size,
     initialize,
 )
-from dlcli.models.sequences import AsSequence, present
+from dlcli.models.sequence_input import AsSequence, present
 
 
 class Transformer(nn.Module):

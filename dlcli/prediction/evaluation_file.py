@@ -18,7 +18,7 @@ from dlcli.datasets.raw_rows import read_rows
 from dlcli.datasets.reading.column_notices import unseen_notices
 from dlcli.errors import DataError, InputError
 from dlcli.inference.saved_model import SavedModel
-from dlcli.prediction.images import depth_of_model
+from dlcli.prediction.new_images import depth_of_model
 from dlcli.preprocessing.series import Series
 from dlcli.tasks.base import Task
 

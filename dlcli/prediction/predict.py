@@ -21,8 +21,8 @@ from dlcli.inference.evaluate import choose_device
 from dlcli.inference.saved_model import SavedModel
 from dlcli.prediction.new_rows import placed
 from dlcli.prediction.output import Write
-from dlcli.prediction.reading import Given, Keep, RowReader
-from dlcli.prediction.settings import files_and_settings
+from dlcli.prediction.reading_settings import files_and_settings
+from dlcli.prediction.row_reader import Given, Keep, RowReader
 from dlcli.runs.folder import OpenedRun
 from dlcli.runs.model_errors import model_errors
 

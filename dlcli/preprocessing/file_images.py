@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from dlcli.datasets.images.decoding import threads
-from dlcli.datasets.images.files import ImageFiles
+from dlcli.datasets.images.image_files import ImageFiles
 
 # Number of batches decoded ahead. More would only need memory, since all threads decode the same batch.
 _AHEAD = 3

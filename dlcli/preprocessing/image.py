@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator
 from torch import Tensor, nn
 
 from dlcli.datasets.images.depth import FULL
-from dlcli.datasets.images.files import ImageFiles
+from dlcli.datasets.images.image_files import ImageFiles
 from dlcli.datasets.notices import Notice
 from dlcli.errors import DataError
 from dlcli.preprocessing.file_images import FileImages, channels_first

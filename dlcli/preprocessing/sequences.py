@@ -9,10 +9,10 @@ import pandas as pd
 import torch
 from sklearn.base import BaseEstimator
 
-from dlcli.datasets.ragged import RaggedRows, order_of_steps
-from dlcli.datasets.tables.columns import named
+from dlcli.datasets.ragged_rows import RaggedRows, order_of_steps
+from dlcli.datasets.tables.typed_frames import named
 from dlcli.errors import DataError
-from dlcli.preprocessing.new_rows import blocks, numbers
+from dlcli.preprocessing.new_row_checks import blocks, numbers
 from dlcli.preprocessing.ragged import Ragged
 from dlcli.statistics.deviation import deviations
 

@@ -10,13 +10,13 @@ import pandas as pd
 from sklearn.base import BaseEstimator
 from torch import nn
 
-from dlcli.datasets.tables.columns import as_categories, named
+from dlcli.datasets.tables.typed_frames import as_categories, named
 from dlcli.datasets.windows import History, Stretches
 from dlcli.errors import DataError
 from dlcli.formatting import counted
 from dlcli.preprocessing.model_windows import ModelWindows, Relative
-from dlcli.preprocessing.new_rows import blocks, numbers
-from dlcli.preprocessing.windows import KnownAhead, WindowField
+from dlcli.preprocessing.new_row_checks import blocks, numbers
+from dlcli.preprocessing.window_fields import KnownAhead, WindowField
 
 
 class Series(BaseEstimator):

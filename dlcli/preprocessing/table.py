@@ -13,7 +13,7 @@ from sklearn.base import BaseEstimator
 from dlcli.config.pasted import pasted
 from dlcli.datasets.notices import Notice
 from dlcli.datasets.reading.column import Kind, Place
-from dlcli.datasets.tables.columns import as_dates, as_numbers, coded_categories, named
+from dlcli.datasets.tables.typed_frames import as_dates, as_numbers, coded_categories, named
 from dlcli.errors import DataError
 from dlcli.preprocessing.columns.categories import Categories, Coded, Encoding, MissingName, Rare
 from dlcli.preprocessing.columns.dates import DateParts
@@ -21,7 +21,7 @@ from dlcli.preprocessing.columns.numbers import Numbers, Scaling
 from dlcli.preprocessing.columns.outliers import Clip, Rule
 from dlcli.preprocessing.columns.some_rows import NumericColumns, SomeRows, kinds_are_read, placed_from
 from dlcli.preprocessing.columns.texts import Directions, TextDirections, has_texts
-from dlcli.preprocessing.new_rows import select_columns
+from dlcli.preprocessing.new_row_checks import select_columns
 
 # Number of rows transformed at a time.
 _ROWS = 1 << 14

@@ -13,7 +13,7 @@ from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, tr
 
 from dlcli.datasets.notices import Notice
 from dlcli.datasets.texts import Texts
-from dlcli.models.reading import LONGEST_TEXT, ReadsText
+from dlcli.models.row_reading import LONGEST_TEXT, ReadsText
 from dlcli.preprocessing.tokens import encoded, length_that_keeps, told_of_new, told_of_training
 
 PADDING, UNKNOWN = "<pad>", "<unk>"

@@ -14,7 +14,7 @@ from dlcli.inference.evaluate import Evaluation, predictions_table
 from dlcli.inference.predictions_file import write_predictions
 from dlcli.inference.saved_model import SavedModel
 from dlcli.reports.diagnosis import diagnose
-from dlcli.reports.images import MOST, image_grid
+from dlcli.reports.image_grid import MOST, image_grid
 from dlcli.reports.learning_curves import learning_curves
 from dlcli.reports.style import save
 from dlcli.sanitize.escapes import visible_name

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dlcli.checks.profile import Profile, profile
 from dlcli.checks.settings import find_config_warnings
-from dlcli.cross_validation.choice import searches_in_folds
+from dlcli.cross_validation.chosen_settings import searches_in_folds
 from dlcli.datasets.notices import warnings_of
 from dlcli.experiment import plan_experiment
 from dlcli.sweeps.search_in_folds import plan_nested

@@ -18,7 +18,7 @@ from dlcli.comparison.reproduction import (
     environment_changes,
 )
 from dlcli.config.recorded_config import check_values
-from dlcli.cross_validation.choice import searches_in_folds
+from dlcli.cross_validation.chosen_settings import searches_in_folds
 from dlcli.cross_validation.cross_validate import cross_validate
 from dlcli.cross_validation.estimation import Estimation
 from dlcli.distributed.ranks import leading

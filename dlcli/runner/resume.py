@@ -9,7 +9,7 @@ from pathlib import Path
 
 from dlcli.config.next_command import resume_command
 from dlcli.cross_validation.children import descendants
-from dlcli.cross_validation.choice import searches_in_folds
+from dlcli.cross_validation.chosen_settings import searches_in_folds
 from dlcli.cross_validation.cross_validate import cross_validate
 from dlcli.distributed.ranks import leading
 from dlcli.events import Listener, Note, ignore

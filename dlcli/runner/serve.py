@@ -22,8 +22,8 @@ from dlcli.serving.api import Service
 from dlcli.serving.contract import Contract
 from dlcli.serving.hosts import is_local
 from dlcli.serving.limits import ServeLimits
+from dlcli.serving.model_worker import ModelWorker
 from dlcli.serving.server import bound_socket, serve_until_stopped
-from dlcli.serving.worker import ModelWorker
 
 # Environment variable of the token.
 TOKEN = "DLCLI_SERVE_TOKEN"

@@ -10,7 +10,7 @@ from dlcli.assembly.automatic import automatic_tags
 from dlcli.assembly.starting_weights import weights_tags
 from dlcli.checks.recorded_profile import about_data
 from dlcli.checks.settings import warn
-from dlcli.cross_validation.choice import searches_in_folds
+from dlcli.cross_validation.chosen_settings import searches_in_folds
 from dlcli.cross_validation.cross_validate import cross_validate
 from dlcli.distributed.ranks import leading
 from dlcli.events import Listener, Note, ignore

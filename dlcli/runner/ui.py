@@ -12,8 +12,8 @@ from dlcli.runner import runs_directory
 from dlcli.runs.inventory import list_runs
 from dlcli.tracking.connection import store_errors
 from dlcli.tracking.reconcile import reconcile
-from dlcli.tracking.server import Start, serve_ui
 from dlcli.tracking.store import Store, open_store
+from dlcli.tracking.ui_process import Start, serve_ui
 
 _COLUMNS = 4  # figures in the table of an experiment
 _LOSSES = ("test/loss", "val/loss")

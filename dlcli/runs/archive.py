@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from dlcli.errors import InputError
-from dlcli.files.archives import DAMAGED_ZIP
+from dlcli.files.damaged_archives import DAMAGED_ZIP
 from dlcli.files.disk import free_space, write_errors
 from dlcli.files.paths import display, kind_at
 from dlcli.files.regular import open_regular, os_reason

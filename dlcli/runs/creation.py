@@ -17,7 +17,7 @@ from dlcli.inference.code import own_code
 from dlcli.runs.folder import config_text
 from dlcli.splits.split import Split
 from dlcli.tracking.mlflow_inputs import DatasetRecord
-from dlcli.tracking.provenance import environment_txt, provenance
+from dlcli.tracking.run_provenance import environment_txt, provenance
 from dlcli.tracking.store import Store, make_run_name
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from dlcli.config.next_command import next_command
 from dlcli.errors import CorruptRun, DiskFull, DlcliError, InputError, Problem, RunNotFound, StoreError
 from dlcli.files.paths import display, is_file
 from dlcli.files.regular import read_regular
-from dlcli.runs.choice import choose_whole
+from dlcli.runs.chosen_runs import choose_whole
 from dlcli.runs.inventory import ListedRun, list_runs
 from dlcli.tracking.by_name import refresh_links
 from dlcli.tracking.connection import recall, sqlite_file

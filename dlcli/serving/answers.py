@@ -15,7 +15,7 @@ import pandas as pd
 import pyarrow as pa
 
 from dlcli.datasets.images.decoding import BadImage, read_header
-from dlcli.datasets.images.files import ImageFiles
+from dlcli.datasets.images.image_files import ImageFiles
 from dlcli.datasets.notices import Notice
 from dlcli.datasets.tables.pieces import PIECE
 from dlcli.datasets.texts import Texts
@@ -24,7 +24,7 @@ from dlcli.inference.evaluate import choose_device
 from dlcli.inference.saved_model import SavedModel
 from dlcli.prediction.new_rows import NewRows, placed
 from dlcli.prediction.output import as_dicts
-from dlcli.prediction.reading import Given, RowReader
+from dlcli.prediction.row_reader import Given, RowReader
 from dlcli.preprocessing.base import CountsNewRows
 from dlcli.runs.folder import OpenedRun
 from dlcli.runs.model_errors import model_errors

@@ -29,9 +29,9 @@ from dlcli.serving.bodies import Body
 from dlcli.serving.contract import Contract
 from dlcli.serving.hosts import host_of, is_local
 from dlcli.serving.limits import ServeLimits
+from dlcli.serving.model_worker import Busy, ModelWorker
 from dlcli.serving.openapi import answer_schema, request_body
 from dlcli.serving.problems import SCHEMA_VERSION, failure, refusal_of
-from dlcli.serving.worker import Busy, ModelWorker
 
 _log = logging.getLogger("dlcli.serving")
 

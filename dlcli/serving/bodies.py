@@ -18,7 +18,7 @@ from dlcli.datasets.notices import Notice, first_names
 from dlcli.datasets.reading.column import EXACT
 from dlcli.errors import DataError, first_line
 from dlcli.formatting import counted
-from dlcli.prediction.reading import Given
+from dlcli.prediction.row_reader import Given
 from dlcli.serving.limits import ServeLimits
 
 # The name of the rows in messages.

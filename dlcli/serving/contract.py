@@ -18,7 +18,7 @@ from dlcli.datasets.reading.numbers import PLAIN
 from dlcli.errors import InputError, first_line
 from dlcli.inference.example import EXAMPLE_DAY, date_text, number_text, usual_numbers, usual_value
 from dlcli.inference.saved_model import SavedModel, read_task_facts
-from dlcli.prediction.sequences import StepSettings
+from dlcli.prediction.new_sequences import StepSettings
 from dlcli.preprocessing.series import Series
 from dlcli.runs.folder import OpenedRun
 from dlcli.serving.answers import Answer, NotAnswered, Predictor

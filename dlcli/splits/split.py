@@ -14,7 +14,7 @@ import numpy as np
 
 from dlcli.datasets.data import Data
 from dlcli.errors import CorruptRun, DataError, first_line
-from dlcli.files.archives import DAMAGED_ZIP
+from dlcli.files.damaged_archives import DAMAGED_ZIP
 from dlcli.files.regular import os_reason
 from dlcli.gate.arrays import open_arrays
 

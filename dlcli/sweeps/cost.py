@@ -12,7 +12,7 @@ from dlcli.files.disk import free_space
 from dlcli.formatting import amount, duration
 from dlcli.sweeps.plan import SweepPlan
 from dlcli.sweeps.space import values_by_key
-from dlcli.sweeps.summary import describe_sweep
+from dlcli.sweeps.sweep_summary import describe_sweep
 
 # Bytes of a slim run besides its weights and rows: configuration, metrics, its part of the store.
 _RECORD_BYTES = 60_000

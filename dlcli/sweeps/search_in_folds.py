@@ -16,7 +16,7 @@ import numpy as np
 
 from dlcli.config.build import build
 from dlcli.cross_validation.children import Children
-from dlcli.cross_validation.choice import FoldSettings
+from dlcli.cross_validation.chosen_settings import FoldSettings
 from dlcli.cross_validation.estimation import Estimation, Fold
 from dlcli.distributed.launcher import refuse_launched
 from dlcli.errors import ConfigError

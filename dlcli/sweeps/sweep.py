@@ -30,7 +30,7 @@ from dlcli.sweeps.leaderboard import Standing
 from dlcli.sweeps.plan import SweepPlan
 from dlcli.sweeps.records import Records
 from dlcli.sweeps.study import Study
-from dlcli.sweeps.summary import best_so_far, describe_sweep, messages, why_failed, write_sweep_report
+from dlcli.sweeps.sweep_summary import best_so_far, describe_sweep, messages, why_failed, write_sweep_report
 from dlcli.sweeps.trial import BEST_TAG, Trial
 from dlcli.tracking.amend import amend
 from dlcli.tracking.digests import WINNER_FILE, forget_results

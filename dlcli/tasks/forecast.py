@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from dlcli.datasets.windows import History, Windows
-from dlcli.preprocessing.windows import WindowField
+from dlcli.preprocessing.window_fields import WindowField
 from dlcli.tasks import number_metrics as own
 from dlcli.tasks.base import Task
 from dlcli.tasks.facts import level_before, naive_error_before, naive_forecast

@@ -8,7 +8,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from dlcli.preprocessing.windows import WindowField
+from dlcli.preprocessing.window_fields import WindowField
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,8 +8,8 @@ from datetime import datetime
 
 from dlcli.files.paths import display
 from dlcli.formatting import age_text, amount, duration, number
+from dlcli.runs.filters import age
 from dlcli.runs.inventory import DAMAGED, ListedRun
-from dlcli.runs.selection import age
 from dlcli.sanitize.presentable import presentable_name
 from dlcli.terminal.console import Terminal
 from dlcli.terminal.flowing import flowing

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from dlcli.errors import OutOfMemory, TrainingError
 from dlcli.tasks.base import Task
-from dlcli.training import memory
+from dlcli.training import out_of_memory
 from dlcli.training.fields import Batch, Fields
 from dlcli.training.loader import BatchLoader, derive_seed
 from dlcli.training.network import Network
@@ -83,9 +83,9 @@ class Tryout:
         try:
             self.optimizer.step(closure)  # type: ignore[arg-type]
         except Exception as error:
-            if memory.is_out_of_memory(error):
+            if out_of_memory.is_out_of_memory(error):
                 fields, size = self._loader.fields, self._loader.batch_size
-                raise memory.out_of_memory_error(
+                raise out_of_memory.out_of_memory_error(
                     self.network, self.task, fields, size, self.device
                 ) from error
             raise

@@ -20,7 +20,7 @@ from dlcli.errors import TrainingError
 from dlcli.events import EpochDone, Listener, Note, StepsDone, TrainingStarted
 from dlcli.formatting import counted
 from dlcli.tasks.base import Task
-from dlcli.training import memory
+from dlcli.training import out_of_memory
 from dlcli.training.checkpoints import Checkpoints
 from dlcli.training.ending import StepLimit
 from dlcli.training.epoch_state import find_progress, raise_if_damaged
@@ -204,8 +204,8 @@ def fit(
             with world.joined(device) if world else nullcontext():
                 trainer.fit(module, ckpt_path=progress.file if progress else None, weights_only=True)
     except Exception as error:
-        if memory.is_out_of_memory(error):
-            raise memory.out_of_memory_error(network, task, train, batch_size, device) from error
+        if out_of_memory.is_out_of_memory(error):
+            raise out_of_memory.out_of_memory_error(network, task, train, batch_size, device) from error
         if progress is not None and not module.has_stepped:
             raise_if_damaged(error, progress.file, start_over, restored=module.is_restored)
         raise

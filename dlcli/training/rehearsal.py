@@ -20,7 +20,7 @@ from dlcli.datasets.notices import Notice
 from dlcli.errors import ConfigError
 from dlcli.models.forest import Forest
 from dlcli.tasks.base import Task
-from dlcli.training import memory
+from dlcli.training import out_of_memory
 from dlcli.training.fields import Batch, Field, Fields
 from dlcli.training.frozen import frozen_names
 from dlcli.training.grow_trees import GrowTrees
@@ -233,9 +233,9 @@ def _enough_memory(
     try:
         yield
     except Exception as error:
-        if not memory.is_out_of_memory(error):
+        if not out_of_memory.is_out_of_memory(error):
             raise
-        found = memory.out_of_memory_error(network, task, train, batch_size, device)
+        found = out_of_memory.out_of_memory_error(network, task, train, batch_size, device)
         raise ConfigError(found.problems) from error
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from dlcli.errors import ConfigError, DlcliError, first_line
 from dlcli.process.own_frame import own_frame
-from dlcli.training import memory
+from dlcli.training import out_of_memory
 
 
 @contextmanager
@@ -23,7 +23,7 @@ def blamed_on(where: str, what: object, given: Mapping[str, Tensor], wanted: str
     except DlcliError:
         raise
     except (Exception, SystemExit) as error:
-        if memory.is_out_of_memory(error):
+        if out_of_memory.is_out_of_memory(error):
             raise
         if "more than 1 value per channel" in str(error):
             raise ConfigError(

@@ -15,7 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 from dlcli.cli.app import app
-from dlcli.tracking.server import serve_ui
+from dlcli.tracking.ui_process import serve_ui
 from tests.processes import run, wait_until
 
 pytestmark = pytest.mark.slow

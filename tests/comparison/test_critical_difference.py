@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from dlcli.comparison.critical_difference import critical_difference
 from dlcli.reports.style import save
-from dlcli.statistics.ranks import Ranking
+from dlcli.statistics.mean_ranks import Ranking
 from tests.reports.artists import labelled, note, ticks, xy
 
 NAMES = ("mlp", "cnn", "a model whose name is longer than the axis has room for", "$linear")

@@ -26,7 +26,7 @@ from dlcli.runner.like import _kept
 from dlcli.runner.reproduce import reproduce
 from dlcli.tracking.digests import digest
 from dlcli.tracking.ledger import Ledger
-from dlcli.tracking.provenance import environment_txt
+from dlcli.tracking.run_provenance import environment_txt
 from tests.runs.toy_ledgers import made
 
 

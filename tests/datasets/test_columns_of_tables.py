@@ -13,10 +13,10 @@ import pytest
 from dlcli.datasets.reading.column import Column
 from dlcli.datasets.reading.columns import Columns
 from dlcli.datasets.reading.dates import DateFormat
-from dlcli.datasets.tables.columns import as_categories, as_dates, as_numbers, is_text, named
 from dlcli.datasets.tables.dialect import quotes_are_literal
 from dlcli.datasets.tables.source import RawTable, Source
 from dlcli.datasets.tables.times import time_warnings
+from dlcli.datasets.tables.typed_frames import as_categories, as_dates, as_numbers, is_text, named
 from dlcli.errors import DataError
 
 

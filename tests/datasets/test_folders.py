@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dlcli.datasets.folders.classes import Listing, PartFolders, list_class_folders, list_files
-from dlcli.datasets.folders.parts import part_of
+from dlcli.datasets.folders.class_folders import Listing, PartFolders, list_class_folders, list_files
+from dlcli.datasets.folders.part_words import part_of
 from dlcli.datasets.folders.stored import FileEntry
 from dlcli.datasets.folders.tree import Tree
 from dlcli.datasets.image_folder import load

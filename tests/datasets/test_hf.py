@@ -12,7 +12,7 @@ import pytest
 
 from dlcli.datasets.data import Data
 from dlcli.datasets.hf import load
-from dlcli.datasets.images.files import ImageFiles
+from dlcli.datasets.images.image_files import ImageFiles
 from dlcli.datasets.shared_memory import SharedData, read_shared
 from dlcli.datasets.texts import Texts
 from dlcli.errors import ConfigError, DataError

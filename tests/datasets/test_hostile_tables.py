@@ -17,9 +17,9 @@ from pyarrow import parquet
 from dlcli.datasets.image_folder import load as load_images
 from dlcli.datasets.table import load
 from dlcli.datasets.tables import delimited
+from dlcli.datasets.tables.column_selection import ColumnSelection
 from dlcli.datasets.tables.json_lines import check_rows
 from dlcli.datasets.tables.pieces import read_pieces
-from dlcli.datasets.tables.selection import ColumnSelection
 from dlcli.errors import DataError
 
 ROWS = '{"a": 1, "y": "u"}\n{"a": 2, "y": "v"}\n'

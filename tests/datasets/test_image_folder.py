@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from dlcli.datasets.image_folder import load
-from dlcli.datasets.images.files import ImageFiles
+from dlcli.datasets.images.image_files import ImageFiles
 from dlcli.errors import DataError
 from dlcli.preprocessing.image import Image as ImagePreprocessing
 from dlcli.runner.train import train

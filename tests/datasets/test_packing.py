@@ -11,7 +11,7 @@ import pytest
 
 from dlcli.datasets.table import load
 from dlcli.datasets.tables import delimited, packing, pool
-from dlcli.datasets.tables.files import read_raw
+from dlcli.datasets.tables.read_table import read_raw
 from dlcli.errors import DataError
 from dlcli.process import program
 

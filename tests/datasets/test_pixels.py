@@ -17,7 +17,7 @@ from PIL import Image
 
 from dlcli.datasets.data import Data
 from dlcli.datasets.image_folder import load
-from dlcli.datasets.images.files import ImageFiles
+from dlcli.datasets.images.image_files import ImageFiles
 from dlcli.errors import DataError
 from dlcli.preprocessing.file_images import FileImages
 from dlcli.preprocessing.image import Image as ImagePreprocessing

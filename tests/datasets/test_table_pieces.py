@@ -14,10 +14,10 @@ import pandas as pd
 import pytest
 
 from dlcli.datasets.reading.columns import Columns
-from dlcli.datasets.tables.files import read_table
+from dlcli.datasets.tables.column_selection import ColumnSelection, Piece
 from dlcli.datasets.tables.format_options import FormatOptions
 from dlcli.datasets.tables.pieces import STDIN, read_pieces
-from dlcli.datasets.tables.selection import ColumnSelection, Piece
+from dlcli.datasets.tables.read_table import read_table
 from dlcli.errors import DataError
 
 TABLE = pd.DataFrame(

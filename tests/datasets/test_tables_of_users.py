@@ -12,8 +12,8 @@ import pytest
 from dlcli.checks.profile import find_warnings
 from dlcli.datasets.data import Data
 from dlcli.datasets.table import load
+from dlcli.datasets.tables.column_selection import ColumnSelection
 from dlcli.datasets.tables.pieces import read_pieces
-from dlcli.datasets.tables.selection import ColumnSelection
 from dlcli.errors import DataError
 from dlcli.splits.split import Split
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from dlcli.errors import DlcliError, InputError
-from dlcli.exporting.program import need_packages, write_program
+from dlcli.exporting.exported_program import need_packages, write_program
 from dlcli.models.cnn import CNN
 from dlcli.models.mlp import MLP
 from dlcli.models.transformer import Transformer

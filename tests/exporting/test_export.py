@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 import dlcli
 from dlcli.cli.app import app
 from dlcli.errors import DiskFull, DlcliError, InputError
-from dlcli.exporting.program import need_onnx, write_program
+from dlcli.exporting.exported_program import need_onnx, write_program
 from dlcli.models.ft_transformer import FTTransformer
 from dlcli.models.linear import Linear
 from dlcli.models.mlp import MLP

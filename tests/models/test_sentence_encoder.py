@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import dlcli
-from dlcli.exporting.program import write_program
+from dlcli.exporting.exported_program import write_program
 from dlcli.inference.saved_model import load_model
 from dlcli.models.pretrained_text import PretrainedText
 from dlcli.preprocessing.pretrained_text import PretrainedText as Preprocessing

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from dlcli.exporting.program import write_program
+from dlcli.exporting.exported_program import write_program
 from dlcli.models.dlinear import DLinear
 from dlcli.models.forecasting import interpolation
 from dlcli.models.itransformer import ITransformer

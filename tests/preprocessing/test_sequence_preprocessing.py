@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from dlcli.datasets import sequences
-from dlcli.datasets.ragged import RaggedRows
+from dlcli.datasets.ragged_rows import RaggedRows
 from dlcli.errors import DataError
 from dlcli.preprocessing.sequences import Sequences
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from dlcli.models.linear import Linear
 from dlcli.models.mlp import MLP
-from dlcli.models.reading import text_facts
 from dlcli.models.recurrent import Recurrent
+from dlcli.models.row_reading import text_facts
 from dlcli.models.textcnn import TextCNN
 from dlcli.models.transformer import Transformer
 from dlcli.preprocessing.text import Text

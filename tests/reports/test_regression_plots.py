@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from dlcli.reports.classification import BINS, reliability
-from dlcli.reports.images import COLUMNS, MOST, image_grid
+from dlcli.reports.image_grid import COLUMNS, MOST, image_grid
 from dlcli.reports.regression_plots import (
     INTERVALS,
     PANELS,

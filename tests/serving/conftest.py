@@ -16,7 +16,7 @@ from dlcli.serving.answers import Predictor
 from dlcli.serving.api import Service
 from dlcli.serving.contract import Contract
 from dlcli.serving.limits import ServeLimits
-from dlcli.serving.worker import ModelWorker
+from dlcli.serving.model_worker import ModelWorker
 
 Serve = Callable[..., Service]
 

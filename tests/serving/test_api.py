@@ -23,7 +23,7 @@ from dlcli.inference.example import number_text
 from dlcli.inference.saved_model import SavedModel
 from dlcli.serving.api import Service
 from dlcli.serving.bodies import Body
-from dlcli.serving.worker import ModelWorker
+from dlcli.serving.model_worker import ModelWorker
 from tests.serving.asking import Asked, Got, ask, rows
 
 Serve = Callable[..., Service]

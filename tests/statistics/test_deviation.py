@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dlcli.datasets.data import Data
-from dlcli.datasets.ragged import RaggedRows
+from dlcli.datasets.ragged_rows import RaggedRows
 from dlcli.datasets.windows import History
 from dlcli.preprocessing.image import Image
 from dlcli.preprocessing.sequences import Sequences

@@ -12,6 +12,7 @@ import pytest
 
 from dlcli.statistics.deviation import deviations
 from dlcli.statistics.interval import Components, Interval, corrected_interval, variance_components
+from dlcli.statistics.mean_ranks import friedman
 from dlcli.statistics.paired import (
     Difference,
     corrected_paired_t,
@@ -20,7 +21,6 @@ from dlcli.statistics.paired import (
     paired_bootstrap_of,
     signed_rank_p,
 )
-from dlcli.statistics.ranks import friedman
 
 
 def test_an_interval_of_two_figures() -> None:

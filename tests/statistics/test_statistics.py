@@ -7,6 +7,7 @@ import pytest
 from scipy import stats
 
 from dlcli.statistics.interval import corrected_interval, variance_components
+from dlcli.statistics.mean_ranks import friedman, holm
 from dlcli.statistics.paired import (
     corrected_paired_t,
     mcnemar,
@@ -14,7 +15,6 @@ from dlcli.statistics.paired import (
     paired_bootstrap_of,
     signed_rank_p,
 )
-from dlcli.statistics.ranks import friedman, holm
 
 RANDOM = np.random.default_rng(0)
 A = RANDOM.normal(0.90, 0.02, 10)

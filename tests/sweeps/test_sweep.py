@@ -42,7 +42,7 @@ from dlcli.sweeps.leaderboard import Standing
 from dlcli.sweeps.objective import Objective
 from dlcli.sweeps.planning import plan_sweep
 from dlcli.sweeps.samplers import Random
-from dlcli.sweeps.summary import why_failed
+from dlcli.sweeps.sweep_summary import why_failed
 from dlcli.sweeps.trial import Trial
 from dlcli.terminal.console import Terminal
 from dlcli.terminal.outcome import tell_outcome
@@ -226,7 +226,7 @@ def test_a_picture_that_fails_is_told_and_a_key_may_be_a_choice_here_and_a_numbe
     def fails(*_: object) -> None:
         raise ValueError("no such colour")
 
-    monkeypatch.setattr("dlcli.sweeps.summary.history", fails)
+    monkeypatch.setattr("dlcli.sweeps.sweep_summary.history", fails)
     own_experiment(
         tmp_path,
         "mixed",

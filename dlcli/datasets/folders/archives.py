@@ -11,9 +11,9 @@ from pathlib import Path, PurePosixPath
 
 from dlcli.datasets.folders.stored import DEFLATED, STORED, FileEntry, ZipEntry
 from dlcli.datasets.folders.tree import Tree, is_hidden
-from dlcli.datasets.tables.files import is_table
+from dlcli.datasets.tables.read_table import is_table
 from dlcli.errors import DataError, first_line
-from dlcli.files.archives import DAMAGED_ZIP
+from dlcli.files.damaged_archives import DAMAGED_ZIP
 from dlcli.files.paths import is_file
 
 # Deflate makes data at most this many times smaller, so a member that claims more is damaged or malicious.

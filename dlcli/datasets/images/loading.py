@@ -24,7 +24,7 @@ from dlcli.datasets.images.decoding import (
     open_header,
 )
 from dlcli.datasets.images.depth import Depth, ImageHeader
-from dlcli.datasets.images.files import ImageFiles, bad_file
+from dlcli.datasets.images.image_files import ImageFiles, bad_file
 from dlcli.datasets.images.pixel_notices import kinds_of, pixel_notices
 from dlcli.datasets.notices import Notice, first_names
 from dlcli.errors import DataError

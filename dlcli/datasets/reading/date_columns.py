@@ -18,7 +18,7 @@ from dlcli.datasets.reading.dates import (
     some_lack_zone,
     without_wide_years,
 )
-from dlcli.datasets.reading.options import ReadingOptions
+from dlcli.datasets.reading.reading_options import ReadingOptions
 from dlcli.datasets.reading.settling import Verdict, key_of, remedy
 from dlcli.errors import Problem
 

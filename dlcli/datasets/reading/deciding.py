@@ -28,7 +28,7 @@ from dlcli.datasets.reading.numbers import (
     may_be_marked,
     minus_behind,
 )
-from dlcli.datasets.reading.options import ReadingOptions
+from dlcli.datasets.reading.reading_options import ReadingOptions
 from dlcli.datasets.reading.settling import Verdict, doubts_settled, settled_columns
 from dlcli.datasets.reading.strings import (
     all_match,

@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from dlcli.datasets.tables.bounds import bounded
 from dlcli.errors import DataError, first_line
-from dlcli.files.archives import DAMAGED_ZIP
+from dlcli.files.damaged_archives import DAMAGED_ZIP
 from dlcli.files.paths import is_file
 
 _OPEN: dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}

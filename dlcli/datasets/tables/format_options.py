@@ -8,7 +8,7 @@ from typing import Literal
 
 from dlcli.datasets.reading.column import Kind
 from dlcli.datasets.reading.columns import Columns
-from dlcli.datasets.reading.options import ReadingOptions
+from dlcli.datasets.reading.reading_options import ReadingOptions
 
 Separator = Literal["auto", ",", ";", "\t", "tab", "|", " ", "^", "~", ":", "&", "!"]
 Decimal = Literal["auto", ".", ","]

@@ -17,11 +17,17 @@ from pyarrow import parquet
 
 from dlcli.datasets.tables.arrow_types import dated, is_unsupported
 from dlcli.datasets.tables.bounds import bounded
+from dlcli.datasets.tables.column_selection import ColumnSelection, Piece, columns_to_keep, empty_file
 from dlcli.datasets.tables.compression import Excerpt, opened
-from dlcli.datasets.tables.files import index_columns, parquet_errors, read_raw, require_file, table_format
 from dlcli.datasets.tables.format_options import FormatOptions
 from dlcli.datasets.tables.json_lines import is_list, read_json_lines
-from dlcli.datasets.tables.selection import ColumnSelection, Piece, columns_to_keep, empty_file
+from dlcli.datasets.tables.read_table import (
+    index_columns,
+    parquet_errors,
+    read_raw,
+    require_file,
+    table_format,
+)
 from dlcli.datasets.tables.source import RawTable, check_unique_names
 from dlcli.datasets.tables.text_pieces import text_pieces
 

@@ -16,9 +16,9 @@ from dlcli.config.suggest import choices, did_you_mean, hint
 from dlcli.datasets.reading.column import Kind, without_dictionaries
 from dlcli.datasets.reading.columns import KINDS, Columns
 from dlcli.datasets.reading.deciding import decide
-from dlcli.datasets.reading.options import ReadingOptions
+from dlcli.datasets.reading.reading_options import ReadingOptions
 from dlcli.datasets.tables.arrow_types import unsupported_column
-from dlcli.datasets.tables.columns import is_text, kind_of
+from dlcli.datasets.tables.typed_frames import is_text, kind_of
 from dlcli.errors import DataError, Problem
 
 # Signs that may separate columns, which are not recognised by themselves.

@@ -15,8 +15,8 @@ from dlcli.config.suggest import choices, hint, near, question
 from dlcli.datasets.evaluation_only import evaluation_targets
 from dlcli.datasets.notices import Notice
 from dlcli.datasets.reading.numbers import is_number_like
-from dlcli.datasets.tables.columns import as_categories, as_numbers, is_text, kind_of
 from dlcli.datasets.tables.source import Source
+from dlcli.datasets.tables.typed_frames import as_categories, as_numbers, is_text, kind_of
 from dlcli.errors import DataError
 
 MissingTarget = Literal["error", "drop"]

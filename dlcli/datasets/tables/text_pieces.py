@@ -10,12 +10,12 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import IO
 
+from dlcli.datasets.tables.column_selection import ColumnSelection, Piece, columns_to_keep, empty_file
 from dlcli.datasets.tables.compression import Excerpt
 from dlcli.datasets.tables.delimited import find_form, read_delimited, title_warnings
 from dlcli.datasets.tables.dialect import Dialect
 from dlcli.datasets.tables.format_options import FormatOptions
 from dlcli.datasets.tables.lines import text_lines
-from dlcli.datasets.tables.selection import ColumnSelection, Piece, columns_to_keep, empty_file
 from dlcli.errors import DataError
 from dlcli.formatting import counted
 

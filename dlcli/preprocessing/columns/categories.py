@@ -10,7 +10,7 @@ from annotated_types import Ge, Lt
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder
 
-from dlcli.datasets.tables.columns import MISSING
+from dlcli.datasets.tables.typed_frames import MISSING
 
 MissingName = Literal["own", "most_frequent", "constant"]
 Encoding = Literal["one_hot", "ordinal", "embedding"]

@@ -11,8 +11,8 @@ import pandas as pd
 
 from dlcli.datasets.reading.column import Kind, Place
 from dlcli.datasets.reading.columns import KINDS, TEXTS
-from dlcli.datasets.tables.columns import as_dates, as_numbers
 from dlcli.datasets.tables.source import column_kinds
+from dlcli.datasets.tables.typed_frames import as_dates, as_numbers
 from dlcli.preprocessing.columns.dates import DateParts
 from dlcli.preprocessing.columns.texts import TextDirections
 

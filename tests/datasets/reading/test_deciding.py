@@ -10,7 +10,7 @@ import pytest
 
 from dlcli.datasets.reading.columns import Columns
 from dlcli.datasets.reading.deciding import decide
-from dlcli.datasets.reading.options import ReadingOptions
+from dlcli.datasets.reading.reading_options import ReadingOptions
 from dlcli.errors import DataError, Problem
 
 

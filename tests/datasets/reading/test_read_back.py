@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from dlcli.datasets.reading.columns import Columns
 from dlcli.datasets.reading.deciding import decide
-from dlcli.datasets.reading.options import ReadingOptions
+from dlcli.datasets.reading.reading_options import ReadingOptions
 
 # Tables of each kind; more to search for mistakes.
 EXAMPLES = int(os.environ.get("DLCLI_EXAMPLES", "12"))

@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 
-from dlcli.datasets.tables.columns import Place, as_dates, as_numbers, kind_of
+from dlcli.datasets.tables.typed_frames import Place, as_dates, as_numbers, kind_of
 from dlcli.errors import DataError
 
 

@@ -13,7 +13,7 @@ from pyarrow import parquet
 
 from dlcli.config.suggest import hint, near_files, question
 from dlcli.datasets.reading.column import Kind
-from dlcli.datasets.reading.options import ReadingOptions
+from dlcli.datasets.reading.reading_options import ReadingOptions
 from dlcli.datasets.tables.arrow_types import is_unsupported
 from dlcli.datasets.tables.compression import format_of, is_packed
 from dlcli.datasets.tables.delimited import read_delimited

@@ -14,21 +14,21 @@ import numpy as np
 import pyarrow as pa
 
 from dlcli.datasets.folders.archives import is_archive
-from dlcli.datasets.folders.classes import list_files
+from dlcli.datasets.folders.class_folders import list_files
 from dlcli.datasets.notices import Notice
 from dlcli.datasets.reading.column import Column
 from dlcli.datasets.reading.columns import Columns
+from dlcli.datasets.tables.column_selection import ColumnSelection
 from dlcli.datasets.tables.compression import format_of, opened
-from dlcli.datasets.tables.files import require_file
 from dlcli.datasets.tables.format_options import FormatOptions
 from dlcli.datasets.tables.lines import codec, text_lines
 from dlcli.datasets.tables.pieces import PIECE, STDIN, piped
-from dlcli.datasets.tables.selection import ColumnSelection
+from dlcli.datasets.tables.read_table import require_file
 from dlcli.datasets.texts import Texts
 from dlcli.errors import DataError, first_line
 from dlcli.files.paths import is_folder
 from dlcli.prediction.new_rows import NewRows, labels_of, pieces_of
-from dlcli.prediction.tables import labels_of_piece
+from dlcli.prediction.new_tables import labels_of_piece
 
 # How texts stand in a file.
 TextLayout = Literal["table", "lines"]

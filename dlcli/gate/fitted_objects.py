@@ -15,7 +15,7 @@ from zipfile import ZipFile
 import numpy as np
 
 from dlcli.errors import CorruptRun
-from dlcli.files.archives import DAMAGED_ZIP
+from dlcli.files.damaged_archives import DAMAGED_ZIP
 from dlcli.files.regular import os_reason
 from dlcli.gate.arrays import check_stored
 from dlcli.gate.documents import JSON_BYTES

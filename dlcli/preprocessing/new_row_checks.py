@@ -10,7 +10,7 @@ import pandas as pd
 
 from dlcli.config.suggest import choices, did_you_mean, hint
 from dlcli.datasets.reading.column import Place
-from dlcli.datasets.tables.columns import as_numbers
+from dlcli.datasets.tables.typed_frames import as_numbers
 from dlcli.errors import DataError
 
 _HINT = "Give a finite number."

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from dlcli.tracking.provenance import command_line, environment_txt, git_state, provenance
+from dlcli.tracking.run_provenance import command_line, environment_txt, git_state, provenance
 
 
 def git(folder: Path, *words: str) -> str:

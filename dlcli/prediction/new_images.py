@@ -11,17 +11,17 @@ import pyarrow as pa
 
 from dlcli.config.pasted import pasted
 from dlcli.datasets.folders.archives import is_archive
-from dlcli.datasets.folders.classes import list_files
+from dlcli.datasets.folders.class_folders import list_files
 from dlcli.datasets.folders.stored import FileEntry, Stored
 from dlcli.datasets.images.decoding import Background, Fit
 from dlcli.datasets.images.formats import image_suffixes
+from dlcli.datasets.images.image_paths import PathFinder
 from dlcli.datasets.images.loading import TYPES, Bits, ImageOptions, OnBad, load_images
-from dlcli.datasets.images.paths import PathFinder
+from dlcli.datasets.images.path_tables import image_entries, read_paths
 from dlcli.datasets.images.pixel_notices import unseen_kinds
-from dlcli.datasets.images.tables import image_entries, read_paths
 from dlcli.datasets.notices import Notice
-from dlcli.datasets.tables.files import is_table, require_file
 from dlcli.datasets.tables.pieces import STDIN
+from dlcli.datasets.tables.read_table import is_table, require_file
 from dlcli.datasets.tables.source import Source
 from dlcli.errors import DataError
 from dlcli.files.paths import is_folder

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from dlcli.datasets.folders.archives import tree_of_archive
-from dlcli.datasets.folders.parts import may_be_parts, part_of
+from dlcli.datasets.folders.part_words import may_be_parts, part_of
 from dlcli.datasets.folders.stored import Stored
 from dlcli.datasets.folders.tree import Tree, suffix_of, tree_of_folder
 from dlcli.datasets.notices import Notice, first_names

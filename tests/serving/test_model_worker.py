@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from dlcli.serving.worker import Busy, ModelWorker
+from dlcli.serving.model_worker import Busy, ModelWorker
 
 
 def test_requests_that_wait_are_answered_together() -> None:

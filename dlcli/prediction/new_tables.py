@@ -13,9 +13,9 @@ import pyarrow as pa
 from dlcli.datasets.notices import Notice
 from dlcli.datasets.reading.column_notices import unseen_notices
 from dlcli.datasets.reading.columns import Columns
-from dlcli.datasets.reading.options import ReadingOptions
+from dlcli.datasets.reading.reading_options import ReadingOptions
+from dlcli.datasets.tables.column_selection import ColumnSelection, Piece
 from dlcli.datasets.tables.format_options import CellOptions
-from dlcli.datasets.tables.selection import ColumnSelection, Piece
 from dlcli.prediction.new_rows import NewRows, labels_of, pieces_of
 
 

@@ -8,8 +8,8 @@ import pytest
 from toy_ledgers import NOW, made
 
 from dlcli.errors import InputError
+from dlcli.runs.filters import in_order, select
 from dlcli.runs.inventory import ListedRun, list_runs
-from dlcli.runs.selection import in_order, select
 
 
 @pytest.fixture

@@ -17,13 +17,13 @@ from dlcli.datasets.measurements import check_no_missing
 from dlcli.datasets.notices import Notice, first_names
 from dlcli.datasets.reading.column import Column, Kind
 from dlcli.datasets.reading.columns import Columns
-from dlcli.datasets.reading.options import ReadingOptions
+from dlcli.datasets.reading.reading_options import ReadingOptions
 from dlcli.datasets.series import time_column
 from dlcli.datasets.tables.arrow_types import dated
-from dlcli.datasets.tables.columns import as_categories, kind_of
+from dlcli.datasets.tables.column_selection import ColumnSelection
 from dlcli.datasets.tables.format_options import CellOptions
-from dlcli.datasets.tables.selection import ColumnSelection
 from dlcli.datasets.tables.source import RawTable, Source
+from dlcli.datasets.tables.typed_frames import as_categories, kind_of
 from dlcli.datasets.timeline import TimeGrid, following, lay_out, read_times
 from dlcli.errors import ConfigError, DataError
 from dlcli.prediction.new_rows import NewRows, labels_of, pieces_of

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from dlcli.datasets.folders.parts import SHOWN, part_of
+from dlcli.datasets.folders.part_words import SHOWN, part_of
 from dlcli.datasets.tables.source import Source
 from dlcli.errors import DataError
 

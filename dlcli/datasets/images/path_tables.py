@@ -9,15 +9,15 @@ from typing import Any
 import pandas as pd
 
 from dlcli.config.suggest import choices
-from dlcli.datasets.folders.classes import Listing
-from dlcli.datasets.folders.parts import SHOWN, part_of
+from dlcli.datasets.folders.class_folders import Listing
+from dlcli.datasets.folders.part_words import SHOWN, part_of
 from dlcli.datasets.folders.stored import FileEntry, Stored
-from dlcli.datasets.images.paths import PathFinder
+from dlcli.datasets.images.image_paths import PathFinder
 from dlcli.datasets.notices import Notice
-from dlcli.datasets.tables.columns import kind_of
-from dlcli.datasets.tables.files import read_table
+from dlcli.datasets.tables.read_table import read_table
 from dlcli.datasets.tables.source import Source
 from dlcli.datasets.tables.targets import make_targets
+from dlcli.datasets.tables.typed_frames import kind_of
 from dlcli.errors import DataError
 
 

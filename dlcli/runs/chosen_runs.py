@@ -9,9 +9,9 @@ from pathlib import Path
 from dlcli.config.next_command import next_command
 from dlcli.errors import InputError
 from dlcli.files.paths import display
+from dlcli.runs.filters import select
 from dlcli.runs.find import find_run
 from dlcli.runs.inventory import ListedRun, list_runs
-from dlcli.runs.selection import select
 from dlcli.tracking.ledger import Ledger
 
 

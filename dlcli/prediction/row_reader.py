@@ -14,12 +14,12 @@ from dlcli.datasets.notices import Notice
 from dlcli.datasets.tables.format_options import CellOptions
 from dlcli.errors import InputError
 from dlcli.inference.saved_model import SavedModel
-from dlcli.prediction.images import ImageSettings, read_images
+from dlcli.prediction.new_images import ImageSettings, read_images
 from dlcli.prediction.new_rows import NewRows
-from dlcli.prediction.sequences import StepSettings, read_sequences, read_series
-from dlcli.prediction.settings import read_settings
-from dlcli.prediction.tables import read_tables
-from dlcli.prediction.texts import TextLayout, TextSettings, read_texts
+from dlcli.prediction.new_sequences import StepSettings, read_sequences, read_series
+from dlcli.prediction.new_tables import read_tables
+from dlcli.prediction.new_texts import TextLayout, TextSettings, read_texts
+from dlcli.prediction.reading_settings import read_settings
 from dlcli.preprocessing.sequences import Sequences
 from dlcli.preprocessing.series import Series
 from dlcli.runs.folder import OpenedRun
