@@ -19,6 +19,7 @@ from dlcli.preprocessing.columns.texts import TextDirections
 from dlcli.preprocessing.fitted import FittedPreprocessing
 from dlcli.preprocessing.table import Table
 from dlcli.splits.split import Part
+from dlcli.tasks import losses
 from dlcli.tasks.base import Task
 from dlcli.training.fields import as_fields
 from dlcli.training.scores import Scores
@@ -37,9 +38,10 @@ _OF_A_CHARACTER, _SOME = 40, 1000
 def wants_trees(config: Mapping[str, Any], data: Data, fitted: FittedPreprocessing, task: Task) -> bool:
     """Return whether a run has the baseline; the arguments are those of `add_trees`."""
     asked = config.get("baseline", "none")
-    name = type(task.criterion).__name__
+    loss = type(task.criterion)
+    has_trees = loss.__name__ in HistGradientBoosting.losses and getattr(losses, loss.__name__, None) is loss
     is_table = data.kind == "table" and isinstance(data.x, pd.DataFrame)
-    if asked == "none" or not is_table or name not in HistGradientBoosting.losses:
+    if asked == "none" or not is_table or not has_trees:
         return False
     if asked == "trees":
         return True

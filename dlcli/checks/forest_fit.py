@@ -13,6 +13,7 @@ from dlcli.datasets.data import Data
 from dlcli.errors import Problem
 from dlcli.models.forest import Forest
 from dlcli.models.hist_gradient_boosting import HistGradientBoosting
+from dlcli.tasks import losses
 
 _ONE = (1, "1", "auto", None)
 
@@ -56,9 +57,13 @@ def check_baseline(config: Mapping[str, Any], data: Data) -> Iterator[Problem]:
     """Yield why trees cannot be the baseline that the user asked for."""
     if config.get("baseline") != "trees":
         return
-    loss = str((config["task"].get("loss") or {}).get("_target_", "")).rpartition(".")[2]
+    loss = _name_of_loss(config)
     if data.kind != "table" or loss not in HistGradientBoosting.losses:
-        what = f"{data.name} is {data.kind} data" if data.kind != "table" else f"they have no loss {loss}"
+        what = (
+            f"{data.name} is {data.kind} data"
+            if data.kind != "table"
+            else f"they have no such loss{loss and f' as {loss}'}"
+        )
         yield Problem(f"trees are no baseline here: {what}", "baseline", "Use baseline=none.")
     elif not isinstance(data.x, pd.DataFrame):
         what = f"the rows of {data.name} are no pandas.DataFrame"
@@ -81,10 +86,16 @@ def warn_of_cut(config: Mapping[str, Any]) -> Iterator[Problem]:
         )
 
 
+def _name_of_loss(config: Mapping[str, Any]) -> str:
+    """Return the name of one of dlcli's own losses; empty for others, which may have the same name."""
+    target = str((config["task"].get("loss") or {}).get("_target_", ""))
+    name = target.rpartition(".")[2]
+    return name if target and locate(target) is getattr(losses, name, None) else ""
+
+
 def _loss(config: Mapping[str, Any], model: Any) -> Iterator[Problem]:
     """Yield a loss that the trees cannot be grown for."""
-    loss = config["task"].get("loss") or {}
-    name = str(loss.get("_target_", "")).rpartition(".")[2]
+    loss, name = config["task"].get("loss") or {}, _name_of_loss(config)
     if name not in model.losses:
         options = {
             "BinaryCrossEntropy": "binary_cross_entropy", "CrossEntropy": "cross_entropy", "MSE": "mse", "MAE": "mae",

@@ -15,7 +15,7 @@ class RiseStopping(EarlyStopping):
 
     The solutions for weaker and weaker penalties first fit the validation rows better and then worse, without the
     noise of training by steps. A small step back may still be followed by a better solution; after a clear one, the
-    weakest penalties, whose solutions take longest, are not needed.
+    weakest penalties, whose solutions take longest, are not needed. The same holds for more and more boosted trees.
 
     Args:
         monitor: the metric.

@@ -103,6 +103,8 @@ def test_small_tables_forests_and_other_losses_have_no_trees_beside_them() -> No
     assert not wants_trees({"model": CONFIG["model"]}, made, rows, task())  # a run of an earlier version
     assert not wants_trees(CONFIG, made, rows, task(Focal))
     assert not wants_trees(CONFIG, replace(made, kind="sequence"), rows, task())
+    own = type("BinaryCrossEntropy", (Focal,), {})  # the user's own loss, with the name of one of dlcli's
+    assert not wants_trees(CONFIG, made, rows, task(own))
     assert not wants_trees(CONFIG, replace(made, x=X), rows, task())  # the user's own kind of rows
     forest = {**CONFIG, "model": {"_target_": "dlcli.models.random_forest.RandomForest"}}
     assert not wants_trees(forest, made, rows, task())

@@ -235,6 +235,25 @@ class Marked(torch.nn.Module):
     is_forest = True
 
 
+class Own:
+    """A namespace with a loss of the user's own that has the name of one of dlcli's."""
+
+    MAE = type("MAE", (MSE,), {})
+
+
+def test_a_loss_is_not_known_by_its_name_alone() -> None:
+    boosting = "dlcli.models.hist_gradient_boosting.HistGradientBoosting"
+    config = {
+        "model": {"_target_": boosting}, "optimizer": {"_target_": "dlcli.training.grow_trees.GrowTrees"},
+        "preprocessing": {}, "trainer": {}, "finetune": {},
+        "task": {"_target_": "dlcli.tasks.regression.Regression", "loss": {"_target_": f"{__name__}.Own.MAE"}},
+    }  # fmt: skip
+    (problem,) = check_forest(config)
+    assert problem.where == "task/loss"
+    config["task"] = {**config["task"], "loss": {"_target_": "dlcli.tasks.losses.MAE"}}
+    assert not list(check_forest(config))
+
+
 def test_a_model_that_is_only_marked_as_a_forest_is_refused() -> None:
     config = {"model": {"_target_": f"{__name__}.Marked"}, "preprocessing": {}}
     (problem,) = check_forest(config)

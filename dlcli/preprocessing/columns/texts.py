@@ -68,7 +68,7 @@ class TextDirections(BaseEstimator):
 
 
 def has_texts(values: pd.Series) -> bool:
-    """Return whether most values consist of several words, as names of things and codes do not."""
+    """Return whether most values consist of several words: sentences, but names and addresses, too; codes do not."""
     if pd.api.types.is_numeric_dtype(values.dtype) or pd.api.types.is_datetime64_any_dtype(values.dtype):
         return False
     known = values.dropna().astype(str).str.strip()
