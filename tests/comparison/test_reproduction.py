@@ -19,10 +19,10 @@ from dlcli.comparison.reproduction import (
     environment_changes,
     machine_changes,
 )
+from dlcli.config.kept_words import kept_words
 from dlcli.cross_validation.children import PLACE_TAG
 from dlcli.errors import CorruptRun, DataError, InputError
 from dlcli.gate.seal import SEAL_FILE
-from dlcli.runner.like import _kept
 from dlcli.runner.reproduce import reproduce
 from dlcli.tracking.digests import digest
 from dlcli.tracking.ledger import Ledger
@@ -146,11 +146,13 @@ def test_like_a_run(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_option_leaves_out_the_keys_of_another() -> None:
-    kept, notes = _kept(["model=mlp", "model.hidden=3", "optimizer.lr=1", "seed=2"], ["model=cnn", "seed=3"])
+    kept, notes = kept_words(
+        ["model=mlp", "model.hidden=3", "optimizer.lr=1", "seed=2"], ["model=cnn", "seed=3"]
+    )
     assert kept == ["optimizer.lr=1"]
     assert notes == ["Left out, since the option changes: model.hidden=3"]
-    assert _kept(["model.hidden=3"], ["model.hidden=4"]) == ([], [])
-    assert _kept(["task=regression", "task/loss=huber"], ["task=multiclass"]) == (
+    assert kept_words(["model.hidden=3"], ["model.hidden=4"]) == ([], [])
+    assert kept_words(["task=regression", "task/loss=huber"], ["task=multiclass"]) == (
         [],
         ["Left out, since the option changes: task/loss=huber"],
     )
@@ -172,7 +174,7 @@ def test_an_option_leaves_out_the_keys_of_another() -> None:
     ],
 )
 def test_a_mapping_of_keys_changes_no_option(recorded: list[str], override: str, kept: list[str]) -> None:
-    assert _kept(recorded, [override]) == (kept, [])
+    assert kept_words(recorded, [override]) == (kept, [])
 
 
 def test_what_cannot_be_repeated(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -92,7 +92,7 @@ REFUSED = {"31. Januar 2024", "0x10", "today"}
 def script_for(column: Column, form: CsvFormat | None = None) -> Any:
     """Return the module of the script of a bundle with one column."""
     kinds = {"numeric": "numeric_", "boolean": "numeric_", "date": "dates_", "categorical": "categories_"}
-    fitted: dict[str, Any] = {"numeric_": [], "dates_": {}, "categories_": []}
+    fitted: dict[str, Any] = {"numeric_": [], "dates_": {}, "texts_": {}, "categories_": []}
     fitted[kinds[column.kind]] = {"c": SimpleNamespace(parts_=PARTS)} if column.kind == "date" else ["c"]
     numbers = SimpleNamespace(width_=int(column.kind != "categorical"), transform=np.float32)
     table: Any = SimpleNamespace(**fitted, numbers_=numbers)
