@@ -28,7 +28,7 @@ from dlcli.config.yaml_file import read
 from dlcli.errors import ConfigError, Problem
 
 # The group of the preprocessing, and the entry by which a model's file asks for one of tables.
-_TABLES, _ASKS = "preprocessing", "override /preprocessing@_global_.preprocessing"
+_TABLES, _ASKS = "preprocessing", "override /preprocessing"
 
 
 @dataclass(frozen=True)
@@ -225,13 +225,21 @@ def with_decided(found: Draft, decided: Mapping[str, str]) -> Draft:
 def _of_model(choices: Mapping[str, str], folders: Sequence[Path]) -> str:
     """Return the preprocessing of tables that the model's file asks for; empty if it asks for none.
 
-    Hydra gives precedence to the dataset's file, since it comes later in the defaults list.
+    Hydra gives precedence to the dataset's file, since it comes later in the defaults list. What an experiment's file
+    chooses stays.
     """
-    file = options("model", folders).get(choices.get("model", ""))
-    if file is None or choices.get(_TABLES) != "table":
+    if choices.get(_TABLES) != "table" or _asked_in("experiment", choices, folders):
         return ""
-    entries = [entry for entry in read(file).get("defaults", ()) if isinstance(entry, dict)]
-    asked = [o for entry in entries for key, o in entry.items() if key == _ASKS]
+    return _asked_in("model", choices, folders)
+
+
+def _asked_in(group: str, choices: Mapping[str, str], folders: Sequence[Path]) -> str:
+    """Return the preprocessing that the file of a group's option asks for; empty if it asks for none."""
+    file = options(group, folders).get(choices.get(group) or "")
+    if file is None:
+        return ""
+    entries = [entry for entry in read(file).get("defaults") or () if isinstance(entry, dict)]
+    asked = [o for entry in entries for key, o in entry.items() if key.partition("@")[0] == _ASKS]
     return str(asked[-1]) if asked else ""
 
 

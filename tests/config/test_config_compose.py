@@ -40,6 +40,21 @@ def test_precedence_of_a_group_is_command_line_experiment_dataset_config() -> No
     assert preprocessing("dataset=digits", "experiment=plain", "preprocessing=none") == "none"
 
 
+def test_the_preprocessing_that_a_model_asks_for_replaces_that_of_tables_unless_an_experiment_chose_it(
+    mine: Write,
+) -> None:
+    asks = "defaults:\n  - override /preprocessing@_global_.preprocessing: {}\n"
+    own = mine("conf/model/picky.yaml", f"{asks.format('none')}_target_: toy_targets.Net\nhidden: 8\n")
+    mine("conf/dataset/rows.yaml", f"{asks.format('table')}_target_: toy_targets.load\nbatch_size: 8\n")
+
+    def preprocessing(*overrides: str) -> str:
+        return composed("model=picky", *overrides, folders=[own]).choices["preprocessing"]
+
+    assert preprocessing("dataset=rows") == "none"
+    assert preprocessing("dataset=rows", "preprocessing=table") == "table"
+    assert preprocessing("dataset=rows", "experiment=plain") == "table"
+
+
 def test_an_experiment_wins_over_defaults_and_the_command_line_over_it() -> None:
     found = composed("experiment=tuned")
     assert (found.choices["model"], found.config["optimizer"]["lr"]) == ("wide", 0.5)
