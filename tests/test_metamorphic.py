@@ -131,7 +131,7 @@ def test_the_unit_of_an_input_does_not_matter(folder: Path, regressed: dlcli.Res
 def test_the_batch_size_of_the_evaluation_does_not_matter(
     regressed: dlcli.Result, rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dlcli.inference.saved_model._ROWS", rows)
+    monkeypatch.setattr("dlcli.training.network.Network.evaluation_rows", lambda _: rows)
     again = dlcli.evaluate(regressed.run_dir)
     tested = {name: value for name, value in figures(regressed).items() if name.startswith("test/")}
     assert figures(again) == pytest.approx(tested, rel=1e-5)
