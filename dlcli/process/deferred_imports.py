@@ -24,6 +24,9 @@ from typing import Any
 _COMPILER, _BACKEND = "torch._dynamo", "torch._inductor"
 _SETTINGS = "torch._inductor.config"  # set by `torch.use_deterministic_algorithms`
 _STATISTICS = "scipy.stats"  # scikit-learn imports it for a few of its methods
+_FLOPS = (
+    "torch.utils.flop_counter"  # Lightning's summary of a model imports it, and it triton: 80 MB of memory
+)
 _METRICS, _PLOTS = "torchmetrics", "torchmetrics.utilities.plot"
 _DRAWING = ("plot_single_or_multi_val", "plot_confusion_matrix", "plot_curve")
 
@@ -48,7 +51,7 @@ class _Finder(MetaPathFinder):
         if package in _WHOLE and name != package:
             if name != _SETTINGS:
                 return _find_part(package, name)
-        elif name not in _WHOLE + _COLLECTIONS and name.split(".")[0] != _METRICS:
+        elif name not in (*_WHOLE, *_COLLECTIONS, _FLOPS) and name.split(".")[0] != _METRICS:
             return None
         spec = PathFinder.find_spec(name, path)
         if spec is None or not isinstance(spec.loader, SourceFileLoader):
@@ -57,6 +60,8 @@ class _Finder(MetaPathFinder):
             spec.loader = _CompilerLoader(spec.loader)
         elif name == _STATISTICS:
             spec.loader = _CallsLoader(spec.loader, "rankdata")
+        elif name == _FLOPS:
+            spec.loader = _CallsLoader(spec.loader, "FlopCounterMode")
         elif name == _BACKEND:
             spec.loader = _DeferringLoader(spec.loader)
         elif name == _SETTINGS:

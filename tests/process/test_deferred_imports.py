@@ -76,14 +76,18 @@ def test_training_with_lightning_loads_no_compiler_and_no_unused_metric(run: Run
         from lightning_fabric.wrappers import OptimizedModule
         assert not isinstance(layer, OptimizedModule)
         assert BinaryAccuracy()(torch.ones(3), torch.ones(3)) == 1
-        heavy = {"sympy", "transformers", "torchvision", "scipy", "matplotlib", "torchmetrics.text.bleu",
+        heavy = {"sympy", "triton", "transformers", "torchvision", "scipy", "matplotlib", "torchmetrics.text.bleu",
                  "torch._dynamo.eval_frame"}
         print(sorted(heavy & set(sys.modules)))
         metric = BinaryAccuracy()
         metric(torch.ones(3), torch.ones(3))
         print(type(metric.plot()[0]).__name__)
+        from torch.utils.flop_counter import FlopCounterMode
+        with FlopCounterMode(display=False) as counter:
+            layer(torch.ones(1, 2))
+        print(counter.get_total_flops())
     """)
-    assert out.splitlines() == ["[]", "Figure"]
+    assert out.splitlines() == ["[]", "Figure", "4"]
 
 
 def test_the_compiler_is_loaded_when_something_is_compiled(run: Run) -> None:
