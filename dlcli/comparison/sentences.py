@@ -44,6 +44,8 @@ def difference_in_words(
     else:  # both ends are given in words, because the meaning of a sign would be ambiguous
         interval = " to ".join(f"{abs(end):.3g} {more if end > 0 else less}" for end in ends)
     verdict = "distinguishable" if p < ALPHA else "not distinguishable"
-    return (
-        f"{b} {better} than {a} in {metric} by {abs(mean):.3g}{unit}, 95 % CI {interval}: {verdict} {where}"
-    )
+    if mean == 0:
+        found = f"{b} has on average the same {metric} as {a}"
+    else:
+        found = f"{b} {better} than {a} in {metric} by {abs(mean):.3g}{unit}"
+    return f"{found}, 95 % CI {interval}: {verdict} {where}"

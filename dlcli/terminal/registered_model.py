@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import shlex
+
 from dlcli.config.next_command import ui_command
 from dlcli.runs.registration import RegisteredModel
 from dlcli.terminal.console import Terminal
+from dlcli.tracking.connection import URI_VARIABLE
 
 
 def tell_registered(terminal: Terminal, made: RegisteredModel, note: str) -> None:
@@ -24,6 +28,7 @@ def tell_registered(terminal: Terminal, made: RegisteredModel, note: str) -> Non
             "is_new": made.is_new,
             "alias_was_at": None if made.replaced is None else int(made.replaced),
             "uri": address,
+            "tracking_uri": ledger.store_uri,
         }
         terminal.document(document)
         return
@@ -36,5 +41,7 @@ def tell_registered(terminal: Terminal, made: RegisteredModel, note: str) -> Non
         "alias was at": f"version {made.replaced}" if made.replaced else "",
         "address": ", ".join([address, *(f"models:/{made.name}@{alias}" for alias in made.aliases)]),
     }
+    if not os.environ.get(URI_VARIABLE):
+        facts["for MLflow"] = f"export MLFLOW_TRACKING_URI={shlex.quote(ledger.store_uri)}"
     terminal.panel(made.name, {key: value for key, value in facts.items() if value})
     terminal.sentence(f"Look at it on the page Models of: {ui_command(ledger.store_uri)}")

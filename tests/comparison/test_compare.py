@@ -147,6 +147,7 @@ def test_the_loss_of_a_hold_out_has_no_test_and_a_next_step(runs_dir: Path) -> N
             0.025,
             "B worse than A in f1 by 0.58 points, 95 % CI 2.5 better to 3.66 worse",
         ),
+        ("f1", 0.0, -0.01, 0.01, "B has on average the same f1 as A, 95 % CI 1 worse to 1 better"),
         ("f1", 0.02, 0.01, 0.03, "B better than A in f1 by 2 points, 95 % CI 1 to 3"),
         ("mse", -0.5, -0.75, 0.25, "B better than A in mse by 0.5, 95 % CI 0.25 worse to 0.75 better"),
         ("mse", 0.5, 0.25, 0.75, "B worse than A in mse by 0.5, 95 % CI 0.25 to 0.75"),

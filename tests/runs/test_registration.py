@@ -108,6 +108,7 @@ def test_versions_and_an_alias_that_moves(runs_dir: Path) -> None:
     assert (again["version"], again["is_new"], again["aliases"]) == (1, False, ["champion"])
     shown = register(runs_dir, "second", "sales", "--alias", "champion").stdout
     assert "models:/sales/2, models:/sales@champion" in shown and "alias was at: version 1" in shown
+    assert f"MLFLOW_TRACKING_URI=sqlite:///{runs_dir}/mlflow.db" in "".join(shown.split()).replace("│", "")
     with open_store(runs_dir) as store:
         version = store.client.get_model_version_by_alias("sales", "champion")
         tags = store.client.get_logged_model(model_id(str(version.run_id))).tags
