@@ -31,7 +31,7 @@ _ITERATIONS, _EACH = 100, 20
 # this number of trees times numbers in the training rows, which take some seconds.
 _FEWEST, _MOST = 500, 500_000_000
 
-# A character of a text takes as long as so many of these; and texts whose length is looked at.
+# The work per character of a text, in the same unit; and the number of texts whose length is measured.
 _OF_A_CHARACTER, _SOME = 40, 1000
 
 
@@ -67,8 +67,8 @@ def add_trees(
 ) -> list[Notice]:
     """Grow trees on the training rows, and add their metrics to the baselines of the evaluations, if they are wanted.
 
-    The validation rows choose the number of iterations, as they choose the epoch of the model. Trees that nobody asked
-    for fail no run whose model is trained.
+    The validation rows choose the number of iterations, as they choose the epoch of the model. An error of trees that
+    were not asked for does not fail the run, whose model is trained.
 
     Args:
         config: the run's configuration.
@@ -83,9 +83,8 @@ def add_trees(
         A notice if no validation rows chose the number of iterations, or if there are no trees because of an error.
     """
     is_asked_for = config.get("baseline") == TREES
-    if not (is_asked_for or not is_slim):
-        return []
-    if not (evaluations and wants_trees(config, data, fitted, task)):
+    is_left_out = is_slim and not is_asked_for
+    if is_left_out or not evaluations or not wants_trees(config, data, fitted, task):
         return []
     try:
         found = _metrics_of_trees(data, fitted, seed, task.baseline()[0], evaluations)

@@ -72,7 +72,7 @@ class Texts:
             yield [text or "" for text in self.values.slice(start, _BATCH).to_pylist()]
 
     def portions(self, characters: int) -> Iterator[list[str]]:
-        """Iterate over all texts in order, at most so many characters at a time; a longer text is alone."""
+        """Iterate over all texts in order, in parts of limited length; a longer text is a part of its own."""
         portion: list[str] = []
         size = 0
         for text in self:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -22,7 +23,7 @@ _WALKED = 1024
 _DEEPEST = 10_000
 
 
-class Forest(nn.Module):
+class Forest(nn.Module, ABC):
     """Decision trees whose outputs for a row are the values of the leaves that it reaches.
 
     Trees are walked side by side, a level at a time. The two children of a node have consecutive numbers, so that one
@@ -64,33 +65,33 @@ class Forest(nn.Module):
         # Of scikit-learn's random choices; drawn here, so that it follows from the seed of the initial weights.
         self.register_buffer("seed", torch.randint(0, 2**31 - 1, (1,)))
 
+    @abstractmethod
     def grower(self, rows: Rows) -> Grower:
         """Return what grows the trees."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def total(self) -> int:
         """Number of iterations of a whole forest; one grows a tree, or for boosting a tree per output."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def in_one_epoch(self) -> bool:
         """Whether the whole forest is grown in one epoch by default, since no part of it is worth validating."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def iterations(self) -> int:
         """Number of iterations that are grown."""
-        raise NotImplementedError
 
     @property
     def leaves(self) -> int:
         """Number of leaves of all trees."""
         return int((self.left == torch.arange(len(self.left), device=self.left.device)).sum())
 
+    @abstractmethod
     def size_words(self) -> str:
         """Return how large the model may become, for the panel."""
-        raise NotImplementedError
 
     def add(self, nodes: Nodes) -> None:
         """Append trees, whose nodes count from 0."""
@@ -128,9 +129,9 @@ class Forest(nn.Module):
         iterations = len(roots) * self.value.shape[1] // self.num_outputs
         return reached.reshape(-1, iterations, self.num_outputs).sum(dim=1)
 
+    @abstractmethod
     def outputs(self, sums: Tensor, iterations: int) -> Tensor:
         """Return the outputs `(N, num_outputs)` for the sums over the first `iterations`."""
-        raise NotImplementedError
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `(N, F)` to `(N, num_outputs)`."""

@@ -55,13 +55,7 @@ class ITransformer(nn.Module):
             raise ValueError(f"hidden ({hidden}) must be divisible by heads ({heads})")
         self.window = Window.of(input_shape, num_outputs, lookback, horizon, targets)
         self.embed = nn.Sequential(nn.Linear(input_shape[0], hidden), *shared.dropout(dropout))
-        # nn.TransformerEncoder would copy one layer, and all layers would start with equal weights.
-        self.layers = nn.ModuleList(
-            nn.TransformerEncoderLayer(
-                hidden, heads, feedforward, dropout, shared.activation(activation), batch_first=True
-            )
-            for _ in range(layers)
-        )
+        self.layers = shared.encoder_layers(layers, hidden, heads, feedforward, dropout, activation)
         self.norm = nn.LayerNorm(hidden)
         self.head = nn.Linear(hidden, self.window.horizon * self.window.outputs)
 

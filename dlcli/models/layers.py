@@ -46,6 +46,28 @@ def dropout(share: float) -> list[nn.Module]:
     return [nn.Dropout(share)] if share > 0 else []
 
 
+def encoder_layers(
+    number: int,
+    hidden: int,
+    heads: int,
+    feedforward: int,
+    share: float,
+    name: Activation,
+    *,
+    norm_first: bool = False,
+) -> nn.ModuleList:
+    """Return the encoder layers of a transformer, each with initial weights of its own.
+
+    `nn.TransformerEncoder` would copy one layer, and all layers would start with equal weights.
+    """
+    return nn.ModuleList(
+        nn.TransformerEncoderLayer(
+            hidden, heads, feedforward, share, activation(name), batch_first=True, norm_first=norm_first
+        )
+        for _ in range(number)
+    )
+
+
 def normalization(kind: Normalization, channels: int, dimensions: int = 0) -> list[nn.Module]:
     """Return a normalization layer for inputs `(N, channels, ...)`, or no layer.
 

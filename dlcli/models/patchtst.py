@@ -68,18 +68,8 @@ class PatchTST(nn.Module):
         self.embed = nn.Linear(self.patch * features, hidden)
         self.positions = nn.Parameter(torch.empty(patches, hidden).uniform_(-0.02, 0.02))
         self.drop = nn.Sequential(*shared.dropout(dropout))
-        # nn.TransformerEncoder would copy one layer, and all layers would start with equal weights.
-        self.layers = nn.ModuleList(
-            nn.TransformerEncoderLayer(
-                hidden,
-                heads,
-                feedforward,
-                dropout,
-                activation=shared.activation(activation),
-                batch_first=True,
-                norm_first=True,
-            )
-            for _ in range(layers)
+        self.layers = shared.encoder_layers(
+            layers, hidden, heads, feedforward, dropout, activation, norm_first=True
         )
         self.norm = nn.LayerNorm(hidden)
         self.head = nn.Sequential(

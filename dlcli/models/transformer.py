@@ -68,18 +68,8 @@ class Transformer(nn.Module):
         self.embed = nn.Linear(self.sequence.features, hidden) if vocab_size is None else nn.Identity()
         self.register_buffer("positions", sinusoids(self.sequence.steps, hidden), persistent=False)
         self.drop = nn.Sequential(*shared.dropout(dropout))
-        # nn.TransformerEncoder would copy one layer, and all layers would start with equal weights.
-        self.layers = nn.ModuleList(
-            nn.TransformerEncoderLayer(
-                hidden,
-                heads,
-                feedforward,
-                dropout,
-                activation=shared.activation(activation),
-                batch_first=True,
-                norm_first=True,
-            )
-            for _ in range(layers)
+        self.layers = shared.encoder_layers(
+            layers, hidden, heads, feedforward, dropout, activation, norm_first=True
         )
         self.norm = nn.LayerNorm(hidden)
         self.pool = SequencePooling(pooling, hidden)

@@ -132,7 +132,7 @@ class Boosting:
         )
 
     def grow(self, iterations: int) -> Nodes:
-        """Grow trees until there are so many iterations, and return the new ones, an iteration after the other."""
+        """Grow trees up to a number of iterations, and return the new ones, iteration by iteration."""
         outputs = self._model.num_outputs
         with threadpool_limits(torch.get_num_threads(), user_api="openmp"):
             found = [part.grow(self._rows.x, iterations) for part in self._parts]
@@ -187,7 +187,7 @@ class Bagging:
         )
 
     def grow(self, iterations: int) -> Nodes:
-        """Grow trees until there are so many, and return the new ones."""
+        """Grow trees up to a number of iterations, and return the new ones."""
         estimator, y = self._estimator, self._y
         first = len(getattr(estimator, "estimators_", ()))
         weights = self._rows.weights(y) if y.ndim == 1 and self._link != VALUES else None

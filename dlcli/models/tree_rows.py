@@ -43,7 +43,7 @@ class Grower(Protocol):
     """Grows the trees of a forest."""
 
     def grow(self, iterations: int) -> Nodes:
-        """Grow trees until there are so many iterations, and return the new ones."""
+        """Grow trees up to a number of iterations, and return the new ones."""
 
     def begin(self) -> None:
         """Set what the model has before its first tree, after the first call of `grow`."""

@@ -148,7 +148,7 @@ class GrowTrees(Optimizer):
         return int(given) if given else model.total if model.in_one_epoch else -(-model.total // _PARTS)
 
     def iterations_after(self, model: Forest, steps: int) -> int:
-        """Return the number of iterations after so many steps."""
+        """Return the number of iterations after a number of steps."""
         return min(steps * self._per_epoch(model), model.total)
 
 
