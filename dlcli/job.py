@@ -37,7 +37,7 @@ from dlcli.events import EpochDone, Event, Listener, TrainingEnded, TrainingStar
 from dlcli.files.disk import disk_errors
 from dlcli.files.paths import display
 from dlcli.gate.gate import current
-from dlcli.inference.evaluate import evaluate_rows, figures, named_baselines, outputs_on, save_outputs
+from dlcli.inference.evaluate import evaluate_rows, figures, kept_on, named_baselines, save_outputs
 from dlcli.inference.latency import LATENCY, latency_ms
 from dlcli.inference.saved_model import SavedModel, add_task_facts, load_model, save_model
 from dlcli.preprocessing.base import notices_of
@@ -316,7 +316,7 @@ def _reload(
     features = cached_features(config, model.network, model.preprocessing, data, run_dir.parents[2], device)
     if not len(split.val):
         return model, features, {}
-    tuned = model.task.tune(outputs_on(model, data, split.val, device, features), data.y[split.val])
+    tuned = model.task.tune(kept_on(model, data, split.val, device, features)[0], data.y[split.val])
     if tuned:
         add_task_facts(folder, tuned)
         model = load_model(folder, trust=True)

@@ -121,7 +121,13 @@ def assemble(
     # A few rows lack categories, and with them columns that the weights were trained for.
     if at_most is None and (file := starting_weights(config)):
         start_from(model, file)
-    network = Network(model, preprocessing.on_device(), make_chosen(config, "finetune"), task.combined)
+    network = Network(
+        model,
+        preprocessing.on_device(),
+        make_chosen(config, "finetune"),
+        task.combined,
+        task.rows_at_once(facts["input_shape"]),
+    )
     columns = fitted_columns(data, fitted)
     return Parts(fitted, train, val, task, facts, dict(targets), network, columns)
 

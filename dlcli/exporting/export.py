@@ -14,7 +14,8 @@ from dlcli.datasets.data import take
 from dlcli.errors import InputError
 from dlcli.exporting.exported_program import description_of, need_onnx, need_packages, write_program
 from dlcli.files.paths import is_folder, kind_at
-from dlcli.inference.saved_model import SavedModel, read_task_facts
+from dlcli.inference.model_description import read_task_facts
+from dlcli.inference.saved_model import SavedModel
 from dlcli.runs.folder import OpenedRun, with_overrides
 from dlcli.runs.model_errors import model_errors
 from dlcli.training.fields import Batch, as_fields, first_rows

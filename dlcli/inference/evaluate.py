@@ -23,7 +23,6 @@ from dlcli.inference.saved_model import SavedModel
 from dlcli.splits.split import Part
 from dlcli.tasks.base import Task
 from dlcli.training.features import Features
-from dlcli.training.fields import as_fields
 from dlcli.training.scores import Scores
 
 OUTPUTS = "outputs.npz"
@@ -37,12 +36,12 @@ _COPY = "Copy the folder again, or train again."
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """A model's outputs on some rows and their metrics.
+    """What the task keeps of a model's outputs on some rows, and their metrics.
 
     Attributes:
         rows: Row numbers, `(N,)`.
         y: Raw targets of the rows.
-        outputs: Outputs of the network, `(N, ...)`.
+        outputs: What is kept of the network's outputs, `Task.kept`, `(N, ...)`.
         metrics: Name to value, including the loss.
         baselines: The same metrics for each baseline. The baseline with an empty name predicts the most frequent class
             or the mean of the training rows; for series there are naive forecasts as well.
@@ -76,41 +75,39 @@ def evaluate_rows(
     Returns:
         The evaluation. Its loss is the task's loss over all rows.
     """
-    x, y = take(data.x, rows), data.y[rows]
-    outputs = outputs_on(model, data, rows, device, features, counts)
-    encoded = as_fields({"y": model.task.encode(y)})["y"][:]
+    outputs, encoded = kept_on(model, data, rows, device, features, counts)
     scores: dict[Task, Scores] = {}  # baselines often have the same task, whose metrics take long to set up
 
     def metrics(task: Task, outputs: Tensor) -> dict[str, float]:
         if task not in scores:
             scores[task] = Scores(task)
-        scores[task].update(outputs, encoded)
+        scores[task].add(outputs, encoded)
         return scores[task].compute()
 
     return Evaluation(
         rows,
-        y,
+        data.y[rows],
         outputs,
         metrics=metrics(model.task, outputs),
         baselines={
             name: _without_calibration(metrics(task, guess))
-            for name, (task, guess) in model.task.baselines(x).items()
+            for name, (task, guess) in model.task.baselines(take(data.x, rows), outputs).items()
         },
     )
 
 
-def outputs_on(
+def kept_on(
     model: SavedModel,
     data: Data,
     rows: np.ndarray,
     device: torch.device | str,
     features: Features | None,
     counts: Counter[str] | None = None,
-) -> Tensor:
-    """Return the model's outputs for some rows, computed from cached features if there are any."""
+) -> tuple[Tensor, Tensor]:
+    """Return what the task keeps of outputs and targets of some rows, from cached features if there are any."""
     if features is None:
-        return model.outputs(take(data.x, rows), device, counts)
-    return model.outputs_of({"features": features.read(rows)}, device)
+        return model.kept_of(model.fields(take(data.x, rows), counts), data.y[rows], device)
+    return model.kept_of({"features": features.read(rows)}, data.y[rows], device)
 
 
 def _without_calibration(metrics: dict[str, float]) -> dict[str, float]:
@@ -203,8 +200,8 @@ def predictions_table(model: SavedModel, evaluations: Mapping[Part, Evaluation])
     """
     tables = []
     for part, evaluation in evaluations.items():
-        targets, predictions = model.task.targets(evaluation.y), model.task.predictions(evaluation.outputs)
-        lines = len(predictions) // max(1, len(evaluation.rows))
+        judged = model.task.judged(evaluation.outputs, evaluation.y)
+        lines = len(judged) // max(1, len(evaluation.rows))
         place = pd.DataFrame({"row": np.repeat(evaluation.rows, lines), "split": part})
-        tables.append(pd.concat([place, targets, predictions], axis=1))
+        tables.append(pd.concat([place, judged], axis=1))
     return pd.concat(tables, ignore_index=True)

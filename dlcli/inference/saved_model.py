@@ -23,7 +23,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import pandas as pd
 import torch
@@ -31,18 +31,24 @@ from safetensors.torch import load_model as load_weights
 from torch import Tensor, nn
 
 from dlcli.config.build import TARGET, build, locate
-from dlcli.datasets.data import Kind
 from dlcli.datasets.notices import Notice, as_plain, warn_of
 from dlcli.datasets.reading.columns import Columns
 from dlcli.errors import CorruptRun, NotSet, first_line
 from dlcli.files.regular import check_regular, os_reason
-from dlcli.gate.documents import JSON_BYTES, read_json, read_text
 from dlcli.gate.fitted_objects import fitted_bytes, load_fitted
 from dlcli.gate.gate import Gate, current
 from dlcli.inference.columns_file import COLUMNS
-from dlcli.inference.declared_size import check_declared_size, is_shape, within_size
+from dlcli.inference.declared_size import check_declared_size, within_size
+from dlcli.inference.forward_passes import through
 from dlcli.inference.mlflow_files import mlflow_files
 from dlcli.inference.model_columns import read_columns
+from dlcli.inference.model_description import (
+    DAMAGED_MODEL,
+    DESCRIPTION,
+    LABELS,
+    read_description,
+    read_task_facts,
+)
 from dlcli.inference.model_signature import example_files, model_signature
 from dlcli.inference.recorded_auto import without_auto
 from dlcli.inference.rows import as_rows, unseen_in
@@ -50,18 +56,12 @@ from dlcli.preprocessing.base import CountsNewRows, HasVocabulary, Preprocessing
 from dlcli.sanitize.escapes import visible_json
 from dlcli.tasks.base import Task
 from dlcli.tracking.manifest import Manifest, check_model
-from dlcli.training.fields import Fields, as_fields
-from dlcli.training.loader import BatchLoader
+from dlcli.training.fields import Field, Fields, as_fields
 from dlcli.training.network import Network
 
 SCHEMA_VERSION = 1
 
-_DESCRIPTION, _LABELS = "model.json", "labels.json"
 _PREPROCESSING, _WEIGHTS = "preprocessing.skops", "weights.safetensors"
-_KINDS = get_args(Kind)
-_IMAGE = 3  # dimensions of an image: channels, height, width
-
-_DAMAGED = "The folder is incomplete or damaged: copy it again, or repeat the training."
 
 
 @dataclass(frozen=True)
@@ -90,33 +90,48 @@ class SavedModel:
     def outputs(
         self, x: Any, device: torch.device | str = "cpu", counts: Counter[str] | None = None
     ) -> Tensor:
-        """Return the network's outputs for raw rows, `(N, ...)`, on the CPU; `counts` takes what is cut or unknown."""
+        """Return what the task keeps of the outputs for raw rows, `Task.predicted`: `(N, ...)`, on the CPU.
+
+        `counts` takes what is cut or unknown.
+        """
+        found = through(
+            self.network,
+            self.task,
+            self.fields(x, counts),
+            device,
+            lambda outputs, _: (self.task.predicted(outputs),),
+        )
+        return found[0] if found else torch.empty(0, self.task.num_outputs)
+
+    def fields(self, x: Any, counts: Counter[str] | None = None) -> dict[str, Field]:
+        """Return the fields of raw rows; `counts` takes what is cut or unknown."""
         if counts is not None and isinstance(self.preprocessing, CountsNewRows):
             fields, own = self.preprocessing.transform_and_count(x)
             counts.update(own)
         else:
             fields = self.preprocessing.transform(x)
-        return self.outputs_of(as_fields(fields), device)
+        return as_fields(fields)
+
+    def kept_of(self, fields: Fields, y: Any, device: torch.device | str = "cpu") -> tuple[Tensor, Tensor]:
+        """Return what the task keeps of outputs and targets for judging, `Task.kept`, `(N, ...)` each, on the CPU.
+
+        Args:
+            fields: preprocessed rows, or the backbone's `features`.
+            y: the rows' targets, as those of `Data`.
+            device: device of the forward passes.
+        """
+        own = as_fields({"y": self.task.encode(y)})
+        found = through(self.network, self.task, {**fields, **own}, device, self.task.kept)
+        if not found:
+            return torch.empty(0, self.task.num_outputs), own["y"][:]
+        outputs, targets = found
+        return outputs, targets
 
     def notices(self, counts: Mapping[str, int]) -> list[Notice]:
         """Return the notices about new rows with these counts."""
         return (
             self.preprocessing.notices_of_new(counts) if isinstance(self.preprocessing, CountsNewRows) else []
         )
-
-    @torch.inference_mode()
-    def outputs_of(self, fields: Fields, device: torch.device | str = "cpu") -> Tensor:
-        """Return the network's outputs for preprocessed rows, or for the backbone's `features`, on the CPU."""
-        network = self.network.to(device).eval()
-        loader = BatchLoader(fields, network.evaluation_rows(), bounded=True)
-        parts = [
-            network({name: values.to(device) for name, values in batch.items()}).float().cpu()
-            for batch in loader
-        ]
-        if not parts:
-            return torch.empty(0, self.task.num_outputs)
-        order, outputs = loader.order(), torch.cat(parts)
-        return outputs if order is None else outputs[order.argsort()]
 
     def predict(
         self,
@@ -187,7 +202,7 @@ def save_model(
         files["vocabulary.json"] = visible_json(
             json.dumps(preprocessing.vocabulary(), ensure_ascii=False, indent=0)
         )
-    files[_LABELS] = visible_json(json.dumps(task_facts.get("classes", []), ensure_ascii=False, indent=2))
+    files[LABELS] = visible_json(json.dumps(task_facts.get("classes", []), ensure_ascii=False, indent=2))
     if columns is not None:
         files[COLUMNS] = visible_json(json.dumps(columns.to_json(), ensure_ascii=False, indent=1))
     description = {
@@ -199,7 +214,7 @@ def save_model(
         "model_facts": dict(model_facts),
         "task_facts": {name: fact for name, fact in task_facts.items() if name != "classes"},
     }
-    files[_DESCRIPTION] = json.dumps(description, indent=2)
+    files[DESCRIPTION] = json.dumps(description, indent=2)
     about_rows = {}
     if columns is not None and kind == "table" and task_for_mlflow is not None:
         predictions = task_for_mlflow.predictions(torch.zeros(1, task_for_mlflow.num_outputs))
@@ -214,11 +229,11 @@ def save_model(
 
 def add_task_facts(folder: Path, facts: Mapping[str, Any]) -> None:
     """Add arguments of the task, such as a tuned threshold, to a folder that has been written."""
-    description = _description(folder)
+    description = read_description(folder)
     description["task_facts"] |= facts
     manifest = Manifest.load(folder)
     assert manifest is not None  # written by `save_model`
-    manifest.replace({_DESCRIPTION: json.dumps(description, indent=2)})
+    manifest.replace({DESCRIPTION: json.dumps(description, indent=2)})
 
 
 def load_model(folder: Path, *, trust: bool = False) -> SavedModel:
@@ -234,8 +249,8 @@ def load_model(folder: Path, *, trust: bool = False) -> SavedModel:
     """
     gate = _gate(folder, trust)
     with gate.closed(), _report_damage(folder):
-        check_model(folder, _DESCRIPTION, _LABELS, _PREPROCESSING, _WEIGHTS)
-        description = _description(folder)
+        check_model(folder, DESCRIPTION, LABELS, _PREPROCESSING, _WEIGHTS)
+        description = read_description(folder)
         gate.admit_all({"model": description["model"], "task": description["task"]})
         gate.admit_facts(description["model"], "model", description["model_facts"])
         preprocessing = load_fitted(folder / _PREPROCESSING, gate)
@@ -255,12 +270,13 @@ def load_model(folder: Path, *, trust: bool = False) -> SavedModel:
         if facts.get("num_outputs", task.num_outputs) != task.num_outputs:
             raise CorruptRun(
                 f"the model has {facts['num_outputs']} outputs, but its task has {task.num_outputs}: "
-                f"{_LABELS} and {_DESCRIPTION} do not belong together",
+                f"{LABELS} and {DESCRIPTION} do not belong together",
                 str(folder),
-                _DAMAGED,
+                DAMAGED_MODEL,
             )
     with _report_damage(folder):
-        network = Network(model, preprocessing.on_device(), combine=task.combined)
+        at_once = task.rows_at_once(facts["input_shape"])
+        network = Network(model, preprocessing.on_device(), combine=task.combined, rows_at_once=at_once)
     columns = read_columns(folder, preprocessing)
     kinds = description.get("image_kinds")
     return SavedModel(
@@ -277,8 +293,8 @@ def load_model(folder: Path, *, trust: bool = False) -> SavedModel:
 def load_task(folder: Path, *, trust: bool = False) -> Task:
     """Load the task of a model folder as `load_model` does; the weights may have been deleted."""
     with _gate(folder, trust).closed(), _report_damage(folder):
-        check_model(folder, _DESCRIPTION, _LABELS)
-        return _build_task(folder, _description(folder))
+        check_model(folder, DESCRIPTION, LABELS)
+        return _build_task(folder, read_description(folder))
 
 
 def _gate(folder: Path, trust: bool) -> Gate:
@@ -286,42 +302,11 @@ def _gate(folder: Path, trust: bool) -> Gate:
     return current() or Gate(str(folder), is_open=trust)
 
 
-def read_task_facts(folder: Path) -> dict[str, Any]:
-    """Return the task's arguments from the targets in plain types: classes, means and deviations, thresholds."""
-    description = _description(folder)
-    return {**description["task_facts"], "classes": _labels(folder)}
-
-
-def _description(folder: Path) -> dict[str, Any]:
-    """Read `model.json` and check its structure, but not the content of its sections."""
-    file = folder / _DESCRIPTION
-    found = read_json(file, "the model's description")
-    sections = ("model", "task", "model_facts", "task_facts")
-    if not all(isinstance(found.get(name), dict) for name in sections) or found.get("kind") not in _KINDS:
-        raise CorruptRun("the model's description lacks required keys", str(file), _DAMAGED)
-    shape = found["model_facts"].get("input_shape")
-    if not is_shape(shape) or (found["kind"] == "image" and len(shape) != _IMAGE):
-        raise CorruptRun("the model's description has no shape of a row of its kind", str(file), _DAMAGED)
-    return found
-
-
-def _labels(folder: Path) -> list[str]:
-    """Read `labels.json`: names in the order of their codes."""
-    file = folder / _LABELS
-    try:
-        labels = json.loads(read_text(file, JSON_BYTES, "the file of labels"))
-    except (ValueError, RecursionError) as error:
-        raise CorruptRun("the file of labels cannot be read", str(file), _DAMAGED) from error
-    if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
-        raise CorruptRun("the file of labels does not hold a list of names", str(file), _DAMAGED)
-    return labels
-
-
 def _check_weights(file: Path) -> None:
     try:
         check_regular(file)
     except OSError as error:
-        raise CorruptRun(f"the file of weights {os_reason(error)}", str(file), _DAMAGED) from error
+        raise CorruptRun(f"the file of weights {os_reason(error)}", str(file), DAMAGED_MODEL) from error
 
 
 def _build_task(folder: Path, description: Mapping[str, Any]) -> Task:
@@ -342,7 +327,7 @@ def _report_damage(folder: Path) -> Iterator[None]:
         raise CorruptRun(
             f"the model cannot be loaded: {first_line(error)}",
             where=str(folder),
-            hint=_DAMAGED,
+            hint=DAMAGED_MODEL,
         ) from error
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pandas as pd
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+# Rows of a batch of an evaluation whose outputs are small.
+_EVALUATED = 512
+
+
 class Task(nn.Module, ABC):
     """Base class of tasks: target encoding, loss, metrics and readable predictions for a model's outputs.
 
@@ -25,6 +29,11 @@ class Task(nn.Module, ABC):
     Tensor is encoded, as in a batch. A task is a module so that its buffers move to the device together with the model.
 
     The parameters of `__init__` are filled by name from `target_facts` and from the result of `tune`.
+
+    A task owns its step, `step`, and decides what of a batch's outputs is kept: `kept` for judging, where the targets
+    are known, and `predicted` for new rows. By default both are the outputs themselves. A task whose outputs are large
+    keeps what its metrics, tables and pictures need, one entry per row; the methods below that take `outputs` of many
+    rows take what was kept.
 
     Attributes:
         kind: kind of targets that the task's loss must accept.
@@ -46,9 +55,42 @@ class Task(nn.Module, ABC):
     def encode(self, y: Any) -> Any:
         """Return the targets as batches hold them: an array, or a `dlcli.training.fields.Field`."""
 
+    def step(self, network: Any, batch: Mapping[str, Tensor]) -> tuple[Tensor, Any]:
+        """Return the loss of a batch of training rows, a scalar with gradients, and the network's outputs.
+
+        Args:
+            network: `dlcli.training.network.Network`, which maps the batch to outputs.
+            batch: fields of the rows, with `y`; of mixed rows also `y_mixed` and their `share` (see `augmentation`).
+        """
+        outputs = network(batch)
+        loss = network.loss(self, outputs, batch["y"])
+        if "y_mixed" in batch:
+            loss = torch.lerp(loss, network.loss(self, outputs, batch["y_mixed"]), batch["share"])
+        return loss, outputs
+
     def loss(self, outputs: Tensor, y: Tensor) -> Tensor:
         """Return the mean loss over the rows, a scalar."""
         return self.criterion(outputs, y)
+
+    def kept(self, outputs: Any, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what is kept of a batch's outputs and of its targets for judging, one entry per row each."""
+        return outputs, y
+
+    def kept_loss(self, outputs: Tensor, y: Tensor) -> Tensor:
+        """Return the mean loss over the rows, a scalar, from what `kept` returned."""
+        return self.loss(outputs, y)
+
+    def predicted(self, outputs: Any) -> Tensor:
+        """Return what is kept of the outputs for new rows, one entry per row, which `predictions` describes."""
+        return outputs
+
+    def output_shape(self, y: Tensor) -> tuple[int, ...]:
+        """Return the shape of the outputs that a batch with these targets needs, for messages."""
+        return len(y), self.num_outputs
+
+    def rows_at_once(self, input_shape: Sequence[int]) -> int:
+        """Return the rows of a batch of an evaluation, for rows of this shape. It is fixed, for the same results."""
+        return _EVALUATED
 
     def combined(self, outputs: Tensor) -> Tensor:
         """Return the outputs of an ensemble, from those of its K members `(N, K, ...)`: by default their mean.
@@ -92,10 +134,10 @@ class Task(nn.Module, ABC):
         so that the most frequent class is predicted whatever the task's own thresholds are.
         """
 
-    def baselines(self, x: Any) -> dict[str, tuple[Task, Tensor]]:
+    def baselines(self, x: Any, kept: Tensor | None = None) -> dict[str, tuple[Task, Tensor]]:
         """Return the baselines for raw rows `x` by name: the task that evaluates them, and outputs `(N, num_outputs)`.
 
-        The name of the first one is empty.
+        The name of the first one is empty. `kept` is what is kept of the model's own outputs for these rows.
         """
         task, outputs = self.baseline()
         return {"": (task, outputs.expand(len(x), -1))}
@@ -111,6 +153,10 @@ class Task(nn.Module, ABC):
     @abstractmethod
     def targets(self, y: Any) -> pd.DataFrame:
         """Return the targets as the user wrote them, one line per row."""
+
+    def judged(self, outputs: Tensor, y: Any) -> pd.DataFrame:
+        """Return the table of judged rows, from which `metric_inputs_of` reads: targets and predictions."""
+        return pd.concat([self.targets(y), self.predictions(outputs)], axis=1)
 
     @abstractmethod
     def describe(self) -> str:

@@ -75,7 +75,7 @@ class Tryout:
 
         def closure() -> Tensor:
             self.optimizer.zero_grad()
-            loss = self.network.loss(self.task, self.network(batch), batch["y"])
+            loss, _ = self.task.step(self.network, batch)
             loss.backward()
             first.append(loss.detach())
             return loss.detach()

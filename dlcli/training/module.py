@@ -261,11 +261,7 @@ class TrainingModule(pl.LightningModule):
             measure_batch_norm(self.evaluated, self.network.model, rows)
 
     def _loss(self, batch: Any, counts: bool) -> Tensor:
-        outputs = self.network(batch)
-        loss = self.network.loss(self.task, outputs, batch["y"])
-        if "y_mixed" in batch:
-            mixed = self.network.loss(self.task, outputs, batch["y_mixed"])
-            loss = torch.lerp(loss, mixed, batch["share"])
+        loss, outputs = self.task.step(self.network, batch)
         weighted = loss * batch["rank_weight"] if "rank_weight" in batch else loss
         if not counts:
             return weighted

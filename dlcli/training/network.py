@@ -15,9 +15,6 @@ from dlcli.tasks.base import Task
 from dlcli.training.biases import mark_biases
 from dlcli.training.finetuning import Finetuning, Group, keep_frozen
 
-# Rows of the model's input in a batch without gradients.
-_EVALUATED = 512
-
 
 class Network(nn.Module):
     """Maps a batch, a dict of tensors, to outputs.
@@ -34,6 +31,7 @@ class Network(nn.Module):
         on_device: the last part of the preprocessing, which runs on the device.
         finetuning: decides which parts of the model are trained; None trains everything.
         combine: from the outputs of members to those of the ensemble, `Task.combined`; None averages outputs.
+        rows_at_once: rows of the model's input in a batch without gradients, `Task.rows_at_once`.
 
     Raises:
         ConfigError: the model's `members` is no number of models.
@@ -45,8 +43,10 @@ class Network(nn.Module):
         on_device: nn.Module | None = None,
         finetuning: Finetuning | None = None,
         combine: Callable[[Tensor], Tensor] | None = None,
+        rows_at_once: int = 512,
     ) -> None:
         super().__init__()
+        self.rows_at_once = rows_at_once
         self.members = _members(model)
         self._combine = combine or partial(torch.mean, dim=1)
         self.model = model
@@ -59,7 +59,7 @@ class Network(nn.Module):
 
     def with_model(self, model: nn.Module) -> Network:
         """Return the same network with another model of the same kind, whose layers keep their mode."""
-        network = Network(model, self.on_device, combine=self._combine)
+        network = Network(model, self.on_device, combine=self._combine, rows_at_once=self.rows_at_once)
         network.finetuning = self.finetuning  # the model is prepared already
         network.training = model.training
         return network
@@ -98,11 +98,11 @@ class Network(nn.Module):
         return self
 
     def evaluation_rows(self, batch_size: int = 1) -> int:
-        """Return the rows of a batch of an evaluation, at least `batch_size`: those that are 512 rows for the model.
+        """Return the rows of a batch of an evaluation, at least `batch_size`: mostly those that are 512 for the model.
 
         A model of series may see a row per variable. The number is fixed, so that results are reproducible.
         """
-        return max(batch_size, _EVALUATED // getattr(self.on_device, "sharing", 1), 1)
+        return max(batch_size, self.rows_at_once // getattr(self.on_device, "sharing", 1), 1)
 
     def prepare(self, batch: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """Return the batch with `x` as the model takes it, for `forward(..., prepared=True)`."""

@@ -59,7 +59,7 @@ def _fitting(network: Network, task: Task, train: Fields, tried: int, device: to
         try:
             batch = next(iter(BatchLoader(train, size)))
             batch = {name: values.to(device) for name, values in batch.items()}
-            network.loss(task, network(batch), batch["y"]).backward()
+            task.step(network, batch)[0].backward()
             return size
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):

@@ -165,21 +165,34 @@ def _batch(loader: BatchLoader, number: int, device: torch.device) -> Batch:
 def _step(network: Network, task: Task, optimizer: Optimizer, precision: Precision, batch: Batch) -> None:
     """Do one optimizer step."""
     inputs = {name: values for name, values in batch.items() if name != "y"}
-    wanted = f"Outputs should be of shape ({len(batch['y'])}, {task.num_outputs})."
 
     def closure() -> Tensor:
         optimizer.zero_grad()
         with precision.train_step_context():
-            with blamed_on("model", network.model, inputs, wanted):
-                outputs = network(batch)
-            with blamed_on("model", task, {"outputs": outputs, "y": batch["y"]}, wanted):
-                loss = network.loss(task, outputs, batch["y"])
+            loss, _ = task.step(_Watched(network, task.output_shape(batch["y"])), batch)
         with blamed_on("model", network.model, inputs):
             loss.backward()
         return loss.detach()
 
     with blamed_on("optimizer", optimizer, {}):
         optimizer.step(closure)  # type: ignore[arg-type]
+
+
+class _Watched:
+    """A network for `Task.step` whose errors say whether the model or the loss has failed, and on what."""
+
+    def __init__(self, network: Network, wanted: tuple[int, ...]) -> None:
+        self._network = network
+        self._wanted = f"Outputs should be of shape {wanted}."
+
+    def __call__(self, batch: Batch) -> Any:
+        inputs = {name: values for name, values in batch.items() if name != "y"}
+        with blamed_on("model", self._network.model, inputs, self._wanted):
+            return self._network(batch)
+
+    def loss(self, task: Task, outputs: Any, y: Tensor) -> Tensor:
+        with blamed_on("model", task, {"outputs": outputs, "y": y}, self._wanted):
+            return self._network.loss(task, outputs, y)
 
 
 def _seconds(step: Callable[[], None], device: torch.device, steps: int) -> float:

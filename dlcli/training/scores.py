@@ -30,7 +30,9 @@ def counting_device(device: torch.device) -> torch.device:
 
 
 class Scores:
-    """Collects outputs and encoded targets; `compute` returns the mean loss and the metrics over all rows.
+    """Collects what the task keeps of outputs and targets; `compute` returns mean loss and metrics over all rows.
+
+    What is collected is evaluated and released whenever it has reached some size, so that memory does not grow.
 
     Nothing is synchronised with the device before `compute`, unless the metrics have to be computed on the CPU.
 
@@ -67,8 +69,12 @@ class Scores:
             metric.reset()
 
     def update(self, outputs: Tensor, y: Tensor) -> None:
-        """Add the outputs and targets of some rows."""
-        self._outputs.append(outputs.detach())
+        """Add the outputs and targets of a batch."""
+        self.add(*self._task.kept(outputs.detach(), y))
+
+    def add(self, outputs: Tensor, y: Tensor) -> None:
+        """Add what the task has kept of some rows."""
+        self._outputs.append(outputs)
         self._targets.append(y)
         self._waiting += outputs.numel()
         if self._waiting >= _VALUES:
@@ -115,7 +121,7 @@ class Scores:
         for name in self._collectors:
             metric = self._metrics[name]
             metric.update(*inputs, **keywords(metric, named))
-        self._loss = self._loss + self._task.loss(outputs, y).to(device).double() * len(y)
+        self._loss = self._loss + self._task.kept_loss(outputs, y).to(device).double() * len(y)
         self._rows += len(y)
         self._outputs, self._targets, self._waiting = [], [], 0
 

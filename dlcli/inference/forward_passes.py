@@ -1,0 +1,47 @@
+"""Forward passes of a trained network over many rows, of which its task keeps what it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dlcli.tasks.base import Task
+from dlcli.training.fields import Fields
+from dlcli.training.loader import BatchLoader
+from dlcli.training.network import Network
+
+_NO_TARGETS = torch.empty(0)
+
+
+@torch.inference_mode()
+def through(
+    network: Network,
+    task: Task,
+    fields: Fields,
+    device: torch.device | str,
+    keep: Callable[[Any, Tensor], tuple[Tensor, ...]],
+) -> list[Tensor]:
+    """Return what `keep` returns for the outputs and targets of all batches, on the CPU, in the order of the rows.
+
+    Args:
+        network: is moved to the device, and used for evaluation.
+        task: is on the device meanwhile.
+        fields: preprocessed rows, or the backbone's `features`, with or without their targets `y`.
+        device: device of the forward passes.
+        keep: `Task.kept` or `Task.predicted`; an empty list is returned if there are no rows.
+    """
+    network = network.to(device).eval()
+    task.to(device)
+    loader = BatchLoader(fields, network.evaluation_rows(), bounded=True)
+    parts = []
+    for batch in loader:
+        on_device = {name: values.to(device) for name, values in batch.items()}
+        outputs = network(on_device)
+        outputs = outputs.float() if isinstance(outputs, Tensor) else outputs
+        parts.append([values.cpu() for values in keep(outputs, on_device.get("y", _NO_TARGETS))])
+    task.cpu()  # where the metrics of an evaluation are computed
+    order, found = loader.order(), [torch.cat(several) for several in zip(*parts, strict=True)]
+    return found if order is None else [values[order.argsort()] for values in found]

@@ -1,0 +1,51 @@
+"""The description of a saved model: `model.json` and `labels.json`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, get_args
+
+from dlcli.datasets.data import Kind
+from dlcli.errors import CorruptRun
+from dlcli.gate.documents import JSON_BYTES, read_json, read_text
+from dlcli.inference.declared_size import is_shape
+
+DESCRIPTION, LABELS = "model.json", "labels.json"
+DAMAGED_MODEL = "The folder is incomplete or damaged: copy it again, or repeat the training."
+
+_KINDS = get_args(Kind)
+_IMAGE = 3  # dimensions of an image: channels, height, width
+
+
+def read_task_facts(folder: Path) -> dict[str, Any]:
+    """Return the task's arguments from the targets in plain types: classes, means and deviations, thresholds."""
+    description = read_description(folder)
+    return {**description["task_facts"], "classes": _labels(folder)}
+
+
+def read_description(folder: Path) -> dict[str, Any]:
+    """Read `model.json` and check its structure, but not the content of its sections."""
+    file = folder / DESCRIPTION
+    found = read_json(file, "the model's description")
+    sections = ("model", "task", "model_facts", "task_facts")
+    if not all(isinstance(found.get(name), dict) for name in sections) or found.get("kind") not in _KINDS:
+        raise CorruptRun("the model's description lacks required keys", str(file), DAMAGED_MODEL)
+    shape = found["model_facts"].get("input_shape")
+    if not is_shape(shape) or (found["kind"] == "image" and len(shape) != _IMAGE):
+        raise CorruptRun(
+            "the model's description has no shape of a row of its kind", str(file), DAMAGED_MODEL
+        )
+    return found
+
+
+def _labels(folder: Path) -> list[str]:
+    """Read `labels.json`: names in the order of their codes."""
+    file = folder / LABELS
+    try:
+        labels = json.loads(read_text(file, JSON_BYTES, "the file of labels"))
+    except (ValueError, RecursionError) as error:
+        raise CorruptRun("the file of labels cannot be read", str(file), DAMAGED_MODEL) from error
+    if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
+        raise CorruptRun("the file of labels does not hold a list of names", str(file), DAMAGED_MODEL)
+    return labels
