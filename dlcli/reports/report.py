@@ -14,6 +14,7 @@ from dlcli.inference.evaluate import Evaluation, predictions_table
 from dlcli.inference.predictions_file import write_predictions
 from dlcli.inference.saved_model import SavedModel
 from dlcli.reports.diagnosis import diagnose
+from dlcli.reports.gradient_curves import gradient_curves
 from dlcli.reports.image_grid import MOST, image_grid
 from dlcli.reports.learning_curves import learning_curves
 from dlcli.reports.style import save
@@ -63,6 +64,8 @@ def write_report(
     about = f"{run_name} · {data.name}" if run_name else data.name
     curves = learning_curves(history, fitted.best_epoch, monitor, max_epochs)
     save(curves, plots / "learning_curves.png", about)
+    if layers := gradient_curves(history):
+        save(layers, plots / "gradients.png", about)
     if evaluations:
         evaluation = evaluations.get("test", evaluations.get("val"))
         assert evaluation is not None

@@ -1,0 +1,113 @@
+"""A callback that records the gradients of each layer, and the units that pass none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+GRADIENT_NORM, IDLE_UNITS = "gradient_norm", "idle_units"
+
+# Activation functions whose derivative vanishes for some inputs, and that derivative as a function of the output.
+_DERIVATIVES: Mapping[type[nn.Module], Any] = {
+    nn.ReLU: lambda out: (out > 0).to(out.dtype),
+    nn.Sigmoid: lambda out: out * (1 - out),
+    nn.Tanh: lambda out: 1 - out**2,
+}
+
+# A unit is idle if its derivative is below this share of the largest one (1 of ReLU and tanh, 1/4 of the sigmoid).
+_SMALL = 0.01
+_LARGEST: Mapping[type[nn.Module], float] = {nn.Sigmoid: 0.25}
+
+
+class WatchGradients(Callback):
+    """Records two figures of each layer in each epoch, for finding vanishing gradients, dead and saturated units.
+
+    - `gradient_norm/LAYER`: the Euclidean norm of the gradient of the layer's weights, the mean over the epoch's
+      optimizer steps, before clipping. A layer is a module with weights of at least two dimensions.
+    - `idle_units/LAYER`: the share of the units after a ReLU, sigmoid or tanh whose derivative is below 1 % of its
+      largest value for every validation row: dead (ReLU) or saturated (sigmoid, tanh) units, which learn nothing.
+      Recorded in epochs with validation; a channel of an image counts as one unit.
+
+    Layers are named as in the model's summary. Recurrent layers have activations of their own, for which no share of
+    idle units is recorded. The figures of an interrupted and resumed run equal those of the whole.
+    """
+
+    def __init__(self) -> None:
+        self._sums: dict[str, Tensor] = {}
+        self._steps = 0
+        self._active: dict[str, Tensor] = {}
+        self._hooks: list[RemovableHandle] = []
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the sums of the epoch so far."""
+        return {"sums": dict(self._sums), "steps": self._steps}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Continue with the sums of an unfinished epoch."""
+        self._sums, self._steps = dict(state_dict["sums"]), state_dict["steps"]
+
+    def on_before_optimizer_step(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: Any
+    ) -> None:
+        """Add the norms of this step's gradients."""
+        module: Any = pl_module
+        for name, layer in _weighted(module.network.model):
+            gradients = [p.grad for p in layer.parameters(recurse=False) if p.ndim > 1 and p.grad is not None]
+            if gradients:
+                norm = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(g) for g in gradients]))
+                before = self._sums.get(name)
+                self._sums[name] = norm if before is None else before.to(norm.device) + norm
+        self._steps += 1
+
+    def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Observe the activations of the validation rows."""
+        module: Any = pl_module  # a `TrainingModule`
+        self._active.clear()
+        self._hooks = [
+            layer.register_forward_hook(self._observer(name))
+            for name, layer in module.evaluated.model.named_modules()
+            if type(layer) in _DERIVATIVES
+        ]
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Stop observing, and record the share of idle units of each layer."""
+        for hook in self._hooks:
+            hook.remove()
+        self._hooks = []
+        module: Any = pl_module
+        for name, active in self._active.items():
+            module.epoch_metrics[f"{IDLE_UNITS}/{name}"] = float((~active).float().mean())
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Record the mean norm of each layer's gradients."""
+        module: Any = pl_module
+        for name, total in self._sums.items():
+            module.epoch_metrics[f"{GRADIENT_NORM}/{name}"] = float(total) / self._steps
+        self._sums, self._steps = {}, 0
+
+    def _observer(self, name: str) -> Any:
+        def observe(module: nn.Module, inputs: Any, output: Tensor) -> None:
+            derivative = _DERIVATIVES[type(module)](output.detach())
+            large = derivative.abs() >= _SMALL * _LARGEST.get(type(module), 1.0)
+            # Units are the channels of images, and the last dimension otherwise.
+            unit = 1 if output.ndim == 4 else output.ndim - 1
+            active = large.transpose(0, unit).flatten(1).any(dim=1)
+            before = self._active.get(name)
+            self._active[name] = active if before is None else before | active
+
+        return observe
+
+
+def _weighted(model: nn.Module) -> list[tuple[str, nn.Module]]:
+    """Return the layers with trained weights, with their names, from input to output."""
+    return [
+        (name or type(module).__name__, module)
+        for name, module in model.named_modules()
+        if any(p.ndim > 1 and p.requires_grad for p in module.parameters(recurse=False))
+    ]
