@@ -14,6 +14,7 @@ from dlcli.inference.evaluate import Evaluation, predictions_table
 from dlcli.inference.predictions_file import write_predictions
 from dlcli.inference.saved_model import SavedModel
 from dlcli.reports.diagnosis import diagnose
+from dlcli.reports.filters import filter_figure
 from dlcli.reports.gradient_curves import gradient_curves
 from dlcli.reports.image_grid import MOST, image_grid
 from dlcli.reports.learning_curves import learning_curves
@@ -72,8 +73,13 @@ def write_report(
         about += f" · {test_words(False) if 'test' in evaluations else 'validation'} rows"
         for what, picture in model.task.pictures(evaluation.outputs, evaluation.y):
             save(picture, plots / f"{what}.png", about)
-        if data.kind == "image" and (grid := _worst_images(model, data, evaluation)):
-            save(grid, plots / "worst.png", about)
+        if data.kind == "image":
+            if grid := _worst_images(model, data, evaluation):
+                save(grid, plots / "worst.png", about)
+            first = int(evaluation.rows[0])
+            image = _as_bytes(np.asarray(take(data.x, np.array([first]))))[0]
+            if filters := filter_figure(model, data, first, image):
+                save(filters, plots / "filters.png", about)
         _write_breakdown(run_dir / "breakdown.csv", model, evaluations)
     return diagnose(history, max_epochs)
 

@@ -32,11 +32,8 @@ HISTORY = [{"train/loss": 1.0, "val/loss": 1.2}, {"train/loss": 0.5, "val/loss":
 class ToyTask:
     """A task whose outputs are the probability of yes."""
 
-    def targets(self, y: np.ndarray) -> pd.DataFrame:
-        return pd.DataFrame({"target": y})
-
-    def predictions(self, outputs: torch.Tensor) -> pd.DataFrame:
-        return pd.DataFrame({"prediction": (outputs > 0.5).long().numpy()})
+    def judged(self, outputs: torch.Tensor, y: np.ndarray) -> pd.DataFrame:
+        return pd.DataFrame({"target": y, "prediction": (outputs > 0.5).long().numpy()})
 
     def pictures(self, outputs: torch.Tensor, y: np.ndarray) -> Iterator[tuple[str, Figure]]:
         figure, (ax,) = new_figure()
@@ -72,7 +69,7 @@ def saved(monkeypatch: pytest.MonkeyPatch) -> dict[str, Figure]:
 
 
 def write(run_dir: Path, evaluations: Any, **options: Any) -> str:
-    model: Any = SimpleNamespace(task=ToyTask())
+    model: Any = SimpleNamespace(task=ToyTask(), network=SimpleNamespace(model=nn.Identity()))
     fitted = FitResult(1, Path("weights"), HISTORY, torch.device("cpu"))
     return report.write_report(run_dir, model, DATA, fitted, evaluations, "val/loss", **options)
 
