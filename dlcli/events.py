@@ -36,6 +36,7 @@ class TrainingStarted:
         monitor: the metric by which the best epoch is chosen.
         mode: min or max.
         first_epoch: counted from 0; above 0 where the run continues.
+        stops_early: whether a metric that no longer improves ends it before `max_epochs`.
     """
 
     description: Mapping[str, str]
@@ -44,11 +45,12 @@ class TrainingStarted:
     monitor: str
     mode: str
     first_epoch: int = 0
+    stops_early: bool = False
 
 
 @dataclass(frozen=True)
 class StepsDone:
-    """Some optimizer steps are done. Sent often, and never by another process: listeners must be cheap."""
+    """Some optimizer steps are done. Sent often, so that listeners must be cheap; by another process twice a second."""
 
     steps: int
 

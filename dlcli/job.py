@@ -24,6 +24,7 @@ from dlcli.assembly.finder_run import run_finder, settle
 from dlcli.assembly.optimization import describe_optimizer, make_recipe
 from dlcli.assembly.parts import Parts, assemble
 from dlcli.assembly.tree_baseline import add_trees
+from dlcli.assembly.tree_verdict import verdict_on_rows
 from dlcli.config.build import build
 from dlcli.config.next_command import resume_command
 from dlcli.datasets.data import Data
@@ -166,9 +167,8 @@ def run_job(job: Job, listen: Listener = ignore) -> Result:
         if fitted.note:
             recorder.tag(CHECKPOINT_TAG, fitted.note)
         lost = [f"{notice.text}." for notice in notices_of(model.preprocessing) if notice.warns]
-        notes = [*lost, *filter(None, [fitted.note]), *found]
-        notes += [*named_baselines(model.task, evaluations), *against_trees(metrics, baselines)]
-        notes += [notice.text for notice in beside]
+        notes = [*lost, *filter(None, [fitted.note]), *found, *named_baselines(model.task, evaluations)]
+        notes += against_trees(metrics, baselines, verdict_on_rows(model.task, evaluations))
         recorder.finish(
             {**metrics, **best, **recorded_baselines(baselines), "best_epoch": fitted.best_epoch},
             result={
@@ -176,7 +176,7 @@ def run_job(job: Job, listen: Listener = ignore) -> Result:
                 "scales": model.task.scales(),
                 "duration_s": round(time.monotonic() - started, 3),
                 "notices": as_plain([*notices, *beside]),
-                "messages": [*notes, *profile_messages(run_dir), diagnosis],
+                "messages": [*notes, *(one.text for one in beside), *profile_messages(run_dir), diagnosis],
             },
         )
     return read_result(run_dir)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1
 
 # Metrics by which a run is compared with trees, the first two that there are.
-_AGAINST_TREES = ("auroc", "log_loss", "accuracy", "f1", "rmse", "r2")
+AGAINST_TREES = ("auroc", "log_loss", "accuracy", "f1", "rmse", "r2")
 
 
 @dataclass(frozen=True)
@@ -94,20 +94,24 @@ class Result:
         return document | (sweep if self.trials else {})
 
 
-def against_trees(metrics: Mapping[str, float], baselines: Mapping[str, float]) -> list[str]:
+def against_trees(
+    metrics: Mapping[str, float], baselines: Mapping[str, float], verdict: str = ""
+) -> list[str]:
     """Return the sentence about a run and the baseline of trees on the same rows, if there is one.
 
     Args:
         metrics: of the run: `test/auroc`, or for folds `cv/auroc_mean`.
         baselines: those of the trees are `trees/test/auroc`, ...
+        verdict: which of both is better.
     """
     for part, suffix in (("test", ""), ("cv", "_mean"), ("val", "")):
-        names = [f"{part}/{name}{suffix}" for name in _AGAINST_TREES]
+        names = [f"{part}/{name}{suffix}" for name in AGAINST_TREES]
         found = [name for name in names if name in metrics and f"trees/{name}" in baselines][:2]
         if found:
             values = "; ".join(
                 f"{name} {number(baselines[f'trees/{name}'])}, this run {number(metrics[name])}"
                 for name in found
             )
-            return [f"trees (HistGradientBoosting on the same training rows): {values}"]
+            end = f". {verdict}" if verdict else ""
+            return [f"trees (HistGradientBoosting on the same training rows): {values}{end}"]
     return []

@@ -87,25 +87,25 @@ def add_trees(
     if is_left_out or not evaluations or not wants_trees(config, data, fitted, task):
         return []
     try:
-        found = _metrics_of_trees(data, fitted, seed, task.baseline()[0], evaluations)
+        found = _trees(data, fitted, seed, task.baseline()[0], evaluations)
     except Exception as error:  # of any values that the trees, but not the model, refuse
         if is_asked_for:
             error.add_note("The model is trained: resumed with baseline=none, the run ends without trees")
             raise
         text = f"there are no trees beside this run: {error or type(error).__name__}"
         return [Notice("no_trees", 1, text, "baseline", warns=False)]
-    for part, metrics in found.items():
-        evaluations[part].baselines[TREES] = metrics
+    for part, (metrics, outputs) in found.items():
+        evaluations[part].baselines[TREES], evaluations[part].baseline_outputs[TREES] = metrics, outputs
     if "val" in evaluations:
         return []
     text = f"the trees have all {_ITERATIONS} iterations: there are no validation rows to choose fewer"
     return [Notice("tree_iterations", _ITERATIONS, text, "baseline", warns=False)]
 
 
-def _metrics_of_trees(
+def _trees(
     data: Data, fitted: FittedPreprocessing, seed: int, task: Task, evaluations: Mapping[Part, Evaluation]
-) -> dict[Part, dict[str, float]]:
-    """Return the metrics of the trees on each part."""
+) -> dict[Part, tuple[dict[str, float], torch.Tensor]]:
+    """Return the metrics and the outputs of the trees on each part."""
     own = fitted.preprocessing
     dates = own.dates if isinstance(own, Table) else "parts"
     table = Table(scaling="center", missing="keep", categorical="ordinal", dates=dates)
@@ -140,7 +140,7 @@ def _metrics_of_trees(
     for part in evaluations:
         scores = Scores(task)
         scores.update(chosen[part], targets[part])
-        found[part] = scores.compute()
+        found[part] = scores.compute(), chosen[part]
     return found
 
 

@@ -19,6 +19,15 @@ import dlcli
 from dlcli import cli
 from dlcli.sanitize.presentable import presentable
 
+# The panels of `dlcli --help`, in the order in which people need the commands.
+_PANELS = {
+    "Train": ("train", "check", "sweep", "resume"),
+    "Look at results": ("runs", "compare", "report", "ui"),
+    "Use a model": ("predict", "eval", "serve", "export", "reproduce"),
+    "Find options, add your own": ("list", "show", "new"),
+    "Installation and help": ("doctor", "completion", "help", "version"),
+}
+
 
 class _Group(TyperGroup):
     """A group of commands, with control characters in error messages made visible."""
@@ -47,7 +56,12 @@ def _is_one_word(args: Sequence[str], takes_value: Mapping[str, bool]) -> bool:
 
 
 class _Program(_Group):
-    """The group of all commands; it answers the words of other tools."""
+    """The group of all commands, in the order in which people need them; it answers the words of other tools."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return the names of the commands in the order of the help."""
+        order = [name for names in _PANELS.values() for name in names]
+        return sorted(super().list_commands(ctx), key=order.index)
 
     def make_context(self, info_name: str | None, args: list[str], *others: Any, **more: Any) -> Any:
         self._answer_habits(args)
@@ -123,6 +137,7 @@ def _register() -> None:
         command = getattr(importlib.import_module(f"dlcli.cli.{found.name}"), found.name, None)
         if inspect.isfunction(command):
             commands[found.name] = command
+    panels = {name: panel for panel, names in _PANELS.items() for name in names}
     groups = {name.partition("_")[0] for name in commands if "_" in name}
     made = {
         name: typer.Typer(cls=_Group, context_settings=_SETTINGS, rich_markup_mode="markdown")
@@ -134,9 +149,9 @@ def _register() -> None:
             made[group].command(own, no_args_is_help=False)(command)
         elif name in groups:
             made[name].callback(invoke_without_command=True)(command)
-            app.add_typer(made[name], name=name)
+            app.add_typer(made[name], name=name, rich_help_panel=panels[name])
         else:
-            app.command(no_args_is_help=False)(command)
+            app.command(no_args_is_help=False, rich_help_panel=panels[name])(command)
 
 
 _register()

@@ -36,11 +36,16 @@ RunsDir = Annotated[
 ]
 Run = Annotated[
     str,
-    typer.Argument(metavar="RUN", help="A run's ID or its start, its name, its folder, `last` or `best`."),
+    typer.Argument(
+        metavar="RUN",
+        help="A run's ID or its start, name or folder, `last`, `best`, or `models:/NAME@ALIAS`.",
+    ),
 ]
 SomeRuns = Annotated[
     list[str] | None,
-    typer.Argument(metavar="RUN...", help="IDs or their starts, names, folders, or `last`."),
+    typer.Argument(
+        metavar="RUN...", help="IDs or their starts, names, folders, `last`, or `models:/NAME@ALIAS`."
+    ),
 ]
 SomeFilter = Annotated[
     str | None, typer.Option("--filter", metavar="FILTER", help="'status=failed and age>7d'")

@@ -32,14 +32,15 @@ def compare(
     with session(json) as terminal:
         from dlcli.formatting import counted, number
         from dlcli.runner import compare as runner
+        from dlcli.terminal.table_layout import with_one_loss
 
         found = runner.compare(runs, metric, picture, runs_dir)
         if json:
             terminal.document(found.to_json())
             return
 
-        if found.refusal:
-            terminal.sentence(found.refusal)
+        for sentence in filter(None, (found.refusal, *found.notes)):
+            terminal.sentence(sentence)
 
         def columns(rows: dict[str, list[str]]) -> dict[str, dict[str, str]]:
             return {run: {key: row[i] for key, row in rows.items()} for i, run in enumerate(found.runs)}
@@ -50,7 +51,7 @@ def compare(
         if left_out:
             terminal.note(f"{counted(left_out, 'setting')} that not all of them have; --json lists them.")
         figures = {k: ["-" if v is None else number(v) for v in row] for k, row in found.figures.items()}
-        terminal.table(columns(figures), title=found.rows)
+        terminal.table(with_one_loss(columns(figures)), title=found.rows)
         for pair in found.pairs:
             tests = ", ".join(f"{name} p = {p:.2g}" for name, p in pair.p.items())
             terminal.sentence(f"{pair.words} ({tests}).")

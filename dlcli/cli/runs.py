@@ -108,6 +108,7 @@ def _as_json(run: ListedRun, now: datetime) -> dict[str, Any]:
 
     return {
         **_facts(run, now),
+        "registered": [version._asdict() for version in run.registered],
         "figure": run.figure and asdict(run.figure),
         "metrics": {name: run.metrics[name] for name in run.recorded},
         "parts": len(run.parts),
@@ -150,4 +151,5 @@ def _facts(run: ListedRun, now: datetime) -> dict[str, Any]:
         "parent_id": run.parent_id,
         "run_dir": str(run.folder),
         "error": run.error,
+        "registered": ", ".join(version.words() for version in run.registered),
     }

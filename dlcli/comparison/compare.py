@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from dlcli.comparison.pairing import Evaluated, find_refusal, training_rows
 from dlcli.comparison.scale import MetricScale, scale_of, units_differ
 from dlcli.comparison.sentences import ALPHA, difference_in_words, no_test
 from dlcli.config.next_command import next_command, resume_command
@@ -63,6 +64,7 @@ class Comparison:
         ranking: Ranking of three or more cross-validated runs; None for fewer, or a metric of unknown direction.
         refusal: Why the runs cannot be paired, or None.
         rows: What the figures are computed on, in words: held-out rows, final test rows of hold-outs, or both.
+        notes: What differs between the runs beside their settings.
     """
 
     runs: tuple[str, ...]
@@ -73,22 +75,11 @@ class Comparison:
     ranking: Ranking | None
     refusal: str | None
     rows: str = "held-out rows"
+    notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return the `--json` document."""
         return {"status": "FINISHED", **asdict(self)}
-
-
-@dataclass(frozen=True)
-class _Evaluated:
-    """A run to compare: metrics of each fold, mean numbers of training and test rows, and folders of its runs."""
-
-    opened: OpenedRun
-    label: str
-    folders: tuple[Path, ...]
-    folds: list[dict[str, float]]
-    n_train: float
-    n_test: float
 
 
 def compare_runs(refs: Sequence[str], runs_dir: Path, metric: str | None = None) -> Comparison:
@@ -126,7 +117,7 @@ def compare_runs(refs: Sequence[str], runs_dir: Path, metric: str | None = None)
         )
         for name in names
     }
-    refusal = _refusal(runs) or units_differ(metric, [run.folders[0] for run in runs])
+    refusal = find_refusal(runs) or units_differ(metric, [run.folders[0] for run in runs])
     scale = scale_of(metric, [run.folders[0] for run in runs])
     found = [] if refusal else [_pair(a, b, metric, scale) for a, b in itertools.combinations(runs, 2)]
     pairs = [pair for pair in found if pair is not None]
@@ -142,7 +133,8 @@ def compare_runs(refs: Sequence[str], runs_dir: Path, metric: str | None = None)
     labels = tuple(run.label for run in runs)
     whose = {f"{test_words(Ledger.load(run.folders[0]).kind == 'fold')} rows" for run in runs}
     rows = " and ".join(sorted(whose))
-    return Comparison(labels, _settings(opened), figures, metric, tuple(pairs), ranking, refusal, rows)
+    notes = () if refusal else training_rows(runs)
+    return Comparison(labels, _settings(opened), figures, metric, tuple(pairs), ranking, refusal, rows, notes)
 
 
 def _check_different(refs: Sequence[str], opened: Sequence[OpenedRun]) -> None:
@@ -169,10 +161,11 @@ def _labels(opened: Sequence[OpenedRun]) -> list[str]:
     ]
 
 
-def _evaluated(run: OpenedRun, label: str) -> _Evaluated:
+def _evaluated(run: OpenedRun, label: str) -> Evaluated:
     """Return the run with the metrics of each fold (mean over its seeds); a hold-out counts as one fold."""
     result = run.ledger.result
-    refitted = result.get("refit_run_id") if run.ledger.kind == "cv" else None  # of a hold-out
+    # Of a hold-out, or the winner of a sweep, which was tested once on the final test rows.
+    refitted = result.get("refit_run_id") if run.ledger.kind in ("cv", "sweep") else None
     runs = [refitted] if refitted else result.get("folds", ())
     folders = [run.ledger.sibling(run_id) for run_id in runs] or [run.folder]
     by_fold: dict[int, list[dict[str, float]]] = {}
@@ -201,7 +194,7 @@ def _evaluated(run: OpenedRun, label: str) -> _Evaluated:
     ]
     n_train = float(np.mean([len(split.train) + len(split.val) for split in splits]))
     n_test = float(np.mean([len(split.test) for split in splits]))
-    return _Evaluated(run, label, tuple(folders), folds, n_train, n_test)
+    return Evaluated(run, label, tuple(folders), folds, n_train, n_test)
 
 
 def _mean(values: Sequence[float]) -> float:
@@ -223,17 +216,7 @@ def _config(run: OpenedRun) -> dict[str, Any]:
     return read_config(run.ledger, WINNER_FILE) if has_winner else run.config
 
 
-def _refusal(runs: Sequence[_Evaluated]) -> str | None:
-    """Return why the runs cannot be paired, or None if they can."""
-    tags: list[Mapping[str, str]] = [run.opened.ledger.tags for run in runs]
-    for what in ("data", "split"):
-        if len({tag.get(f"dlcli.{what}_fingerprint") for tag in tags}) > 1:
-            same = "the same rows" if what == "data" else "the same split (cv, its folds and cv.seed)"
-            return f"The {what} differs, so there is no test: a paired test needs {same}."
-    return None
-
-
-def _others(runs: Sequence[_Evaluated], metric: str, common: Sequence[str]) -> list[str]:
+def _others(runs: Sequence[Evaluated], metric: str, common: Sequence[str]) -> list[str]:
     """Return the metrics that can be tested instead of one that cannot."""
     if len(runs[0].folds) > 1:
         complete = (n for n in common if all(math.isfinite(fold[n]) for run in runs for fold in run.folds))
@@ -245,7 +228,7 @@ def _others(runs: Sequence[_Evaluated], metric: str, common: Sequence[str]) -> l
     ]
 
 
-def _pair(a: _Evaluated, b: _Evaluated, metric: str, scale: MetricScale) -> Pair | None:
+def _pair(a: Evaluated, b: Evaluated, metric: str, scale: MetricScale) -> Pair | None:
     """Test two runs; None if fewer than two folds have the metric, or predictions do not suffice for a hold-out's."""
     if len(a.folds) > 1:
         x, y = np.array([[fold[metric] for fold in run.folds] for run in (a, b)])
@@ -281,7 +264,7 @@ def _pair(a: _Evaluated, b: _Evaluated, metric: str, scale: MetricScale) -> Pair
     return Pair(a.label, b.label, found, p, words)
 
 
-def _of_all_rows(a: _Evaluated, b: _Evaluated, metric: str) -> Difference | None:
+def _of_all_rows(a: Evaluated, b: Evaluated, metric: str) -> Difference | None:
     """Return the bootstrap of a metric that is not a mean over rows, averaged over training seeds."""
     # Imported late, because it loads torch, which folds do not need.
     from dlcli.inference.recorded_predictions import figure_of_rows
@@ -297,7 +280,7 @@ def _of_all_rows(a: _Evaluated, b: _Evaluated, metric: str) -> Difference | None
     )
 
 
-def _rows(run: _Evaluated, metric: str) -> np.ndarray | None:
+def _rows(run: Evaluated, metric: str) -> np.ndarray | None:
     """Return the metric of each test row, sorted by row and averaged over training seeds, `(N,)`.
 
     None if the metric is not a mean over rows of a single target.

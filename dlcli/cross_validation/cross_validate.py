@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from dlcli.assembly.tree_verdict import verdict_on_folds
 from dlcli.config.build import build
 from dlcli.cross_validation.children import Children
 from dlcli.cross_validation.chosen_settings import FoldSettings, Search, chosen_by
@@ -117,7 +118,8 @@ def cross_validate(
             )
         messages += chosen_by(folds, choices)
         trees = summary.trees(results)
-        messages += against_trees(summary.metrics, trees)
+        verdict = verdict_on_folds(task, results, [fold.split for fold in folds])
+        messages += against_trees(summary.metrics, trees, verdict)
         told = {place: result.notices for place, result in zip(places, results, strict=True)}
         if config["cv"]["refit"]:
             told[PLACE] = read_result(children.known[PLACE]).notices

@@ -8,14 +8,28 @@ To the worker: a job, and `hopeless` with the run folder of a job to abandon. Fr
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import IO, Any
 
-from dlcli.events import EpochDone, Event, FeaturesComputed, TrainingEnded, TrainingStarted
+from dlcli.events import (
+    EpochDone,
+    Event,
+    FeaturesComputed,
+    Listener,
+    StepsDone,
+    TrainingEnded,
+    TrainingStarted,
+)
 
-# The events that are sent to another process. A message for each step would be too slow.
-_SENT = {kind.__name__: kind for kind in (FeaturesComputed, TrainingStarted, EpochDone, TrainingEnded)}
+# The events that are sent to another process.
+_SENT = {
+    kind.__name__: kind for kind in (FeaturesComputed, TrainingStarted, StepsDone, EpochDone, TrainingEnded)
+}
+
+# A message for each step would be too slow.
+_STEP_SECONDS = 0.5
 
 
 def send(stream: IO[str], event: str, **content: Any) -> None:
@@ -28,6 +42,30 @@ def send_event(stream: IO[str], event: Event) -> None:
     """Write an event as a message, if it is of a kind that is sent to another process."""
     if type(event).__name__ in _SENT:
         send(stream, type(event).__name__, **asdict(event))
+
+
+class StepsTogether:
+    """Passes events on, finished steps together every half a second; those of an epoch's rest are left out.
+
+    Args:
+        listen: receives the events.
+    """
+
+    def __init__(self, listen: Listener) -> None:
+        self._listen = listen
+        self._steps, self._next = 0, 0.0
+
+    def __call__(self, event: Event) -> None:
+        """Receive an event."""
+        if not isinstance(event, StepsDone):
+            self._steps = 0 if isinstance(event, EpochDone) else self._steps
+            self._listen(event)
+            return
+        self._steps += event.steps
+        if time.monotonic() >= self._next:
+            steps, self._steps = self._steps, 0
+            self._next = time.monotonic() + _STEP_SECONDS
+            self._listen(StepsDone(steps))
 
 
 def read_event(message: Mapping[str, Any]) -> Event:

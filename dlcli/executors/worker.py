@@ -16,7 +16,7 @@ from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 from dlcli.errors import Pruned
 from dlcli.events import EpochDone, Event
-from dlcli.executors.channel import send, send_event
+from dlcli.executors.channel import StepsTogether, send, send_event
 from dlcli.process.lifeline import die_with
 from dlcli.process.quiet import quiet
 from dlcli.sanitize.presentable import present_process
@@ -79,7 +79,7 @@ def _do(message: dict[str, Any], channel: IO[str], state: dict[str, Any]) -> boo
         if isinstance(event, EpochDone) and state["hopeless"] == job.run_dir:
             raise Pruned
 
-    end = do_job(job, listen)
+    end = do_job(job, StepsTogether(listen))
     send(channel, **end)
     return bool(end["event"] != "interrupted")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,7 @@ class Evaluation:
         metrics: Name to value, including the loss.
         baselines: The same metrics for each baseline. The baseline with an empty name predicts the most frequent class
             or the mean of the training rows; for series there are naive forecasts as well.
+        baseline_outputs: Outputs of baselines that are models, `(N, ...)`.
     """
 
     rows: np.ndarray
@@ -52,6 +53,7 @@ class Evaluation:
     outputs: Tensor
     metrics: dict[str, float]
     baselines: dict[str, dict[str, float]]
+    baseline_outputs: dict[str, Tensor] = field(default_factory=dict)
 
 
 def evaluate_rows(

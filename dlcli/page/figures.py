@@ -142,7 +142,9 @@ def _on_parts(account: Account) -> Figures | None:
         notes.append("95 % intervals cover the choice of these rows, not the training.")
     if any(has_baseline.values()):
         notes.append("The baseline ignores the inputs.")
-    notes += against_trees(metrics, result.baselines)
+    of_trees = against_trees(metrics, result.baselines)
+    # That of the record has a conclusion from the rows.
+    notes += [text for text in result.messages if of_trees and text.startswith(of_trees[0])][:1] or of_trees
     title = f"{account.ledger.run_name}, {'winner' if result.best else 'best epoch'}"
     return Figures("figures", title, tuple(heading), tuple(rows), " ".join(notes), keys=tuple(keys))
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torchinfo
+from sklearn.base import BaseEstimator
 from torch import Tensor, nn
 
 from dlcli.datasets.data import Data
@@ -16,7 +18,7 @@ from dlcli.datasets.reading.column_notices import unseen_notices
 from dlcli.datasets.reading.columns import Columns
 from dlcli.files.paths import display
 from dlcli.models.forest import Forest
-from dlcli.preprocessing.base import notices_of
+from dlcli.preprocessing.base import Preprocessing, notices_of
 from dlcli.preprocessing.fitted import FittedPreprocessing
 from dlcli.splits.split import Split, in_time, test_words
 from dlcli.tasks.base import Task
@@ -89,11 +91,27 @@ def panel_rows(
         **describe_question(data, task, columns),
         "rows": counts + order,
         **({"unseen": unseen[0].text} if unseen else {}),
-        "preprocessing": f"{fitted.preprocessing!r}, {fitted.proof(data, split)}",
+        "preprocessing": f"{_settings(fitted.preprocessing)}, {fitted.proof(data, split)}",
         **({"reading": reading} if reading else {}),
         "model": f"{type(model).__name__}, {size}{shared}",
         "record": display(run_dir),
     }
+
+
+def _settings(preprocessing: Preprocessing) -> str:
+    """Return a preprocessing as its name and the keys that differ from their defaults, as people type them."""
+    name = type(preprocessing).__name__
+    if not isinstance(preprocessing, BaseEstimator):
+        return name
+    usual = inspect.signature(type(preprocessing)).parameters
+    changed = {
+        key: value
+        for key, value in preprocessing.get_params(deep=False).items()
+        if not np.array_equal(value, usual[key].default)
+        # The default of the option, which concerns columns of texts alone.
+        and not (key == "texts" and not getattr(preprocessing, "texts_", None))
+    }
+    return f"{name} with {', '.join(f'{key}={value}' for key, value in changed.items())}" if changed else name
 
 
 def unseen_categories(data: Data, split: Split, columns: Columns | None) -> list[Notice]:

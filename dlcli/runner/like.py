@@ -12,8 +12,10 @@ from dlcli.errors import InputError
 from dlcli.gate.gate import Gate
 from dlcli.resumption import open_whole, relocated_words
 from dlcli.runner import runs_directory
+from dlcli.runs.find import find_run
 from dlcli.runs.overview import repeating_command
-from dlcli.runs.recorded import read_words
+from dlcli.runs.recorded import read_config, read_words
+from dlcli.runs.trial_words import words_of_part
 from dlcli.tracking.ledger import Ledger
 from dlcli.tracking.tags import LIKE_TAG
 
@@ -46,24 +48,29 @@ def like(
     """Return the words with which a run was started, changed by overrides.
 
     A recorded word is left out if an override sets the same key, or another option of the group that the key is in.
-    The recorded name is left out.
+    The recorded name is left out. A fold stands for its whole run; a trial of a sweep, or its refitted winner, for
+    itself: with the searched keys that it had, and without those that concern the search.
 
     Raises:
         InputError: The run is a sweep.
     """
-    opened = open_whole(run, runs_directory(runs_dir), conf_dirs)
-    ledger = opened.ledger
+    place = runs_directory(runs_dir)
+    opened = open_whole(run, place, conf_dirs)
+    part = _trial(Ledger.load(find_run(run, place).run_dir))
+    whole = opened.ledger
+    ledger = part if part is not None and part.parent_id == whole.run_id else whole
     if ledger.kind == "sweep":
         raise InputError("is a sweep", ledger.run_name, _instead(ledger))
+    words = read_words(ledger) if ledger is whole else words_of_part(whole, ledger)
     recorded = [
-        word
-        for word in relocated_words(read_words(ledger), opened.config["dataset"])
-        if not word.startswith("run_name=")
+        word for word in relocated_words(words, opened.config["dataset"]) if not word.startswith("run_name=")
     ]
     kept, notes = kept_words(recorded, overrides)
     gate, folders = opened.claim.to_resume(opened.config, "reproduce")
     if not gate.sealed and not gate.is_open:  # from elsewhere: its words are no input of the user's
         gate.admit_all(opened.config)
+        if ledger is not whole:
+            gate.admit_all(read_config(ledger))
         notes.append(
             "The run does not have your seal: names in it are checked as those of any folder from elsewhere."
         )
@@ -75,6 +82,16 @@ def like(
         {LIKE_TAG: ledger.run_id},
         (*opened.notes, *notes, f"Like {ledger.run_name} ({ledger.run_id[:8]}){changed}."),
     )
+
+
+def _trial(ledger: Ledger) -> Ledger | None:
+    """Return the trial, or the refitted winner of a sweep, that a run is or belongs to; None if there is none."""
+    while ledger.parent_id is not None:
+        parent = Ledger.load(ledger.sibling(ledger.parent_id))
+        if parent.kind == "sweep":
+            return ledger
+        ledger = parent
+    return None
 
 
 def _instead(ledger: Ledger) -> str:

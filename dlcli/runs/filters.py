@@ -56,6 +56,7 @@ _FIELDS: Mapping[str, _Field] = {
     "status": _Field(lambda run, now: run.status),
     "error": _Field(lambda run, now: run.error),
     "note": _Field(lambda run, now: run.tags.get(NOTE_TAG)),
+    "registered": _Field(lambda run, now: ", ".join(one.words() for one in run.registered) or None),
     "figure": _Field(lambda run, now: run.figure.value if run.figure else None, _NO_UNIT),
     "age": _Field(lambda run, now: age(run, now), _SECONDS),
     "duration": _Field(lambda run, now: run.duration, _SECONDS),

@@ -13,6 +13,7 @@ from dlcli.config.next_command import next_command
 from dlcli.errors import CorruptRun, RunNotFound, StoreError
 from dlcli.files.paths import display, is_folder, kind_at, typed
 from dlcli.runs.fetch import fetch_run
+from dlcli.runs.registered_versions import ADDRESS, version_at
 from dlcli.tracking.by_name import followed
 from dlcli.tracking.ledger import LEDGER_FILE, Ledger
 from dlcli.tracking.trash import TRASH
@@ -36,7 +37,8 @@ def find_run(ref: str, runs_dir: Path, *, fetch: bool = True) -> FoundRun:
 
     Args:
         ref: path of the run's folder or of its `artifacts`, `last`, `best`, `best:EXPERIMENT`, a run ID or its unique
-            beginning, or a run's name, which stands for the newest run of that name.
+            beginning, a run's name, which stands for the newest run of that name, or a version of a registered model
+            (`models:/NAME@ALIAS`, `models:/NAME/3`, or the newest of `models:/NAME`).
         runs_dir: the runs folder in use.
         fetch: whether the store is asked.
 
@@ -44,6 +46,8 @@ def find_run(ref: str, runs_dir: Path, *, fetch: bool = True) -> FoundRun:
         RunNotFound: There is no such run, or there are several. The hint suggests similar names.
     """
     runs_dir = runs_dir.resolve()
+    if ref.startswith(ADDRESS):
+        return _registered(ref, runs_dir, fetch=fetch)
     if path := _folder(ref):
         return FoundRun(path)
     damaged: list[str] = []
@@ -85,6 +89,21 @@ def find_run(ref: str, runs_dir: Path, *, fetch: bool = True) -> FoundRun:
     if damaged:
         hint = f"It may be one whose ledger cannot be read: {', '.join(damaged)}\n{hint}".strip()
     raise RunNotFound(message, "", hint)
+
+
+def _registered(address: str, runs_dir: Path, *, fetch: bool) -> FoundRun:
+    """Return the run of a version of a registered model."""
+    version = version_at(address, runs_dir)
+    try:
+        found = find_run(version.run_id, runs_dir, fetch=fetch)
+    except RunNotFound as error:
+        problem = error.problems[0]
+        raise RunNotFound(
+            f"the run of {version.words()} is missing: {problem.message}", address, problem.hint
+        ) from error
+    run = Ledger.load(found.run_dir)
+    note = f"{address} is {version.words()}: {run.run_name} ({run.run_id})."
+    return FoundRun(found.run_dir, note if version.version else found.note)
 
 
 def _folder(ref: str) -> Path | None:

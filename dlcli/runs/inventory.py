@@ -11,6 +11,7 @@ from pathlib import Path
 
 from dlcli.errors import CorruptRun
 from dlcli.runs.main_figure import MainFigure, main_figure
+from dlcli.runs.registered_versions import RegisteredVersion, versions_by_run
 from dlcli.tracking.ledger import LEDGER_FILE, Ledger
 from dlcli.tracking.liveness import ACTIVE_DIR, entries, is_held, read_entry
 
@@ -42,6 +43,7 @@ class ListedRun:
         error: why it failed, or why its ledger cannot be read.
         parent_id: ID of its parent.
         parts: folds, trials and other runs that belong to it, the oldest first.
+        registered: the versions of registered models that come from it, as a SQLite store knows them.
     """
 
     folder: Path
@@ -60,6 +62,7 @@ class ListedRun:
     error: str | None = None
     parent_id: str | None = None
     parts: tuple[ListedRun, ...] = ()
+    registered: tuple[RegisteredVersion, ...] = ()
 
     def all(self) -> Iterator[ListedRun]:
         """Yield the run and everything that belongs to it, each followed by its parts."""
@@ -77,8 +80,12 @@ def list_runs(runs_dir: Path, now: datetime) -> list[ListedRun]:
         runs_dir: the runs folder; it need not exist.
         now: the time until which runs that have not ended are counted.
     """
+    versions = versions_by_run(runs_dir)
     found = {
-        (folder.parents[1], folder.parent.name): _listed(folder, now) for folder in run_folders(runs_dir)
+        (folder.parents[1], folder.parent.name): replace(
+            _listed(folder, now), registered=tuple(versions.get(folder.parent.name, ()))
+        )
+        for folder in run_folders(runs_dir)
     }
     by_parent: dict[tuple[Path, str], list[tuple[Path, str]]] = {}
     for key, run in found.items():

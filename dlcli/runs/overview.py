@@ -21,6 +21,7 @@ from dlcli.result import Result
 from dlcli.runs.folder import read_result
 from dlcli.runs.inventory import duration_of, size_on_disk, time_of, with_true_status
 from dlcli.runs.recorded import read_words
+from dlcli.runs.registered_versions import RegisteredVersion, versions_by_run
 from dlcli.sanitize.redact import redact
 from dlcli.tracking.ledger import Ledger
 
@@ -48,6 +49,7 @@ class Overview:
         columns: how its model reads columns; None if it has no columns.
         repeat: the command that repeats it; None if that cannot be read.
         remarks: what could not be read, and what to know of the command.
+        registered: the versions of registered models that come from it.
     """
 
     ledger: Ledger
@@ -60,6 +62,7 @@ class Overview:
     columns: Columns | None
     repeat: str | None
     remarks: tuple[str, ...]
+    registered: tuple[RegisteredVersion, ...] = ()
 
 
 def overview(run_dir: Path, now: datetime) -> Overview:
@@ -86,6 +89,7 @@ def overview(run_dir: Path, now: datetime) -> Overview:
         _columns(run_dir / "model", remarks),
         repeat,
         tuple(remarks),
+        tuple(versions_by_run(ledger.runs_dir).get(ledger.run_id, ())) if ledger.is_in_place else (),
     )
 
 

@@ -30,6 +30,18 @@ def wilson_interval(hits: int, rows: int) -> tuple[float, float]:
     return max(0.0, (middle - reach) / below), min(1.0, (middle + reach) / below)
 
 
+def difference_interval(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
+    """Return the 95 % interval of the mean of a - b, values of the same rows `(N,)`, by the normal approximation.
+
+    Args:
+        a: one value per row, at least two.
+        b: the values that they are compared with.
+    """
+    differences = a - b
+    reach = _Z * float(differences.std(ddof=1)) / math.sqrt(len(differences))
+    return float(differences.mean()) - reach, float(differences.mean()) + reach
+
+
 def mean_interval(values: np.ndarray) -> tuple[float, float]:
     """Return the 95 % interval of the mean of nonnegative values `(N,)`, such as absolute errors, by the normal
     approximation.

@@ -38,10 +38,11 @@ class TrainingBar:
         self._monitor, self._mode = run.monitor, run.mode
         self._epochs_done = run.first_epoch
         self._step = 0  # within the epoch
+        self._stops_early = run.stops_early
         self._steps_seen = 0  # by this process; the remaining time is estimated from them
         self._best = math.nan
         self._metrics: Mapping[str, float] = {}
-        self._start = time.monotonic()
+        self._start = self._stepped = time.monotonic()
         self._ended_after: float | None = None
         self._next_line = self._start + LOG_LINE_SECONDS
         self._unsaid = False
@@ -63,6 +64,7 @@ class TrainingBar:
         """Count finished steps. Called often."""
         self._step += steps
         self._steps_seen += steps
+        self._stepped = time.monotonic()
         self._display.changed()
 
     def epoch(self, epoch: int, metrics: Mapping[str, float]) -> None:
@@ -82,8 +84,8 @@ class TrainingBar:
             self._unsaid = True
 
     def _epoch_text(self) -> str:
-        running = self._ended_after is None and self._terminal.live
-        shown = self._epochs_done + (1 if running or self._step else 0)
+        # The next epoch counts from its first step on: the run may stop after this one.
+        shown = max(1, self._epochs_done + (1 if self._step else 0))
         if self._max_epochs is None:
             return f"epoch {shown}"
         shown = min(shown, self._max_epochs)
@@ -96,7 +98,9 @@ class TrainingBar:
         if self._max_epochs is None or not self._steps_seen:
             return f"{duration(elapsed)} so far"
         left = (self._max_epochs - self._epochs_done) * self._steps_per_epoch - self._step
-        return f"{duration(elapsed / self._steps_seen * max(0, left))} left"
+        seconds = (self._stepped - self._start) / self._steps_seen * left - (time.monotonic() - self._stepped)
+        most = "at most " if self._stops_early else ""
+        return f"{most}{duration(max(0.0, seconds))} left"
 
     def _metric_texts(self) -> list[str]:
         texts = []

@@ -31,7 +31,7 @@ from dlcli.process.quiet import quiet
 from dlcli.sanitize.outlet import VisibleBytes, encodable, make_console, plain, to_nowhere
 from dlcli.sanitize.presentable import presentable, presentable_name, python_presentable
 from dlcli.sanitize.redact import redact_all
-from dlcli.terminal.table_layout import fitting
+from dlcli.terminal.table_layout import fitting, with_one_loss
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -147,7 +147,8 @@ class Terminal:
                 baseline = (baselines or {}).get(name, math.nan)
                 beside = "" if math.isnan(baseline) else f", baseline {number(baseline)}"
                 columns[split][metric] = f"{number(value)}{beside}"
-        self.table({headings.get(split, split): cells for split, cells in columns.items() if cells}, title)
+        shown = {headings.get(split, split): cells for split, cells in columns.items() if cells}
+        self.table(with_one_loss(shown), title)
 
     def table(self, columns: Mapping[str, Mapping[str, str]], title: str) -> None:
         """Print a table of cells by column and row; columns that do not fit on a terminal are printed below."""

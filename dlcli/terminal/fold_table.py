@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 from rich import box
 from rich.table import Table
 
-from dlcli.formatting import number
+from dlcli.formatting import duration, number
 from dlcli.sanitize.outlet import plain
 from dlcli.terminal.console import Terminal
 from dlcli.terminal.live_display import LiveDisplay
@@ -32,6 +33,9 @@ class _Line:
     state: str = "waits"
     epoch: int = 0
     max_epochs: int | None = None
+    steps: int = 0  # within the epoch
+    steps_per_epoch: int = 1
+    began: float = 0.0
     watched: float = math.nan
     metrics: Mapping[str, float] = field(default_factory=dict)
     seconds: float = 0.0
@@ -47,7 +51,7 @@ class FoldTable:
         self._terminal = terminal
         self._lines = [_Line(name) for name in names]
         self._monitor = ""
-        self._display = LiveDisplay(terminal, self._render)
+        self._display = LiveDisplay(terminal, self._render, lock=self.lock)
 
     def __enter__(self) -> FoldTable:
         self.shown = True
@@ -66,19 +70,25 @@ class FoldTable:
             self._lines[index].state = f"features {done / total:.0%}"
             self._display.changed()
 
-    def prepared(self, index: int, max_epochs: int | None, monitor: str) -> None:
+    def prepared(self, index: int, max_epochs: int | None, monitor: str, steps_per_epoch: int = 1) -> None:
         """Show that a training run has started."""
         with self.lock:
-            self._monitor = monitor
-            self._lines[index].state = "runs"
-            self._lines[index].max_epochs = max_epochs if max_epochs is None or max_epochs > 0 else None
+            self._monitor, line = monitor, self._lines[index]
+            line.state, line.began, line.steps_per_epoch = "runs", time.monotonic(), max(1, steps_per_epoch)
+            line.max_epochs = max_epochs if max_epochs is None or max_epochs > 0 else None
+            self._display.changed()
+
+    def advance(self, index: int, steps: int) -> None:
+        """Count finished steps of a training run. Called often."""
+        with self.lock:
+            self._lines[index].steps += steps
             self._display.changed()
 
     def epoch(self, index: int, epoch: int, metrics: Mapping[str, float]) -> None:
         """Show a finished epoch."""
         with self.lock:
             line = self._lines[index]
-            line.epoch, line.watched = epoch + 1, metrics.get(self._monitor, math.nan)
+            line.epoch, line.steps, line.watched = epoch + 1, 0, metrics.get(self._monitor, math.nan)
             self._display.changed()
 
     def finished(self, index: int, metrics: Mapping[str, float], seconds: float) -> None:
@@ -116,7 +126,7 @@ class FoldTable:
                 _how_far(line),
                 number(line.watched) if math.isfinite(line.watched) else "",
                 *(number(line.metrics[name]) if name in line.metrics else "" for name in names),
-                f"{line.seconds:.1f} s" if line.state == "done" else "",
+                f"{line.seconds:.1f} s" if line.state == "done" else _running(line),
                 style="dim" if line.state in ("waits", "done") else "",
             )
         return table
@@ -150,5 +160,12 @@ def _shown(name: str) -> str:
 
 
 def _how_far(line: _Line) -> str:
+    if not line.epoch and not line.steps:
+        return line.state
     total = f"/{line.max_epochs}" if line.max_epochs else ""
-    return f"{line.epoch}{total}" if line.epoch else line.state
+    share = f" {min(line.steps, line.steps_per_epoch) / line.steps_per_epoch:.0%}" if line.steps else ""
+    return f"{line.epoch + (1 if line.steps else 0)}{total}{share if line.state != 'done' else ''}"
+
+
+def _running(line: _Line) -> str:
+    return duration(time.monotonic() - line.began) if line.began else ""

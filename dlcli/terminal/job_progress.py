@@ -44,8 +44,10 @@ class JobProgress:
     def show(self, event: Event) -> None:
         """Draw an event of a job, or of a round of jobs."""
         match event:
-            case JobEvent(_, StepsDone(steps)):
-                if self._bar is not None:
+            case JobEvent(index, StepsDone(steps)):
+                if self._table is not None:
+                    self._table.advance(index, steps)
+                elif self._bar is not None:
                     self._bar.advance(steps)
             case JobEvent(index, EpochDone(epoch, metrics)):
                 if self._table is not None:
@@ -78,7 +80,7 @@ class JobProgress:
             self._show_panel({**description, "rows": f"{description['rows']}, {self._table.title}"})
             if not self._table.shown:
                 self._round.enter_context(self._table)
-        self._table.prepared(index, started.max_epochs, started.monitor)
+        self._table.prepared(index, started.max_epochs, started.monitor, started.steps_per_epoch)
 
     def _show_panel(self, description: Mapping[str, str]) -> None:
         self._before_panel.close()

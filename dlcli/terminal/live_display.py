@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -17,26 +18,36 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.live import Live
 
+_TICK_SECONDS = 1.0  # clocks move at least this often, also within a long step
+
 
 class LiveDisplay:
-    """Draws `render` as often as changes are visible, within its context.
+    """Draws `render` as often as changes are visible, and once a second for its clocks, within its context.
 
-    The last state stays on the screen, unless the display is `transient`. Not thread-safe.
+    The last state stays on the screen, unless the display is `transient`. `render` is called by one thread at a time,
+    which holds `lock`; callers that change its state from several threads hold it, too.
     """
 
     def __init__(
-        self, terminal: Terminal, render: Callable[[], RenderableType], *, transient: bool = False
+        self,
+        terminal: Terminal,
+        render: Callable[[], RenderableType],
+        *,
+        transient: bool = False,
+        lock: threading.RLock | None = None,
     ) -> None:
         self._terminal = terminal
         self._render = render
         self._transient = transient
+        self._lock = lock or threading.RLock()
         self._live: Live | None = None
-        self._next_draw = 0.0
+        self._drawn = 0.0
+        self._over = threading.Event()
         self._exit = ExitStack()
 
     def __enter__(self) -> LiveDisplay:
         if self._terminal.live:
-            # No refresh thread, because it would interrupt training to redraw what has not changed.
+            # Not rich's own thread, which redraws several times a second, also what has just been drawn.
             self._live = Live(
                 console=self._terminal.console,
                 auto_refresh=False,
@@ -45,13 +56,16 @@ class LiveDisplay:
             )
             self._exit.enter_context(self._live)
             self._exit.enter_context(self._terminal.displaying())
+            threading.Thread(target=self._tick, name="dlcli-clock", daemon=True).start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._live = None
-        self._exit.close()  # draws a last time
+        self._over.set()
+        with self._lock:
+            self._live = None
+            self._exit.close()  # draws a last time
 
     def take_away(self) -> None:
         """Remove the display from the screen at the end."""
@@ -60,12 +74,20 @@ class LiveDisplay:
 
     def changed(self, *, much: bool = False) -> None:
         """Redraw, unless that was done a moment ago; immediately if `much` has changed."""
-        if self._live is None:
-            return
-        now = time.monotonic()
-        if much or now >= self._next_draw:
-            self._next_draw = now + REDRAW_SECONDS
-            self._live.refresh()
+        if self._live is not None and (much or time.monotonic() >= self._drawn + REDRAW_SECONDS):
+            self._draw()
+
+    def _draw(self) -> None:
+        with self._lock:
+            if self._live is not None:
+                self._drawn = time.monotonic()
+                self._live.refresh()
+
+    def _tick(self) -> None:
+        """Redraw where nothing else did for a second, until the context is left."""
+        while not self._over.wait(_TICK_SECONDS):
+            if time.monotonic() >= self._drawn + _TICK_SECONDS / 2:
+                self._draw()
 
 
 def leave(displays: ExitStack, error: BaseException | None = None) -> None:

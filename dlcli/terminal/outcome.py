@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from dlcli.files.paths import display
 from dlcli.formatting import counted, duration, number
 from dlcli.result import Result
 from dlcli.sanitize.presentable import presentable_name
 from dlcli.terminal.console import Terminal
 from dlcli.terminal.flowing import flowing
+from dlcli.terminal.table_layout import with_one_loss
 
 _TRIALS = 20  # trials in the table at the end of a sweep
 
@@ -75,7 +78,7 @@ def tell_figures(terminal: Terminal, result: Result) -> None:
         terminal.sentence(message)
 
 
-def _estimates(result: Result) -> dict[str, dict[str, str]]:
+def _estimates(result: Result) -> Mapping[str, Mapping[str, str]]:
     """Return the columns mean, std, interval, folds, pooled and baseline by metric."""
     columns: dict[str, dict[str, str]] = {
         heading: {} for heading in ("mean", "std", "95% CI", "folds", "pooled", "baseline")
@@ -97,4 +100,4 @@ def _estimates(result: Result) -> dict[str, dict[str, str]]:
         if f"{metric}_std" in figures:
             columns["std"][metric] = figures[f"{metric}_std"]
             columns["95% CI"][metric] = f"{figures[f'{metric}_ci95_low']} to {figures[f'{metric}_ci95_high']}"
-    return {heading: cells for heading, cells in columns.items() if cells}
+    return with_one_loss({heading: cells for heading, cells in columns.items() if cells})

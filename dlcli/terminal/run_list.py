@@ -25,6 +25,8 @@ def tell_runs(terminal: Terminal, runs: Sequence[tuple[int, ListedRun]], now: da
     sound = [(level, run) for level, run in runs if run.status != DAMAGED]
     names = Counter(run.name for _, run in sound)
     rows = [_cells(run, level, names[run.name] > 1, now) for level, run in sound]
+    if not any(row["registered"] for row in rows):
+        rows = [{name: cell for name, cell in row.items() if name != "registered"} for row in rows]
     lines = list(flowing(rows, terminal.console.width, right=_NUMBERS))
     for start in range(0, len(lines), _AT_ONCE):
         terminal.note("\n".join(lines[start : start + _AT_ONCE]))
@@ -45,6 +47,7 @@ def _cells(run: ListedRun, level: int, shares_its_name: bool, now: datetime) -> 
         "duration": "" if run.duration is None else duration(run.duration),
         "figure (baseline)": _figure(run),
         "size": amount(run.size),
+        "registered": ", ".join(version.words() for version in run.registered),
     }
     return {heading: presentable_name(cell) for heading, cell in cells.items()}
 

@@ -87,6 +87,8 @@ def _facts(run: Overview, now: datetime) -> dict[str, str]:
     for tag, words in ((REPRODUCES_TAG, "reproduces"), (LIKE_TAG, "like")):
         if value := ledger.tags.get(tag):
             facts[words] = value
+    if run.registered:
+        facts["registered"] = ", ".join(version.words() for version in run.registered)
     facts["folder"] = display(ledger.run_dir)
     return facts
 
@@ -108,5 +110,6 @@ def _as_json(run: Overview) -> dict[str, Any]:
         "pictures": [str(file) for file in pictures_in(run.pictures)] if run.pictures else [],
         "repeat": run.repeat,
         "remarks": list(run.remarks),
+        "registered": [version._asdict() for version in run.registered],
         "columns": run.columns.to_json()["columns"] if run.columns is not None else None,
     }

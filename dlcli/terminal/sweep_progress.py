@@ -13,7 +13,9 @@ from dlcli.events import (
     FeaturesComputed,
     SearchEnded,
     SearchStarted,
+    StepsDone,
     SweepPlanned,
+    TrainingStarted,
     TrialEnded,
     TrialEvent,
     TrialStarted,
@@ -81,6 +83,10 @@ class SweepProgress:
                 self._table.began(trial.number, trial.params, (fold, folds) if folds > 1 else None)
             case TrialEvent(trial, FeaturesComputed(done, total)) if self._table:
                 self._table.computed(trial.number, done, total)
+            case TrialEvent(trial, TrainingStarted() as started) if self._table:
+                self._table.prepared(trial.number, started.max_epochs, started.steps_per_epoch)
+            case TrialEvent(trial, StepsDone(steps)) if self._table:
+                self._table.advance(trial.number, steps)
             case TrialEvent(trial, EpochDone(epoch, metrics)) if self._table:
                 self._table.epoch(trial.number, epoch, metrics.get(self._objective.metric, math.nan))
             case TrialEnded(trial, best) if self._table:

@@ -39,6 +39,10 @@ class _Slot:
     epoch: int = 0
     value: float = math.nan
     features: float | None = None  # the share of rows whose features are computed, until the first epoch
+    steps: int = 0  # within the epoch
+    steps_per_epoch: int = 1
+    max_epochs: int | None = None
+    began: float = 0.0
 
 
 class SweepTable:
@@ -60,9 +64,9 @@ class SweepTable:
         self._counts: Counter[str] = Counter()
         self._running: dict[int, _Slot] = {}
         self._best: tuple[int, float, Mapping[str, Any]] | None = None
-        self._started = time.monotonic()
+        self._started = self._last_end = time.monotonic()
         self._ended_here = 0
-        self._display = LiveDisplay(terminal, self._render)
+        self._display = LiveDisplay(terminal, self._render, lock=self._lock)
 
     def __enter__(self) -> SweepTable:
         self._display.__enter__()
@@ -89,7 +93,7 @@ class SweepTable:
     def began(self, trial: int, params: Mapping[str, Any], fold: tuple[int, int] | None) -> None:
         """Show that a trial, or its next fold (number, number of folds), has started."""
         with self._lock:
-            self._running[trial] = _Slot(params, fold)
+            self._running[trial] = _Slot(params, fold, began=time.monotonic())
             self._display.changed()
 
     def computed(self, trial: int, done: int, total: int) -> None:
@@ -103,11 +107,26 @@ class SweepTable:
             self._running[trial].features = done / total
             self._display.changed()
 
+    def prepared(self, trial: int, max_epochs: int | None, steps_per_epoch: int) -> None:
+        """Show that the training of a trial has started."""
+        with self._lock:
+            if slot := self._running.get(trial):
+                slot.max_epochs = max_epochs if max_epochs is None or max_epochs > 0 else None
+                slot.steps_per_epoch, slot.features = max(1, steps_per_epoch), None
+            self._display.changed()
+
+    def advance(self, trial: int, steps: int) -> None:
+        """Count finished steps of a trial. Called often."""
+        with self._lock:
+            if slot := self._running.get(trial):
+                slot.steps += steps
+            self._display.changed()
+
     def epoch(self, trial: int, epoch: int, value: float) -> None:
         """Show a finished epoch of a trial."""
         with self._lock:
             if slot := self._running.get(trial):
-                slot.epoch, slot.value, slot.features = epoch + 1, value, None
+                slot.epoch, slot.steps, slot.value, slot.features = epoch + 1, 0, value, None
             self._display.changed()
 
     def ended(
@@ -124,6 +143,7 @@ class SweepTable:
             self._running.pop(trial, None)
             self._counts[state] += 1
             self._ended_here += 1
+            self._last_end = time.monotonic()
             self._best = best
             if self._terminal.live:
                 self._display.changed(much=True)
@@ -168,20 +188,25 @@ class SweepTable:
         return Constrain(Group(*lines), self._terminal.console.width - _ECHO)
 
     def _left(self, done: int) -> str:
-        elapsed = time.monotonic() - self._started
+        now = time.monotonic()
         if not self._ended_here or done >= self._total:
-            return duration(elapsed)
-        return f"{duration(elapsed / self._ended_here * (self._total - done))} left"
+            return duration(now - self._started)
+        a_trial = (self._last_end - self._started) / self._ended_here
+        return f"{duration(max(0.0, a_trial * (self._total - done) - (now - self._last_end)))} left"
 
 
 def _at(slot: _Slot) -> str:
     fold = f"  fold {slot.fold[0] + 1}/{slot.fold[1]}" if slot.fold else ""
     if slot.features is not None:
         return f"{fold}  features {slot.features:.0%}"
-    if not slot.epoch:
-        return f"{fold}  begins"
+    clock = f"  {duration(time.monotonic() - slot.began)}"
+    if not slot.epoch and not slot.steps:
+        return f"{fold}  begins{clock}"
+    # The next epoch counts from its first step on.
+    total = f"/{slot.max_epochs}" if slot.max_epochs else ""
+    share = f" {min(slot.steps, slot.steps_per_epoch) / slot.steps_per_epoch:.0%}" if slot.steps else ""
     watched = f"  {number(slot.value)}" if math.isfinite(slot.value) else ""
-    return f"{fold}  epoch {slot.epoch}{watched}"
+    return f"{fold}  epoch {slot.epoch + (1 if slot.steps else 0)}{total}{share}{watched}{clock}"
 
 
 def _differences(running: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

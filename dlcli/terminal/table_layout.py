@@ -32,6 +32,22 @@ def fitting(columns: Columns, width: int) -> Iterator[Columns]:
     yield table
 
 
+def with_one_loss(columns: Columns) -> Columns:
+    """Return a table in which `log_loss` is no row of its own where the task's loss has the same cells."""
+    if not any("log_loss" in cells for cells in columns.values()):
+        return columns
+    if any(cells.get("loss") != cells.get("log_loss") for cells in columns.values()):
+        return columns
+    return {
+        heading: {
+            "loss (log_loss)" if row == "loss" else row: cell
+            for row, cell in cells.items()
+            if row != "log_loss"
+        }
+        for heading, cells in columns.items()
+    }
+
+
 def _width(heading: str, cells: Mapping[str, str]) -> int:
     return _AROUND + max(map(len, [*heading.splitlines(), *cells.values()]))
 

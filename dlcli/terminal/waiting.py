@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
+import time
 from types import TracebackType
+from typing import TYPE_CHECKING
 
+from dlcli.formatting import duration
 from dlcli.sanitize.outlet import plain
 from dlcli.terminal.console import Terminal
 from dlcli.terminal.live_display import LiveDisplay
 
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+
+_SILENT_SECONDS = 1.0  # a clock appears after these
+
 
 class Waiting:
-    """Shows a text on a terminal within its context; in a log, nothing."""
+    """Shows a text on a terminal within its context, with a clock that ticks; in a log, nothing."""
 
     def __init__(self, terminal: Terminal, text: str) -> None:
-        self._display = LiveDisplay(terminal, lambda: plain(f"{text} ...", "dim"), transient=True)
+        self._text = text
+        self._start = time.monotonic()
+        self._display = LiveDisplay(terminal, self._render, transient=True)
+
+    def _render(self) -> RenderableType:
+        elapsed = time.monotonic() - self._start
+        clock = f" {duration(elapsed)}" if elapsed >= _SILENT_SECONDS else ""
+        return plain(f"{self._text} ...{clock}", "dim")
 
     def __enter__(self) -> Waiting:
         self._display.__enter__()

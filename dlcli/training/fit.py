@@ -12,7 +12,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Callback, GradientAccumulationScheduler
+from pytorch_lightning.callbacks import Callback, EarlyStopping, GradientAccumulationScheduler
 
 from dlcli.distributed.signals import leave_signals
 from dlcli.distributed.world import Place, World
@@ -191,7 +191,10 @@ def fit(
         **({"checkpoint": note} if note else {}),
         "device": f"{place}{threads}, precision {trainer.precision}",
     }
-    listen(TrainingStarted(description, expected, plan.batches, monitor, recipe.mode, first_epoch))
+    stops_early = any(isinstance(callback, EarlyStopping) for callback in recipe.callbacks)
+    listen(
+        TrainingStarted(description, expected, plan.batches, monitor, recipe.mode, first_epoch, stops_early)
+    )
     try:
         if progress and progress.stopped:
             epochs = counted(progress.finished_epochs, "epoch")

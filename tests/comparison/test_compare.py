@@ -18,10 +18,12 @@ from dlcli.comparison.critical_difference import alike
 from dlcli.comparison.scale import MetricScale, scale_of, units_differ
 from dlcli.comparison.sentences import difference_in_words
 from dlcli.errors import InputError
+from dlcli.runner.like import like
 from dlcli.runs.find import find_run
 from dlcli.statistics.paired import Difference
 from dlcli.tasks.losses import MSE
 from dlcli.tasks.regression import Regression
+from dlcli.tracking.ledger import Ledger
 from tests.cross_validation.test_cross_validate import QUICK
 
 FOLDS = ["cv=kfold", "cv.folds=4"]
@@ -41,6 +43,8 @@ def runs_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs")
     for name, overrides in RUNS.items():
         dlcli.train([*QUICK, "trainer.max_epochs=6", *overrides, f"runs_dir='{folder}'", f"run_name={name}"])
+    where = [f"runs_dir='{folder}'", "run_name=search", "executor.jobs=1"]
+    dlcli.sweep([*QUICK, "trainer.max_epochs=2", "optimizer.lr=1e-6,0.02", *where])
     return folder
 
 
@@ -231,6 +235,29 @@ def test_other_splits_do_not_pair(runs_dir: Path) -> None:
 def test_what_cannot_be_compared(refs: list[str], metric: str | None, text: str, runs_dir: Path) -> None:
     with pytest.raises(InputError, match=text):
         compare_runs(refs, runs_dir, metric)
+
+
+def test_a_sweep_is_compared_by_its_refitted_winner(runs_dir: Path) -> None:
+    found = compare_runs(["search", "single"], runs_dir)
+    (pair,) = found.pairs
+    assert pair.difference.test == "paired bootstrap"
+    assert found.rows == "final test rows"
+    (note,) = found.notes
+    assert note.startswith("They were trained on different rows: search on 120 rows, single on 102 rows")
+    assert compare_runs(["single", "dumb"], runs_dir).notes == ()
+
+
+@pytest.mark.parametrize(("part", "lr"), [("trial-0", "1e-06"), ("best", "0.02")])
+def test_a_part_of_a_sweep_can_be_trained_again(part: str, lr: str, runs_dir: Path) -> None:
+    ledgers = [Ledger.load(file.parent) for file in runs_dir.glob("*/*/artifacts/ledger.json")]
+    trials = [ledger.run_id for ledger in ledgers if ledger.run_name.endswith(part)]
+    run = part if part == "best" else trials[0]
+    found = like(run, ["seed=3"], runs_dir=runs_dir)
+    assert [word for word in found.words if word.startswith("optimizer.lr=")] == [f"optimizer.lr={lr}"]
+    assert found.words[-1] == "seed=3"
+    assert not [word for word in found.words if word.startswith(("sweep", "executor", "run_name"))]
+    with pytest.raises(InputError, match="is a sweep"):
+        like("search", [], runs_dir=runs_dir)
 
 
 def test_groups_of_models_that_are_alike() -> None:

@@ -15,6 +15,7 @@ import dlcli as api
 from dlcli.cli.app import app
 from dlcli.runs.annotation import rename
 from dlcli.runs.deletion import delete, plan_deletion, plan_restoration, restore
+from dlcli.runs.find import find_run
 from dlcli.runs.inventory import list_runs
 from dlcli.tracking.ledger import Ledger
 from dlcli.tracking.logged_model import model_id
@@ -114,6 +115,40 @@ def test_versions_and_an_alias_that_moves(runs_dir: Path) -> None:
         tags = store.client.get_logged_model(model_id(str(version.run_id))).tags
     assert (version.version, version.run_id) == (2, run_id(runs_dir, "second"))
     assert json.loads(tags["mlflow.modelVersions"]) == [{"name": "sales", "version": "2"}]
+
+
+def test_a_version_stands_for_its_run(runs_dir: Path) -> None:
+    for name, words in (("first", ["--alias", "old"]), ("second", ["--alias", "new"])):
+        register(runs_dir, name, "shop", *words)
+
+    def shown(address: str) -> Result:
+        return CliRunner().invoke(app, ["runs", "show", address, "--runs-dir", str(runs_dir)])
+
+    for address, name in (
+        ("models:/shop@old", "first"),
+        ("models:/shop/1", "first"),
+        ("models:/shop@new", "second"),
+        ("models:/shop", "second"),
+        ("models:/shop/latest", "second"),
+        (f"models:/{model_id(run_id(runs_dir, 'first'))}", "first"),
+    ):
+        assert find_run(address, runs_dir).run_dir.parent.name == run_id(runs_dir, name), address
+    assert find_run("models:/shop@new", runs_dir).note == (
+        f"models:/shop@new is shop version 2 (new): second ({run_id(runs_dir, 'second')})."
+    )
+    text = shown("models:/shop@old").stdout
+    assert "shop version 1 (old)" in " ".join(text.split())
+    rows = pd.DataFrame({"size": [1], "colour": ["red"], "born": ["2024-01-05"], "paid": ["yes"]})
+    predicted = api.load_run("models:/shop@old", runs_dir=runs_dir).predict(rows)
+    pd.testing.assert_frame_equal(predicted, api.load_run("first", runs_dir=runs_dir).predict(rows))
+    listed = CliRunner().invoke(
+        app, ["runs", "--runs-dir", str(runs_dir), "--filter", "registered~shop and name=second", "--json"]
+    )
+    (only,) = json.loads(listed.stdout)["runs"]
+    assert {"name": "shop", "version": 2, "run_id": only["run_id"], "aliases": ["new"]} in only["registered"]
+    assert "registered" in CliRunner().invoke(app, ["runs", "--runs-dir", str(runs_dir)]).stdout
+    assert "There are: shop version 1 (old), shop version 2 (new)." in shown("models:/shop@none").output
+    assert "there is no such registered model" in shown("models:/nothing@at-all").output
 
 
 def test_any_name_can_be_repeated(runs_dir: Path) -> None:
