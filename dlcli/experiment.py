@@ -21,10 +21,11 @@ from dlcli.checks.endings import find_endings
 from dlcli.checks.large_numbers import name_large_columns
 from dlcli.checks.sweep_settings import find_sweep_settings
 from dlcli.checks.target_column import with_columns
-from dlcli.checks.task_fit import check_monitored
+from dlcli.checks.task_fit import check_monitored, directions
 from dlcli.config.build import TARGET, build, locate
 from dlcli.config.compose import Composed, Draft, draft, with_decided
 from dlcli.config.folders import user_folders
+from dlcli.config.metric_section import with_chosen_metrics, with_modes
 from dlcli.config.pasted import quoted
 from dlcli.config.reserved_keys import BY_DATA, SUPPLIED
 from dlcli.config.target_types import with_type_problems
@@ -169,6 +170,10 @@ def plan_experiment(
         problems = [*found.problems, *idle]
         config = settled(found.composed.config, found.unsound)
         estimation = replace(estimation, config=config)
+    config, wrong = settled_metrics(config, folders, estimation, found.unsound)
+    problems += wrong
+    unsound = found.unsound | ({"task"} if wrong else set())
+    estimation = replace(estimation, config=config)
     automatic = Automatic.of(estimation.data, estimation.splits, earlier)
     choices = () if found.unsound else automatic.choices(config)
     config = with_choices(config, choices)
@@ -176,7 +181,7 @@ def plan_experiment(
     checked = (
         estimation.for_choosing() if sweeping else estimation
     )  # the folds of a sweep are validated on their held-out rows
-    problems += find_mistakes(config, estimation.data, checked.splits[0], found.unsound, objectives)
+    problems += find_mistakes(config, estimation.data, checked.splits[0], unsound, objectives)
     if "model" not in found.unsound:
         problems += check_weights(config, estimation.data, estimation.splits)
     if problems:
@@ -185,6 +190,17 @@ def plan_experiment(
     if not sweeping:
         del config["sweep"]  # a single run has no search to record
     return Experiment(found.composed, config, folders, estimation, automatic, choices)
+
+
+def settled_metrics(
+    config: dict[str, Any], folders: Sequence[Path], estimation: Estimation, unsound: Collection[str] = ()
+) -> tuple[dict[str, Any], list[Problem]]:
+    """Return the configuration with all metrics of the task and with their directions, and what is wrong with them."""
+    if "task" in unsound:
+        return with_modes(config, {}), []
+    config, problems = with_chosen_metrics(config, folders)
+    better = {} if problems else directions(config, estimation.data, estimation.splits[0])
+    return with_modes(config, better), problems
 
 
 def _unreadable(found: Draft) -> bool:

@@ -269,6 +269,7 @@ def _train(
         preprocessing=parts.preprocessing,
         model=config["model"],
         task=config["task"],
+        metric=config.get("metric"),
         kind=data.kind,
         image_kinds=data.kinds,
         model_facts=parts.facts,
@@ -340,10 +341,9 @@ def _record(recorder: Recorder, listen: Listener, event: Event) -> None:
 def main() -> None:
     """Run the job of a file (`python -m dlcli.job FILE`), or without a file be a rank that gets jobs from rank 0."""
     present_process()
-    if len(sys.argv) > 1:
-        run_job(Job.from_json(Path(sys.argv[1]).read_text()))
-    else:
+    if len(sys.argv) < 2:
         sys.exit(run_rank(take_part))
+    run_job(Job.from_json(Path(sys.argv[1]).read_text()))
 
 
 if __name__ == "__main__":

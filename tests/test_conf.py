@@ -16,9 +16,11 @@ from dlcli.config.yaml_file import lines, read
 # An option of each group in one composition, as often as the largest group has options: 15 compositions, not 120. An
 # experiment sets keys of the options that it chooses, and is composed alone.
 APART = [{"experiment": option} for option in options("experiment")]
+# Metrics are chosen in a list: tests/tasks/test_metric_options.py.
+SEVERAL = ("experiment", "metric")
 TOGETHER = [
     {group: option for group, option in zip(groups(), chosen, strict=True) if option}
-    for chosen in zip_longest(*(() if group == "experiment" else options(group) for group in groups()))
+    for chosen in zip_longest(*(() if group in SEVERAL else options(group) for group in groups()))
 ]
 FILES = [
     *sorted(shipped_folder().rglob("*.yaml")),

@@ -25,6 +25,7 @@ from dlcli.preprocessing.fitted import FittedPreprocessing, fit_preprocessing
 from dlcli.splits.split import Split
 from dlcli.tasks.base import Task
 from dlcli.tasks.facts import target_facts
+from dlcli.tasks.metric_choice import with_metrics
 from dlcli.training.fields import Field, as_fields
 from dlcli.training.network import Network
 from dlcli.training.out_of_memory import release_freed
@@ -95,7 +96,11 @@ def assemble(
     """
     fitted = fit_preprocessing(preprocessing_of(config), data, split, at_most)
     targets = targets or target_facts(data, fitted.rows)
-    task = check_type(build(config["task"], where="task", **targets), "task", config["task"]["_target_"])
+    task = check_type(
+        build(with_metrics(config["task"], config.get("metric")), where="task", **targets),
+        "task",
+        config["task"]["_target_"],
+    )
     preprocessing = fitted.preprocessing
     if at_most is None:
         check_fits_in_memory(preprocessing, data, fitted.rows, len(split.val))

@@ -23,6 +23,8 @@ from dlcli.checks.task_fit import check_task, make_task
 from dlcli.checks.trainer import find_accumulation_problems, find_refused, find_trainer_problems
 from dlcli.config.build import build, locate
 from dlcli.config.catalog import accepting
+from dlcli.config.folders import options
+from dlcli.config.pasted import pasted
 from dlcli.config.suggest import did_you_mean
 from dlcli.config.target_types import check_type
 from dlcli.datasets.data import Data, take
@@ -235,6 +237,14 @@ def _pairing(config: Mapping[str, Any], data: Data, group: str, hint: str = "") 
         yield Problem(f"{name} takes {takes} data, but {data.name} is {data.kind} data", group, hint)
 
 
+def _unchosen(monitored: str, where: str, task: Task) -> str:
+    """Return how to have a monitored metric computed that is an option of the group `metric`; empty if it is none."""
+    part, _, name = monitored.partition("/")
+    if part not in ("train", "val") or name not in options("metric") or not task.metric_choices:
+        return ""
+    return f"Have it computed: {pasted('task.metrics', ['default', name])} {pasted(where, monitored)}."
+
+
 def _monitor(
     config: Mapping[str, Any], task: Task, split: Split, objectives: Sequence[tuple[str, str]]
 ) -> Iterator[Problem]:
@@ -263,7 +273,8 @@ def _monitor(
                 hint = "Add validation rows (cv.val_size=0.15), or, outside a sweep, use monitor=train/loss."
                 yield Problem(f"{monitor} is monitored, but there are no validation rows", where, hint)
             else:
-                hint = did_you_mean(monitor, logged) or f"Logged metrics: {', '.join(logged)}."
+                hint = _unchosen(monitor, where, task) or did_you_mean(monitor, logged)
+                hint = hint or f"Logged metrics: {', '.join(logged)}."
                 yield Problem(f"{monitor} is monitored, but never logged", where, hint)
         elif mode in ("min", "max") and mode != better.get(monitor.partition("/")[2], mode):
             meaning, right = ("higher", "max") if mode == "min" else ("lower", "min")

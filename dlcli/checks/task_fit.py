@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from dlcli.errors import ConfigError, Problem
 from dlcli.splits.split import Part, Split
 from dlcli.tasks.base import Task
 from dlcli.tasks.facts import target_facts
+from dlcli.tasks.metric_choice import with_metrics
 
 
 def check_task(node: Mapping[str, Any], data: Data, split: Split) -> list[Problem]:
@@ -83,11 +85,28 @@ def _threshold(node: Mapping[str, Any], split: Split) -> list[Problem]:
 def make_task(config: Mapping[str, Any], data: Data, split: Split) -> Task:
     """Return the task that the configuration describes, for the training rows of a split."""
     task: Task = check_type(
-        build(config["task"], where="task", **target_facts(data, split.train)),
+        build(
+            with_metrics(config["task"], config.get("metric")),
+            where="task",
+            **target_facts(data, split.train),
+        ),
         "task",
         config["task"]["_target_"],
     )
     return task
+
+
+def directions(config: Mapping[str, Any], data: Data, split: Split) -> dict[str, str]:
+    """Return `min` or `max` for the loss and each metric that has a direction; the loss alone if there is no task."""
+    found = {"loss": "min"}
+    watched = [config["monitor"], *(node.get("monitor") for node in config["callbacks"].values() if node)]
+    if all(str(one).endswith("/loss") for one in watched if one):
+        return found
+    with suppress(ConfigError):  # reported by `check_task`
+        for name, metric in make_task(config, data, split).metrics().items():
+            if metric.higher_is_better is not None:
+                found[name] = "max" if metric.higher_is_better else "min"
+    return found
 
 
 def check_monitored(config: Mapping[str, Any], data: Data, splits: Sequence[Split]) -> None:
@@ -152,6 +171,7 @@ def _is_defined(name: str, task: Task, targets: np.ndarray) -> bool:
             outputs = 40.0 * y - 20.0
         case _:
             # A metric of numbers may need two different ones, and several quantiles have no perfect outputs.
-            return name != "r2" or bool((y != y[:1]).any())
-    metric.update(*task.metric_inputs(outputs, y))
+            return "constant_target" not in getattr(metric, "undefined", ()) or bool((y != y[:1]).any())
+    with torch.no_grad():
+        metric.update(*task.metric_inputs(outputs, y))
     return not bool(metric.compute().isnan().any())

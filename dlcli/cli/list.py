@@ -64,7 +64,8 @@ def list(  # the command's name
                 place = f"  ({display(option.file)})" if mine else ""
                 line = f"  {option.name:<{width}}  {option.summary}{place}"
                 terminal.sentence(line.rstrip(), indent=width + 4)
-        terminal.sentence("Choose with GROUP=OPTION; dlcli show GROUP/OPTION explains its keys.")
+        how = "'task.metrics=[default,OPTION]'" if group == "metric" else "GROUP=OPTION"
+        terminal.sentence(f"Choose with {how}; dlcli show GROUP/OPTION explains its keys.")
 
 
 def _groups(terminal: Terminal, found: Mapping[str, Sequence[Option]], folders: Sequence[Path]) -> None:

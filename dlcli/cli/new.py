@@ -12,7 +12,20 @@ from dlcli.cli.common import Json, session
 
 def new(
     kind: Annotated[
-        Literal["model", "dataset", "experiment", "project"],
+        Literal[
+            "model",
+            "dataset",
+            "metric",
+            "loss",
+            "optimizer",
+            "scheduler",
+            "callback",
+            "augmentation",
+            "preprocessing",
+            "split",
+            "experiment",
+            "project",
+        ],
         typer.Argument(metavar="KIND", help="What to write."),
     ],
     name: Annotated[str, typer.Argument(metavar="NAME", help="Its name; for a project, its folder.")],
@@ -24,7 +37,7 @@ def new(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Write the files of a new model, dataset, experiment or project, ready to train."""
+    """Write the files of a new model, metric, loss, dataset or another part, ready to train."""
     with session(json) as terminal:
         from dlcli.config.yaml_file import display
         from dlcli.templates.scaffold import scaffold

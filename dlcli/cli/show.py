@@ -140,7 +140,8 @@ def _option(terminal: Terminal, word: str, folders: Sequence[Path]) -> None:
     if terminal.json:
         terminal.document({"status": "OK", **asdict(option)})
         return
-    terminal.note(f"{group}={name}\n{option.header}\n\n{option.target} in {display(option.file)}".strip())
+    chosen = f"task.metrics=[default,{name}]" if group == "metric" else f"{group}={name}"
+    terminal.note(f"{chosen}\n{option.header}\n\n{option.target} in {display(option.file)}".strip())
     for key in option.keys:
         value = "" if key.is_section else f" {inline(key.value)}"
         terminal.note(f"\n{key.name}:{value}{f'  ({key.type})' if key.type else ''}")

@@ -17,7 +17,10 @@ def overrides(words: Sequence[str], current: str, folders: Sequence[Path]) -> It
     prefix = current[: len(current) - len(current.lstrip("+~"))]
     key, equals, _ = current.removeprefix(prefix).partition("=")
     known = groups(folders)
-    if equals and key in known:
+    found: Iterator[tuple[str, str]]
+    if key == "task.metrics" and equals:
+        found = ((f"[default,{name}]", text) for name, text in options_of("metric", folders))
+    elif equals and key in known:
         found = options_of(key, folders)
     elif equals:
         found = _values(key, _keys(words, key.partition(".")[0], folders))
@@ -41,7 +44,8 @@ def options_of(group: str, folders: Sequence[Path]) -> Iterator[tuple[str, str]]
 
 def _top(known: Sequence[str]) -> Iterator[tuple[str, str]]:
     for group in known:
-        yield f"{group}=", "choose an option"
+        if group != "metric":  # several options at a time: task.metrics
+            yield f"{group}=", "choose an option"
         if "/" not in group:
             yield f"{group}.", "set a key"
     config = shipped_folder() / "config.yaml"

@@ -10,10 +10,13 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from dlcli.config.build import TARGET
+from dlcli.config.folders import options
 from dlcli.config.group_choices import Picks
 from dlcli.config.hydra_compose import Composition, merge, problem_of
 from dlcli.config.keys import Keys
+from dlcli.config.metric_section import GROUP
 from dlcli.config.overrides import Setting, leaves
+from dlcli.config.yaml_file import read
 from dlcli.errors import Problem
 
 # Returns the keys of a configuration, given the available groups and the arguments that dlcli supplies.
@@ -44,12 +47,15 @@ def apply(
         The composition as Hydra accepted it, the configuration, the chosen options and the settings that were applied.
     """
     composition, config, choices = merge(composition, files)
+    folders = composition.folders
     used: list[Setting] = []
+    _fill_metrics(config, [*project.values, *asked.values], folders)
     undecided = {group for group, option in by_data.items() if choices.get(group) == option}
     if project.values:
         good = _existing(project, config, keys_of, problems, undecided)
         composition = replace(composition, project_values={setting.key: setting.value for setting in good})
         composition, config, choices = merge(composition, files)
+        _fill_metrics(config, [*project.values, *asked.values], folders)
         used += good
     good = _existing(asked, config, keys_of, problems, project.unsure | undecided)
     set_values(config, good, problems)
@@ -132,3 +138,23 @@ def _put(node: Any, key: str, value: Any) -> None:
             node[name] = {}
         node = node[name]
     node[last] = value
+
+
+def _fill_metrics(config: Any, settings: Sequence[Setting], folders: Sequence[Path]) -> None:
+    """Fill the sections of metrics that settings or files name from their options, so that their keys exist.
+
+    What files have set for a metric takes precedence.
+    """
+    files = options(GROUP, folders)
+    named = dict.fromkeys(config.get(GROUP) or {})
+    for setting in settings:
+        if setting.key.startswith(f"{GROUP}."):
+            named[setting.key.split(".")[1]] = None
+        elif setting.key == "task.metrics" and isinstance(setting.value, list):
+            named |= dict.fromkeys(name for name in setting.value if isinstance(name, str))
+    for name in named:
+        if name in files:
+            merged = OmegaConf.merge(
+                OmegaConf.create(read(files[name])), (config.get(GROUP) or {}).get(name) or {}
+            )
+            OmegaConf.update(config, f"{GROUP}.{name}", merged, force_add=True)

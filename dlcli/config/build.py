@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from dlcli.config.environment import from_environment, reads_environment
-from dlcli.config.own_keys import OWN
+from dlcli.config.own_keys import own_type
 from dlcli.config.signature import signature
 from dlcli.config.suggest import did_you_mean, near, question
 from dlcli.errors import ConfigError, DlcliError
@@ -74,7 +74,7 @@ def build(node: Mapping[str, Any], /, where: str = "", **facts: Any) -> Any:
         problem = error.problems[0]
         raise ConfigError(problem.message, f"{where}.{TARGET}".lstrip("."), problem.hint) from error
     takes = signature(target).arguments
-    own = getattr(OWN.get(where), "__dataclass_fields__", {})
+    own = getattr(own_type(where), "__dataclass_fields__", {})
     arguments = {
         key: _nested(value, f"{where}.{key}".lstrip("."), facts)
         for key, value in node.items()

@@ -11,7 +11,7 @@ from dlcli.config.build import PARTIAL, TARGET, locate
 from dlcli.config.comments import comments
 from dlcli.config.folders import groups, options
 from dlcli.config.keys import own_keys, read_signature
-from dlcli.config.reserved_keys import SUPPLIED
+from dlcli.config.reserved_keys import SUPPLIED, supplied_to
 from dlcli.config.signature import UNKNOWN
 from dlcli.config.suggest import choices, did_you_mean, hint
 from dlcli.config.typecheck import type_name
@@ -95,9 +95,14 @@ def explain_option(group: str, name: str, folders: Sequence[Path] = ()) -> Expla
     return Explained(group, name, files[name], documented.header, content.get(TARGET, ""), keys, more)
 
 
+def _place(group: str) -> str:
+    """Return the place of an option's keys in the configuration: each metric has a section of its own."""
+    return f"{group}.*" if group == "metric" else group
+
+
 def _keys(node: dict[str, Any], prefix: str, explanations: dict[str, str], group: str) -> list[Key]:
     takes = read_signature(node[TARGET]) if TARGET in node else None
-    known = {**(takes.arguments if takes else {}), **(own_keys(group) if not prefix else {})}
+    known = {**(takes.arguments if takes else {}), **(own_keys(_place(group)) if not prefix else {})}
     found: list[Key] = []
     for key, value in node.items():
         if key in (TARGET, PARTIAL):
@@ -118,7 +123,7 @@ def _more(node: dict[str, Any], group: str) -> list[Key]:
     return [
         Key(name, _plain(argument.default), type_name(argument.annotation))
         for name, argument in (takes.arguments if takes else {}).items()
-        if name not in node and name not in SUPPLIED.get(group, {})
+        if name not in node and name not in supplied_to(_place(group), SUPPLIED)
     ]
 
 

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dlcli.config.own_keys import OWN
+from dlcli.config.own_keys import own_type
 from dlcli.errors import ConfigError, CorruptRun, NotSet, Problem
 from dlcli.gate.gate import current
 from dlcli.sanitize.redact import KEPT_OUT, is_secret, is_secret_value, redact, register_secret
@@ -149,7 +149,7 @@ def check_set(config: Any, key: str = "") -> list[Problem]:
 def stays_open(key: str) -> bool:
     """Return whether a key is an argument of an object, so that its reference is read when the object is built."""
     section, _, rest = key.partition(".")
-    own = getattr(OWN.get(section), "__dataclass_fields__", {})
+    own = getattr(own_type(section), "__dataclass_fields__", {})
     return (
         bool(rest)
         and section not in _READ_HERE

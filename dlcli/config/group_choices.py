@@ -9,6 +9,7 @@ from typing import Any
 
 from dlcli.config.folders import groups, options
 from dlcli.config.overrides import Setting
+from dlcli.config.pasted import pasted
 from dlcli.config.suggest import choices, hint, near, question
 from dlcli.errors import Problem
 
@@ -54,6 +55,12 @@ def sort(settings: Sequence[Setting], folders: Sequence[Path], defaults: Mapping
 def _option(setting: Setting, picks: Picks, folders: Sequence[Path], defaults: Mapping[str, Any]) -> None:
     group, value = setting.key, setting.value
     there = options(group, folders)
+    if group == "metric":
+        named = [name for name in (value if isinstance(value, list) else [value]) if name in there] or ["mcc"]
+        chosen, best = pasted("task.metrics", ["default", *named]), pasted("monitor", f"val/{named[0]}")
+        how = f"Write {chosen}, or to choose the best epoch by it {best}."
+        picks.problems.append(_problem(setting, "the metrics are a list of the task", how))
+        return
     if setting.kind == "delete" or value is None:
         if defaults.get(group, None) is None:
             picks.options[group] = None

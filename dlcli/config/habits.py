@@ -91,23 +91,6 @@ _EXPERIMENTS = ("config", "config_name", "config_file", "cfg", "cn")
 _DEVICES = ("device", "cuda_device", "gpu", "gpu_id")
 _WORKERS = ("workers", "num_workers", "dataloader_num_workers", "dataset.num_workers", "data.num_workers")
 
-# Metrics whose lower values are better, for the mode in a line to paste.
-LOWER = frozenset(
-    {
-        "loss",
-        "mae",
-        "mse",
-        "rmse",
-        "mape",
-        "mase",
-        "smape",
-        "log_loss",
-        "calibration_error",
-        "pinball",
-        "interval_width",
-    }
-)
-
 _TABLES = (
     ".csv",
     ".tsv",
@@ -293,7 +276,7 @@ def _setting(name: str, value: str) -> list[str]:
             else []
         )
     if plain in _METRICS:
-        return [f"monitor=val/{value}", f"mode={'min' if value in LOWER else 'max'}"]
+        return [f"monitor=val/{value}"]
     if plain in _EXPERIMENTS:
         file = Path(value)
         if file.suffix in (".yaml", ".yml"):

@@ -8,7 +8,7 @@ from typing import Any
 
 from dlcli.config.build import PARTIAL, TARGET, locate
 from dlcli.config.overrides import Setting
-from dlcli.config.own_keys import OWN, Root
+from dlcli.config.own_keys import Root, own_type
 from dlcli.config.reserved_keys import Supplied, supplied_to
 from dlcli.config.signature import Signature, signature
 from dlcli.config.suggest import choices, hint, near_keys, question
@@ -118,7 +118,8 @@ class Keys:
 
 def own_keys(section: str) -> Mapping[str, Any]:
     """Return the keys of a section that dlcli itself uses, as a mapping of name to argument."""
-    return signature(OWN[section]).arguments if section in OWN else {}
+    kind = own_type(section)
+    return signature(kind).arguments if kind else {}
 
 
 # Cached by object instead of by name, because a notebook may reload the target's module.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -15,7 +15,7 @@ class Root:
 
     seed: Annotated[int, Ge(0), Lt(2**32)]
     monitor: Annotated[str, MinLen(1)]
-    mode: Literal["min", "max"]
+    mode: Literal["auto", "min", "max"]
     experiment_name: Annotated[str, MinLen(1), MaxLen(500)] | None
     run_name: Annotated[str, MinLen(1), MaxLen(1000)] | None
     runs_dir: Annotated[str, MinLen(1)]
@@ -69,12 +69,45 @@ class Trainer:
     limit_epochs: Annotated[int, Ge(1)] | None = None
 
 
-# Section to the keys that dlcli uses itself, in addition to the arguments of the section's target.
+@dataclass(frozen=True)
+class MetricKeys:
+    """Keys of a metric's section that dlcli itself uses; without one, the class attribute of this name applies.
+
+    Attributes:
+        accepts: kinds of targets that the metric is for; null: all.
+        takes: form of the predictions; null: probabilities, values in the user's unit, or for classes of torchmetrics
+            with a `threshold` the predicted classes.
+        higher_is_better: direction; of torchmetrics' attribute of this name if null.
+        lowest: the lowest possible value, at which intervals end. If one of the two is given, null means none.
+        highest: the highest possible value.
+        every_epoch: compute it in every epoch; if false, only at the end, or if it is monitored.
+        undefined: when the value is NaN.
+        baseline: report it for a constant prediction as well.
+    """
+
+    accepts: Sequence[Literal["binary", "multiclass", "multilabel", "regression", "forecast"]] | None = None
+    takes: Literal["probabilities", "labels", "values", "centered", "standardized"] | None = None
+    higher_is_better: bool | None = None
+    lowest: float | None = None
+    highest: float | None = None
+    every_epoch: bool | None = None
+    undefined: Sequence[Literal["constant_target", "constant_prediction"]] | None = None
+    baseline: bool | None = None
+
+
+# Section (`*` for a name) to the keys that dlcli uses itself, in addition to the arguments of the section's target.
 OWN: Mapping[str, type[Any]] = {
     "cv": CrossValidation,
     "dataset": Dataset,
+    "metric.*": MetricKeys,
     "model": Model,
     "optimizer": Optimizer,
     "scheduler": Scheduler,
     "trainer": Trainer,
 }
+
+
+def own_type(section: str) -> type[Any] | None:
+    """Return the class whose fields are the keys of a section that dlcli itself uses, or None."""
+    group, _, rest = section.partition(".")
+    return OWN.get(f"{group}.*" if rest and "." not in rest else section)

@@ -53,6 +53,11 @@ SUPPLIED: Supplied = {
     "task": _OF_TARGETS
     | dict.fromkeys(("tuned_threshold", "tuned_thresholds"), "Training tunes it: see task.tune_threshold."),
     "task.*": _OF_TARGETS,
+    "metric.*": _OF_TARGETS
+    | dict.fromkeys(
+        ("task", "num_classes", "num_labels", "num_outputs", "around", "offset", "deviation"), _FROM_DATA
+    )
+    | {"levels": "Use task.loss.quantiles."},
     "optimizer": {"params": "dlcli passes the model's parameters."},
     "scheduler": {
         "optimizer": "Use the optimizer group.",

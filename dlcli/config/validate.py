@@ -9,6 +9,7 @@ from typing import Any
 from dlcli.config.build import PARTIAL, TARGET, locate
 from dlcli.config.keys import own_keys, read_signature
 from dlcli.config.made_objects import has_object, mismatch_of_objects
+from dlcli.config.metric_section import AUTO
 from dlcli.config.own_keys import Root
 from dlcli.config.reserved_keys import BY_DATA, Supplied, supplied_to
 from dlcli.config.signature import Signature, signature
@@ -105,6 +106,8 @@ def _target(node: Mapping[str, Any], where: str, supplied: Supplied) -> Iterator
                 yield Problem("should be true or false", place)
         elif str(key).startswith("_") and key != TARGET and key not in takes.arguments:
             yield Problem("is not a special key", place, f"The special keys are {TARGET} and {PARTIAL}.")
+        elif key == "mode" and value == AUTO:
+            pass  # the monitored metric decides it: `with_modes`
         elif key in takes.arguments:
             if has_object(value):
                 if text := mismatch_of_objects(value, takes.arguments[key], place):

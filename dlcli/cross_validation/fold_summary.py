@@ -16,6 +16,7 @@ from dlcli.result import Result
 from dlcli.statistics.interval import UNDEFINED, Components, Interval, corrected_interval, variance_components
 from dlcli.tasks.base import Task
 from dlcli.tasks.metric import AnyMetric, keywords
+from dlcli.tasks.task_metric import TaskMetric
 
 _HELD_OUT = "test/"
 
@@ -207,13 +208,15 @@ def pooled_metrics(folds: Sequence[Fold], results: Sequence[Result], task: Task)
             return {}
         predicted, y, named = inputs
         measures = fold_task.metrics()
-        for metric in measures.values():
+        pooled = by_seed.setdefault(fold.repeat, measures)
+        for name, metric in measures.items():
+            into = pooled[name]
+            if isinstance(into, TaskMetric) and isinstance(metric, TaskMetric):
+                into.add(*metric.prepared(predicted, y, named))  # with this fold's threshold
+                continue
             metric.update(predicted, y, **keywords(metric, named))
-        if fold.repeat in by_seed:
-            for name, metric in by_seed[fold.repeat].items():
-                metric.merge_state(cast(Any, measures[name]))
-        else:
-            by_seed[fold.repeat] = measures
+            if into is not metric:
+                into.merge_state(cast(Any, metric))
     values = [
         {name: float(torch.as_tensor(metric.compute()).double().mean()) for name, metric in measures.items()}
         for measures in by_seed.values()

@@ -26,6 +26,10 @@ def find_object(name: str, role: Role) -> Any:
     for offering, package, only in role.offered:
         if module == offering and (not only or last in only):
             found = _attribute(offering, last)
+            if found is None and offering.partition(".")[0] == "torchmetrics" and last[0].isupper():
+                found = getattr(
+                    sys.modules[offering], last, None
+                )  # its classes are imported when they are used
             home = getattr(found, "__module__", None)
             if (
                 isinstance(home, str)

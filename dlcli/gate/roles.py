@@ -27,6 +27,7 @@ class Role:
         packages: packages of dlcli whose public classes with that base are accepted.
         group: configuration group; what its shipped options name is accepted.
         offered: modules, each with the package that defines its classes, and the accepted names (empty for all).
+        or_base: import path of another base class, which is as good.
     """
 
     words: str
@@ -34,12 +35,14 @@ class Role:
     packages: tuple[str, ...] = ()
     group: str = ""
     offered: tuple[tuple[str, str, tuple[str, ...]], ...] = ()
+    or_base: str = ""
 
     def fits(self, found: Any) -> bool:
         """Return whether an object has the type that the role requires."""
         if not self.base:
             return callable(found)
-        return isinstance(found, type) and issubclass(found, base_class(self.base))
+        bases = tuple(base_class(base) for base in (self.base, self.or_base) if base)
+        return isinstance(found, type) and issubclass(found, bases)
 
 
 def base_class(path: str) -> Any:
@@ -101,6 +104,19 @@ _TRAINER = Role(
     offered=(("pytorch_lightning", "pytorch_lightning.trainer.trainer", ("Trainer",)),),
 )
 
+# Metrics of torchmetrics that compute from numbers alone; others load models or read files.
+_METRIC = Role(
+    "a metric",
+    "torchmetrics.Metric",
+    or_base="dlcli.tasks.metric.Metric",
+    group="metric",
+    offered=tuple(
+        (module, package, ())
+        for package in ("torchmetrics.classification", "torchmetrics.regression")
+        for module in ("torchmetrics", package)
+    ),
+)
+
 # Place (dotted; `*` for one or more names) to role; the first match applies. Other places may name nothing.
 ROLES: tuple[tuple[str, Role], ...] = (
     ("model", _MODEL),
@@ -108,6 +124,7 @@ ROLES: tuple[tuple[str, Role], ...] = (
     ("task", _TASK),
     ("task.loss", _LOSS),
     ("task.*", _PART),
+    ("metric.*", _METRIC),
     ("preprocessing", _PREPROCESSING),
     ("dataset", Role("a dataset", group="dataset")),
     ("cv", Role("a cross-validation strategy", group="cv")),
@@ -140,8 +157,8 @@ NOTHING = Role("accepted: nothing may be named there")
 
 def role_at(place: str) -> Role:
     """Return the role of a place, such as `task.loss` or `callbacks.stop`."""
-    if place.count(".") > 1 and place.startswith("callbacks."):
-        return NOTHING  # an argument of a callback
+    if place.count(".") > 1 and place.startswith(("callbacks.", "metric.")):
+        return NOTHING  # an argument of a callback or metric
     return next((role for pattern, role in ROLES if fnmatchcase(place, pattern)), NOTHING)
 
 

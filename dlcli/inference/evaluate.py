@@ -92,7 +92,7 @@ def evaluate_rows(
         outputs,
         metrics=metrics(model.task, outputs),
         baselines={
-            name: _without_calibration(metrics(task, guess))
+            name: _informative(task, metrics(task, guess))
             for name, (task, guess) in model.task.baselines(take(data.x, rows), outputs).items()
         },
     )
@@ -112,12 +112,19 @@ def kept_on(
     return model.kept_of({"features": features.read(rows)}, data.y[rows], device)
 
 
-def _without_calibration(metrics: dict[str, float]) -> dict[str, float]:
-    """Return the metrics of a baseline without its calibration error.
+def _informative(task: Task, metrics: dict[str, float]) -> dict[str, float]:
+    """Return the metrics of a baseline without those that say nothing of a constant prediction.
 
-    Constant shares of classes are calibrated by construction, which would suggest that knowing nothing is better.
+    Constant shares of classes are calibrated by construction, which would suggest that knowing nothing is better; a
+    correlation with a constant is undefined.
     """
-    return {name: value for name, value in metrics.items() if name != "calibration_error"}
+    silent = {choice.name for choice in task.metric_choices if not choice.has_baseline}
+    silent |= {
+        choice.name
+        for choice in task.metric_choices
+        if "constant_prediction" in choice.undefined and math.isnan(metrics[choice.name])
+    }
+    return {name: value for name, value in metrics.items() if name not in silent}
 
 
 def figures(evaluations: Mapping[Part, Evaluation]) -> tuple[dict[str, float], dict[str, float]]:

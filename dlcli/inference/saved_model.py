@@ -55,6 +55,7 @@ from dlcli.inference.rows import as_rows, unseen_in
 from dlcli.preprocessing.base import CountsNewRows, HasVocabulary, Preprocessing, facts_of_model
 from dlcli.sanitize.escapes import visible_json
 from dlcli.tasks.base import Task
+from dlcli.tasks.metric_choice import with_metrics
 from dlcli.tracking.manifest import Manifest, check_model
 from dlcli.training.fields import Field, Fields, as_fields
 from dlcli.training.network import Network
@@ -173,6 +174,7 @@ def save_model(
     preprocessing: Preprocessing,
     model: Mapping[str, Any],
     task: Mapping[str, Any],
+    metric: Mapping[str, Any] | None,
     kind: str,
     image_kinds: Mapping[str, int],
     model_facts: Mapping[str, Any],
@@ -189,6 +191,7 @@ def save_model(
         preprocessing: The fitted preprocessing.
         model: The configuration's section `model`.
         task: The configuration's section `task`.
+        metric: The configuration's section `metric`.
         kind: Kind of the data.
         image_kinds: For images in files, the number of each kind of pixels.
         model_facts: Arguments that the model received from the data.
@@ -211,6 +214,7 @@ def save_model(
         "image_kinds": dict(image_kinds),
         "model": dict(model),
         "task": dict(task),
+        "metric": dict(metric or {}),
         "model_facts": dict(model_facts),
         "task_facts": {name: fact for name, fact in task_facts.items() if name != "classes"},
     }
@@ -251,7 +255,7 @@ def load_model(folder: Path, *, trust: bool = False) -> SavedModel:
     with gate.closed(), _report_damage(folder):
         check_model(folder, DESCRIPTION, LABELS, _PREPROCESSING, _WEIGHTS)
         description = read_description(folder)
-        gate.admit_all({"model": description["model"], "task": description["task"]})
+        gate.admit_all({name: description.get(name) or {} for name in ("model", "task", "metric")})
         gate.admit_facts(description["model"], "model", description["model_facts"])
         preprocessing = load_fitted(folder / _PREPROCESSING, gate)
         with torch.random.fork_rng(devices=[]):  # the initial weights are replaced immediately
@@ -313,7 +317,10 @@ def _build_task(folder: Path, description: Mapping[str, Any]) -> Task:
     facts = read_task_facts(folder)
     if gate := current():
         gate.admit_facts(description["task"], "task", facts)
-    task: Task = build(description["task"], where="task", **facts)
+    section = description.get("metric")
+    if gate:
+        gate.admit_all({"metric": section or {}})
+    task: Task = build(with_metrics(description["task"], section), where="task", **facts)
     return task
 
 

@@ -15,7 +15,7 @@ from dlcli.config.next_command import runs_dir_option
 from dlcli.config.pasted import dlcli_line, override
 from dlcli.config.reserved_keys import BY_DATA, SUPPLIED
 from dlcli.errors import ConfigError, Problem
-from dlcli.experiment import decided_by_data, settled
+from dlcli.experiment import decided_by_data, settled, settled_metrics
 from dlcli.runs.shown_settings import shown_settings
 from dlcli.runs.trial_words import OF_THE_SWEEP
 from dlcli.sweeps.objective import Objective
@@ -137,6 +137,9 @@ class SweepPlan:
         where["dataset"] = {**where["dataset"], "batch_size": config["dataset"]["batch_size"]}
         del config["sweep"]
         config = settled({**config, **where, "cv": self.config["cv"]})
+        config, problems = settled_metrics(config, folders, self.estimation)
+        if problems:
+            raise ConfigError(problems)
         choices = self.experiment.automatic.choices(config)
         return with_choices(config, choices), automatic_tags(choices)
 

@@ -30,6 +30,7 @@ from dlcli.sweeps.plan import SweepPlan
 from dlcli.sweeps.space import size, values_by_key
 from dlcli.sweeps.trial import State, Trial
 from dlcli.tasks.facts import target_facts
+from dlcli.tasks.metric_choice import with_metrics
 from dlcli.tracking.ledger import Ledger, atomic_write
 
 if TYPE_CHECKING:
@@ -56,7 +57,11 @@ def describe_sweep(plan: SweepPlan, run_dir: Path | None = None) -> dict[str, st
     final = len(plan.estimation.final_test)
     # For the search of a fold these are the rows that the fold holds out.
     whose = "final test" if len(plan.whole.test) else "held-out"
-    task = build(plan.config["task"], where="task", **target_facts(data, plan.estimation.splits[0].train))
+    task = build(
+        with_metrics(plan.config["task"], plan.config.get("metric")),
+        where="task",
+        **target_facts(data, plan.estimation.splits[0].train),
+    )
     question = describe_question(data, task)
     if any(dimension.key.startswith("task") for dimension in plan.space.dimensions):
         question["task"] += " (the first point)"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -11,16 +11,13 @@ import torch
 from annotated_types import Ge, Le
 from torch import Tensor, nn
 
-from dlcli.tasks import class_metrics as own
 from dlcli.tasks.base import Task, mean_of_sigmoids, prior_logits
 from dlcli.tasks.classes import codes_of, misclassified, names_of, table_of_classes
-from dlcli.tasks.metric import AnyMetric
-from dlcli.tasks.threshold import Tunable, best_threshold, untuned
+from dlcli.tasks.metric_choice import MetricChoice
+from dlcli.tasks.threshold import Tunable, best_threshold
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-_DECISIONS = ("accuracy", "balanced_accuracy", "precision", "recall", "f1")
 
 
 class Binary(Task):
@@ -35,6 +32,8 @@ class Binary(Task):
         threshold: the second class is predicted if its probability is above this value.
         tune_threshold: metric by which the threshold is chosen on the validation rows after training. The metrics at
             `threshold` are reported too, as `f1_untuned` and so on.
+        metrics: names of the metrics in report order, options of the group `metric`; `default` stands for those of the
+            task.
         tuned_threshold: the threshold found by `tune`.
 
     Raises:
@@ -44,7 +43,10 @@ class Binary(Task):
     kind: ClassVar = "binary"
     accepts: ClassVar = {"binary"}
     num_outputs = 1
-    epoch_metrics = _DECISIONS
+    default_metrics = (
+        *("accuracy", "balanced_accuracy", "precision", "recall", "f1"),
+        *("auroc", "average_precision", "log_loss", "calibration_error"),
+    )
 
     def __init__(
         self,
@@ -53,6 +55,7 @@ class Binary(Task):
         loss: nn.Module,
         threshold: Annotated[float, Ge(0), Le(1)] = 0.5,
         tune_threshold: Tunable | None = None,
+        metrics: Sequence[str | MetricChoice] = ("default",),
         tuned_threshold: float | None = None,
     ) -> None:
         super().__init__()
@@ -64,12 +67,8 @@ class Binary(Task):
         self.default_threshold = threshold
         self.tune_threshold = tune_threshold
         self.threshold = threshold if tuned_threshold is None else tuned_threshold
-        untuned_names = () if tuned_threshold is None else tuple(map(untuned, _DECISIONS))
-        self.metric_names = (
-            *_DECISIONS,
-            *untuned_names,
-            *("auroc", "average_precision", "log_loss", "calibration_error"),
-        )
+        self.is_tuned = tuned_threshold is not None
+        self.choose(metrics)
 
     def encode(self, y: np.ndarray) -> np.ndarray:
         """Return 0 and 1 as floats `(N, 1)`."""
@@ -83,23 +82,22 @@ class Binary(Task):
         """Return the second class's probability and the target 0 or 1, both `(N,)`."""
         return outputs.sigmoid().flatten(), y.long().flatten()
 
-    def metrics(self) -> dict[str, AnyMetric]:
-        """Return the metrics at the threshold (if it is tuned, also at the default) and those without a threshold."""
-        found = _decisions(self.threshold)
-        for name, metric in _decisions(self.default_threshold).items():
-            found[untuned(name)] = metric
-        found |= {
-            "auroc": own.auroc(),
-            "average_precision": own.average_precision(),
-            "log_loss": own.LogLoss(),
-            "calibration_error": own.CalibrationError(),
+    def metric_facts(self, *, tuned: bool = True) -> dict[str, Any]:
+        """Return what metrics are built with."""
+        return {
+            "task": "binary",
+            "num_classes": 2,
+            "num_labels": None,
+            "classes": self.classes,
+            "class_counts": self.class_counts,
+            "threshold": self.threshold if tuned else self.default_threshold,
         }
-        return {name: found[name] for name in self.metric_names}
 
     def baseline(self) -> tuple[Task, Tensor]:
         """Return the second class's share of the training rows, which predicts the most frequent class at 0.5."""
         negative, positive = prior_logits(torch.tensor(self.class_counts))
-        return Binary(self.classes, self.class_counts, self.criterion), (positive - negative).reshape(1)
+        task = Binary(self.classes, self.class_counts, self.criterion, metrics=self.metric_choices)
+        return task, (positive - negative).reshape(1)
 
     def tune(self, outputs: Tensor, y: np.ndarray) -> dict[str, float]:
         """Return `tuned_threshold` if tuning is configured and both classes occur among the rows."""
@@ -166,13 +164,3 @@ class Binary(Task):
     def _codes(self, probabilities: np.ndarray) -> np.ndarray:
         # Compare in the precision of the probabilities, as the metrics do.
         return (probabilities > np.float32(self.threshold)).astype(np.int64)
-
-
-def _decisions(threshold: float) -> dict[str, AnyMetric]:
-    return {
-        "accuracy": own.BinaryRate("accuracy", threshold),
-        "balanced_accuracy": own.BinaryRate("balanced_accuracy", threshold),
-        "precision": own.BinaryRate("precision", threshold),
-        "recall": own.BinaryRate("recall", threshold),
-        "f1": own.BinaryRate("f1", threshold),
-    }

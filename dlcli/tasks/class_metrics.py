@@ -103,6 +103,25 @@ class LogLoss(MeanMetric):
         self.add(-true.clamp_min(torch.finfo(true.dtype).eps).log())
 
 
+class Brier(MeanMetric):
+    """Brier score (Brier, 1950): mean squared difference of the probability of a class or label from 0 or 1.
+
+    For more than two classes it is the sum over classes, from 0 to 2. Shapes are those of `OneVsRest`.
+    """
+
+    higher_is_better = False
+    plot_lower_bound = 0.0
+    plot_upper_bound = 2.0
+
+    def update(self, probabilities: Tensor, y: Tensor) -> None:
+        """Add a batch of rows."""
+        if probabilities.ndim > y.ndim:
+            one_hot = y.unsqueeze(1) == torch.arange(probabilities.shape[1], device=y.device)
+            self.add((probabilities.double() - one_hot.double()).square().sum(dim=1))
+        else:
+            self.add((probabilities.double() - y.double()).square())
+
+
 class CalibrationError(Metric):
     """Expected calibration error (Guo et al., 2017): mean gap between confidence and share of hits, over 15 bins.
 
@@ -142,8 +161,8 @@ class CalibrationError(Metric):
 
 
 # Rates of decisions, from the counts of one class or label.
-Rate = Literal["accuracy", "balanced_accuracy", "precision", "recall", "f1"]
-Average = Literal["macro", "micro", "weighted"]
+Rate = Literal["accuracy", "balanced_accuracy", "precision", "recall", "specificity", "g_mean", "f1"]
+Average = Literal["macro", "micro", "weighted", "geometric"]
 
 
 class Counts(Metric):
@@ -191,6 +210,8 @@ class Counts(Metric):
         values = rates(self._rate, *counts)
         if self._average == "macro":
             return values.nanmean()
+        if self._average == "geometric":
+            return values.log().nanmean().exp()
         weights = torch.where(values.isnan(), 0.0, self.tp + self.fn)
         return (values.nan_to_num() * weights).sum() / weights.sum()
 
@@ -267,6 +288,31 @@ def _as_thresholds(threshold: float | Sequence[float]) -> Tensor:
     return torch.as_tensor(threshold, dtype=torch.float32).reshape(-1)
 
 
+def decision_rate(
+    rate: Rate,
+    task: str,
+    num_classes: int | None = None,
+    num_labels: int | None = None,
+    threshold: float | Sequence[float] = 0.5,
+    average: Literal["macro", "micro", "weighted"] = "macro",
+) -> Counts:
+    """Return the metric of a rate for a kind of task.
+
+    The accuracy counts rows, or for labels all labels of all rows. The balanced accuracy of several classes is their
+    mean recall, and their G-mean the geometric mean of their recalls (Kubat and Matwin, 1997).
+    """
+    if task == "binary":
+        return BinaryRate(rate, float(threshold))  # type: ignore[arg-type]
+    plain: Average = (
+        "micro" if rate == "accuracy" else "macro" if rate in ("balanced_accuracy", "g_mean") else average
+    )
+    if task == "multilabel":
+        return MultilabelRate(rate, plain, num_labels or 0, threshold)
+    if rate in ("accuracy", "balanced_accuracy", "g_mean"):
+        return MulticlassRate("recall", num_classes or 0, "geometric" if rate == "g_mean" else plain)
+    return MulticlassRate(rate, num_classes or 0, plain)
+
+
 def rates(rate: Rate, tp: Tensor, fp: Tensor, tn: Tensor, fn: Tensor) -> Tensor:
     """Return a rate from counts of any shape, in double precision; NaN where it is undefined.
 
@@ -283,6 +329,10 @@ def rates(rate: Rate, tp: Tensor, fp: Tensor, tn: Tensor, fn: Tensor) -> Tensor:
             return (tp / (tp + fn) + tn / (tn + fp)) / 2
         case "recall":
             return tp / (tp + fn)
+        case "specificity":
+            return tn / (tn + fp)
+        case "g_mean":
+            return (tp / (tp + fn) * tn / (tn + fp)).sqrt()
         case "f1":
             return 2 * tp / (2 * tp + fp + fn)
         case "precision":

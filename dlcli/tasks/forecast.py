@@ -12,11 +12,11 @@ from torch import Tensor, nn
 
 from dlcli.datasets.windows import History, Windows
 from dlcli.preprocessing.window_fields import WindowField
-from dlcli.tasks import number_metrics as own
 from dlcli.tasks.base import Task
 from dlcli.tasks.facts import level_before, naive_error_before, naive_forecast
-from dlcli.tasks.metric import AnyMetric
-from dlcli.tasks.quantiles import Coverage, IntervalWidth, Pinball, table_of_quantiles
+from dlcli.tasks.metric_choice import MetricChoice
+from dlcli.tasks.number_metrics import scaled_errors
+from dlcli.tasks.quantiles import table_of_quantiles
 from dlcli.tasks.scaled_windows import ScaledWindows
 
 if TYPE_CHECKING:
@@ -61,11 +61,15 @@ class Forecast(Task):
             the row's series, as in `mase`, but at least 1e-4 of its level; `level`, the mean absolute value of its
             series, as in `smape`. Both are over the steps before the forecast. None is `naive` if there are several
             series, else `none`. Runs of earlier versions have no such key; their loss is that of `none`.
+        metrics: names of the metrics in report order, options of the group `metric`; `default` stands for those of the
+            task.
     """
 
     kind: ClassVar = "regression"
     accepts: ClassVar = {"forecast"}
     learns_quantiles: ClassVar = True
+    default_metrics = ("mae", "rmse", "mse", "mase", "smape")
+    quantile_metrics = ("pinball", "coverage", "interval_width")
     _unit: Tensor
 
     def __init__(
@@ -82,6 +86,7 @@ class Forecast(Task):
         relative_quantiles: Sequence[Sequence[float]] | None = None,
         scaled_metrics: bool = False,
         scale_loss: Literal["none", "naive", "level"] | None = "none",
+        metrics: Sequence[str | MetricChoice] = ("default",),
     ) -> None:
         super().__init__()
         self.names = tuple(targets)
@@ -92,10 +97,7 @@ class Forecast(Task):
         # A single quantile is the prediction itself and gives no interval.
         self.quantiles = levels if len(levels) > 1 else ()
         self.num_outputs = horizon * len(self.names) * max(1, len(self.quantiles))
-        self.metric_names = ("mae", "rmse", "mse", "mase", "smape")
-        if self.quantiles:
-            self.metric_names += ("pinball", "coverage", "interval_width")
-        self.epoch_metrics = self.metric_names
+        self.choose(metrics, self.quantiles)
         self.several = several_series
         self.scale_loss = scale_loss or ("naive" if several_series else "none")
         self._mean, self._std = np.array(target_mean), np.array(target_std)
@@ -164,26 +166,25 @@ class Forecast(Task):
             found["quantiles"] = self._sorted(outputs) * self._unit.unsqueeze(-1)
         return found
 
-    def metrics(self) -> dict[str, AnyMetric]:
-        """Return errors in the user's unit or in deviations; `mase` is relative to the seasonal-naive forecast."""
+    def metric_facts(self, *, tuned: bool = True) -> dict[str, Any]:
+        """Return what metrics are built with; errors are in the user's unit, or in deviations."""
         offset = torch.tensor(self._mean / self._std * self._counts)
-        naive = torch.tensor(self._naive_error, dtype=torch.float32)
-        found: dict[str, AnyMetric] = {
-            "mae": own.AbsoluteError(),
-            "rmse": own.SquaredError(len(self.names), root=True),
-            "mse": own.SquaredError(len(self.names)),
-            "mase": own.MASEBySeries() if self.several else own.MASE(naive),
-            "smape": own.SMAPE(offset),
-            "pinball": Pinball(self.quantiles),
-            "coverage": Coverage(),
-            "interval_width": IntervalWidth(),
+        return {
+            "task": "regression",
+            "num_outputs": len(self.names),
+            "targets": self.names,
+            "around": torch.zeros(len(self.names)),
+            "offset": offset,
+            "deviation": torch.tensor(self._counts),
+            "levels": self.quantiles,
+            "naive_error": torch.tensor(self._naive_error, dtype=torch.float32),
+            "several_series": self.several,
         }
-        return {name: found[name] for name in self.metric_names}
 
     def scales(self) -> dict[str, dict[str, Any]]:
         """Return the scales; with several series `mase` is in other units than that of earlier versions."""
         found = super().scales()
-        if self.several:
+        if self.several and "mase" in found:
             found["mase"]["unit"] = "the naive error of each series before the forecast"
         return found
 
@@ -262,7 +263,7 @@ class Forecast(Task):
         naive = self._naive_error
         if self.several:
             naive = (naive_error_before(y, self.season) / self._std * self._counts)[:, None]
-        mase = own.scaled_errors(torch.from_numpy(error), torch.from_numpy(naive)).nanmean(dim=0).numpy()
+        mase = scaled_errors(torch.from_numpy(error), torch.from_numpy(naive)).nanmean(dim=0).numpy()
         unit = self._counts / self._std  # of the metrics
         quantiles = (
             table_of_quantiles(values * unit[:, None], steps * unit, self.quantiles) if self.quantiles else {}

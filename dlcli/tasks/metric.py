@@ -26,6 +26,8 @@ class Metric(ABC):
     """Statistics of rows that add up over batches and over ranks, and the figure that follows from them.
 
     Attributes:
+        takes: form of the predictions; None: probabilities, or values in the user's unit (`task_metric.Input`).
+        undefined: when the metric is NaN, for messages (`task_metric.Undefined`).
         higher_is_better: whether higher values are better; None if neither is better by itself.
         plot_lower_bound: the lowest possible value, or None.
         plot_upper_bound: the highest possible value, or None.
@@ -33,6 +35,8 @@ class Metric(ABC):
             does for all; None collects by itself.
     """
 
+    takes: Any = None
+    undefined: tuple[Any, ...] = ()
     higher_is_better: bool | None = None
     plot_lower_bound: float | None = None
     plot_upper_bound: float | None = None

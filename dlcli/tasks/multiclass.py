@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from dlcli.tasks import class_metrics as own
 from dlcli.tasks.base import Task, prior_logits
 from dlcli.tasks.classes import codes_of, misclassified, names_of, table_of_classes
-from dlcli.tasks.metric import AnyMetric
+from dlcli.tasks.metric_choice import MetricChoice
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -28,12 +27,16 @@ class Multiclass(Task):
         class_counts: number of training rows of each class.
         loss: takes logits and codes, returns the mean over rows.
         average: how precision, recall and f1 are averaged over classes.
+        metrics: names of the metrics in report order, options of the group `metric`; `default` stands for those of the
+            task.
     """
 
     kind: ClassVar = "multiclass"
     accepts: ClassVar = {"binary", "multiclass"}
-    epoch_metrics = ("accuracy", "balanced_accuracy", "precision", "recall", "f1")
-    metric_names = (*epoch_metrics, "auroc", "average_precision", "log_loss", "calibration_error")
+    default_metrics = (
+        *("accuracy", "balanced_accuracy", "precision", "recall", "f1"),
+        *("auroc", "average_precision", "log_loss", "calibration_error"),
+    )
 
     def __init__(
         self,
@@ -41,13 +44,16 @@ class Multiclass(Task):
         class_counts: Sequence[int],
         loss: nn.Module,
         average: Literal["macro", "micro", "weighted"] = "macro",
+        metrics: Sequence[str | MetricChoice] = ("default",),
     ) -> None:
         super().__init__()
         self.classes = tuple(classes)
         self.num_outputs = len(self.classes)
         self.criterion = loss
         self.average = average
+        self.class_counts = tuple(class_counts)
         self._prior = prior_logits(torch.tensor(class_counts))
+        self.choose(metrics)
 
     def encode(self, y: np.ndarray) -> np.ndarray:
         """Return the codes unchanged."""
@@ -61,19 +67,15 @@ class Multiclass(Task):
         """Return probabilities `(N, C)` and codes `(N,)`."""
         return outputs.softmax(dim=1), y
 
-    def metrics(self) -> dict[str, AnyMetric]:
-        """Return accuracy and log loss over rows; balanced accuracy, AUROC and average precision are class means."""
-        count, average = self.num_outputs, self.average
+    def metric_facts(self, *, tuned: bool = True) -> dict[str, Any]:
+        """Return what metrics are built with."""
         return {
-            "accuracy": own.MulticlassRate("recall", count, "micro"),
-            "balanced_accuracy": own.MulticlassRate("recall", count, "macro"),
-            "precision": own.MulticlassRate("precision", count, average),
-            "recall": own.MulticlassRate("recall", count, average),
-            "f1": own.MulticlassRate("f1", count, average),
-            "auroc": own.auroc(),
-            "average_precision": own.average_precision(),
-            "log_loss": own.LogLoss(),
-            "calibration_error": own.CalibrationError(),
+            "task": "multiclass",
+            "num_classes": len(self.classes),
+            "num_labels": None,
+            "classes": self.classes,
+            "class_counts": self.class_counts,
+            "average": self.average,
         }
 
     def baseline(self) -> tuple[Task, Tensor]:

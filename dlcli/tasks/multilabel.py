@@ -11,16 +11,13 @@ import torch
 from annotated_types import Ge, Le
 from torch import Tensor, nn
 
-from dlcli.tasks import class_metrics as own
 from dlcli.tasks.base import Task, mean_of_sigmoids, prior_logits
 from dlcli.tasks.classes import table_of_classes
-from dlcli.tasks.metric import AnyMetric
-from dlcli.tasks.threshold import Tunable, best_threshold, untuned
+from dlcli.tasks.metric_choice import MetricChoice
+from dlcli.tasks.threshold import Tunable, best_threshold
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-_DECISIONS = ("accuracy", "balanced_accuracy", "exact_match", "precision", "recall", "f1")
 
 # Number of labels whose thresholds are shown.
 _SHOWN = 8
@@ -37,12 +34,17 @@ class Multilabel(Task):
         tune_threshold: metric by which each label's threshold is chosen on the validation rows after training. The
             metrics at `threshold` are reported too, as `f1_untuned` and so on.
         average: how precision, recall and f1 are averaged over labels.
+        metrics: names of the metrics in report order, options of the group `metric`; `default` stands for those of the
+            task.
         tuned_thresholds: the thresholds found by `tune`, one per label.
     """
 
     kind: ClassVar = "multilabel"
     accepts: ClassVar = {"multilabel"}
-    epoch_metrics = _DECISIONS
+    default_metrics = (
+        *("accuracy", "balanced_accuracy", "exact_match", "precision", "recall", "f1"),
+        *("auroc", "average_precision", "log_loss", "calibration_error"),
+    )
 
     def __init__(
         self,
@@ -52,6 +54,7 @@ class Multilabel(Task):
         threshold: Annotated[float, Ge(0), Le(1)] = 0.5,
         tune_threshold: Tunable | None = None,
         average: Literal["macro", "micro", "weighted"] = "macro",
+        metrics: Sequence[str | MetricChoice] = ("default",),
         tuned_thresholds: Sequence[float] | None = None,
     ) -> None:
         super().__init__()
@@ -67,11 +70,8 @@ class Multilabel(Task):
         self.thresholds = np.full(self.num_outputs, threshold, np.float32)
         if tuned_thresholds is not None:
             self.thresholds[:] = tuned_thresholds
-        self.metric_names = (
-            *_DECISIONS,
-            *(map(untuned, _DECISIONS) if tuned_thresholds is not None else ()),
-            *("auroc", "average_precision", "log_loss", "calibration_error"),
-        )
+        self.is_tuned = tuned_thresholds is not None
+        self.choose(metrics)
 
     def encode(self, y: np.ndarray) -> np.ndarray:
         """Return 0 and 1 as floats."""
@@ -85,37 +85,26 @@ class Multilabel(Task):
         """Return probabilities and targets 0 or 1, both `(N, K)`."""
         return outputs.sigmoid(), y.long()
 
-    def metrics(self) -> dict[str, AnyMetric]:
-        """Return accuracy over all labels of all rows, exact match over rows, and the others averaged over labels.
-
-        The calibration error is computed over all labels together.
-        """
-        found = self._decisions(self.thresholds.tolist() if self.tuned_thresholds else self.default_threshold)
-        for name, metric in self._decisions(self.default_threshold).items():
-            found[untuned(name)] = metric
-        found |= {
-            "auroc": own.auroc(),
-            "average_precision": own.average_precision(),
-            "log_loss": own.LogLoss(),
-            "calibration_error": own.CalibrationError(),
-        }
-        return {name: found[name] for name in self.metric_names}
-
-    def _decisions(self, threshold: float | list[float]) -> dict[str, AnyMetric]:
-        options: dict[str, Any] = {"labels": self.num_outputs, "threshold": threshold}
+    def metric_facts(self, *, tuned: bool = True) -> dict[str, Any]:
+        """Return what metrics are built with; `threshold` is a list once it was tuned."""
         return {
-            "accuracy": own.MultilabelRate("accuracy", "micro", **options),
-            "balanced_accuracy": own.MultilabelRate("balanced_accuracy", "macro", **options),
-            "exact_match": own.ExactMatch(threshold),
-            "precision": own.MultilabelRate("precision", self.average, **options),
-            "recall": own.MultilabelRate("recall", self.average, **options),
-            "f1": own.MultilabelRate("f1", self.average, **options),
+            "task": "multilabel",
+            "num_classes": None,
+            "num_labels": len(self.classes),
+            "classes": self.classes,
+            "class_counts": self.class_counts,
+            "average": self.average,
+            "threshold": self.thresholds.tolist()
+            if tuned and self.tuned_thresholds
+            else self.default_threshold,
         }
 
     def baseline(self) -> tuple[Task, Tensor]:
         """Return each label's share of the training rows; at threshold 0.5 this predicts the more frequent value."""
         logits = torch.stack([prior_logits(torch.tensor(counts)) for counts in self.class_counts])
-        task = Multilabel(self.classes, self.class_counts, self.criterion, average=self.average)
+        task = Multilabel(
+            self.classes, self.class_counts, self.criterion, average=self.average, metrics=self.metric_choices
+        )
         return task, logits[:, 1] - logits[:, 0]
 
     def tune(self, outputs: Tensor, y: np.ndarray) -> dict[str, Any]:

@@ -14,6 +14,7 @@ _ROUNDING = torch.finfo(torch.float32).eps ** 2
 class AbsoluteError(MeanMetric):
     """Mean absolute error of predictions and targets `(N, K)`, over rows and targets."""
 
+    takes = "centered"
     higher_is_better = False
     plot_lower_bound = 0.0
 
@@ -26,20 +27,21 @@ class SquaredError(Metric):
     """Mean squared error `(K,)` of predictions and targets `(N, K)`, or its root.
 
     Args:
-        targets: number of targets, K.
+        num_outputs: number of targets, K.
         root: whether to return the root of each target's error.
     """
 
+    takes = "centered"
     higher_is_better = False
     plot_lower_bound = 0.0
     total: Tensor
     rows: Tensor
 
-    def __init__(self, targets: int, *, root: bool = False) -> None:
+    def __init__(self, num_outputs: int, *, root: bool = False) -> None:
         super().__init__()
         self._root = root
         self.shares = "squares"
-        self.add_sum("total", (targets,))
+        self.add_sum("total", (num_outputs,))
         self.add_sum("rows")
 
     def update(self, predicted: Tensor, y: Tensor) -> None:
@@ -53,6 +55,21 @@ class SquaredError(Metric):
         return mean.sqrt() if self._root else mean
 
 
+class SquaredLogError(SquaredError):
+    """Mean squared error `(K,)` of the logarithms of 1 plus the values, or its root; NaN for values of -1 or less."""
+
+    takes = "values"
+
+    def __init__(self, num_outputs: int, *, root: bool = False) -> None:
+        super().__init__(num_outputs, root=root)
+        self.shares = "squared logarithms"
+
+    def update(self, predicted: Tensor, y: Tensor) -> None:
+        """Add a batch of rows `(N, K)`, or `(N,)` for one target."""
+        columns = len(self.total)
+        super().update(predicted.reshape(-1, columns).log1p(), y.reshape(-1, columns).log1p())
+
+
 class R2(Metric):
     """Coefficient of determination, the mean over targets; constant targets are left out, NaN if all are.
 
@@ -63,6 +80,8 @@ class R2(Metric):
         around: a value near the targets' mean `(K,)`, subtracted so that the sums of squares keep their precision.
     """
 
+    takes = "centered"
+    undefined = ("constant_target",)
     higher_is_better = True
     plot_upper_bound = 1.0
     around: Tensor
@@ -102,13 +121,14 @@ class MAPE(MeanMetric):
             because the difference of two large numbers would lose precision.
     """
 
+    takes = "centered"
     higher_is_better = False
     plot_lower_bound = 0.0
     offset: Tensor
 
     def __init__(self, offset: Tensor) -> None:
         super().__init__()
-        self.offset = offset
+        self.offset = offset.float()
 
     def update(self, predicted: Tensor, y: Tensor) -> None:
         """Add a batch of rows `(N, K)`."""
@@ -124,6 +144,7 @@ class SMAPE(MeanMetric):
         offset: value `(K,)` that was subtracted from predictions and targets.
     """
 
+    takes = "centered"
     higher_is_better = False
     plot_lower_bound = 0.0
     plot_upper_bound = 200.0
@@ -152,12 +173,18 @@ class MASEBySeries(MeanMetric):
     undefined are left out.
     """
 
+    takes = "centered"
     higher_is_better = False
     plot_lower_bound = 0.0
 
     def update(self, predicted: Tensor, y: Tensor, naive_error: Tensor) -> None:  # type: ignore[override]
         """Add a batch of rows `(N, K)`; `naive_error` is that of each row, `(N, K)`."""
         self.add(scaled_errors(predicted - y, naive_error)[naive_error > 0])
+
+
+def mase(naive_error: Tensor, several_series: bool) -> MASE | MASEBySeries:
+    """Return the metric of scaled errors of one series, or of several."""
+    return MASEBySeries() if several_series else MASE(naive_error)
 
 
 class MASE(Metric):
@@ -169,6 +196,7 @@ class MASE(Metric):
         naive_error: mean absolute error of the naive forecast `(K,)`, in the unit of the predictions.
     """
 
+    takes = "centered"
     higher_is_better = False
     plot_lower_bound = 0.0
     naive_error: Tensor

@@ -25,6 +25,8 @@ def pinball_loss(quantiles: Tensor, y: Tensor, levels: Tensor) -> Tensor:
 class _OfQuantiles(MeanMetric):
     """Base class of metrics that are the mean of `_values` over rows and targets."""
 
+    takes = "centered"
+
     @abstractmethod
     def _values(self, quantiles: Tensor, y: Tensor) -> Tensor:
         """Return the value of each row and target, `(N, K)` or `(N, K, Q)`."""

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from dlcli.tasks import number_metrics as own
 from dlcli.tasks.base import Task
-from dlcli.tasks.metric import AnyMetric
-from dlcli.tasks.quantiles import Coverage, IntervalWidth, Pinball, table_of_quantiles
+from dlcli.tasks.metric_choice import MetricChoice
+from dlcli.tasks.quantiles import table_of_quantiles
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -37,11 +36,15 @@ class Regression(Task):
         scale_targets: standardize targets for training; if false, the model is trained on the raw numbers.
         target_quantiles: quantiles of each column over the training rows at equally spaced levels from 0 to 1, the
             baseline of a loss of quantiles. If None, the baseline is the mean.
+        metrics: names of the metrics in report order, options of the group `metric`; `default` stands for those of the
+            task.
     """
 
     kind: ClassVar = "regression"
     accepts: ClassVar = {"regression"}
     learns_quantiles: ClassVar = True
+    default_metrics = ("mae", "rmse", "mse", "r2", "mape")
+    quantile_metrics = ("pinball", "coverage", "interval_width")
     _unit: Tensor
 
     def __init__(
@@ -52,6 +55,7 @@ class Regression(Task):
         loss: nn.Module,
         scale_targets: bool = True,
         target_quantiles: Sequence[Sequence[float]] | None = None,
+        metrics: Sequence[str | MetricChoice] = ("default",),
     ) -> None:
         super().__init__()
         self.names = tuple(targets)
@@ -60,14 +64,11 @@ class Regression(Task):
         # A single quantile is the prediction itself and gives no interval.
         self.quantiles = levels if len(levels) > 1 else ()
         self.num_outputs = len(self.names) * max(1, len(self.quantiles))
-        self.metric_names = ("mae", "rmse", "mse", "r2", "mape")
-        if self.quantiles:
-            self.metric_names += ("pinball", "coverage", "interval_width")
-        self.epoch_metrics = self.metric_names
-        self._mean, std = np.array(target_mean), np.array(target_std)
+        self.choose(metrics, self.quantiles)
+        self._mean, self._std = np.array(target_mean), np.array(target_std)
         # Double precision, because a target such as a time in seconds varies little compared to its mean.
         self._center = self._mean if scale_targets else np.zeros_like(self._mean)
-        self._scale = std if scale_targets else np.ones_like(std)
+        self._scale = self._std if scale_targets else np.ones_like(self._std)
         self.register_buffer("_unit", torch.tensor(self._scale, dtype=torch.float32), persistent=False)
         self._constant = np.repeat(self._mean[:, None], max(1, len(levels)), axis=1)
         if levels and target_quantiles is not None:
@@ -91,22 +92,20 @@ class Regression(Task):
         """Return all quantiles `(N, K, Q)` in the user's unit, minus the center."""
         return {"quantiles": self._sorted(outputs) * self._unit.unsqueeze(-1)} if self.quantiles else {}
 
-    def metrics(self) -> dict[str, AnyMetric]:
-        """Return errors in the user's unit (`mse` in its square), `mape` as a share."""
+    def metric_facts(self, *, tuned: bool = True) -> dict[str, Any]:
+        """Return what metrics are built with; values are in the user's unit, less the `offset` of each target."""
         around, center = (
             torch.tensor(v, dtype=torch.float32) for v in (self._mean - self._center, self._center)
         )
-        found: dict[str, AnyMetric] = {
-            "mae": own.AbsoluteError(),
-            "rmse": own.SquaredError(len(self.names), root=True),
-            "mse": own.SquaredError(len(self.names)),
-            "r2": own.R2(around),
-            "mape": own.MAPE(center),
-            "pinball": Pinball(self.quantiles),
-            "coverage": Coverage(),
-            "interval_width": IntervalWidth(),
+        return {
+            "task": "regression",
+            "num_outputs": len(self.names),
+            "targets": self.names,
+            "around": around,
+            "offset": center,
+            "deviation": torch.tensor(self._std, dtype=torch.float64),
+            "levels": self.quantiles,
         }
-        return {name: found[name] for name in self.metric_names}
 
     def baseline(self) -> tuple[Task, Tensor]:
         """Return the mean of the training rows, or their quantiles at the levels of the loss."""

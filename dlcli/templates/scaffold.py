@@ -1,4 +1,4 @@
-"""Write a model, a dataset, an experiment or a project to the user's folder; each can be trained without changes."""
+"""Write a new part, an experiment or a project to the user's folder; each can be trained without changes."""
 
 from __future__ import annotations
 
@@ -15,9 +15,61 @@ from dlcli.config.yaml_file import display
 from dlcli.errors import InputError, Problem
 from dlcli.formatting import shell_line
 
-Kind = Literal["model", "dataset", "experiment", "project"]
+Kind = Literal[
+    "model",
+    "dataset",
+    "metric",
+    "loss",
+    "optimizer",
+    "scheduler",
+    "callback",
+    "augmentation",
+    "preprocessing",
+    "split",
+    "experiment",
+    "project",
+]
 
 _TEMPLATES = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class _Template:
+    """A kind of part.
+
+    Attributes:
+        group: the configuration group.
+        stem: name of the template's files, which is replaced.
+        package: name of the folder of code.
+        words: what trains the new option, with {} for its name.
+    """
+
+    group: str
+    stem: str
+    package: str
+    words: tuple[str, ...]
+
+
+_SMALL = ("dataset=iris", "model=mlp")
+
+_PARTS = {
+    "model": _Template("model", "mynet", "models", ("model={}",)),
+    # The default model is for images.
+    "dataset": _Template("dataset", "mydata", "datasets", ("dataset={}", "model=mlp")),
+    "metric": _Template("metric", "mymetric", "metrics", (*_SMALL, "task.metrics=[default,{}]")),
+    "loss": _Template("task/loss", "myloss", "losses", ("dataset=diabetes", "model=mlp", "task/loss={}")),
+    "optimizer": _Template("optimizer", "myoptimizer", "optimizers", (*_SMALL, "optimizer={}")),
+    "scheduler": _Template("scheduler", "myscheduler", "schedulers", (*_SMALL, "scheduler={}")),
+    "callback": _Template("callbacks", "mycallback", "callbacks", (*_SMALL, "callbacks={}")),
+    "augmentation": _Template(
+        "augmentation", "myaugmentation", "augmentations", (*_SMALL, "augmentation={}")
+    ),
+    "preprocessing": _Template(
+        "preprocessing", "mypreprocessing", "preprocessing", (*_SMALL, "preprocessing={}")
+    ),
+    "split": _Template("cv", "mysplit", "splits", (*_SMALL, "cv={}")),
+    "experiment": _Template("experiment", "myexperiment", "", ("experiment={}",)),
+}
 
 
 @dataclass(frozen=True)
@@ -32,7 +84,7 @@ def scaffold(kind: str, name: str, folder: Path | None = None) -> Scaffold:
     """Write the files of a template; existing files are not changed.
 
     Args:
-        kind: model, dataset, experiment or project.
+        kind: one of `Kind`.
         name: Name of the option; for a project, name of its folder.
         folder: Folder of conf/ and the code; for a project, parent of the new folder. The default is the folder of the
             user's configuration if there is one, else the current folder.
@@ -47,17 +99,17 @@ def scaffold(kind: str, name: str, folder: Path | None = None) -> Scaffold:
     _check_name(name)
     conf = _conf(folder)
     root, package = conf.parent, _package(conf.parent)
-    if name in options(kind, [conf] if conf.is_dir() else []):
-        raise InputError(f"there is already a {kind} of this name", f"{kind}={name}", "Choose another name.")
+    part = _PARTS[kind]
+    if name in options(part.group, [conf] if conf.is_dir() else []):
+        raise InputError(
+            f"there is already a {kind} of this name", f"{part.group}={name}", "Choose another name."
+        )
     files = _render(kind, name, root, conf, package)
     if not (conf / PROJECT_FILE).exists():
         files[conf / PROJECT_FILE] = _text("project/dlcli.yaml", {})
-    where = "" if conf == Path("conf").resolve() else f" {shell_line('-C', display(conf))}"
-    return Scaffold(_write(files), f"dlcli train {_ARGUMENTS[kind].format(name)}{where}")
-
-
-# Arguments that train a new option. A dataset needs model=mlp, because the default model is for images.
-_ARGUMENTS = {"model": "model={}", "dataset": "dataset={} model=mlp", "experiment": "experiment={}"}
+    words = [word.format(name) for word in part.words]
+    where = [] if conf == Path("conf").resolve() else ["-C", display(conf)]
+    return Scaffold(_write(files), shell_line("dlcli", "train", *words, *where))
 
 
 def _project(root: Path) -> Scaffold:
@@ -83,11 +135,12 @@ def _render(
     kind: str, name: str, root: Path, conf: Path, package: str, names: Mapping[str, str] | None = None
 ) -> dict[Path, str]:
     """Return the files of an option, as path to content: its YAML and, except for an experiment, its code."""
-    stem = {"model": "mynet", "dataset": "mydata", "experiment": "myexperiment"}[kind]
-    module = f"{package}.{kind}s.{name}" if package else name
-    titled = "".join(part.capitalize() for part in name.split("_"))
-    names = {f"dlcli.templates.{kind}.{stem}": module, "MyNet": titled, stem: name, **(names or {})}
-    files = {conf / kind / f"{name}.yaml": _text(f"{kind}/{stem}.yaml", names)}
+    part, stem = _PARTS[kind], _PARTS[kind].stem
+    module = f"{package}.{part.package}.{name}" if package else name
+    titled = "".join(word.capitalize() for word in name.split("_"))
+    own = f"My{stem.removeprefix('my').capitalize()}"
+    names = {f"dlcli.templates.{kind}.{stem}": module, own: titled, stem: name, **(names or {})}
+    files = {conf / part.group / f"{name}.yaml": _text(f"{kind}/{stem}.yaml", names)}
     if kind == "experiment":
         return files
     if not package:
@@ -95,7 +148,7 @@ def _render(
     code = root / f"{module.replace('.', '/')}.py"
     files[code] = _text(f"{kind}/{stem}.py", names)
     if package and not (code.parent / "__init__.py").exists():
-        files[code.parent / "__init__.py"] = f'"""The {kind}s of {package}."""\n'
+        files[code.parent / "__init__.py"] = f'"""{part.package.capitalize()} of {package}."""\n'
     return files
 
 

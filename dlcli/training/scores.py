@@ -97,9 +97,11 @@ class Scores:
             state = {**state, "metrics": {}, "outputs": [], "targets": [], "loss": 0.0, "rows": 0}
         for name, statistics in state["metrics"].items():
             metric: Any = self._metrics[name]
-            for key, value in statistics.items():
-                setattr(metric, key, value)
-            if not isinstance(metric, Metric):
+            if isinstance(metric, Metric):
+                metric.take_state(statistics)
+            else:
+                for key, value in statistics.items():
+                    setattr(metric, key, value)
                 # Otherwise `compute` of torchmetrics warns that there were no updates.
                 metric._update_count = int(state["rows"] > 0)
             metric.to(self._device)

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from dlcli.cli.app import app
-from dlcli.config.habits import LOWER, assignment, dlcli_line, translate_habits
+from dlcli.config.habits import assignment, dlcli_line, translate_habits
 from dlcli.config.overrides import parse
 
 OPTIONS = {"--name": True, "--jobs": True, "-j": True, "--json": False, "-C": True, "--runs-dir": True}
@@ -62,8 +62,8 @@ def line(*words: str) -> str:
             "train dataset=table dataset.path=penguins.csv dataset.target=species",
         ),
         ("train dataset=penguins.csv", "train dataset=table dataset.path=penguins.csv"),
-        ("train metric=mae", "train monitor=val/mae mode=min"),
-        ("train --eval-metric accuracy", "train monitor=val/accuracy mode=max"),
+        ("train eval_metric=mae", "train monitor=val/mae"),
+        ("train --eval-metric accuracy", "train monitor=val/accuracy"),
         ("train --model mlp --trainer.max_epochs 7", "train model=mlp trainer.max_epochs=7"),
         ("train iris mlp", "train dataset=iris model=mlp"),
         ("train --resume", "resume last"),
@@ -173,23 +173,3 @@ def test_the_answer_imports_nothing_heavy() -> None:
         "assert not {'torch', 'pandas', 'pytorch_lightning', 'mlflow'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
-
-
-def test_the_direction_of_each_metric_is_that_of_its_task() -> None:
-    from dlcli.tasks.binary import Binary
-    from dlcli.tasks.forecast import Forecast
-    from dlcli.tasks.losses import MSE, BinaryCrossEntropy, Quantile
-    from dlcli.tasks.regression import Regression
-
-    facts = {"targets": ["y"], "target_mean": [0.0], "target_std": [1.0]}
-    tasks = [
-        Regression(**facts, loss=MSE()),
-        Regression(**facts, loss=Quantile([0.1, 0.5, 0.9]), target_quantiles=[[0.0, 1.0]]),
-        Binary(classes=("a", "b"), class_counts=(1, 1), loss=BinaryCrossEntropy(("a", "b"), (1, 1))),
-    ]
-    forecast = Forecast(**facts, horizon=2, season=1, naive_error=[1.0], loss=MSE())
-    for task in tasks:
-        for name, scale in task.scales().items():
-            if scale["better"]:
-                assert (name in LOWER) == (scale["better"] == "lower"), name
-    assert set(forecast.metric_names) <= LOWER

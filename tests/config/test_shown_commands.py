@@ -174,7 +174,7 @@ def _opens_less(word: str) -> bool:
 # Values that cannot contain anything that a shell or the grammar reads: numbers, and names of dlcli's own options.
 HARMLESS = (
     "size", "max_epochs", "after", "config['optimizer']['lr']", "2 * len(failed)", "-(-tried // size)", "task", "mode",
-    "alternative", "data.target_kind", "precision", "str(not first).lower()", "'min' if value in LOWER else 'max'",
+    "alternative", "data.target_kind", "precision", "str(not first).lower()",
     "value", "quoted(str(runs_dir))", "estimation.config['seed']", "-1 if epochs == math.inf else int(epochs)", "name",
     "accelerator", "number", "quotes", "separator", "self.encoding",
 )  # fmt: skip

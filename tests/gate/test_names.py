@@ -58,7 +58,7 @@ PLACES = (
 # Groups whose place in the configuration differs from the name of their folder.
 GROUPS = {
     "sweep/sampler": "sweep.sampler", "sweep/pruner": "sweep.pruner", "task/loss": "task.loss",
-    "callbacks": "callbacks.x",
+    "callbacks": "callbacks.x", "metric": "metric.x",
     **{group: group for group in (
         "model", "preprocessing", "task", "optimizer", "dataset", "cv", "executor", "tracking", "scheduler", "trainer",
         "finder", "finetune", "augmentation", "weight_averaging", "sweep",
@@ -80,6 +80,7 @@ def test_no_place_takes_what_is_no_building_block(name: str) -> None:
         ("scheduler", "dlcli.training.schedules.cosine"), ("callbacks.x", "pytorch_lightning.callbacks.EarlyStopping"),
         ("trainer", "pytorch_lightning.Trainer"), ("sweep.sampler", "optuna.samplers.RandomSampler"),
         ("sweep.sampler", "dlcli.sweeps.samplers.random"), ("sweep.pruner", "optuna.pruners.MedianPruner"),
+        ("metric.x", "torchmetrics.HingeLoss"), ("metric.x", "torchmetrics.classification.BinaryAUROC"),
     ],
 )  # fmt: skip
 def test_public_names_are_taken(place: str, name: str) -> None:
@@ -174,3 +175,18 @@ def test_no_getattr_of_a_module_is_asked(monkeypatch: pytest.MonkeyPatch) -> Non
     module.__getattr__ = lambda name: pytest.fail(name)  # type: ignore[method-assign]
     monkeypatch.setitem(sys.modules, "dlcli.models.lazy", module)
     assert names.find_object("dlcli.models.lazy.Net", role_at("model")) is None
+
+
+@pytest.mark.parametrize(
+    ("place", "name"),
+    [
+        ("metric.x", "torchmetrics.text.BERTScore"),
+        ("metric.x", "torchmetrics.image.fid.FrechetInceptionDistance"),
+        ("metric.x", "torchmetrics.MetricTracker"),
+        ("metric.x", "torchmetrics.Metric"),
+        ("metric.x", "dlcli.tasks.facts.target_facts"),
+        ("metric.x.inner", "torchmetrics.HingeLoss"),
+    ],
+)
+def test_metrics_that_load_models_or_hold_others_are_refused(place: str, name: str) -> None:
+    assert names.find_object(name, role_at(place)) is None

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.stats
 from sklearn import metrics as sklearn
 
 import dlcli
@@ -188,7 +189,8 @@ def check_pooled(
     """Compare the figures over all held-out rows with the expected ones."""
     for name, value in expected(held_out(result)).items():
         if name not in skip:
-            assert result.metrics[f"cv/{name}_pooled"] == pytest.approx(value, rel=2e-4, abs=2e-6), name
+            pooled = result.metrics.get(f"cv/{name}_pooled", math.nan)
+            assert pooled == pytest.approx(value, rel=2e-4, abs=2e-6, nan_ok=True), name
 
 
 def test_folds_of_two_classes_some_of_which_lack_one(folder: Path) -> None:
@@ -269,3 +271,92 @@ def test_forecasts(folder: Path) -> None:
         for name, value in forecast(table[table["split"] == part]).items():
             loose = 0.05 if name == "mase" else 2e-4  # the training part has a few steps more than its rows
             assert recorded[f"{part}/{name}"] == pytest.approx(value, rel=loose), (part, name)
+
+
+CLASS_METRICS = "task.metrics=[mcc,cohen_kappa,quadratic_kappa,specificity,g_mean,brier{}]"
+NUMBER_METRICS = "task.metrics=[mae,smape,rmsle,explained_variance,spearman,pearson,concordance]"
+
+
+def of_classes(table: pd.DataFrame) -> dict[str, float]:
+    """Return the metrics that are not computed by default, for two or more classes."""
+    names = [column[2:-1] for column in table if column.startswith("p(")]
+    y, guess = (np.array([names.index(name) for name in table[what]]) for what in ("target", "prediction"))
+    p = table[[f"p({name})" for name in names]].to_numpy(np.float64)
+    varies, labels = len(np.unique(y)) > 1, range(len(names))
+    recalls = [sklearn.recall_score(y == k, guess == k) for k in labels if (y == k).any()]
+    specificities = [sklearn.recall_score(y != k, guess != k) for k in labels if (y != k).any()]
+    square = ((p - np.eye(len(names))[y]) ** 2).sum(axis=1).mean()
+    two = len(names) == 2
+    found = {
+        "mcc": sklearn.matthews_corrcoef(y, guess) if varies else math.nan,
+        "cohen_kappa": sklearn.cohen_kappa_score(y, guess, labels=labels) if varies else math.nan,
+        "quadratic_kappa": sklearn.cohen_kappa_score(y, guess, labels=labels, weights="quadratic")
+        if varies
+        else math.nan,
+        "brier": sklearn.brier_score_loss(y, p[:, 1]) if two else square,
+    }
+    if two:
+        negative = sklearn.recall_score(y == 0, guess == 0) if (y == 0).any() else math.nan
+        positive = sklearn.recall_score(y, guess) if y.any() else math.nan
+        return found | {"specificity": negative, "g_mean": math.sqrt(negative * positive)}
+    top = sklearn.top_k_accuracy_score(y, p, k=2, labels=labels)
+    means = {"specificity": np.mean(specificities), "g_mean": np.prod(recalls) ** (1 / len(recalls))}
+    return found | means | {"top_k_accuracy": top}
+
+
+def of_numbers(table: pd.DataFrame) -> dict[str, float]:
+    """Return the metrics that are not computed by default, the means over targets."""
+    targets = [column for column in table if column.startswith("target")]
+    pairs = [
+        (table[t].to_numpy(), table[t.replace("target", "prediction")].to_numpy(np.float64)) for t in targets
+    ]
+
+    def concordance(y: np.ndarray, guess: np.ndarray) -> float:
+        spread = y.var(ddof=1) + guess.var(ddof=1) + (y.mean() - guess.mean()) ** 2
+        return float(2 * np.cov(y, guess)[0, 1] / spread)
+
+    measures: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
+        "mae": sklearn.mean_absolute_error,
+        "smape": lambda y, g: float((200 * np.abs(y - g) / (np.abs(y) + np.abs(g))).mean()),
+        "rmsle": lambda y, g: (
+            sklearn.root_mean_squared_log_error(y, g) if min(y.min(), g.min()) > -1 else math.nan
+        ),
+        "explained_variance": sklearn.explained_variance_score,
+        "spearman": lambda y, g: scipy.stats.spearmanr(y, g).statistic,
+        "pearson": lambda y, g: scipy.stats.pearsonr(y, g).statistic,
+        "concordance": concordance,
+    }
+    return {name: float(np.mean([measure(*pair) for pair in pairs])) for name, measure in measures.items()}
+
+
+def test_chosen_metrics_of_folds_of_two_classes_some_of_which_lack_one(folder: Path) -> None:
+    words = ("cv=kfold", "cv.folds=6", "task.tune_threshold=f1", CLASS_METRICS.format(""))
+    result = trained(folder, "few", words=(*words, "cv.val_size=0.3"))
+    undefined = 0
+    for fold in result.folds:
+        recorded = {
+            name.removeprefix("test/"): value
+            for name, value in Ledger.load(Path(fold.run_dir)).metrics.items()
+        }
+        table = pd.read_parquet(Path(fold.run_dir) / "predictions.parquet")
+        for name, value in of_classes(table[table["split"] == "test"]).items():
+            undefined += math.isnan(value)
+            assert recorded.get(name, math.nan) == pytest.approx(value, rel=2e-4, abs=2e-6, nan_ok=True), name
+    assert undefined
+    check_pooled(result, of_classes)
+    there = result.metrics["cv/mcc_defined_in"]
+    assert 0 < there < len(result.folds)
+
+
+def test_chosen_metrics_of_three_classes(folder: Path) -> None:
+    result = trained(folder, "kind", words=(CLASS_METRICS.format(",top_k_accuracy"),))
+    assert check(result.run_dir, of_classes, ("val", "test")) == 0
+
+
+@pytest.mark.parametrize("targets", [("u",), ("u", "v")], ids="-".join)
+def test_chosen_metrics_of_numbers(folder: Path, targets: tuple[str, ...]) -> None:
+    words = (NUMBER_METRICS, "cv=kfold", "cv.folds=3")
+    result = trained(folder, *targets, words=words)
+    for fold in result.folds:
+        check(Path(fold.run_dir), of_numbers, ("test",))
+    check_pooled(result, of_numbers)

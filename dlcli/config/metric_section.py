@@ -1,0 +1,143 @@
+"""The section `metric`: the chosen metrics by name, each with its own section, from the options of the group."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from dlcli.config.build import TARGET, locate
+from dlcli.config.folders import options
+from dlcli.config.pasted import pasted
+from dlcli.config.suggest import choices, did_you_mean, hint
+from dlcli.config.yaml_file import read
+from dlcli.errors import ConfigError, Problem
+
+GROUP = "metric"
+
+# The word in `task.metrics` for the metrics of a task by default.
+DEFAULT = "default"
+
+
+def with_chosen_metrics(
+    config: dict[str, Any], folders: Sequence[Path]
+) -> tuple[dict[str, Any], list[Problem]]:
+    """Return the configuration with the names of all metrics in `task.metrics`, and their sections in `metric`.
+
+    `default` is replaced by the metrics of the task. The second result are names that are unknown or do not fit, and
+    sections that are not used.
+    """
+    node, sections = config["task"], config.get(GROUP) or {}
+    task = locate(node[TARGET], "task")
+    by_default = getattr(task, "default_metrics", ())
+    if not by_default or "metrics" in vars(task):  # a task of the user's own makes its metrics itself
+        where = next((f"{GROUP}.{name}" for name in sections), None)
+        own = f"{task.__name__} makes its metrics itself"
+        return config, [Problem(own, where, f"Remove {where}.")] if where else []
+    if _has_quantiles(node):
+        by_default += task.quantile_metrics
+    names: dict[str, None] = {}
+    for name in node.get("metrics") or (DEFAULT,):
+        names |= dict.fromkeys(by_default if name == DEFAULT else (name,))
+    files, found, problems = options(GROUP, folders), {}, []
+    for name in names:
+        section = sections.get(name) or (read(files[name]) if name in files else None)
+        if section is None:
+            known = [one for one, file in files.items() if _fits(read(file), task)]
+            problems.append(
+                Problem(
+                    f"there is no metric {name}",
+                    "task.metrics",
+                    hint(did_you_mean(name, known), choices(known)),
+                )
+            )
+        elif problem := _problem(name, section, task, _has_quantiles(node)):
+            problems.append(problem)
+        else:
+            found[name] = {key: value for key, value in section.items() if key != "accepts"}
+    for name in sections:
+        if name not in names:
+            problems.append(
+                Problem(
+                    "is set, but the metric is not computed",
+                    f"{GROUP}.{name}",
+                    f"Add it: {pasted('task.metrics', [DEFAULT, name])}, or remove its keys.",
+                )
+            )
+    return {**config, "task": {**node, "metrics": list(names)}, GROUP: found}, problems
+
+
+def _problem(name: str, section: Any, task: Any, quantiles: bool) -> Problem | None:
+    """Return what is wrong with a metric of a task."""
+    where = f"{GROUP}.{name}"
+    if not isinstance(section, Mapping) or TARGET not in section:
+        return Problem("is missing", f"{where}.{TARGET}", "Name the class of the metric.")
+    if name in ("loss", DEFAULT) or name.endswith("_untuned") or not re.fullmatch(r"[A-Za-z]\w*", name):
+        return Problem(f"{name} cannot be the name of a metric", "task.metrics", "Rename its YAML file.")
+    if not _fits(section, task):
+        kinds = " or ".join(section["accepts"])
+        return Problem(
+            f"{name} is for {kinds} targets, but the task is {_kind(task)}",
+            "task.metrics",
+            "See dlcli list metric.",
+        )
+    if name in getattr(task, "quantile_metrics", ()) and not quantiles:
+        return Problem(
+            f"{name} is of several quantiles, but the loss has none",
+            "task.metrics",
+            "Add task/loss=quantile 'task.loss.quantiles=[0.1,0.5,0.9]'.",
+        )
+    return None
+
+
+def _fits(section: Mapping[str, Any], task: Any) -> bool:
+    accepts = section.get("accepts")
+    return not isinstance(accepts, list) or _kind(task) in accepts
+
+
+def _kind(task: Any) -> str:
+    return "forecast" if "forecast" in getattr(task, "accepts", ()) else str(task.kind)
+
+
+def _has_quantiles(node: Mapping[str, Any]) -> bool:
+    """Return whether the loss has several quantiles: its argument or, for a loss of the user's own, its attribute."""
+    loss = node.get("loss") or {}
+    quantiles = loss.get("quantiles")
+    if quantiles is None and TARGET in loss:
+        try:
+            quantiles = getattr(locate(loss[TARGET], "task.loss"), "quantiles", ())
+        except ConfigError:
+            quantiles = ()
+    return isinstance(quantiles, list | tuple) and len(quantiles) > 1
+
+
+def with_modes(config: dict[str, Any], better: Mapping[str, str]) -> dict[str, Any]:
+    """Return the configuration with `min` or `max` in place of `auto`, according to the monitored metrics.
+
+    Args:
+        config: the configuration.
+        better: metric to `min` or `max`, those that have a direction.
+    """
+
+    def settled(node: Any, monitored: Any) -> Any:
+        if not isinstance(node, Mapping):
+            return node
+        watched = node.get("monitor", monitored)
+        mode = better.get(str(watched).partition("/")[2], "min")
+        return {
+            key: mode if key == "mode" and value == AUTO else settled(value, watched)
+            for key, value in node.items()
+        }
+
+    found = dict(config)
+    for section in ("callbacks", "scheduler"):
+        if section in found:
+            found[section] = settled(found[section], found["monitor"])
+    if found["mode"] == AUTO:
+        found["mode"] = better.get(found["monitor"].partition("/")[2], "min")
+    return found
+
+
+# The mode that follows from the monitored metric.
+AUTO = "auto"
