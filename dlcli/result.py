@@ -36,6 +36,8 @@ class Result:
         trials: Of a sweep, each trial's number, `params` and `value`.
         best: Of a sweep, the best trial, with the `command` that trains it.
         front: Of a sweep with several objectives, numbers of the trials on the Pareto front.
+        models: Of a sweep over models, for each the number of its `trials`, the `value` of its `best` one, and that of
+            its `default` settings.
         params: Of a fold in nested cross-validation, the settings that were chosen for it.
         notices: What reading the data left out or converted: `key`, `count`, `text`, `where`, `hint`, `warns`.
         messages: Sentences for the user.
@@ -54,6 +56,7 @@ class Result:
     trials: tuple[dict[str, Any], ...] = ()
     best: dict[str, Any] | None = None
     front: tuple[int, ...] = ()
+    models: tuple[dict[str, Any], ...] = ()
     params: dict[str, Any] = field(default_factory=dict)
     notices: tuple[dict[str, Any], ...] = ()
     messages: tuple[str, ...] = field(default=(), repr=False)
@@ -90,7 +93,12 @@ class Result:
             "notices": list(self.notices),
             "duration_s": self.duration_s,
         }
-        sweep = {"trials": list(self.trials), "best": self.best, "front": list(self.front)}
+        sweep = {
+            "trials": list(self.trials),
+            "best": self.best,
+            "front": list(self.front),
+            "models": list(self.models),
+        }
         return document | (sweep if self.trials else {})
 
 

@@ -8,6 +8,13 @@ from dlcli.config.pasted import dlcli_line
 from dlcli.errors import Problem
 
 _IN_FOLDS = "sweep.trial_timeout"
+_EFFORT = "effort"
+
+
+def asks_for_search(overrides: Sequence[str]) -> bool:
+    """Return whether a command's words make a search of a training: `effort=best`."""
+    chosen = [word.partition("=")[2] for word in overrides if _key(word) == _EFFORT]
+    return bool(chosen) and chosen[-1] != "null"
 
 
 def find_sweep_settings(
@@ -23,7 +30,7 @@ def find_sweep_settings(
         command: words of the command before the overrides: its name and options.
     """
     of_sweeps = {word: key for word in overrides if _is_of_sweeps(key := _key(word))}
-    if not of_sweeps:
+    if not of_sweeps or asks_for_search(overrides):
         return
     if in_folds:
         hint = f"The section cv has the settings of the searches, and {_IN_FOLDS} limits their trials."

@@ -19,8 +19,11 @@ def sweep(
     trials: Annotated[int | None, typer.Option(metavar="N", help="The number of trials.")] = None,
     conf_dir: ConfDirs = None,
     jobs: Annotated[int | None, jobs_of("Trials")] = None,
-    timeout: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Start no trial after this time: 90s, 30m, 2h.")
+    time: Annotated[
+        str | None,
+        typer.Option(
+            "--time", "--timeout", metavar="TIME", help="Start no trial after this time: 90s, 30m, 2h."
+        ),
     ] = None,
     name: Annotated[str | None, typer.Option(metavar="NAME", help="The sweep's name.")] = None,
     dry_run: Annotated[
@@ -31,8 +34,10 @@ def sweep(
 ) -> None:
     """Search for the best configuration on validation rows, and test the winner once.
 
-    A key with several values is searched; a learning rate is best searched on a logarithmic scale:
+    A key with several values is searched; a learning rate is best searched on a logarithmic scale. Without such keys,
+    the model's own ranges are searched:
 
+    - `dlcli sweep dataset=iris model=mlp --time 10m`
     - `dlcli sweep dataset=iris model=mlp model.hidden=8,16,32`
     - `dlcli sweep model=mlp 'optimizer.lr=tag(log,interval(1e-3,1e-1))'`
 
@@ -45,7 +50,7 @@ def sweep(
 
         flags = {
             "sweep.trials": trials,
-            "sweep.timeout": quoted(timeout) if timeout is not None else None,
+            "sweep.timeout": quoted(time) if time is not None else None,
             "executor.jobs": jobs,
             "run_name": quoted(name) if name is not None else None,
         }

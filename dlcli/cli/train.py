@@ -24,6 +24,12 @@ def train(
             "--like", metavar="RUN", help="Begin with the settings of an earlier run; overrides change them."
         ),
     ] = None,
+    time: Annotated[
+        str | None,
+        typer.Option(
+            "--time", metavar="TIME", help="With effort=best: start no trial after it: 90s, 30m, 2h."
+        ),
+    ] = None,
     name: Annotated[str | None, typer.Option(metavar="NAME", help="The run's name.")] = None,
     runs_dir: RunsDir = None,
     json: Json = False,
@@ -34,8 +40,10 @@ def train(
 
     - `dlcli train dataset=iris model=mlp optimizer=sgd optimizer.lr=0.02`
     - `dlcli train dataset=iris model=mlp cv=stratified_kfold --jobs 2`
+    - `dlcli train dataset=iris effort=best --time 10m` searches for the best model instead.
     """
     with session(json, supervised=True) as terminal:
+        from dlcli.checks.sweep_settings import asks_for_search
         from dlcli.config.misspelt import refuse_misspelt
         from dlcli.config.pasted import quoted
         from dlcli.executors.early import warm_early
@@ -43,6 +51,7 @@ def train(
         flags = {
             "executor.jobs": jobs,
             "cv.seeds": seeds,
+            "sweep.timeout": quoted(time) if time is not None else None,
             "run_name": quoted(name) if name is not None else None,
         }
         asked = [*(overrides or ()), *(f"{key}={value}" for key, value in flags.items() if value is not None)]
@@ -56,7 +65,7 @@ def train(
             from dlcli.runner import train as runner
         from dlcli.terminal.progress import Progress
 
-        with Progress(terminal, "dlcli train") as listen:
+        with Progress(terminal, "dlcli train", notes_below_panel=asks_for_search(asked)) as listen:
             if like is None:
                 result = runner.train(asked, conf_dir or (), runs_dir, listen)
             else:

@@ -40,6 +40,12 @@ class CNN(nn.Module):
     """
 
     accepts: ClassVar = {"image"}
+    search_space: ClassVar = {
+        "channels": "[16,32],[32,64],[32,64,128]",
+        "hidden": "0,64,128,256",
+        "dropout": "interval(0,0.5)",
+        "normalization": "none,batch",
+    }
 
     def __init__(
         self,

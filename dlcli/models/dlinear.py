@@ -34,6 +34,10 @@ class DLinear(nn.Module):
 
     accepts: ClassVar = {"sequence"}
     takes_variables: ClassVar = True
+    search_space: ClassVar = {
+        "shared": "true,false",
+        "kernel_size": "13,25,49",
+    }
 
     def __init__(
         self,

@@ -35,6 +35,12 @@ class FTTransformer(nn.Module):
     """
 
     accepts: ClassVar = {"table"}
+    search_space: ClassVar = {
+        "hidden": "32,64,128",
+        "layers": "range(1,4)",
+        "attention_dropout": "interval(0,0.4)",
+        "dropout": "interval(0,0.4)",
+    }
 
     def __init__(
         self,

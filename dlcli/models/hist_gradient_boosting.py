@@ -33,6 +33,14 @@ class HistGradientBoosting(Forest):
     """
 
     losses: ClassVar = ("BinaryCrossEntropy", "CrossEntropy", "MSE", "MAE", "Quantile")
+    search_space: ClassVar = {
+        "learning_rate": "tag(log,interval(0.02,0.3))",
+        "max_iter": "100,200,500",
+        "max_leaf_nodes": "tag(log,int(interval(7,127)))",
+        "min_samples_leaf": "tag(log,int(interval(5,100)))",
+        "l2_regularization": "0.0,0.1,1.0,10.0",
+        "max_features": "interval(0.3,1.0)",
+    }
 
     def __init__(
         self,

@@ -35,6 +35,11 @@ class ITransformer(nn.Module):
 
     accepts: ClassVar = {"sequence"}
     takes_variables: ClassVar = True
+    search_space: ClassVar = {
+        "hidden": "64,128,256",
+        "layers": "range(1,4)",
+        "dropout": "interval(0,0.4)",
+    }
 
     def __init__(
         self,

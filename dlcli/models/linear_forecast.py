@@ -31,6 +31,9 @@ class LinearForecast(nn.Module):
     accepts: ClassVar = {"sequence"}
     takes_variables: ClassVar = True
     is_linear: ClassVar = True  # an optimizer that solves on all rows takes it
+    search_space: ClassVar = {
+        "shared": "true,false",
+    }
 
     def __init__(
         self,

@@ -64,6 +64,12 @@ class MLP(nn.Module):
 
     accepts: ClassVar = {"table", "image", "sequence", "tokens"}
     reads_text: ClassVar = "bag"
+    search_space: ClassVar = {
+        "hidden": "64,128,256,512",
+        "layers": "range(1,4)",
+        "dropout": "interval(0,0.5)",
+        "normalization": "none,batch,layer",
+    }
 
     def __init__(
         self,

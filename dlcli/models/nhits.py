@@ -41,6 +41,11 @@ class NHiTS(nn.Module):
     """
 
     accepts: ClassVar = {"sequence"}
+    search_space: ClassVar = {
+        "hidden": "128,256,512",
+        "layers": "1,2,3",
+        "dropout": "interval(0,0.4)",
+    }
 
     def __init__(
         self,

@@ -39,6 +39,11 @@ class PatchTST(nn.Module):
     """
 
     accepts: ClassVar = {"sequence"}
+    search_space: ClassVar = {
+        "hidden": "16,32,64",
+        "layers": "range(1,4)",
+        "dropout": "interval(0,0.5)",
+    }
 
     def __init__(
         self,

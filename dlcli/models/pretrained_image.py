@@ -63,6 +63,10 @@ class PretrainedImage(nn.Module):
 
     accepts: ClassVar = {"image"}
     requires: ClassVar = ("timm",)
+    search_space: ClassVar = {
+        "hidden": "0,128,512",
+        "dropout": "interval(0,0.5)",
+    }
     # Values of `weights` that are neither a file nor a run.
     weights_words: ClassVar = {"hub": "downloads timm's weights", "null": "initializes at random"}
     mean: Tensor

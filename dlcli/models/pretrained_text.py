@@ -35,6 +35,10 @@ class PretrainedText(nn.Module):
     """
 
     accepts: ClassVar = {"tokens"}
+    search_space: ClassVar = {
+        "hidden": "0,128",
+        "dropout": "interval(0,0.5)",
+    }
     # The preprocessing that `preprocessing=auto` chooses, which uses the model's tokenizer.
     preprocessing: ClassVar = "pretrained_text"
     requires: ClassVar = ("transformers",)

@@ -40,6 +40,11 @@ class RandomForest(Forest):
 
     losses: ClassVar = ("BinaryCrossEntropy", "CrossEntropy", "MSE")
     shares_trees: ClassVar = True
+    search_space: ClassVar = {
+        "n_estimators": "100,300",
+        "max_features": "auto,sqrt,0.3,0.6,1.0",
+        "min_samples_leaf": "1,2,5,10",
+    }
 
     link: Tensor
 

@@ -36,6 +36,12 @@ class Recurrent(nn.Module):
 
     accepts: ClassVar = {"sequence", "image", "tokens"}
     longest_text: ClassVar = 2048
+    search_space: ClassVar = {
+        "hidden": "64,128,256",
+        "layers": "1,2",
+        "dropout": "interval(0,0.5)",
+        "bidirectional": "false,true",
+    }
 
     def __init__(
         self,

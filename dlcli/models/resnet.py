@@ -32,6 +32,11 @@ class ResNet(nn.Module):
     """
 
     accepts: ClassVar = {"image"}
+    search_space: ClassVar = {
+        "channels": "[16,32,64],[32,64,128]",
+        "blocks": "1,2,3",
+        "dropout": "interval(0,0.5)",
+    }
 
     def __init__(
         self,

@@ -34,6 +34,10 @@ class SegRNN(nn.Module):
     """
 
     accepts: ClassVar = {"sequence"}
+    search_space: ClassVar = {
+        "hidden": "64,128,256",
+        "dropout": "interval(0,0.6)",
+    }
 
     def __init__(
         self,

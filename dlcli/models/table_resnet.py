@@ -36,6 +36,12 @@ class TableResNet(nn.Module):
     """
 
     accepts: ClassVar = {"table"}
+    search_space: ClassVar = {
+        "hidden": "64,128,256",
+        "blocks": "range(1,5)",
+        "dropout": "interval(0,0.5)",
+        "numbers": "plain,piecewise,periodic",
+    }
 
     def __init__(
         self,

@@ -49,6 +49,13 @@ class TabM(nn.Module):
     """
 
     accepts: ClassVar = {"table"}
+    search_space: ClassVar = {
+        "hidden": "64,128,256",
+        "layers": "range(1,4)",
+        "dropout": "interval(0,0.4)",
+        "numbers": "auto,plain,piecewise",
+        "bins": "16,32,64",
+    }
 
     def __init__(
         self,

@@ -43,6 +43,11 @@ class TCN(nn.Module):
 
     accepts: ClassVar = {"sequence", "image", "tokens"}
     longest_text: ClassVar = 2048
+    search_space: ClassVar = {
+        "channels": "[32,32,32],[64,64,64],[64,64,64,64]",
+        "kernel_size": "2,3,5",
+        "dropout": "interval(0,0.5)",
+    }
 
     def __init__(
         self,

@@ -33,6 +33,12 @@ class TextCNN(nn.Module):
     accepts: ClassVar = {"sequence", "tokens"}
     reads_text: ClassVar = "whole"
     longest_text: ClassVar = 16_384
+    search_space: ClassVar = {
+        "embedding": "32,64,128",
+        "channels": "32,64,128",
+        "dropout": "interval(0.2,0.7)",
+        "pooling": "max,mean",
+    }
 
     def __init__(
         self,

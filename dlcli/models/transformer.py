@@ -46,6 +46,12 @@ class Transformer(nn.Module):
     """
 
     accepts: ClassVar = {"sequence", "image", "tokens"}
+    search_space: ClassVar = {
+        "hidden": "32,64,128",
+        "layers": "range(1,4)",
+        "feedforward": "64,128,256",
+        "dropout": "interval(0,0.4)",
+    }
 
     def __init__(
         self,

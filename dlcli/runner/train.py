@@ -10,6 +10,7 @@ from dlcli.assembly.automatic import automatic_tags
 from dlcli.assembly.starting_weights import weights_tags
 from dlcli.checks.recorded_profile import about_data
 from dlcli.checks.settings import warn
+from dlcli.checks.sweep_settings import asks_for_search
 from dlcli.cross_validation.chosen_settings import searches_in_folds
 from dlcli.cross_validation.cross_validate import cross_validate
 from dlcli.distributed.ranks import leading
@@ -18,6 +19,7 @@ from dlcli.experiment import plan_experiment
 from dlcli.job import take_part
 from dlcli.result import Result
 from dlcli.runner.recording import recording
+from dlcli.runner.sweep import sweep
 from dlcli.runs.creation import make_run
 from dlcli.runs.shown_settings import shown_settings
 from dlcli.sweeps.search_in_folds import plan_nested
@@ -35,8 +37,10 @@ def train(
     """Train one experiment: compose, check, create the run, and run its jobs.
 
     `listen` receives the events. Without it, settings and data are not searched for warnings. `tags` are added to those
-    of the run.
+    of the run. With `effort=best` it searches as `dlcli sweep` does.
     """
+    if asks_for_search(overrides):
+        return sweep(overrides, conf_dirs, runs_dir, listen)
     with leading(take_part):
         experiment = plan_experiment(overrides, conf_dirs, runs_dir)
         nested = searches_in_folds(experiment.config)

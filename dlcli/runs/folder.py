@@ -109,6 +109,7 @@ def read_result(run_dir: Path, *, within: int = 0) -> Result:
         trials=tuple(ledger.result.get("trials", ())),
         best=ledger.result.get("best"),
         front=tuple(ledger.result.get("front", ())),
+        models=tuple(ledger.result.get("models", ())),
         notices=tuple(ledger.result.get("notices", ())),
         messages=tuple(ledger.result.get("messages", ())),
     )

@@ -14,7 +14,7 @@ from dlcli.tracking.ledger import Ledger
 TRIAL_FILE = "trial.json"
 
 # Overrides that concern the search, and not a training run.
-OF_THE_SWEEP = ("sweep.", "sweep/", "sweep=", "executor", "tracking.keep=", "run_name=")
+OF_THE_SWEEP = ("sweep.", "sweep/", "sweep=", "effort=", "executor", "tracking.keep=", "run_name=")
 
 
 def words_of_part(sweep: Ledger, part: Ledger) -> list[str]:

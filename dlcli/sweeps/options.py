@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt
 
 from dlcli.config.timespan import seconds_of
 
 USUAL_TRIALS = 20
+# Trials of a search in a model's own ranges that ends with its time.
+MOST_TRIALS = 200
+
+AUTO = "auto"
 
 
 @dataclass(frozen=True)
@@ -17,12 +21,15 @@ class Sweep:
     """The `sweep` section.
 
     Args:
-        trials: number of trials; None means all points of a grid, otherwise 20.
+        trials: number of trials; None means all points of a grid, otherwise 20, or up to 200 for a space `auto` with a
+            timeout.
         timeout: no trial starts after this time: seconds, or text such as 30m, 2h, 1h30m.
         trial_timeout: a trial (with all of its folds) that takes longer is ended and fails; same format.
         max_failures: stop the sweep after this number of failed trials.
         refit: train the winner on all rows but the final test rows, and test it once.
-        space: key to the values that are tried, in Hydra's grammar.
+        space: key to the values that are tried, in Hydra's grammar; `auto`: the ranges that the models declare.
+        models: options of the group `model` that a space `auto` compares; `auto`: those for the kind of rows; None: the
+            chosen one.
         objectives: `METRIC:min` or `METRIC:max`; if empty, `monitor` is the objective.
         sampler: proposes the next point.
         pruner: ends unpromising trials early.
@@ -33,7 +40,8 @@ class Sweep:
     trial_timeout: Annotated[float, Gt(0)] | str | None = None
     max_failures: Annotated[int, Ge(1)] | None = None
     refit: bool = True
-    space: dict[str, Any] = field(default_factory=dict)
+    space: dict[str, Any] | Literal["auto"] = field(default_factory=dict)
+    models: list[str] | Literal["auto"] | None = None
     objectives: list[str] = field(default_factory=list)
     sampler: Any = None
     pruner: Any = None
@@ -58,5 +66,6 @@ class Sweep:
 
     def total(self, points: int | None, *, is_grid: bool) -> int:
         """Return the number of trials in a space with `points` points (None if it is infinite)."""
-        wanted = self.trials or (points if is_grid and points is not None else USUAL_TRIALS)
+        usual = MOST_TRIALS if self.space == AUTO and self.timeout is not None else USUAL_TRIALS
+        wanted = self.trials or (points if is_grid and points is not None else usual)
         return wanted if points is None else min(wanted, points)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +45,7 @@ class SweepPlan:
         whole: the rows of the trials, and the final test rows.
         conf_dirs: the user's conf folders, as they were given.
         warnings: about settings and data, if they were searched for.
+        decided: rows of the panel about models and folds that were left open.
     """
 
     experiment: Experiment
@@ -55,6 +56,7 @@ class SweepPlan:
     whole: Split
     conf_dirs: tuple[Path, ...]
     warnings: tuple[Problem, ...] = ()
+    decided: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def config(self) -> dict[str, Any]:

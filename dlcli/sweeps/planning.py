@@ -20,7 +20,8 @@ from dlcli.distributed.launcher import refuse_launched
 from dlcli.errors import ConfigError, DlcliError
 from dlcli.experiment import Experiment, plan_experiment
 from dlcli.sweeps.objective import read_objectives
-from dlcli.sweeps.options import Sweep
+from dlcli.sweeps.options import AUTO, Sweep
+from dlcli.sweeps.own_planning import OwnSpace, plan_own_space
 from dlcli.sweeps.plan import GRID, SweepPlan
 from dlcli.sweeps.space import Space
 from dlcli.sweeps.space_parser import (
@@ -34,7 +35,8 @@ from dlcli.sweeps.space_parser import (
 from dlcli.sweeps.validation import check_space, naming_values, of_value
 
 _HOW = (
-    "Give values: model.hidden=64,128 'optimizer.lr=tag(log,interval(1e-4,1e-1))', or a section sweep.space."
+    "The model declares no ranges, and its optimizer takes no steps. Give values: model.hidden=64,128"
+    " 'optimizer.lr=tag(log,interval(1e-4,1e-1))', or a section sweep.space."
 )
 
 
@@ -69,10 +71,22 @@ def plan_sweep(
     if "sweep" in found.unsound:
         raise ConfigError(found.problems)
     section = found.composed.config["sweep"]
+    if not section["space"] and not varied:
+        fixed.append("sweep=auto")
+        found = draft(fixed, folders, SUPPLIED, BY_DATA)
+        section = found.composed.config["sweep"]
+    own: OwnSpace | None = None
+    if section["space"] == AUTO:
+        own = plan_own_space(found, fixed, domains, conf_dirs, runs_dir)
+        fixed = own.fixed
+        found = draft([*fixed, *as_overrides(first)], folders, SUPPLIED, BY_DATA)
+        section = {**found.composed.config["sweep"], "space": own.section}
     space_section = combined_space(section["space"], varied, domains, fixed)
     space = searched_space(space_section, fixed, folders)
     objectives = read_objectives(found.composed.config)
     check_space(space, objectives, _HOW)
+    if own:
+        space = own.started(space)
     named = [(o.metric, o.mode) for o in objectives if section["objectives"] and not o.is_cost]
     if len(named) == 1:  # a single objective is also the metric for early stopping and checkpoints
         fixed = [text for text in fixed if text.partition("=")[0] not in ("monitor", "mode")]
@@ -86,7 +100,7 @@ def plan_sweep(
     except ConfigError as error:
         others = find_unsound(space, fixed, folders)
         raise ConfigError(list(dict.fromkeys([*error.problems, *others]))) from error
-    options = _options_of(section)
+    options = _options_of(found.composed.config["sweep"])
     settled = {
         "space": space_section,
         "sampler": earlier["sweep"]["sampler"]
@@ -96,6 +110,7 @@ def plan_sweep(
     plan = make_plan(
         experiment, fixed, space, options, {**section, **settled}, is_choice=True, conf_dirs=conf_dirs
     )
+    plan = replace(plan, decided=own.told if own else {})
     if tell:
         # Of the final test rows too, which no trial uses.
         plan = replace(plan, warnings=tuple(warn(experiment, tell, "one value for each key")))

@@ -31,9 +31,15 @@ _HOW = "Write several values (a,b or choice(1,2)), range(1,5), interval(0,1) or 
 
 @dataclass(frozen=True)
 class Space:
-    """A search space: dimensions, with those that others depend on first."""
+    """A search space.
+
+    Attributes:
+        dimensions: those that others depend on first.
+        starts: points that are tried first.
+    """
 
     dimensions: tuple[Dimension, ...]
+    starts: tuple[dict[str, Any], ...] = ()
 
     def walk(self, choose: Callable[[Dimension], Any]) -> dict[str, Any]:
         """Return a point as key to value; `choose` gives the value of each dimension that exists there."""
@@ -45,7 +51,9 @@ class Space:
 
     @property
     def first(self) -> dict[str, Any]:
-        """The point with the first value of each dimension."""
+        """The point that is tried first: by default with the first value of each dimension."""
+        if self.starts:
+            return self.starts[0]
         return self.walk(lambda dimension: dimension.domain.values_in_order()[0])
 
     def domains_at(self, params: Mapping[str, Any]) -> dict[str, Choice | Range]:

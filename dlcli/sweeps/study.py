@@ -93,8 +93,13 @@ class Study:
     def ask(self, number: int) -> dict[str, Any]:
         """Propose the point of the next trial, which has this number.
 
-        It is an untried point as long as there are any, because repeating a trial gives no information.
+        First come the starting points of the space. It is an untried point as long as there are any, because repeating
+        a trial gives no information.
         """
+        if number < len(self._space.starts):
+            start = self._space.starts[number]
+            self._add(start)
+            return start
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # warnings of experimental features of Optuna
             sampler = build(

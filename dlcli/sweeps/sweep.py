@@ -25,6 +25,7 @@ from dlcli.result import Result
 from dlcli.runs.folder import read_result, recorded_baselines
 from dlcli.runs.recorded import read_config_text
 from dlcli.runs.retention import drop_weights, has_weights
+from dlcli.sweeps.by_model import by_model, why_it_won
 from dlcli.sweeps.driver import Driver
 from dlcli.sweeps.leaderboard import Standing
 from dlcli.sweeps.plan import SweepPlan
@@ -91,7 +92,8 @@ def run_sweep(
                 told["refit"] = read_result(refitted).notices
             notices = of_runs(told)
             own = sentences(notices, plan.experiment.data.notices)
-            lines = [*messages(plan, standing, final, resume), *own, *missing]
+            why = why_it_won(plan, standing, records)
+            lines = [*messages(plan, standing, final, resume, why), *own, *missing]
             recorder.tag("mlflow.note.content", "\n".join(lines))
             winner = read_config_text(Ledger.load(refitted or best.run_dir))
             atomic_write(run_dir / WINNER_FILE, winner)
@@ -106,6 +108,7 @@ def run_sweep(
                     "trials": [trial.to_json() for trial in standing.trials],
                     "best": {**best.to_json(), "command": plan.command(best.params), "folds": folds},
                     "importances": importances,
+                    "models": [one.to_json() for one in by_model(plan, standing)],
                     "out_of_time": not driver.is_complete,
                     "front": [trial.number for trial in standing.front],
                     "refit_run_id": refitted.parent.name if refitted else None,

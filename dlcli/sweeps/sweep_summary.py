@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dlcli.config.build import build
+from dlcli.config.timespan import in_words
 from dlcli.errors import DlcliError
 from dlcli.files.paths import display
 from dlcli.formatting import counted
@@ -26,6 +27,7 @@ from dlcli.reports.sweep_plots import (
 )
 from dlcli.sweeps.dimension import Choice, Range, plain_text
 from dlcli.sweeps.leaderboard import Standing
+from dlcli.sweeps.options import AUTO
 from dlcli.sweeps.plan import SweepPlan
 from dlcli.sweeps.space import size, values_by_key
 from dlcli.sweeps.trial import State, Trial
@@ -69,12 +71,32 @@ def describe_sweep(plan: SweepPlan, run_dir: Path | None = None) -> dict[str, st
         "rows": f"{split['train']:,} train, {split['val']:,} val"
         + (f", {folds} folds a trial" if folds > 1 else "")
         + (f"; {final:,} {whose} rows are not looked at" if final else "; no final test rows"),
+        **plan.decided,
         "space": size(plan.space),
         **{f"  {key}": text for key, text in values_by_key(plan.space).items()},
-        "trials": f"{plan.total}, by {_name(plan.sampler)}, pruner {_name(plan.config['sweep']['pruner'])}",
+        "trials": _trials(plan),
         "looks for": goals,
     }
     return rows | ({"record": display(run_dir)} if run_dir else {})
+
+
+def _trials(plan: SweepPlan) -> str:
+    """Return the number of trials, how they are chosen, and the time that they may take."""
+    starts, limit = len(plan.space.starts), plan.options.seconds
+    how = f"by {_name(plan.sampler)}, pruner {_name(plan.config['sweep']['pruner'])}"
+    most = "at most " if limit is not None else ""
+    return ", ".join(
+        [
+            f"{most}{plan.total}",
+            *(
+                ["the first has the defaults" if starts == 1 else f"the first {starts} have the defaults"]
+                if starts
+                else []
+            ),
+            how,
+            *([f"started within {in_words(limit)}"] if limit is not None else []),
+        ]
+    )
 
 
 def _name(section: Mapping[str, str]) -> str:
@@ -123,9 +145,21 @@ def why_failed(standing: Standing) -> str:
 
 
 def messages(
-    plan: SweepPlan, standing: Standing, final: Mapping[str, float], resume: str | None
+    plan: SweepPlan,
+    standing: Standing,
+    final: Mapping[str, float],
+    resume: str | None,
+    why: Sequence[str] = (),
 ) -> list[str]:
-    """Return the messages at the end; `resume` is the command that resumes a sweep after its timeout."""
+    """Return the messages at the end.
+
+    Args:
+        plan: the sweep.
+        standing: its trials.
+        final: metrics of the refitted winner.
+        resume: the command that resumes a sweep after its timeout.
+        why: sentences on the models, and on why the winner won.
+    """
     best = standing.best
     assert best is not None
     counts = {state: len(standing.having(state)) for state in _ENDINGS}
@@ -133,8 +167,10 @@ def messages(
     endings = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
     lines = [f"{counted(done, 'trial')}: {endings}.{why_failed(standing)}"]
     if resume:
-        lines.append(f"The timeout passed after {done} of {plan.total} trials. Go on with: {resume}")
+        most = "at most " if plan.options.trials is None and plan.options.space == AUTO else ""
+        lines.append(f"The timeout passed after {done} of {most}{plan.total} trials. Go on with: {resume}")
     lines.append(best_so_far(plan, best))
+    lines += why
     if final:
         lines.append("Refitted on all other rows, and tested once on the final test rows: see test/...")
     elif plan.options.refit:

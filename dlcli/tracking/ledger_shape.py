@@ -138,6 +138,7 @@ _RESULT: dict[str, Callable[[Any], bool]] = {
     "notices": lambda value: _is_list(value, _is_dict),
     "importances": lambda value: all(map(_is_short, value)) and all(map(_is_number, value.values())),
     "front": lambda value: _is_list(value, _is_count),
+    "models": lambda value: _is_list(value, _is_dict),
     "out_of_time": lambda value: isinstance(value, bool),
     "best_run_id": _is_id_or_none,
     "refit_run_id": _is_id_or_none,

@@ -689,7 +689,6 @@ def test_an_experiment_brings_its_own_space(tmp_path: Path, runs_dir: Path) -> N
 @pytest.mark.parametrize(
     ("overrides", "text"),
     [
-        ([], "there is nothing to search"),
         (["optimizer.lr=interval(0.1)"], "cannot be read"),
         (["optimizer.lrr=0.1,0.2"], "optimizer.lr"),
         (["model.hidden=interval(4,9)"], r"model.hidden=4.0: should be(.|\n)*model.hidden=int\(interval\(4,9\)\)"),

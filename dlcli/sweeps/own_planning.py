@@ -1,0 +1,138 @@
+"""Plan the space of `sweep=auto`: the models that are compared, their ranges, and where the search starts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dlcli.config.compose import Draft
+from dlcli.config.folders import user_folders
+from dlcli.datasets.data import Data
+from dlcli.errors import ConfigError, first_line
+from dlcli.experiment import Experiment, plan_estimation, plan_experiment, settled
+from dlcli.sweeps.candidates import candidate_folds, candidate_models
+from dlcli.sweeps.dimension import Choice, Range, as_override, plain_text
+from dlcli.sweeps.options import AUTO
+from dlcli.sweeps.own_space import declared_ranges, with_starts
+from dlcli.sweeps.space import Space
+
+# Without mistakes in these sections rows can be read and split; others are found with each model.
+_OF_ROWS = {"dataset", "cv", "trainer"}
+
+
+@dataclass(frozen=True)
+class OwnSpace:
+    """What models declare, for an experiment.
+
+    Attributes:
+        fixed: overrides that all trials share.
+        section: the space, as in `sweep.space`.
+        configs: option of each model to its configuration with its defaults.
+        ranges: option of each model to the ranges that it declares.
+        told: rows of the panel about what was decided.
+    """
+
+    fixed: list[str]
+    section: dict[str, Any]
+    configs: Mapping[str, Mapping[str, Any]]
+    ranges: Mapping[str, Mapping[str, str]]
+    told: Mapping[str, str] = field(default_factory=dict)
+
+    def started(self, space: Space) -> Space:
+        """Return the space whose first points are the defaults."""
+        return with_starts(space, self.configs, self.ranges)
+
+
+def plan_own_space(
+    asked: Draft,
+    fixed: Sequence[str],
+    domains: Mapping[str, Choice | Range],
+    conf_dirs: Sequence[Path],
+    runs_dir: Path | None,
+) -> OwnSpace:
+    """Compose each model with its defaults, and return the space of their ranges.
+
+    Args:
+        asked: the composed configuration; `sweep.models` says which models are compared.
+        fixed: overrides that all trials share.
+        domains: the keys that the command line varies.
+        conf_dirs: the user's conf folders, as they were given.
+        runs_dir: the folder of all runs.
+
+    Raises:
+        ConfigError: the chosen model, or one that the user named, is not a valid experiment.
+    """
+    told: dict[str, str] = {}
+    models, chosen = asked.composed.config["sweep"]["models"], asked.composed.choices["model"]
+    if isinstance(varied := domains.get("model"), Choice):
+        models = list(map(plain_text, varied.values))
+    is_auto = models == AUTO
+    must = models if not is_auto else [chosen] if any(map(_names_model, fixed)) else []
+    if is_auto:
+        data, config = _rows(asked, conf_dirs)
+        models = candidate_models(data, chosen)
+        told["models"] = f"auto: {{}}, for {data.target_kind} of {data.kind} rows"
+        if asked.composed.choices["cv"] == "holdout" and not any(map(_names_split, fixed)):
+            folds = candidate_folds(data, config)
+            fixed = [*fixed, *folds.words]
+            told["folds"] = f"auto: {folds.reason}"
+    elif models is None:
+        models = must = [chosen]
+    fixed = [word for word in fixed if not _names_model(word)]
+    found: dict[str, Experiment] = {}
+    left: dict[str, ConfigError] = {}
+    for model in models:
+        try:
+            words = [*fixed, as_override("model", model)]
+            found[model] = plan_experiment(words, conf_dirs, runs_dir, sweeping=True)
+        except ConfigError as error:
+            if model in (must or ()):
+                raise
+            left[model] = error
+    if not found:
+        raise next(iter(left.values()))
+    if told:
+        told["models"] = told["models"].format(", ".join(found))
+    left.pop(chosen, None)  # a default model for another kind of rows, which was not asked for
+    if left:
+        told["left out"] = "; ".join(f"{model} ({first_line(error)})" for model, error in left.items())
+    configs = {model: experiment.composed.config for model, experiment in found.items()}
+    ranges = {
+        model: {key: text for key, text in declared_ranges(config).items() if key not in domains}
+        for model, config in configs.items()
+    }
+    if len(found) == 1:
+        ((model, own),) = ranges.items()
+        return OwnSpace([*fixed, as_override("model", model)], dict(own), configs, ranges, told)
+    if len(next(iter(found.values())).splits) == 1 and not any(map(_names_pruner, fixed)):
+        fixed.append("sweep/pruner=none")
+        told["pruner"] = "none: epochs of different models are not comparable, and there is one split"
+    section: dict[str, Any] = {"model": list(found)}
+    section |= {f"model={model}": dict(own) for model, own in ranges.items() if own}
+    return OwnSpace(fixed, section, configs, ranges, told)
+
+
+def _rows(asked: Draft, conf_dirs: Sequence[Path]) -> tuple[Data, dict[str, Any]]:
+    """Return the rows, which no model needs to fit yet, and the configuration."""
+    if asked.unsound & _OF_ROWS:
+        raise ConfigError(asked.problems)
+    config = settled(asked.composed.config, asked.unsound)
+    return plan_estimation(config, user_folders(conf_dirs)).data, config
+
+
+def _key(word: str) -> str:
+    return word.lstrip("+~").partition("=")[0]
+
+
+def _names_model(word: str) -> bool:
+    return _key(word) == "model"
+
+
+def _names_split(word: str) -> bool:
+    return _key(word).split(".")[0] == "cv"
+
+
+def _names_pruner(word: str) -> bool:
+    return _key(word).replace("/", ".").startswith("sweep.pruner")

@@ -1,0 +1,121 @@
+"""The space of `sweep=auto`: the ranges that a model declares, and those around the values of its optimizer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, cast
+
+from dlcli.config.build import TARGET, locate
+from dlcli.config.signature import signature
+from dlcli.sweeps.dimension import Choice, Dimension, Range, plain_text
+from dlcli.sweeps.space import Space
+
+# A model's class attribute: argument, or dotted key of any section, to its values in Hydra's grammar.
+DECLARED = "search_space"
+
+# Values of these keys of an optimizer are searched up to this factor below and above them; others, and 0, are kept.
+_OF_OPTIMIZER, _FACTOR = ("lr", "weight_decay"), 5.0
+
+
+def declared_ranges(config: Mapping[str, Any]) -> dict[str, str]:
+    """Return key to values for the model and the optimizer of a configuration; empty if there is nothing to search."""
+    kind = locate(config["model"][TARGET])
+    own: Mapping[str, str] = getattr(kind, DECLARED, {})
+    found = {key if "." in key else f"model.{key}": str(values) for key, values in own.items()}
+    return {**(_around(config["optimizer"]) if _takes_steps(config) else {}), **found}
+
+
+def _takes_steps(config: Mapping[str, Any]) -> bool:
+    """Return whether the optimizer is one of torch's, not one that solves or grows a model on all rows."""
+    return str(config["optimizer"][TARGET]).startswith("torch.optim.") and not str(
+        config["optimizer"][TARGET]
+    ).endswith(".LBFGS")
+
+
+def _around(optimizer: Mapping[str, Any]) -> dict[str, str]:
+    values = {key: optimizer.get(key) for key in _OF_OPTIMIZER}
+    return {
+        f"optimizer.{key}": f"tag(log,interval({value / _FACTOR:.6g},{value * _FACTOR:.6g}))"
+        for key, value in values.items()
+        if isinstance(value, int | float) and value > 0
+    }
+
+
+def defaults_of(config: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any]:
+    """Return the values that keys have in a configuration, or by default in the signature of its model."""
+    arguments = signature(cast("Any", locate(config["model"][TARGET]))).arguments
+    found: dict[str, Any] = {}
+    for key in keys:
+        section, _, name = key.rpartition(".")
+        node: Any = config
+        for part in section.split(".") if section else []:
+            node = node.get(part, {}) if isinstance(node, Mapping) else {}
+        if isinstance(node, Mapping) and name in node:
+            found[key] = node[name]
+        elif section == "model" and name in arguments:
+            found[key] = arguments[name].default
+    return found
+
+
+def with_starts(
+    space: Space, configs: Mapping[str, Mapping[str, Any]], own: Mapping[str, Mapping[str, str]]
+) -> Space:
+    """Return a space whose first points are the defaults of each model, which the models' own ranges contain then.
+
+    Args:
+        space: the space.
+        configs: option of the group `model` to the configuration with its defaults.
+        own: option to its own ranges; values that the user gave are not extended.
+    """
+    dimensions = tuple(
+        _including(dimension, defaults_of(configs[model], [dimension.key]).get(dimension.key))
+        if (model := _model_of(dimension, configs)) and dimension.key in own[model]
+        else dimension
+        for dimension in space.dimensions
+    )
+    wider = Space(dimensions)
+    starts = []
+    for model, config in configs.items():
+        known = defaults_of(config, [dimension.key for dimension in dimensions]) | {"model": model}
+        starts.append(wider.walk(lambda dimension, known=known: _start(dimension, known)))  # type: ignore[misc]
+    different = [point for index, point in enumerate(starts) if point not in starts[:index]]
+    return replace(wider, starts=tuple(different))
+
+
+def _model_of(dimension: Dimension, configs: Mapping[str, Any]) -> str | None:
+    given = dict(dimension.given).get("model")
+    return given if given is not None else next(iter(configs)) if len(configs) == 1 else None
+
+
+def _start(dimension: Dimension, known: Mapping[str, Any]) -> Any:
+    """Return the default of a dimension, or its first value if its values do not contain the default."""
+    values = dimension.domain.values_in_order()
+    if dimension.key not in known or not _contains(dimension.domain, known[dimension.key]):
+        return values[0]
+    return known[dimension.key]
+
+
+def _contains(domain: Choice | Range, value: Any) -> bool:
+    if isinstance(domain, Choice):
+        return plain_text(value) in map(plain_text, domain.values)
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    return domain.low <= value <= domain.high and (domain.step is None or value in domain.values_in_order())
+
+
+def _including(dimension: Dimension, value: Any) -> Dimension:
+    """Return a dimension whose values contain a default, such as one that an experiment's file sets."""
+    domain = dimension.domain
+    if value is None or _contains(domain, value):
+        return dimension
+    if isinstance(domain, Choice):
+        return replace(dimension, domain=Choice((value, *domain.values)))
+    if isinstance(value, bool) or not isinstance(value, int | float) or (domain.log and value <= 0):
+        return dimension
+    whole = domain.step is not None
+    if whole and not isinstance(value, int):
+        return dimension
+    return replace(
+        dimension, domain=replace(domain, low=min(domain.low, value), high=max(domain.high, value))
+    )

@@ -1,0 +1,214 @@
+"""`sweep=auto` and `effort=best`: the ranges that models declare, where a search starts, and what it tells."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+import dlcli
+from dlcli.cli.app import app
+from dlcli.config.compose import compose
+from dlcli.config.folders import options
+from dlcli.config.reserved_keys import BY_DATA, SUPPLIED
+from dlcli.datasets.data import Data
+from dlcli.errors import ConfigError
+from dlcli.result import Result
+from dlcli.sweeps.candidates import candidate_folds
+from dlcli.sweeps.dimension import Dimension
+from dlcli.sweeps.options import MOST_TRIALS
+from dlcli.sweeps.own_space import declared_ranges, defaults_of, with_starts
+from dlcli.sweeps.planning import plan_sweep
+from dlcli.sweeps.space_parser import as_overrides, searched_space
+from dlcli.tracking.ledger import Ledger
+
+UNTIMED = [
+    "effort=best",
+    "sweep.timeout=null",
+]  # with a limit, trials run in processes that take seconds to start
+QUICK = ["trainer.max_epochs=2", "trainer.accelerator=cpu"]
+
+
+@pytest.fixture(scope="module")
+def runs_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("runs")
+
+
+@pytest.mark.parametrize("model", sorted(options("model")))
+def test_declared_ranges_are_valid_and_contain_the_defaults(model: str) -> None:
+    config = compose([f"model={model}"], supplied=SUPPLIED, by_data=BY_DATA).config
+    ranges = declared_ranges(config)
+    if not ranges:
+        assert model in ("linear", "nlinear")
+        return
+    space = searched_space(ranges, [f"model={model}"], ())
+    for place in range(5):  # each value of each key at least once
+        point = space.walk(partial(_value, place))
+        compose([f"model={model}", *as_overrides(point)], supplied=SUPPLIED, by_data=BY_DATA)
+    started = with_starts(space, {model: config}, {model: ranges})
+    assert started.dimensions == space.dimensions  # nothing had to be extended
+    assert started.starts == (defaults_of(config, list(ranges)),)
+
+
+def _value(place: int, dimension: Dimension) -> Any:
+    values = dimension.domain.values_in_order()
+    return values[place % len(values)]
+
+
+@pytest.fixture(scope="module")
+def swept(runs_dir: Path) -> Result:
+    words = ["dataset=iris", "model=mlp", *QUICK, "sweep.trials=2", "run_name=own", f"runs_dir='{runs_dir}'"]
+    return dlcli.sweep(words)
+
+
+def test_without_a_space_the_models_own_is_searched_and_the_defaults_come_first(
+    swept: Result, runs_dir: Path
+) -> None:
+    first, second = swept.trials
+    assert first["params"] == {
+        "optimizer.lr": 0.001, "model.hidden": 128, "model.layers": 2, "model.dropout": 0.0,
+        "model.normalization": "none",
+    }  # fmt: skip
+    assert second["params"] != first["params"]
+    plain = dlcli.train(["dataset=iris", "model=mlp", *QUICK, f"runs_dir='{runs_dir}'"])
+    assert first["metrics"]["val/loss"] == plain.metrics["val/loss"]
+    assert any(line.startswith("What searching gave: ") for line in swept.messages)
+
+
+def test_a_search_that_continues_has_the_trials_of_one_that_was_never_stopped(
+    swept: Result, runs_dir: Path
+) -> None:
+    more = dlcli.resume(swept.run_dir, ["sweep.trials=4"])
+    words = ["dataset=iris", "model=mlp", *QUICK, "sweep=auto", "sweep.trials=4", f"runs_dir='{runs_dir}'"]
+    whole = dlcli.sweep(words)
+    assert [t["params"] for t in more.trials] == [t["params"] for t in whole.trials]
+    assert [t["value"] for t in more.trials] == [t["value"] for t in whole.trials]
+
+
+def test_what_the_command_line_gives_is_not_searched(tmp_path: Path) -> None:
+    words = ["dataset=iris", "model=mlp", "sweep=auto", f"runs_dir='{tmp_path}'"]
+    plan = plan_sweep([*words, "model.layers=1", "model.hidden=4,8"])
+    domains = {dimension.key: dimension.domain for dimension in plan.space.dimensions}
+    assert "model.layers" not in domains
+    assert domains["model.hidden"].values_in_order() == (4, 8)  # the default, 128, is none of them
+    assert plan.space.first["model.hidden"] == 4
+    assert plan.total == 20
+    assert plan_sweep([*words, "sweep.timeout=5m"]).total == MOST_TRIALS
+
+
+def test_a_default_outside_of_the_ranges_is_where_the_search_starts(tmp_path: Path) -> None:
+    own = tmp_path / "conf"
+    (own / "experiment").mkdir(parents=True)
+    (own / "dlcli.yaml").write_text("")
+    text = "# @package _global_\ndefaults:\n  - override /model: mlp\nmodel:\n  hidden: 96\n  dropout: 0.7\n"
+    (own / "experiment" / "wide.yaml").write_text(text)
+    plan = plan_sweep(["experiment=wide", "dataset=iris", f"runs_dir='{tmp_path}'"], [own])
+    assert plan.space.first["model.hidden"] == 96
+    assert plan.space.first["model.dropout"] == 0.7
+
+
+def test_a_model_of_one_s_own_declares_its_ranges(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    own = tmp_path / "conf"
+    (own / "model").mkdir(parents=True)
+    (own / "dlcli.yaml").write_text("")
+    (own / "model" / "ranged.yaml").write_text("_target_: ranged_model_of_a_test.Ranged\n")
+    (tmp_path / "ranged_model_of_a_test.py").write_text(
+        "from dlcli.models.mlp import MLP\nclass Ranged(MLP):\n    search_space = "
+        "{'hidden': '8,128', 'optimizer.lr': 'tag(log,interval(1e-4,1e-2))',"
+        " 'preprocessing.scaling': 'standard,robust'}\n"
+    )
+    plan = plan_sweep(["model=ranged", "dataset=iris", f"runs_dir='{tmp_path}'"], [own])
+    assert plan.space.first == {
+        "optimizer.lr": 0.001, "model.hidden": 128, "preprocessing.scaling": "standard",
+    }  # fmt: skip
+
+
+def test_a_model_without_ranges_asks_for_values(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"nothing to search\n.*declares no ranges.*Give values"):
+        plan_sweep(["dataset=iris", "model=linear", f"runs_dir='{tmp_path}'"])
+
+
+@pytest.fixture(scope="module")
+def best(runs_dir: Path) -> Result:
+    """The best of the candidates for a table; few epochs and one split, which the panel tells."""
+    words = [
+        "dataset=iris",
+        "effort=best",
+        "sweep.timeout=null",
+        *QUICK,
+        "cv=holdout",
+        "sweep.trials=5",
+        "model.layers=1",
+    ]
+    return dlcli.train([*words, "run_name=best-of", f"runs_dir='{runs_dir}'"])
+
+
+def test_effort_compares_the_models_that_fit_and_tests_the_winner(best: Result) -> None:
+    # model.layers is an argument of TabM only: the others are left out, which is told.
+    assert [trial["params"].get("model") for trial in best.trials] == [None] * 2
+    assert "test/accuracy" in best.metrics
+    panel = Ledger.load(best.run_dir).about["panel"]
+    assert panel["models"] == "auto: tabm, for multiclass of table rows"
+    assert panel["left out"].count("model.layers") == 3
+    assert "effort" not in best.best["command"]
+    assert "model=tabm" in best.best["command"]
+
+
+def test_effort_starts_with_the_defaults_of_each_model(runs_dir: Path) -> None:
+    words = [
+        "dataset=iris",
+        "effort=best",
+        "sweep.timeout=null",
+        *QUICK,
+        "sweep.models=[mlp,hist_gradient_boosting,linear]",
+    ]
+    found = dlcli.train(
+        [*words, "sweep.trials=4", "cv=kfold", "cv.folds=2", "cv.test_size=0.2", f"runs_dir='{runs_dir}'"]
+    )
+    models = ["mlp", "hist_gradient_boosting", "linear"]
+    assert [trial["params"]["model"] for trial in found.trials][:3] == models
+    assert {one["model"] for one in found.models} == set(models)
+    assert found.models[0]["value"] == min(one["value"] for one in found.models) == found.best["value"]
+    assert sum(one["trials"] for one in found.models) == 4
+    assert found.to_json()["models"] == list(found.models)
+    told = "\n".join(found.messages)
+    assert f"Tried: {found.models[0]['model']} " in told
+    assert f"Why {found.models[0]['model']}: val/loss lower by " in told
+    assert "in the mean of 2 folds" in told
+    again = dlcli.resume(found.run_dir, ["sweep.trials=5"])
+    assert [trial["value"] for trial in again.trials][:4] == [trial["value"] for trial in found.trials]
+
+
+def test_the_time_of_a_search_is_refused_for_a_plain_training(tmp_path: Path) -> None:
+    words = ["train", "dataset=iris", "model=mlp", "--time", "1m", "--runs-dir", str(tmp_path / "runs")]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 2
+    assert "sweep.timeout" in done.output
+    assert not (tmp_path / "runs").exists()
+
+
+def data(rows: int, **fields: Any) -> Data:
+    x = np.zeros((rows, 2))
+    return Data(name="d", kind="table", x=x, y=np.arange(rows) % 2, classes=("a", "b"), **fields)
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        (data(300), ("cv=stratified_kfold", "cv.folds=5", "cv.test_size=0.2")),
+        (data(9_000), ("cv=stratified_kfold", "cv.folds=3", "cv.test_size=0.2")),
+        (data(30_000), ()),
+        (data(300, test_rows=np.arange(50)), ("cv=stratified_kfold", "cv.folds=5")),
+        (data(300, groups=np.arange(300) // 3), ("cv=stratified_group_kfold", "cv.folds=5", "cv.test_size=0.2")),
+        (data(300, groups=np.arange(300) // 50), ()),
+        (data(300, times=np.arange(300)), ()),
+        (data(300, parts=np.repeat(["train", "val", "test"], 100)), ()),
+    ],
+)  # fmt: skip
+def test_folds_follow_from_the_rows(rows: Data, words: tuple[str, ...]) -> None:
+    assert candidate_folds(rows, {"trainer": {}}).words == words
