@@ -136,15 +136,7 @@ def test_a_model_without_ranges_asks_for_values(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def best(runs_dir: Path) -> Result:
     """The best of the candidates for a table; few epochs and one split, which the panel tells."""
-    words = [
-        "dataset=iris",
-        "effort=best",
-        "sweep.timeout=null",
-        *QUICK,
-        "cv=holdout",
-        "sweep.trials=5",
-        "model.layers=1",
-    ]
+    words = ["dataset=iris", *UNTIMED, *QUICK, "cv=holdout", "sweep.trials=2", "model.layers=1"]
     return dlcli.train([*words, "run_name=best-of", f"runs_dir='{runs_dir}'"])
 
 
@@ -162,8 +154,7 @@ def test_effort_compares_the_models_that_fit_and_tests_the_winner(best: Result) 
 def test_effort_starts_with_the_defaults_of_each_model(runs_dir: Path) -> None:
     words = [
         "dataset=iris",
-        "effort=best",
-        "sweep.timeout=null",
+        *UNTIMED,
         *QUICK,
         "sweep.models=[mlp,hist_gradient_boosting,linear]",
     ]
