@@ -16,6 +16,10 @@ import pytest
 import dlcli
 
 QUICK = ["trainer.accelerator=cpu", "trainer.max_epochs=3", "callbacks=none"]
+CHOSEN = {
+    "kind": "task.metrics=[default,mcc,cohen_kappa,specificity,g_mean,brier]",
+    "size": "task.metrics=[default,smape,explained_variance,spearman,pearson,concordance]",
+}
 CLOSE = {"rel": 2e-3, "abs": 1e-5}
 
 
@@ -36,7 +40,7 @@ def words(file: Path, target: str, *more: str) -> list[str]:
     others = "size" if target == "kind" else "kind"
     return [
         *QUICK, "dataset=table", f"dataset.path='{file}'", f"dataset.target={target}", f"dataset.drop=[{others}]",
-        "dataset.split=part", "cv=predefined", f"runs_dir='{file.parent / 'runs'}'", *more,
+        "dataset.split=part", "cv=predefined", CHOSEN[target], f"runs_dir='{file.parent / 'runs'}'", *more,
     ]  # fmt: skip
 
 
@@ -86,11 +90,20 @@ def test_figures_of_both_classes_do_not_depend_on_which_is_the_positive_one(
 ) -> None:
     file = changed(folder, "swapped", lambda table: table.assign(kind=table["kind"].replace("up", "above")))
     other = figures(dlcli.train(words(file, "kind", "model=linear")))
-    alike = ("loss", "log_loss", "accuracy", "balanced_accuracy", "auroc")
+    alike = (
+        *("loss", "log_loss", "accuracy", "balanced_accuracy", "auroc"),
+        *("mcc", "cohen_kappa", "g_mean", "brier"),
+    )
     same = {f"{part}/{name}" for part in ("val", "test") for name in alike}
     expected = {name: value for name, value in figures(classified).items() if name in same}
     assert {name: other[name] for name in expected} == pytest.approx(expected, **CLOSE)
     assert len(expected) == len(same)
+    # What is a recall of one class is a specificity of the other.
+    swapped = {
+        "val/specificity": classified.metrics["val/recall"],
+        "val/recall": classified.metrics["val/specificity"],
+    }
+    assert {name: other[name] for name in swapped} == pytest.approx(swapped, **CLOSE)
 
 
 def test_the_order_of_three_classes_does_not_matter(folder: Path) -> None:

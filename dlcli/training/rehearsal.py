@@ -25,6 +25,7 @@ from dlcli.training.fields import Batch, Field, Fields
 from dlcli.training.frozen import frozen_names
 from dlcli.training.grow_trees import GrowTrees
 from dlcli.training.loader import BatchLoader
+from dlcli.training.metric_rehearsal import rehearse_metrics
 from dlcli.training.network import Network
 from dlcli.training.penalty_path import PenaltyPath, measure
 from dlcli.training.recipe import Recipe
@@ -127,6 +128,8 @@ def rehearse(
         # A step of a solver takes as long as many others.
         steps = _STEPS if timed and not recipe.takes_all_rows else 1
         seconds = grown[0] if forest else _seconds(partial(step, typical), device, steps) * plan.batches
+        if not forest:
+            rehearse_metrics(network, task, first)
         if val is not None:
             seconds += _validation(
                 network,

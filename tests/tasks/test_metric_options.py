@@ -175,3 +175,23 @@ def test_a_run_records_its_metrics_and_is_evaluated_by_them(tmp_path: Path) -> N
     assert again.metrics == {n: v for n, v in result.metrics.items() if n.startswith("test/")}
     assert again.metrics["test/top_k_accuracy"] == 1.0
     assert result.baselines["test/mcc"] == 0.0
+
+
+def test_a_metric_of_ones_own_that_fails_is_found_before_training(tmp_path: Path) -> None:
+    (tmp_path / "conf" / "metric").mkdir(parents=True)
+    (tmp_path / "broken_metric.py").write_text(
+        "from torchmetrics import Metric\n\n\n"
+        "class Broken(Metric):\n"
+        "    def update(self, predicted, y):\n        predicted + y.nope\n\n"
+        "    def compute(self):\n        return 0.0\n"
+    )
+    option = "_target_: broken_metric.Broken\ntakes: labels\nevery_epoch: false\n"
+    (tmp_path / "conf" / "metric" / "broken.yaml").write_text(option)
+    words = ["task.metrics=[default,broken]", f"runs_dir='{tmp_path}'"]
+    with pytest.raises(ConfigError) as raised:
+        dlcli.train([*IRIS, *words], conf_dirs=[tmp_path / "conf"])
+    (problem,) = raised.value.problems
+    assert problem.where == "metric.broken"
+    assert problem.message.startswith("Broken fails on a batch: AttributeError: 'Tensor' object has no")
+    assert "broken_metric.py:6" in problem.message
+    assert "It was given predictions int64 (" in problem.hint
