@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 from matplotlib.figure import Figure
 
 from dlcli.datasets.data import Data, take
@@ -21,6 +22,8 @@ from dlcli.reports.learning_curves import learning_curves
 from dlcli.reports.style import save
 from dlcli.sanitize.escapes import visible_name
 from dlcli.splits.split import Part, test_words
+from dlcli.tasks.base import Task
+from dlcli.tasks.task_metric import TaskMetric
 from dlcli.training.fit import FitResult
 
 
@@ -109,6 +112,7 @@ def _write_breakdown(file: Path, model: SavedModel, evaluations: Mapping[Part, E
     for part, evaluation in evaluations.items():
         table = model.task.breakdown(evaluation.outputs, evaluation.y)
         if table is not None:
+            _add_values_of_each(table, model.task, evaluation)
             table.insert(0, "split", part)
             tables.append(table)
     if tables:
@@ -116,3 +120,18 @@ def _write_breakdown(file: Path, model: SavedModel, evaluations: Mapping[Part, E
         texts = table.select_dtypes(exclude=["number", "bool"])
         table[texts.columns] = texts.map(lambda cell: visible_name(cell) if isinstance(cell, str) else cell)
         table.to_csv(file, index=False)
+
+
+def _add_values_of_each(table: pd.DataFrame, task: Task, evaluation: Evaluation) -> None:
+    """Add a column for each chosen metric that has a value per class or target, such as one with `average: none`."""
+    metrics = {name: metric for name, metric in task.metrics().items() if isinstance(metric, TaskMetric)}
+    lines = len(getattr(task, "classes", getattr(task, "names", ())))
+    if not metrics or "step" in table:
+        return
+    outputs, y = evaluation.outputs.float(), torch.as_tensor(task.encode(evaluation.y))
+    inputs, named = task.metric_inputs(outputs, y), task.metric_kwargs(outputs, y)
+    for name, metric in metrics.items():
+        metric.update(*inputs, **named)
+        values = metric.each()
+        if 1 < values.numel() == lines and name not in table:
+            table[name] = pd.Series(values.flatten().tolist())  # the lines of means have none

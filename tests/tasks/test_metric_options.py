@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import nn
@@ -195,3 +196,19 @@ def test_a_metric_of_ones_own_that_fails_is_found_before_training(tmp_path: Path
     assert problem.message.startswith("Broken fails on a batch: AttributeError: 'Tensor' object has no")
     assert "broken_metric.py:6" in problem.message
     assert "It was given predictions int64 (" in problem.hint
+
+
+def test_a_metric_with_a_value_per_class_is_its_mean_and_a_column_of_the_breakdown(tmp_path: Path) -> None:
+    (tmp_path / "conf" / "metric").mkdir(parents=True)
+    (tmp_path / "conf" / "metric" / "f1_each.yaml").write_text(
+        "_target_: torchmetrics.F1Score\naverage: none\n"
+    )
+    words = ["task.metrics=[default,f1_each]", f"runs_dir='{tmp_path}'", "trainer.max_epochs=3"]
+    result = dlcli.train([*IRIS, *words], conf_dirs=[tmp_path / "conf"])
+    table = pd.read_csv(Path(result.run_dir) / "breakdown.csv")
+    of_test = table[table["split"] == "test"]
+    assert of_test["f1_each"].notna().sum() == 3
+    assert of_test["f1_each"].dropna().tolist() == pytest.approx(of_test["f1"].tolist()[:3], abs=1e-6)
+    assert result.metrics["test/f1_each"] == pytest.approx(of_test["f1_each"].mean())
+    again = dlcli.evaluate(result.run_dir)  # torchmetrics is no code of the user's own
+    assert again.metrics["test/f1_each"] == result.metrics["test/f1_each"]
