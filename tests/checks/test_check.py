@@ -85,7 +85,7 @@ def test_what_needs_no_rows_is_told_with_the_first_mistakes() -> None:
             ),
         ),
         (
-            ["monitor=val/f1"],
+            ["monitor=val/f1", "mode=min"],
             ("mode", "the mode is min, but higher values of val/f1 are better", "Use mode=max."),
         ),
         (
@@ -93,7 +93,7 @@ def test_what_needs_no_rows_is_told_with_the_first_mistakes() -> None:
             ("mode", "the mode is max, but lower values of val/loss are better", "Use mode=min."),
         ),
         (
-            ["callbacks.early_stopping.monitor=val/f1"],
+            ["callbacks.early_stopping.monitor=val/f1", "callbacks.early_stopping.mode=min"],
             (
                 "callbacks.early_stopping.mode",
                 "the mode is min, but higher values of val/f1 are better",
@@ -145,7 +145,7 @@ def test_settings_that_contradict_each_other(overrides: list[str], expected: tup
 
 def test_what_dlcli_supplies_is_not_offered() -> None:
     ((where, _, hint),) = mistakes(*IRIS, "task.tune_threshold=f1")
-    assert (where, hint) == ("task.tune_threshold", "Choices: average, loss.")
+    assert (where, hint) == ("task.tune_threshold", "Choices: average, loss, metrics.")
 
 
 def test_a_section_with_a_wrong_value_is_not_judged_twice() -> None:

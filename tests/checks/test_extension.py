@@ -58,7 +58,7 @@ def test_each_schedule_and_average_is_extended_exactly_or_refused(
         section = {
             **section,
             **({"step_size": 1} if name == "step" else {}),
-            **({"patience": 0} if name == "plateau" else {}),
+            **({"patience": 0, "mode": "min"} if name == "plateau" else {}),
         }
         made["make_schedule"] = partial(make_schedule, section)
     elif section:
