@@ -13,7 +13,9 @@ from dlcli.checks.profile import find_warnings
 from dlcli.checks.steps import warn_of_steps
 from dlcli.config.build import build
 from dlcli.config.plain_secrets import unrecorded_keys
+from dlcli.datasets.lookback import FEW_WINDOWS
 from dlcli.errors import Problem
+from dlcli.formatting import counted
 from dlcli.splits.split import Split
 
 if TYPE_CHECKING:
@@ -47,11 +49,27 @@ def find_config_warnings(config: Mapping[str, Any], splits: Sequence[Split]) -> 
     yield from warn_of_steps(config, splits[0])
     yield from _idle_rate(config)
     yield from warn_of_cut(config)
+    yield from _few_windows(config, splits)
     for key in unrecorded_keys(config):
         yield Problem(
             "is a secret in plain text: it is not recorded, so it must be given again when the run is resumed",
             key,
             f"Put it into an environment variable and write '{key}=${{oc.env:NAME}}', which is recorded as written.",
+        )
+
+
+def _few_windows(config: Mapping[str, Any], splits: Sequence[Split]) -> Iterator[Problem]:
+    """Warn when a forecast is trained on few windows of its series."""
+    dataset = config["dataset"]
+    if not {"lookback", "horizon"} <= dataset.keys():
+        return
+    fewest = min(len(split.train) for split in splits)
+    if fewest < FEW_WINDOWS:
+        yield Problem(
+            f"{counted(fewest, 'training window')} for a horizon of {dataset['horizon']}: forecasts and their quantiles"
+            " are uncertain",
+            "dataset.lookback",
+            "Lower dataset.lookback or dataset.horizon, hold out less (cv.test_size, cv.val_size), or add series.",
         )
 
 

@@ -23,7 +23,12 @@ from dlcli.datasets.lookback import choose_lookback
         (720, 24, [17_420], 504),
         (720, 1, [17_420], 512),
         (60, 300, [100_000], 300),
-        (60, 1_440, [300], 120),
+        (60, 1_440, [300], 60),
+        (24, 12, [144], 24),  # 60 would leave no training window
+        (24, 12, [144] * 10, 48),
+        (12, 12, [144] * 10, 48),
+        (24, 1, [200], 62),
+        (6, 12, [36], 12),
     ],
 )
 def test_it_is_whole_seasons_of_some_horizons(
@@ -39,6 +44,9 @@ def test_the_reason_is_told() -> None:
         "lookback 336, 14 seasons of 24: at least 3.5 times the horizon of 96 and 2 seasons"
     )
     assert choose_lookback(96, 24, np.array([300])).reason == "lookback 96: the series has 300 steps"
+    assert choose_lookback(24, 12, np.array([144])).reason == (
+        "lookback 24: it leaves about 19 windows to train on, and 60 would leave about 0"
+    )
     assert choose_lookback(720, 24, np.array([17_420])).reason == (
         "lookback 504, 21 seasons of 24: at least 3.5 times the horizon of 720 and 2 seasons would be 2,520 steps, "
         "more than 512"
