@@ -193,3 +193,22 @@ def test_the_page_says_what_is_used_instead() -> None:
     text = re.sub(r"\s+", " ", DOCS.read_text())
     for name in ("val_check_interval", "check_val_every_n_epoch", "limit_val_batches"):
         assert f"`{name}`" in text
+
+
+def test_few_training_windows_of_a_forecast_are_told(tmp_path: Path) -> None:
+    from dlcli.experiment import plan_experiment
+
+    file = tmp_path / "months.csv"
+    months = [f"{1990 + n // 12}-{n % 12 + 1:02d}-01,{n % 12 + n / 10}" for n in range(144)]
+    file.write_text("\n".join(["month,passengers", *months]))
+
+    def warnings(horizon: int) -> list[str]:
+        experiment = plan_experiment(
+            ["dataset=series", f"dataset.path='{file}'", f"dataset.horizon={horizon}"]
+        )
+        assert experiment.config["dataset"]["lookback"] == "auto"
+        return [w.message for w in find_config_warnings(experiment.config, experiment.splits)]
+
+    assert warnings(6) == []
+    (few,) = warnings(24)
+    assert few == "24 training windows for a horizon of 24: forecasts and their quantiles are uncertain"
