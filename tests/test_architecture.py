@@ -78,7 +78,7 @@ LATE = (
     (
         "an optional package",
         r"datasets/|models/|training/lora|exporting/|executors/slurm",
-        r"datasets|huggingface_hub|transformers|timm|torch|peft|openpyxl|pillow_heif|onnx|executorch|submitit",
+        r"datasets|huggingface_hub|transformers|timm|segmentation_models_pytorch|torch|peft|openpyxl|pillow_heif|onnx|executorch|submitit",
     ),
     (
         "MLflow, with dlcli's defaults and before a lock",

@@ -68,6 +68,7 @@ def predict(
     output: str | Path | None = None,
     keep: Sequence[str] | Literal["all"] = (),
     overrides: str | Sequence[str] = (),
+    files_dir: str | Path | None = None,
     device: Literal["auto", "cpu"] = "auto",
     conf_dirs: Sequence[str | Path] = (),
     runs_dir: str | Path | None = None,
@@ -83,6 +84,7 @@ def predict(
         output: a .csv, .parquet or .jsonl to write; files larger than memory need it.
         keep: columns of tables and texts to carry through, or `"all"`.
         overrides: how the files are written: `dataset.separator=;`.
+        files_dir: a folder for masks and overlays, of models of images with masks.
         device: `auto` uses an accelerator where there is one.
         conf_dirs: the user's own configuration folders; model code beside them may run.
         runs_dir: the folder of all runs; None uses the project's, by default `runs`.
@@ -117,6 +119,7 @@ def predict(
             str(run),
             data,
             Path(output) if output is not None else nullcontext(tables.append),
+            files=path_or_none(files_dir),
             device=device,
             conf_dirs=path_list(conf_dirs),
             runs_dir=path_or_none(runs_dir),

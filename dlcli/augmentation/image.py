@@ -11,12 +11,16 @@ from annotated_types import Ge, Le
 from torch import Tensor, nn
 
 from dlcli.augmentation.mixup import mixup
+from dlcli.datasets.masks.class_maps import IGNORED
 
 Share = Annotated[float, Ge(0), Le(1)]
 
 
 class ImageAugmentation:
     """Flips, rotates, shifts, cuts out and mixes images `(N, C, H, W)`, in this order; areas without image are black.
+
+    Masks, targets `(N, H, W)` of codes, are moved as their images are; areas without image have no class. What is cut
+    out of an image keeps its class.
 
     Args:
         flip: probability that an image is mirrored horizontally.
@@ -47,26 +51,28 @@ class ImageAugmentation:
     @torch.no_grad()
     def __call__(self, batch: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """Return an augmented batch with the same number of rows."""
-        x = batch["x"]
+        x, y = batch["x"], batch.get("y")
+        masks = None if y is None or y.ndim != 3 or y.dtype != torch.uint8 else y
         if self.flip:
-            x = _flip(x, self.flip)
+            x, masks = _flip(x, masks, self.flip)
         if self.rotation:
-            x = _rotate(x, self.rotation)
+            x, masks = _rotate(x, masks, self.rotation)
         if self.crop:
-            x = _shift(x, self.crop)
+            x, masks = _shift(x, masks, self.crop)
         if self.cutout:
             x = _cut_out(x, self.cutout)
-        changed = {**batch, "x": x}
+        changed = {**batch, "x": x} if masks is None else {**batch, "x": x, "y": masks}
         return mixup(changed, self.mixup) if self.mixup else changed
 
 
-def _flip(x: Tensor, chance: float) -> Tensor:
+def _flip(x: Tensor, masks: Tensor | None, chance: float) -> tuple[Tensor, Tensor | None]:
     chosen = torch.rand(len(x), 1, 1, 1, device=x.device) < chance
-    return torch.where(chosen, x.flip(-1), x)
+    flipped = torch.where(chosen, x.flip(-1), x)
+    return flipped, None if masks is None else torch.where(chosen[:, 0], masks.flip(-1), masks)
 
 
-def _rotate(x: Tensor, degrees: float) -> Tensor:
-    """Rotate with bilinear interpolation; bytes become floats of the same range."""
+def _rotate(x: Tensor, masks: Tensor | None, degrees: float) -> tuple[Tensor, Tensor | None]:
+    """Rotate with bilinear interpolation, and masks to the nearest pixel; bytes become floats of the same range."""
     rows, _, height, width = x.shape
     angle = (torch.rand(rows, device=x.device) * 2 - 1) * math.radians(degrees)
     cos, sin, zero = angle.cos(), angle.sin(), torch.zeros_like(angle)
@@ -80,20 +86,31 @@ def _rotate(x: Tensor, degrees: float) -> Tensor:
     )
     values = x if x.is_floating_point() else x.float()
     grid = nn.functional.affine_grid(theta.to(values.dtype), list(x.shape), align_corners=False)
-    return nn.functional.grid_sample(values, grid, align_corners=False)
+    turned = nn.functional.grid_sample(values, grid, align_corners=False)
+    if masks is None:
+        return turned, None
+    # Shifted by one, so that pixels outside the image, which are 0, become those without a class.
+    codes = torch.where(masks == IGNORED, 0, masks.to(grid.dtype) + 1)[:, None]
+    moved = nn.functional.grid_sample(codes, grid, mode="nearest", align_corners=False)[:, 0]
+    return turned, torch.where(moved == 0, IGNORED, moved - 1).to(masks.dtype)
 
 
-def _shift(x: Tensor, share: float) -> Tensor:
-    rows, channels, height, width = x.shape
+def _shift(x: Tensor, masks: Tensor | None, share: float) -> tuple[Tensor, Tensor | None]:
+    rows, _, height, width = x.shape
     down, right = round(share * height), round(share * width)
-    padded = nn.functional.pad(x, (right, right, down, down))
     top = torch.randint(0, 2 * down + 1, (rows, 1, 1, 1), device=x.device)
     left = torch.randint(0, 2 * right + 1, (rows, 1, 1, 1), device=x.device)
     lines = top + torch.arange(height, device=x.device).view(1, 1, -1, 1)
     columns = left + torch.arange(width, device=x.device).view(1, 1, 1, -1)
-    # Two gathers along one side each are faster on a CPU than one that indexes single pixels.
-    moved = padded.gather(2, lines.expand(-1, channels, -1, padded.shape[3]))
-    return moved.gather(3, columns.expand(-1, channels, height, -1))
+
+    def moved(values: Tensor, outside: int) -> Tensor:
+        # Two gathers along one side each are faster on a CPU than one that indexes single pixels.
+        padded = nn.functional.pad(values, (right, right, down, down), value=outside)
+        kinds = values.shape[1]
+        vertical = padded.gather(2, lines.expand(-1, kinds, -1, padded.shape[3]))
+        return vertical.gather(3, columns.expand(-1, kinds, height, -1))
+
+    return moved(x, 0), None if masks is None else moved(masks[:, None], IGNORED)[:, 0]
 
 
 def _cut_out(x: Tensor, share: float) -> Tensor:

@@ -19,7 +19,7 @@ from dlcli.checks.endings import find_endings
 from dlcli.checks.forest_fit import check_baseline, check_forest
 from dlcli.checks.solver_fit import check_solver
 from dlcli.checks.steps import find_empty_epochs
-from dlcli.checks.task_fit import check_task, make_task
+from dlcli.checks.task_fit import check_task, fits_targets, make_task
 from dlcli.checks.trainer import find_accumulation_problems, find_refused, find_trainer_problems
 from dlcli.config.build import build, locate
 from dlcli.config.catalog import accepting
@@ -89,6 +89,7 @@ def find_mistakes(
     if passes("augmentation", lambda: _pairing(config, data, "augmentation", "Choose augmentation=none.")):
         passes("augmentation", lambda: _makes(make_chosen, config, "augmentation"))
     fits = passes("model", lambda: _pairing(config, data, "model"))
+    fits = fits and passes("model", lambda: fits_targets(config["model"], data))
     hint = f"Use the dataset's default, or choose one for {data.kind} data."
     readable = passes("preprocessing", lambda: _pairing(config, data, "preprocessing", hint))
     fits = readable and passes("preprocessing", lambda: _makes(_row_facts, config, data, split)) and fits
@@ -233,7 +234,8 @@ def _pairing(config: Mapping[str, Any], data: Data, group: str, hint: str = "") 
     if accepts is not None and data.kind not in accepts:
         kinds = sorted(accepts)
         name, takes = target.rpartition(".")[2], " or ".join(filter(None, [", ".join(kinds[:-1]), kinds[-1]]))
-        hint = hint or f"Options for {data.kind} data: {', '.join(accepting(group, data.kind))}."
+        targets = data.target_kind if group == "model" else None
+        hint = hint or f"Options for {data.kind} data: {', '.join(accepting(group, data.kind, targets))}."
         yield Problem(f"{name} takes {takes} data, but {data.name} is {data.kind} data", group, hint)
 
 

@@ -14,6 +14,7 @@ from dlcli.checks.column_profile import ColumnProfile, describe_columns
 from dlcli.checks.leaks import find_duplicates, find_split_groups, find_target_leaks, find_time_leaks
 from dlcli.config.pasted import pasted, pasted_for_column
 from dlcli.datasets.data import Data, take
+from dlcli.datasets.masks.class_maps import pixel_counts
 from dlcli.datasets.notices import warnings_of
 from dlcli.datasets.ragged_rows import RaggedRows
 from dlcli.datasets.tables.typed_frames import kind_of
@@ -44,7 +45,7 @@ class Profile:
         name: name of the dataset.
         rows: number of rows.
         rows_are: short description of a row.
-        classes: number of rows of each class, or with each label.
+        classes: number of rows of each class, or with each label, or with a pixel of each class.
         targets: profiles of the targets, for regression.
         columns: profiles of the columns, for tables.
         warnings: notices that make results unreliable; they prevent nothing.
@@ -156,9 +157,12 @@ def _numbers_rows(values: pd.Series) -> bool:
 
 
 def count_classes(data: Data) -> dict[str, int]:
-    """Return the number of rows of each class, or with each label."""
+    """Return the number of rows of each class, or with each label; of masks, with a pixel of each class."""
     if data.targets:
         return {}
+    if data.target_kind == "segmentation":
+        present = (pixel_counts(data.y, len(data.classes)) > 0).sum(axis=0)
+        return dict(zip(data.classes, present.tolist(), strict=True))
     counts = data.y.sum(axis=0) if data.y.ndim == 2 else np.bincount(data.y, minlength=len(data.classes))
     return dict(zip(data.classes, counts.tolist(), strict=True))
 

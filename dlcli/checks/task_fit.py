@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from dlcli.config.build import TARGET, build, locate
-from dlcli.config.catalog import accepting
+from dlcli.config.catalog import accepting, is_for
 from dlcli.config.target_types import check_type
 from dlcli.datasets.data import Data
 from dlcli.errors import ConfigError, Problem
@@ -53,6 +53,24 @@ def _kinds(node: Mapping[str, Any], data: Data) -> list[Problem]:
             f"Choose task/loss={' or '.join(fitting)}.",
         )
     ]
+
+
+def fits_targets(node: Mapping[str, Any], data: Data) -> Iterator[Problem]:
+    """Yield a problem where a model has another kind of outputs than the targets need: one for each row, or pixel.
+
+    A model says so in `targets`, the kinds of targets that it is for; those of dlcli without it have one output a row.
+    """
+    model = locate(node[TARGET])
+    own = getattr(model, "targets", None)
+    if is_for(model, data.target_kind) or (own is None and not model.__module__.startswith("dlcli.")):
+        return
+    what = "one output per image" if own is None else "an output per pixel"
+    fitting = accepting("model", data.kind, data.target_kind)
+    yield Problem(
+        f"{model.__name__} has {what}, but the targets of {data.name} are {data.target_kind}",
+        "model",
+        f"Choose model={' or model='.join(fitting)}.",
+    )
 
 
 def _quantiles(node: Mapping[str, Any]) -> list[Problem]:

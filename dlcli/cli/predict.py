@@ -45,6 +45,12 @@ def predict(
             help="Columns to carry over: id,name; or all. A name with a comma stands in quotes.",
         ),
     ] = None,
+    files_dir: Annotated[
+        Path | None,
+        typer.Option(
+            "--files", metavar="DIR", help="Folder for masks and overlays, of models of images with masks."
+        ),
+    ] = None,
     device: Annotated[Literal["auto", "cpu"], typer.Option(help="Where to compute.")] = "auto",
     conf_dir: ConfDirs = None,
     trust: Trust = False,
@@ -82,12 +88,15 @@ def predict(
                 runs_dir=runs_dir,
                 trust=trust,
                 listen=listen,
+                files=files_dir,
             )
         if json:
             found = {"predictions": rows} if output is None else {"output": output.resolve()}
             terminal.document({"status": "OK", **asdict(done), **found})
         elif output is not None:
             terminal.note(f"{counted(done.lines, 'prediction')} in {display(output)}")
+        if files_dir is not None and not json:
+            terminal.note(f"Masks and overlays in {display(files_dir)}")
 
 
 def _listener(terminal: Terminal, stack: ExitStack | None) -> Listener:

@@ -52,13 +52,23 @@ class Explained:
     more: tuple[Key, ...]
 
 
-def accepting(group: str, kind: str) -> list[str]:
-    """Return the shipped options of a group whose target lists this kind of data or targets in `accepts`."""
+def accepting(group: str, kind: str, targets: str | None = None) -> list[str]:
+    """Return the shipped options of a group whose target lists this kind of data or targets in `accepts`.
+
+    With a kind of `targets`, only models whose outputs are for these: `targets` of the class, or one output a row.
+    """
+    found = {option: locate(read(file)[TARGET]) for option, file in options(group).items()}
     return [
         option
-        for option, file in options(group).items()
-        if kind in getattr(locate(read(file)[TARGET]), "accepts", ())
+        for option, target in found.items()
+        if kind in getattr(target, "accepts", ()) and (targets is None or is_for(target, targets))
     ]
+
+
+def is_for(model: Any, targets: str) -> bool:
+    """Return whether a model of dlcli is for a kind of targets; without an attribute, for all with an output a row."""
+    own = getattr(model, "targets", None)
+    return targets != "segmentation" if own is None else targets in own
 
 
 def list_options(group: str, folders: Sequence[Path] = ()) -> list[Option]:

@@ -16,7 +16,7 @@ from dlcli.datasets.reading.columns import Columns
 from dlcli.errors import Problem
 
 Kind = Literal["table", "image", "sequence", "tokens"]
-TargetKind = Literal["binary", "multiclass", "multilabel", "regression", "forecast"]
+TargetKind = Literal["binary", "multiclass", "multilabel", "regression", "forecast", "segmentation"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +28,9 @@ class Data:
     - int64 codes `(N,)`, positions in `classes`: one class per row, binary if there are two classes;
     - integers 0 and 1 `(N, K)`: multilabel, where `classes` are the names of the K labels;
     - floats `(N,)` or `(N, K)` in the user's own unit: regression, where `targets` are the names of the K columns;
-    - floats `(N, horizon, K)`, as `dlcli.datasets.windows.Windows`: a forecast.
+    - floats `(N, horizon, K)`, as `dlcli.datasets.windows.Windows`: a forecast;
+    - integers `(N, H, W)`, an array or `dlcli.datasets.masks.class_maps.Masks`: segmentation, where each pixel has its
+      position in `classes`, or 255 if it has none.
 
     Attributes:
         name: name of the dataset.
@@ -98,6 +100,8 @@ class Data:
         """Kind of the targets, which is also the name of the matching task."""
         if np.issubdtype(self.y.dtype, np.floating):
             return "forecast" if self.y.ndim == 3 else "regression"
+        if self.y.ndim == 3:
+            return "segmentation"
         if self.y.ndim == 2:
             return "multilabel"
         return "binary" if len(self.classes) == 2 else "multiclass"

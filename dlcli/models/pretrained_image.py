@@ -151,7 +151,7 @@ class PretrainedImage(nn.Module):
         name, options = arguments.get("architecture"), arguments.get("arguments") or {}
         if not isinstance(name, str) or not isinstance(options, Mapping):
             return
-        if problem := _no_architecture(name):
+        if problem := no_architecture(name):
             yield problem
             return
         for option in options:
@@ -170,7 +170,8 @@ class PretrainedImage(nn.Module):
             )
 
 
-def _no_architecture(name: str) -> Problem | None:
+def no_architecture(name: str) -> Problem | None:
+    """Return what is wrong with the name of a model of timm; None if it is one."""
     known = pretrained_models()
     names = {model.name for model in known} | {model.architecture for model in known}
     if name in names:
@@ -180,7 +181,7 @@ def _no_architecture(name: str) -> Problem | None:
         # timm would access the place again when the run is loaded, but a run must not depend on the hub or a folder.
         advice = _folder_hint(typed(place)) if source == "local-dir" else _hub_hint(place, names)
         return Problem(f"{name} is a location, not an architecture", "architecture", advice)
-    timm = _timm()
+    timm = timm_package()
     if (
         name in timm.list_models() or name in timm.list_pretrained()
     ):  # the installed version may have other models
@@ -229,12 +230,12 @@ def _no_arguments(architecture: str, options: Mapping[str, Any]) -> Iterator[Pro
     if not options:
         return
     with torch.device("meta"):
-        model = _timm().create_model(architecture)
+        model = timm_package().create_model(architecture)
     takes = {name for kind in type(model).__mro__ for name in inspect.signature(kind).parameters}
     for option, value in options.items():
         try:
             with torch.device("meta"):
-                _timm().create_model(architecture, **{option: value})
+                timm_package().create_model(architecture, **{option: value})
         except Exception as error:  # the architecture's code may raise anything
             unknown = option not in takes
             yield Problem(
@@ -250,7 +251,7 @@ def _backbone(
     architecture: str, weights: str | None, channels: int, input_size: int | None, options: Mapping[str, Any]
 ) -> tuple[nn.Module, dict[str, Any]]:
     """Return timm's model without its head, and timm's configuration of its input images."""
-    timm = _timm()
+    timm = timm_package()
     config = timm.get_pretrained_cfg(architecture)
     if config is None:
         raise ConfigError(
@@ -332,7 +333,8 @@ def _width(backbone: Any) -> int:
     return int(getattr(backbone, "head_hidden_size", None) or backbone.num_features)
 
 
-def _timm() -> Any:
+def timm_package() -> Any:
+    """Return timm, or raise a ConfigError that says how to install it."""
     try:
         import timm
     except ModuleNotFoundError as error:

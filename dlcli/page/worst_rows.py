@@ -56,6 +56,8 @@ def judge_rows(table: pd.DataFrame, recorded: Mapping[str, float], where: str) -
             ends = _of_errors(error, recorded) if len(table) == rows else {}
             return JudgedRows(rows, _largest(table, np.abs(error), where), ends)
         return _misclassified(table, recorded, where)
+    if "iou" in table.columns:
+        return _least_overlap(table, recorded, where)
     pairs = [
         (f"target{column[10:]}", column)
         for column in table.columns
@@ -69,6 +71,23 @@ def judge_rows(table: pd.DataFrame, recorded: Mapping[str, float], where: str) -
     spread = np.nanstd([table[a].to_numpy(dtype=float) for a, _ in pairs], axis=1)
     apart = np.abs(errors) / np.where(spread > 0, spread, 1.0)
     return JudgedRows(rows, _largest(table, apart.sum(axis=1), where, pairs))
+
+
+def _least_overlap(table: pd.DataFrame, recorded: Mapping[str, float], where: str) -> JudgedRows:
+    """Return the images whose masks are met worst, with the class that most of their wrong pixels are of."""
+    rows, iou = int(table["row"].nunique()), table["iou"].to_numpy(dtype=float)
+    names = [column[7:-1] for column in table.columns if column.startswith("pixels(")]
+    missed = np.stack([table[f"pixels({n})"] - table[f"right({n})"] for n in names], axis=1)
+    known = np.flatnonzero(np.isfinite(iou))
+    lines: list[tuple[Cell, ...]] = []
+    for position in known[np.argsort(iou[known], kind="stable")][:_SHOWN]:
+        row = _row(table, position)
+        most = names[int(missed[position].argmax())] if missed[position].any() else ""
+        lines.append((*_place(row, table), float(row["iou"]), float(row["pixel_accuracy"]), most))
+    if not lines:
+        return JudgedRows(rows)
+    heading = (*_places(table), "IoU", "pixel accuracy", "most missed pixels of")
+    return JudgedRows(rows, Figures("worst", f"Images with the lowest IoU, {where}", heading, tuple(lines)))
 
 
 def _misclassified(table: pd.DataFrame, recorded: Mapping[str, float], where: str) -> JudgedRows:

@@ -13,6 +13,7 @@ from dlcli.config.suggest import choices, hint, near, question
 from dlcli.datasets.data import Data
 from dlcli.datasets.evaluation_only import Expected, Targets, evaluating
 from dlcli.datasets.images.pixel_notices import unseen_kinds
+from dlcli.datasets.masks.class_maps import Masks
 from dlcli.datasets.notices import Notice
 from dlcli.datasets.raw_rows import read_rows
 from dlcli.datasets.reading.column_notices import unseen_notices
@@ -23,7 +24,7 @@ from dlcli.preprocessing.series import Series
 from dlcli.tasks.base import Task
 
 # Keys that assign rows to training and test. They are ignored, because all new rows are evaluated.
-_SPLITTING = ("test_path", "split", "borders", "test_steps", "group")
+_SPLITTING = ("test_path", "split", "borders", "test_steps", "group", "lists")
 
 
 def labelled_rows(dataset: Mapping[str, Any], file: Path, model: SavedModel) -> Data:
@@ -96,4 +97,6 @@ def _with_known_classes(data: Data, task: Task, file: Path) -> Data:
         order = [data.classes.index(name) for name in known]
         return replace(data, y=data.y[:, order], classes=tuple(known))
     codes = np.array([known.index(name) for name in data.classes])
+    if isinstance(data.y, Masks):
+        return replace(data, y=data.y.recoded(codes, len(known)), classes=tuple(known))
     return replace(data, y=codes[data.y], classes=tuple(known))

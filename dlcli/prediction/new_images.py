@@ -28,8 +28,8 @@ from dlcli.files.paths import is_folder
 from dlcli.inference.saved_model import SavedModel
 from dlcli.prediction.new_rows import NewRows
 
-# Images that are predicted at a time. The number spans several batches, so that the next ones are decoded meanwhile.
-_AT_ONCE = 4 * 512
+# Batches of images that are predicted at a time: several, so that the next ones are decoded meanwhile.
+_BATCHES = 4
 
 
 @dataclass(frozen=True)
@@ -87,10 +87,11 @@ def read_images(
     found = load_images(files[0], entries, options)
     for notice in (*found.notices, *unseen_kinds(found.kinds, model.image_kinds or {}, str(files[0]))):
         report(notice)
-    for first in range(0, len(found.rows), _AT_ONCE):
-        some = found.rows[first : first + _AT_ONCE]
+    at_once = _BATCHES * model.network.evaluation_rows()
+    for first in range(0, len(found.rows), at_once):
+        some = found.rows[first : first + at_once]
         names = pa.array([entries[row].where for row in some], pa.string())
-        yield NewRows(files[0], found.x[first : first + _AT_ONCE], pa.table({"file": names}))
+        yield NewRows(files[0], found.x[first : first + at_once], pa.table({"file": names}))
 
 
 def depth_of_model(model: SavedModel) -> Bits:

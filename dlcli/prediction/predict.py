@@ -18,6 +18,7 @@ from dlcli.datasets.tables.pieces import STDIN
 from dlcli.errors import DataError, InputError
 from dlcli.events import Listener, Note, RowsPredicted, Warned, ignore
 from dlcli.inference.evaluate import choose_device
+from dlcli.inference.rows import as_rows
 from dlcli.inference.saved_model import SavedModel
 from dlcli.prediction.new_rows import placed
 from dlcli.prediction.output import Write
@@ -84,6 +85,7 @@ def predict_rows(
     *,
     device: Literal["auto", "cpu"] = "auto",
     listen: Listener = ignore,
+    files: Path | None = None,
 ) -> tuple[int, list[Notice]]:
     """Read the rows, predict them and write the predictions, piece by piece.
 
@@ -94,12 +96,14 @@ def predict_rows(
         write: Appends lines to the output.
         device: `cpu`, or `auto` for an accelerator if there is one.
         listen: Receives warnings, and the number of lines written so far.
+        files: Folder for predictions that are files, such as masks; None writes the table only.
 
     Returns:
         The number of lines, and what was left out, converted or not known, which is also sent as notes and warnings.
 
     Raises:
         DataError: A file, row or column does not fit the model.
+        InputError: The task's predictions are a table only, and there is a folder for files.
         ConfigError: A setting is invalid.
     """
     lines, place = 0, choose_device(device)
@@ -112,10 +116,22 @@ def predict_rows(
         notices.append(notice)
         listen(Warned(notice.text) if notice.warns else Note(notice.text))
 
+    names = FileNames()
     reader = RowReader(opened, model, data.settings)
     for new in reader.read(Given(data.files), report, data.keep):
         with placed(new.file, new.place), model_errors(opened.folder):
-            predictions = model.predict(new.rows, place, counts, are_read=True)
+            rows = as_rows(new.rows, model.kind, model.columns, are_read=True)
+            outputs = model.outputs(rows, place, counts)
+            predictions = model.task.predictions(outputs)
+        if files is not None:
+            written = model.task.write_files(files, names.of(new.labels), rows, outputs)
+            if written is None:
+                raise InputError(
+                    f"the predictions of {model.task.describe()} are a table only",
+                    "--files",
+                    "Use --output FILE.",
+                )
+            predictions = pd.concat([written, predictions], axis=1)
         _refuse_namesakes(new.labels.column_names, predictions)
         table, found = new.labels, pa.Table.from_pandas(predictions, preserve_index=False)
         for name in found.column_names:
@@ -130,6 +146,24 @@ def predict_rows(
     for notice in model.notices(counts):
         report(notice)
     return lines, notices
+
+
+class FileNames:
+    """Gives each row a name for its files, without an ending: that of its own file, numbered if it has occurred."""
+
+    def __init__(self) -> None:
+        self._seen: Counter[str] = Counter()
+
+    def of(self, labels: pa.Table) -> list[str]:
+        """Return the names of rows with these labels."""
+        found = []
+        column = labels["file"].to_pylist() if "file" in labels.column_names else ["row"] * len(labels)
+        for file in column:
+            # Of a member of an archive, `photos.tar: a/b.jpg`, the last part.
+            stem = Path(str(file).rpartition(": ")[2]).stem
+            self._seen[stem] += 1
+            found.append(stem if self._seen[stem] == 1 else f"{stem}-{self._seen[stem]}")
+        return found
 
 
 def _refuse_namesakes(labels: Sequence[str], predictions: pd.DataFrame) -> None:

@@ -100,6 +100,22 @@ class FileImages:
         return [self._pool.submit(self._files.read_one, number) for number in numbers]
 
 
+class FileMasks(FileImages):
+    """Codes `(N, H, W)` of masks that stay in files, decoded batch by batch."""
+
+    def __init__(self, files: ImageFiles, device: torch.device | str = "cpu") -> None:
+        super().__init__(files, lambda codes: codes, device)
+
+    @property
+    def shape(self) -> torch.Size:
+        """`(N, H, W)`."""
+        return torch.Size(self._files.shape)
+
+    def to(self, device: torch.device) -> FileMasks:
+        """Return a field of the same rows whose batches are moved to a device."""
+        return FileMasks(self._files, device)
+
+
 def channels_first(x: np.ndarray) -> np.ndarray:
     """Return images `(N, H, W)` or `(N, H, W, C)` as a view `(N, C, H, W)`."""
     return x[:, None] if x.ndim == 3 else x.transpose(0, 3, 1, 2)

@@ -77,7 +77,7 @@ def write_report(
         for what, picture in model.task.pictures(evaluation.outputs, evaluation.y):
             save(picture, plots / f"{what}.png", about)
         if data.kind == "image":
-            if grid := _worst_images(model, data, evaluation):
+            if grid := _worst_images(model, data, evaluation, fitted.device):
                 save(grid, plots / "worst.png", about)
             first = int(evaluation.rows[0])
             image = _as_bytes(np.asarray(take(data.x, np.array([first]))))[0]
@@ -87,16 +87,29 @@ def write_report(
     return diagnose(history, max_epochs)
 
 
-def _worst_images(model: SavedModel, data: Data, evaluation: Evaluation) -> Figure | None:
+def _worst_images(
+    model: SavedModel, data: Data, evaluation: Evaluation, device: torch.device
+) -> Figure | None:
     """Plot the images with the largest errors; None if there are no errors."""
     worst = model.task.worst(evaluation.outputs, evaluation.y)
     if not worst:
         return None
-    rows = evaluation.rows[[position for position, _ in worst[:MOST]]]
+    places = [position for position, _ in worst[:MOST]]
+    rows = evaluation.rows[places]
+    images, texts = _as_bytes(np.asarray(take(data.x, rows))), [text for _, text in worst[:MOST]]
+    drawn = model.task.row_pictures(
+        images,
+        data.y[rows],
+        lambda: model.outputs(take(data.x, rows), device),
+        texts,
+        len(evaluation.rows),
+    )
+    if drawn is not None:
+        return drawn
     note = (
         f"{min(len(worst), MOST)} of {len(worst):,} errors in {len(evaluation.rows):,} rows, the worst first."
     )
-    return image_grid(_as_bytes(np.asarray(take(data.x, rows))), [text for _, text in worst], note)
+    return image_grid(images, texts, note)
 
 
 def _as_bytes(images: np.ndarray) -> np.ndarray:

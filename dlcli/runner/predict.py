@@ -24,8 +24,12 @@ def predict(
     runs_dir: Path | None = None,
     trust: bool = False,
     listen: Listener = ignore,
+    files: Path | None = None,
 ) -> Predicted:
-    """Predict new rows with a run's saved model, and write the predictions to a file or to what `output` opens."""
+    """Predict new rows with a run's saved model, and write the predictions to a file or to what `output` opens.
+
+    `files` is a folder for predictions that are files, such as masks.
+    """
     if isinstance(output, Path):
         check_output(output, data.files)
     opened = open_run(run, runs_directory(runs_dir), conf_dirs, trust=trust)
@@ -33,5 +37,5 @@ def predict(
     for note in opened.notes:
         listen(Note(note))
     with written_to(output) if isinstance(output, Path) else output as write:
-        lines, notices = predict_rows(opened, model, data, write, device=device, listen=listen)
+        lines, notices = predict_rows(opened, model, data, write, device=device, listen=listen, files=files)
     return Predicted(opened.ledger.run_id, opened.ledger.run_name, opened.folder, lines, tuple(notices))

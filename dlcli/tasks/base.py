@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pandas as pd
@@ -238,6 +239,34 @@ class Task(nn.Module, ABC):
     def pictures(self, outputs: Tensor, y: Any) -> Iterator[tuple[str, Figure]]:
         """Yield names and figures of the rows' outputs, for the run's `plots/` folder."""
         return iter(())
+
+    def row_pictures(
+        self, images: Any, y: Any, outputs: Callable[[], Tensor], captions: Sequence[str], of: int
+    ) -> Figure | None:
+        """Return a figure of the worst rows; None for a grid of their images.
+
+        Args:
+            images: the images of the worst rows, bytes `(N, H, W)` or `(N, H, W, 3)`.
+            y: their targets.
+            outputs: returns what is kept of their outputs as for new rows.
+            captions: the descriptions of `worst`.
+            of: number of all rows.
+        """
+        return None
+
+    def write_files(self, folder: Path, names: Sequence[str], x: Any, outputs: Tensor) -> pd.DataFrame | None:
+        """Write the predictions of some rows as files; None if there is nothing but the table.
+
+        Args:
+            folder: where to write.
+            names: a name for each row, without an ending.
+            x: the raw rows.
+            outputs: what is kept of their outputs.
+
+        Returns:
+            Columns with the names of the files, one line per row.
+        """
+        return None
 
 
 def mean_of_sigmoids(logits: Tensor) -> Tensor:

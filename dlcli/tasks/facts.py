@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from dlcli.datasets.data import Data, take
+from dlcli.datasets.masks.class_maps import pixel_counts
 from dlcli.datasets.windows import History, SeriesRows, Windows
 from dlcli.statistics.deviation import deviations
 
@@ -21,7 +22,7 @@ def target_facts(data: Data, train: np.ndarray) -> dict[str, Any]:
     Statistics are computed on the training rows `train` only.
 
     - `classes` and `class_counts`: class names, and the number of training rows of each class `(C,)`; for a multilabel
-      target, the number of rows without and with each label `(K, 2)`;
+      target, the number of rows without and with each label `(K, 2)`; for masks, the number of training pixels `(C,)`;
     - `targets`, `target_mean`, `target_std`: for regression, per column `(K,)`, in the user's own unit; the deviation
       of a constant column is 1; `target_quantiles` are the quantiles at 0, 0.025, ..., 1, `(K, 41)`;
     - for a forecast also `horizon`, `season`, `naive_error`, `naive_quantiles` (of that error with its sign, `(K,
@@ -52,7 +53,9 @@ def target_facts(data: Data, train: np.ndarray) -> dict[str, Any]:
             "target_std": deviations(columns).tolist(),
             "target_quantiles": np.quantile(columns, _SHARES, axis=0).T.tolist(),
         }
-    if data.target_kind == "multilabel":
+    if data.target_kind == "segmentation":
+        counts = pixel_counts(y, len(data.classes)).sum(axis=0)
+    elif data.target_kind == "multilabel":
         present = y.sum(axis=0)
         counts = np.stack([len(y) - present, present], axis=1)
     else:

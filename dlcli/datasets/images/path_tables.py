@@ -38,7 +38,7 @@ def list_table(file: Path, target: str | None, image: str | None, split: str | N
     source.require([split] if split else [], "dataset.split")
     found = make_targets(source, [target], {target: _kind(source.frame[target])})
     labels = [found.classes[code] for code in found.y] if found.classes else found.y.tolist()
-    return Listing(entries, labels, _parts(source, split), [], tuple(notices))
+    return Listing(entries, labels, split_parts(source, split), [], tuple(notices))
 
 
 def read_paths(file: Path, image: str | None, others: Sequence[str | None] = ()) -> Source:
@@ -54,14 +54,18 @@ def read_paths(file: Path, image: str | None, others: Sequence[str | None] = ())
     return source
 
 
-def image_entries(source: Source, image: str | None) -> tuple[list[Stored], list[Notice]]:
+def image_entries(
+    source: Source, image: str | None, key: str = "dataset.image"
+) -> tuple[list[Stored], list[Notice]]:
     """Return the files that a column of paths names, and what had to be changed; None takes the first column.
+
+    `key` is the one that names the column, for messages.
 
     Raises:
         DataError: the column or a file does not exist.
     """
     image = image or str(source.frame.columns[0])
-    source.require([image], "dataset.image")
+    source.require([image], key)
     finder = PathFinder(source.file.parent)
     entries = [_entry(source, row, image, name, finder) for row, name in enumerate(source.frame[image])]
     return entries, list(finder.notices(source.file))
@@ -74,7 +78,7 @@ def _kind(labels: pd.Series) -> str:
     return "numeric" if plain else "categorical"
 
 
-def _parts(source: Source, column: str | None) -> list[str]:
+def split_parts(source: Source, column: str | None) -> list[str]:
     """Return train, val or test for each row, which may be given by any of their usual names."""
     words = source.split_column(column, "split")
     if words is None:

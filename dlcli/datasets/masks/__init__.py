@@ -1,0 +1,1 @@
+"""Masks: one class for each pixel of an image, as targets."""

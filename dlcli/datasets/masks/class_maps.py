@@ -1,0 +1,89 @@
+"""`Masks`: the class of each pixel of images, as the targets of `Data`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from dlcli.datasets.images.image_files import ImageFiles
+
+# The code of pixels that have no class: neither the loss nor a metric counts them.
+IGNORED = 255
+
+# Masks that are counted at a time.
+_BLOCK = 64
+
+
+class Masks:
+    """An array-like of class codes `(N, H, W)`, bytes, in memory or in files that are decoded when they are read.
+
+    Indexing returns other `Masks`; numpy's `asarray` reads them. Codes are positions in the classes of `Data`, or
+    `IGNORED`.
+
+    Args:
+        codes: the codes of all pixels, or files of them.
+        counts: number of pixels of each class in each mask, `(N, C)`.
+        content: digest of all codes.
+    """
+
+    def __init__(self, codes: np.ndarray | ImageFiles, counts: np.ndarray, content: str = "") -> None:
+        self.codes = codes
+        self.counts = counts
+        self._content = content
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the codes."""
+        return np.dtype(np.uint8)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """`(N, H, W)`."""
+        return self.codes.shape
+
+    @property
+    def ndim(self) -> int:
+        """Number of dimensions, 3."""
+        return 3
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def __getitem__(self, rows: slice | Sequence[int] | np.ndarray) -> Masks:
+        return Masks(self.codes[rows], self.counts[rows])
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return self.codes if isinstance(self.codes, np.ndarray) else self.codes.read()
+
+    def recoded(self, codes: np.ndarray, classes: int) -> Masks:
+        """Return the masks with other codes: `codes` `(C,)` are the new ones of the old, of so many `classes`."""
+        table = np.full(256, IGNORED, np.uint8)
+        table[: len(codes)] = codes
+        counts = np.zeros((len(self), classes), np.int64)
+        counts[:, codes] = self.counts
+        if isinstance(self.codes, np.ndarray):
+            return Masks(table[self.codes], counts)
+        decoder: Any = self.codes.decoder
+        values = {value: int(table[code]) for value, code in decoder.codes.items()}
+        return Masks(ImageFiles(self.codes.entries, replace(decoder, codes=values)), counts)
+
+    def pieces(self) -> Iterator[Any]:
+        """Yield what a digest of the masks is made of."""
+        yield self._content or np.asarray(self)
+
+
+def pixel_counts(y: Masks | np.ndarray, classes: int) -> np.ndarray:
+    """Return the number of pixels of each class in each mask, `(N, C)`; ignored pixels are not counted."""
+    if isinstance(y, Masks):
+        return y.counts
+    counts = np.zeros((len(y), classes), np.int64)
+    for first in range(0, len(y), _BLOCK):
+        codes = torch.from_numpy(np.ascontiguousarray(y[first : first + _BLOCK]).astype(np.uint8)).flatten(1)
+        for row, values in enumerate(codes):
+            # numpy's bincount would first convert the bytes to 64-bit integers.
+            counts[first + row] = torch.bincount(values, minlength=256).numpy()[:classes]
+    return counts

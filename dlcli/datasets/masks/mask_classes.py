@@ -1,0 +1,160 @@
+"""Which class each value of a mask's pixels stands for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dlcli.config.suggest import choices
+from dlcli.datasets.masks.class_maps import IGNORED
+from dlcli.datasets.masks.mask_decoder import packed_colour, value_in_words
+from dlcli.datasets.notices import Notice
+from dlcli.errors import DataError
+from dlcli.files.paths import is_file
+
+# The file of class names that is looked for in a dataset's folder.
+CLASSES_FILE = "classes.txt"
+
+# Names that usually stand for pixels without a class.
+_WITHOUT = {"void", "ignore", "ignored", "unlabeled", "unlabelled", "unlabel", "unknown", "dontcare"}
+
+_COLOUR = re.compile(r"^(?P<name>.*?)[\s,;]+(?P<r>\d{1,3})[\s,;]+(?P<g>\d{1,3})[\s,;]+(?P<b>\d{1,3})$")
+
+
+@dataclass(frozen=True)
+class MaskClasses:
+    """The classes of masks.
+
+    Attributes:
+        names: names of the classes, in the order of their codes.
+        codes: the code of each value of a pixel, `IGNORED` for those without a class.
+        notices: what was decided.
+    """
+
+    names: tuple[str, ...]
+    codes: Mapping[int, int]
+    notices: tuple[Notice, ...] = ()
+
+
+def read_names(given: Sequence[str] | str | None, folder: Path) -> list[tuple[str, int]] | None:
+    """Return names of classes with the value of their pixels; None if there are none.
+
+    Args:
+        given: a list of names, or a file with a name per line, in the order of the values from 0 on. A line may end
+            with a colour, `road 128 64 128`.
+        folder: the dataset's, where `classes.txt` is looked for, and which a file may be relative to.
+
+    Raises:
+        DataError: there is no such file, or not each line has a name of its own.
+    """
+    if given is None:
+        if not is_file(folder / CLASSES_FILE):
+            return None
+        given = CLASSES_FILE
+    if not isinstance(given, str):
+        names = [(str(name), value) for value, name in enumerate(given)]
+        return _checked(names, "dataset.classes")
+    file = Path(given) if is_file(Path(given)) else folder / given
+    if not is_file(file):
+        raise DataError(
+            f"there is no file {given}", "dataset.classes", "Give a list: dataset.classes=[sky,road]."
+        )
+    lines = [line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+    found = []
+    for value, line in enumerate(lines):
+        match = _COLOUR.match(line)
+        colour = packed_colour(*(int(match[c]) for c in "rgb")) if match else value
+        found.append((match["name"] if match else line, int(colour)))
+    return _checked(found, str(file))
+
+
+def _checked(names: list[tuple[str, int]], where: str) -> list[tuple[str, int]]:
+    for place, what in ((0, "name"), (1, "colour")):
+        seen = [pair[place] for pair in names]
+        if twice := next((one for one in seen if seen.count(one) > 1), None):
+            shown = value_in_words(twice) if isinstance(twice, int) else twice
+            raise DataError(f"two classes have the {what} {shown}", where, "Give each class its own.")
+    return names
+
+
+def classes_of_masks(
+    found: Mapping[int, int],
+    names: list[tuple[str, int]] | None,
+    ignore: Sequence[int | str],
+    place: str,
+) -> MaskClasses:
+    """Decide what the values of all masks stand for.
+
+    Args:
+        found: how many pixels have each value, over all masks.
+        names: names of the classes with their values; None takes the values themselves as names.
+        ignore: values or names of pixels without a class.
+        place: the dataset, for messages.
+
+    Raises:
+        DataError: values fit two readings, there are too few or too many classes, or `ignore` names none.
+    """
+    notices: list[Notice] = []
+    if names is None:
+        names = [(value_in_words(value), value) for value in _unnamed(found, ignore, place, notices)]
+    known = dict(names)
+    without: set[int] = set()
+    for one in ignore:
+        if isinstance(one, str) and one not in known:
+            raise DataError(f"there is no class {one} to ignore", "dataset.ignore", choices(list(known)))
+        without.add(known[one] if isinstance(one, str) else one)
+    classes = [(name, value) for name, value in names if value not in without]
+    if not 2 <= len(classes) <= IGNORED:
+        what = "one class" if len(classes) == 1 else f"{len(classes)} classes"
+        raise DataError(
+            f"the masks have {what}, and need 2 to {IGNORED}",
+            place,
+            "A mask has the class of each pixel as its grey level or its position in the palette.",
+        )
+    codes = {value: code for code, (_, value) in enumerate(classes)} | dict.fromkeys(without, IGNORED)
+    notices += _told(found, classes, without, place)
+    return MaskClasses(tuple(name for name, _ in classes), codes, tuple(notices))
+
+
+def _unnamed(
+    found: Mapping[int, int], ignore: Sequence[int | str], place: str, notices: list[Notice]
+) -> list[int]:
+    """Return the values that are classes of masks without names of classes."""
+    values = sorted(value for value in found if value not in ignore)
+    if IGNORED in values and len(values) > 2:
+        raise DataError(
+            f"pixels have the values {_listed(values)}: 255 may be a class, or stand for pixels without one",
+            place,
+            "Set dataset.ignore=255 for pixels without a class, or dataset.ignore=[] with dataset.classes for a class.",
+        )
+    if values == [0, IGNORED]:
+        text = "the masks' values 0 and 255 are two classes (dataset.ignore=255: pixels of 255 have no class)"
+        notices.append(Notice("mask_values", 2, text, place, warns=False))
+    return values
+
+
+def _told(
+    found: Mapping[int, int], classes: Sequence[tuple[str, int]], without: set[int], place: str
+) -> Iterator[Notice]:
+    pixels = sum(found.values())
+    ignored = sum(count for value, count in found.items() if value in without)
+    if ignored:
+        text = f"{ignored / pixels:.1%} of the masks' pixels are ignored"
+        yield Notice("ignored_pixels", ignored / pixels, text, place, warns=False)
+    lacking = [name for name, value in classes if not found.get(value)]
+    if lacking:
+        some = ", ".join(lacking[:3]) + (", ..." if len(lacking) > 3 else "")
+        text = f"{len(lacking)} of {len(classes)} classes have no pixel in any mask: {some}"
+        yield Notice("absent_classes", len(lacking), text, place)
+    named = [name for name, _ in classes if name.casefold() in _WITHOUT]
+    if named:
+        text = f"the class {named[0]} is learned as any other"
+        hint = f"If its pixels have no class: dataset.ignore={named[0]}."
+        yield Notice("learned_void", 1, text, "dataset.ignore", hint)
+
+
+def _listed(values: Sequence[int]) -> str:
+    words = [value_in_words(value) for value in values]
+    return ", ".join(words if len(words) < 8 else [*words[:5], "...", words[-1]])

@@ -1,0 +1,122 @@
+"""Decoding mask files: the values of their pixels, and the classes that these stand for."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from dlcli.datasets.folders.stored import Stored
+from dlcli.datasets.images.decoding import BadImage, Fit
+from dlcli.datasets.images.depth import Depth
+from dlcli.datasets.images.formats import image_formats
+from dlcli.errors import first_line
+
+
+@dataclass(frozen=True)
+class MaskDecoder:
+    """Decodes files to class codes `(H, W)`, as `dlcli.datasets.images.decoding.Decoder` does to pixels.
+
+    Attributes:
+        size: height and width of the result.
+        fit: `crop` scales the shorter side and crops the longer one; `stretch` scales both.
+        codes: code of each value of a pixel, or of each colour.
+        grey: that there is no axis of channels.
+        depth: type of the codes.
+    """
+
+    size: tuple[int, int]
+    fit: Fit
+    codes: Mapping[int, int]
+    grey: bool = True
+    depth: Depth = "uint8"
+
+    def decode(self, entry: Stored) -> np.ndarray:
+        """Return the codes of a file; `IGNORED` are those that no class has.
+
+        Raises:
+            BadImage: the file is no mask, or has a value without a code.
+        """
+        return self.coded(mask_values(entry))
+
+    def coded(self, values: np.ndarray) -> np.ndarray:
+        """Return the codes of the values of a mask, resized to `size` without a mixture of classes."""
+        found, places = distinct(values)
+        codes = np.empty(len(found), np.uint8)
+        for number, value in enumerate(found):
+            known = self.codes.get(value)
+            if known is None:
+                raise BadImage(f"has pixels of the unknown class {value_in_words(value)}")
+            codes[number] = known
+        return _resized(codes[places].reshape(values.shape), self.size, self.fit)
+
+
+def mask_values(entry: Stored) -> np.ndarray:
+    """Return the values of a mask `(H, W)`: grey levels, positions in the palette, or colours from `packed_colour` on.
+
+    Raises:
+        BadImage: the file is empty, damaged, or no image of such values.
+    """
+    if not entry.size:
+        raise BadImage("is empty (0 bytes)")
+    try:
+        with Image.open(io.BytesIO(entry.read()), formats=image_formats()) as opened:
+            opened.load()
+            mode, lossy = opened.mode, opened.format == "JPEG"
+            values = np.asarray(opened)
+    except Exception as error:  # of damaged files, Pillow raises many types
+        raise BadImage(f"cannot be decoded: {first_line(error)}") from error
+    if lossy:
+        raise BadImage(
+            "is a JPEG, whose compression changes the classes of pixels: masks are .png, .bmp or .tif"
+        )
+    if mode == "1":
+        return values.astype(np.uint8)
+    if mode in ("L", "P"):
+        return values
+    if mode == "I" or mode.startswith("I;16"):
+        return values.astype(np.int64)
+    if mode == "LA":
+        return values[..., 0]
+    if mode in ("RGB", "RGBA"):
+        colours = values[..., :3].astype(np.int64)
+        return packed_colour(colours[..., 0], colours[..., 1], colours[..., 2])
+    raise BadImage(f"has pixels of the mode {mode}: masks are grey, of a palette, or RGB")
+
+
+def distinct(values: np.ndarray) -> tuple[list[int], np.ndarray]:
+    """Return the values that occur, sorted, and the position of each pixel's value among them."""
+    if values.dtype != np.uint8:
+        found, places = np.unique(values, return_inverse=True)
+        return found.tolist(), places
+    present = np.zeros(256, bool)
+    present[values.reshape(-1)] = True  # much faster than sorting
+    return np.flatnonzero(present).tolist(), (present.cumsum() - 1)[values]
+
+
+# Above all values of grey masks, so that a colour is never taken for one.
+_COLOURS = 1 << 24
+
+
+def packed_colour(red: np.ndarray | int, green: np.ndarray | int, blue: np.ndarray | int) -> np.ndarray:
+    """Return colours as one number each."""
+    return np.asarray(_COLOURS + (np.asarray(red) << 16) + (np.asarray(green) << 8) + blue)
+
+
+def value_in_words(value: int) -> str:
+    """Return the value of a mask's pixels as people write it: `17`, or `rgb(0, 64, 128)`."""
+    if value < _COLOURS:
+        return str(value)
+    return f"rgb({value >> 16 & 255}, {value >> 8 & 255}, {value & 255})"
+
+
+def _resized(codes: np.ndarray, size: tuple[int, int], fit: Fit) -> np.ndarray:
+    if codes.shape == size:
+        return codes
+    image, (height, width) = Image.fromarray(codes), size
+    if fit == "crop":
+        return np.asarray(ImageOps.fit(image, (width, height), Image.Resampling.NEAREST))
+    return np.asarray(image.resize((width, height), Image.Resampling.NEAREST))

@@ -1,0 +1,213 @@
+"""Models of segmentation-models-pytorch: a timm encoder, and a decoder with an output for each pixel (Iakubovskii)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from math import prod
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+import torch
+from annotated_types import MinLen
+from torch import Tensor, nn
+from torch.nn import functional
+
+from dlcli.config.suggest import did_you_mean, hint
+from dlcli.errors import ConfigError, Problem, first_line
+from dlcli.files.paths import typed
+from dlcli.models.hub import check_cached
+from dlcli.models.pretrained_image import no_architecture, timm_package
+from dlcli.models.weights import compare_weights, of_whole_model, read_weights
+
+# Images are padded to a multiple of this: the coarsest features are of squares of 32 pixels.
+_MULTIPLE = 32
+
+# Parts of timm's models that an encoder has not: what follows its features.
+_UNUSED = ("classifier.", "head.", "fc.", "conv_head.", "bn2.", "norm.", "head_norm.", "norm_pre.")
+
+
+class EncoderDecoder(nn.Module):
+    """A pretrained image encoder with a decoder for segmentation.
+
+    Images are bytes (or floats from 0 to 255), which the model scales as in the weights' training, and pads.
+
+    Args:
+        input_shape: channels, height and width of an image.
+        num_outputs: logits for each pixel.
+        architecture: the library's name: `unet`, `fpn`, `deeplabv3plus`, `segformer`, ...
+        encoder: timm's name of a model that returns features of several sizes, such as `mobilenetv2_100`.
+        weights: a file with the encoder's weights, or those of a run of this model; `hub` downloads timm's weights;
+            None initializes at random.
+        normalization: `own` scales pixels by the mean and deviation that the weights were trained with, `data` by those
+            of the training rows.
+        mean: mean of each channel, from 0 to 1; None takes timm's value for the encoder.
+        std: deviation of each channel; None takes timm's value for the encoder.
+        arguments: further arguments of the architecture and the encoder, such as `decoder_channels`.
+        restored: skip loading the encoder's weights, because they will be loaded from a run.
+    """
+
+    accepts: ClassVar = {"image"}
+    targets: ClassVar = {"segmentation"}
+    requires: ClassVar = ("segmentation-models-pytorch", "timm")
+    # Values of `weights` that are neither a file nor a run.
+    weights_words: ClassVar = {"hub": "downloads timm's weights", "null": "initializes at random"}
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        input_shape: tuple[int, int, int],
+        num_outputs: int,
+        architecture: Annotated[str, MinLen(1)] = "unet",
+        encoder: Annotated[str, MinLen(1)] = "mobilenetv2_100",
+        weights: str | None = "hub",
+        normalization: Literal["own", "data"] = "own",
+        mean: tuple[float, ...] | None = None,
+        std: tuple[float, ...] | None = None,
+        arguments: Mapping[str, Any] | None = None,
+        restored: bool = False,
+    ) -> None:
+        super().__init__()
+        channels, height, width = input_shape
+        config = timm_package().get_pretrained_cfg(encoder)
+        if config is None:
+            raise ConfigError(f"timm has no model {encoder}", "model.encoder", _LIST)
+        if restored or torch.get_default_device().type == "meta":
+            weights = None if restored or weights == "hub" else weights
+        if weights == "hub":
+            check_cached(config.hf_hub_id, encoder, "model.weights")
+        made = _made(architecture, encoder, channels, num_outputs, weights == "hub", arguments or {})
+        self.backbone: Any = made.encoder
+        self.head = nn.ModuleDict({"decoder": made.decoder, "output": made.segmentation_head})
+        if weights not in (None, "hub"):
+            _load_encoder(self.backbone.model, typed(weights), encoder)
+        self.takes_raw = normalization == "own"
+        for name, given in (("mean", mean), ("std", std)):
+            values = torch.tensor(given or getattr(config, name), dtype=torch.float32)
+            if len(values) != channels:  # statistics of colour images for greyscale images
+                values = values.mean().expand(channels)
+            self.register_buffer(name, values.clone().reshape(1, -1, 1, 1))
+        self._settings = {"architecture": architecture, "encoder": encoder, **(arguments or {})}
+        sides = [-(-side // _MULTIPLE) * _MULTIPLE for side in (height, width)]
+        depths, strides = self.backbone.out_channels, [1, *made.encoder.model.feature_info.reduction()]
+        strides = [2**step for step in range(len(depths))] if len(strides) != len(depths) else strides
+        self._shapes = [
+            (depth, *(side // stride for side in sides))
+            for depth, stride in zip(depths, strides, strict=True)
+        ]
+        self._padding = sides[0] - height, sides[1] - width
+
+    def feature_settings(self) -> dict[str, Any]:
+        """Return all settings that the features depend on besides the encoder's weights."""
+        scale = [self.mean.flatten().tolist(), self.std.flatten().tolist()] if self.takes_raw else None
+        return {**self._settings, "scale": scale}
+
+    def features(self, x: Tensor) -> Tensor:
+        """Map images `(N, C, H, W)` to the encoder's features of all sizes, in one row each, `(N, F)`."""
+        return torch.cat([values.flatten(1) for values in self._encoded(x)], dim=1)
+
+    def _encoded(self, x: Tensor) -> list[Tensor]:
+        if self.takes_raw:
+            x = (x.to(self.mean.dtype) / 255 - self.mean) / self.std
+        down, right = self._padding
+        encoded: list[Tensor] = self.backbone(functional.pad(x, (0, right, 0, down)))
+        return encoded
+
+    def forward(self, x: Tensor | None = None, features: Tensor | None = None) -> Tensor:
+        """Map images, or their features, to `(N, num_outputs, H, W)`."""
+        if features is None:
+            assert x is not None
+            encoded = self._encoded(x)
+        else:
+            parts = features.split([prod(shape) for shape in self._shapes], dim=1)
+            encoded = [part.unflatten(1, shape) for part, shape in zip(parts, self._shapes, strict=True)]
+        outputs = self.head["output"](self.head["decoder"](encoded))
+        down, right = self._padding
+        return outputs[..., : outputs.shape[-2] - down, : outputs.shape[-1] - right]
+
+    def layers(self, *, coarse: bool) -> list[list[str]]:
+        """Return the names of the encoder's parameters by layer, as its modules stand in order; `coarse`: by stage."""
+        found: dict[str, list[str]] = {}
+        for name, _ in self.backbone.named_parameters():
+            found.setdefault(".".join(name.split(".")[: 3 if coarse else 4]), []).append(name)
+        return list(found.values())
+
+    @classmethod
+    def mistakes(cls, arguments: Mapping[str, Any]) -> Iterator[Problem]:
+        """Yield problems of well-typed arguments: names that the libraries would reject when building the model."""
+        architecture, encoder = arguments.get("architecture", "unet"), arguments.get("encoder", "")
+        known = list(_library().MODEL_ARCHITECTURES_MAPPING)
+        if architecture not in known:
+            yield Problem(
+                f"segmentation-models-pytorch has no architecture {architecture}",
+                "architecture",
+                hint(did_you_mean(architecture, known), f"It has {', '.join(known)}."),
+            )
+        if encoder and (problem := no_architecture(encoder)):
+            yield Problem(problem.message, "encoder", problem.hint)
+        weights = arguments.get("weights")
+        # A value without the suffix of a weight file may be a run's name.
+        if isinstance(weights, str) and Path(weights).suffix and not typed(weights).exists():
+            yield Problem(
+                f"there is no file {weights}",
+                "weights",
+                "Give an existing file, a run, hub (downloads timm's weights) or null (initializes at random).",
+            )
+
+
+_LIST = "List them with: dlcli list pretrained."
+
+
+def _made(
+    architecture: str, encoder: str, channels: int, classes: int, pretrained: bool, options: Mapping[str, Any]
+) -> Any:
+    try:
+        return _library().create_model(
+            architecture,
+            encoder_name=f"tu-{encoder}",
+            encoder_weights="imagenet" if pretrained else None,
+            in_channels=channels,
+            classes=classes,
+            **options,
+        )
+    except ConfigError:
+        raise
+    except Exception as error:  # the libraries raise many types for what does not fit together
+        raise ConfigError(
+            f"{architecture} cannot be built with the encoder {encoder}: {first_line(error)}",
+            "model",
+            "Choose another encoder or architecture, or other model.arguments.",
+        ) from error
+
+
+def _load_encoder(model: nn.Module, file: Path, encoder: str) -> None:
+    """Load the encoder's weights from a file of timm's model, or of a run of this model.
+
+    Raises:
+        ConfigError: names or shapes do not match.
+    """
+    weights = read_weights(file, "model.weights")
+    if of_whole_model(file):
+        prefix = "backbone.model."
+        weights = {name.removeprefix(prefix): w for name, w in weights.items() if name.startswith(prefix)}
+    misfit = compare_weights(model, weights, lambda name: name.startswith(_UNUSED))
+    if misfit:
+        raise ConfigError(
+            f"{file} does not fit {encoder}: {misfit}",
+            "model.weights",
+            "Choose the encoder of the weights (model.encoder=...).",
+        )
+    if torch.get_default_device().type != "meta":
+        model.load_state_dict(weights, strict=False)
+
+
+def _library() -> Any:
+    try:
+        import segmentation_models_pytorch
+    except ModuleNotFoundError as error:
+        if error.name != "segmentation_models_pytorch":
+            raise
+        raise ConfigError(
+            "segmentation-models-pytorch is not installed", "model", "pip install segmentation-models-pytorch"
+        ) from error
+    return segmentation_models_pytorch

@@ -1,0 +1,69 @@
+"""Metrics of segmentation, over the pixels of all rows together.
+
+All follow from three numbers of each class: pixels of the class, pixels that it is predicted for, and pixels of both.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from dlcli.tasks.metric import Metric
+
+Overlap = Literal["miou", "dice", "pixel_accuracy", "class_accuracy"]
+
+
+class MaskOverlap(Metric):
+    """How masks and predictions overlap.
+
+    Args:
+        kind: `miou`, the mean of the classes' intersection over union, `dice`, that of their Dice coefficients,
+            `pixel_accuracy`, the share of right pixels, or `class_accuracy`, the mean share over classes.
+        classes: number of classes. Means are over those that occur in masks or predictions (class accuracy: in masks).
+    """
+
+    higher_is_better = True
+    plot_lower_bound = 0.0
+    plot_upper_bound = 1.0
+    shares = "masks"
+    pixels: Tensor
+
+    def __init__(self, kind: Overlap, classes: int) -> None:
+        super().__init__()
+        self.kind = kind
+        self.add_sum("pixels", (3, classes))
+
+    def update(self, predicted: Tensor, y: Tensor) -> None:
+        """Add rows; `predicted` `(N, 3, C)` are the numbers of pixels of each class, and y is not used."""
+        self.pixels = self.pixels + predicted.double().sum(dim=0)
+
+    def compute(self) -> Tensor:
+        """Return the value; NaN without pixels of a class."""
+        there, predicted, right = self.pixels
+        if self.kind == "pixel_accuracy":
+            return right.sum() / there.sum()
+        return overlaps(there, predicted, right, self.kind).nanmean()
+
+
+def overlaps(there: Tensor, predicted: Tensor, right: Tensor, kind: Overlap = "miou") -> Tensor:
+    """Return the value of each class `(..., C)`; NaN for classes that do not occur.
+
+    Args:
+        there: number of pixels of each class `(..., C)`.
+        predicted: number of pixels that it is predicted for.
+        right: number of pixels of both.
+        kind: the metric whose mean it is.
+    """
+    if kind == "class_accuracy":
+        return right / there
+    if kind == "dice":
+        return 2 * right / (there + predicted)
+    return right / (there + predicted - right)
+
+
+def counts_of(confusions: Tensor) -> Tensor:
+    """Return the numbers of pixels `(N, 3, C)` that metrics take, from confusion matrices `(N, target, predicted)`."""
+    right = confusions.diagonal(dim1=1, dim2=2)
+    return torch.stack([confusions.sum(dim=2), confusions.sum(dim=1), right], dim=1)

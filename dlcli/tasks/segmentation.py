@@ -1,0 +1,217 @@
+"""Segmentation: one class for each pixel of an image."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from dlcli.datasets.images.image_files import ImageFiles
+from dlcli.datasets.masks.class_maps import IGNORED, Masks
+from dlcli.preprocessing.file_images import FileMasks
+from dlcli.tasks.base import Task, prior_logits
+from dlcli.tasks.mask_files import write_masks
+from dlcli.tasks.mask_metrics import MaskOverlap, Overlap, counts_of, overlaps
+from dlcli.tasks.metric import AnyMetric
+from dlcli.tasks.pixel_losses import UNKNOWN
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# Pixels of the images of a batch of an evaluation, which bound its memory.
+_PIXELS = 1 << 19
+
+
+class Segmentation(Task):
+    """Segmentation. Outputs are logits `(N, C, H, W)`, targets are codes `(N, H, W)`.
+
+    What is kept of an image for judging is `(1 + C * C,)`: the loss of its batch, and its confusion matrix, with the
+    targets in lines. Of new images the class of each pixel is kept, as bytes `(N, H, W)`.
+
+    Args:
+        classes: names of the classes.
+        class_counts: number of training pixels of each class.
+        loss: from logits and codes, in which -100 stands for pixels without a class, to the mean loss.
+    """
+
+    kind = "segmentation"
+    accepts: ClassVar = {"segmentation"}
+    metric_names = epoch_metrics = ("miou", "dice", "pixel_accuracy", "class_accuracy")
+
+    def __init__(self, classes: Sequence[str], class_counts: Sequence[int], loss: nn.Module) -> None:
+        super().__init__()
+        self.classes = tuple(classes)
+        self.num_outputs = len(self.classes)
+        self.criterion = loss
+        self._prior = prior_logits(torch.tensor(class_counts))
+
+    def encode(self, y: Any) -> Any:
+        """Return the codes as bytes; those of files are read batch by batch."""
+        codes = y.codes if isinstance(y, Masks) else y
+        return FileMasks(codes) if isinstance(codes, ImageFiles) else np.ascontiguousarray(codes, np.uint8)
+
+    def loss(self, outputs: Tensor, y: Tensor) -> Tensor:
+        """Return the mean loss, a scalar, of logits `(N, C, H, W)` and bytes `(N, H, W)`."""
+        codes = y.long()
+        return self.criterion(outputs, codes.masked_fill_(codes == IGNORED, UNKNOWN))
+
+    def kept(self, outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Return loss and confusion matrix of each row `(N, 1 + C * C)`, and empty targets `(N, 0)`."""
+        rows, classes = outputs.shape[:2]
+        outputs = outputs.float()
+        # Pixels without a class are counted in a line of their own, which is dropped.
+        line = torch.where(y == IGNORED, classes, y.long()).flatten(1)
+        places = line * classes + outputs.argmax(dim=1).flatten(1)
+        counts = outputs.new_zeros(rows, (classes + 1) * classes)
+        counts.scatter_add_(1, places, counts.new_ones(1, 1).expand_as(places))
+        loss = self.loss(outputs, y).expand(rows, 1)
+        return torch.cat([loss, counts[:, : classes * classes]], dim=1), y.new_zeros(rows, 0)
+
+    def kept_loss(self, outputs: Tensor, y: Tensor) -> Tensor:
+        """Return the mean of the losses of the rows' batches."""
+        return outputs[:, 0].mean()
+
+    def predicted(self, outputs: Tensor) -> Tensor:
+        """Return the class of each pixel, bytes `(N, H, W)`."""
+        return outputs.argmax(dim=1).byte()
+
+    def rows_at_once(self, input_shape: Sequence[int]) -> int:
+        """Return the rows that have about half a million pixels."""
+        return max(1, _PIXELS // max(1, math.prod(input_shape[1:])))
+
+    def output_shape(self, y: Tensor) -> tuple[int, ...]:
+        """Return `(N, C, H, W)`."""
+        return len(y), self.num_outputs, *y.shape[1:]
+
+    def metric_inputs(self, outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Return pixels of each class, pixels that it is predicted for, and of both, `(N, 3, C)`."""
+        return counts_of(self._confusions(outputs)), y
+
+    def metrics(self) -> dict[str, AnyMetric]:
+        """Return metrics over the pixels of all rows; mIoU, Dice and class accuracy are means over classes."""
+        kinds: tuple[Overlap, ...] = ("miou", "dice", "pixel_accuracy", "class_accuracy")
+        return {kind: MaskOverlap(kind, self.num_outputs) for kind in kinds}
+
+    def baseline(self) -> tuple[Task, Tensor]:
+        """Return the classes' shares of the training pixels, which predict the most frequent class everywhere."""
+        return self, self._prior
+
+    def baselines(self, x: Any, kept: Tensor | None = None) -> dict[str, tuple[Task, Tensor]]:
+        """Return what is kept of constant outputs: each image is of the most frequent class."""
+        if kept is None:
+            raise TypeError("the baseline of masks needs what is kept of a model's outputs")
+        there = self._confusions(kept).sum(dim=2)
+        constant = torch.zeros(len(there), self.num_outputs, self.num_outputs)
+        constant[:, :, int(self._prior.argmax())] = there
+        return {"": (self, torch.cat([self._constant_loss(there)[:, None], constant.flatten(1)], dim=1))}
+
+    def _constant_loss(self, there: Tensor) -> Tensor:
+        """Return the loss `(N,)` of the classes' shares for numbers of pixels `(N, C)`; NaN for a loss of others."""
+        rows, classes = there.shape
+        if "pixels" not in inspect.signature(self.criterion.forward).parameters:
+            return there.new_full((rows,), math.nan)
+        logits = self._prior[None, :, None].expand(rows, classes, classes)
+        codes = torch.arange(classes).expand(rows, classes)
+        loss: Tensor = self.criterion(logits, codes, there)
+        return loss.expand(rows)
+
+    def predictions(self, outputs: Tensor) -> pd.DataFrame:
+        """Return a column `share(CLASS)` for each class: its share of the pixels."""
+        codes = outputs.flatten(1).long()
+        counts = torch.zeros(len(codes), self.num_outputs).scatter_add_(1, codes, torch.ones(codes.shape))
+        shares = (counts / max(1, codes.shape[1])).numpy()
+        return pd.DataFrame(shares, columns=[f"share({name})" for name in self.classes])
+
+    def write_files(self, folder: Path, names: Sequence[str], x: Any, outputs: Tensor) -> pd.DataFrame:
+        """Write a mask and an overlay of each image, and the classes' names; return columns with their files."""
+        return write_masks(folder, names, x, outputs.numpy(), self.classes)
+
+    def targets(self, y: Any) -> pd.DataFrame:
+        """Return no columns: `judged` has the numbers of pixels."""
+        return pd.DataFrame(index=range(len(y)))
+
+    def judged(self, outputs: Tensor, y: Any) -> pd.DataFrame:
+        """Return IoU (mean over the image's classes) and accuracy, and for each class three numbers of pixels.
+
+        `pixels(CLASS)` are those of the class, `predicted(CLASS)` those that it is predicted for, and `right(CLASS)`
+        those of both.
+        """
+        counts = counts_of(self._confusions(outputs)).double()
+        there, predicted, right = counts.unbind(dim=1)
+        table = pd.DataFrame(
+            {
+                "iou": overlaps(there, predicted, right).nanmean(dim=1).numpy(),
+                "pixel_accuracy": (right.sum(dim=1) / there.sum(dim=1)).numpy(),
+            }
+        )
+        named = {"pixels": there, "predicted": predicted, "right": right}
+        columns = {
+            f"{what}({name})": values[:, code].numpy().astype(np.int64)
+            for code, name in enumerate(self.classes)
+            for what, values in named.items()
+        }
+        return pd.concat([table, pd.DataFrame(columns)], axis=1)
+
+    def metric_inputs_of(self, table: pd.DataFrame) -> tuple[Tensor, Tensor, dict[str, Tensor]] | None:
+        """Restore the numbers of pixels `(N, 3, C)`."""
+        columns = [[f"{what}({name})" for name in self.classes] for what in ("pixels", "predicted", "right")]
+        if not {name for names in columns for name in names} <= set(table.columns):
+            return None
+        counts = np.stack([table[names].to_numpy(np.float64) for names in columns], axis=1)
+        return torch.from_numpy(counts), torch.empty(len(table), 0), {}
+
+    def describe(self) -> str:
+        """Return such as `segmentation, loss PixelCrossEntropy`."""
+        return f"segmentation, loss {type(self.criterion).__name__}"
+
+    def breakdown(self, outputs: Tensor, y: Any) -> pd.DataFrame:
+        """Return IoU, Dice, precision, recall and the share of the pixels of each class."""
+        there, predicted, right = counts_of(self._confusions(outputs)).double().sum(dim=0)
+        return pd.DataFrame(
+            {
+                "class": self.classes,
+                "iou": overlaps(there, predicted, right).numpy(),
+                "dice": overlaps(there, predicted, right, "dice").numpy(),
+                "precision": (right / predicted).numpy(),
+                "recall": (right / there).numpy(),
+                "share": (there / there.sum()).numpy(),
+            }
+        )
+
+    def worst(self, outputs: Tensor, y: Any) -> list[tuple[int, str]]:
+        """Return the images in the order of their IoU."""
+        iou = self.judged(outputs, y)["iou"].to_numpy()
+        order = np.argsort(iou, kind="stable")
+        return [(int(row), f"IoU {iou[row]:.2f}") for row in order if not math.isnan(iou[row])]
+
+    def pictures(self, outputs: Tensor, y: Any) -> Iterator[tuple[str, Figure]]:
+        """Yield the IoU of each class, and how the pixels of each class are predicted."""
+        from dlcli.reports import mask_plots  # a prediction needs no matplotlib
+
+        confusion = self._confusions(outputs).double().sum(dim=0).numpy()
+        yield "iou", mask_plots.iou_of_classes(confusion, self.classes)
+        yield "confusion_matrix", mask_plots.pixel_confusion(confusion, self.classes)
+
+    def row_pictures(
+        self, images: np.ndarray, y: Any, outputs: Callable[[], Tensor], captions: Sequence[str], of: int
+    ) -> Figure:
+        """Return the images beside their masks and the predicted ones."""
+        from dlcli.reports import mask_plots  # a prediction needs no matplotlib
+
+        shown = slice(mask_plots.MOST_MASKS)
+        note = f"{len(images[shown])} of {of:,} images, those with the lowest IoU first."
+        predicted = outputs()[shown].numpy()
+        return mask_plots.mask_grid(
+            images[shown], np.asarray(y[shown]), predicted, captions, self.classes, note
+        )
+
+    def _confusions(self, kept: Tensor) -> Tensor:
+        """Return the confusion matrices `(N, C, C)`."""
+        return kept[:, 1:].unflatten(1, (self.num_outputs, self.num_outputs))

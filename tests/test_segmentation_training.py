@@ -1,0 +1,171 @@
+"""Complete runs on images with masks: training, evaluation, folds, predicted files, resuming, comparison."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+import dlcli
+from dlcli.errors import ConfigError, InputError
+from dlcli.result import Result
+
+SIZE = (20, 28)
+
+
+@pytest.fixture(scope="module")
+def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return 28 images of squares, green or blue, whose first line of pixels has no class."""
+    root = tmp_path_factory.mktemp("data") / "shapes"
+    random = np.random.default_rng(0)
+    for folder in ("images", "masks"):
+        (root / folder).mkdir(parents=True)
+    for row in range(28):
+        image = random.integers(0, 60, (*SIZE, 3)).astype(np.uint8)
+        mask = np.zeros(SIZE, np.uint8)
+        top, left, kind = int(random.integers(2, 10)), int(random.integers(2, 16)), 1 + row % 2
+        image[top : top + 9, left : left + 9, kind] += 150
+        mask[top : top + 9, left : left + 9] = kind
+        mask[0] = 255
+        Image.fromarray(image).save(root / "images" / f"d{row % 4}_{row:02}.png")
+        Image.fromarray(mask).save(root / "masks" / f"d{row % 4}_{row:02}.png")
+    return root
+
+
+def pixels_of(file: Path) -> np.ndarray:
+    with Image.open(file) as opened:
+        return np.asarray(opened)
+
+
+def of(shapes: Path, *more: str) -> list[str]:
+    return [
+        "dataset=image_masks",
+        f"dataset.path='{shapes}'",
+        "dataset.ignore=255",
+        "dataset.classes=[ground,green,blue]",
+        "model=unet",
+        "model.channels=[8,16]",
+        "optimizer.lr=0.02",
+        "trainer.accelerator=cpu",
+        f"runs_dir='{shapes.parent / 'runs'}'",
+        *more,
+    ]
+
+
+@pytest.fixture(scope="module")
+def trained(shapes: Path) -> Result:
+    return dlcli.train(of(shapes, "trainer.max_epochs=5", "run_name=one", "augmentation=image"))
+
+
+def test_it_learns_and_is_evaluated_from_its_files(trained: Result) -> None:
+    assert trained.metrics["test/miou"] > 0.6
+    assert trained.metrics["test/miou"] > trained.baselines["test/miou"] + 0.2
+    again = dlcli.evaluate(trained.run_dir)
+    for name in ("loss", "miou", "dice", "pixel_accuracy", "class_accuracy"):
+        assert again.metrics[f"test/{name}"] == trained.metrics[f"test/{name}"]
+    table = pd.read_parquet(trained.run_dir / "predictions.parquet")
+    sums = {
+        what: table.loc[table["split"] == "test", [f"{what}({c})" for c in ("ground", "green", "blue")]].sum()
+        for what in ("pixels", "predicted", "right")
+    }
+    iou = [
+        r / (p + q - r) for r, p, q in zip(*(sums[w] for w in ("right", "pixels", "predicted")), strict=True)
+    ]
+    assert trained.metrics["test/miou"] == pytest.approx(np.mean(iou))
+    breakdown = pd.read_csv(trained.run_dir / "breakdown.csv")
+    assert breakdown.loc[breakdown["split"] == "test", "iou"].to_numpy() == pytest.approx(np.array(iou))
+
+
+def test_pictures(trained: Result) -> None:
+    names = {file.name for file in (trained.run_dir / "plots").iterdir()}
+    assert names >= {"iou.png", "confusion_matrix.png", "worst.png", "learning_curves.png"}
+
+
+def test_predict_writes_masks_of_the_size_of_the_files(trained: Result, shapes: Path, tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    shutil.copytree(shapes / "images", photos / "a")
+    (photos / "b").mkdir()
+    large = pixels_of(shapes / "images" / "d0_00.png").repeat(2, axis=0).repeat(2, axis=1)
+    Image.fromarray(large).save(photos / "b" / "d0_00.png")
+    table = dlcli.predict(trained.run_dir, photos, files_dir=tmp_path / "masks")
+    assert table is not None
+    assert len(table) == 29
+    shares = table[["share(ground)", "share(green)", "share(blue)"]].sum(axis=1)
+    assert shares.to_numpy() == pytest.approx(1)
+    assert (tmp_path / "masks" / "classes.txt").read_text().split() == ["ground", "green", "blue"]
+    truth, found = (pixels_of(folder / "masks" / "d1_01.png") for folder in (shapes, tmp_path))
+    assert (found == truth)[truth != 255].mean() > 0.75
+    assert pixels_of(tmp_path / "masks" / "d0_00-2.png").shape == (40, 56)
+    assert pixels_of(Path(table["overlay"].iloc[-1])).shape == (40, 56, 3)
+    assert dlcli.load_run(trained.run_dir).predict(large[None, ::2, ::2]).shape == (1, 3)
+
+
+def test_folds_by_drive_are_pooled(shapes: Path) -> None:
+    more = [
+        "cv=group_kfold",
+        "cv.folds=2",
+        'dataset.group="^[^_]+"',
+        "trainer.max_epochs=2",
+        "dataset.in_memory=false",
+    ]
+    found = dlcli.train(of(shapes, *more))
+    assert 0 <= found.metrics["cv/miou_mean"] <= 1
+    table = pd.read_parquet(found.run_dir / "predictions.parquet")
+    assert sorted(table["row"]) == list(range(28))
+    assert table.groupby(table["row"] // 7)["fold"].nunique().max() == 1  # rows are sorted by drive
+    assert (found.run_dir / "plots" / "iou.png").exists()
+
+
+def test_two_runs_are_compared_over_images(trained: Result, shapes: Path) -> None:
+    other = dlcli.train(of(shapes, "trainer.max_epochs=2", "run_name=two", "task/loss=dice"))
+    found = dlcli.compare([trained.run_dir, other.run_dir], runs_dir=shapes.parent / "runs")
+    assert found.metric == "miou"
+    (pair,) = found.pairs
+    assert pair.difference.low <= pair.difference.mean <= pair.difference.high
+    assert "bootstrap" in pair.difference.test
+
+
+def test_a_run_that_was_stopped_ends_with_the_same_bits(trained: Result, shapes: Path) -> None:
+    short = dlcli.train(of(shapes, "trainer.max_epochs=2", "augmentation=image", "run_name=short"))
+    resumed = dlcli.resume(short.run_dir, ["trainer.max_epochs=5"])
+    weights = [(run.run_dir / "model" / "weights.safetensors").read_bytes() for run in (trained, resumed)]
+    assert weights[0] == weights[1]
+    assert resumed.metrics["test/loss"] == trained.metrics["test/loss"]
+
+
+def test_what_does_not_fit_is_refused(shapes: Path, trained: Result, tmp_path: Path) -> None:
+    for change, message in (
+        ("model=cnn", "CNN has one output per image, but the targets of shapes are segmentation"),
+        ("task/loss=cross_entropy", "CrossEntropy is for"),
+        ("task=multiclass", "Multiclass is for binary or multiclass targets"),
+        ("monitor=val/iou", "val/iou is monitored, but never logged"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            dlcli.check(
+                [
+                    word
+                    for word in of(shapes)
+                    if word.split("=")[0] != change.split("=")[0]
+                    and not (change == "model=cnn" and word.startswith("model."))
+                ]
+                + [change]
+            )
+    with pytest.raises(
+        ConfigError, match="UNet has an output per pixel, but the targets of digits are multiclass"
+    ):
+        dlcli.check(["dataset=digits", "model=unet", f"runs_dir='{tmp_path}'"])
+
+
+def test_files_are_refused_where_predictions_are_a_table_only(tmp_path: Path) -> None:
+    run = dlcli.train(["dataset=iris", "model=linear", "trainer.max_epochs=1", f"runs_dir='{tmp_path}'"])
+    rows = pd.DataFrame(
+        np.ones((2, 4)),
+        columns=["sepal length (cm)", "sepal width (cm)", "petal length (cm)", "petal width (cm)"],
+    )
+    rows.to_csv(tmp_path / "new.csv", index=False)
+    with pytest.raises(InputError, match="are a table only"):
+        dlcli.predict(run.run_dir, tmp_path / "new.csv", files_dir=tmp_path / "out")
