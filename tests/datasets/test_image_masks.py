@@ -180,6 +180,19 @@ def test_pairs_that_do_not_fit_are_named(tmp_path: Path) -> None:
     assert len(load(str(root), ignore=9, on_bad="skip")) == 3
 
 
+def test_the_streets_of_camvid(shared_data: Path) -> None:
+    names = "sky building pole road pavement tree signsymbol fence car pedestrian bicyclist void".split()
+    place = shared_data / "segmentation" / "camvid" / "camvid.tar"
+    data = load(str(place), classes=names, ignore="void", group="^[^_]+", size=(45, 60))
+    assert data.val_rows is not None
+    assert data.test_rows is not None
+    assert data.groups is not None
+    assert (len(data), len(data.val_rows), len(data.test_rows)) == (701, 101, 233)
+    assert data.classes == tuple(names[:-1])
+    assert sorted(set(data.groups)) == ["0001TP", "0006R0", "0016E5", "Seq05VD"]
+    assert data.y.counts.sum(axis=0).argmax() == 3  # the road
+
+
 def test_other_mistakes(tmp_path: Path) -> None:
     root = pictures(tmp_path / "shapes")
     with pytest.raises(DataError, match="unknown class 9"):
