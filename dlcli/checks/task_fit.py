@@ -150,7 +150,7 @@ def _undefined(
 ) -> Problem | None:
     """Return what is wrong with a monitored metric, `val/auroc`; None if it is defined on all rows."""
     of, _, name = monitored.partition("/")
-    if of not in ("train", "val") or name == "loss" or data.target_kind == "forecast":
+    if of not in ("train", "val") or name == "loss" or data.target_kind in ("forecast", "segmentation"):
         return None
     part: Part = "train" if of == "train" else "val"
     undefined = [

@@ -85,7 +85,10 @@ class MetricKeys:
         baseline: report it for a constant prediction as well.
     """
 
-    accepts: Sequence[Literal["binary", "multiclass", "multilabel", "regression", "forecast"]] | None = None
+    accepts: (
+        Sequence[Literal["binary", "multiclass", "multilabel", "regression", "forecast", "segmentation"]]
+        | None
+    ) = None
     takes: Literal["probabilities", "labels", "values", "centered", "standardized"] | None = None
     higher_is_better: bool | None = None
     lowest: float | None = None

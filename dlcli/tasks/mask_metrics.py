@@ -21,7 +21,8 @@ class MaskOverlap(Metric):
     Args:
         kind: `miou`, the mean of the classes' intersection over union, `dice`, that of their Dice coefficients,
             `pixel_accuracy`, the share of right pixels, or `class_accuracy`, the mean share over classes.
-        classes: number of classes. Means are over those that occur in masks or predictions (class accuracy: in masks).
+        num_classes: number of classes. Means are over those that occur in masks or predictions, for class accuracy over
+            those in masks.
     """
 
     higher_is_better = True
@@ -30,10 +31,10 @@ class MaskOverlap(Metric):
     shares = "masks"
     pixels: Tensor
 
-    def __init__(self, kind: Overlap, classes: int) -> None:
+    def __init__(self, kind: Overlap, num_classes: int) -> None:
         super().__init__()
         self.kind = kind
-        self.add_sum("pixels", (3, classes))
+        self.add_sum("pixels", (3, num_classes))
 
     def update(self, predicted: Tensor, y: Tensor) -> None:
         """Add rows; `predicted` `(N, 3, C)` are the numbers of pixels of each class, and y is not used."""

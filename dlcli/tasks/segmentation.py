@@ -18,8 +18,8 @@ from dlcli.datasets.masks.class_maps import IGNORED, Masks
 from dlcli.preprocessing.file_images import FileMasks
 from dlcli.tasks.base import Task, prior_logits
 from dlcli.tasks.mask_files import write_masks
-from dlcli.tasks.mask_metrics import MaskOverlap, Overlap, counts_of, overlaps
-from dlcli.tasks.metric import AnyMetric
+from dlcli.tasks.mask_metrics import counts_of, overlaps
+from dlcli.tasks.metric_choice import MetricChoice
 from dlcli.tasks.pixel_losses import UNKNOWN
 
 if TYPE_CHECKING:
@@ -39,18 +39,27 @@ class Segmentation(Task):
         classes: names of the classes.
         class_counts: number of training pixels of each class.
         loss: from logits and codes, in which -100 stands for pixels without a class, to the mean loss.
+        metrics: names of the metrics in report order, options of the group `metric`; `default` stands for those of the
+            task.
     """
 
-    kind = "segmentation"
+    kind: ClassVar = "segmentation"
     accepts: ClassVar = {"segmentation"}
-    metric_names = epoch_metrics = ("miou", "dice", "pixel_accuracy", "class_accuracy")
+    default_metrics = ("miou", "dice", "pixel_accuracy", "class_accuracy")
 
-    def __init__(self, classes: Sequence[str], class_counts: Sequence[int], loss: nn.Module) -> None:
+    def __init__(
+        self,
+        classes: Sequence[str],
+        class_counts: Sequence[int],
+        loss: nn.Module,
+        metrics: Sequence[str | MetricChoice] = ("default",),
+    ) -> None:
         super().__init__()
         self.classes = tuple(classes)
         self.num_outputs = len(self.classes)
         self.criterion = loss
         self._prior = prior_logits(torch.tensor(class_counts))
+        self.choose(metrics)
 
     def encode(self, y: Any) -> Any:
         """Return the codes as bytes; those of files are read batch by batch."""
@@ -94,10 +103,9 @@ class Segmentation(Task):
         """Return pixels of each class, pixels that it is predicted for, and of both, `(N, 3, C)`."""
         return counts_of(self._confusions(outputs)), y
 
-    def metrics(self) -> dict[str, AnyMetric]:
-        """Return metrics over the pixels of all rows; mIoU, Dice and class accuracy are means over classes."""
-        kinds: tuple[Overlap, ...] = ("miou", "dice", "pixel_accuracy", "class_accuracy")
-        return {kind: MaskOverlap(kind, self.num_outputs) for kind in kinds}
+    def metric_facts(self, *, tuned: bool = True) -> dict[str, Any]:
+        """Return what metrics are built with."""
+        return {"task": "segmentation", "num_classes": self.num_outputs, "classes": self.classes}
 
     def baseline(self) -> tuple[Task, Tensor]:
         """Return the classes' shares of the training pixels, which predict the most frequent class everywhere."""
