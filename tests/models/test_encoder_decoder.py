@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -17,7 +18,7 @@ timm = pytest.importorskip("timm", reason="needs pip install timm")
 ENCODER = "mobilenetv3_small_050"
 
 
-def model_of(weights: str | None = None, **more: object) -> EncoderDecoder:
+def model_of(weights: str | None = None, **more: Any) -> EncoderDecoder:
     torch.manual_seed(0)
     arguments = {"decoder_channels": [16, 16, 8, 8, 8]} if "architecture" not in more else {}
     return EncoderDecoder(
