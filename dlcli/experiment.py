@@ -18,6 +18,7 @@ from dlcli.assembly.parts import assemble
 from dlcli.assembly.starting_weights import check_weights, settle_weights
 from dlcli.checks.compatibility import check_refit, find_mistakes
 from dlcli.checks.endings import find_endings
+from dlcli.checks.idle_shares import find_idle_shares
 from dlcli.checks.large_numbers import name_large_columns
 from dlcli.checks.sweep_settings import find_sweep_settings
 from dlcli.checks.target_column import with_columns
@@ -39,6 +40,7 @@ from dlcli.files.disk import free_space
 from dlcli.formatting import amount
 from dlcli.preprocessing.base import notices_of
 from dlcli.runs.folder import absolute_paths
+from dlcli.splits.holdout import Holdout
 from dlcli.splits.predefined import Predefined
 from dlcli.splits.split import Split, check_overlap, limit_splits, thin_rows
 from dlcli.tasks.facts import target_facts
@@ -46,6 +48,9 @@ from dlcli.training.rehearsal import Rehearsal, rehearse
 
 # The default preprocessing for each kind of rows; a model may name another.
 _PREPROCESSING = {"table": "table", "image": "image", "tokens": "text", "sequence": "sequences"}
+
+# Bytes of a file that is read within about a second.
+_FAST = 1 << 24
 
 # Rows of a quick rehearsal: enough for layers that normalise over a batch.
 _FEW_ROWS = 8
@@ -127,13 +132,14 @@ def plan_experiment(
 ) -> Experiment:
     """Compose the configuration, read and split the rows, and check everything.
 
-    Mistakes in the configuration are reported before the rows are read, which may take long.
+    All mistakes are reported at once. If there are any in the configuration, and reading the rows may take long, those
+    of the rows are only looked for with `thorough`.
 
     Args:
         overrides: of the command.
         conf_dirs: the user's conf folders, as they were given.
         runs_dir: the folder of all runs; None uses the configuration's.
-        thorough: also read the rows if there are mistakes, and check what does not depend on these.
+        thorough: also read many rows if there are mistakes, and check what does not depend on these.
         sweeping: keep the section `sweep`.
         objectives: the metrics and modes that the section `sweep` names.
         earlier: the recorded configuration of a search that continues.
@@ -153,7 +159,7 @@ def plan_experiment(
         command += ["--runs-dir", str(runs_dir)] if runs_dir else []
         idle += find_sweep_settings(overrides, in_folds=in_folds, command=command)
     problems: list[Problem] = [*found.problems, *idle]
-    if (problems and not thorough) or _unreadable(found):
+    if (problems and not thorough and not _reads_fast(found.composed.config)) or _unreadable(found):
         told = with_columns(problems, found.composed.config.get("dataset", {}))
         raise ConfigError([*told, *_known_now(found)])
     config = settled(found.composed.config, found.unsound)
@@ -184,6 +190,9 @@ def plan_experiment(
     problems += find_mistakes(config, estimation.data, checked.splits[0], unsound, objectives)
     if "model" not in found.unsound:
         problems += check_weights(config, estimation.data, estimation.splits)
+    problems += find_idle_shares(overrides, estimation.data, build(config["cv"], where="cv"))
+    if any(problem.message.startswith("all columns are left out") for problem in problems):
+        problems += estimation.data.warnings  # such as a word that keeps a column from being numbers
     if problems:
         raise ConfigError(problems)
     check_monitored(config, estimation.data, checked.splits)
@@ -201,6 +210,15 @@ def settled_metrics(
     config, problems = with_chosen_metrics(config, folders)
     better = {} if problems else directions(config, estimation.data, estimation.splits[0])
     return with_modes(config, better), problems
+
+
+def _reads_fast(config: Mapping[str, Any]) -> bool:
+    """Return whether the rows are in a file that is read within about a second."""
+    path = config.get("dataset", {}).get("path")
+    try:
+        return isinstance(path, str) and Path(path).is_file() and Path(path).stat().st_size <= _FAST
+    except OSError:
+        return False
 
 
 def _unreadable(found: Draft) -> bool:
@@ -275,7 +293,9 @@ def plan_estimation(config: dict[str, Any], folders: Sequence[Path]) -> Estimati
             "dataset.split",
             "Add cv=predefined, or leave out dataset.split.",
         )
-    splits, final_test = strategy.splits(data), strategy.final_test(data)
+    splits = strategy.splits(data)
+    # Drawing millions of rows again takes seconds.
+    final_test = splits[0].test if isinstance(strategy, Holdout) else strategy.final_test(data)
     check_overlap(data, splits)
     rows, folds = (config["trainer"].get(f"limit_{what}") for what in ("rows", "folds"))
     splits, final_test = limit_splits(splits, rows, folds), thin_rows(final_test, rows)

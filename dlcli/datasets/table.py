@@ -26,7 +26,7 @@ from dlcli.datasets.tables.format_options import (
 )
 from dlcli.datasets.tables.read_table import read_raw
 from dlcli.datasets.tables.source import RawTable, Source
-from dlcli.datasets.tables.split_column import parts_of
+from dlcli.datasets.tables.split_column import parts_of, unused_split
 from dlcli.datasets.tables.targets import (
     MissingTarget,
     check_known_classes,
@@ -151,6 +151,7 @@ def load(
             *dropped_notices(dropped, len(frame)),
             *untrained_classes(found.y, found.classes, parts.words, "rows"),
             *stand_ins(frame, [*features, *targets], missing_values),
+            *(unused_split(frame, features) if split is None else ()),
         ),
         columns=source.columns.with_roles(roles).named(dropped=drop, index=index),
     )
@@ -193,7 +194,8 @@ def _to_evaluate(
     """Return rows to evaluate a model on, read by its columns."""
     needed = [column.name for column in known if column.role == "feature"]
     raw.origin.require_all({str(raw.origin.file): [*needed, *targets]})
-    source, dropped = drop_missing(raw.read(known), targets, missing_target)
+    used = Columns(tuple(column for column in known if column.name in {*needed, *targets}))
+    source, dropped = drop_missing(raw.read(used), targets, missing_target)
     _check_finite(source, needed)
     found = make_targets(source, targets, dict(kinds))
     return Data(

@@ -17,6 +17,7 @@ from sklearn.model_selection import train_test_split
 
 from dlcli.datasets.data import Data
 from dlcli.errors import DataError
+from dlcli.formatting import counted
 from dlcli.splits.split import Split
 
 Share = Annotated[float, Ge(0), Lt(1)]
@@ -147,11 +148,16 @@ def set_aside(data: Data, test_size: float, carver: Carver) -> tuple[np.ndarray,
 
 
 def make_splits(
-    folds: Iterable[tuple[np.ndarray, np.ndarray]], rows: np.ndarray, val_size: float, carver: Carver
+    folds: Iterable[tuple[np.ndarray, np.ndarray]],
+    rows: np.ndarray,
+    val_size: float,
+    carver: Carver,
+    reach: int | None = None,
 ) -> list[Split]:
     """Build splits from scikit-learn's folds, given as positions in `rows` (train, held out).
 
-    The held-out rows are the test rows; validation rows are carved off the training rows.
+    The held-out rows are the test rows; validation rows are carved off the training rows. `reach` is how far the target
+    of a row reaches into the future, for windows of a series.
 
     Raises:
         DataError: the folds are impossible for the data, or no training rows are left.
@@ -165,6 +171,14 @@ def make_splits(
     splits = []
     for number, (train, test) in enumerate(pairs):
         train, val = carver(train, val_size)
+        if len(train) == 0 and reach is not None:
+            raise DataError(
+                f"no window is left for training: of {counted(len(rows), 'window')} of the series, all reach into "
+                "validation or test rows",
+                where="dataset.horizon",
+                hint="Lower dataset.horizon, cv.test_size or cv.val_size, give a longer series, or set "
+                "dataset.test_steps to the last steps that the model is tested on.",
+            )
         if len(train) == 0:
             raise DataError(
                 f"no training rows are left of {len(rows)} in fold {number}",

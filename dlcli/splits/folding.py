@@ -37,7 +37,7 @@ class Folding(ABC):
 
     def splits_of(self, data: Data, rows: np.ndarray) -> list[Split]:
         """Return one split per fold, made of these rows only."""
-        return make_splits(self._folds(data, rows), rows, self.val_size, self._carver(data))
+        return make_splits(self._folds(data, rows), rows, self.val_size, self._carver(data), data.reach)
 
     def final_test(self, data: Data) -> np.ndarray:
         """Return the dataset's own test rows, else a share `test_size` of all rows."""

@@ -47,7 +47,7 @@ class Holdout:
             val = np.intersect1d(rest, data.val_rows)
             return [Split(np.setdiff1d(rest, val), val, test)]
         everything = np.arange(len(data))
-        return make_splits([(rest, test)], everything, self.val_size, self._carver(data))
+        return make_splits([(rest, test)], everything, self.val_size, self._carver(data), data.reach)
 
     def final_test(self, data: Data) -> np.ndarray:
         """Return the split's test rows."""

@@ -282,3 +282,36 @@ def test_a_word_in_a_mapping_that_is_no_choice_is_guessed_at() -> None:
     ]
     (found,) = mistakes(*table)
     assert (found[0], found[2]) == ("dataset.types", "Did you mean numeric?")
+
+
+def test_train_names_wrong_columns_together_with_other_mistakes() -> None:
+    Path("t.csv").write_text("x,part,y\n" + "1.5,train,a\n2.5,train,b\n3.5,test,a\n" * 5)
+    words = ["dataset=table", "dataset.path=t.csv", "dataset.target=z", "model=mlp", "trainer.max_epoch=1"]
+    found = mistakes(*words)
+    assert [where for where, *_ in found] == ["trainer.max_epoch", "dataset.target"]
+    with pytest.raises(InputError) as caught:
+        train(words)
+    assert [(p.where, p.message, p.hint) for p in caught.value.problems] == found
+
+
+def test_a_share_of_test_rows_beside_those_of_the_data_is_a_mistake() -> None:
+    Path("t.csv").write_text("x,part,y\n" + "1.5,train,a\n2.5,train,b\n3.5,test,a\n" * 5)
+    table = ["dataset=table", "dataset.path=t.csv", "dataset.target=y", "dataset.split=part", "model=linear"]
+    ((where, message, _),) = mistakes(*table, "cv.test_size=0.5")
+    assert (where, message) == ("cv.test_size", "has no effect: t names its test rows itself")
+    plan_experiment([*table, "cv.val_size=0.2"])  # the data names no validation rows
+
+
+def test_a_short_series_names_the_keys_of_the_series() -> None:
+    Path("s.csv").write_text("t,v\n" + "".join(f"2024-01-{day:02},{day % 7}\n" for day in range(1, 31)))
+    ((where, message, hint),) = mistakes("dataset=series", "dataset.path=s.csv", "dataset.target=v")
+    assert (where, message.partition(":")[0]) == ("dataset.horizon", "no window is left for training")
+    assert "dataset.test_steps" in hint
+
+
+def test_the_words_that_keep_all_columns_from_being_used_are_named() -> None:
+    rows = "".join(f"{row * 1.5 if row % 9 else 'gone'},{row % 2}\n" for row in range(1, 90))
+    Path("t.csv").write_text("a,y\n" + rows)
+    found = mistakes("dataset=table", "dataset.path=t.csv", "dataset.target=y", "model=linear")
+    assert found[0][1].startswith("all columns are left out: a")
+    assert any("'gone' is not a number" in message for _, message, _ in found)

@@ -38,9 +38,37 @@ def test_numbers_of_rows_without_a_name_are_an_index(name: str, frame: pd.DataFr
     assert list(load("t.csv", "y", types={name: "numeric"}).x) == [name, "x"]
 
 
-def test_a_first_column_without_a_name_that_counts_no_rows_is_a_feature() -> None:
-    rows().set_index(pd.Index(np.arange(ROWS) * 2)).to_csv("t.csv")
-    assert list(load("t.csv", "y").x) == ["c0", "x"]
+@pytest.mark.parametrize("index", [np.arange(ROWS) * 2 + 3, np.random.default_rng(0).permutation(ROWS)])
+def test_the_index_of_selected_and_shuffled_rows_is_left_out(index: np.ndarray) -> None:
+    rows().set_index(pd.Index(index)).to_csv("t.csv")
+    data = load("t.csv", "y")
+    assert list(data.x) == ["x"]
+    assert data.columns is not None
+    assert data.columns.left_out() == {"c0": "index"}
+
+
+def test_a_first_column_without_a_name_that_numbers_no_rows_is_a_feature() -> None:
+    for index in (np.arange(ROWS) // 2, np.arange(ROWS) - 3, np.arange(ROWS) + 0.5):
+        rows().set_index(pd.Index(index)).to_csv("t.csv")
+        assert list(load("t.csv", "y").x) == ["c0", "x"]
+
+
+def test_a_column_that_looks_like_a_split_is_told_if_no_setting_names_it() -> None:
+    rows().assign(
+        part=["Train", "train", "TEST"] * (ROWS // 3), c=["train", "bus", "car"] * (ROWS // 3)
+    ).to_csv("t.csv", index=False)
+    (told,) = load("t.csv", "y").notices
+    assert (told.key, told.count, told.where) == ("unused_splits", 1, "column part")
+    assert told.text == "looks like a split, and is used as a feature: part (Train, train, TEST)"
+    assert "dataset.split=part" in told.hint
+    assert not load("t.csv", "y", split="part").notices
+
+
+def test_folds_may_have_names() -> None:
+    rows().assign(part=[f"Fold {row % 3}" for row in range(ROWS)]).to_csv("t.csv", index=False)
+    parts = load("t.csv", "y", split="part").parts
+    assert parts is not None
+    assert parts.tolist() == [row % 3 for row in range(ROWS)]
 
 
 def test_a_header_may_span_lines_in_new_rows_too() -> None:

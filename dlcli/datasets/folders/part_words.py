@@ -7,7 +7,7 @@ from collections.abc import Collection
 
 # Words without case, blanks, hyphens and underscores.
 _WORDS = {
-    "train": ("train", "training", "trn"),
+    "train": ("train", "training", "trn", "tr"),
     "val": ("val", "valid", "validation", "validate", "dev", "devel", "development"),
     "test": ("test", "testing", "tst", "holdout", "heldout"),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -11,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dlcli.datasets.reading.dates import ISO_DATES, DateFormat, epoch_times, is_epoch, numbers_as_dates
+from dlcli.datasets.reading.encoded import Encoded
 from dlcli.datasets.reading.numbers import PLAIN, NumberFormat, plain_numbers_of
 from dlcli.datasets.reading.words import MARKERS, MISSING, booleans, trimmed, without
 from dlcli.errors import DataError
@@ -89,7 +91,16 @@ class Column:
         Raises:
             DataError: a value is none of the column's kind, with its place.
         """
-        values = without_dictionaries(values)
+        encoded = Encoded.of(values)
+        if encoded is not None:
+            with contextlib.suppress(DataError):  # whose place would not be that of a row
+                return self._shown(encoded.rows(self._read(encoded.distinct, place)))
+        return self._shown(self._read(without_dictionaries(values), place))
+
+    def _shown(self, found: pa.ChunkedArray) -> pd.Series:
+        return _to_pandas(found, self.kind).rename(self.name)
+
+    def _read(self, values: pa.ChunkedArray, place: Place) -> pa.ChunkedArray:
         if pa.types.is_string(values.type):
             values = self.known(values)
             read = {"numeric": self._numbers, "boolean": self._booleans, "date": self._dates}.get(self.kind)
@@ -99,7 +110,7 @@ class Column:
         if self.kind == "numeric" and (numbers := numbers_among(self.missing or ())):
             absent = pc.is_in(pc.cast(found, pa.float64()), value_set=pa.array(numbers))
             found = pc.if_else(absent, pa.scalar(None, found.type), found)
-        return _to_pandas(found, self.kind).rename(self.name)
+        return found
 
     def known(self, strings: pa.ChunkedArray) -> pa.ChunkedArray:
         """Return strings without white space around them, and null for words that denote a missing value."""
@@ -231,10 +242,10 @@ def without_dictionaries(values: pa.ChunkedArray) -> pa.ChunkedArray:
     return values
 
 
-def repacked(values: pa.ChunkedArray, before: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return the values that replace a column, strings as a dictionary if it was one, and free unused memory."""
-    if pa.types.is_dictionary(before.type) and pa.types.is_string(values.type):
-        values = values.dictionary_encode()
+def repacked(values: pa.ChunkedArray, encoded: Encoded | None) -> pa.ChunkedArray:
+    """Return the column of these values, which are those of its distinct strings if it is encoded; free memory."""
+    if encoded is not None:
+        values = encoded.column(values) if pa.types.is_string(values.type) else encoded.rows(values)
     pa.default_memory_pool().release_unused()  # it keeps freed memory for later use
     return values
 

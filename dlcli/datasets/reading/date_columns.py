@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import pyarrow as pa
@@ -47,12 +47,12 @@ class DateColumn:
         self._asked = options.kind_of(base.name)
         self._place = place
 
-    def find(self, rest: pa.Array, strings: pa.ChunkedArray, note: str) -> Verdict | None:
+    def find(self, rest: pa.Array, first_row: Callable[[pa.Array], int], note: str) -> Verdict | None:
         """Return the verdict on strings that are all dates; None for others.
 
         Args:
             rest: the distinct strings except words such as n.a.
-            strings: all strings.
+            first_row: returns the first row that has one of these values.
             note: the note on these words.
         """
         given = self._options.format_of(self._base.name)
@@ -69,13 +69,12 @@ class DateColumn:
             doubts = (*self._zones(rest), *self._years(fitting, found[0], years, rest))
             note = "; ".join(filter(None, [f"{what} {how}" if how else "", note]))
             return Verdict(replace(column, note=note), warnings=doubts)
-        row = pc.index(pc.is_in(strings, value_set=rest.slice(0, 1)), True).as_py()
         return Verdict(
             column,
             dates=found,
             same=same_dates(found, rest),
             examples=rest[:2].to_pylist(),
-            where=self._place(row, self._base.name),
+            where=self._place(first_row(rest.slice(0, 1)), self._base.name),
         )
 
     def _zones(self, dates: pa.Array) -> tuple[Problem, ...]:

@@ -38,7 +38,7 @@ def pattern_of(example: str, order: Order, *, padded: bool) -> str | None:
     if re.fullmatch(_BASIC, example):
         return "%Y%m%dT%H%M%S" + ("%z" if len(example) > 15 else "")
     parts = _CLOCK.fullmatch(example)
-    if parts is None:
+    if parts is None or not example[:1].isalnum():
         return None
     if clock := _CLOCK_ALONE.fullmatch(example):
         return _clock_pattern(clock)

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import replace
+from functools import partial
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from dlcli.config.pasted import pasted
+from dlcli.datasets.reading.boolean_columns import asked_boolean
 from dlcli.datasets.reading.column import Column, Place, as_words, repacked, without_dictionaries
 from dlcli.datasets.reading.columns import Columns
 from dlcli.datasets.reading.date_columns import DateColumn
 from dlcli.datasets.reading.dates import ISO_DATES, DateFormat, iso_dates
 from dlcli.datasets.reading.doubts import differing_in_case, odd_values, two_ways
+from dlcli.datasets.reading.encoded import Cells, Encoded
 from dlcli.datasets.reading.lookalikes import exponents
 from dlcli.datasets.reading.numbers import (
     FoundFormats,
@@ -69,9 +72,11 @@ def decide(
     table = cells.pop()
     verdicts = []
     for number, name in enumerate(table.column_names):
-        verdict = _Deciding(name, options, place).decide(table.column(number))
+        encoded = Encoded.of(table.column(number))
+        values = table.column(number) if encoded is None else encoded.distinct
+        verdict = _Deciding(name, options, place, encoded).decide(values)
         if verdict.parsed is not None:
-            table = table.set_column(number, name, repacked(verdict.parsed, table.column(number)))
+            table = table.set_column(number, name, repacked(verdict.parsed, encoded))
         verdicts.append(replace(verdict, parsed=None))
     columns = settled_columns(verdicts, separator)
     warnings = [warning for verdict in verdicts for warning in verdict.warnings]
@@ -80,10 +85,13 @@ def decide(
 
 
 class _Deciding:
-    """Decides on one column."""
+    """Decides on one column; on its distinct strings if it is encoded."""
 
-    def __init__(self, name: str, options: ReadingOptions, place: Place) -> None:
+    def __init__(
+        self, name: str, options: ReadingOptions, place: Place, encoded: Encoded | None = None
+    ) -> None:
         self._name = name
+        self._cells = Cells(encoded)
         self._options = options
         self._place = place
         self._asked = options.kind_of(name)
@@ -102,18 +110,22 @@ class _Deciding:
             words = replace(self._base, kind=self._asked).known(values)
             warnings = differing_in_case(words, self._name) if self._asked == "categorical" else ()
             return Verdict(replace(self._base, kind=self._asked), words, warnings=tuple(warnings))
-        cells = trimmed(values)
-        if (
-            self._asked is None
-            and self._base.missing is None
-            and (verdict := self._quickly(cells)) is not None
-        ):
+        is_usual = self._asked is None and self._base.missing is None
+        # Arrow reads no blanks around numbers, nor empty cells: most columns of numbers have neither.
+        if is_usual and (verdict := self._quickly(values)) is not None:
             return verdict
+        cells = trimmed(values)
+        empty = pc.equal(cells, "")
+        if is_usual and pc.any(empty).as_py():
+            verdict = self._quickly(pc.if_else(empty, pa.scalar(None, pa.string()), cells))
+            if verdict is not None:
+                return verdict
         strings = without(cells, MISSING if self._base.missing is None else ("", *self._base.missing))
         if self._base.trim:
             self._spares = (values, strings, total_length(values) == total_length(cells))
         if self._asked == "boolean":
-            return self._boolean(strings)
+            first_row = partial(self._cells.first_row, strings)
+            return asked_boolean(self._base, distinct_strings(strings), first_row, self._place)
         if strings.null_count == len(strings):
             return Verdict(replace(self._base, kind=self._asked or "numeric", note=""), strings)
         if self._asked != "date" and (verdict := self._plain_numbers(strings, strings)) is not None:
@@ -121,13 +133,13 @@ class _Deciding:
         is_open = self._asked in (None, "date") and self._options.format_of(self._name) is None
         if is_open and (dates := iso_dates(strings)) is not None:
             return Verdict(replace(self._base, kind="date"), dates)
-        if self._asked is None and self._name not in self._options.times and not may_be_more(strings):
+        is_free = self._asked is None and self._name not in self._options.times
+        if is_free and not may_be_more(self._cells.first(strings)):
             return self._words(values)
         return self._by_distinct(values, strings)
 
-    def _quickly(self, cells: pa.ChunkedArray) -> Verdict | None:
-        """Decide on plain numbers with gaps that are empty cells, without looking for words; None for others."""
-        strings = pc.if_else(pc.equal(cells, ""), pa.scalar(None, pa.string()), cells)
+    def _quickly(self, strings: pa.ChunkedArray) -> Verdict | None:
+        """Decide on plain numbers without looking for words; None for others."""
         parsed = plain_numbers(strings) if strings.null_count < len(strings) else None
         if parsed is None or (pa.types.is_floating(parsed.type) and pc.any(pc.is_nan(parsed)).as_py()):
             return None
@@ -222,7 +234,7 @@ class _Deciding:
             return Verdict(
                 replace(numeric, number=one, note=note), decimal=one.decimal if found.certain else ""
             )
-        row = pc.index(pc.is_in(strings, value_set=distinct.slice(0, 1)), True).as_py()
+        row = self._cells.first_row(strings, distinct.slice(0, 1))
         signed = distinct.filter(pc.match_substring_regex(distinct, "[.,]"))
         examples = pa.concat_arrays(
             [signed[:2], distinct.filter(pc.invert(pc.match_substring_regex(distinct, "[.,]")))[:1]]
@@ -268,26 +280,14 @@ class _Deciding:
                     return self._words(values, f"all are whole numbers with a - behind, such as {rest[0]}")
                 if found.formats:
                     return self._formats(rest, found, replace(self._base, kind="numeric"), strings, note)
-            if self._asked != "numeric" and (verdict := self._dates.find(rest, strings, note)) is not None:
+            first_row = partial(self._cells.first_row, strings)
+            if self._asked != "numeric" and (verdict := self._dates.find(rest, first_row, note)):
                 return verdict
         if self._asked == "date" or self._name in self._options.times:
             return Verdict(replace(self._base, kind="date", date=self._dates.likely(rest) or ISO_DATES))
         if not len(rest):  # only words such as n.a.
             return Verdict(replace(self._base, kind="numeric", note=note))
         return self._mixed(rest, strings, values)
-
-    def _boolean(self, strings: pa.ChunkedArray) -> Verdict:
-        distinct = distinct_strings(strings)
-        words = boolean_words(distinct, only_common=False)
-        if words is None and len(distinct):
-            shown = ", ".join(distinct.to_pylist()[:4])
-            raise DataError(
-                f"the words of a boolean must be such as yes and no, true and false or 1 and 0; these are {shown}",
-                self._place(pc.index(pc.is_valid(strings), True).as_py(), self._name),
-                f"Set {pasted('dataset.types', {self._name: 'categorical'})}: two words are as good as a boolean.",
-            )
-        note = "" if words in (None, ("false", "true"), ("0", "1")) else f"booleans, {words[1]} is true"
-        return Verdict(replace(self._base, kind="boolean", words=words or ("false", "true"), note=note))
 
     def _words(
         self, values: pa.ChunkedArray, because: str = "", warn: pa.ChunkedArray | None = None
@@ -296,15 +296,16 @@ class _Deciding:
         spared = self._spares[1] if self._spares is not None and self._spares[0] is values else None
         words = self._base.known(values) if spared is None else spared
         names = self._names if spared is not None and self._names is not None else distinct_strings(words)
-        distinct, rows = len(names), len(words) - words.null_count
-        odd = odd_values(warn, self._name, self._place, self._dates.likely) if warn is not None else ()
+        distinct, rows = len(names), self._cells.count(words)
+        likely = self._dates.likely
+        odd = odd_values(self._cells.rows(warn), self._name, self._place, likely) if warn is not None else ()
         warnings = tuple(odd)
         if not is_text_by(distinct, rows):
             note = f"words, since {because}" if because else self._merged(values, distinct)
             if not warnings and distinct <= _CASES and self._name not in self._options.parts:
                 warnings = tuple(differing_in_case(names, self._name))
             return Verdict(replace(self._base, note=note), words, warnings=warnings)
-        blanks = pc.mean(pc.match_substring_regex(words, r"\s")).as_py() or 0.0
+        blanks = pc.mean(pc.match_substring_regex(self._cells.rows(words), r"\s")).as_py() or 0.0
         why = "identifier" if (distinct == rows and not blanks) or because else "text"
         role = self._base.role if blanks > 0.5 and why == "text" else "left out"
         return Verdict(replace(self._base, kind="text", role=role, why=why), words, warnings=warnings)
@@ -320,7 +321,7 @@ class _Deciding:
         """Return a note on the words that are read as missing values only in columns of numbers, dates or booleans."""
         if not len(found):
             return ""
-        count = pc.sum(pc.is_in(strings, value_set=found)).as_py()
+        count = pc.sum(pc.is_in(self._cells.rows(strings), value_set=found)).as_py()
         return f"{counted(count, 'cell')} {', '.join(map(repr, found.to_pylist()[:3]))} as missing"
 
     def _mixed(self, distinct: pa.Array, strings: pa.ChunkedArray, values: pa.ChunkedArray) -> Verdict:
@@ -330,9 +331,10 @@ class _Deciding:
         asked = self._asked == "numeric"
         few = spread(distinct)
         like = is_number_like(distinct if asked or pc.all(is_number_like(few)).as_py() else few)
-        if pc.all(like).as_py() and (asked or two_ways(distinct)):
-            shown = two_ways(distinct) or distinct.to_pylist()[:2]
-            rows = [pc.index(strings, value).as_py() for value in shown]
+        texts = not asked and is_text_by(len(distinct), self._cells.count(strings))  # left out if words
+        if pc.all(like).as_py() and (asked or two_ways(distinct, units=texts)):
+            shown = two_ways(distinct, units=True) or distinct.to_pylist()[:2]
+            rows = [self._cells.first_row(strings, pa.array([value])) for value in shown]
             raise DataError(
                 f"numbers of this column are written in two ways: {' and '.join(map(repr, shown))}",
                 self._place(max(rows), self._name),
@@ -343,6 +345,5 @@ class _Deciding:
             return self._words(values, warn=strings)
         likely = NumberFormat(self._options.decimal or ".", self._options.thousands or "")
         found = find_formats(distinct.filter(like), self._options.decimal, self._options.thousands)
-        return Verdict(
-            replace(self._base, kind="numeric", number=found.formats[0] if found.formats else likely)
-        )
+        number = found.formats[0] if found.formats else likely
+        return Verdict(replace(self._base, kind="numeric", number=number))

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from dlcli.config.pasted import pasted
 from dlcli.datasets.reading.column import Place
 from dlcli.datasets.reading.dates import DateFormat
-from dlcli.datasets.reading.lookalikes import lookalikes
+from dlcli.datasets.reading.lookalikes import lookalikes, ways
 from dlcli.datasets.reading.numbers import is_number_like
 from dlcli.datasets.reading.words import spread
 from dlcli.errors import Problem
@@ -104,14 +104,18 @@ def _share(mask: pa.Array, encoded: Any) -> float:
     return float(pc.mean(pc.cast(mask, pa.int8()).take(known)).as_py() or 0.0) if len(known) else 0.0
 
 
-def two_ways(distinct: pa.Array) -> list[str]:
-    """Return an example of each of two ways that exclude each other: 1.5 and 1,5, or 12 % and 0.12."""
+def two_ways(distinct: pa.Array, *, units: bool = False) -> list[str]:
+    """Return an example of each of two ways that exclude each other: 1.5 and 1,5, or 12 % and 0.12.
+
+    With `units`, numbers with and without a unit such as kg are two ways as well.
+    """
     for expressions in ((r"\.\d{1,2}$|\.\d{4}", r",\d{1,2}$|,\d{4}"), ("%$", r"\d$")):
         both = [_first(distinct, expression) for expression in expressions]
         found = [value for value in both if value is not None]
         if len(found) == 2:
             return found
-    return []
+    shown = ways(spread(distinct)) if units else []
+    return shown if len(shown) > 1 else []
 
 
 def _first(values: pa.Array, expression: str) -> str | None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from dlcli.config.pasted import pasted, pasted_for_column
+from dlcli.datasets.reading.dates import DateFormat
 from dlcli.datasets.reading.numbers import is_number_like
 from dlcli.datasets.reading.words import spread
 from dlcli.errors import Problem
@@ -35,20 +37,14 @@ def lookalikes(distinct: pa.Array, name: str) -> Iterator[Problem]:
     if len(few) < _SOME:
         return
     where = f"column {name}"
-    if _share(is_number_like(few)) == 1:
-        units = pc.unique(pc.replace_substring_regex(few, r"[\d.,]+", "1")).to_pylist()
-        shown = [
-            few.filter(pc.equal(pc.replace_substring_regex(few, r"[\d.,]+", "1"), unit))[0]
-            for unit in units[:2]
-        ]
+    if _share(is_number_like(few)) == 1 and len(shown := ways(few)) > 1:
         yield Problem(
-            f"numbers are written in several ways, such as {' and '.join(repr(str(word)) for word in shown)}, and "
-            "are read as words",
+            f"numbers are written in several ways, such as {' and '.join(map(repr, shown))}, and are read as words",
             where,
             "Write all in one way.",
         )
     elif _matches(few, _DATE) or _matches(few, _MONTH_AND_YEAR):
-        pattern = "%b-%y" if _matches(few, _MONTH_AND_YEAR) else "%d.%m.%Y %H:%M"
+        pattern = "%b-%y" if _matches(few, _MONTH_AND_YEAR) else _pattern(few)
         yield Problem(
             f"{str(few[0])!r} and values like it look like dates, but are read as words",
             where,
@@ -60,13 +56,34 @@ def lookalikes(distinct: pa.Array, name: str) -> Iterator[Problem]:
             where,
             "Write them as numbers, such as of seconds.",
         )
-    elif _matches(few, _NUMBER):
+    elif _matches(few, _NUMBER) or _share(is_number_like(few)) == 1:
         yield Problem(
             f"{str(few[0])!r} and values like it look like numbers, but are read as words",
             where,
             "Write them as plain numbers; a unit must follow all of them. If they are categories: "
             f"{pasted('dataset.types', {name: 'categorical'})}.",
         )
+
+
+def ways(numbers: pa.Array) -> list[str]:
+    """Return an example of each of the first two ways in which numbers are written, such as 0.5 and 1.5 kg."""
+    shapes = pc.replace_substring_regex(numbers, r"[\d.,]+", "1")
+    return [str(numbers[pc.index(shapes, shape).as_py()]) for shape in pc.unique(shapes)[:2]]
+
+
+def _pattern(dates: pa.Array) -> str:
+    """Return a pattern that fits most dates, made of the first one; or an example of a pattern."""
+    example = str(dates[0]).replace("%", "%%")
+    timed = re.sub(
+        r"\d{1,2}:\d\d(:\d\d)?", lambda found: "%H:%M:%S" if found[1] else "%H:%M", example, count=1
+    )
+    for signs in ("Ymd", "dmY", "mdY", "dmy"):
+        digits = [r"\d{4}" if sign == "Y" else r"\d{1,2}" for sign in signs]
+        expression = r"(?<!\d)" + r"([^\d:]+)".join(digits) + r"(?!\d)"
+        pattern = re.sub(expression, "%{}\\1%{}\\2%{}".format(*signs), timed, count=1)
+        if pattern != timed and _share(DateFormat((pattern,)).parse(dates).is_valid()) >= _MOSTLY:
+            return pattern
+    return "%d.%m.%Y %H:%M"
 
 
 def exponents(strings: pa.ChunkedArray, name: str) -> Iterator[Problem]:

@@ -95,14 +95,19 @@ def doubts_settled(verdicts: Sequence[Verdict], columns: Sequence[Column]) -> It
     """Yield a warning for each column whose reading the file has decided, with the key that decides otherwise."""
     points = {verdict.decimal for verdict in verdicts}
     for verdict, column in zip(verdicts, columns, strict=True):
-        if verdict.found is not None and (column.number.decimal not in points or column.number.thousands):
+        # 998 beside 1.327 speaks for thousands, even if another column has a decimal point.
+        if verdict.found is not None and (
+            column.number.decimal not in points or column.number.thousands or verdict.found.bare
+        ):
             example = pa.array(verdict.examples[:1])
             value = column.number.parse(example)[0].as_py()
             (other,) = (format for format in verdict.found.formats if format != column.number)
+            # A decimal sign would be that of all columns.
+            key, sign = ("thousands", other.thousands) if other.thousands else ("decimal", other.decimal)
             yield Problem(
                 f"{example[0]} is read as {value:.12g}, not as {other.parse(example)[0].as_py():.12g}",
                 f"column {column.name}",
-                f"If it is not, set {pasted('dataset.decimal', other.decimal)}.",
+                f"If it is not, set {pasted(f'dataset.{key}', sign)}.",
             )
         elif verdict.dates:
             value = column.date.parse(pa.array([verdict.examples[0]]))[0].as_py()

@@ -33,6 +33,9 @@ BOOLEANS = (
 )  # fmt: skip
 
 
+# Words for false and true that new rows of every boolean may have; pandas writes 1.0 in a column with gaps.
+_ALWAYS = (("false", "0", "0.0"), ("true", "1", "1.0"))
+
 # Values that are looked at first where all must agree.
 _SPREAD, _CHUNKS = 1000, 40
 
@@ -91,7 +94,9 @@ def boolean_words(distinct: pa.Array, *, only_common: bool) -> tuple[str, str] |
 
 
 def booleans(values: pa.Array, words: tuple[str, str]) -> pa.Array:
-    """Return strings as booleans; those that are neither one of the two words nor 0 or 1 are null."""
+    """Return strings as booleans; those that are neither one of the two words nor false, true, 0 or 1 are null."""
     lower = pc.utf8_lower(values)
-    false, true = (pc.is_in(lower, pa.array([word, digit])) for word, digit in zip(words, "01", strict=True))
+    false, true = (
+        pc.is_in(lower, pa.array([word, *others])) for word, others in zip(words, _ALWAYS, strict=True)
+    )
     return pc.if_else(pc.or_(false, true), true, pa.scalar(None, pa.bool_()))

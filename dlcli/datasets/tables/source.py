@@ -266,7 +266,10 @@ class RawTable:
 
 
 def row_numbers(table: pa.Table) -> list[str]:
-    """Return the name of the first column if it counts the rows from 0 or 1."""
+    """Return the name of the first column if it has whole numbers that differ, as pandas writes the index of a frame.
+
+    They need not be in order, nor complete: rows may have been selected and shuffled before.
+    """
     values = table.column(0)
     try:
         values = without_dictionaries(values)
@@ -274,7 +277,7 @@ def row_numbers(table: pa.Table) -> list[str]:
     except pa.ArrowInvalid:
         return []
     found = pc.fill_null(numbers, -1).to_numpy()
-    counts = found[0] in (0, 1) and len(found) > 1 and bool((found == np.arange(len(found)) + found[0]).all())
+    counts = len(found) > 1 and found.min() >= 0 and len(np.unique(found)) == len(found)
     return [table.column_names[0]] if counts else []
 
 

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
+from dlcli.config.pasted import pasted
 from dlcli.datasets.folders.part_words import SHOWN, part_of
+from dlcli.datasets.notices import Notice
 from dlcli.datasets.tables.source import Source
 from dlcli.errors import DataError
+
+# Rows that are looked at before all of them, and the most words that a column of parts has.
+_FIRST, _PARTS = 1000, 6
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +33,23 @@ class OwnSplit:
     test: np.ndarray | None = None
 
 
+def unused_split(frame: pd.DataFrame, features: Sequence[str]) -> list[Notice]:
+    """Return the notice on a column of parts, such as train and test, that is used as a feature."""
+    found = {}
+    for name in features:
+        values = frame[name]
+        if pd.api.types.is_string_dtype(values.dtype) and values.head(_FIRST).nunique() <= _PARTS:
+            words = values.dropna().unique()
+            parts = {part_of(str(word)) for word in words[: _PARTS + 1]}
+            if len(words) <= _PARTS and {"train"} < parts <= {"train", "val", "test"}:
+                found[name] = ", ".join(map(str, words))
+    told = "; ".join(f"{name} ({words})" for name, words in found.items())
+    text = f"looks like a split, and is used as a feature: {told}"
+    name = next(iter(found), "")
+    hint = f"If it is yours, set {pasted('dataset.split', name)}; or leave it out: {pasted('dataset.drop', [name])}."
+    return [Notice("unused_splits", len(found), text, f"column {name}", hint)] if found else []
+
+
 def parts_of(source: Source, column: str | None, first: int | None = None) -> OwnSplit:
     """Return the parts that a column defines; those of the rows of a test file, which begin at `first`, are test.
 
@@ -41,6 +64,9 @@ def parts_of(source: Source, column: str | None, first: int | None = None) -> Ow
     if numbers and not pd.api.types.is_bool_dtype(found.dtype):
         return OwnSplit(found, test=test_file)
     codes, words = pd.factorize(found)
+    numbered = pd.Series(map(str, words)).str.extract(r"(?i)^\s*(?:fold|split)[\s_-]*(\d+)\s*$")[0]
+    if numbered.notna().all():
+        return OwnSplit(numbered.astype(int).to_numpy()[codes], test=test_file)
     parts = [part_of(str(word)) for word in words]
     if None in parts:
         code = parts.index(None)

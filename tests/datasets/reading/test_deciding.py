@@ -23,13 +23,35 @@ def decided(
 ) -> tuple[Columns, tuple[Problem, ...], pd.DataFrame]:
     cells = [pa.table(table)]
     columns, warnings = decide(cells, ReadingOptions(**options), place, separator)
-    return columns, warnings, columns.read(cells, place)
+    frame = columns.read(cells, place)
+    cells = [encoded(table)]
+    assert decide(cells, ReadingOptions(**options), place, separator) == (columns, warnings)
+    pd.testing.assert_frame_equal(columns.read(cells, place), frame)
+    return columns, warnings, frame
 
 
 def refused(table: dict[str, Any], separator: str = ",", **options: Any) -> list[Problem]:
-    with pytest.raises(DataError) as caught:
-        decided(table, separator, **options)
-    return list(caught.value.problems)
+    found = []
+    for cells in (pa.table(table), encoded(table)):
+        with pytest.raises(DataError) as caught:
+            columns, _ = decide([cells], ReadingOptions(**options), place, separator)
+            columns.read(cells, place)
+        found.append(list(caught.value.problems))
+    assert found[0] == found[1]
+    return found[0]
+
+
+def encoded(table: dict[str, Any]) -> pa.Table:
+    """Return a table with its strings as dictionaries, as in large files, with strings that no row has."""
+    columns = {name: pa.chunked_array([pa.array(values)]) for name, values in table.items()}
+    return pa.table(
+        {
+            name: pa.chunked_array([pa.array([name, *values.to_pylist()]).dictionary_encode()]).slice(1)
+            if pa.types.is_string(values.type)
+            else values
+            for name, values in columns.items()
+        }
+    )
 
 
 @pytest.mark.parametrize(
@@ -395,3 +417,34 @@ def test_which_word_of_a_boolean_is_true_is_told(
 )
 def test_the_number_of_words_that_differ_in_case_alone_is_told(values: list[str], told: str) -> None:
     assert [problem.message for problem in decided({"a": values * 3})[1]] == [told]
+
+
+def test_numbers_of_thousands_beside_a_decimal_point_are_told() -> None:
+    table = {"p": ["1.327", "998", "2.600"], "x": ["0.5", "1.25", "2.5"]}
+    _, (told,), frame = decided(table)
+    assert (told.where, told.message) == ("column p", "1.327 is read as 1.327, not as 1327")
+    assert told.hint == """If it is not, set 'dataset.thousands="."'."""
+    assert frame["p"].tolist() == [1.327, 998, 2.6]
+    _, warnings, frame = decided(table, thousands=".")
+    assert (frame["p"].tolist(), frame["x"].tolist(), warnings) == ([1327, 998, 2600], [0.5, 1.25, 2.5], ())
+
+
+def test_numbers_of_which_some_have_a_unit_are_no_text_that_is_left_out() -> None:
+    numbers = [f"{number}.5{' kg' * (number >= 80)}" for number in range(90)]
+    (problem,) = refused({"w": numbers})
+    assert problem.message == "numbers of this column are written in two ways: '0.5' and '80.5 kg'"
+    assert problem.where == "row 80 of w"
+
+
+def test_new_rows_of_a_boolean_may_have_false_and_true() -> None:
+    columns, _, _ = decided({"ok": ["ja", "nein", "ja"]}, types={"ok": "boolean"})
+    new = pa.table({"ok": ["True", "false", "1.0", "0", "Ja"]})
+    assert columns.read(new, place)["ok"].tolist() == [True, False, True, False, True]
+
+
+def test_a_format_that_is_shown_for_dates_reads_them() -> None:
+    dates = [f"2024\u5e74{month}\u67085\u65e5" for month in range(1, 13)]
+    _, (told,), _ = decided({"d": dates})
+    assert "%Y\u5e74%m\u6708%d\u65e5" in told.hint
+    assert decided({"d": dates}, date_format="%Y\u5e74%m\u6708%d\u65e5")[0]["d"].kind == "date"
+    assert "dates" not in str(decided({"d": [f"~{number}.1" for number in range(1200, 1240)]})[1])

@@ -81,6 +81,12 @@ def check(written: list[str], kind: str, true: list[Any]) -> None:
     for rows in (slice(None, None, 3), slice(0, 1), slice(None)):
         again = saved.read(pa.table({"a": written[rows]}), place)["a"]
         pd.testing.assert_series_equal(again, whole[rows].reset_index(drop=True), check_dtype=False)
+    header = pa.chunked_array([pa.array(["a", *written]).dictionary_encode()]).slice(1)
+    encoded = [
+        pa.table({"a": header})
+    ]  # as columns of large files, which are decided on their distinct strings
+    assert decide(encoded, ReadingOptions(), place)[0] == columns
+    pd.testing.assert_series_equal(columns.read(encoded, place)["a"], whole)
 
 
 @settings(max_examples=EXAMPLES, deadline=None)

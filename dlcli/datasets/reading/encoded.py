@@ -1,0 +1,84 @@
+"""Columns of few distinct strings as those strings and a code for each row: what is decided on values is done once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+
+@dataclass(frozen=True, eq=False)
+class Encoded:
+    """A column of strings.
+
+    Attributes:
+        distinct: the different strings, in the order of their first rows.
+        codes: the place of each row's string among them; null for a missing value.
+    """
+
+    distinct: pa.ChunkedArray
+    codes: pa.ChunkedArray
+
+    @classmethod
+    def of(cls, column: pa.ChunkedArray) -> Encoded | None:
+        """Return a column that is held as a dictionary of strings; None for others."""
+        if not pa.types.is_dictionary(column.type) or not pa.types.is_string(column.type.value_type):
+            return None
+        chunks = column.unify_dictionaries().chunks
+        if not chunks:
+            return None
+        codes = pa.chunked_array([chunk.indices for chunk in chunks])
+        # The dictionary may hold more strings than the rows, such as the name of the column.
+        used = pc.drop_null(pc.unique(codes))
+        dictionary = chunks[0].dictionary
+        if len(used) < len(dictionary) or not used.equals(pa.array(range(len(used)), used.type)):
+            codes = pc.index_in(codes, value_set=used, skip_nulls=True)
+            dictionary = dictionary.take(used)
+        return cls(pa.chunked_array([dictionary]), codes)
+
+    def rows(self, found: pa.ChunkedArray | pa.Array) -> pa.ChunkedArray:
+        """Return for each row what has been found for its string."""
+        found = found.combine_chunks() if isinstance(found, pa.ChunkedArray) else found
+        if isinstance(found, pa.ChunkedArray):  # of no chunk
+            found = pa.concat_arrays(found.chunks) if found.chunks else pa.array([], found.type)
+        return pa.chunked_array([found.take(chunk) for chunk in self.codes.chunks])
+
+    def column(self, strings: pa.ChunkedArray) -> pa.ChunkedArray:
+        """Return the column with these strings in the place of its own."""
+        values = strings.combine_chunks()
+        return pa.chunked_array(
+            [pa.DictionaryArray.from_arrays(chunk, values) for chunk in self.codes.chunks]
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Cells:
+    """What is asked about the rows of a column whose strings, or distinct strings if it is encoded, are given.
+
+    Attributes:
+        encoded: the column; None if it is not encoded.
+    """
+
+    encoded: Encoded | None
+
+    def rows(self, strings: pa.ChunkedArray) -> pa.ChunkedArray:
+        """Return the strings of all rows."""
+        return strings if self.encoded is None else self.encoded.rows(strings)
+
+    def first(self, strings: pa.ChunkedArray, most: int = 1000) -> pa.ChunkedArray:
+        """Return the strings of the first rows."""
+        if self.encoded is None:
+            return strings.slice(0, most)
+        return Encoded(self.encoded.distinct, self.encoded.codes.slice(0, most)).rows(strings)
+
+    def count(self, strings: pa.ChunkedArray) -> int:
+        """Return the number of rows that have a value."""
+        if self.encoded is None or strings.null_count:
+            strings = self.rows(strings)
+            return len(strings) - strings.null_count
+        return len(self.encoded.codes) - self.encoded.codes.null_count
+
+    def first_row(self, strings: pa.ChunkedArray, values: pa.Array) -> int:
+        """Return the first row that has one of these values."""
+        return pc.index(pc.is_in(self.rows(strings), value_set=values), True).as_py()
