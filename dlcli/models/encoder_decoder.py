@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from math import prod
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -136,8 +137,10 @@ class EncoderDecoder(nn.Module):
     def mistakes(cls, arguments: Mapping[str, Any]) -> Iterator[Problem]:
         """Yield problems of well-typed arguments: names that the libraries would reject when building the model."""
         architecture, encoder = arguments.get("architecture", "unet"), arguments.get("encoder", "")
-        known = list(_library().MODEL_ARCHITECTURES_MAPPING)
-        if architecture not in known:
+        known: list[str] = []
+        with suppress(ConfigError):  # without the library, building the model says how to install it
+            known = list(_library().MODEL_ARCHITECTURES_MAPPING)
+        if known and architecture not in known:
             yield Problem(
                 f"segmentation-models-pytorch has no architecture {architecture}",
                 "architecture",

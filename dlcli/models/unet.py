@@ -35,6 +35,11 @@ class UNet(nn.Module):
 
     accepts: ClassVar = {"image"}
     targets: ClassVar = {"segmentation"}
+    search_space: ClassVar = {
+        "channels": "[16,32,64,128],[16,32,64,128,256],[32,64,128,256]",
+        "stem": "1,2",
+        "dropout": "interval(0,0.5)",
+    }
 
     def __init__(
         self,
