@@ -28,17 +28,20 @@ def evaluate(
     conf_dirs: Sequence[str | Path] = (),
     runs_dir: str | Path | None = None,
     trust: bool = False,
+    use: Literal["folds", "refit"] | None = None,
 ) -> Result:
     """Compute a run's metrics again from its saved model and the raw rows, as `dlcli eval` does.
 
     Args:
-        run: a run ID or its beginning, a name, a folder, `last` or `best`.
+        run: a run ID or its beginning, a name, a folder, `last` or `best`; `RUN1,RUN2` is an ensemble.
         split: the rows of the run's split to evaluate on.
         overrides: where the run's data lies now: `dataset.path=FILE`, `dataset.root=DIR`.
         file: evaluate on the rows of this file instead, which has the targets too.
         conf_dirs: the user's own configuration folders; model code beside them may run.
         runs_dir: the folder of all runs; None uses the project's, by default `runs`.
         trust: also run model code that lies in the run's folder alone.
+        use: of a cross-validation: `folds`, the mean of its folds' models, or `refit`, the refitted model, which is the
+            default if there is one.
 
     Returns:
         A result whose `metrics` and `baselines` are named `test/...` or `val/...`.
@@ -56,6 +59,7 @@ def evaluate(
             conf_dirs=path_list(conf_dirs),
             runs_dir=path_or_none(runs_dir),
             trust=trust,
+            use=use,
             overrides=word_list(overrides),
             file=path_or_none(file),
         )
@@ -73,13 +77,14 @@ def predict(
     conf_dirs: Sequence[str | Path] = (),
     runs_dir: str | Path | None = None,
     trust: bool = False,
+    use: Literal["folds", "refit"] | None = None,
 ) -> pd.DataFrame | None:
     """Predict files of new rows with a run's saved model, as `dlcli predict` does.
 
     For rows in memory use `load_run(run).predict(rows)`.
 
     Args:
-        run: a run ID or its beginning, a name, a folder, `last` or `best`.
+        run: a run ID or its beginning, a name, a folder, `last` or `best`; `RUN1,RUN2` is an ensemble.
         files: tables, texts, images or folders of them, of the kind that the run was trained on. Targets may be absent.
         output: a .csv, .parquet or .jsonl to write; files larger than memory need it.
         keep: columns of tables and texts to carry through, or `"all"`.
@@ -89,6 +94,8 @@ def predict(
         conf_dirs: the user's own configuration folders; model code beside them may run.
         runs_dir: the folder of all runs; None uses the project's, by default `runs`.
         trust: also run model code that lies in the run's folder alone.
+        use: of a cross-validation: `folds`, the mean of its folds' models, or `refit`, the refitted model, which is the
+            default if there is one.
 
     Returns:
         What `dlcli predict` writes, in the order of the files: a line for each row (for series, a line for each step
@@ -124,6 +131,7 @@ def predict(
             conf_dirs=path_list(conf_dirs),
             runs_dir=path_or_none(runs_dir),
             trust=trust,
+            use=use,
         )
     warn_of(predicted.notices)
     if output is not None:
@@ -141,16 +149,19 @@ def export(
     conf_dirs: Sequence[str | Path] = (),
     runs_dir: str | Path | None = None,
     trust: bool = False,
+    use: Literal["folds", "refit"] | None = None,
 ) -> Exported:
     """Write a run's network as a file that needs no dlcli, as `dlcli export` does.
 
     Args:
-        run: a run ID or its beginning, a name, a folder, `last` or `best`.
+        run: a run ID or its beginning, a name, a folder, `last` or `best`; `RUN1,RUN2` is an ensemble.
         output: a .pt2 (`torch.export`) or .onnx file.
         overrides: where the run's data lies now: `dataset.path=FILE`. The file is compared with the model on its rows.
         conf_dirs: the user's own configuration folders; model code beside them may run.
         runs_dir: the folder of all runs; None uses the project's, by default `runs`.
         trust: also run model code that lies in the run's folder alone.
+        use: of a cross-validation: `folds`, the mean of its folds' models, or `refit`, the refitted model, which is the
+            default if there is one.
 
     Returns:
         The `file`, its `description` (a JSON file with names, types and shapes of inputs and outputs), and the
@@ -171,6 +182,7 @@ def export(
             conf_dirs=path_list(conf_dirs),
             runs_dir=path_or_none(runs_dir),
             trust=trust,
+            use=use,
         )
 
 
@@ -251,14 +263,17 @@ def load_run(
     conf_dirs: Sequence[str | Path] = (),
     runs_dir: str | Path | None = None,
     trust: bool = False,
+    use: Literal["folds", "refit"] | None = None,
 ) -> SavedModel:
     """Return a run's trained model with its preprocessing: from raw rows to predictions.
 
     Args:
-        run: a run ID or its beginning, a name, a folder, `last` or `best`.
+        run: a run ID or its beginning, a name, a folder, `last` or `best`; `RUN1,RUN2` is an ensemble.
         conf_dirs: the user's own configuration folders (`-C`): the code beside them may run where it is unchanged.
         runs_dir: the folder of all runs; None uses the project's, by default `runs`.
         trust: also run the model code that the run's folder holds.
+        use: of a cross-validation: `folds`, the mean of its folds' models, or `refit`, the refitted model, which is the
+            default if there is one.
 
     Returns:
         A model whose `predict(rows)` takes N raw rows (a DataFrame, a list of texts, or an array of images) and returns
@@ -273,5 +288,5 @@ def load_run(
     from dlcli.runner import load_run as runner
 
     return runner.load_run(
-        str(run), conf_dirs=path_list(conf_dirs), runs_dir=path_or_none(runs_dir), trust=trust
+        str(run), conf_dirs=path_list(conf_dirs), runs_dir=path_or_none(runs_dir), trust=trust, use=use
     )

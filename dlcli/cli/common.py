@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -67,6 +67,20 @@ def jobs_of(what: str) -> Any:
 
 
 Jobs = Annotated[int | None, jobs_of("Folds")]
+SomeModels = Annotated[
+    str,
+    typer.Argument(
+        metavar="RUN",
+        help="A run's ID or its start, its name, its folder, `last` or `best`; or several: RUN1,RUN2.",
+    ),
+]
+UseModels = Annotated[
+    Literal["folds", "refit"] | None,
+    typer.Option(
+        "--use",
+        help="Of a cross-validation: the mean of its folds' models, or the refitted one, the default if there is one.",
+    ),
+]
 Trust = Annotated[bool, typer.Option("--trust", help="Run the model code that lies in the run's folder.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, everything else on stderr.")]
 

@@ -7,11 +7,11 @@ from typing import Annotated, Literal
 
 import typer
 
-from dlcli.cli.common import ConfDirs, DataPlace, Json, Run, RunsDir, Trust, session
+from dlcli.cli.common import ConfDirs, DataPlace, Json, RunsDir, SomeModels, Trust, UseModels, session
 
 
 def eval(  # the command's name
-    run: Run,
+    run: SomeModels,
     split: Annotated[
         Literal["test", "val"], typer.Option(help="The rows to evaluate the model on.")
     ] = "test",
@@ -20,6 +20,7 @@ def eval(  # the command's name
         Path | None,
         typer.Option(metavar="FILE", help="Evaluate the model on these rows instead, which include targets."),
     ] = None,
+    use: UseModels = None,
     conf_dir: ConfDirs = None,
     trust: Trust = False,
     runs_dir: RunsDir = None,
@@ -44,6 +45,7 @@ def eval(  # the command's name
             conf_dirs=conf_dir or (),
             runs_dir=runs_dir,
             trust=trust,
+            use=use,
             overrides=overrides or (),
             file=file,
         )

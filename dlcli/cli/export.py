@@ -7,11 +7,11 @@ from typing import Annotated, Any
 
 import typer
 
-from dlcli.cli.common import ConfDirs, DataPlace, Json, Run, RunsDir, Trust, session
+from dlcli.cli.common import ConfDirs, DataPlace, Json, RunsDir, SomeModels, Trust, UseModels, session
 
 
 def export(
-    run: Run,
+    run: SomeModels,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -23,6 +23,7 @@ def export(
         typer.Option(metavar="DIR", help="A folder that predicts raw rows with onnxruntime alone."),
     ] = None,
     overrides: DataPlace = None,
+    use: UseModels = None,
     conf_dir: ConfDirs = None,
     trust: Trust = False,
     runs_dir: RunsDir = None,
@@ -45,7 +46,12 @@ def export(
             raise InputError("name either a file or a folder", "--output or --bundle")
         # The types of the two results differ, their meaning does not.
         found: Any
-        where: dict[str, Any] = {"conf_dirs": conf_dir or (), "runs_dir": runs_dir, "trust": trust}
+        where: dict[str, Any] = {
+            "conf_dirs": conf_dir or (),
+            "runs_dir": runs_dir,
+            "trust": trust,
+            "use": use,
+        }
         if bundle is not None:
             found = runner.bundle(run, bundle, overrides or (), **where)
             places = {"bundle": found.folder.resolve()}

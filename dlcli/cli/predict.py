@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from dlcli.cli.common import ConfDirs, Json, Run, RunsDir, Trust, session
+from dlcli.cli.common import ConfDirs, Json, RunsDir, SomeModels, Trust, UseModels, session
 from dlcli.events import Event, Listener, Note, RowsPredicted, Warned
 from dlcli.formatting import counted
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def predict(
-    run: Run,
+    run: SomeModels,
     files: Annotated[
         list[str] | None,
         typer.Argument(
@@ -52,6 +52,7 @@ def predict(
         ),
     ] = None,
     device: Annotated[Literal["auto", "cpu"], typer.Option(help="Where to compute.")] = "auto",
+    use: UseModels = None,
     conf_dir: ConfDirs = None,
     trust: Trust = False,
     runs_dir: RunsDir = None,
@@ -64,8 +65,8 @@ def predict(
     - `dlcli predict penguins data/penguins.csv --keep island,sex`
     - `dlcli predict penguins data/penguins.csv --output predictions.parquet`
 
-    Tables and texts are read in pieces, so that a file may be larger than memory. A cross-validation has its own model
-    with `cv.refit=true`; otherwise name one of its folds.
+    Tables and texts are read in pieces, so that a file may be larger than memory. Of a
+    cross-validation, or of RUN1,RUN2, the mean of all models predicts, and `spread` says how far they lie apart.
     """
     to_person = output is None and sys.stdout.isatty()
     with session(json, data=output is None, supervised=True) as terminal:
@@ -87,6 +88,7 @@ def predict(
                 conf_dirs=conf_dir or (),
                 runs_dir=runs_dir,
                 trust=trust,
+                use=use,
                 listen=listen,
                 files=files_dir,
             )

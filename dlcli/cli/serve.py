@@ -7,12 +7,12 @@ from typing import Annotated, Literal
 
 import typer
 
-from dlcli.cli.common import ConfDirs, Run, RunsDir, Trust, session
+from dlcli.cli.common import ConfDirs, RunsDir, SomeModels, Trust, UseModels, session
 from dlcli.events import Event, Note
 
 
 def serve(
-    run: Run,
+    run: SomeModels,
     settings: Annotated[
         list[str] | None,
         typer.Argument(
@@ -35,6 +35,7 @@ def serve(
     max_mb: Annotated[int, typer.Option(metavar="MB", min=1, max=1024, help="Size of a request.")] = 16,
     timeout: Annotated[float, typer.Option(metavar="SECONDS", min=0.1, help="Until an answer.")] = 30.0,
     device: Annotated[Literal["auto", "cpu"], typer.Option(help="Where to compute.")] = "auto",
+    use: UseModels = None,
     conf_dir: ConfDirs = None,
     trust: Trust = False,
     runs_dir: RunsDir = None,
@@ -71,6 +72,7 @@ def serve(
             conf_dirs=conf_dir or (),
             runs_dir=runs_dir,
             trust=trust,
+            use=use,
             listen=listen,
             ready=ready,
         )

@@ -38,6 +38,7 @@ from dlcli.exporting.table_graph import table_graph
 from dlcli.files.disk import write_errors
 from dlcli.files.paths import is_folder, kind_at, resolved, typed
 from dlcli.files.unfinished import scratch_folder, unfinished
+from dlcli.inference.ensemble import Ensemble
 from dlcli.inference.saved_model import SavedModel
 from dlcli.prediction.output import csv_to
 from dlcli.prediction.row_reader import Given, RowReader
@@ -95,6 +96,9 @@ def export_bundle(
     _check_folder(folder)
     need_onnx("--bundle")
     preprocessing = model.preprocessing
+    if isinstance(model, Ensemble):
+        reason = f"a bundle of {len(model.members)} models cannot be made: its graph holds one preprocessing"
+        raise InputError(reason, "--bundle", f"{INSTEAD}, or bundle one of them: {model.members[0].name}")
     if type(preprocessing) is not Table or model.columns is None:
         raise InputError(*_no_table(model))
     head = head_of(model.task)

@@ -12,13 +12,20 @@ import numpy as np
 
 from dlcli.datasets.data import take
 from dlcli.errors import InputError
-from dlcli.exporting.exported_program import description_of, need_onnx, need_packages, write_program
+from dlcli.exporting.exported_program import (
+    STEPPED,
+    batch_size_of,
+    description_of,
+    need_onnx,
+    need_packages,
+    write_program,
+)
 from dlcli.files.paths import is_folder, kind_at
-from dlcli.inference.model_description import read_task_facts
+from dlcli.inference.ensemble import Ensemble
 from dlcli.inference.saved_model import SavedModel
 from dlcli.runs.folder import OpenedRun, with_overrides
 from dlcli.runs.model_errors import model_errors
-from dlcli.training.fields import Batch, as_fields, first_rows
+from dlcli.training.fields import Batch, first_rows
 
 SUFFIXES = (".pt2", ".onnx", ".pte")
 
@@ -90,7 +97,7 @@ def export_network(
 
     with model_errors(opened.folder):
         difference = write_program(model.network, batches, file, describe)
-    rows = sum(len(batch["x"]) for batch in batches)
+    rows = sum(batch_size_of(batch) for batch in batches)
     return Exported(file, description, rows, difference, opened.ledger.run_id, opened.notes)
 
 
@@ -117,8 +124,7 @@ def _batches(opened: OpenedRun, model: SavedModel, dataset: dict[str, Any]) -> l
     for size in _BATCHES:
         # Rows are repeated from the first one if there are not enough.
         some = np.take(rows, np.arange(first, first + size), mode="wrap")
-        fields = as_fields(model.preprocessing.transform(take(data.x, some)))
-        batches.append(first_rows(fields, size))
+        batches.append(first_rows(model.fields(take(data.x, some)), size))
         first += size
     return batches
 
@@ -126,7 +132,7 @@ def _batches(opened: OpenedRun, model: SavedModel, dataset: dict[str, Any]) -> l
 def _describe(
     opened: OpenedRun, model: SavedModel, batch: Batch, difference: float, rows: int | str
 ) -> dict[str, Any]:
-    ragged = "lengths" in batch
+    ragged = any(name.startswith("lengths") for name in batch)
     return {
         "schema_version": 1,
         "run_id": opened.ledger.run_id,
@@ -137,15 +143,19 @@ def _describe(
                 "dtype": str(values.dtype).removeprefix("torch."),
                 "shape": [
                     rows,
-                    *(["steps"] if ragged and name in ("x", "counts") else values.shape[1:2]),
+                    *(["steps"] if ragged and STEPPED.fullmatch(name) else values.shape[1:2]),
                     *values.shape[2:],
                 ],
             }
             for name, values in batch.items()
         ],
         "outputs": [{"name": "outputs", "dtype": "float32", "shape": [rows, model.task.num_outputs]}],
-        "task": {"name": model.task.describe(), **read_task_facts(opened.folder / "model")},
-        "preprocessing": _plain(model.preprocessing),
+        "task": {"name": model.task.describe(), **model.facts},
+        "preprocessing": (
+            [_plain(member.model.preprocessing) for member in model.members]
+            if isinstance(model, Ensemble)
+            else _plain(model.preprocessing)
+        ),
         "largest_difference": difference,
     }
 

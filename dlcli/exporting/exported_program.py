@@ -7,6 +7,7 @@ import copy
 import importlib.util
 import io
 import logging
+import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ from torch.export import Dim, ExportedProgram
 from dlcli.errors import DlcliError, InputError, first_line
 from dlcli.files.disk import write_errors
 from dlcli.files.unfinished import unfinished
+from dlcli.inference.ensemble_network import EnsembleNetwork
 from dlcli.training.fields import Batch
 from dlcli.training.network import Network
 
@@ -31,6 +33,12 @@ _HINT = (
     "The model's computation must not depend on the number of rows or steps. With rows of different lengths, "
     "linear, mlp, transformer, tcn and textcnn can be exported; rnn, lstm and gru need rows of equal length."
 )
+
+# The only argument of the program of an ensemble: its fields by name.
+FIELDS = "fields"
+
+# Fields with a dimension of steps, if rows have different lengths.
+STEPPED = re.compile(r"(x|counts)(_\d+)?")
 
 Run = Callable[[Batch], Tensor]
 
@@ -54,9 +62,33 @@ class Inputs(nn.Module):
         return self.network({name: values for name, values in batch.items() if values is not None})
 
 
+class EnsembleInputs(nn.Module):
+    """The networks of an ensemble, which take the fields of a batch, whose names are not fixed, as one argument."""
+
+    def __init__(self, network: EnsembleNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, fields: Batch) -> Tensor:
+        """Return the outputs `(N, ...)` of a batch with these fields."""
+        return self.network(fields)
+
+
+def rows_of(batch: Batch) -> int:
+    """Return the number of rows of a batch."""
+    return len(next(iter(batch.values())))
+
+
+def _inputs(network: Network) -> Inputs | EnsembleInputs:
+    return EnsembleInputs(network) if isinstance(network, EnsembleNetwork) else Inputs(network)
+
+
 @torch.no_grad()
 def write_program(
-    network: Network, batches: Sequence[Batch], file: Path, describe: Callable[[float], str] | None = None
+    network: Network,
+    batches: Sequence[Batch],
+    file: Path,
+    describe: Callable[[float], str] | None = None,
 ) -> float:
     """Write a .pt2 or .onnx with a dynamic number of rows (and of steps, if rows differ), or a .pte of one row.
 
@@ -83,7 +115,7 @@ def write_program(
         program = (
             _one_row(fresh, batches[0], file)
             if file.suffix == ".pte"
-            else traced(Inputs(fresh), batches[0], file)
+            else traced(_inputs(fresh), batches[0], file)
         )
         # Written under its final name, because the graph refers to a separate file of weights by name.
         with (
@@ -113,27 +145,38 @@ def description_of(file: Path) -> Path:
     return file.with_name(f"{file.name}.json")
 
 
-def traced(module: Inputs, batch: Batch, file: Path) -> ExportedProgram:
+def traced(module: Inputs | EnsembleInputs, batch: Batch, file: Path) -> ExportedProgram:
     """Return the program of a network, with a dynamic number of rows and of steps; `file` is that of messages.
 
     Raises:
         DlcliError: Torch cannot export it.
     """
-    shapes: dict[str, dict[int, Any]] = {name: {0: Dim("rows", min=1, max=_MOST_ROWS)} for name in batch}
-    if "lengths" in batch:
+    shapes: dict[str, Any] = {name: {0: Dim("rows", min=1, max=_MOST_ROWS)} for name in batch}
+    if _is_ragged(batch):
         longest = getattr(module.network.model, "longest_text", None) or _MOST_STEPS
         steps = Dim("steps", min=2, max=min(longest, _MOST_STEPS))
-        for name in batch.keys() & {"x", "counts"}:
-            shapes[name][1] = steps
+        for name in batch:
+            if STEPPED.fullmatch(name):
+                shapes[name][1] = steps
+    inputs: dict[str, Any] = dict(batch)
+    if isinstance(module, EnsembleInputs):
+        shapes, inputs = {FIELDS: shapes}, {FIELDS: inputs}
     try:
-        return torch.export.export(module, (), dict(batch), dynamic_shapes=shapes)
+        return torch.export.export(module, (), inputs, dynamic_shapes=shapes)
     except Exception as error:  # torch.export raises many types of errors
         raise _not_exported(error, module.network, file) from error
 
 
+def _is_ragged(batch: Batch) -> bool:
+    return any(name.startswith("lengths") for name in batch)
+
+
 def onnx_program(program: ExportedProgram) -> Any:
     """Return a program for ONNX, with the outputs `outputs`."""
-    names = list(program.call_spec.in_spec.child(1).context)
+    spec = program.call_spec.in_spec.child(1)
+    names = list(spec.context)
+    if names == [FIELDS]:
+        names = list(spec.child(0).context)
     return torch.onnx.export(program, input_names=names, output_names=["outputs"], dynamo=True)
 
 
@@ -143,7 +186,8 @@ def _as_torch(program: ExportedProgram, file: Path) -> Run:
     torch.export.save(program, buffer)
     file.write_bytes(buffer.getbuffer())
     module = torch.export.load(file).module()
-    return lambda batch: module(**batch)
+    names = list(program.call_spec.in_spec.child(1).context)
+    return lambda batch: module(**({FIELDS: dict(batch)} if names == [FIELDS] else batch))
 
 
 def _as_onnx(program: ExportedProgram, file: Path) -> Run:
@@ -163,12 +207,12 @@ def _as_onnx(program: ExportedProgram, file: Path) -> Run:
 
 def _one_row(network: Network, batch: Batch, file: Path) -> ExportedProgram:
     """Return the program of one row at a time: ExecuTorch plans memory for the largest number of rows in advance."""
-    if "lengths" in batch:
+    if _is_ragged(batch):
         why = ValueError("ExecuTorch needs rows of equal length")
         raise _not_exported(why, network, file)
     try:
         row = {name: _row(values, 0) for name, values in batch.items()}
-        return torch.export.export(Inputs(network), (), row)
+        return torch.export.export(_inputs(network), (), row)
     except Exception as error:  # torch.export raises many types of errors
         raise _not_exported(error, network, file) from error
 
@@ -181,7 +225,7 @@ def _as_executorch(program: ExportedProgram, file: Path) -> Run:
     method = Runtime.get().load_program(file).load_method("forward")
 
     def run(batch: Batch) -> Tensor:
-        rows = len(batch["x"])
+        rows = rows_of(batch)
         # The outputs lie in memory that the next call uses again.
         found = [
             method.execute([_row(values, row) for values in batch.values()])[0].clone() for row in range(rows)
@@ -240,7 +284,7 @@ def _difference(run: Run, batch: Batch, expected: Tensor, network: Network, file
 
 def _not_exported(error: Exception, network: Network, file: Path) -> DlcliError:
     why = first_line(error).partition(" For more information")[0].rstrip(".!")
-    name = type(network.model).__name__
+    name = "The ensemble" if isinstance(network, EnsembleNetwork) else type(network.model).__name__
     return DlcliError(f"{name} cannot be exported as {file.suffix}: {why}", str(file), _HINT)
 
 

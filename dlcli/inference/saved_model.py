@@ -21,7 +21,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +78,8 @@ class SavedModel:
         image_kinds: For images in files, the number of each kind of pixels in the training data; None for runs of
             earlier versions.
         columns: The columns of tables, by which new rows are read; None for other kinds of data.
+        task_section: The section `task` of the configuration, without the facts.
+        facts: What the task knows of the training targets, in plain types: classes, means, tuned thresholds.
     """
 
     network: Network
@@ -87,6 +89,8 @@ class SavedModel:
     input_shape: tuple[int, ...] = ()
     image_kinds: Mapping[str, int] | None = None
     columns: Columns | None = None
+    task_section: Mapping[str, Any] = field(default_factory=dict)
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
     def outputs(
         self, x: Any, device: torch.device | str = "cpu", counts: Counter[str] | None = None
@@ -158,13 +162,21 @@ class SavedModel:
         """
         rows = as_rows(x, self.kind, self.columns, are_read=are_read)
         if are_read or counts is not None:
-            return self.task.predictions(self.outputs(rows, device, counts))
+            return self._predicted(rows, device, counts)
         counts = Counter()
-        predictions = self.task.predictions(self.outputs(rows, device, counts))
+        predictions = self._predicted(rows, device, counts)
         notices = [*unseen_in(rows, self.columns), *self.notices(counts)]
         predictions.attrs["notices"] = as_plain(notices)
         warn_of(notices)
         return predictions
+
+    def count(self, x: Any) -> Mapping[str, int]:
+        """Return what the preprocessing cuts or does not know in rows that have been read."""
+        counts = isinstance(self.preprocessing, CountsNewRows)
+        return self.preprocessing.transform_and_count(x)[1] if counts else {}
+
+    def _predicted(self, rows: Any, device: torch.device | str, counts: Counter[str] | None) -> pd.DataFrame:
+        return self.task.predictions(self.outputs(rows, device, counts))
 
 
 def save_model(
@@ -291,6 +303,8 @@ def load_model(folder: Path, *, trust: bool = False) -> SavedModel:
         facts["input_shape"],
         kinds if isinstance(kinds, dict) else None,
         columns,
+        description["task"],
+        read_task_facts(folder),
     )
 
 

@@ -38,6 +38,7 @@ class Predicted:
         run_dir: the folder of its artifacts.
         lines: how many predictions were written.
         notices: what reading the rows left out or converted, and what the model does not know.
+        members: IDs of the runs whose models predicted together; empty for a single model.
     """
 
     run_id: str
@@ -45,6 +46,7 @@ class Predicted:
     run_dir: Path
     lines: int
     notices: tuple[Notice, ...] = ()
+    members: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,7 +14,8 @@ from dlcli.inference.evaluate import choose_device, evaluate_rows, figures
 from dlcli.prediction.evaluation_file import labelled_rows, notices_on_file
 from dlcli.result import Result
 from dlcli.runner import runs_directory
-from dlcli.runs.folder import open_run, with_overrides
+from dlcli.runs.ensembles import Use, open_model
+from dlcli.runs.folder import with_overrides
 from dlcli.runs.model_errors import model_errors
 from dlcli.splits.split import Part
 
@@ -28,13 +29,16 @@ def evaluate(
     trust: bool = False,
     overrides: Sequence[str] = (),
     file: Path | None = None,
+    use: Use | None = None,
 ) -> Result:
     """Evaluate a run's saved model on the raw rows of one part of its split, or on those of a file."""
     started = time.monotonic()
-    opened = open_run(run, runs_directory(runs_dir), conf_dirs, trust=trust, overrides=overrides)
-    config, model = with_overrides(opened.config, overrides), opened.load_model()
+    found = open_model(run, runs_directory(runs_dir), conf_dirs, trust=trust, overrides=overrides, use=use)
+    opened, model = found.run, found.model
+    config = with_overrides(opened.config, overrides)
     if file is None:
         data, rows = opened.part_of(config["dataset"], part)
+        found.check_unseen(data, rows)
     else:
         with opened.gate.closed():
             data = labelled_rows(config["dataset"], file, model)
@@ -53,5 +57,5 @@ def evaluate(
         baselines=baselines,
         duration_s=round(time.monotonic() - started, 3),
         notices=tuple(as_plain(notices)),
-        messages=(*opened.notes, *(f"{notice.text}." for notice in notices if notice.warns)),
+        messages=(*found.notes, *(f"{notice.text}." for notice in notices if notice.warns)),
     )

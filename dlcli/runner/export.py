@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from dlcli.exporting.bundle import Bundled, export_bundle
 from dlcli.exporting.export import Exported, export_network
 from dlcli.runner import runs_directory
-from dlcli.runs.folder import open_run
+from dlcli.runs.ensembles import Use, open_model
 
 
 def export(
@@ -19,10 +20,11 @@ def export(
     conf_dirs: Sequence[Path] = (),
     runs_dir: Path | None = None,
     trust: bool = False,
+    use: Use | None = None,
 ) -> Exported:
     """Write a run's network as a file that needs no dlcli; `overrides` say where the run's rows are now."""
-    opened = open_run(run, runs_directory(runs_dir), conf_dirs, trust=trust, overrides=overrides)
-    return export_network(opened, opened.load_model(), output, overrides)
+    found = open_model(run, runs_directory(runs_dir), conf_dirs, trust=trust, overrides=overrides, use=use)
+    return replace(export_network(found.run, found.model, output, overrides), messages=found.notes)
 
 
 def bundle(
@@ -33,7 +35,9 @@ def bundle(
     conf_dirs: Sequence[Path] = (),
     runs_dir: Path | None = None,
     trust: bool = False,
+    use: Use | None = None,
 ) -> Bundled:
     """Write a folder that predicts raw rows without dlcli; `overrides` say where the run's rows are now."""
-    opened = open_run(run, runs_directory(runs_dir), conf_dirs, trust=trust, overrides=overrides)
-    return export_bundle(opened, opened.load_model(), folder, overrides)
+    found = open_model(run, runs_directory(runs_dir), conf_dirs, trust=trust, overrides=overrides, use=use)
+    exported = export_bundle(found.run, found.model, folder, overrides)
+    return replace(exported, messages=tuple(dict.fromkeys((*found.notes, *exported.messages))))

@@ -7,11 +7,16 @@ from pathlib import Path
 
 from dlcli.inference.saved_model import SavedModel
 from dlcli.runner import runs_directory
-from dlcli.runs.folder import open_run
+from dlcli.runs.ensembles import Use, open_model
 
 
 def load_run(
-    run: str, *, conf_dirs: Sequence[Path] = (), runs_dir: Path | None = None, trust: bool = False
+    run: str,
+    *,
+    conf_dirs: Sequence[Path] = (),
+    runs_dir: Path | None = None,
+    trust: bool = False,
+    use: Use | None = None,
 ) -> SavedModel:
-    """Return a run's saved model."""
-    return open_run(run, runs_directory(runs_dir), conf_dirs, trust=trust).load_model()
+    """Return a run's saved model, or the ensemble of several."""
+    return open_model(run, runs_directory(runs_dir), conf_dirs, trust=trust, use=use).model

@@ -11,7 +11,7 @@ from dlcli.events import Listener, Note, ignore
 from dlcli.prediction.output import Write, check_output, written_to
 from dlcli.prediction.predict import NewData, Predicted, predict_rows
 from dlcli.runner import runs_directory
-from dlcli.runs.folder import open_run
+from dlcli.runs.ensembles import Use, open_model
 
 
 def predict(
@@ -23,6 +23,7 @@ def predict(
     conf_dirs: Sequence[Path] = (),
     runs_dir: Path | None = None,
     trust: bool = False,
+    use: Use | None = None,
     listen: Listener = ignore,
     files: Path | None = None,
 ) -> Predicted:
@@ -32,10 +33,17 @@ def predict(
     """
     if isinstance(output, Path):
         check_output(output, data.files)
-    opened = open_run(run, runs_directory(runs_dir), conf_dirs, trust=trust)
-    model = opened.load_model()
-    for note in opened.notes:
+    found = open_model(run, runs_directory(runs_dir), conf_dirs, trust=trust, use=use)
+    opened, model = found.run, found.model
+    for note in found.notes:
         listen(Note(note))
     with written_to(output) if isinstance(output, Path) else output as write:
         lines, notices = predict_rows(opened, model, data, write, device=device, listen=listen, files=files)
-    return Predicted(opened.ledger.run_id, opened.ledger.run_name, opened.folder, lines, tuple(notices))
+    return Predicted(
+        opened.ledger.run_id,
+        opened.ledger.run_name,
+        opened.folder,
+        lines,
+        tuple(notices),
+        tuple(member.ledger.run_id for member in found.members),
+    )

@@ -15,7 +15,7 @@ from dlcli.events import Listener, Note, ignore
 from dlcli.files.regular import os_reason
 from dlcli.process.cores import share
 from dlcli.runner import runs_directory
-from dlcli.runs.folder import open_run
+from dlcli.runs.ensembles import Use, open_model
 from dlcli.sanitize.redact import register_secret
 from dlcli.serving.answers import Predictor
 from dlcli.serving.api import Service
@@ -44,6 +44,7 @@ def serve(
     conf_dirs: Sequence[Path] = (),
     runs_dir: Path | None = None,
     trust: bool = False,
+    use: Use | None = None,
     listen: Listener = ignore,
     ready: Callable[[str, str], None] = lambda address, curl: None,
 ) -> None:
@@ -59,10 +60,10 @@ def serve(
         )
     listening = bound_socket(host, port)
     with listening:
-        opened = open_run(run, runs_directory(runs_dir), conf_dirs, trust=trust)
+        found = open_model(run, runs_directory(runs_dir), conf_dirs, trust=trust, use=use)
         torch.set_num_threads(share())
-        model = opened.load_model()
-        for note in opened.notes:
+        opened, model = found.run, found.model
+        for note in found.notes:
             listen(Note(note))
         predictor = Predictor(opened, model, settings, limits, device)
         contract = Contract(opened, predictor, limits)

@@ -187,6 +187,9 @@ class OpenedRun:
     def _without_rows(self, part: str) -> DataError:
         """Return the error for a missing part; for a sweep's trial with a hint on which run was tested."""
         parent = self.ledger.parent_id
+        if part == "test" and self.ledger.kind in ("cv", "ensemble"):
+            hint = "Folds are tested on their held-out rows (cv/...). For final test rows: cv.test_size=0.2"
+            return DataError("the run has no final test rows", self.ledger.run_name, hint)
         if (
             part != "test"
             or self.ledger.kind != "trial"
@@ -238,16 +241,6 @@ class OpenedRun:
                 where=str(self.folder),
                 hint=f"Only a finished run has a model. Resume it: {resume_command(ledger)}",
             )
-        if ledger.kind == "cv" or ledger.result.get("folds"):
-            folds = self._folds_with_weights()
-            name = f"Give a fold: {', '.join(folds[:3])}{', ...' if folds[3:] else ''}. " if folds else ""
-            nested = self.config["cv"]["_target_"].endswith(".Nested")  # takes no cv.refit
-            command = "dlcli sweep" if nested else "dlcli train ... cv.test_size=0.2 cv.refit=true"
-            return CorruptRun(
-                "a cross-validation has no model of its own, but one for each fold",
-                where=str(self.folder),
-                hint=f"{name}To train a final model on all rows: {command}",
-            )
         if ledger.kind == "sweep":
             best = ledger.result.get("refit_run_id") or ledger.result.get("best_run_id")
             return CorruptRun(
@@ -258,15 +251,6 @@ class OpenedRun:
         return CorruptRun(
             "the run's model is missing", str(self.folder), "Copy the folder again, or train again."
         )
-
-    def _folds_with_weights(self) -> list[str]:
-        """Return the names of the folds that have weights and are in the same folder as this run."""
-        folders = [self.ledger.sibling(run_id) for run_id in self.ledger.result.get("folds", ())]
-        return [
-            Ledger.load(folder).run_name
-            for folder in folders
-            if (folder / "model" / "weights.safetensors").is_file()
-        ]
 
 
 def open_run(

@@ -195,10 +195,8 @@ class Predictor:
         joined = _joined([piece.rows for piece in pieces]) if joins else None
         with placed(NAME), model_errors(self._folder):
             if joined is not None:
-                preprocessing: Any = self.model.preprocessing
-                if isinstance(preprocessing, CountsNewRows):
-                    for piece in pieces:
-                        counts[id(piece)].update(preprocessing.transform_and_count(piece.rows)[1])
+                for piece in pieces:
+                    counts[id(piece)].update(self.model.count(piece.rows))
                 all_rows = self.model.predict(joined, self._device, are_read=True)
                 first = 0
                 for piece in pieces:

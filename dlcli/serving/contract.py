@@ -17,7 +17,7 @@ from dlcli.datasets.reading.dates import ISO
 from dlcli.datasets.reading.numbers import PLAIN
 from dlcli.errors import InputError, first_line
 from dlcli.inference.example import EXAMPLE_DAY, date_text, number_text, usual_numbers, usual_value
-from dlcli.inference.saved_model import SavedModel, read_task_facts
+from dlcli.inference.saved_model import SavedModel
 from dlcli.prediction.new_sequences import StepSettings
 from dlcli.preprocessing.series import Series
 from dlcli.runs.folder import OpenedRun
@@ -53,7 +53,7 @@ class Contract:
         self._settings = predictor.settings
         self._text_column = predictor.text_column
         self._limits = limits
-        self._facts = read_task_facts(opened.folder / "model")
+        self._facts = self._model.facts
         self.example: Body | None = self._example()
         found = predictor.answer([self.example])[0]
         self.answer = found if isinstance(found, Answer) else None

@@ -110,6 +110,13 @@ class Task(nn.Module, ABC):
         """
         return outputs.mean(dim=1)
 
+    def converted(self, outputs: Tensor, source: Task) -> Tensor:
+        """Return the outputs of a model with another task of this kind, `source`, as outputs of this task.
+
+        The two may have other facts, such as another mean and deviation of the targets. By default outputs stay.
+        """
+        return outputs
+
     @abstractmethod
     def metric_inputs(self, outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Return the metrics' inputs: predictions (probabilities, or values in the user's unit) and targets."""

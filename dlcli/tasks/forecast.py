@@ -144,6 +144,14 @@ class Forecast(Task):
             steps, outputs = steps / unit, outputs / unit.unsqueeze(-1)
         return self.criterion(outputs.flatten(1), steps.flatten(1))
 
+    def converted(self, outputs: Tensor, source: Task) -> Tensor:
+        """Return sorted quantiles in standard deviations of this task, `(N, horizon * K * Q)`."""
+        assert isinstance(source, Forecast)
+        scale, shift = own.scale_and_shift(source._std, source._mean, self._std, self._mean)
+        return (source._sorted(outputs) * scale.to(outputs.device) + shift.to(outputs.device)).reshape(
+            -1, self.num_outputs
+        )
+
     def metric_inputs(self, outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Return predictions and targets of all steps `(N * horizon, K)`.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -218,3 +219,12 @@ class MASE(Metric):
         """Return the mean."""
         scaled = self.total / self.rows / self.naive_error
         return torch.where(self.naive_error > 0, scaled, torch.nan).nanmean()
+
+
+def scale_and_shift(
+    own_scale: np.ndarray, own_center: np.ndarray, scale: np.ndarray, center: np.ndarray
+) -> tuple[Tensor, Tensor]:
+    """Return factors and offsets `(K, 1)` from values in units of one scale `(K,)` and center to those of another."""
+    found = own_scale / scale, (own_center - center) / scale
+    factor, offset = (torch.tensor(values[:, None], dtype=torch.float32) for values in found)
+    return factor, offset

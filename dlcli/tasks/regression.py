@@ -84,6 +84,12 @@ class Regression(Task):
         """Return the mean loss of the scaled targets; outputs may lack the second dimension."""
         return self.criterion(outputs if self.quantiles else outputs.reshape(y.shape), y)
 
+    def converted(self, outputs: Tensor, source: Task) -> Tensor:
+        """Return sorted quantiles in standard deviations of this task, `(N, K * Q)`."""
+        assert isinstance(source, Regression)
+        scale, shift = own.scale_and_shift(source._scale, source._center, self._scale, self._center)
+        return (source._sorted(outputs) * scale.to(outputs.device) + shift.to(outputs.device)).flatten(1)
+
     def metric_inputs(self, outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Return predictions and targets in the user's unit, minus the center: adding it would cost precision."""
         return self._sorted(outputs)[..., self._point] * self._unit, y * self._unit
@@ -191,7 +197,7 @@ class Regression(Task):
 
     def _sorted(self, outputs: Tensor) -> Tensor:
         """Return the outputs as `(N, K, Q)` with sorted quantiles; Q is 1 without quantiles."""
-        return outputs.reshape(len(outputs), len(self.names), max(1, len(self.quantiles))).sort().values
+        return outputs.reshape(-1, len(self.names), max(1, len(self.quantiles))).sort().values
 
     def _values(self, outputs: Tensor) -> np.ndarray:
         """Return the outputs `(N, K, Q)` with sorted quantiles in the user's unit."""

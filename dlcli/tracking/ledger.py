@@ -33,7 +33,7 @@ LEDGER_FILE = "ledger.json"
 # IDs become parts of paths, and must not lead to another folder.
 _ID = re.compile(r"[\w-]+")
 
-Kind = Literal["run", "cv", "fold", "sweep", "trial", "refit"]
+Kind = Literal["run", "cv", "fold", "sweep", "trial", "refit", "ensemble"]
 Status = Literal["SCHEDULED", "RUNNING", "FINISHED", "FAILED", "KILLED"]
 
 

@@ -133,6 +133,7 @@ def test_json_tells_where_the_predictions_are(runs: Path) -> None:
         "run_dir",
         "lines",
         "notices",
+        "members",
         "output",
     ]
     assert (document["lines"], document["output"]) == (40, str(Path("out.csv").resolve()))

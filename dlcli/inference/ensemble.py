@@ -1,0 +1,281 @@
+"""`Ensemble`: several saved models that predict as one, such as those of the folds of a cross-validation.
+
+Each member applies its own preprocessing, which was fitted on its own training rows. Probabilities, values and
+quantiles are averaged over the members, in the unit of the user; classes follow from the mean probabilities.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from dlcli.config.build import build
+from dlcli.datasets.reading.column import Column
+from dlcli.datasets.reading.columns import Columns
+from dlcli.errors import InputError
+from dlcli.inference.ensemble_network import EnsembleNetwork, groups_of
+from dlcli.inference.forward_passes import through
+from dlcli.inference.saved_model import SavedModel
+from dlcli.tasks.base import Task
+from dlcli.training.fields import Field
+
+SPREAD = "spread"
+
+# Facts that count rows are summed over members; other numbers are averaged.
+_COUNTS = ("class_counts",)
+
+# What a preprocessing of steps or texts must have in common, because it says how files are read.
+_READING = ("lookback_", "horizon_", "targets_", "known_", "columns_", "length_", "id_", "time_", "column_")
+
+
+@dataclass(frozen=True)
+class Member:
+    """A model of an ensemble.
+
+    Attributes:
+        name: Name of its run.
+        model: The model.
+        count: How often it counts in the mean.
+    """
+
+    name: str
+    model: SavedModel
+    count: int = 1
+
+
+@dataclass(frozen=True)
+class Ensemble(SavedModel):
+    """Several saved models that predict as one; the attributes of a saved model are those that all have in common.
+
+    Attributes:
+        members: The models. `network` holds all of their networks; `preprocessing` is that of the first one.
+    """
+
+    members: tuple[Member, ...] = ()
+
+    def fields(self, x: Any, counts: Counter[str] | None = None) -> dict[str, Field]:
+        """Return the fields of raw rows for each group of members, as `EnsembleNetwork` names them.
+
+        `counts` takes the largest of the members' counts of what is cut or unknown.
+        """
+        found: dict[str, Field] = {}
+        most: Counter[str] = Counter()
+        for place, group in enumerate(groups_of([member.model for member in self.members]), start=1):
+            own: Counter[str] = Counter()
+            fields = self.members[group[0]].model.fields(x, None if counts is None else own)
+            found |= {f"{name}_{place}": values for name, values in fields.items()}
+            most |= own
+        if counts is not None:
+            counts.update(most)
+        return found
+
+    def count(self, x: Any) -> Mapping[str, int]:
+        """Return the largest of the members' counts of what is cut or unknown in rows that have been read."""
+        most: Counter[str] = Counter()
+        for member in self.members:
+            most |= Counter(member.model.count(x))
+        return most
+
+    def outputs_of_members(
+        self, x: Any, device: torch.device | str = "cpu", counts: Counter[str] | None = None
+    ) -> Tensor:
+        """Return the outputs of each member for raw rows, `(N, K, ...)`, in the units of the ensemble's task."""
+        network = self.network
+        assert isinstance(network, EnsembleNetwork)
+        found = through(
+            network.uncombined(), self.task, self.fields(x, counts), device, lambda outputs, _: (outputs,)
+        )
+        return found[0] if found else torch.empty(0, len(self.members), self.task.num_outputs)
+
+    def _predicted(self, rows: Any, device: torch.device | str, counts: Counter[str] | None) -> pd.DataFrame:
+        network = self.network
+        assert isinstance(network, EnsembleNetwork)
+        outputs = self.outputs_of_members(rows, device, counts)
+        table = self.task.predictions(network.combined_members(outputs))
+        tables = [self.task.predictions(found) for found in outputs.unbind(dim=1)]
+        spread = spread_of(table, tables, [member.count for member in self.members])
+        return pd.concat([table, spread], axis=1)
+
+
+def spread_of(table: pd.DataFrame, members: Sequence[pd.DataFrame], counts: Sequence[int]) -> pd.DataFrame:
+    """Return how far the members of an ensemble lie apart, as the standard deviation of their predictions.
+
+    Of one class out of several it is that of the probability of the predicted class, `spread`; of labels
+    `spread(LABEL)`, that of each probability; of numbers `spread`, or `spread(TARGET)`, in the unit of the target.
+
+    Args:
+        table: Predictions of the ensemble.
+        members: Those of its members.
+        counts: How often each member counts.
+    """
+    shares = [str(name) for name in table.columns if str(name).startswith("p(")]
+    if shares and "prediction" in table:
+        of_members = np.stack([one[shares].to_numpy(np.float64) for one in members])
+        places = {name[2:-1]: place for place, name in enumerate(shares)}
+        chosen = table["prediction"].astype(str).map(places).to_numpy(np.int64)
+        values = of_members[:, np.arange(len(table)), chosen]
+        return pd.DataFrame({SPREAD: _deviation(values, counts)})
+    if shares:
+        return pd.DataFrame(
+            {
+                f"{SPREAD}{name[1:]}": _deviation(np.stack([one[name] for one in members]), counts)
+                for name in shares
+            }
+        )
+    numbers = [str(name) for name in table.columns if str(name).startswith("prediction")]
+    return pd.DataFrame(
+        {
+            f"{SPREAD}{name.removeprefix('prediction')}": _deviation(
+                np.stack([one[name].to_numpy(np.float64) for one in members]), counts
+            )
+            for name in numbers
+            if pd.api.types.is_numeric_dtype(table[name])
+        }
+    )
+
+
+def _deviation(values: np.ndarray, counts: Sequence[int]) -> np.ndarray:
+    """Return the standard deviation over the first dimension, of members that count several times."""
+    mean = np.average(values, axis=0, weights=counts)
+    return np.sqrt(np.average((values - mean) ** 2, axis=0, weights=counts))
+
+
+def ensemble_of(members: Sequence[Member], *, same_data: bool) -> Ensemble:
+    """Return the ensemble of some models.
+
+    Args:
+        members: The models.
+        same_data: Whether all were trained on the same data, so that columns that some leave out, because they are
+            constant in their training rows, need not be left out by all.
+
+    Raises:
+        InputError: The models do not fit together: they differ in the kind of data, task, classes, targets or columns.
+    """
+    first = members[0].model
+    if type(first.task).kept is not Task.kept or type(first.task).predicted is not Task.predicted:
+        message = f"predictions of {type(first.task).__name__} cannot be averaged"
+        raise InputError(message, members[0].name, "Predict with one of the models.")
+    for other in members[1:]:
+        if found := _difference(first, other.model):
+            raise _unfit(members[0], other, *found)
+    columns = _merged_columns(members, same_data)
+    facts = merged_facts([member.model.facts for member in members])
+    kinds = Counter[str]()
+    for member in members:
+        kinds.update(member.model.image_kinds or {})
+    task: Task = build(first.task_section, where="task", **facts)
+    return Ensemble(
+        EnsembleNetwork([(member.model, member.count) for member in members], task),
+        first.preprocessing,
+        task,
+        first.kind,
+        first.input_shape,
+        dict(kinds) if first.image_kinds is not None else None,
+        columns,
+        first.task_section,
+        facts,
+        tuple(members),
+    )
+
+
+def _difference(one: SavedModel, other: SavedModel) -> tuple[str, str, str] | None:
+    """Return what differs between two models, and what it is in each; None if they fit together."""
+    pairs: dict[str, tuple[Any, Any]] = {
+        "kind of data": (one.kind, other.kind),
+        "task": (type(one.task).__name__, type(other.task).__name__),
+    }
+    for name in ("classes", "targets", "horizon", "season", "several_series"):
+        pairs[name] = (one.facts.get(name), other.facts.get(name))
+    pairs["quantiles"] = tuple(getattr(model.task, "quantiles", ()) for model in (one, other))  # type: ignore[assignment]
+    pairs["number of outputs"] = (one.task.num_outputs, other.task.num_outputs)
+    if one.kind == "image":
+        pairs["size of images"] = (one.input_shape, other.input_shape)
+    if one.kind in ("sequence", "tokens"):
+        for name in _READING:
+            pairs[name.rstrip("_")] = tuple(  # type: ignore[assignment]
+                getattr(model.preprocessing, name, None) for model in (one, other)
+            )
+    for what, (left, right) in pairs.items():
+        if _plain(left) != _plain(right):
+            return what, _shown(left), _shown(right)
+    return None
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple | np.ndarray) else value
+
+
+def _shown(value: Any) -> str:
+    text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _unfit(one: Member, other: Member, what: str, left: str, right: str) -> InputError:
+    return InputError(
+        f"do not fit together: their {what} differs: {left or 'none'} and {right or 'none'}",
+        f"{one.name}, {other.name}",
+        "An ensemble needs runs of the same task, classes and columns.",
+    )
+
+
+def _merged_columns(members: Sequence[Member], same_data: bool) -> Columns | None:
+    """Return the columns that any member uses, with the categories that any of them was trained on."""
+    known = [member.model.columns for member in members]
+    if all(columns is None for columns in known):
+        return None
+    first = members[0]
+    found: dict[str, Column] = {}
+    used = {column.name for column in known[0].features()} if known[0] is not None else set()
+    for member, columns in zip(members, known, strict=True):
+        if columns is None or known[0] is None:
+            raise _unfit(first, member, "record of columns", "known", "not known")
+        names = {column.name for column in columns.features()}
+        if not same_data and names != used:
+            raise _unfit(first, member, "columns", _shown(sorted(used - names)), _shown(sorted(names - used)))
+        for column in columns:
+            before = found.get(column.name)
+            if before is None or (before.role == "left out" and column.role == "feature"):
+                found[column.name] = column
+            elif column.role == "feature":
+                found[column.name] = _merged(first, member, before, column)
+    return Columns(tuple(found.values()))
+
+
+def _merged(first: Member, member: Member, one: Column, other: Column) -> Column:
+    """Return a column that two members use, with the categories of both."""
+    for what in ("kind", "number", "date", "words", "missing", "trim"):
+        left, right = getattr(one, what), getattr(other, what)
+        if left != right:
+            raise _unfit(first, member, f"column {one.name} ({what})", _shown(left), _shown(right))
+    if one.categories is None or other.categories is None:
+        return one
+    return replace(one, categories=dict(Counter(one.categories) + Counter(other.categories)))
+
+
+def merged_facts(facts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the facts of an ensemble's task: counts are summed, other numbers such as means averaged.
+
+    A fact that a member lacks, such as a tuned threshold, is left out; what is no number is that of the first.
+    """
+    common = [name for name in facts[0] if all(name in one for one in facts)]
+    return {name: _merged_fact(name, [one[name] for one in facts]) for name in common}
+
+
+def _merged_fact(name: str, values: Sequence[Any]) -> Any:
+    first = values[0]
+    if isinstance(first, bool | int | str) or first is None or any(value is None for value in values):
+        return first
+    try:
+        numbers = np.array(values, dtype=np.float64)
+    except (TypeError, ValueError):  # names
+        return first
+    if name in _COUNTS:
+        return numbers.sum(axis=0).round().astype(np.int64).tolist()
+    return numbers.mean(axis=0).tolist()

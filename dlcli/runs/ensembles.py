@@ -1,0 +1,211 @@
+"""Open the model that a user's reference stands for: of one run, or an ensemble of folds or of several runs."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from dlcli.errors import CorruptRun, DataError, InputError, RunNotFound
+from dlcli.formatting import counted
+from dlcli.runs.find import find_run
+from dlcli.runs.folder import OpenedRun, open_run
+from dlcli.runs.recorded import read_split
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from dlcli.datasets.data import Data
+    from dlcli.inference.saved_model import SavedModel
+
+# Which models of a cross-validation predict: those of its folds together, or the refitted one.
+Use = Literal["folds", "refit"]
+
+
+@dataclass(frozen=True)
+class OpenedModel:
+    """A model that a command has opened, and the runs that it comes from.
+
+    Attributes:
+        run: The run; of several named runs the first, under the names of all.
+        model: Its model, or an ensemble.
+        members: The runs of an ensemble's models; empty for a single model.
+        notes: Notes for the user on how runs were found and which models predict.
+    """
+
+    run: OpenedRun
+    model: SavedModel
+    members: tuple[OpenedRun, ...] = ()
+    notes: tuple[str, ...] = field(default=())
+
+    def check_unseen(self, data: Data, rows: np.ndarray) -> None:
+        """Check that no member of an ensemble was trained on rows of the data, or chosen by them.
+
+        Raises:
+            DataError: A member was, or was trained on other data.
+        """
+        for member in self.members:
+            member.check_rows(data)
+            split = read_split(member.ledger, len(data))
+            known = len({*split.train.tolist(), *split.val.tolist()} & set(rows.tolist()))
+            if known:
+                raise DataError(
+                    f"was trained on {known:,} of the {len(rows):,} rows, or chosen by them",
+                    member.ledger.run_name,
+                    "Evaluate the ensemble on new rows: --file FILE",
+                )
+
+
+def open_model(
+    run: str,
+    runs_dir: Path,
+    conf_dirs: Sequence[Path] = (),
+    *,
+    trust: bool = False,
+    overrides: Sequence[str] = (),
+    use: Use | None = None,
+) -> OpenedModel:
+    """Find the run or the runs that a user refers to, and load their model.
+
+    Args:
+        run: A reference to a run, or several that are separated by commas.
+        runs_dir: The runs folder in use.
+        conf_dirs: Conf folders given by the user.
+        trust: Whether the user trusts everything in the runs' folders.
+        overrides: The user's overrides, which may name folders for the data.
+        use: Which models of a cross-validation predict; None for the refitted one if there is one.
+
+    Raises:
+        RunNotFound: There is no such run.
+        CorruptRun: A run cannot be read, or has no model.
+        InputError: The models of several runs do not fit together, or `use` asks for models that there are not.
+    """
+
+    def opened(ref: str) -> OpenedRun:
+        return open_run(ref, runs_dir, conf_dirs, trust=trust, overrides=overrides)
+
+    refs = _references(run, runs_dir)
+    runs = [opened(ref) for ref in refs]
+    if len(runs) > 1:
+        _check_different(refs, runs)
+    notes = [note for one in runs for note in one.notes]
+    groups: list[list[tuple[OpenedRun, int]]] = []
+    for one in runs:
+        parts, told = _parts(one, use)
+        notes += told
+        groups.append([(opened(str(folder)), count) for folder, count in parts] or [(one, 1)])
+    if len(runs) == 1 and groups[0][0][0] is runs[0]:
+        return OpenedModel(runs[0], runs[0].load_model(), (), tuple(notes))
+    chosen = _weighted(groups)
+    if len(runs) > 1:
+        notes.append(f"The mean of the models of {len(runs)} runs predicts.")
+    # The ledger is only read from here on.
+    ledger = replace(runs[0].ledger, run_name=",".join(one.ledger.run_name for one in runs))
+    whole = replace(runs[0], ledger=ledger)
+    members = tuple(member for member, _ in chosen)
+    return OpenedModel(whole, _ensemble(chosen), members, tuple(dict.fromkeys(notes)))
+
+
+def _references(run: str, runs_dir: Path) -> list[str]:
+    """Return the references of a text: one if there is such a run, else those between commas."""
+    parts = [part.strip() for part in run.split(",") if part.strip()]
+    if len(parts) < 2:
+        return [run]
+    try:
+        find_run(run, runs_dir, fetch=False)
+    except RunNotFound:
+        return parts
+    return [run]
+
+
+def _check_different(refs: Sequence[str], runs: Sequence[OpenedRun]) -> None:
+    ids = [one.ledger.run_id for one in runs]
+    for place, (ref, run_id) in enumerate(zip(refs, ids, strict=True)):
+        if run_id in ids[:place]:
+            raise InputError(f"{ref} is the same run as {refs[ids.index(run_id)]}", "RUN", "Name it once.")
+
+
+def _parts(run: OpenedRun, use: Use | None) -> tuple[list[tuple[Path, int]], list[str]]:
+    """Return the folders of the runs whose models predict together, how often each counts, and notes; none for one."""
+    ledger = run.ledger
+    if ledger.kind == "ensemble" and ledger.status == "FINISHED":
+        return members_of(run), []
+    folds = [ledger.sibling(run_id) for run_id in ledger.result.get("folds", ())]
+    if not folds or ledger.status != "FINISHED":
+        if use is not None:
+            raise InputError(
+                "is not a finished cross-validation, whose folds have models",
+                ledger.run_name,
+                "Leave out --use.",
+            )
+        return [], []
+    has_refit = (run.folder / "model").is_dir()
+    if use == "refit" and not has_refit:
+        hint = "Leave out --use, or train with a final model: cv.test_size=0.2 cv.refit=true"
+        raise InputError("has no refitted model", ledger.run_name, hint)
+    kept = [folder for folder in folds if (folder / "model" / "weights.safetensors").is_file()]
+    if has_refit and use != "folds":
+        other = f"; --use folds takes the mean of the models of {counted(len(kept), 'fold')}" if kept else ""
+        return [], [f"The refitted model predicts (cv.refit=true){other}."]
+    if not kept:
+        raise CorruptRun(
+            "no fold has kept its weights",
+            str(run.folder),
+            "Train again with tracking.keep=all, or with a final model: cv.test_size=0.2 cv.refit=true",
+        )
+    shown = (
+        counted(len(kept), "fold")
+        if len(kept) == len(folds)
+        else f"the {len(kept)} of {len(folds)} folds whose weights were kept (tracking.keep)"
+    )
+    other = "; --use refit takes the refitted model (cv.refit=true)" if has_refit else ""
+    return [(folder, 1) for folder in kept], [f"The mean of the models of {shown} predicts{other}."]
+
+
+def members_of(run: OpenedRun) -> list[tuple[Path, int]]:
+    """Return the folders of the members of a run of kind `ensemble`, and how often each counts.
+
+    Raises:
+        CorruptRun: A member is missing.
+    """
+    found = []
+    for one in run.ledger.result.get("members", ()):
+        try:
+            folder = find_run(str(one["run_id"]), run.ledger.runs_dir, fetch=False).run_dir
+        except RunNotFound as error:
+            hint = "An ensemble predicts with the models of its members: bring the run back, or choose again."
+            raise CorruptRun(f"its member {one['run_name']} is missing", str(run.folder), hint) from error
+        found.append((folder, int(one["count"])))
+    return found
+
+
+def _weighted(groups: Sequence[Sequence[tuple[OpenedRun, int]]]) -> list[tuple[OpenedRun, int]]:
+    """Return the members of all groups with counts by which every group has the same weight."""
+    totals = [sum(count for _, count in group) for group in groups]
+    whole = math.lcm(*totals)
+    return [
+        (member, count * whole // total)
+        for group, total in zip(groups, totals, strict=True)
+        for member, count in group
+    ]
+
+
+def _ensemble(chosen: Sequence[tuple[OpenedRun, int]]) -> SavedModel:
+    # Imported late, since it loads torch.
+    from dlcli.inference.ensemble import Member, ensemble_of
+
+    counts: Counter[Path] = Counter()
+    for run, count in chosen:
+        counts[run.folder] += count
+    runs = {run.folder: run for run, _ in chosen}
+    least = math.gcd(*counts.values())
+    members = [
+        Member(run.ledger.run_name, run.load_model(), counts[folder] // least) for folder, run in runs.items()
+    ]
+    prints = {run.ledger.tags.get("dlcli.data_fingerprint") for run in runs.values()}
+    first = next(iter(runs.values()))
+    with first.gate.closed():
+        return ensemble_of(members, same_data=len(prints) == 1)
