@@ -74,7 +74,7 @@ class EnsembleInputs(nn.Module):
         return self.network(fields)
 
 
-def rows_of(batch: Batch) -> int:
+def batch_size_of(batch: Batch) -> int:
     """Return the number of rows of a batch."""
     return len(next(iter(batch.values())))
 
@@ -225,7 +225,7 @@ def _as_executorch(program: ExportedProgram, file: Path) -> Run:
     method = Runtime.get().load_program(file).load_method("forward")
 
     def run(batch: Batch) -> Tensor:
-        rows = rows_of(batch)
+        rows = batch_size_of(batch)
         # The outputs lie in memory that the next call uses again.
         found = [
             method.execute([_row(values, row) for values in batch.values()])[0].clone() for row in range(rows)

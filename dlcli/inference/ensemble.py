@@ -36,7 +36,7 @@ _READING = ("lookback_", "horizon_", "targets_", "known_", "columns_", "length_"
 
 
 @dataclass(frozen=True)
-class Member:
+class EnsembleMember:
     """A model of an ensemble.
 
     Attributes:
@@ -58,7 +58,7 @@ class Ensemble(SavedModel):
         members: The models. `network` holds all of their networks; `preprocessing` is that of the first one.
     """
 
-    members: tuple[Member, ...] = ()
+    members: tuple[EnsembleMember, ...] = ()
 
     def fields(self, x: Any, counts: Counter[str] | None = None) -> dict[str, Field]:
         """Return the fields of raw rows for each group of members, as `EnsembleNetwork` names them.
@@ -147,7 +147,7 @@ def _deviation(values: np.ndarray, counts: Sequence[int]) -> np.ndarray:
     return np.sqrt(np.average((values - mean) ** 2, axis=0, weights=counts))
 
 
-def ensemble_of(members: Sequence[Member], *, same_data: bool) -> Ensemble:
+def ensemble_of(members: Sequence[EnsembleMember], *, same_data: bool) -> Ensemble:
     """Return the ensemble of some models.
 
     Args:
@@ -217,7 +217,7 @@ def _shown(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def _unfit(one: Member, other: Member, what: str, left: str, right: str) -> InputError:
+def _unfit(one: EnsembleMember, other: EnsembleMember, what: str, left: str, right: str) -> InputError:
     return InputError(
         f"do not fit together: their {what} differs: {left or 'none'} and {right or 'none'}",
         f"{one.name}, {other.name}",
@@ -225,7 +225,7 @@ def _unfit(one: Member, other: Member, what: str, left: str, right: str) -> Inpu
     )
 
 
-def _merged_columns(members: Sequence[Member], same_data: bool) -> Columns | None:
+def _merged_columns(members: Sequence[EnsembleMember], same_data: bool) -> Columns | None:
     """Return the columns that any member uses, with the categories that any of them was trained on."""
     known = [member.model.columns for member in members]
     if all(columns is None for columns in known):
@@ -248,7 +248,7 @@ def _merged_columns(members: Sequence[Member], same_data: bool) -> Columns | Non
     return Columns(tuple(found.values()))
 
 
-def _merged(first: Member, member: Member, one: Column, other: Column) -> Column:
+def _merged(first: EnsembleMember, member: EnsembleMember, one: Column, other: Column) -> Column:
     """Return a column that two members use, with the categories of both."""
     for what in ("kind", "number", "date", "words", "missing", "trim"):
         left, right = getattr(one, what), getattr(other, what)

@@ -195,7 +195,7 @@ def _weighted(groups: Sequence[Sequence[tuple[OpenedRun, int]]]) -> list[tuple[O
 
 def _ensemble(chosen: Sequence[tuple[OpenedRun, int]]) -> SavedModel:
     # Imported late, since it loads torch.
-    from dlcli.inference.ensemble import Member, ensemble_of
+    from dlcli.inference.ensemble import EnsembleMember, ensemble_of
 
     counts: Counter[Path] = Counter()
     for run, count in chosen:
@@ -203,7 +203,8 @@ def _ensemble(chosen: Sequence[tuple[OpenedRun, int]]) -> SavedModel:
     runs = {run.folder: run for run, _ in chosen}
     least = math.gcd(*counts.values())
     members = [
-        Member(run.ledger.run_name, run.load_model(), counts[folder] // least) for folder, run in runs.items()
+        EnsembleMember(run.ledger.run_name, run.load_model(), counts[folder] // least)
+        for folder, run in runs.items()
     ]
     prints = {run.ledger.tags.get("dlcli.data_fingerprint") for run in runs.values()}
     first = next(iter(runs.values()))
