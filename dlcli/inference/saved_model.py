@@ -172,8 +172,9 @@ class SavedModel:
 
     def count(self, x: Any) -> Mapping[str, int]:
         """Return what the preprocessing cuts or does not know in rows that have been read."""
-        counts = isinstance(self.preprocessing, CountsNewRows)
-        return self.preprocessing.transform_and_count(x)[1] if counts else {}
+        if not isinstance(self.preprocessing, CountsNewRows):
+            return {}
+        return self.preprocessing.transform_and_count(x)[1]
 
     def _predicted(self, rows: Any, device: torch.device | str, counts: Counter[str] | None) -> pd.DataFrame:
         return self.task.predictions(self.outputs(rows, device, counts))
