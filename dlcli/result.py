@@ -39,6 +39,7 @@ class Result:
         models: Of a sweep over models, for each the number of its `trials`, the `value` of its `best` one, and that of
             its `default` settings.
         params: Of a fold in nested cross-validation, the settings that were chosen for it.
+        members: Of an ensemble, the IDs of the runs whose models predict together.
         notices: What reading the data left out or converted: `key`, `count`, `text`, `where`, `hint`, `warns`.
         messages: Sentences for the user.
     """
@@ -58,6 +59,7 @@ class Result:
     front: tuple[int, ...] = ()
     models: tuple[dict[str, Any], ...] = ()
     params: dict[str, Any] = field(default_factory=dict)
+    members: tuple[str, ...] = ()
     notices: tuple[dict[str, Any], ...] = ()
     messages: tuple[str, ...] = field(default=(), repr=False)
 
@@ -99,7 +101,8 @@ class Result:
             "front": list(self.front),
             "models": list(self.models),
         }
-        return document | (sweep if self.trials else {})
+        ensemble = {"members": list(self.members)} if self.members else {}
+        return document | ensemble | (sweep if self.trials else {})
 
 
 def against_trees(

@@ -167,8 +167,10 @@ def test_the_public_surface() -> None:
     names = [
         "check",
         "compare",
+        "ensemble",
         "evaluate",
         "export",
+        "label",
         "load_run",
         "predict",
         "report",
@@ -258,6 +260,7 @@ def test_a_public_name_has_one_meaning() -> None:
             f"runner/{command}.py",
             "api/experiments.py",
             "api/trained_runs.py",
+            "api/explanations.py",
         }
     several = {name: modules for name, modules in found.items() if len(modules) > 1}
     assert {name: modules for name, modules in several.items() if name not in ONE_OF_A_KIND} == {}

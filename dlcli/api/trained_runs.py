@@ -141,6 +141,52 @@ def predict(
     return table
 
 
+def ensemble(
+    runs: str | Path | Sequence[str | Path],
+    *,
+    metric: str | None = None,
+    size: int = 25,
+    name: str | None = None,
+    overrides: str | Sequence[str] = (),
+    conf_dirs: Sequence[str | Path] = (),
+    runs_dir: str | Path | None = None,
+    trust: bool = False,
+) -> Result:
+    """Select the runs that predict best together, and record them as a run, as `dlcli ensemble` does.
+
+    Args:
+        runs: a sweep, whose trials are the candidates, or two runs or cross-validations or more.
+        metric: select by this metric on rows that the models were not trained on; None takes the monitored one.
+        size: number of models that are added, with replacement.
+        name: name of the ensemble's run.
+        overrides: where the runs' data lies now: `dataset.path=FILE`.
+        conf_dirs: the user's own configuration folders; model code beside them may run.
+        runs_dir: the folder of all runs; None uses the project's, by default `runs`.
+        trust: also run model code that lies in the runs' folders.
+
+    Returns:
+        The result of the ensemble's run: `metrics` on the final test rows, and the `members`.
+
+    Raises:
+        dlcli.errors.InputError: fewer than two candidates have weights, or they do not fit together.
+        dlcli.errors.DataError: the candidates are judged on other rows, or were trained on other data.
+    """
+    with command_session():
+        from dlcli.runner import ensemble as runner
+
+        names = [runs] if isinstance(runs, str | Path) else runs
+        return runner.ensemble(
+            [str(run) for run in names],
+            metric=metric,
+            size=size,
+            name=name,
+            overrides=word_list(overrides),
+            conf_dirs=path_list(conf_dirs),
+            runs_dir=path_or_none(runs_dir),
+            trust=trust,
+        )
+
+
 def export(
     run: str | Path,
     output: str | Path,

@@ -21,9 +21,14 @@ def figure_of_rows(run_dir: Path, metric: str) -> Callable[[np.ndarray], float] 
 
     None if the metric cannot be computed from predictions: the loss, forecasts, tasks that are not part of dlcli.
     """
-    check_recorded(Ledger.load(run_dir), MODEL_MANIFEST)
+    ledger = Ledger.load(run_dir)
+    if members := ledger.result.get(
+        "members", ()
+    ):  # of an ensemble, whose predictions have the columns of its members
+        ledger = Ledger.load(ledger.sibling(str(members[0]["run_id"])))
+    check_recorded(ledger, MODEL_MANIFEST)
     try:
-        task = load_task(run_dir / "model")
+        task = load_task(ledger.run_dir / "model")
     except CorruptRun:
         return None
     measure = task.metrics().get(metric)

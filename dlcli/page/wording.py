@@ -16,6 +16,7 @@ _KINDS = {
     "sweep": "sweep",
     "trial": "trial",
     "refit": "refitted model",
+    "ensemble": "ensemble",
 }
 
 

@@ -80,7 +80,7 @@ def write_report(
             if grid := _worst_images(model, data, evaluation, fitted.device):
                 save(grid, plots / "worst.png", about)
             first = int(evaluation.rows[0])
-            image = _as_bytes(np.asarray(take(data.x, np.array([first]))))[0]
+            image = as_bytes(np.asarray(take(data.x, np.array([first]))))[0]
             if filters := filter_figure(model, data, first, image):
                 save(filters, plots / "filters.png", about)
         _write_breakdown(run_dir / "breakdown.csv", model, evaluations)
@@ -96,7 +96,7 @@ def _worst_images(
         return None
     places = [position for position, _ in worst[:MOST]]
     rows = evaluation.rows[places]
-    images, texts = _as_bytes(np.asarray(take(data.x, rows))), [text for _, text in worst[:MOST]]
+    images, texts = as_bytes(np.asarray(take(data.x, rows))), [text for _, text in worst[:MOST]]
     drawn = model.task.row_pictures(
         images,
         data.y[rows],
@@ -112,7 +112,7 @@ def _worst_images(
     return image_grid(images, texts, note)
 
 
-def _as_bytes(images: np.ndarray) -> np.ndarray:
+def as_bytes(images: np.ndarray) -> np.ndarray:
     """Return images for a plot: the range of values becomes that of bytes."""
     if images.dtype == np.uint8:
         return images

@@ -56,6 +56,7 @@ def evaluate(
         metrics=metrics,
         baselines=baselines,
         duration_s=round(time.monotonic() - started, 3),
+        members=tuple(member.ledger.run_id for member in found.members),
         notices=tuple(as_plain(notices)),
         messages=(*found.notes, *(f"{notice.text}." for notice in notices if notice.warns)),
     )

@@ -235,6 +235,8 @@ def _needs(
     for other in (run for run in tree if run.folder not in going):
         for run_id in {used for part in other.all() for used in _weights_of(part, owner)}:
             needed.setdefault(owner[run_id], []).append(f"{other.name} uses its weights (model.weights)")
+        for run_id in _members_of(other, owner):
+            needed.setdefault(owner[run_id], []).append(f"the ensemble {other.name} predicts with its models")
     unknown = []
     clients = clients_of(runs_dir)
     for uri in dict.fromkeys(_store_of(run) for run in runs):
@@ -255,6 +257,14 @@ def _needs(
             if run_id in owner:
                 needed.setdefault(owner[run_id], []).extend(f"registered model {x}" for x in versions)
     return {run_id: list(dict.fromkeys(reasons)) for run_id, reasons in needed.items()}, unknown
+
+
+def _members_of(run: ListedRun, owner: dict[str, str]) -> Iterator[str]:
+    """Yield the IDs of those runs that are members of an ensemble."""
+    if run.kind == "ensemble":
+        with suppress(CorruptRun):
+            members = Ledger.load(run.folder).result.get("members", ())
+            yield from (str(one["run_id"]) for one in members if one.get("run_id") in owner)
 
 
 def _registered(uri: str | None, runs_dir: Path, clients: Clients) -> dict[str, list[str]]:

@@ -132,7 +132,8 @@ def _parts(run: OpenedRun, use: Use | None) -> tuple[list[tuple[Path, int]], lis
     """Return the folders of the runs whose models predict together, how often each counts, and notes; none for one."""
     ledger = run.ledger
     if ledger.kind == "ensemble" and ledger.status == "FINISHED":
-        return members_of(run), []
+        members = members_of(run)
+        return members, [f"The mean of the models of {counted(len(members), 'member')} predicts."]
     folds = [ledger.sibling(run_id) for run_id in ledger.result.get("folds", ())]
     if not folds or ledger.status != "FINISHED":
         if use is not None:

@@ -110,6 +110,7 @@ def read_result(run_dir: Path, *, within: int = 0) -> Result:
         best=ledger.result.get("best"),
         front=tuple(ledger.result.get("front", ())),
         models=tuple(ledger.result.get("models", ())),
+        members=tuple(one["run_id"] for one in ledger.result.get("members", ())),
         notices=tuple(ledger.result.get("notices", ())),
         messages=tuple(ledger.result.get("messages", ())),
     )

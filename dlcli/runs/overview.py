@@ -166,6 +166,9 @@ def _repeating(ledger: Ledger, remarks: list[str]) -> str | None:
         whole = Ledger.load(whole.sibling(whole.parent_id))
     if whole is not ledger:
         remarks.append(f"It is a part of {whole.run_name}, which the command repeats as a whole.")
+    if whole.kind == "ensemble":
+        named = [str(word) for word in whole.result.get("words", ())]
+        return redact(next_command("ensemble", *named, runs_dir=whole.runs_dir))
     words = read_words(whole)
     sealed = is_sealed(whole.run_dir, OVERRIDES_FILE, words_text(words))
     folders = Claim(whole.run_dir, None, whole.runs_dir, whole.runs_dir).recorded()

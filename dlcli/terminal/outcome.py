@@ -72,6 +72,7 @@ def tell_figures(terminal: Terminal, result: Result) -> None:
         terminal.table(_estimates(result), title=f"{result.run_name}, held-out rows")
     if result.best is None:
         title = f"{result.run_name}, refitted" if result.folds else f"{result.run_name}, best epoch"
+        title = result.run_name if result.members else title
         headings = {"test": "final test", **({"val": "val (before the refit)"} if result.folds else {})}
         terminal.results(result.metrics, title=title, baselines=result.baselines, headings=headings)
     for message in result.messages:

@@ -87,6 +87,17 @@ def _is_dict(value: Any) -> bool:
     return isinstance(value, dict)
 
 
+def _is_member(value: Any) -> bool:
+    """Return whether it is a member of an ensemble."""
+    return (
+        _is_dict(value)
+        and _is_id(value.get("run_id"))
+        and isinstance(value.get("run_name"), str)
+        and _is_count(value.get("count"))
+        and value["count"] > 0
+    )
+
+
 def _is_list(value: Any, is_valid: Callable[[Any], bool]) -> bool:
     return isinstance(value, list) and all(map(is_valid, value))
 
@@ -133,6 +144,7 @@ _RESULT: dict[str, Callable[[Any], bool]] = {
     "duration_s": _is_number,
     "folds": lambda value: _is_list(value, _is_id),
     "chosen": lambda value: _is_list(value, _is_dict),
+    "members": lambda value: _is_list(value, _is_member),
     "trials": lambda value: _is_list(value, _is_dict),
     "best": _is_best,
     "notices": lambda value: _is_list(value, _is_dict),

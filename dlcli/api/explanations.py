@@ -1,0 +1,55 @@
+"""Functions of the Python API that look into a trained run and its data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dlcli.api.session import command_session, path_list, path_or_none, word_list
+
+if TYPE_CHECKING:
+    from dlcli.runner.label import Labelled
+
+
+def label(
+    run: str | Path,
+    output: str | Path | None = None,
+    *,
+    picture: str | Path | None = None,
+    overrides: str | Sequence[str] = (),
+    conf_dirs: Sequence[str | Path] = (),
+    runs_dir: str | Path | None = None,
+    trust: bool = False,
+) -> Labelled:
+    """Return the rows of a run whose label is probably wrong, as `dlcli label` does.
+
+    Args:
+        run: a run ID or its beginning, a name, a folder, or `last`; a cross-validation judges all rows of its folds.
+        output: a .csv to write.
+        picture: of a run on images, a .png of the most likely errors to write.
+        overrides: where the run's data lies now: `dataset.path=FILE`; only a picture needs the data.
+        conf_dirs: the user's own configuration folders; dataset code beside them may run.
+        runs_dir: the folder of all runs; None uses the project's, by default `runs`.
+        trust: also run code that lies in the run's folder alone.
+
+    Returns:
+        `errors`, a DataFrame with a line for each likely error, the most likely first: `row`, `label`, `suggested`,
+        `p_label` and `p_suggested`; `rows`, the number that was judged; and `expected`, the estimated number of errors.
+
+    Raises:
+        dlcli.errors.RunNotFound: there is no such run.
+        dlcli.errors.InputError: the run has no probabilities of classes, or a file cannot be written.
+    """
+    with command_session():
+        from dlcli.runner import label as runner
+
+        return runner.label(
+            str(run),
+            path_or_none(output),
+            path_or_none(picture),
+            word_list(overrides),
+            conf_dirs=path_list(conf_dirs),
+            runs_dir=path_or_none(runs_dir),
+            trust=trust,
+        )

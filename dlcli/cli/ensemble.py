@@ -1,0 +1,54 @@
+"""`dlcli ensemble`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from dlcli.cli.common import ConfDirs, Json, RunsDir, Trust, session
+from dlcli.events import Event, Note
+
+
+def ensemble(
+    runs: Annotated[
+        list[str],
+        typer.Argument(metavar="SWEEP|RUN...", help="A sweep, or two runs or cross-validations or more."),
+    ],
+    metric: Annotated[
+        str | None, typer.Option(help="Select by this metric; by default the monitored one.")
+    ] = None,
+    size: Annotated[int, typer.Option(min=1, metavar="N", help="Models to add, with replacement.")] = 25,
+    name: Annotated[str | None, typer.Option(help="Name of the ensemble's run.")] = None,
+    conf_dir: ConfDirs = None,
+    trust: Trust = False,
+    runs_dir: RunsDir = None,
+    json: Json = False,
+) -> None:
+    """Select trials of a sweep, or runs, that predict best together, and record them as a run.
+
+    Members are selected greedily on out-of-fold or validation rows, and the ensemble is tested on the final test rows.
+
+    - `dlcli ensemble searched --name together`
+
+    `predict`, `eval`, `export`, `serve`, `compare` and `report` take the ensemble as any other run.
+    """
+    with session(json, supervised=True) as terminal:
+        from dlcli.runner import ensemble as runner
+        from dlcli.terminal.outcome import tell_outcome
+
+        def listen(event: Event) -> None:
+            if isinstance(event, Note):
+                terminal.note(event.text)
+
+        result = runner.ensemble(
+            runs,
+            metric=metric,
+            size=size,
+            name=name,
+            conf_dirs=conf_dir or (),
+            runs_dir=runs_dir,
+            trust=trust,
+            listen=listen,
+        )
+        tell_outcome(terminal, result, json)

@@ -1,0 +1,64 @@
+"""Greedy selection of the members of an ensemble from a library of models, with replacement."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The members that were selected.
+
+    Attributes:
+        counts: How often each model was selected, 0 for those that are no members.
+        score: The score of the ensemble on the rows of the selection, which is optimistic.
+        single: The best score of a single model on these rows.
+        best: Number of that model.
+    """
+
+    counts: tuple[int, ...]
+    score: float
+    single: float
+    best: int
+
+
+def select_greedily(
+    outputs: Sequence[Tensor],
+    combined: Callable[[Tensor], Tensor],
+    score: Callable[[Tensor], float],
+    *,
+    maximize: bool,
+    size: int,
+) -> Selection:
+    """Return the members that forward selection with replacement chooses.
+
+    Starting from nothing, the model is added, again and again, with which the ensemble scores best; of the ensembles on
+    the way the best one is returned (Caruana, Niculescu-Mizil, Crew and Ksikes, "Ensemble Selection from Libraries of
+    Models", 2004, sections 2 and 2.1). A model that is added several times counts several times.
+
+    Args:
+        outputs: Outputs of each model on the same rows, `(N, ...)` each.
+        combined: From the outputs of members `(N, K, ...)` to those of the ensemble.
+        score: Score of the outputs of an ensemble.
+        maximize: Whether a higher score is better.
+        size: Number of additions.
+    """
+    sign = 1.0 if maximize else -1.0
+    alone = [sign * score(combined(one.unsqueeze(1))) for one in outputs]
+    best = max(range(len(outputs)), key=alone.__getitem__)
+    chosen, found, reached = [best], [best], alone[best]
+    for _ in range(size - 1):
+        tried = [
+            sign * score(combined(torch.stack([*(outputs[n] for n in chosen), one], dim=1)))
+            for one in outputs
+        ]
+        added = max(range(len(outputs)), key=tried.__getitem__)
+        chosen.append(added)
+        if tried[added] > reached:
+            found, reached = list(chosen), tried[added]
+    counts = tuple(found.count(number) for number in range(len(outputs)))
+    return Selection(counts, sign * reached, sign * alone[best], best)
