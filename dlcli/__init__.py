@@ -17,7 +17,7 @@ __version__ = "0.1.0"
 defer_imports()  # before anything imports a library
 
 from dlcli.api.experiments import check, resume, sweep, train  # noqa: E402
-from dlcli.api.explanations import label  # noqa: E402
+from dlcli.api.explanations import explain, label  # noqa: E402
 from dlcli.api.trained_runs import compare, ensemble, evaluate, export, load_run, predict, report  # noqa: E402
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "compare",
     "ensemble",
     "evaluate",
+    "explain",
     "export",
     "label",
     "load_run",

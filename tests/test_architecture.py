@@ -169,6 +169,7 @@ def test_the_public_surface() -> None:
         "compare",
         "ensemble",
         "evaluate",
+        "explain",
         "export",
         "label",
         "load_run",

@@ -9,7 +9,51 @@ from typing import TYPE_CHECKING
 from dlcli.api.session import command_session, path_list, path_or_none, word_list
 
 if TYPE_CHECKING:
+    from dlcli.runner.explain import Explained
     from dlcli.runner.label import Labelled
+
+
+def explain(
+    run: str | Path,
+    *,
+    rows: int = 1000,
+    repeats: int = 10,
+    overrides: str | Sequence[str] = (),
+    conf_dirs: Sequence[str | Path] = (),
+    runs_dir: str | Path | None = None,
+    trust: bool = False,
+) -> Explained:
+    """Return what a run's model uses, and which groups of rows it judges worst, as `dlcli explain` does.
+
+    Args:
+        run: a run ID or its beginning, a name, a folder, `last` or `best`; `RUN1,RUN2` is an ensemble.
+        rows: most rows for importance and partial dependence; slices use all.
+        repeats: number of permutations of each column.
+        overrides: where the run's data lies now: `dataset.path=FILE`.
+        conf_dirs: the user's own configuration folders; model code beside them may run.
+        runs_dir: the folder of all runs; None uses the project's, by default `runs`.
+        trust: also run model code that lies in the run's folder.
+
+    Returns:
+        `importances` of columns, with intervals, in units of the loss; `dependence` of the predictions on the most
+        important columns; and `slices`, groups of rows with their error and its difference from that of other rows.
+
+    Raises:
+        dlcli.errors.RunNotFound: there is no such run.
+        dlcli.errors.DataError: the run has no rows that training did not see, or the data has changed.
+    """
+    with command_session():
+        from dlcli.runner import explain as runner
+
+        return runner.explain(
+            str(run),
+            rows=rows,
+            repeats=repeats,
+            overrides=word_list(overrides),
+            conf_dirs=path_list(conf_dirs),
+            runs_dir=path_or_none(runs_dir),
+            trust=trust,
+        )
 
 
 def label(

@@ -22,7 +22,7 @@ from dlcli.sanitize.presentable import presentable
 # The panels of `dlcli --help`, in the order in which people need the commands.
 _PANELS = {
     "Train": ("train", "check", "sweep", "ensemble", "resume"),
-    "Look at results": ("runs", "compare", "report", "label", "ui"),
+    "Look at results": ("runs", "compare", "report", "explain", "label", "ui"),
     "Use a model": ("predict", "eval", "serve", "export", "reproduce"),
     "Find options, add your own": ("list", "show", "new"),
     "Installation and help": ("doctor", "completion", "help", "version"),

@@ -55,8 +55,13 @@ def test_a_cross_validation_finds_labels_that_were_flipped_in_its_file(tmp_path:
     given = names.copy()
     given[flipped] = "virginica"
     x.assign(species=given).to_csv(tmp_path / "iris.csv", index=False)
-    words = ["dataset=table", f"dataset.path='{tmp_path}/iris.csv'", "dataset.target=species", "model=linear"]
-    quick = ["trainer.max_epochs=15", "trainer.accelerator=cpu", f"runs_dir='{tmp_path}/runs'"]
+    words = ["dataset=table", f"dataset.path='{tmp_path}/iris.csv'", "dataset.target=species", "model=mlp"]
+    quick = [
+        "trainer.max_epochs=15",
+        "optimizer.lr=0.02",
+        "trainer.accelerator=cpu",
+        f"runs_dir='{tmp_path}/runs'",
+    ]
     run = dlcli.train([*words, *quick, "cv=stratified_kfold", "cv.folds=3"])
     found = dlcli.label(run.run_dir, tmp_path / "labels.csv")
     assert found.rows == 150

@@ -1,0 +1,132 @@
+"""What a model uses of a table: permutation importance and partial dependence, on rows it was not trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from dlcli.inference.saved_model import SavedModel
+
+# The quantile of the normal distribution for an interval of 95 %.
+_Z = 1.959963984540054
+
+_POINTS, _ROWS = 10, 300  # of a curve of partial dependence
+
+
+@dataclass(frozen=True)
+class Importance:
+    """How much worse a model is without the information of a column, or of a group of columns.
+
+    Attributes:
+        columns: The columns, which are permuted together.
+        drop: Mean worsening of the metric; positive is worse.
+        low: Lower end of its 95 % interval.
+        high: Its upper end.
+    """
+
+    columns: tuple[str, ...]
+    drop: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Dependence:
+    """The mean prediction if all rows had one value of a column (Friedman, 2001).
+
+    Attributes:
+        column: The column.
+        values: The values.
+        predictions: By column of the predictions, the mean for each value.
+    """
+
+    column: str
+    values: tuple[str, ...]
+    predictions: dict[str, tuple[float, ...]]
+
+
+def importances(
+    parts: Sequence[tuple[Callable[[pd.DataFrame], Tensor], pd.DataFrame]],
+    score: Callable[[Tensor, np.ndarray], float],
+    groups: Sequence[Sequence[str]],
+    *,
+    repeats: int,
+    seed: int = 0,
+) -> list[Importance]:
+    """Return the permutation importance of groups of columns, the largest first.
+
+    In each repetition rows are drawn with replacement, and the columns of a group are permuted together among the rows
+    of a part, so that the interval (normal approximation over repetitions) covers the choice of the rows and of the
+    permutation (Breiman, 2001; Fisher, Rudin and Dominici, 2019).
+
+    Args:
+        parts: Functions from rows to a model's outputs, and the rows that it was not trained on, which are one after
+            the other in `score`.
+        score: From outputs and positions of rows to the metric, of which less is better.
+        groups: Names of the columns of each group.
+        repeats: Number of repetitions.
+        seed: Of permutations and draws.
+    """
+    random = np.random.default_rng(seed)
+    base = torch.cat([outputs_of(x) for outputs_of, x in parts])
+    rows = len(base)
+    found = []
+    for group in groups:
+        names, drops = list(group), []
+        for _ in range(repeats):
+            outputs = []
+            for outputs_of, x in parts:
+                order = random.permutation(len(x))
+                mixed = x.copy()
+                for name in names:
+                    mixed[name] = x[name].iloc[order].set_axis(x.index)
+                mixed.attrs = x.attrs
+                outputs.append(outputs_of(mixed))
+            drawn = random.integers(0, rows, rows)
+            permuted, own = torch.cat(outputs)[drawn], base[drawn]
+            drops.append(score(permuted, drawn) - score(own, drawn))
+        mean, reach = float(np.mean(drops)), _Z * float(np.std(drops, ddof=1))
+        found.append(Importance(tuple(names), mean, mean - reach, mean + reach))
+    return sorted(found, key=lambda one: -one.drop)
+
+
+def dependence(
+    model: SavedModel, x: pd.DataFrame, column: str, device: torch.device | str = "cpu"
+) -> Dependence:
+    """Return the partial dependence of a model's predictions on a column.
+
+    Of numbers it is computed at ten quantiles, of words at the ten most frequent ones, on 300 rows at most.
+
+    Args:
+        model: The model.
+        x: Rows.
+        column: The column.
+        device: Device of the forward passes.
+    """
+    some = x.iloc[np.linspace(0, len(x) - 1, min(_ROWS, len(x))).astype(int)]
+    known = x[column].dropna()
+    if pd.api.types.is_numeric_dtype(known) and not pd.api.types.is_bool_dtype(known):
+        values = np.unique(
+            np.quantile(known.to_numpy(float), np.linspace(0.05, 0.95, _POINTS), method="nearest")
+        )
+        points = [known.dtype.type(value) for value in values]
+    else:
+        points = list(known.value_counts().index[:_POINTS])
+    means: dict[str, list[float]] = {}
+    for point in points:
+        changed = some.copy()
+        changed[column] = pd.Series([point] * len(some), index=some.index, dtype=x[column].dtype)
+        changed.attrs = x.attrs
+        table = model.task.predictions(model.outputs(changed, device))
+        for name in table.columns:
+            if pd.api.types.is_numeric_dtype(table[name]):
+                means.setdefault(str(name), []).append(float(table[name].mean()))
+    shown = tuple(
+        f"{point:.4g}" if isinstance(point, float | np.floating) else str(point) for point in points
+    )
+    return Dependence(column, shown, {name: tuple(values) for name, values in means.items()})

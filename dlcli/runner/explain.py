@@ -1,0 +1,273 @@
+"""`dlcli explain`: what a run's model uses, and which rows it judges worst."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from dlcli.datasets.data import Data, take
+from dlcli.datasets.raw_rows import load_current
+from dlcli.errors import DataError, InputError
+from dlcli.formatting import counted
+from dlcli.inference.evaluate import choose_device
+from dlcli.inference.importance import Dependence, Importance, dependence, importances
+from dlcli.inference.saved_model import SavedModel
+from dlcli.runner import runs_directory
+from dlcli.runs.ensembles import OpenedModel, open_model
+from dlcli.runs.folder import with_overrides
+from dlcli.runs.model_errors import model_errors
+from dlcli.runs.recorded import read_split
+from dlcli.statistics.associated import correlated_groups
+from dlcli.statistics.slices import FEWEST, Slice, find_slices
+from dlcli.tasks.base import Task
+from dlcli.training.fields import as_fields
+
+_CURVES = 4  # columns whose partial dependence is computed
+_ALPHA = 0.05
+
+
+@dataclass(frozen=True)
+class Explained:
+    """What a model uses, and which rows it judges worst.
+
+    Attributes:
+        run_id: ID of the run.
+        run_name: Its name.
+        run_dir: Its folder.
+        rows: Number of rows, none of which the model that judged it was trained on.
+        of_rows: What the rows are: `final test rows`, `held-out rows of the folds`, ...
+        loss: The loss on these rows.
+        importances: Of columns and groups of correlated columns, in units of the loss, the largest first.
+        dependence: Partial dependence of the predictions on the most important columns.
+        error: What the mean error of a slice is: the share of wrong rows, or the absolute error.
+        slices: Groups of rows, those that are judged worst first.
+        messages: Sentences for the user.
+    """
+
+    run_id: str
+    run_name: str
+    run_dir: Path
+    rows: int
+    of_rows: str
+    loss: float
+    importances: tuple[Importance, ...]
+    dependence: tuple[Dependence, ...]
+    error: str
+    slices: tuple[Slice, ...]
+    messages: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the `--json` document."""
+        return {"status": "OK", **asdict(self), "run_dir": str(self.run_dir)}
+
+
+def explain(
+    run: str,
+    *,
+    rows: int = 1000,
+    repeats: int = 10,
+    overrides: Sequence[str] = (),
+    conf_dirs: Sequence[Path] = (),
+    runs_dir: Path | None = None,
+    trust: bool = False,
+) -> Explained:
+    """Return what a run's model uses and which rows it judges worst, on rows that training did not see.
+
+    Args:
+        run: The user's reference to the run.
+        rows: Most rows for importance and partial dependence; slices use all.
+        repeats: Permutations of each column.
+        overrides: Where the run's data lies now.
+        conf_dirs: Conf folders given by the user.
+        runs_dir: The runs folder in use.
+        trust: Whether the user trusts everything in the run's folder.
+
+    Raises:
+        DataError: There are no rows that training did not see.
+        InputError: The task has no error of single rows.
+    """
+    found = open_model(run, runs_directory(runs_dir), conf_dirs, trust=trust, overrides=overrides)
+    opened = found.run
+    config = with_overrides(opened.config, overrides)
+    device = choose_device(config["trainer"].get("accelerator", "auto"))
+    with opened.gate.closed():
+        data = load_current(config["dataset"])
+    opened.check_rows(data)
+    with model_errors(opened.folder):
+        parts, of_rows = _parts(found, data)
+        numbers = np.concatenate([own for _, own in parts])
+        task = found.model.task
+        outputs = torch.cat([_outputs_of(task, model, take(data.x, own), device) for model, own in parts])
+        encoded = as_fields({"y": task.encode(data.y[numbers])})["y"][:]
+        loss = float(task.loss(outputs, encoded))
+        errors, what = _errors(task, outputs, data.y[numbers])
+        slices = find_slices(_columns(data, numbers, found.model), errors)
+        messages = list(found.notes)
+        used: tuple[Importance, ...] = ()
+        curves: tuple[Dependence, ...] = ()
+        if data.kind == "table":
+            few, some = _sampled(parts, numbers, rows)
+            if len(some) < len(numbers):
+                messages.append(
+                    f"Importance is computed on {len(some):,} of {len(numbers):,} {of_rows} (--rows)."
+                )
+            names = [column.name for column in found.model.columns.features()] if found.model.columns else []
+            names = names or [str(name) for name in data.x.columns]
+            tables = [
+                (partial(_outputs_of, task, model, device=device), take(data.x, own)) for model, own in few
+            ]
+            groups = correlated_groups(pd.concat([x for _, x in tables])[names])
+            score = _loss_of(task, data, some)
+            used = tuple(importances(tables, score, groups, repeats=repeats))
+            single = [one.columns[0] for one in used if len(one.columns) == 1][:_CURVES]
+            whole = pd.concat([x for _, x in tables])
+            whole.attrs = tables[0][1].attrs
+            curves = tuple(dependence(found.model, whole, name, device) for name in single)
+            messages += _about_importance(used)
+        else:
+            messages.append(f"Importance is that of columns of a table; these rows are {data.kind}s.")
+    messages += _about_slices(slices)
+    ledger = opened.ledger
+    return Explained(
+        ledger.run_id,
+        ledger.run_name,
+        opened.folder,
+        len(numbers),
+        of_rows,
+        loss,
+        used,
+        curves,
+        what,
+        tuple(slices),
+        tuple(messages),
+    )
+
+
+def _parts(found: OpenedModel, data: Data) -> tuple[list[tuple[SavedModel, np.ndarray]], str]:
+    """Return models with the rows that each was not trained on, and what these rows are.
+
+    Raises:
+        DataError: There are none.
+    """
+    ledger = found.run.ledger
+    split = read_split(ledger, len(data))
+    if found.members and ledger.kind == "cv":
+        parts = []
+        for member in found.members:
+            rows = read_split(member.ledger, len(data)).test
+            parts.append((member.load_model(), rows))
+        if sum(len(rows) for _, rows in parts):
+            return [part for part in parts if len(part[1])], "held-out rows of the folds"
+    for rows, words in ((split.test, "held-out rows" if ledger.kind == "fold" else "final test rows"),
+                        (split.val, "validation rows")):  # fmt: skip
+        if len(rows):
+            found.check_unseen(data, rows)
+            return [(found.model, rows)], words
+    raise DataError(
+        "the run has no rows that training did not see", ledger.run_name, "Train with cv.test_size=0.2."
+    )
+
+
+def _outputs_of(task: Task, model: SavedModel, x: Any, device: torch.device) -> Tensor:
+    """Return the outputs of a model for raw rows in the units of a task, that of the ensemble."""
+    return task.converted(model.outputs(x, device), model.task)
+
+
+def _sampled(
+    parts: Sequence[tuple[SavedModel, np.ndarray]], numbers: np.ndarray, most: int
+) -> tuple[list[tuple[SavedModel, np.ndarray]], np.ndarray]:
+    """Return the parts with evenly spaced rows of each, `most` together, and the numbers of these rows."""
+    share = min(1.0, most / len(numbers))
+    few = []
+    for model, rows in parts:
+        count = max(1, round(share * len(rows)))
+        few.append((model, rows[np.linspace(0, len(rows) - 1, count).astype(int)]))
+    return few, np.concatenate([rows for _, rows in few])
+
+
+def _loss_of(task: Task, data: Data, rows: np.ndarray) -> Callable[[Tensor, np.ndarray], float]:
+    encoded = as_fields({"y": task.encode(data.y[rows])})["y"][:]
+
+    def score(outputs: Tensor, positions: np.ndarray) -> float:
+        return float(task.loss(outputs, encoded[torch.from_numpy(positions)]))
+
+    return score
+
+
+def _errors(task: Task, outputs: Tensor, y: Any) -> tuple[np.ndarray, str]:
+    """Return the error of each row, and what it is.
+
+    Raises:
+        InputError: The predictions are not those of a class, labels or numbers.
+    """
+    predicted, targets = task.predictions(outputs), task.targets(y)
+    pairs = [
+        (name.replace("prediction", "target", 1), name)
+        for name in map(str, predicted.columns)
+        if name.startswith("prediction") and name.replace("prediction", "target", 1) in targets
+    ]
+    lines, rows = len(predicted), len(outputs)
+    if not pairs or lines % max(rows, 1):
+        raise InputError(f"{type(task).__name__} has no error of single rows", "RUN", "Look at dlcli report.")
+    is_number = all(pd.api.types.is_float_dtype(predicted[name]) for _, name in pairs)
+    per_target = [
+        np.abs(predicted[name].to_numpy(float) - targets[target].to_numpy(float))
+        if is_number
+        else (predicted[name].to_numpy() != targets[target].to_numpy()).astype(float)
+        for target, name in pairs
+    ]
+    errors = np.mean(per_target, axis=0).reshape(rows, -1).mean(axis=1)
+    return errors, "absolute error" if is_number else "share of wrong rows"
+
+
+def _columns(data: Data, rows: np.ndarray, model: SavedModel) -> dict[str, pd.Series]:
+    """Return what the rows are divided by: the columns of a table, lengths of texts, series, and classes."""
+    found: dict[str, pd.Series] = {}
+    x = take(data.x, rows)
+    if isinstance(x, pd.DataFrame) and data.kind == "table":
+        found |= {str(name): x[name].reset_index(drop=True) for name in x.columns if _divides(x[name])}
+    if data.kind == "tokens":
+        found["length of the text"] = pd.Series([len(str(text)) for text in x])
+    y = data.y[rows]
+    if (series := getattr(y, "series", None)) is not None and getattr(y.stretches, "names", ()):
+        found["series"] = pd.Series(np.asarray(series)).astype(str)
+    if data.classes and getattr(y, "ndim", 0) == 1:
+        found["target"] = pd.Series(np.asarray(data.classes, dtype=object)[y])
+    elif isinstance(y, np.ndarray) and y.ndim == 1:
+        found["target"] = pd.Series(y)
+    return found
+
+
+def _divides(values: pd.Series) -> bool:
+    return bool(values.nunique() > 1)
+
+
+def _about_importance(used: Sequence[Importance]) -> list[str]:
+    told = ["Importance is how much the loss rises if the values of a column are exchanged among the rows."]
+    if any(len(one.columns) > 1 for one in used):
+        told.append(
+            "Columns with a correlation of 0.8 or more are exchanged together: each can stand in for the other."
+        )
+    return told
+
+
+def _about_slices(slices: Sequence[Slice]) -> list[str]:
+    if not slices:
+        return [f"There is no slice with {FEWEST} rows inside and outside."]
+    worse = [one for one in slices if one.p < _ALPHA and one.difference > 0]
+    tested = counted(len(slices), "slice")
+    if not worse:
+        return [f"None of {tested} is judged worse than the other rows beyond chance (Holm's correction)."]
+    are = "is" if len(worse) == 1 else "are"
+    return [
+        f"{counted(len(worse), 'slice')} of {len(slices)} {are} judged worse than the other rows beyond chance "
+        "(Holm's correction)."
+    ]

@@ -1,0 +1,115 @@
+"""Errors by slice: which groups of rows a model judges worse than the other rows."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy.special import ndtr
+
+from dlcli.statistics.mean_ranks import holm
+
+# The quantile of the normal distribution for an interval of 95 %.
+_Z = 1.959963984540054
+
+# The fewest rows of a slice, and the parts into which numbers are divided.
+FEWEST, _PARTS = 20, 4
+_MOST_NAMES = 50  # values of a column of words that are slices
+
+
+@dataclass(frozen=True)
+class Slice:
+    """A group of rows and how its mean error differs from that of all other rows.
+
+    Attributes:
+        column: The column, or `target` for the classes.
+        value: Its value, or the range of its values.
+        rows: Number of rows.
+        error: Mean error of the rows.
+        difference: The mean error minus that of all other rows.
+        low: Lower end of the 95 % interval of the difference.
+        high: Its upper end.
+        p: The p-value of no difference, with Holm's correction for the number of slices.
+    """
+
+    column: str
+    value: str
+    rows: int
+    error: float
+    difference: float
+    low: float
+    high: float
+    p: float
+
+
+def find_slices(columns: Mapping[str, pd.Series], errors: np.ndarray) -> list[Slice]:
+    """Return the slices of all columns, those with the largest difference first.
+
+    Slices are the values of columns of words, the quarters of numbers and dates by their quantiles, and missing values;
+    each has at least 20 rows, as have the rows outside it. The difference is tested by Welch's test with the normal
+    approximation, and p-values are corrected for the number of slices (Holm, 1979), so that the unlucky ones among many
+    are not called weaknesses.
+
+    Args:
+        columns: Values of each column, `(N,)`.
+        errors: Error of each row, `(N,)`.
+    """
+    found = [
+        (name, value, inside)
+        for name, values in columns.items()
+        for value, inside in _parts_of(values)
+        if min(inside.sum(), (~inside).sum()) >= FEWEST
+    ]
+    slices = []
+    for name, value, inside in found:
+        own, others = errors[inside], errors[~inside]
+        difference = float(own.mean() - others.mean())
+        se = math.sqrt(own.var(ddof=1) / len(own) + others.var(ddof=1) / len(others))
+        p = 2 * float(ndtr(-abs(difference) / se)) if se > 0 else float(difference == 0)
+        reach = _Z * se
+        slices.append(
+            Slice(
+                name,
+                value,
+                len(own),
+                float(own.mean()),
+                difference,
+                difference - reach,
+                difference + reach,
+                p,
+            )
+        )
+    corrected = holm([one.p for one in slices])
+    slices = [Slice(**{**vars(one), "p": float(p)}) for one, p in zip(slices, corrected, strict=True)]
+    return sorted(slices, key=lambda one: -one.difference)
+
+
+def _parts_of(values: pd.Series) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield the name of each part of a column, and which rows it has."""
+    missing = values.isna().to_numpy()
+    if missing.any():
+        yield "missing", missing
+    if pd.api.types.is_bool_dtype(values) or not (
+        pd.api.types.is_numeric_dtype(values) or pd.api.types.is_datetime64_any_dtype(values)
+    ):
+        texts = values.astype(str)
+        for name in texts[~missing].value_counts().index[:_MOST_NAMES]:
+            yield str(name), (texts == name).to_numpy() & ~missing
+        return
+    known = values[~missing]
+    if known.nunique() <= _PARTS:
+        for one in sorted(known.unique()):
+            yield f"{one}", (values == one).to_numpy()
+        return
+    ends = np.unique(np.quantile(known.to_numpy(), np.linspace(0, 1, _PARTS + 1), method="nearest"))
+    for place, (low, high) in enumerate(itertools.pairwise(ends)):
+        above = (values >= low) if place == 0 else (values > low)
+        yield f"{_shown(low)} to {_shown(high)}", (above & (values <= high)).to_numpy()
+
+
+def _shown(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, int | float | np.number) else str(value)[:10]

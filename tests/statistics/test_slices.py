@@ -1,0 +1,106 @@
+"""Errors by slice, groups of correlated columns, and `dlcli explain`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+import dlcli
+from dlcli.cli.app import app
+from dlcli.statistics.associated import correlated_groups
+from dlcli.statistics.slices import find_slices
+
+
+def test_a_group_that_is_judged_worse_is_found_and_luck_is_not() -> None:
+    random = np.random.default_rng(0)
+    where = pd.Series(random.choice(["north", "south", "east"], 900))
+    noise = {f"noise{n}": pd.Series(random.choice(["a", "b", "c"], 900)) for n in range(20)}
+    errors = (random.random(900) < np.where(where == "south", 0.5, 0.2)).astype(float)
+    found = find_slices({"where": where, **noise}, errors)
+    assert (found[0].column, found[0].value) == ("where", "south")
+    assert found[0].low < 0.3 < found[0].high
+    assert [one.value for one in found if one.p < 0.05 and one.difference > 0] == ["south"]
+
+
+def test_few_slices_without_a_difference_are_distinguished() -> None:
+    """Among 200 tables of noise, at most about 5 % may have a slice that is called worse (or better)."""
+    random = np.random.default_rng(1)
+    called = 0
+    for _ in range(200):
+        columns = {f"c{n}": pd.Series(random.choice(["a", "b", "c"], 200)) for n in range(5)}
+        called += any(one.p < 0.05 for one in find_slices(columns, random.random(200)))
+    assert called <= 18
+
+
+def test_numbers_are_divided_into_quarters_and_missing_cells_are_a_slice() -> None:
+    values = pd.Series(np.arange(200.0))
+    values[:30] = np.nan
+    errors = np.where(values.isna() | (values > 170), 1.0, 0.0)
+    found = {one.value: one for one in find_slices({"x": values}, errors)}
+    assert found["missing"].rows == 30
+    assert found["missing"].error == 1.0
+    assert len(found) == 5
+    assert sum(one.rows for one in found.values()) == 200
+
+
+def test_columns_that_say_the_same_are_one_group() -> None:
+    random = np.random.default_rng(0)
+    x = random.normal(size=300)
+    words = random.choice(["a", "b"], 300)
+    table = pd.DataFrame(
+        {
+            "x": x,
+            "exp": np.exp(x),
+            "other": random.normal(size=300),
+            "word": words,
+            "same": np.where(words == "a", "A", "B"),
+        }
+    )
+    assert correlated_groups(table) == [["x", "exp"], ["other"], ["word", "same"]]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("explained")
+    random = np.random.default_rng(0)
+    size = random.normal(size=200).round(3)
+    where = random.choice(["north", "south"], 200)
+    noise = np.where(where == "south", 20.0, 0.5)
+    age = 10 * size + noise * random.normal(size=200)
+    table = pd.DataFrame({"size": size, "double": 2 * size, "where": where, "luck": random.normal(size=200)})
+    table.assign(age=age.round(3)).to_csv(folder / "pets.csv", index=False)
+    words = ["dataset=table", f"dataset.path='{folder}/pets.csv'", "dataset.target=age", "model=mlp"]
+    quick = ["model.hidden=8", "trainer.max_epochs=25", "trainer.accelerator=cpu", "optimizer.lr=0.02"]
+    own = [f"runs_dir='{folder}/runs'", "run_name=pets", "cv=kfold", "cv.folds=2"]
+    dlcli.train([*words, *quick, *own])
+    return folder
+
+
+def test_folds_explain_themselves_on_their_held_out_rows(folder: Path) -> None:
+    found = dlcli.explain("pets", runs_dir=folder / "runs", repeats=5)
+    assert (found.rows, found.of_rows) == (200, "held-out rows of the folds")
+    assert found.importances[0].columns == ("size", "double")
+    assert found.importances[0].low > 0
+    luck = next(one for one in found.importances if one.columns == ("luck",))
+    assert luck.low < found.importances[0].low
+    assert found.slices[0].column in ("where", "target")
+    south = next(one for one in found.slices if (one.column, one.value) == ("where", "south"))
+    assert south.p < 0.05
+    assert south.difference > 0
+    assert {one.column for one in found.dependence} == {"where", "luck"}
+    assert "exchanged together" in " ".join(found.messages)
+
+
+def test_the_command_shows_what_the_document_says(folder: Path) -> None:
+    runs = ("--runs-dir", str(folder / "runs"), "--repeats", "2")
+    shown = CliRunner().invoke(app, ["explain", "pets", *runs])
+    assert shown.exit_code == 0, shown.output
+    assert "size + double" in shown.output
+    document = json.loads(CliRunner().invoke(app, ["explain", "pets-fold-0", *runs, "--json"]).stdout)
+    assert document["of_rows"] == "held-out rows"
+    assert document["importances"][0]["columns"] == ["size", "double"]
