@@ -99,13 +99,8 @@ class SavedModel:
 
         `counts` takes what is cut or unknown.
         """
-        found = through(
-            self.network,
-            self.task,
-            self.fields(x, counts),
-            device,
-            lambda outputs, _: (self.task.predicted(outputs),),
-        )
+        fields = self.fields(x, counts)
+        found = through(self.network, self.task, fields, device, lambda outs, _: (self.task.predicted(outs),))
         return found[0] if found else torch.empty(0, self.task.num_outputs)
 
     def fields(self, x: Any, counts: Counter[str] | None = None) -> dict[str, Field]:
@@ -172,9 +167,11 @@ class SavedModel:
 
     def count(self, x: Any) -> Mapping[str, int]:
         """Return what the preprocessing cuts or does not know in rows that have been read."""
-        if not isinstance(self.preprocessing, CountsNewRows):
-            return {}
-        return self.preprocessing.transform_and_count(x)[1]
+        return (
+            self.preprocessing.transform_and_count(x)[1]
+            if isinstance(self.preprocessing, CountsNewRows)
+            else {}
+        )
 
     def _predicted(self, rows: Any, device: torch.device | str, counts: Counter[str] | None) -> pd.DataFrame:
         return self.task.predictions(self.outputs(rows, device, counts))
@@ -304,7 +301,7 @@ def load_model(folder: Path, *, trust: bool = False) -> SavedModel:
         facts["input_shape"],
         kinds if isinstance(kinds, dict) else None,
         columns,
-        description["task"],
+        with_metrics(description["task"], description.get("metric")),
         read_task_facts(folder),
     )
 

@@ -74,7 +74,8 @@ def ensemble(
         for one, own in zip(candidates, models, strict=True)
         for part, model in zip(one.parts, own, strict=True)
     ]
-    with first.gate.closed():
+    gate = candidates[0].parts[0].gate  # has admitted what the models are made of
+    with gate.closed():
         task = ensemble_of(every, same_data=True).task
         data = load_current(config["dataset"])
     first.check_rows(data)
@@ -89,7 +90,7 @@ def ensemble(
     chosen = [(one, count) for one, count in zip(candidates, found.counts, strict=True) if count]
     members = [(part, count) for one, count in chosen for part in one.parts]
     loaded = dict(zip((one.name for one in candidates), models, strict=True))
-    with first.gate.closed():
+    with gate.closed():
         model = ensemble_of(
             [
                 EnsembleMember(part.ledger.run_name, own, count)

@@ -127,7 +127,8 @@ def label(
             "p_suggested": probabilities[found.rows, found.suggested],
         }
     )
-    messages = [*opened.notes, *_told(opened, len(rows), len(errors), found.expected)]
+    right = float((probabilities.argmax(axis=1) == codes).mean())
+    messages = [*opened.notes, *_told(opened, len(rows), len(errors), found.expected, right)]
     if output is not None:
         with write_errors(output.parent), unfinished(output) as partial:
             errors.to_csv(partial, index=False)
@@ -147,11 +148,12 @@ def label(
     )
 
 
-def _told(opened: OpenedRun, rows: int, errors: int, expected: float) -> list[str]:
+def _told(opened: OpenedRun, rows: int, errors: int, expected: float, right: float) -> list[str]:
     said = [
         f"{counted(errors, 'label')} of {rows:,} {'is' if errors == 1 else 'are'} probably wrong; about "
         f"{expected:,.0f} are expected to be (confident learning). Rows that are hard to tell apart are among them: "
-        "look at each before you change it."
+        f"look at each before you change it. The most probable class is the label in {right:.1%} of the rows; the list of "
+        "a poor model says little."
     ]
     if opened.ledger.kind != "cv":
         said.append(

@@ -15,7 +15,7 @@ from dlcli.preprocessing.window_fields import WindowField
 from dlcli.tasks.base import Task
 from dlcli.tasks.facts import level_before, naive_error_before, naive_forecast
 from dlcli.tasks.metric_choice import MetricChoice
-from dlcli.tasks.number_metrics import scaled_errors
+from dlcli.tasks.number_metrics import scale_and_shift, scaled_errors
 from dlcli.tasks.quantiles import table_of_quantiles
 from dlcli.tasks.scaled_windows import ScaledWindows
 
@@ -147,7 +147,7 @@ class Forecast(Task):
     def converted(self, outputs: Tensor, source: Task) -> Tensor:
         """Return sorted quantiles in standard deviations of this task, `(N, horizon * K * Q)`."""
         assert isinstance(source, Forecast)
-        scale, shift = own.scale_and_shift(source._std, source._mean, self._std, self._mean)
+        scale, shift = scale_and_shift(source._std, source._mean, self._std, self._mean)
         return (source._sorted(outputs) * scale.to(outputs.device) + shift.to(outputs.device)).reshape(
             -1, self.num_outputs
         )

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from dlcli.tasks.base import Task
 from dlcli.tasks.metric_choice import MetricChoice
+from dlcli.tasks.number_metrics import scale_and_shift
 from dlcli.tasks.quantiles import table_of_quantiles
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ class Regression(Task):
     def converted(self, outputs: Tensor, source: Task) -> Tensor:
         """Return sorted quantiles in standard deviations of this task, `(N, K * Q)`."""
         assert isinstance(source, Regression)
-        scale, shift = own.scale_and_shift(source._scale, source._center, self._scale, self._center)
+        scale, shift = scale_and_shift(source._scale, source._center, self._scale, self._center)
         return (source._sorted(outputs) * scale.to(outputs.device) + shift.to(outputs.device)).flatten(1)
 
     def metric_inputs(self, outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,76 @@
+"""What `sweep.models` compares: candidate models for the kind of rows, and the folds on which they are compared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from dlcli.datasets.data import Data
+from dlcli.formatting import counted
+
+# Kind of rows to the models that are compared with the chosen one, in this order.
+_MODELS: Mapping[str, Sequence[str]] = {
+    "table": ("tabm", "hist_gradient_boosting", "random_forest", "linear"),
+    "tokens": ("linear", "textcnn"),
+    "image": ("resnet", "cnn", "linear"),
+    "sequence": ("gru", "tcn", "transformer", "linear"),
+    "forecast": ("linear_forecast", "dlinear", "segrnn", "patchtst"),
+}
+
+# Up to so many rows there are five folds, up to so many three; more rows, and series, are held out once.
+_FIVE_FOLDS, _THREE_FOLDS = 2_000, 20_000
+_TEST_SIZE = 0.2
+# Groups of fewer than so many a fold leave too few choices.
+_GROUPS_PER_FOLD = 3
+
+
+@dataclass(frozen=True)
+class Folds:
+    """How candidates are compared.
+
+    Attributes:
+        words: overrides; empty if the configured split stays.
+        reason: for the panel.
+    """
+
+    words: tuple[str, ...]
+    reason: str
+
+
+def candidate_models(data: Data, chosen: str) -> list[str]:
+    """Return the models that are compared for these rows, the chosen one first."""
+    kind = "forecast" if data.target_kind == "forecast" else data.kind
+    return list(dict.fromkeys([chosen, *_MODELS[kind]]))
+
+
+def candidate_folds(data: Data, config: Mapping[str, Any]) -> Folds:
+    """Return the folds of trials whose split was left open: with more folds a choice is less of a coincidence."""
+    rows = len(data) - (0 if data.test_rows is None else len(data.test_rows))
+    why = _why_held_out_once(data, config)
+    if why or rows > _THREE_FOLDS:
+        return Folds((), f"validation rows held out once, {why or f'for {rows:,} rows'}")
+    folds = 5 if rows <= _FIVE_FOLDS else 3
+    option = "stratified_kfold" if data.strata is not None else "kfold"
+    if data.groups is not None:
+        option = "stratified_group_kfold" if data.strata is not None else "group_kfold"
+        if len(np.unique(data.groups)) < _GROUPS_PER_FOLD * folds:
+            return Folds((), "validation rows held out once, for few groups")
+    words = [f"cv={option}", f"cv.folds={folds}"]
+    if data.test_rows is None:
+        words.append(f"cv.test_size={_TEST_SIZE}")
+    return Folds(tuple(words), f"{counted(folds, 'fold')} ({option}) for {rows:,} rows")
+
+
+def _why_held_out_once(data: Data, config: Mapping[str, Any]) -> str:
+    if data.target_kind == "forecast" or data.reach is not None:
+        return "the last ones of the series"
+    if data.times is not None:
+        return "the latest ones"
+    if data.parts is not None or data.val_rows is not None:
+        return "as the data splits them"
+    if config["trainer"].get("limit_rows"):
+        return "for trainer.limit_rows"
+    return ""
