@@ -76,13 +76,6 @@ class Ensemble(SavedModel):
             counts.update(most)
         return found
 
-    def count(self, x: Any) -> Mapping[str, int]:
-        """Return the largest of the members' counts of what is cut or unknown in rows that have been read."""
-        most: Counter[str] = Counter()
-        for member in self.members:
-            most |= Counter(member.model.count(x))
-        return most
-
     def outputs_of_members(
         self, x: Any, device: torch.device | str = "cpu", counts: Counter[str] | None = None
     ) -> Tensor:

@@ -165,14 +165,6 @@ class SavedModel:
         warn_of(notices)
         return predictions
 
-    def count(self, x: Any) -> Mapping[str, int]:
-        """Return what the preprocessing cuts or does not know in rows that have been read."""
-        return (
-            self.preprocessing.transform_and_count(x)[1]
-            if isinstance(self.preprocessing, CountsNewRows)
-            else {}
-        )
-
     def _predicted(self, rows: Any, device: torch.device | str, counts: Counter[str] | None) -> pd.DataFrame:
         return self.task.predictions(self.outputs(rows, device, counts))
 

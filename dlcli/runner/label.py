@@ -152,8 +152,8 @@ def _told(opened: OpenedRun, rows: int, errors: int, expected: float, right: flo
     said = [
         f"{counted(errors, 'label')} of {rows:,} {'is' if errors == 1 else 'are'} probably wrong; about "
         f"{expected:,.0f} are expected to be (confident learning). Rows that are hard to tell apart are among them: "
-        f"look at each before you change it. The most probable class is the label in {right:.1%} of the rows; the list of "
-        "a poor model says little."
+        f"look at each before you change it. The most probable class is the label in {right:.1%} of the rows; the list "
+        "of a poor model says little."
     ]
     if opened.ledger.kind != "cv":
         said.append(

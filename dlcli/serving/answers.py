@@ -195,8 +195,8 @@ class Predictor:
         joined = _joined([piece.rows for piece in pieces]) if joins else None
         with placed(NAME), model_errors(self._folder):
             if joined is not None:
-                for piece in pieces:
-                    counts[id(piece)].update(self.model.count(piece.rows))
+                for piece in pieces if isinstance(self.model.preprocessing, CountsNewRows) else ():
+                    self.model.fields(piece.rows, counts[id(piece)])
                 all_rows = self.model.predict(joined, self._device, are_read=True)
                 first = 0
                 for piece in pieces:
