@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from dlcli.api.session import command_session, path_list, path_or_none, word_list
 
 if TYPE_CHECKING:
-    from dlcli.runner.explain import Explained
+    from dlcli.runner.explain import Explanation
     from dlcli.runner.label import Labelled
 
 
@@ -22,7 +22,7 @@ def explain(
     conf_dirs: Sequence[str | Path] = (),
     runs_dir: str | Path | None = None,
     trust: bool = False,
-) -> Explained:
+) -> Explanation:
     """Return what a run's model uses, and which groups of rows it judges worst, as `dlcli explain` does.
 
     Args:

@@ -35,7 +35,7 @@ _ALPHA = 0.05
 
 
 @dataclass(frozen=True)
-class Explained:
+class Explanation:
     """What a model uses, and which rows it judges worst.
 
     Attributes:
@@ -78,7 +78,7 @@ def explain(
     conf_dirs: Sequence[Path] = (),
     runs_dir: Path | None = None,
     trust: bool = False,
-) -> Explained:
+) -> Explanation:
     """Return what a run's model uses and which rows it judges worst, on rows that training did not see.
 
     Args:
@@ -136,7 +136,7 @@ def explain(
             messages.append(f"Importance is that of columns of a table; these rows are {data.kind}s.")
     messages += _about_slices(slices)
     ledger = opened.ledger
-    return Explained(
+    return Explanation(
         ledger.run_id,
         ledger.run_name,
         opened.folder,
