@@ -8,12 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 import torch
+from scipy.special import stdtrit
 from torch import Tensor
 
 from dlcli.inference.saved_model import SavedModel
-
-# The quantile of the normal distribution for an interval of 95 %.
-_Z = 1.959963984540054
 
 _POINTS, _ROWS = 10, 300  # of a curve of partial dependence
 
@@ -61,7 +59,7 @@ def importances(
     """Return the permutation importance of groups of columns, the largest first.
 
     In each repetition rows are drawn with replacement, and the columns of a group are permuted together among the rows
-    of a part, so that the interval (normal approximation over repetitions) covers the choice of the rows and of the
+    of a part, so that the interval (Student's t over repetitions) covers the choice of the rows and of the
     permutation (Breiman, 2001; Fisher, Rudin and Dominici, 2019).
 
     Args:
@@ -69,7 +67,7 @@ def importances(
             the other in `score`.
         score: From outputs and positions of rows to the metric, of which less is better.
         groups: Names of the columns of each group.
-        repeats: Number of repetitions.
+        repeats: Number of repetitions, at least 2.
         seed: Of permutations and draws.
     """
     random = np.random.default_rng(seed)
@@ -90,7 +88,7 @@ def importances(
             drawn = random.integers(0, rows, rows)
             permuted, own = torch.cat(outputs)[drawn], base[drawn]
             drops.append(score(permuted, drawn) - score(own, drawn))
-        mean, reach = float(np.mean(drops)), _Z * float(np.std(drops, ddof=1))
+        mean, reach = float(np.mean(drops)), float(stdtrit(repeats - 1, 0.975)) * float(np.std(drops, ddof=1))
         found.append(Importance(tuple(names), mean, mean - reach, mean + reach))
     return sorted(found, key=lambda one: -one.drop)
 

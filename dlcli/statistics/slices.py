@@ -103,7 +103,7 @@ def _parts_of(values: pd.Series) -> Iterator[tuple[str, np.ndarray]]:
     known = values[~missing]
     if known.nunique() <= _PARTS:
         for one in sorted(known.unique()):
-            yield f"{one}", (values == one).to_numpy()
+            yield _shown(one), (values == one).to_numpy()
         return
     ends = np.unique(np.quantile(known.to_numpy(), np.linspace(0, 1, _PARTS + 1), method="nearest"))
     for place, (low, high) in enumerate(itertools.pairwise(ends)):

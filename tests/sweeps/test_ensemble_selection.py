@@ -91,7 +91,7 @@ def test_other_commands_know_it(folder: Path, together: Result, tmp_path: Path) 
     shown = CliRunner().invoke(app, ["runs", "show", "together", *runs])
     assert shown.exit_code == 0, shown.output
     assert "dlcli ensemble" in shown.output
-    assert dlcli.report(together.run_dir).page.subtitle.startswith("ensemble")
+    assert dlcli.report(together.run_dir).page.kicker.startswith("ensemble")
     single = dlcli.train(words(folder, "run_name=single"))
     compared = dlcli.compare([str(together.run_dir), str(single.run_dir)])
     assert compared.figures["accuracy"][0] == pytest.approx(together.metrics["test/accuracy"])
