@@ -237,7 +237,9 @@ def _columns(data: Data, rows: np.ndarray, model: SavedModel) -> dict[str, pd.Se
     if data.kind == "tokens":
         found["length of the text"] = pd.Series([len(str(text)) for text in x])
     y = data.y[rows]
-    if (series := getattr(y, "series", None)) is not None and getattr(y.stretches, "names", ()):
+    series: Any = getattr(y, "series", None)
+    names: Any = getattr(getattr(y, "stretches", None), "names", None)
+    if series is not None and names:
         found["series"] = pd.Series(np.asarray(series)).astype(str)
     if data.classes and getattr(y, "ndim", 0) == 1:
         found["target"] = pd.Series(np.asarray(data.classes, dtype=object)[y])
