@@ -87,14 +87,18 @@ class Ensemble(SavedModel):
         )
         return found[0] if found else torch.empty(0, len(self.members), self.task.num_outputs)
 
-    def _predicted(self, rows: Any, device: torch.device | str, counts: Counter[str] | None) -> pd.DataFrame:
+    def outputs_and_predictions(
+        self, rows: Any, device: torch.device | str, counts: Counter[str] | None
+    ) -> tuple[Tensor, pd.DataFrame]:
+        """Return outputs and predictions for rows that have been read, with the spread of the members."""
         network = self.network
         assert isinstance(network, EnsembleNetwork)
-        outputs = self.outputs_of_members(rows, device, counts)
-        table = self.task.predictions(network.combined_members(outputs))
-        tables = [self.task.predictions(found) for found in outputs.unbind(dim=1)]
+        of_members = self.outputs_of_members(rows, device, counts)
+        outputs = network.combined_members(of_members)
+        table = self.task.predictions(outputs)
+        tables = [self.task.predictions(found) for found in of_members.unbind(dim=1)]
         spread = spread_of(table, tables, [member.count for member in self.members])
-        return pd.concat([table, spread], axis=1)
+        return outputs, pd.concat([table, spread], axis=1)
 
 
 def spread_of(table: pd.DataFrame, members: Sequence[pd.DataFrame], counts: Sequence[int]) -> pd.DataFrame:

@@ -157,16 +157,20 @@ class SavedModel:
         """
         rows = as_rows(x, self.kind, self.columns, are_read=are_read)
         if are_read or counts is not None:
-            return self._predicted(rows, device, counts)
+            return self.outputs_and_predictions(rows, device, counts)[1]
         counts = Counter()
-        predictions = self._predicted(rows, device, counts)
+        _, predictions = self.outputs_and_predictions(rows, device, counts)
         notices = [*unseen_in(rows, self.columns), *self.notices(counts)]
         predictions.attrs["notices"] = as_plain(notices)
         warn_of(notices)
         return predictions
 
-    def _predicted(self, rows: Any, device: torch.device | str, counts: Counter[str] | None) -> pd.DataFrame:
-        return self.task.predictions(self.outputs(rows, device, counts))
+    def outputs_and_predictions(
+        self, rows: Any, device: torch.device | str, counts: Counter[str] | None
+    ) -> tuple[Tensor, pd.DataFrame]:
+        """Return outputs and predictions for rows that have been read."""
+        outputs = self.outputs(rows, device, counts)
+        return outputs, self.task.predictions(outputs)
 
 
 def save_model(

@@ -123,8 +123,7 @@ def predict_rows(
     for new in reader.read(Given(data.files), report, data.keep):
         with placed(new.file, new.place), model_errors(opened.folder):
             rows = as_rows(new.rows, model.kind, model.columns, are_read=True)
-            outputs = model.outputs(rows, place, counts)
-            predictions = model.task.predictions(outputs)
+            outputs, predictions = model.outputs_and_predictions(rows, place, counts)
         if files is not None:
             written = model.task.write_files(files, names.of(new.labels), rows, outputs)
             if written is None:
