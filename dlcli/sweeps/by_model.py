@@ -102,7 +102,10 @@ def _told(objective: Objective, one: ModelStanding) -> str:
     ended = "" if one.finished == one.trials else f", {one.finished} of them to the end"
     if one.value is None:
         return f"{one.model} in {counted(one.trials, 'trial')}{ended}"
-    default = "" if one.default is None else f" (defaults {objective.text(one.default)})"
+    if one.value == one.default:
+        default = " by its defaults"
+    else:
+        default = "" if one.default is None else f" (defaults {objective.text(one.default)})"
     return f"{one.model} {objective.text(one.value)}{default} in {counted(one.trials, 'trial')}{ended}"
 
 
