@@ -1,6 +1,6 @@
 """A table of 2 million rows: peak memory of a training beside the rows' size, an epoch's reading beside a DataLoader's.
 
-The opponent is what is commonly written: a Dataset that takes rows out of a pandas table, behind a DataLoader. It reads
+The opponent is common code: a Dataset that takes rows out of a pandas table, and a DataLoader. It reads
 a fiftieth of the rows, and its time is multiplied; ours reads all of them.
 """
 

@@ -1,7 +1,7 @@
 """Does a search find more than chance? 40 trials by TPE and 40 at random, of an MLP on winequality-red with 5 folds.
 
 It takes 11 minutes of CPU time, and may be stopped at any time: the sweeps lie in `runs/bench-search`, and go on from
-where they were. With a number (`make bench ARGS="search 2"`) it ends after so many seeds.
+where they were. With a number (`make bench ARGS="search 2"`) it ends after that number of seeds.
 """
 
 from __future__ import annotations

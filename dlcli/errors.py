@@ -35,7 +35,7 @@ from dlcli.sanitize.redact import redact_all
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong.
+    """One mistake, with its place and a hint.
 
     Attributes:
         message: What is wrong.

@@ -256,7 +256,7 @@ def settled(config: dict[str, Any], unsound: Collection[str] = ()) -> dict[str, 
     """Return the configuration as the run records it, with absolute paths; `unsound` sections are unchanged."""
     config = absolute_paths(config)
     if "dataset" not in unsound and isinstance(config["dataset"].get("types"), str):
-        # The file may change or stay behind when the run's folder is moved.
+        # The file may change, or be absent where the run's folder is moved to.
         config = {
             **config,
             "dataset": {**config["dataset"], "types": given_types(config["dataset"]["types"])},

@@ -38,13 +38,13 @@ from dlcli.events import EpochDone, Event, Listener, TrainingEnded, TrainingStar
 from dlcli.files.disk import disk_errors
 from dlcli.files.paths import display
 from dlcli.gate.gate import current
-from dlcli.inference.evaluate import evaluate_rows, figures, kept_on, named_baselines, save_outputs
+from dlcli.inference.evaluation import evaluate_rows, figures, kept_on, named_baselines, save_outputs
 from dlcli.inference.latency import LATENCY, latency_ms
 from dlcli.inference.saved_model import SavedModel, add_task_facts, load_model, save_model
 from dlcli.preprocessing.base import notices_of
 from dlcli.preprocessing.fitted import FittedPreprocessing
 from dlcli.process.program import run_program
-from dlcli.reports.report import write_report
+from dlcli.reports.run_report import write_report
 from dlcli.reports.summary import panel_rows, summarize, unseen_categories
 from dlcli.result import Result, against_trees
 from dlcli.runs.folder import read_result, recorded_baselines, recorded_epochs
@@ -69,7 +69,7 @@ JUDGED: tuple[Part, ...] = ("val", "test")  # the parts of a split that the best
 
 @dataclass(frozen=True)
 class Job:
-    """What to train, as plain data without open resources.
+    """One training run to do: a configuration on one split, as plain data without open resources.
 
     Attributes:
         config: the resolved configuration.

@@ -2,7 +2,7 @@
 
 The kinds are train, refit, folds, sweep, predict, export, evaluate and tag; without arguments, each of them 10 times.
 Both the command and the child that does its work are killed, by turns the child alone. A run that is resumed must end
-with the metrics and weights of one that nobody touched, a file must be as if it were written the first time, and
+with the metrics and weights of an uninterrupted one, a file must be as if it were written the first time, and
 nothing half made may be left.
 """
 
@@ -126,7 +126,7 @@ def _bytes(file: Path) -> bytes:
 
 
 def untouched(base: Path, name: str, kind: Kind, made: Path | None) -> tuple[Any, int]:
-    """Return the result of a command that nobody touched, and its number of calls."""
+    """Return the result of an uninterrupted command, and its number of calls."""
     place = _folder(base, name, kind, made)
     process = start(kind.words, place, partial(_watch, place, 0, False))
     _, err = process.communicate()

@@ -32,7 +32,7 @@ from tests.fuzz_runs import damage, make_base
 # Seconds of CPU that a case may take; cases that a process of its own does.
 _SECONDS, _TOGETHER = 60, 25
 
-# What says that a message was made of an error of Python's that somebody should have foreseen.
+# Marks of messages that were made from a Python error which dlcli should have anticipated.
 _PYTHON = (
     "NoneType", "object has no attribute", "not supported between", "object is not", "has no len", "unhashable",
     "KeyError", "IndexError", "AttributeError", "Traceback", "not subscriptable", "not iterable",

@@ -1,4 +1,4 @@
-"""Kill -9 at random moments, resume, and compare with a run that nobody touched: `python -m tests.kills 20`.
+"""Kill -9 at random moments, resume, and compare with an uninterrupted run: `python -m tests.kills 20`.
 
 Weights and figures must be the same bits, runs must keep their IDs, finished folds must not be trained again, and no
 metric may stand in MLflow twice.
@@ -30,7 +30,7 @@ OFTEN = "tracking.checkpoint_minutes=0.00001"
 
 @dataclass(frozen=True)
 class Reference:
-    """A run that nobody touched."""
+    """An uninterrupted run."""
 
     metrics: dict[str, float]
     weights: list[bytes]
@@ -80,7 +80,7 @@ def kill_and_resume(
 
     Args:
         folder: an empty folder.
-        reference: the run that nobody touched.
+        reference: the uninterrupted run.
         jobs: the number of jobs of the run.
         moment: the share of its length.
         resumed_with: the number of jobs when it is resumed.

@@ -1,4 +1,4 @@
-"""Digests computed anew, as somebody would who changes a run on purpose: for tests of what has to hold even then."""
+"""Recompute the digests of a changed run, as an attacker would: for tests of what must hold even then."""
 
 from __future__ import annotations
 

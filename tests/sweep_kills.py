@@ -1,6 +1,6 @@
 """Kill -9 in the middle of sweeps, of the driver or of a worker, and go on: `python -m tests.sweep_kills 20`.
 
-A resumed sweep must end with the trials, values and weights of one that nobody touched, in the same runs, and nothing
+A resumed sweep must end with the trials, values and weights of an uninterrupted one, in the same runs, and nothing
 may stand in MLflow twice. A sweep that loses a worker must go on by itself, with one trial failed.
 """
 
@@ -55,7 +55,7 @@ CASES = (
 
 @dataclass(frozen=True)
 class Reference:
-    """A sweep that nobody touched."""
+    """An uninterrupted sweep."""
 
     document: dict[str, Any]
     weights: bytes

@@ -78,12 +78,13 @@ LATE = (
     (
         "an optional package",
         r"datasets/|models/|training/lora|exporting/|executors/slurm",
-        r"datasets|huggingface_hub|transformers|timm|segmentation_models_pytorch|torch|peft|openpyxl|pillow_heif|onnx|executorch|submitit",
+        r"dlcli.(datasets.huggingface|exporting.table_graph)|huggingface_hub|transformers|timm|segmentation_models_pytorch|torch|peft|openpyxl"
+        r"|pillow_heif|onnx|executorch|submitit",
     ),
     (
         "MLflow, with dlcli's defaults and before a lock",
         r"tracking/|runs/registration",
-        r"mlflow|sqlalchemy|alembic|requests|filelock",
+        r"mlflow|sqlalchemy|requests|filelock|dlcli.tracking",
     ),
     (
         "what `--version` and completion do not draw",

@@ -1,4 +1,4 @@
-"""What reading leaves out, converts or cuts is told by every command, and recorded as numbers."""
+"""What reading leaves out, converts or cuts is reported by every command, and recorded as numbers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dlcli.cross_validation.children import families
 from dlcli.datasets.notices import Notice, as_plain, of_runs
 from dlcli.events import Event, Note, TrainingStarted, Warned
 from dlcli.events import JobEvent as FromJob
-from dlcli.prediction.predict import NewData
+from dlcli.prediction.predict_rows import NewData
 from dlcli.result import Result
 from dlcli.runner.check import check
 from dlcli.runner.evaluate import evaluate

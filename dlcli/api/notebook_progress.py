@@ -59,7 +59,7 @@ def _display_of_notebook() -> Any:
 
 
 class _Shown:
-    """What a notebook shows: HTML, or text where it cannot."""
+    """The output of a notebook's cell: HTML, or text where HTML is not supported."""
 
     def __init__(self, html: Markup, text: str) -> None:
         self._html, self._text = html, text

@@ -12,8 +12,8 @@ from dlcli.api.session import command_session, path_list, path_or_none, word_lis
 if TYPE_CHECKING:
     import pandas as pd
 
-    from dlcli.comparison.compare import Comparison
-    from dlcli.exporting.export import Exported
+    from dlcli.comparison.compare_runs import Comparison
+    from dlcli.exporting.export_network import Exported
     from dlcli.inference.saved_model import SavedModel
     from dlcli.result import Result
     from dlcli.runner.report import Reported
@@ -101,7 +101,7 @@ def predict(
         What `dlcli predict` writes, in the order of the files: a line for each row (for series, a line for each step
         ahead), with columns that say which row it is, those of `keep`, `prediction`, and for classes the probability
         of each, `p(NAME)`. None where `output` is given. `attrs["notices"]` of the table is a list of what reading left
-        out or converted, and of what the model does not know: `key`, `count`, `text`, `where`, `hint`, `warns`.
+        out or converted, and of values unseen in training: `key`, `count`, `text`, `where`, `hint`, `warns`.
 
     Warns:
         UserWarning: something that may be wanted is lost, such as a category that training did not see.
@@ -115,7 +115,7 @@ def predict(
     import pyarrow as pa
 
     from dlcli.datasets.notices import as_plain, warn_of
-    from dlcli.prediction.predict import NewData
+    from dlcli.prediction.predict_rows import NewData
     from dlcli.runner import predict as runner
 
     names = [files] if isinstance(files, str | Path) else files

@@ -1,4 +1,4 @@
-"""What `auto` means in a new experiment, decided once for all of its training runs.
+"""Resolve the values `auto` of a new experiment, once for all of its training runs.
 
 Folds differ in their number of training rows, and a refit has more of them. If each of them decided for itself, the
 refit could be of a model, or with a batch size, that no validation row has judged. The smallest fold decides, and the

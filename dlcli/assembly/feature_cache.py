@@ -16,7 +16,7 @@ from dlcli.datasets.data import Data
 from dlcli.events import FeaturesComputed, Listener
 from dlcli.files.paths import display
 from dlcli.formatting import REDRAW_SECONDS
-from dlcli.inference.evaluate import choose_device
+from dlcli.inference.evaluation import choose_device
 from dlcli.models.layers import HasBackbone
 from dlcli.preprocessing.base import Preprocessing
 from dlcli.splits.split import Split

@@ -12,7 +12,7 @@ from dlcli.assembly.parts import Parts
 from dlcli.gate.documents import read_text, yaml_text
 from dlcli.gate.seal import seal_change
 from dlcli.gate.vouching import CONFIG_FILE
-from dlcli.inference.evaluate import choose_device
+from dlcli.inference.evaluation import choose_device
 from dlcli.reports.finder_plots import finder_curve
 from dlcli.reports.style import save
 from dlcli.sanitize.redact import redact_all

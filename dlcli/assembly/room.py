@@ -1,4 +1,4 @@
-"""Whether the transformed rows of a table fit into memory, before they are transformed."""
+"""Check that the transformed rows of a table will fit into memory, before they are transformed."""
 
 from __future__ import annotations
 

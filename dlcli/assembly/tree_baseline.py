@@ -12,7 +12,7 @@ import torch
 from dlcli.config.build import locate
 from dlcli.datasets.data import Data, take
 from dlcli.datasets.notices import Notice
-from dlcli.inference.evaluate import TREES, Evaluation
+from dlcli.inference.evaluation import TREES, Evaluation
 from dlcli.models.hist_gradient_boosting import HistGradientBoosting
 from dlcli.models.tree_rows import Rows
 from dlcli.preprocessing.columns.texts import TextDirections

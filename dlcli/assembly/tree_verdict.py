@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from dlcli.formatting import counted, number
-from dlcli.inference.evaluate import TREES, Evaluation
+from dlcli.inference.evaluation import TREES, Evaluation
 from dlcli.result import AGAINST_TREES, Result
 from dlcli.splits.split import Part, Split
 from dlcli.statistics.of_rows import difference_interval

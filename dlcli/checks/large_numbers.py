@@ -1,4 +1,4 @@
-"""Which columns of a table have numbers so large that the loss or a step of the optimizer is no longer finite."""
+"""Find columns whose numbers are too large for a finite loss or a finite step of the optimizer."""
 
 from __future__ import annotations
 

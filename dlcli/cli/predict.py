@@ -72,7 +72,7 @@ def predict(
     with session(json, data=output is None, supervised=True) as terminal:
         from dlcli.files.paths import display
         from dlcli.prediction.output import as_dicts
-        from dlcli.prediction.predict import NewData
+        from dlcli.prediction.predict_rows import NewData
         from dlcli.runner import predict as runner
 
         rows: list[dict[str, Any]] = []

@@ -38,7 +38,7 @@ _MACHINE = {
 
 @dataclass(frozen=True)
 class Change:
-    """Something that differs; None where it was or is not there."""
+    """A difference; None on the side where the value is absent."""
 
     name: str
     was: str | None

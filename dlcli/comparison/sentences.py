@@ -1,4 +1,4 @@
-"""What a comparison says: the conclusion of a test, and why there is none."""
+"""Sentences of a comparison: the conclusion of each test, or the reason why there is none."""
 
 from __future__ import annotations
 

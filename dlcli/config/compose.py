@@ -56,7 +56,7 @@ class Composed:
 
 @dataclass(frozen=True)
 class Merged:
-    """What is known before values are resolved and validated.
+    """A merged configuration, before its values are resolved and validated.
 
     Attributes:
         composition: What Hydra composed.

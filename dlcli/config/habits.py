@@ -12,99 +12,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dlcli.config.folders import groups, options
+from dlcli.config.foreign_words import (
+    DATA,
+    DEVICES,
+    EXPERIMENTS,
+    FLAGS,
+    FOLDS,
+    FOREIGN_COMMANDS,
+    GROUPS,
+    KEYS,
+    METRICS,
+    TABLES,
+    WORKERS,
+)
 from dlcli.config.pasted import assignment, dlcli_line
 from dlcli.errors import Problem
 
 # Commands that compose a configuration.
 COMMANDS = ("train", "sweep", "check", "show")
-
-# What other tools call the commands.
-FOREIGN_COMMANDS = {
-    "fit": "train",
-    "run": "train",
-    "tune": "sweep",
-    "search": "sweep",
-    "optimize": "sweep",
-    "hpo": "sweep",
-    "test": "eval",
-    "evaluate": "eval",
-    "score": "eval",
-    "validate": "eval",
-    "val": "eval",
-    "infer": "predict",
-    "inference": "predict",
-}
-
-# Names that other tools give to keys; `-` and `_` are the same.
-_KEYS = {
-    "epochs": "trainer.max_epochs",
-    "max_epochs": "trainer.max_epochs",
-    "num_epochs": "trainer.max_epochs",
-    "n_epochs": "trainer.max_epochs",
-    "nepochs": "trainer.max_epochs",
-    "num_train_epochs": "trainer.max_epochs",
-    "max_steps": "trainer.max_steps",
-    "devices": "trainer.devices",
-    "gpus": "trainer.devices",
-    "trainer.gpus": "trainer.devices",
-    "precision": "trainer.precision",
-    "accelerator": "trainer.accelerator",
-    "grad_clip": "trainer.gradient_clip_val",
-    "gradient_clip_val": "trainer.gradient_clip_val",
-    "accumulate_grad_batches": "trainer.accumulate_grad_batches",
-    "lr": "optimizer.lr",
-    "lr0": "optimizer.lr",
-    "learning_rate": "optimizer.lr",
-    "weight_decay": "optimizer.weight_decay",
-    "momentum": "optimizer.momentum",
-    "batch": "dataset.batch_size",
-    "batch_size": "dataset.batch_size",
-    "bs": "dataset.batch_size",
-    "target": "dataset.target",
-    "label": "dataset.target",
-    "imgsz": "dataset.size",
-    "image_size": "dataset.size",
-    "img_size": "dataset.size",
-    "hidden": "model.hidden",
-    "layers": "model.layers",
-    "dropout": "model.dropout",
-    "folds": "cv.folds",
-    "n_splits": "cv.folds",
-    "test_size": "cv.test_size",
-    "val_size": "cv.val_size",
-    "patience": "callbacks.early_stopping.patience",
-    "seed": "seed",
-    "random_state": "seed",
-    "monitor": "monitor",
-    "experiment_name": "experiment_name",
-    "run_name": "run_name",
-    "output_dir": "runs_dir",
-    "save_dir": "runs_dir",
-    "project": "runs_dir",
-    "n_trials": "sweep.trials",
-    "num_trials": "sweep.trials",
-}
-
-_DATA = ("data", "dataset", "data_path", "train_file", "data_file", "file", "input", "csv")
-_METRICS = ("metric", "metrics", "eval_metric", "objective")
-_EXPERIMENTS = ("config", "config_name", "config_file", "cfg", "cn")
-_DEVICES = ("device", "cuda_device", "gpu", "gpu_id")
-_WORKERS = ("workers", "num_workers", "dataloader_num_workers", "dataset.num_workers", "data.num_workers")
-
-_TABLES = (
-    ".csv",
-    ".tsv",
-    ".parquet",
-    ".feather",
-    ".arrow",
-    ".json",
-    ".jsonl",
-    ".ndjson",
-    ".xlsx",
-    ".xls",
-    ".txt",
-    ".gz",
-)
 
 
 @dataclass
@@ -193,7 +118,12 @@ def _option(word: str, left: list[str], meant: _Meant, known: Mapping[str, bool]
         meant.words.insert(0, run)
         meant.strange.append(name)
         return True
-    if not name.startswith("--") and name != "-cn":
+    flag = FLAGS.get(_plain(name.lstrip("-")))
+    if flag and not equals and (not left or not left[0].isdigit()):
+        meant.words += flag
+        meant.strange.append(name)
+        return True
+    if not name.startswith("--") and name not in ("-cn", "-e", "-b", "-lr", "-bs"):
         return False
     if not equals:
         if not left or left[0].startswith("--"):
@@ -209,11 +139,14 @@ def _option(word: str, left: list[str], meant: _Meant, known: Mapping[str, bool]
 def _noted(name: str, value: str, meant: _Meant) -> list[str] | None:
     """Return the overrides for an option or a key of another tool, and add what is to be known; None if unknown."""
     plain = _plain(name)
-    if plain in _WORKERS:
+    if plain in WORKERS:
         meant.notes.append("Batches are read from memory, without worker processes.")
         return []
     found = _setting(name, value)
-    if plain in _EXPERIMENTS and found and (file := Path(value)).suffix in (".yaml", ".yml"):
+    if not found and re.match(r"hydra\b", plain):
+        meant.notes.append("dlcli has no settings of Hydra's own (hydra.*).")
+        return []
+    if plain in EXPERIMENTS and found and (file := Path(value)).suffix in (".yaml", ".yml"):
         meant.notes.append(f"Settings of a file are an option of experiment, in conf/experiment/{file.name}.")
     return found or None
 
@@ -224,13 +157,17 @@ def _word(word: str, left: list[str], meant: _Meant) -> bool:
     known = groups(())
     if equals and not ("/" in key and key not in known and _is_data(word)):  # a file's name may have a =
         is_group_of_file = key == "dataset" and _is_data(value) and value not in options("dataset", ())
-        if is_group_of_file or (
-            key not in known and not key.startswith(("+", "~")) and _is_foreign(key, value)
+        is_number_of_folds = key == "cv" and value.isdigit()
+        if (
+            is_group_of_file
+            or is_number_of_folds
+            or (key not in known and not key.startswith(("+", "~")) and _is_foreign(key, value))
         ):
             meant.words += _noted(key, value, meant) or []
             meant.strange.append(word)
         else:
-            meant.words.append(word)
+            same = _same_option(key, value) if key in known else ""
+            meant.words.append(f"{key}={same}" if same else word)
         return True
     if word.startswith("~"):
         meant.words.append(word)
@@ -255,7 +192,7 @@ def _word(word: str, left: list[str], meant: _Meant) -> bool:
 def _is_foreign(key: str, value: str) -> bool:
     """Return whether a key of an override is one of other tools, and none of dlcli."""
     plain = _plain(key)
-    if plain in _WORKERS or ("." in key and plain in _KEYS):
+    if plain in WORKERS or ("." in key and plain in KEYS) or re.match(r"hydra[./]", plain):
         return True
     return "." not in key and plain not in _OWN and bool(_setting(key, value))
 
@@ -267,7 +204,7 @@ _OWN = frozenset({"seed", "monitor", "experiment_name", "run_name"})
 def _setting(name: str, value: str) -> list[str]:
     """Return the overrides for an option or a key of another tool; empty if it is unknown."""
     plain = _plain(name)
-    if plain in _DATA:
+    if plain in DATA:
         return (
             _data(value)
             if _is_data(value)
@@ -275,24 +212,35 @@ def _setting(name: str, value: str) -> list[str]:
             if value in options("dataset", ())
             else []
         )
-    if plain in _METRICS:
+    if plain in METRICS:
         return [f"monitor=val/{value}"]
-    if plain in _EXPERIMENTS:
+    if plain in EXPERIMENTS:
         file = Path(value)
         if file.suffix in (".yaml", ".yml"):
             return [assignment("experiment", file.stem)]
         return [f"experiment={value}"] if value in options("experiment", ()) else []
-    if plain in _DEVICES:
+    if plain in DEVICES:
         return _device(value)
-    if plain in ("folds", "n_splits"):
+    if plain in FOLDS or (plain == "cv" and value.isdigit()):
         return ["cv=kfold", f"cv.folds={value}"]
-    if plain in _KEYS:
-        return [f"{_KEYS[plain]}={value}" if _is_value(value) else assignment(_KEYS[plain], value)]
+    if plain in GROUPS:
+        option = _same_option(GROUPS[plain], value)
+        return [f"{GROUPS[plain]}={option}"] if option else []
+    if plain in KEYS:
+        return [f"{KEYS[plain]}={value}" if _is_value(value) else assignment(KEYS[plain], value)]
     if plain in groups(()):
-        return [f"{plain}={value}"] if value in options(plain, ()) else []
+        option = _same_option(plain, value)
+        return [f"{plain}={option}"] if option else []
     if "." in name and name.split(".")[0] in groups(()):  # LightningCLI: --trainer.max_epochs
         return [f"{name}={value}" if _is_value(value) else assignment(name, value)]
     return []
+
+
+def _same_option(group: str, value: str) -> str:
+    """Return the option of a group with this name, in any case and with - or _; empty without one."""
+    return (
+        value if value in options(group, ()) else _plain(value) if _plain(value) in options(group, ()) else ""
+    )
 
 
 def _device(value: str) -> list[str]:
@@ -318,7 +266,7 @@ def _plain(name: str) -> str:
 
 def _is_data(value: str) -> bool:
     """Return whether a word names a file or a folder of data."""
-    if value.lower().endswith(_TABLES):
+    if value.lower().endswith(TABLES):
         return True
     return os.sep in value and Path(value).exists() and not _is_run(Path(value))
 

@@ -44,7 +44,7 @@ _WITHOUT = tuple(f"~hydra/{group}" for group in _UNUSED.split())
 
 @dataclass(frozen=True)
 class Composition:
-    """What Hydra composes: folders, project-wide defaults (options and values) and overrides of groups."""
+    """The input of Hydra's composition: folders, project-wide defaults (options and values) and overrides of groups."""
 
     folders: tuple[Path, ...]
     project_options: Mapping[str, Any]

@@ -1,4 +1,4 @@
-"""Recorded overrides that stay as they are beside new ones."""
+"""Which overrides of an earlier run remain in effect when new ones are added."""
 
 from __future__ import annotations
 

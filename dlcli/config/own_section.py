@@ -1,4 +1,4 @@
-"""The section that an option fills, read from its own files, if these set no other section."""
+"""The section of an option, read from its own files without Hydra, if these set no other section."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Overrides and commands as messages show them: pasted into a shell, they mean what they say, whatever a name contains.
+"""Overrides and commands as messages show them: quoted for a shell, whatever characters a name contains.
 
 Hydra's grammar and the shell both read quotes, blanks and brackets, and OmegaConf reads `${`. Every message that shows
 a setting with a name of the user in it therefore gets it from here; `tests/config/test_shown_commands.py` runs them.

@@ -21,7 +21,7 @@ from dlcli.cross_validation.refit import PLACE, refit
 from dlcli.datasets.notices import of_runs, sentences
 from dlcli.errors import DataError
 from dlcli.events import JobsPlanned, Listener
-from dlcli.executors.base import execute
+from dlcli.executors.executor import execute
 from dlcli.executors.local import jobs_at_once
 from dlcli.files.disk import disk_errors
 from dlcli.inference.saved_model import load_task

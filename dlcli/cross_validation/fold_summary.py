@@ -110,10 +110,13 @@ class Summary:
             f"{'is' if len(names) == 1 else 'are'} defined in {count} of {self.folds} folds"
             for count, names in groups.items()
         ]
-        pooled = (
-            "; the pooled values are on all held-out rows" if set(self.undefined) <= set(self.pooled) else ""
-        )
-        return f"{'; '.join(parts)}: a fold's rows lack a class. Means are over the folds that have them{pooled}."
+        where = "of the other folds" if any(groups) else "of each fold"
+        sentences = [
+            f"{'; '.join(parts)}: the rows {where} lack a class or a label, or have a single value.",
+            "Means are over the folds that define them." if any(groups) else "",
+            "Pooled values are on all held-out rows." if set(self.undefined) <= set(self.pooled) else "",
+        ]
+        return " ".join(filter(None, sentences))
 
     def caution(self) -> str | None:
         """Return a warning if the interval is based on few estimates, else None (also if there is no interval)."""

@@ -13,7 +13,7 @@ from dlcli.cross_validation.parent_record import record_parent
 from dlcli.cross_validation.refit import PLACE, refit
 from dlcli.datasets.notices import of_runs, sentences
 from dlcli.events import JobsPlanned, Listener
-from dlcli.executors.base import execute
+from dlcli.executors.executor import execute
 from dlcli.files.disk import disk_errors
 from dlcli.result import Result
 from dlcli.runs.folder import read_result

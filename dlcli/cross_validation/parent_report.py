@@ -12,7 +12,7 @@ import torch
 from dlcli.cross_validation.estimation import Estimation, Fold
 from dlcli.cross_validation.fold_summary import Summary
 from dlcli.errors import CorruptRun
-from dlcli.inference.evaluate import OUTPUTS, load_outputs
+from dlcli.inference.evaluation import OUTPUTS, load_outputs
 from dlcli.inference.predictions_file import read_predictions, write_predictions
 from dlcli.reports.folds import fold_curves, fold_figures
 from dlcli.reports.style import save

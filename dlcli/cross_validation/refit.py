@@ -15,7 +15,7 @@ from dlcli.assembly.automatic import recorded_choices
 from dlcli.cross_validation.children import Children
 from dlcli.cross_validation.estimation import Estimation
 from dlcli.events import JobsPlanned, Listener
-from dlcli.executors.base import execute
+from dlcli.executors.executor import execute
 from dlcli.gate.vouching import CONF_DIRS_FILE, recorded_folders
 from dlcli.job import Job
 from dlcli.runs.creation import contents

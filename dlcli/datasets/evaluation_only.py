@@ -15,7 +15,7 @@ Targets = Literal["categorical", "numeric", "either"]
 
 @dataclass(frozen=True)
 class Expected:
-    """What a model expects of rows to evaluate it on.
+    """The properties that a model requires of evaluation rows.
 
     Attributes:
         targets: kind of its targets, which may all be equal or all differ.

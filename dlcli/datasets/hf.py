@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,6 @@ import pyarrow as pa
 
 from dlcli.datasets.data import Data, Kind
 from dlcli.datasets.folders.part_words import SHOWN
-from dlcli.datasets.huggingface import open_parts, stored_images
 from dlcli.datasets.images.loading import ImageOptions, load_images
 from dlcli.datasets.notices import Notice, first_names
 from dlcli.datasets.reading.reading_options import ReadingOptions
@@ -28,9 +27,6 @@ from dlcli.errors import DataError
 from dlcli.files.paths import typed
 from dlcli.formatting import counted
 
-if TYPE_CHECKING:
-    from datasets import Features
-
 # Number of rows used to decide whether a string column contains texts.
 _SAMPLE_ROWS = 2000
 
@@ -42,14 +38,16 @@ class _Rows:
     Attributes:
         table: the rows.
         parts: train, val or test for each row.
-        features: types of the columns.
+        classes: names of the classes, for the columns that have them.
+        images: the columns of images.
         place: source of the rows.
         notices: splits that were left out.
     """
 
     table: pa.Table
     parts: np.ndarray
-    features: Features
+    classes: Mapping[str, tuple[str, ...]]
+    images: Sequence[str]
     place: Path
     notices: tuple[Notice, ...]
 
@@ -85,18 +83,27 @@ def load(
         options: fields of `ImageOptions`, for images.
 
     Raises:
-        DataError: something is missing, or a row is invalid.
+        DataError: the library or something else is missing, or a row is invalid.
     """
+    try:
+        from dlcli.datasets.huggingface import class_names, is_image, open_parts, stored_images
+    except ImportError as error:
+        raise DataError(
+            "dataset=hf needs the library datasets", "dataset", "Install it: pip install datasets"
+        ) from error
     of_images = ImageOptions(**options)
     targets = [target] if isinstance(target, str) else list(target)
     opened, others = open_parts(path, name, revision, cache_dir)
-    rows = _joined(opened, others, targets, typed(path))
+    features = opened["train"].features
+    classes = {name: known for name, one in features.items() if (known := class_names(one)) is not None}
+    images_in = [name for name, one in features.items() if is_image(one)]
+    rows = _joined(opened, others, targets, classes, images_in, typed(path))
     names = Source(pd.DataFrame(columns=rows.table.column_names), rows.place)
     names.require([text] if text else [], "dataset.text")
     names.require([image] if image else [], "dataset.image")
     names.require(list(drop), "dataset.drop")
     found = _targets(rows, targets)
-    image = image or (None if text else _only(_image_columns(rows), "image"))
+    image = image or (None if text else _only(rows.images, "image"))
     if image is not None:
         entries = stored_images(rows.table.column(image), str(rows.place))
         images = load_images(rows.place, entries, of_images)
@@ -119,10 +126,10 @@ def load(
             _check_not_empty(texts, names)
         left_out = (*rows.notices, *_unused(rows, {text, *targets}))
         return _data(rows, "tokens", texts, found, everything, notices=left_out)
-    features = [name for name in rows.table.column_names if name not in {*targets, *drop}]
-    if not features:
+    inputs = [name for name in rows.table.column_names if name not in {*targets, *drop}]
+    if not inputs:
         raise DataError(f"there is no column left to predict {', '.join(targets)} from", str(rows.place))
-    source = _read(rows, features)
+    source = _read(rows, inputs)
     return _data(
         rows,
         "table",
@@ -142,11 +149,18 @@ def _read(rows: _Rows, names: Sequence[str]) -> Source:
     return RawTable.of(table, rows.place).decided(ReadingOptions())
 
 
-def _joined(parts: Mapping[str, Any], others: Sequence[str], targets: Sequence[str], place: Path) -> _Rows:
+def _joined(
+    parts: Mapping[str, Any],
+    others: Sequence[str],
+    targets: Sequence[str],
+    classes: Mapping[str, tuple[str, ...]],
+    images: Sequence[str],
+    place: Path,
+) -> _Rows:
     """Return all splits, concatenated; splits without labels, such as a competition's test rows, are left out."""
-    features = parts["train"].features
-    Source(pd.DataFrame(columns=list(features)), place).require(targets, "dataset.target")
-    tables = {part: split.with_format("arrow")[:].select(list(features)) for part, split in parts.items()}
+    columns = list(parts["train"].features)
+    Source(pd.DataFrame(columns=columns), place).require(targets, "dataset.target")
+    tables = {part: split.with_format("arrow")[:].select(columns) for part, split in parts.items()}
     labelled = {
         part: table for part, table in tables.items() if part == "train" or not _unlabelled(table, targets)
     }
@@ -156,7 +170,7 @@ def _joined(parts: Mapping[str, Any], others: Sequence[str], targets: Sequence[s
     notices = tuple(
         _left_out(others, unlabelled, {name: len(table) for name, table in tables.items()}, place)
     )
-    return _Rows(table, np.repeat(list(labelled), lengths), features, place, notices)
+    return _Rows(table, np.repeat(list(labelled), lengths), classes, images, place, notices)
 
 
 def _left_out(
@@ -200,24 +214,16 @@ def _unlabelled(table: pa.Table, targets: Sequence[str]) -> bool:
 
 
 def _targets(rows: _Rows, targets: Sequence[str]) -> Targets:
-    from datasets import ClassLabel
-
     source = _read(rows, targets)
-    feature = rows.features[targets[0]]
-    if len(targets) > 1 or not isinstance(feature, ClassLabel):
+    classes = rows.classes.get(targets[0])
+    if len(targets) > 1 or classes is None:
         return make_targets(source, targets, {})
     codes = source.frame[targets[0]]
     source.frame[targets[0]] = codes.mask(codes < 0)
     make_targets(
         source, targets, {targets[0]: "categorical"}
     )  # checks for missing labels, and for a single class
-    return Targets(codes.to_numpy(np.int64), classes=tuple(feature.names))
-
-
-def _image_columns(rows: _Rows) -> list[str]:
-    from datasets import Image
-
-    return [name for name, feature in rows.features.items() if isinstance(feature, Image)]
+    return Targets(codes.to_numpy(np.int64), classes=classes)
 
 
 def _text_columns(rows: _Rows, others: Collection[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Opening datasets with the library `datasets`, from local files or the hub."""
+"""Opening datasets with the library `datasets`, from local files or the hub. Importing this module requires it."""
 
 from __future__ import annotations
 
@@ -7,10 +7,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import datasets
 import pyarrow as pa
 import pyarrow.compute as pc
+from datasets import ClassLabel, Dataset, Image
+from huggingface_hub import HfApi
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
 from dlcli.config.pasted import pasted
 from dlcli.config.suggest import hint, near_files, question
@@ -21,9 +25,6 @@ from dlcli.errors import DataError, first_line
 from dlcli.files.paths import is_file, typed
 from dlcli.formatting import shell_line
 from dlcli.gate.gate import may_download
-
-if TYPE_CHECKING:
-    from datasets import Dataset
 
 # The library's reader for a single file, by suffix.
 _READERS = {
@@ -54,14 +55,8 @@ def open_parts(
         cache_dir: cache folder of the library.
 
     Raises:
-        DataError: the library is missing, the data does not exist, or it cannot be downloaded.
+        DataError: the data does not exist, or it cannot be downloaded.
     """
-    try:
-        import datasets
-    except ImportError as error:
-        raise DataError(
-            "dataset=hf needs the library datasets", "dataset", "Install it: pip install datasets"
-        ) from error
     place = typed(path)
     if place.exists() or not _HUB.fullmatch(path) or place.suffix.lower() in _READERS:
         opened = _local(place, name, cache_dir)
@@ -95,8 +90,6 @@ def _by_part(splits: Mapping[str, Any], where: str) -> tuple[dict[str, Dataset],
 
 
 def _local(path: Path, name: str | None, cache_dir: str | None) -> Any:
-    import datasets
-
     if not path.exists():
         raise DataError(
             "there is no such file or folder", str(path), hint(_near(path), "Check dataset.path.")
@@ -132,8 +125,6 @@ def _near(path: Path) -> str:
 
 
 def _hub(repo: str, name: str | None, revision: str | None, cache_dir: str | None) -> Any:
-    import datasets
-
     try:
         with _offline_if_unreachable(repo):
             return datasets.load_dataset(repo, name, revision=revision, cache_dir=cache_dir)
@@ -183,8 +174,6 @@ def _offline_if_unreachable(repo: str) -> Iterator[None]:
 
     Otherwise the library would retry for half a minute.
     """
-    import datasets
-
     before = datasets.config.HF_HUB_OFFLINE
     datasets.config.HF_HUB_OFFLINE = before or not may_download() or not _is_reachable(repo)
     try:
@@ -195,9 +184,6 @@ def _offline_if_unreachable(repo: str) -> Iterator[None]:
 
 def _is_reachable(repo: str) -> bool:
     """Return whether the hub responds, even if only that there is no such dataset."""
-    from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
-
     try:
         HfApi().dataset_info(repo, timeout=_TIMEOUT)
     except (HfHubHTTPError, HFValidationError):
@@ -227,6 +213,16 @@ class Cell:
         if content is None:
             return b""
         return content.slice(0, self.size if most is None else min(most, self.size)).to_pybytes()
+
+
+def class_names(feature: object) -> tuple[str, ...] | None:
+    """Return the names of a column of classes; None for other columns."""
+    return tuple(feature.names) if isinstance(feature, ClassLabel) else None
+
+
+def is_image(feature: object) -> bool:
+    """Return whether a column contains images."""
+    return isinstance(feature, Image)
 
 
 def stored_images(column: pa.ChunkedArray, place: str) -> list[Stored]:

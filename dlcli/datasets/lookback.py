@@ -1,4 +1,4 @@
-"""How many steps of its past a forecast is based on, if the user leaves that open."""
+"""The lookback of a forecast (its number of past steps), if the user does not set it."""
 
 from __future__ import annotations
 

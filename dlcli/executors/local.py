@@ -19,7 +19,7 @@ from dlcli.events import Event, Listener, TrainingEnded, TrainingStarted
 from dlcli.executors.early import drop_early
 from dlcli.executors.time_limits import Limits, overran, too_long
 from dlcli.executors.workers import Workers
-from dlcli.inference.evaluate import choose_device
+from dlcli.inference.evaluation import choose_device
 from dlcli.job import Job, run_job
 from dlcli.process.cores import cores, share
 from dlcli.process.memory import free_memory
@@ -28,7 +28,7 @@ from dlcli.result import Result
 
 if TYPE_CHECKING:
     from dlcli.datasets.data import Data
-    from dlcli.executors.base import Executor
+    from dlcli.executors.executor import Executor
 
 
 # Steps from which `auto` runs jobs in parallel. They take at least five seconds, even of the smallest network.

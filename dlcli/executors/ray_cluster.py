@@ -13,7 +13,7 @@ from dlcli.formatting import counted
 
 if TYPE_CHECKING:
     from dlcli.datasets.data import Data
-    from dlcli.executors.base import Executor
+    from dlcli.executors.executor import Executor
 
 
 @dataclass(frozen=True)

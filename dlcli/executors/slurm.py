@@ -33,7 +33,7 @@ from dlcli.tracking.ledger import Ledger
 
 if TYPE_CHECKING:
     from dlcli.datasets.data import Data
-    from dlcli.executors.base import Executor
+    from dlcli.executors.executor import Executor
 
 _SECONDS = 0.5  # between polls of the jobs
 _TRIES = 20  # consecutive polls that may fail

@@ -34,7 +34,6 @@ from dlcli.exporting.exported_program import (
     traced,
 )
 from dlcli.exporting.heads import INSTEAD, WithHead, head_of, output_columns
-from dlcli.exporting.table_graph import table_graph
 from dlcli.files.disk import write_errors
 from dlcli.files.paths import is_folder, kind_at, resolved, typed
 from dlcli.files.unfinished import scratch_folder, unfinished
@@ -78,7 +77,7 @@ def export_bundle(
 ) -> Bundled:
     """Write a folder with the model as ONNX, a script that predicts raw rows, and what is needed around it.
 
-    The folder appears only after the script, in a process of its own, has predicted raw rows of the run's data as the
+    The folder appears only after the script, in a separate process, has predicted raw rows of the run's data as the
     model does.
 
     Args:
@@ -181,7 +180,7 @@ def _raw_rows(
 
 def _whole_graph(model: SavedModel, preprocessing: Table, head: Any, rows: Any) -> bytes:
     """Return preprocessing, network and head as one ONNX model."""
-    import onnx
+    from dlcli.exporting.table_graph import with_preprocessing
 
     network = model.network.cpu().eval()
     fields = as_fields(preprocessing.transform(rows))
@@ -190,13 +189,7 @@ def _whole_graph(model: SavedModel, preprocessing: Table, head: Any, rows: Any) 
         written = onnx_program(traced(WithHead(network, head), batch, Path("model.onnx"))).model_proto
     if not preprocessing.numbers_.width_ and "x_cat" not in batch and not preprocessing.categories_:
         raise InputError("the model has no columns", "--bundle", INSTEAD)
-    opset = next(entry.version for entry in written.opset_import if entry.domain in ("", "ai.onnx"))
-    before = table_graph(preprocessing, opset, written.ir_version)
-    used = {value.name for value in written.graph.input}
-    joins = [(f"pre_{name}", name) for name in batch if name in used]
-    whole = onnx.compose.merge_models(before, written, io_map=joins)
-    onnx.checker.check_model(whole)
-    return whole.SerializeToString()
+    return with_preprocessing(preprocessing, written, batch)
 
 
 def _write(
@@ -235,7 +228,7 @@ def _as_text(predictions: pd.DataFrame) -> bytes:
 def _compared(
     folder: Path, rows: bytes, expected: pd.DataFrame, outputs: Sequence[Mapping[str, Any]]
 ) -> float:
-    """Let the bundle predict rows in a process of its own, and return the largest difference.
+    """Let the bundle predict rows in a separate process, and return the largest difference.
 
     Raises:
         DlcliError: The script fails, or predicts otherwise than the model.

@@ -1,4 +1,4 @@
-"""From a network's outputs to the numbers of a prediction, as modules that are exported with the network."""
+"""Modules that turn a network's outputs into predictions, and are exported with the network."""
 
 from __future__ import annotations
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
+import onnx
 
 from dlcli.datasets.tables.typed_frames import MISSING
 from dlcli.errors import InputError
@@ -26,22 +28,35 @@ class _Graph:
 
     def constant(self, values: Any) -> str:
         """Return the name of a constant."""
-        import onnx
-
         name = f"pre_c{len(self.constants)}"
         self.constants.append(onnx.numpy_helper.from_array(np.asarray(values), name))
         return name
 
     def node(self, kind: str, *inputs: str, to: str = "", to_type: str = "", **settings: Any) -> str:
         """Add a node, and return the name of its output."""
-        import onnx
-
         name = to or f"pre_n{len(self.nodes)}"
         if to_type:
             settings["to"] = onnx.TensorProto.DataType.Value(to_type)
         domain = "ai.onnx.ml" if kind == "LabelEncoder" else ""
         self.nodes.append(onnx.helper.make_node(kind, list(inputs), [name], domain=domain, **settings))
         return name
+
+
+def with_preprocessing(preprocessing: Table, network: Any, fields: Iterable[str]) -> bytes:
+    """Return the preprocessing followed by a network, as one ONNX model.
+
+    Args:
+        preprocessing: the fitted preprocessing.
+        network: the ONNX model of the network.
+        fields: names of the fields of its batches; those that it reads are its inputs.
+    """
+    opset = next(entry.version for entry in network.opset_import if entry.domain in ("", "ai.onnx"))
+    before = table_graph(preprocessing, opset, network.ir_version)
+    used = {value.name for value in network.graph.input}
+    joins = [(f"pre_{name}", name) for name in fields if name in used]
+    whole = onnx.compose.merge_models(before, network, io_map=joins)
+    onnx.checker.check_model(whole)
+    return bytes(whole.SerializeToString())
 
 
 def table_graph(preprocessing: Table, opset: int, ir_version: int) -> Any:
@@ -52,8 +67,6 @@ def table_graph(preprocessing: Table, opset: int, ir_version: int) -> Any:
     Raises:
         InputError: The scaling has no counterpart in ONNX.
     """
-    import onnx
-
     graph, helper, types = _Graph(), onnx.helper, onnx.TensorProto
     words = list(preprocessing.categories_)
     inputs, outputs, parts = [], [], []

@@ -1,4 +1,4 @@
-"""What reading a damaged ZIP archive raises, which `zipfile` does not say in one place.
+"""The exceptions that reading a damaged ZIP archive can raise, which `zipfile` does not list.
 
 What interprets the contents, or the names of the members, may raise ValueError and OverflowError besides.
 """

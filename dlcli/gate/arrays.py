@@ -39,7 +39,7 @@ class Arrays:
         self._archive = archive
 
     def header(self, name: str) -> ArrayHeader:
-        """Return what the file says of an array, without reading it.
+        """Return the dtype and shape that the file declares for an array, without reading it.
 
         Raises:
             ValueError: It is no plain array, or disagrees with the size of its member of the archive.

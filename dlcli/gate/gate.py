@@ -28,7 +28,7 @@ _OURS = ("dlcli.", "torch.", "pytorch_lightning.", "optuna.")
 
 @dataclass(frozen=True)
 class Gate:
-    """What the folder of a run may name.
+    """The classes and functions that a run's folder may name.
 
     Attributes:
         place: the folder, for messages.

@@ -19,7 +19,7 @@ from dlcli.config.folders import shipped_folder
 
 @dataclass(frozen=True)
 class Role:
-    """What may be named at a place.
+    """The objects that one place of a configuration may name.
 
     Attributes:
         words: description of the role for messages.

@@ -1,4 +1,4 @@
-"""Made-up rows of a table that a model reads: usual values, in place of a user's own."""
+"""Example rows for a table's model: typical values that are made up, so that no user data is shown."""
 
 from __future__ import annotations
 

@@ -143,7 +143,7 @@ class SavedModel:
     ) -> pd.DataFrame:
         """Return predictions for raw rows (a table, an array or texts), one line per row, in the units of `y`.
 
-        `attrs["notices"]` of the table lists what is cut, and what the model does not know, as that of `dlcli.predict`.
+        `attrs["notices"]` of the table lists what is cut, and values unseen in training, as `dlcli.predict` does.
 
         Args:
             x: the rows.

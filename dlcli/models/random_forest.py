@@ -90,7 +90,7 @@ class RandomForest(Forest):
 
     @property
     def in_one_epoch(self) -> bool:
-        """Return True: more trees are not worse, so that there is no number to choose on validation rows."""
+        """Return True: more trees do not overfit, so that their number is not chosen on validation rows."""
         return True
 
     @property

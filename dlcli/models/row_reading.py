@@ -7,7 +7,7 @@ from typing import Any, Literal
 # `bag`: the number of each token, in any order; `whole`: all tokens; `start`: as many as are needed, from the start.
 ReadsText = Literal["bag", "whole", "start"]
 
-# Number of tokens that a model bears if it does not say so itself.
+# Maximum number of tokens of a text for models without `longest_text`.
 LONGEST_TEXT = 1024
 
 

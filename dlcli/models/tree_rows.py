@@ -1,4 +1,4 @@
-"""What a forest is grown from, and the interface of what grows it."""
+"""The training rows of a forest, and the interface of the algorithms that grow one."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Grower(Protocol):
         """Grow trees up to a number of iterations, and return the new ones."""
 
     def begin(self) -> None:
-        """Set what the model has before its first tree, after the first call of `grow`."""
+        """Set the model's initial outputs, which the first call of `grow` has determined."""
 
     def add_to(self, sums: np.ndarray, x: np.ndarray, first: int, last: int) -> None:
         """Add the values of some iterations for rows `x` to `sums` `(N, num_outputs)`, an iteration after the other.

@@ -1,4 +1,4 @@
-"""What the ledgers and files of a run tell: read once, with a sentence for everything that cannot be read."""
+"""The contents of a run's ledgers and files, read once, with a sentence for each that cannot be read."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Account:
         refitted: the run with the final model; None if there is none.
         judged: the worst rows and intervals on the held-out rows; None if there are no predictions.
         environment: the installed packages, one a line.
-        missing: what cannot be told, and why.
+        missing: a sentence for each part that cannot be read, with the reason.
     """
 
     run: Overview
@@ -104,7 +104,7 @@ class Account:
 
     @property
     def about(self) -> dict[str, Any]:
-        """What the run has recorded of its data and model; of a parent without it, that of its first part."""
+        """The recorded description of the run's data and model; for a parent without one, that of its first part."""
         own = self.ledger.about
         parts = [*self.folds, *([self.refitted] if self.refitted else []), *self.trials]
         panels = [part.ledger.about["panel"] for part in parts if "panel" in part.ledger.about]

@@ -1,4 +1,4 @@
-"""What a report consists of: sections of texts, facts, tables and pictures, without a layout."""
+"""The elements of a report, without a layout: sections of texts, facts, tables and pictures."""
 
 from __future__ import annotations
 

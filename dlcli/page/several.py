@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from dlcli.comparison.compare import Comparison
+from dlcli.comparison.compare_runs import Comparison
 from dlcli.page.account import Account
 from dlcli.page.blocks import Block, Cell, Command, Estimate, Facts, Figures, Page, Prose, Section
 from dlcli.page.figures import figures_tables

@@ -1,4 +1,4 @@
-"""What was done in a run, in sentences."""
+"""Sentences that describe the data, the model and the training of a run."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def kind_words(account: Account) -> str:
 
 
 def what_was_done(account: Account) -> str:
-    """Return a few sentences on model, data, rows and training; only what the record tells."""
+    """Return a few sentences on model, data, rows and training; only facts that are recorded."""
     panel = account.about.get("panel", {})
     return " ".join(
         [

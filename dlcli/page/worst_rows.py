@@ -23,11 +23,11 @@ _ROUNDING = 1e-4
 
 @dataclass(frozen=True)
 class JudgedRows:
-    """What the recorded predictions of the rows that training did not see tell.
+    """Results from the recorded predictions of rows that training did not use.
 
     Attributes:
         rows: number of rows.
-        worst: the worst rows; None if there are none, or if they cannot be told.
+        worst: the worst rows; None if there are none, or if they cannot be determined.
         intervals: for metrics that are means over rows, their 95 % interval; a metric whose recorded value is another
             one is left out.
         remark: a sentence on the worst rows; empty if there is nothing to say.

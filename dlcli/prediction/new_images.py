@@ -63,7 +63,7 @@ def read_images(
         model: The model.
         settings: How the images are read.
         report: Receives what was left out or converted.
-        images: Images in memory, which are read in the place of files.
+        images: Images in memory, which are read instead of files.
 
     Raises:
         DataError: A file cannot be read.

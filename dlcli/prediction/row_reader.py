@@ -34,7 +34,7 @@ class Given:
     Attributes:
         files: the files; `-` is standard input. Of rows in memory, the name that messages use.
         stream: the content of the only file, if it is in memory: a table of text or JSON lines.
-        images: images in memory, which are read in the place of files.
+        images: images in memory, which are read instead of files.
         layout: for texts in `stream`, whether they are a column of a table or one per line; None decides by the
             first line.
     """

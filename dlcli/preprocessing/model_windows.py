@@ -1,4 +1,4 @@
-"""What a forecasting model sees of the windows of a batch: relative values, and one row per variable."""
+"""The inputs of a forecasting model, from the windows of a batch: relative values, and one row per variable."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ class Text(BaseEstimator):
             does, and else chooses a length that keeps 95 % of the tokens of the training rows.
         lowercase: convert texts to lower case.
         reads_text: how the model reads texts: as a `bag`, as a `whole`, or their `start` as far as it is needed.
-        longest_text: maximum number of tokens that the model bears; None for bags.
+        longest_text: maximum number of tokens that the model accepts; None for bags.
     """
 
     # Must be declared, because numbers of other data would be treated as words.

@@ -290,7 +290,7 @@ def _loaded(name: str) -> Any:
 
 
 def _break_graph(*args: Any, **kwargs: Any) -> None:
-    """Break the graph that is compiled; before the compiler is loaded there is none."""
+    """Break the graph that is compiled; before the compiler is loaded, nothing is compiled."""
     compiler: Any = sys.modules[_COMPILER]
     if not isinstance(compiler, _Deferred):
         compiler.graph_break(*args, **kwargs)

@@ -35,7 +35,7 @@ def quiet() -> Iterator[None]:
 
 
 _QUIET_ENVIRONMENT = {
-    "KINETO_LOG_LEVEL": "99",  # torch's profiler, on stderr: that it starts, and that there is no GPU
+    "KINETO_LOG_LEVEL": "99",  # messages of torch's profiler on stderr: its start, and the absence of a GPU
     "GIT_PYTHON_REFRESH": "quiet",  # GitPython's advice if git is not installed
     "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",  # a progress bar for each file
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # "View run at ...", on stdout

@@ -39,7 +39,7 @@ History = Mapping[str, Sequence[tuple[int, float]]]
 
 @dataclass(frozen=True)
 class Judgement:
-    """What a learning curve shows.
+    """The diagnosis of a learning curve.
 
     Attributes:
         finding: the verdict.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from dlcli.comparison.compare import Comparison, compare_runs
+from dlcli.comparison.compare_runs import Comparison, compare_runs
 from dlcli.comparison.critical_difference import critical_difference
 from dlcli.errors import InputError
 from dlcli.reports.style import save

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from dlcli.datasets.notices import as_plain
-from dlcli.inference.evaluate import choose_device, evaluate_rows, figures
+from dlcli.inference.evaluation import choose_device, evaluate_rows, figures
 from dlcli.prediction.evaluation_file import labelled_rows, notices_on_file
 from dlcli.result import Result
 from dlcli.runner import runs_directory

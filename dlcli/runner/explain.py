@@ -17,7 +17,7 @@ from dlcli.datasets.data import Data, take
 from dlcli.datasets.raw_rows import load_current
 from dlcli.errors import DataError, InputError
 from dlcli.formatting import counted
-from dlcli.inference.evaluate import choose_device
+from dlcli.inference.evaluation import choose_device
 from dlcli.inference.importance import Dependence, Importance, dependence, importances
 from dlcli.inference.saved_model import SavedModel
 from dlcli.runner import runs_directory

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from dlcli.exporting.bundle import Bundled, export_bundle
-from dlcli.exporting.export import Exported, export_network
+from dlcli.exporting.export_network import Exported, export_network
 from dlcli.runner import runs_directory
 from dlcli.runs.ensembles import Use, open_model
 

@@ -1,4 +1,4 @@
-"""`dlcli train --like RUN`: the words of an earlier run, with those of the user in the place of others."""
+"""`dlcli train --like RUN`: the overrides of an earlier run, of which the user's own replace those of the same keys."""
 
 from __future__ import annotations
 

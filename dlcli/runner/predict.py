@@ -9,7 +9,7 @@ from typing import Literal
 
 from dlcli.events import Listener, Note, ignore
 from dlcli.prediction.output import Write, check_output, written_to
-from dlcli.prediction.predict import NewData, Predicted, predict_rows
+from dlcli.prediction.predict_rows import NewData, Predicted, predict_rows
 from dlcli.runner import runs_directory
 from dlcli.runs.ensembles import Use, open_model
 

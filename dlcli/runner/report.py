@@ -112,7 +112,7 @@ def _check_different(accounts: Sequence[Account]) -> None:
 
 def _of_several(accounts: Sequence[Account], metric: str | None, folder: Path, now: datetime) -> Page:
     # Imported late, because tests of differences load scipy, which the report of one run does not need.
-    from dlcli.comparison.compare import compare_runs
+    from dlcli.comparison.compare_runs import compare_runs
     from dlcli.page.several import page_of_runs
 
     comparison, refusal = None, ""

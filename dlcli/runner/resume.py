@@ -21,7 +21,7 @@ from dlcli.runner import runs_directory
 from dlcli.runner.recording import recording
 from dlcli.runs.folder import read_result
 from dlcli.sweeps.replanning import plan_again, plan_nested_again
-from dlcli.sweeps.sweep import run_sweep
+from dlcli.sweeps.run_sweep import run_sweep
 from dlcli.tracking.resume_target import store_for_resuming, switch_store
 from dlcli.tracking.store import Store, open_store
 

@@ -17,7 +17,7 @@ from dlcli.runner.recording import recording
 from dlcli.runs.creation import make_run
 from dlcli.sweeps.cost import CostEstimate, check_room, estimate_cost
 from dlcli.sweeps.planning import plan_sweep
-from dlcli.sweeps.sweep import run_sweep
+from dlcli.sweeps.run_sweep import run_sweep
 from dlcli.tracking.reconcile import reconcile
 from dlcli.tracking.store import open_store
 

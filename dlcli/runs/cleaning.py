@@ -1,4 +1,4 @@
-"""`dlcli runs gc`: removal of what can be made again, or was deleted long enough ago."""
+"""`dlcli runs gc`: removal of files that can be recreated, and of old entries of the trash."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ WHAT: tuple[What, ...] = get_args(What)
 
 @dataclass(frozen=True)
 class Garbage:
-    """Something that can be removed.
+    """A file, folder or run that can be removed.
 
     Attributes:
         what: its kind.

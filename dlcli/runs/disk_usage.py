@@ -1,4 +1,4 @@
-"""What takes room in a runs folder: in each run, and beside the runs."""
+"""The disk usage of a runs folder: of each run, and of the files beside the runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs whose loss became NaN or infinite: they would do so again, and the way out is another run."""
+"""Runs that diverged (loss NaN or infinite): resuming repeats the divergence, so a new run is proposed."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def _without_finder(ledger: Ledger, config: Mapping[str, Any]) -> list[str]:
 
 
 def _command(ledger: Ledger, words: Sequence[str]) -> str:
-    """Return the command that trains the same with other settings; a part of a sweep as a run of its own."""
+    """Return the command that trains the same with other settings; for a part of a sweep, as a separate run."""
     whole = part = ledger
     while whole.parent_id is not None:
         whole, part = Ledger.load(whole.sibling(whole.parent_id)), whole

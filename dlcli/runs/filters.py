@@ -1,4 +1,4 @@
-"""Which runs of a list are shown, and in which order: `status=failed and test/accuracy<0.9 and age>7d`.
+"""Filters and sort keys of lists of runs: `status=failed and test/accuracy<0.9 and age>7d`.
 
 A filter consists of comparisons joined by `and` and `or` (`and` binds tighter). A comparison is true only for runs that
 have the value: a run without `test/accuracy` is neither above nor below 0.9.

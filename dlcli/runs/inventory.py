@@ -119,7 +119,7 @@ def run_folders(runs_dir: Path) -> Iterator[Path]:
 
 
 def unlisted_folders(runs_dir: Path) -> list[Path]:
-    """Return the folders in the place of runs that have no ledger, except those of runs that are being created."""
+    """Return the folders of runs that have no ledger, except those of runs that are being created."""
     folders = [run / "artifacts" for experiment in _folders(runs_dir) for run in _folders(experiment)]
     found = [f for f in folders if f.is_dir() and not os.path.lexists(f / LEDGER_FILE)]
     known = {read_entry(path).get("run_id") for path in entries(runs_dir)} if found else set()

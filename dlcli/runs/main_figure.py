@@ -1,4 +1,4 @@
-"""The main figure of a run, as it is shown where there is room for one: a metric with its baseline."""
+"""The main metric of a run with its baseline, for lists that show one figure per run."""
 
 from __future__ import annotations
 

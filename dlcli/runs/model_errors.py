@@ -1,4 +1,4 @@
-"""Messages for what a saved model raises when it is used."""
+"""Messages for exceptions that a saved model raises."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `dlcli runs show` tells of a run."""
+"""The contents of `dlcli runs show`."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def overview(run_dir: Path, now: datetime) -> Overview:
     try:
         repeat = _repeating(ledger, remarks)
     except CorruptRun as damage:
-        remarks.append(f"The command that repeats the run cannot be told: {_reason(damage)}.")
+        remarks.append(f"The command that repeats the run is unknown: {_reason(damage)}.")
     return Overview(
         ledger,
         status,
@@ -173,7 +173,7 @@ def _repeating(ledger: Ledger, remarks: list[str]) -> str | None:
     sealed = is_sealed(whole.run_dir, OVERRIDES_FILE, words_text(words))
     folders = Claim(whole.run_dir, None, whole.runs_dir, whole.runs_dir).recorded()
     if not folders and is_file(whole.run_dir / CONF_DIRS_FILE):
-        remarks.append("The run was started with conf folders of its own: add -C DIR to the command.")
+        remarks.append("The run was started with its own conf folders: add -C DIR to the command.")
     if not sealed:
         remarks.append("The run does not have your seal. Read the command before you run it.")
     named = [part for folder in folders for part in ("-C", str(folder))]

@@ -107,7 +107,7 @@ def check_subfolders(run_dir: Path) -> None:
     """Check that subfolders which the run needs are folders, if they exist.
 
     Raises:
-        CorruptRun: Something else is in the place of one.
+        CorruptRun: Something else has its name.
     """
     for name in ("checkpoints", "model", "plots"):
         place = run_dir / name

@@ -1,4 +1,4 @@
-"""The words that train a part of a sweep as a run of its own."""
+"""The overrides that train a trial or refit of a sweep as a separate run."""
 
 from __future__ import annotations
 

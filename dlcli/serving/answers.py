@@ -1,4 +1,4 @@
-"""Answers to requests: rows of several requests are read one by one, and predicted together."""
+"""Answers to requests: the rows of each request are read separately, and predicted in one batch."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from dlcli.datasets.notices import Notice
 from dlcli.datasets.tables.pieces import PIECE
 from dlcli.datasets.texts import Texts
 from dlcli.errors import DlcliError
-from dlcli.inference.evaluate import choose_device
+from dlcli.inference.evaluation import choose_device
 from dlcli.inference.saved_model import SavedModel
 from dlcli.prediction.new_rows import NewRows, placed
 from dlcli.prediction.output import as_dicts

@@ -1,4 +1,4 @@
-"""The application: its paths, and what every request passes first."""
+"""The web application: its paths, and the checks that every request passes first."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ _REST, _REST_SECONDS = 64 << 20, 5.0
 
 @dataclass
 class Service:
-    """What the application serves.
+    """The model and the limits that the application serves with.
 
     Attributes:
         contract: of the model.

@@ -33,7 +33,7 @@ _GREY = 128
 
 
 class Contract:
-    """What requests to a run's model hold, and what answers do.
+    """The format of requests to a run's model, and of the answers.
 
     Args:
         opened: the run.

@@ -1,4 +1,4 @@
-"""Limits of what a server takes."""
+"""Limits on the requests that a server accepts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`ModelWorker`: the one thread that runs the model, on all requests that wait for it together."""
+"""`ModelWorker`: the thread that runs the model, on all waiting requests in one batch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _TOGETHER = 64
 
 
 class Busy(Exception):
-    """As many requests wait as may wait."""
+    """The queue of requests is full."""
 
 
 class ModelWorker:
@@ -39,7 +39,7 @@ class ModelWorker:
         """Return the future answer; one that is cancelled before its turn is not computed.
 
         Raises:
-            Busy: As many requests wait as may wait.
+            Busy: The queue of requests is full.
         """
         future: Future[Any] = Future()
         held = [request]

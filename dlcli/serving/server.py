@@ -1,4 +1,4 @@
-"""The server: its socket, and its end, at which all requests that it has taken are answered."""
+"""The server: its socket, and its shutdown, which first answers all accepted requests."""
 
 from __future__ import annotations
 

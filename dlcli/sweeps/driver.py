@@ -16,7 +16,7 @@ from typing import Any
 from dlcli.config.timespan import in_words
 from dlcli.errors import ConfigError, DiskFull, DlcliError, ExecutorError, Interrupted, Pruned, TrainingError
 from dlcli.events import EpochDone, Event, Listener, Note, TrialEvent, TrialStarted
-from dlcli.executors.base import Executor
+from dlcli.executors.executor import Executor
 from dlcli.inference.latency import LATENCY
 from dlcli.job import Job
 from dlcli.result import Result

@@ -21,7 +21,7 @@ from dlcli.cross_validation.estimation import Estimation, Fold
 from dlcli.distributed.launcher import refuse_launched
 from dlcli.errors import ConfigError
 from dlcli.events import Listener, SearchEnded, SearchStarted, ignore
-from dlcli.executors.base import Executor
+from dlcli.executors.executor import Executor
 from dlcli.runs.folder import read_result
 from dlcli.splits.nested import Nested
 from dlcli.splits.split import Split
@@ -29,8 +29,8 @@ from dlcli.sweeps.objective import read_objectives
 from dlcli.sweeps.options import Sweep
 from dlcli.sweeps.plan import SweepPlan
 from dlcli.sweeps.planning import make_plan, settled_sampler
+from dlcli.sweeps.run_sweep import open_executor, run_sweep
 from dlcli.sweeps.space_parser import searched_space
-from dlcli.sweeps.sweep import open_executor, run_sweep
 from dlcli.sweeps.validation import check_space
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""A line that says what a command does before there is anything to show, removed at the end."""
+"""A line that describes what a command does until it has output to show; it is removed at the end."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ def ensure(file: Path, tell: Callable[[str], None] = _log.warning) -> None:
             kept = moved(journal, file, unused(file, "lost"))
             journal.rename(kept)
             tell(
-                f"A journal without a database was in the place of the new MLflow store; it was renamed to {kept}."
+                f"A journal without a database had the name of the new MLflow store's; it was renamed to {kept}."
             )
         _put_in_place(file, schema.make_fresh)
 
@@ -129,7 +129,7 @@ def needs_mlflow(file: Path) -> bool:
 def _is_absent(file: Path) -> bool:
     if file.is_dir():
         hint = f"Move it away: {move_away(file)}"
-        raise StoreError("a folder is in the place of the store's file", str(file), hint)
+        raise StoreError("the store's path is a folder", str(file), hint)
     if kind_at(file) == "device":  # it would be replaced by a file
         raise StoreError("the store is not a regular file", str(file), "Give another file.")
     with write_errors(file.parent):
@@ -164,7 +164,7 @@ def check_no_programs(file: Path) -> None:
     """Check that a runs folder's store, which may come from another user, runs no code when it is used.
 
     Raises:
-        StoreError: The file has triggers, or views in the place of tables.
+        StoreError: The file has triggers, or views with the names of tables.
     """
     if _is_absent(file):
         return

@@ -105,7 +105,7 @@ class _Telling:
 
     @contextmanager
     def _noticing(self, members: Sequence[Member]) -> Iterator[None]:
-        """Note what a store says instead of following."""
+        """Note the error of a store that did not make the change."""
         try:
             yield
         except StoreError as error:

@@ -30,7 +30,6 @@ from dlcli.tracking.database import open_database
 from dlcli.tracking.history import MetricsLine, read_history
 from dlcli.tracking.known_runs import noting
 from dlcli.tracking.ledger import Ledger, to_ms
-from dlcli.tracking.mlflow_inputs import tag_value
 from dlcli.tracking.places import local_path
 from dlcli.tracking.refill import Watch
 from dlcli.tracking.store_rows import RunRow, find_row, set_status, update
@@ -41,7 +40,7 @@ if TYPE_CHECKING:
 
 DELETED = "the run was deleted in MLflow"
 
-_METRICS_PER_BATCH, _TAGS_PER_BATCH = 1000, 100  # MLflow's limits
+_METRICS_AT_A_TIME = 1000
 
 
 class Projection:
@@ -149,31 +148,22 @@ class Projection:
 
     def _send_metrics(self) -> None:
         """Send the metrics that MLflow lacks."""
-        from mlflow.entities import Metric
+        from dlcli.tracking.mlflow_entities import log_metrics
 
         for batch in _batches(read_history(self._ledger.run_dir, self._ledger.projected.get("offset", 0))):
-            metrics = [
-                Metric(k, v, line.time_ms, line.step) for line in batch for k, v in line.metrics.items()
-            ]
             with store_errors(self._uri):
-                for start in range(0, len(metrics), _METRICS_PER_BATCH):
-                    self._client.log_batch(
-                        self._ledger.run_id,
-                        metrics=metrics[start : start + _METRICS_PER_BATCH],
-                        synchronous=True,
-                    )
+                log_metrics(self._client, self._ledger.run_id, batch)
             self._note(offset=batch[-1].end)
 
     def _send_tags(self) -> None:
         """Send tags that are new or changed."""
-        from mlflow.entities import RunTag
+        from dlcli.tracking.mlflow_entities import log_tags
 
         tags, known = dict(self._ledger.tags), self._ledger.projected.get("tags", {})
-        new = [RunTag(k, tag_value(v)) for k, v in tags.items() if known.get(k) != v]
+        new = {name: text for name, text in tags.items() if known.get(name) != text}
         if new:
             with store_errors(self._uri):
-                for start in range(0, len(new), _TAGS_PER_BATCH):
-                    self._client.log_batch(self._ledger.run_id, tags=new[start : start + _TAGS_PER_BATCH])
+                log_tags(self._client, self._ledger.run_id, new)
             self._note(tags=tags)
 
     def _send_name(self) -> None:
@@ -239,7 +229,7 @@ def _batches(lines: Iterator[MetricsLine]) -> Iterator[list[MetricsLine]]:
     while first := next(lines, None):
         batch, count = [first], len(first.metrics)
         for line in lines:
-            if count + len(line.metrics) > _METRICS_PER_BATCH:
+            if count + len(line.metrics) > _METRICS_AT_A_TIME:
                 lines = itertools.chain([line], lines)
                 break
             batch.append(line)

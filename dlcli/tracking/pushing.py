@@ -9,13 +9,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from dlcli.tracking.client_rows import log_inputs, log_params
 from dlcli.tracking.connection import patient, sqlite_file, store_errors
 from dlcli.tracking.database import open_database
 from dlcli.tracking.history import read_history
 from dlcli.tracking.known_runs import note
 from dlcli.tracking.ledger import Ledger, to_ms
-from dlcli.tracking.mlflow_inputs import Shown, tag_value
+from dlcli.tracking.mlflow_inputs import Shown
 from dlcli.tracking.places import folder_name, local_path
 from dlcli.tracking.store import Store
 from dlcli.tracking.store_rows import enter
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
 
 ID_TAG = "dlcli.run_id"  # the run's own ID, in a store that has given it another one
 _PUSHED_TAG = "dlcli.pushed"  # when the run had ended, once the store has all of it
-_METRICS_PER_BATCH, _TAGS_PER_BATCH = 1000, 100  # MLflow's limits
 
 Sent = Literal["sent", "completed", "there"]
 
@@ -88,22 +86,13 @@ def _create(store: Store, experiment_id: str, ledger: Ledger, parent_id: str | N
 
 def _send(store: Store, ledger: Ledger, run_id: str) -> None:
     """Send everything; what the store has already is sent again without an effect."""
-    from mlflow.entities import Metric, RunTag
+    from dlcli.tracking.mlflow_entities import log_inputs, log_metrics, log_params, log_tags
 
     client, shown = store.client, Shown.read(ledger.run_dir)
     log_params(client, run_id, shown)
     log_inputs(client, run_id, shown)
-    metrics = [
-        Metric(name, value, line.time_ms, line.step)
-        for line in read_history(ledger.run_dir)
-        for name, value in line.metrics.items()
-    ]
-    for start in range(0, len(metrics), _METRICS_PER_BATCH):
-        client.log_batch(run_id, metrics=metrics[start : start + _METRICS_PER_BATCH])
-    kept = {name: text for name, text in ledger.tags.items() if name != PARENT_TAG}
-    tags = [RunTag(name, tag_value(text)) for name, text in kept.items()]
-    for start in range(0, len(tags), _TAGS_PER_BATCH):
-        client.log_batch(run_id, tags=tags[start : start + _TAGS_PER_BATCH])
+    log_metrics(client, run_id, read_history(ledger.run_dir))
+    log_tags(client, run_id, {name: text for name, text in ledger.tags.items() if name != PARENT_TAG})
     artifacts = local_path(client.get_run(run_id).info.artifact_uri or "")
     if artifacts != ledger.run_dir:
         with patient():

@@ -98,20 +98,20 @@ class _Refill:
         ours = [
             x for x in ledgers if x.run_id in present and not original_of(x, present[x.run_id].artifact_uri)
         ]
-        behind = [x for x in ours if _is_behind(x, had, present[x.run_id].status)]
-        known = [x for x in ours if x.run_id not in had and x not in behind]
-        for start in range(0, len(lost) + len(behind), _BATCH):
-            self._enter([x.run_dir for x in (lost + behind)[start : start + _BATCH]])
+        outdated = [x for x in ours if _is_outdated(x, had, present[x.run_id].status)]
+        known = [x for x in ours if x.run_id not in had and x not in outdated]
+        for start in range(0, len(lost) + len(outdated), _BATCH):
+            self._enter([x.run_dir for x in (lost + outdated)[start : start + _BATCH]])
         with open_database(self.file) as connection:
             note(connection, known)
         set_mark(self.file, self.runs_dir)
-        lost, behind = ([x for x in some if x.run_dir not in self.unreadable] for some in (lost, behind))
+        lost, outdated = ([x for x in some if x.run_dir not in self.unreadable] for some in (lost, outdated))
         if lost:
             what = "was empty" if not present else "lacked some of its runs"
             source = "its ledger" if len(lost) == 1 else "their ledgers"
             tell(f"The MLflow store {what}: {_were(len(lost))} restored from {source}.")
-        if behind:
-            tell(f"The MLflow store was older than its runs: {_were(len(behind))} updated.")
+        if outdated:
+            tell(f"The MLflow store was older than its runs: {_were(len(outdated))} updated.")
         if self.unreadable:
             which = ", ".join(map(str, self.unreadable[:3]))
             tell(f"{_were(len(self.unreadable))} not restored because of unreadable ledgers: {which}")
@@ -146,7 +146,7 @@ class _Refill:
                 yield ledger
 
 
-def _is_behind(ledger: Ledger, had: dict[str, KnownRun], status: str) -> bool:
+def _is_outdated(ledger: Ledger, had: dict[str, KnownRun], status: str) -> bool:
     if ledger.run_id in had:
         return not ledger.unfinished and had[ledger.run_id].ended_at != ledger.ended_at
     return status != ledger.status

@@ -9,13 +9,10 @@ import time
 from contextlib import closing
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import ModuleType
 
 from dlcli.errors import first_line
 from dlcli.files.kept import kept, read_kept
-
-if TYPE_CHECKING:
-    from sqlalchemy import Engine
 
 _SEEN = "dlcli_store"  # dlcli's table: the version of MLflow and the revision with which the file was found complete
 # SQL conditions for the rows of each table that a new store contains.
@@ -45,18 +42,14 @@ def revisions(connection: sqlite3.Connection) -> list[str]:
 
 def known_revisions() -> list[str]:
     """Return all revisions that the installed MLflow knows, its own first."""
-    from alembic.script import ScriptDirectory
-    from mlflow.store.db.utils import _get_alembic_config
-
-    script = ScriptDirectory.from_config(_get_alembic_config(db_url=""))
-    return [step.revision for step in script.walk_revisions()]
+    revisions: list[str] = _of_mlflow().all_revisions()
+    return revisions
 
 
 def is_complete(connection: sqlite3.Connection) -> bool:
     """Return whether all tables that the installed MLflow needs exist."""
-    from mlflow.store.db.base_sql_model import Base
-
-    return set(Base.metadata.tables) <= tables(connection)
+    needed: set[str] = _of_mlflow().needed_tables()
+    return needed <= tables(connection)
 
 
 def is_known_complete(connection: sqlite3.Connection) -> bool:
@@ -72,7 +65,7 @@ def is_of_another_program(connection: sqlite3.Connection) -> bool:
 
     A store whose creation was interrupted has no revision yet, but some of MLflow's tables.
     """
-    known = _columns_by_table()
+    known: dict[str, set[str]] = _of_mlflow().columns_by_table()
     for name in tables(connection) - {"alembic_version", _SEEN}:
         if name.startswith(("sqlite_", "_alembic_tmp_", "dlcli_")):
             continue
@@ -94,22 +87,16 @@ def programs(connection: sqlite3.Connection) -> list[str]:
     ).fetchall()
     views = {name for name, kind, _ in found if kind == "view"}
     if views:  # MLflow is imported for the names of its tables
-        views &= {*_columns_by_table(), "alembic_version"}
+        views &= {*_of_mlflow().columns_by_table(), "alembic_version"}
     triggers = {name for name, kind, table in found if kind == "trigger" and table != "secrets"}
     return sorted(views | triggers)
 
 
-@functools.cache
-def _columns_by_table() -> dict[str, set[str]]:
-    """Return the columns that MLflow's tables have, or had before its migrations."""
-    from mlflow.store.db.base_sql_model import Base
-    from mlflow.store.tracking.dbmodels.initial_models import Base as InitialBase
+def _of_mlflow() -> ModuleType:
+    """Return `dlcli.tracking.mlflow_tables`: most commands find a complete file and need no MLflow."""
+    from dlcli.tracking import mlflow_tables
 
-    found: dict[str, set[str]] = {}
-    for tables_of in (Base.metadata.tables, InitialBase.metadata.tables):
-        for name, table in tables_of.items():
-            found.setdefault(name, set()).update(column.name for column in table.columns)
-    return found
+    return mlflow_tables
 
 
 def note_complete(connection: sqlite3.Connection) -> None:
@@ -152,22 +139,14 @@ def make_fresh(file: Path) -> None:
 
 def upgrade_copy(old: Path, file: Path) -> None:
     """Write a copy of a store that is upgraded to the installed MLflow; raises HalfUpgradedError."""
-    import sqlalchemy
-    from mlflow.exceptions import MlflowException
-    from sqlalchemy.exc import SQLAlchemyError
-
     with closing(sqlite3.connect(old)) as source, closing(sqlite3.connect(file)) as copy:
         source.backup(copy)
-    engine = sqlalchemy.create_engine(sqlalchemy.URL.create("sqlite", database=str(file)))
-    try:
-        _make_tables(engine)
-    except (SQLAlchemyError, MlflowException) as error:
+    error: Exception | None = _of_mlflow().upgrade(file)
+    if error is not None:
         reason = first_line(error)
         if re.search(r"already exists|duplicate column|no such (table|column|index)", reason):
             raise HalfUpgradedError(reason) from error
-        raise
-    finally:
-        engine.dispose()
+        raise error
     with closing(sqlite3.connect(file)) as copy, copy:
         if not is_complete(copy):
             raise HalfUpgradedError("tables are missing")
@@ -190,17 +169,5 @@ def _empty_store() -> bytes:
 
 @functools.cache
 def _make_empty_store() -> bytes:
-    """Return a new empty store, created in memory, since the migrations are slow on disk."""
-    import sqlalchemy
-
-    engine = sqlalchemy.create_engine("sqlite://", poolclass=sqlalchemy.StaticPool)
-    with closing(engine.raw_connection()) as memory:
-        _make_tables(engine)
-        content: bytes = memory.driver_connection.serialize()  # type: ignore[union-attr]
-        return content
-
-
-def _make_tables(engine: Engine) -> None:
-    from mlflow.store.db.utils import _initialize_tables
-
-    _initialize_tables(engine)
+    content: bytes = _of_mlflow().empty_store()
+    return content

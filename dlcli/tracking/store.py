@@ -19,7 +19,6 @@ from dlcli.formatting import shell_line
 from dlcli.sanitize.escapes import shortened, visible, visible_name
 from dlcli.sanitize.redact import redact, redact_value
 from dlcli.tracking.by_name import link_run
-from dlcli.tracking.client_rows import log_inputs, log_params
 from dlcli.tracking.connection import (
     connect,
     default_store,
@@ -148,6 +147,8 @@ class Store:
                 make_folder((run_dir / name).parent, within=run_dir)
                 atomic_write(run_dir / name, content, durable=False)
             if info:
+                from dlcli.tracking.mlflow_entities import log_inputs, log_params
+
                 self.client.update_run(run_id, status="SCHEDULED")
                 log_params(self.client, run_id, shown)
                 # MLflow checks whether a dataset exists and then inserts it, which is a race between two runs.

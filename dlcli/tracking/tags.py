@@ -34,5 +34,5 @@ REPRODUCES_TAG, LIKE_TAG = "dlcli.reproduces", "dlcli.like"
 # The run whose weights a run starts from (model.weights).
 WEIGHTS_RUN_TAG = "dlcli.weights_run"
 
-# What a finder has found, such as `optimizer.lr=0.01`.
+# The value that a finder has chosen, such as `optimizer.lr=0.01`.
 FOUND_TAG = "dlcli.found"

@@ -58,7 +58,7 @@ class Member:
 
 @dataclass(frozen=True)
 class Intent:
-    """What is to be done with runs.
+    """A pending change to runs, as the journal contains it.
 
     Attributes:
         action: delete (into the trash), restore, purge (delete for good), or arrive (from elsewhere).

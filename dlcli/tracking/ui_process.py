@@ -20,7 +20,7 @@ _DEFAULTS = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
 
 @dataclass(frozen=True)
 class Start:
-    """What the pages show first: the address behind the server's, and columns of tables by experiment ID."""
+    """What the pages show first: the address after the server's, and columns of tables by experiment ID."""
 
     address: str = ""
     columns: Mapping[str, Sequence[str]] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Which parameters are weights, to which weight decay and penalties apply, and which are biases.
+"""Distinguish weights, to which weight decay and penalties apply, from biases.
 
 Optimizers see parameters without their names, and the biases of layers with several sets of weights have several
 dimensions, so that parameters are marked.

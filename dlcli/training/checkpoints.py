@@ -284,7 +284,7 @@ class Checkpoints(Checkpoint):
 
 
 class _Weights:
-    """A state in the place of the module that `save_model` takes."""
+    """A state dict with the interface of the module that `save_model` takes."""
 
     def __init__(self, state: Mapping[str, Tensor]) -> None:
         self._state = state

@@ -1,4 +1,4 @@
-"""A change of the variables of a linear model, in which its loss curves about alike in all directions.
+"""Preconditioning of linear models: a change of variables with about equal curvature of the loss in all directions.
 
 L-BFGS needs many iterations if the inputs are correlated or of different sizes. The second derivatives of the loss by
 the weights are about `c * G` with `G = mean(x x')`, the same for each output (Boehning, "Multinomial logistic

@@ -49,7 +49,7 @@ _PER_STEP_HOOKS = (
 
 @dataclass(frozen=True)
 class FitResult:
-    """The result of `fit`; `note` says so if a damaged checkpoint was ignored."""
+    """The result of `fit`; `note` reports a damaged checkpoint that was ignored."""
 
     best_epoch: int
     best_weights: Path

@@ -149,7 +149,7 @@ class PenaltyPath(Optimizer):
             # The solver divides its first step by this sum, for variables whose curvature is unknown.
             penalized()
             first = max(1.0, sum(float(one.grad.abs().sum()) for one in variables if one.grad is not None))
-        # Of its own for each penalty: the curvature of another one would mislead the first iterations.
+        # One for each penalty: the curvature estimate of another one would mislead the first iterations.
         solver = LBFGS(
             variables,
             lr=group["lr"] * first,

@@ -1,4 +1,4 @@
-"""Early stopping that one clearly worse epoch is enough for, if each epoch is a whole solution."""
+"""Early stopping after a single clearly worse epoch, for optimizers whose epochs are whole solutions."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from dlcli.assembly.tree_baseline import add_trees, wants_trees
 from dlcli.datasets.data import Data
 from dlcli.datasets.notices import Notice
 from dlcli.errors import ConfigError, DataError
-from dlcli.inference.evaluate import Evaluation
+from dlcli.inference.evaluation import Evaluation
 from dlcli.preprocessing.fitted import FittedPreprocessing
 from dlcli.preprocessing.table import Table
 from dlcli.splits.split import Part, Split

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from dlcli.assembly.tree_verdict import verdict_on_folds, verdict_on_rows
-from dlcli.inference.evaluate import TREES, Evaluation
+from dlcli.inference.evaluation import TREES, Evaluation
 from dlcli.result import Result
 from dlcli.splits.split import Split
 from dlcli.tasks.binary import Binary

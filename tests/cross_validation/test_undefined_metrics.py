@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 import dlcli
+from dlcli.cross_validation.fold_summary import Summary
 from dlcli.errors import ConfigError
 from dlcli.result import Result
+from dlcli.statistics.interval import UNDEFINED
 from dlcli.terminal.console import Terminal
 from dlcli.terminal.outcome import tell_outcome
 
@@ -52,6 +54,21 @@ def test_folds_without_a_positive_row_are_left_out_and_counted(result: Result) -
     assert any(f"auroc and average_precision are defined in {have} of 10 folds" in m for m in result.messages)
     # Of whoever always says no: the mean over the folds that have both classes is what chance has.
     assert result.baselines["cv/balanced_accuracy_mean"] == 0.5
+
+
+def test_the_sentence_names_what_folds_lack() -> None:
+    """R2 of single rows, as in leave-one-out, is undefined in all folds, and has no mean."""
+    r2, auroc = Summary({"r2": UNDEFINED}, {}, 6, 1, {"r2": 0}, {"r2": 0.9}), {"auroc": UNDEFINED}
+    assert r2.undefined_sentence() == (
+        "r2 is defined in 0 of 6 folds: the rows of each fold lack a class or a label, or have a single value. "
+        "Pooled values are on all held-out rows."
+    )
+    assert r2.metrics == {"cv/r2_pooled": 0.9, "cv/r2_defined_in": 0.0}
+    assert Summary(auroc, {}, 6, 1, {"auroc": 2}, {}).undefined_sentence() == (
+        "auroc is defined in 2 of 6 folds: the rows of the other folds lack a class or a label, or have a single "
+        "value. Means are over the folds that define them."
+    )
+    assert Summary(auroc, {}, 6, 1, {"auroc": 6}, {}).undefined_sentence() is None
 
 
 def test_the_terminal_says_in_how_many_folds(result: Result, capsys: pytest.CaptureFixture[str]) -> None:

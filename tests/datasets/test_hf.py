@@ -191,6 +191,7 @@ def test_without_a_network_the_download_command_is_reported(monkeypatch: pytest.
 
 def test_a_missing_library_is_reported_with_the_install_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "datasets", None)
+    monkeypatch.delitem(sys.modules, "dlcli.datasets.huggingface", raising=False)
     with pytest.raises(DataError) as caught:
         load("some/reviews")
     assert "pip install datasets" in problem(caught).hint

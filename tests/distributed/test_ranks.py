@@ -148,6 +148,45 @@ def test_two_processes_give_what_one_gives(more: list[str], tmp_path: Path) -> N
     assert not torch.distributed.is_initialized()
 
 
+class _Killed(BaseException):
+    """Stands in for a kill of rank 0: no code catches it."""
+
+
+@pytest.mark.slow
+def test_two_processes_that_are_killed_and_resumed_equal_the_uninterrupted_ones(tmp_path: Path) -> None:
+    """The bits of `strategy=ddp`, as `tests/training/test_resume_property.py` compares those of other arguments."""
+    settings = [
+        *IRIS,
+        "model.dropout=0.3",
+        "scheduler=step",
+        "trainer.strategy=ddp",
+        "trainer.devices=2",
+        "trainer.accelerator=cpu",
+        "trainer.gradient_clip_val=0.05",
+        "tracking.checkpoint_minutes=0.00001",
+    ]
+
+    def kill() -> None:
+        raise _Killed
+
+    whole = train(settings, runs_dir=tmp_path / "whole")
+    with quiet(), pytest.raises(_Killed):
+        train(settings, runs_dir=tmp_path / "killed", listen=_At(7 + 4, kill))  # 7 steps per epoch
+    seen: list[int] = []
+    resumed = resume("last", runs_dir=tmp_path / "killed", listen=_At(1, lambda: seen.append(1)))
+    assert seen, "nothing was left to resume"
+    assert resumed.metrics == whole.metrics
+    epochs_of = [recorded_epochs(result.run_dir) for result in (whole, resumed)]
+    measured = [
+        [{k: v for k, v in epoch.items() if "seconds" not in k and "per_second" not in k} for epoch in run]
+        for run in epochs_of
+    ]
+    assert measured[1] == measured[0]
+    weights = [load_file(result.run_dir / "model" / "weights.safetensors") for result in (whole, resumed)]
+    for name, values in weights[0].items():
+        assert torch.equal(weights[1][name], values), name
+
+
 @pytest.mark.slow
 def test_a_signal_ends_all_ranks_and_the_epoch_goes_on_from_its_middle(tmp_path: Path) -> None:
     # 60 steps per epoch, each through Lightning: the second epoch is stopped 4 steps after its second checkpoint.

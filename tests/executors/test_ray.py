@@ -39,7 +39,7 @@ def figures(*executor: str, runs_dir: Path) -> list[dict[str, float]]:
     [("ray", "ray is not installed"), ("dlcli.executors.remote_jobs", "ray cannot be imported: ")],
 )
 def test_without_ray(absent: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only the absence of Ray itself is told as such."""
+    """Only the absence of Ray itself is reported as such."""
     monkeypatch.delitem(sys.modules, "dlcli.executors.ray_pool", raising=False)
     if absent != "ray":
         monkeypatch.setitem(sys.modules, "ray", ModuleType("ray"))

@@ -60,7 +60,7 @@ def test_a_job_that_was_left_is_cancelled_and_its_files_go(queue: Path, tmp_path
     hand_in(folder, "17")
     with pytest.raises(ExecutorError, match="does not answer"):
         end_earlier_job(folder, "slurm")
-    assert list(folder.iterdir()), "nobody knows whether it still trains"
+    assert list(folder.iterdir()), "it may still be training"
     queue.write_text("17 main dlcli RUNNING\n")
     end_earlier_job(folder, "slurm")
     assert queue.read_text() == ""

@@ -120,7 +120,7 @@ def test_a_silent_process_is_told_of_once_and_then_given_up() -> None:
     for _ in range(5):
         clock.passes(59)
         oversight.check()
-    assert len(told) == 2, "a new silence is told again"
+    assert len(told) == 2, "a new silence is reported again"
     clock.passes(59)
     with pytest.raises(Silent, match="unresponsive for 5m: it is stopped"):
         oversight.check()

@@ -1,4 +1,4 @@
-"""Worker processes: their data, their end, and what they leave behind."""
+"""Worker processes: their data, their end, and what remains after them."""
 
 from __future__ import annotations
 

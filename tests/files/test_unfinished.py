@@ -45,7 +45,7 @@ def test_predictions_that_were_killed_are_gone_with_the_next(tmp_path: Path) -> 
         (left,) = names()
         with written_to(out) as write:
             write(table)
-        assert names() == [left, "out.csv"], "somebody still writes it"
+        assert names() == [left, "out.csv"], "another process still writes it"
     assert names() == [left, "out.csv"]
     Path(".mine.csv.0123abcd.tmp").touch()
     with written_to(Path("other.csv")) as write:

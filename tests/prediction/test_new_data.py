@@ -20,7 +20,7 @@ from dlcli.datasets.texts import Texts
 from dlcli.errors import ConfigError, DataError, InputError
 from dlcli.events import Event, Warned
 from dlcli.prediction.new_sequences import StepSettings
-from dlcli.prediction.predict import NewData, predict_rows
+from dlcli.prediction.predict_rows import NewData, predict_rows
 from dlcli.prediction.reading_settings import read_settings
 from dlcli.preprocessing.sequences import Sequences
 from dlcli.preprocessing.series import Series

@@ -22,7 +22,7 @@ from dlcli.datasets.tables.arrow_types import dated
 from dlcli.errors import DataError, DiskFull, InputError
 from dlcli.prediction.evaluation_file import labelled_rows
 from dlcli.prediction.output import written_to
-from dlcli.prediction.predict import NewData
+from dlcli.prediction.predict_rows import NewData
 
 
 @pytest.fixture(scope="module")

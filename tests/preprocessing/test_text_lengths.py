@@ -1,4 +1,4 @@
-"""How much of texts is read: lengths that are chosen, and what is told of texts that are cut."""
+"""How much of texts is read: the lengths that are chosen, and notices about texts that are cut."""
 
 from __future__ import annotations
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import nn
 
-from dlcli.reports import filters
-from dlcli.reports.filters import filter_figure
+from dlcli.reports import convolution_plots
+from dlcli.reports.convolution_plots import filter_figure
 
 
 def figure_of(network: nn.Module, image: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> Any:
@@ -19,7 +19,7 @@ def figure_of(network: nn.Module, image: np.ndarray, monkeypatch: pytest.MonkeyP
         assert rows.tolist() == [5]
         network(torch.as_tensor(image, dtype=torch.float32)[None].flatten(3).movedim(-1, 1))
 
-    monkeypatch.setattr(filters, "kept_on", run)
+    monkeypatch.setattr(convolution_plots, "kept_on", run)
     model: Any = SimpleNamespace(network=SimpleNamespace(model=network))
     data: Any = None
     return filter_figure(model, data, 5, image)

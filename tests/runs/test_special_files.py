@@ -22,7 +22,7 @@ from dlcli.completion.candidates import candidates
 from dlcli.errors import CorruptRun, DlcliError
 from dlcli.files.regular import open_regular, os_reason, read_regular
 from dlcli.gate.arrays import check_stored
-from dlcli.inference.evaluate import OUTPUTS, load_outputs
+from dlcli.inference.evaluation import OUTPUTS, load_outputs
 from dlcli.inference.predictions_file import read_predictions
 from dlcli.runner.resume import resume
 from dlcli.runs.folder import open_run

@@ -93,7 +93,7 @@ def test_eight_workers_record_to_postgresql(
     database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", database)
-    monkeypatch.setattr("dlcli.sweeps.sweep.open_executor", lambda plan: Forked())
+    monkeypatch.setattr("dlcli.sweeps.run_sweep.open_executor", lambda plan: Forked())
     words = [
         "sweep", "dataset=iris", "model=mlp", "model.hidden=4", "trainer.max_epochs=2", "trainer.accelerator=cpu",
         "callbacks=none", "optimizer.lr=interval(0.001,0.1)", "sweep/sampler=random", "--name", "many",

@@ -190,7 +190,7 @@ def test_an_upgrade_that_was_cut_off_is_set_aside(of_an_older_mlflow: Path, tmp_
             "the store is not a regular file",
             "Give another file",
         ),
-        (lambda file: (file.unlink(), file.mkdir()), "a folder is in the place", "mv "),
+        (lambda file: (file.unlink(), file.mkdir()), "path is a folder", "mv "),
         (
             lambda file: sql(file, "UPDATE alembic_version SET version_num = 'feedfeedfeed'"),
             "the store was created by a newer MLflow (schema feedfeedfeed)",

@@ -231,6 +231,7 @@ def measured(fitted: FitResult) -> list[dict[str, float]]:
 
 
 # Values of each argument of the trainer that works, each of which changes what a run of three epochs does, or how.
+# `strategy=ddp` with `devices=2` is killed and resumed in tests/distributed/test_ranks.py, with real processes.
 EACH: tuple[tuple[str, Any], ...] = (
     ("accelerator", "auto"),
     ("strategy", "auto"),

@@ -100,7 +100,7 @@ class Decoder:
 
     def _eight_bits(self, opened: ImageFile.ImageFile) -> Image.Image:
         """Return the upright image without transparency, in the wanted channels."""
-        opened.load()  # some metadata stand behind the pixels
+        opened.load()  # some formats store metadata after the pixels
         turned = opened.getexif().get(ORIENTATION, 1) in range(2, 9)
         image = ImageOps.exif_transpose(opened) if turned else opened  # otherwise it would be a copy
         if image.has_transparency_data and self.background != "ignore":
@@ -172,7 +172,7 @@ def open_header(entry: Stored) -> tuple[ImageHeader, ImageFile.ImageFile | None]
 
     Returns:
         The header, and the opened file if it is a small JPEG, which need not be opened again to be decoded. (Files of
-        other formats may have metadata behind their pixels.)
+        other formats may store metadata after their pixels.)
 
     Raises:
         BadImage: the file is empty, or not an image.

@@ -47,7 +47,7 @@ _WORDS = {
 
 @dataclass(frozen=True)
 class ImageHeader:
-    """What the header of an image file says.
+    """The properties of an image file that its header states.
 
     Attributes:
         size: height and width in pixels, of the upright image.

@@ -10,7 +10,7 @@ from PIL import Image, ImageFile
 # Formats that Pillow opens by another one's name: JPEG opens files with several pictures.
 _OPENED_BY = {"MPO": "JPEG"}
 
-# Formats that Pillow tries first unless it is told which ones. Some of the others know no file by its first bytes.
+# The formats that Pillow tries first if none are given. Some of the others do not recognise a file by its first bytes.
 _FIRST = ("JPEG", "PNG", "BMP", "GIF", "PPM")
 
 

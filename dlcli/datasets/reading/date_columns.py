@@ -37,7 +37,7 @@ class DateColumn:
 
     Args:
         base: the column as far as it is decided.
-        options: what the user says.
+        options: the user's reading options.
         place: returns the place of a cell, for messages.
     """
 

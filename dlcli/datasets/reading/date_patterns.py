@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
-# Which number of a date comes first; the year only if it has two digits, since those of four are told by their length.
+# Which number of a date comes first; the year only if it has two digits, since four digits are always a year.
 Order = Literal["day", "month", "year"]
 _YEAR_FIRST = r"^\d\d([-/.])\d\d([-/.])\d\d\b"
 

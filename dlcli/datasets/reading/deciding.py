@@ -62,7 +62,7 @@ def decide(
     Args:
         cells: one table with the cells as they stand in the file; those of a text file are strings. Columns that are
             parsed on the way are replaced in it by their values.
-        options: what the user says.
+        options: the user's reading options.
         place: returns the place of a cell, for messages.
         separator: the separator of a text file.
 
@@ -277,7 +277,7 @@ class _Deciding:
                 if found.formats and self._asked is None and is_code(rest, found):
                     return self._words(values, "01 and 1 differ")
                 if found.formats and self._asked is None and may_be_marked(rest):
-                    return self._words(values, f"all are whole numbers with a - behind, such as {rest[0]}")
+                    return self._words(values, f"all are whole numbers with a trailing -, such as {rest[0]}")
                 if found.formats:
                     return self._formats(rest, found, replace(self._base, kind="numeric"), strings, note)
             first_row = partial(self._cells.first_row, strings)

@@ -1,4 +1,4 @@
-"""Doubts about columns of words: values that keep them from being numbers, and words that differ in case alone."""
+"""Warnings about columns of words: the few values that prevent numbers, and words that differ in case alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Words of a column that look like what they are not read as: dates, durations or numbers in an unknown format."""
+"""Warnings about words that look like dates, durations or numbers, but in a format that is not recognised."""
 
 from __future__ import annotations
 

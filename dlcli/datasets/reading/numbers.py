@@ -22,19 +22,19 @@ _CURRENCIES = (
     "DKK", "PLN", "kr", "Fr.", "R$", "A$", "C$",
 )  # fmt: skip
 
-# Units that are recognised directly behind a number; behind a blank any word is. 12A or 5B are codes rather than units.
+# Units that are recognised directly after a number; after a blank any word is. 12A or 5B are codes rather than units.
 _UNITS = (
     "%", "\u2030", "\u00b0", "\u00b0C", "\u00b0F", "kg", "mg", "lb", "lbs", "oz", "km", "cm", "mm", "ft", "ml", "min",
     "ms", "kW", "kWh", "Hz", "GB", "MB", "KB", "mph", "bpm",
 )  # fmt: skip
 
-# A number: sign, what stands before it, digits with signs between them, exponent, and what stands behind it.
+# A number: sign, what stands before it, digits with signs between them, exponent, and what follows it.
 _NUMBER = (
     r"^(?P<sign>[-+]?) ?(?P<before>(?:[^\d\s.,+\-'()]+\.?)?) ?(?P<minus>[-+]?)"
     r"(?P<digits>\d[\d.,' ]*\d|\d[.,]?|[.,]\d+)(?P<power>[eE][-+]?\d+)?(?P<blank> ?)(?P<behind>[^\d\s.,+\-'()]*)$"
 )
 
-# A number with its minus behind it, which is long enough not to be a mark.
+# A number followed by its minus sign, and long enough not to be a mark.
 _MINUS_BEHIND = r"^([^-+]*(?:[.,]\d+|\d{3})) ?-$"
 
 # Expressions and what they are replaced by, one after the other: the minus of typography, blanks that do not break, and
@@ -44,7 +44,7 @@ REWRITES = (
     (r"^\((.*\d.*)\)$", r"-\1"), (_MINUS_BEHIND, r"-\1"),
 )  # fmt: skip
 
-# A number that has a point, which is certainly a decimal sign: no three digits behind it, or a zero before it.
+# A number whose point is certainly a decimal sign: not followed by three digits, or preceded by a zero.
 _POINT = r"^[-+]?0*\.|\.\d{0,2}([eE].*)?$|\.\d{4}|[eE]"
 
 
@@ -55,7 +55,7 @@ class NumberFormat:
     Attributes:
         decimal: the decimal sign.
         thousands: the sign between groups of three digits, or "".
-        unit: what stands before or behind the numbers, such as $, % or kg.
+        unit: what stands before or after the numbers, such as $, % or kg.
     """
 
     decimal: str = "."
@@ -142,7 +142,7 @@ def may_be_marked(values: pa.Array) -> bool:
 
 
 def minus_behind(values: pa.Array) -> str | None:
-    """Return the first value with its minus behind it, such as 123-; None without any."""
+    """Return the first value with a trailing minus, such as 123-; None without any."""
     found = values.filter(pc.match_substring_regex(values, _MINUS_BEHIND))
     return found[0].as_py() if len(found) else None
 

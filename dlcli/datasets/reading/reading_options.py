@@ -1,4 +1,4 @@
-"""`ReadingOptions`: what the user says about the reading of cells."""
+"""`ReadingOptions`: the user's options for reading cells."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dlcli.datasets.reading.words import MISSING
 
 @dataclass(frozen=True)
 class ReadingOptions:
-    """What the user says about the reading of cells; None leaves the decision to the columns.
+    """The user's options for reading cells; None leaves the decision to the columns.
 
     Attributes:
         types: kinds of columns.

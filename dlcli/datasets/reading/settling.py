@@ -19,7 +19,7 @@ _FOUR_DIGITS = "write years with four digits"
 
 @dataclass(frozen=True)
 class Verdict:
-    """What one column says of itself.
+    """The readings of one column that its own values allow.
 
     Attributes:
         column: the column as far as it is decided.

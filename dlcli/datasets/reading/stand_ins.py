@@ -1,4 +1,4 @@
-"""Values that may stand for something else: -999 for a missing value, 1 beside yes. They are told, not converted."""
+"""Values that may stand for something else: -999 for a missing value, 1 beside yes. They are reported only."""
 
 from __future__ import annotations
 

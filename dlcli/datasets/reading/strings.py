@@ -1,4 +1,4 @@
-"""Questions about the strings of a whole column, which most columns answer fast."""
+"""Predicates on the strings of a whole column, with fast paths for common columns."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ def trimmed(values: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def without(values: pa.ChunkedArray, missing: Collection[str]) -> pa.ChunkedArray:
-    """Return strings with null in the place of the words that denote a missing value."""
+    """Return strings with null instead of the words that denote a missing value."""
     if not missing:
         return values
     words, most = pa.array(sorted(missing), values.type), max(len(word.encode()) for word in missing)

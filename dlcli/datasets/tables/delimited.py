@@ -47,14 +47,14 @@ _ROW_TOO_LONG = "straddles two block boundaries"
 
 @dataclass(frozen=True)
 class Form:
-    """How a text file is written.
+    """The format of a delimited text file.
 
     Attributes:
         dialect: its dialect.
         layout: what comes before and around its cells.
         encoding: its encoding.
         names: names of the columns.
-        drops_last: whether lines end with a separator, behind which nothing stands.
+        drops_last: whether each line ends with a separator that is followed by nothing.
     """
 
     dialect: Dialect

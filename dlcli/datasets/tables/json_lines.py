@@ -145,7 +145,7 @@ def read_object(line: bytes, where: str) -> dict[str, Any]:
 
 
 def check_rows(file: Path) -> None:
-    """Check the rows of a JSON file of any layout: `null` in the place of one makes Arrow crash.
+    """Check the rows of a JSON file of any layout: `null` as a row makes Arrow crash.
 
     Raises:
         DataError: a line, or an item of the file's list, is not an object.

@@ -30,14 +30,14 @@ _TITLES = 10
 
 @dataclass(frozen=True)
 class Layout:
-    """What a reader of delimited text must know of a file besides its dialect.
+    """The properties of a delimited text file besides its dialect.
 
     Attributes:
         skip: number of lines before the table.
         title: the first of these lines if it is a title or the like, which is no comment.
         separator: the separator that the file names.
         header: the header that replaces the first line of the table, if that has fewer cells than the rows.
-        in_comment: whether the last of the skipped lines is the header, behind a #.
+        in_comment: whether the last of the skipped lines is the header, after a #.
         aligned: whether columns are separated by any number of blanks.
     """
 

@@ -231,7 +231,7 @@ class RawTable:
         """Return the rows, read by what is decided on all of them.
 
         Args:
-            options: what the user says about the cells.
+            options: the user's reading options.
             leaving_out: columns that are not needed.
 
         Raises:

@@ -13,7 +13,7 @@ from dlcli.preprocessing.columns.outliers import Clip
 
 
 class Arithmetic(NamedTuple):
-    """What a pipeline does to F columns; every array is `(F,)`.
+    """The operations of a pipeline on F columns; every array is `(F,)`.
 
     A number is clipped to `low` and `high`, a missing one replaced by `fill` (NaN keeps it), and the result is
     `(x - shift) / divide * factor + add`.

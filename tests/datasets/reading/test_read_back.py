@@ -23,7 +23,7 @@ EXAMPLES = int(os.environ.get("DLCLI_EXAMPLES", "12"))
 
 ROWS = 30
 
-# The largest day and a number with two digits behind the point, so that there is one reading.
+# The largest day and a number with two digits after the point, so that there is one reading.
 NUMBERS = [*range(-3000, 3000, 157), 1234.25]
 DAYS = [datetime(2023, 1, 1) + timedelta(days=day) for day in range(0, 700, 19)] + [datetime(2024, 12, 31)]
 

@@ -1,4 +1,4 @@
-"""Values that may stand for a missing one, and booleans in two spellings: what is told, and what is not."""
+"""Values that may stand for a missing one, and booleans in two spellings: which are reported, and which are not."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ from typer.testing import CliRunner
 
 import dlcli
 from dlcli.cli.app import app
-from dlcli.comparison.compare import compare_runs
+from dlcli.comparison.compare_runs import compare_runs
 from dlcli.errors import (
     ConfigError,
     CorruptRun,
@@ -156,7 +156,7 @@ def test_best_names_the_refitted_winner_which_can_be_exported(
         "values of each of the two settings that mattered most)."
     ]
     # It has no validation rows: the exported program is compared on others. torch itself takes seconds.
-    monkeypatch.setattr("dlcli.exporting.export.write_program", lambda *_: 0.0)
+    monkeypatch.setattr("dlcli.exporting.export_network.write_program", lambda *_: 0.0)
     words = ["export", "best", "--output", "winner.pt2", "--json", "--runs-dir", str(runs_dir)]
     exported = CliRunner().invoke(app, words)
     assert exported.exit_code == 0, exported.output
@@ -206,7 +206,7 @@ def test_no_point_but_the_winner_looks_chosen(swept: Result, runs_dir: Path) -> 
     )
     winner = yaml.safe_load((swept.run_dir / "winner.yaml").read_text())
     assert winner["optimizer"]["lr"] == swept.best["params"]["optimizer.lr"]
-    # Compared are the settings behind the figures, and these are the winner's.
+    # The settings that gave the figures are compared; these are the winner's.
     (refitted,) = ledgers(runs_dir, "s", "refit")
     assert compare_runs(["s", refitted.run_id], runs_dir).settings == {}
 
@@ -269,7 +269,7 @@ def test_a_signal_after_the_last_trial_says_how_it_goes_on(
     def stop(*_: object) -> None:
         raise Interrupted(signal.SIGTERM)
 
-    monkeypatch.setattr("dlcli.sweeps.sweep.write_sweep_report", stop)
+    monkeypatch.setattr("dlcli.sweeps.run_sweep.write_sweep_report", stop)
     words = ["sweep", *QUICK, "model.hidden=4,8", "sweep.refit=false", "--name", "at the end", "--json"]
     done = CliRunner().invoke(app, [*words, "--runs-dir", str(runs_dir)])
     assert done.exit_code == 143
@@ -284,7 +284,7 @@ def test_a_signal_before_any_trial_is_done_says_so(runs_dir: Path, monkeypatch: 
     def stop(*_: object) -> None:
         raise Interrupted(signal.SIGTERM)
 
-    monkeypatch.setattr("dlcli.sweeps.sweep.Driver.run", stop)
+    monkeypatch.setattr("dlcli.sweeps.run_sweep.Driver.run", stop)
     with pytest.raises(Interrupted) as stopped:
         sweep(runs_dir, "none yet", "model.hidden=4,8")
     assert stopped.value.__notes__[0] == "0 of 2 trials are done."
@@ -298,7 +298,7 @@ def test_a_refit_that_fails_takes_nothing_from_what_was_found(
 
     asked = ["optimizer.lr=0.1,1e-7"]  # of which the second learns nothing
     with monkeypatch.context() as patch:
-        patch.setattr("dlcli.sweeps.sweep.refit", refit)
+        patch.setattr("dlcli.sweeps.run_sweep.refit", refit)
         with pytest.raises(TrainingError) as failed:
             sweep(runs_dir, "refit-fails", *asked)
     told, command = failed.value.__notes__

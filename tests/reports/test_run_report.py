@@ -15,9 +15,9 @@ from matplotlib.figure import Figure
 from torch import nn
 
 from dlcli.datasets.data import Data
-from dlcli.inference.evaluate import Evaluation
+from dlcli.inference.evaluation import Evaluation
 from dlcli.models.mlp import MLP
-from dlcli.reports import report
+from dlcli.reports import run_report
 from dlcli.reports.style import new_figure
 from dlcli.reports.summary import describe_question, summarize
 from dlcli.training.fit import FitResult
@@ -64,14 +64,14 @@ def saved(monkeypatch: pytest.MonkeyPatch) -> dict[str, Figure]:
         found[path.name] = figure
         figure.about = about  # type: ignore[attr-defined]
 
-    monkeypatch.setattr(report, "save", keep)
+    monkeypatch.setattr(run_report, "save", keep)
     return found
 
 
 def write(run_dir: Path, evaluations: Any, **options: Any) -> str:
     model: Any = SimpleNamespace(task=ToyTask(), network=SimpleNamespace(model=nn.Identity()))
     fitted = FitResult(1, Path("weights"), HISTORY, torch.device("cpu"))
-    return report.write_report(run_dir, model, DATA, fitted, evaluations, "val/loss", **options)
+    return run_report.write_report(run_dir, model, DATA, fitted, evaluations, "val/loss", **options)
 
 
 def test_a_report_has_plots_of_the_test_rows(tmp_path: Path, saved: dict[str, Figure]) -> None:

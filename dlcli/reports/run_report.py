@@ -11,11 +11,11 @@ import torch
 from matplotlib.figure import Figure
 
 from dlcli.datasets.data import Data, take
-from dlcli.inference.evaluate import Evaluation, predictions_table
+from dlcli.inference.evaluation import Evaluation, predictions_table
 from dlcli.inference.predictions_file import write_predictions
 from dlcli.inference.saved_model import SavedModel
+from dlcli.reports.convolution_plots import filter_figure
 from dlcli.reports.diagnosis import diagnose
-from dlcli.reports.filters import filter_figure
 from dlcli.reports.gradient_curves import gradient_curves
 from dlcli.reports.image_grid import MOST, image_grid
 from dlcli.reports.learning_curves import learning_curves

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from dlcli.datasets.data import Data
-from dlcli.inference.evaluate import kept_on
+from dlcli.inference.evaluation import kept_on
 from dlcli.inference.saved_model import SavedModel
 from dlcli.reports.style import DPI, FONT, INK, caption
 

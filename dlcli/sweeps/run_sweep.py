@@ -16,7 +16,7 @@ from dlcli.cross_validation.refit import refit
 from dlcli.datasets.notices import as_plain, notice_metrics, of_runs, sentences
 from dlcli.errors import DiskFull, ExecutorError, Interrupted, TrainingError
 from dlcli.events import Listener, Note, RefitStarted, SweepPlanned, TrialEnded
-from dlcli.executors.base import Executor
+from dlcli.executors.executor import Executor
 from dlcli.executors.time_limits import Limits
 from dlcli.files.disk import disk_errors
 from dlcli.files.paths import display

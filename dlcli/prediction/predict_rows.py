@@ -17,7 +17,7 @@ from dlcli.datasets.notices import Notice
 from dlcli.datasets.tables.pieces import STDIN
 from dlcli.errors import DataError, InputError
 from dlcli.events import Listener, Note, RowsPredicted, Warned, ignore
-from dlcli.inference.evaluate import choose_device
+from dlcli.inference.evaluation import choose_device
 from dlcli.inference.rows import as_rows
 from dlcli.inference.saved_model import SavedModel
 from dlcli.prediction.new_rows import placed
@@ -30,14 +30,14 @@ from dlcli.runs.model_errors import model_errors
 
 @dataclass(frozen=True)
 class Predicted:
-    """What `dlcli predict` did.
+    """The result of `dlcli predict`.
 
     Attributes:
         run_id: of the run whose model predicted.
         run_name: its name.
         run_dir: the folder of its artifacts.
         lines: how many predictions were written.
-        notices: what reading the rows left out or converted, and what the model does not know.
+        notices: what reading the rows left out or converted, and values that the model has not seen in training.
         members: IDs of the runs whose models predicted together; empty for a single model.
     """
 

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 import dlcli
 from dlcli.cli.app import app
 from dlcli.cli.compare import _readable
-from dlcli.comparison.compare import compare_runs
+from dlcli.comparison.compare_runs import compare_runs
 from dlcli.comparison.critical_difference import alike
 from dlcli.comparison.scale import MetricScale, scale_of, units_differ
 from dlcli.comparison.sentences import difference_in_words

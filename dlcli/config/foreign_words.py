@@ -1,0 +1,145 @@
+"""Words of other tools (Hydra, LightningCLI, Keras, scikit-learn, yolo): their names for dlcli's commands and keys."""
+
+from __future__ import annotations
+
+# What other tools call the commands.
+FOREIGN_COMMANDS = {
+    "fit": "train",
+    "run": "train",
+    "tune": "sweep",
+    "search": "sweep",
+    "optimize": "sweep",
+    "hpo": "sweep",
+    "test": "eval",
+    "evaluate": "eval",
+    "score": "eval",
+    "validate": "eval",
+    "val": "eval",
+    "infer": "predict",
+    "inference": "predict",
+}
+
+# Names that other tools give to keys; `-` and `_` are the same.
+KEYS = {
+    "epochs": "trainer.max_epochs",
+    "e": "trainer.max_epochs",
+    "epoch": "trainer.max_epochs",
+    "max_epoch": "trainer.max_epochs",
+    "num_epoch": "trainer.max_epochs",
+    "n_epoch": "trainer.max_epochs",
+    "nb_epoch": "trainer.max_epochs",
+    "trainer.epochs": "trainer.max_epochs",
+    "max_epochs": "trainer.max_epochs",
+    "num_epochs": "trainer.max_epochs",
+    "n_epochs": "trainer.max_epochs",
+    "nepochs": "trainer.max_epochs",
+    "num_train_epochs": "trainer.max_epochs",
+    "max_steps": "trainer.max_steps",
+    "devices": "trainer.devices",
+    "gpus": "trainer.devices",
+    "trainer.gpus": "trainer.devices",
+    "precision": "trainer.precision",
+    "accelerator": "trainer.accelerator",
+    "grad_clip": "trainer.gradient_clip_val",
+    "clip_grad": "trainer.gradient_clip_val",
+    "max_grad_norm": "trainer.gradient_clip_val",
+    "gradient_accumulation_steps": "trainer.accumulate_grad_batches",
+    "gradient_clip_val": "trainer.gradient_clip_val",
+    "accumulate_grad_batches": "trainer.accumulate_grad_batches",
+    "lr": "optimizer.lr",
+    "lr0": "optimizer.lr",
+    "learning_rate": "optimizer.lr",
+    "weight_decay": "optimizer.weight_decay",
+    "wd": "optimizer.weight_decay",
+    "momentum": "optimizer.momentum",
+    "batch": "dataset.batch_size",
+    "b": "dataset.batch_size",
+    "per_device_train_batch_size": "dataset.batch_size",
+    "batch_size": "dataset.batch_size",
+    "bs": "dataset.batch_size",
+    "target": "dataset.target",
+    "label": "dataset.target",
+    "target_column": "dataset.target",
+    "label_column": "dataset.target",
+    "y": "dataset.target",
+    "imgsz": "dataset.size",
+    "image_size": "dataset.size",
+    "img_size": "dataset.size",
+    "hidden": "model.hidden",
+    "hidden_size": "model.hidden",
+    "hidden_dim": "model.hidden",
+    "num_layers": "model.layers",
+    "n_layers": "model.layers",
+    "layers": "model.layers",
+    "dropout": "model.dropout",
+    "test_size": "cv.test_size",
+    "test_split": "cv.test_size",
+    "val_size": "cv.val_size",
+    "val_split": "cv.val_size",
+    "validation_split": "cv.val_size",
+    "patience": "callbacks.early_stopping.patience",
+    "early_stopping_patience": "callbacks.early_stopping.patience",
+    "seed": "seed",
+    "random_state": "seed",
+    "monitor": "monitor",
+    "experiment_name": "experiment_name",
+    "run_name": "run_name",
+    "output_dir": "runs_dir",
+    "save_dir": "runs_dir",
+    "project": "runs_dir",
+    "n_trials": "sweep.trials",
+    "num_trials": "sweep.trials",
+    "hydra.sweeper.n_trials": "sweep.trials",
+    "hydra.sweeper.n_jobs": "executor.jobs",
+    "hydra.launcher.n_jobs": "executor.jobs",
+    "hydra.run.dir": "runs_dir",
+    "hydra.sweep.dir": "runs_dir",
+}
+
+# Names that other tools give to groups.
+GROUPS = {
+    "arch": "model",
+    "net": "model",
+    "network": "model",
+    "optim": "optimizer",
+    "opt": "optimizer",
+    "lr_scheduler": "scheduler",
+    "loss": "task/loss",
+    "criterion": "task/loss",
+}
+
+# Names for the number of folds, and options of that number alone.
+FOLDS = ("folds", "n_splits", "n_folds", "num_folds", "k_folds", "kfold")
+
+# Options without a value.
+FLAGS = {
+    "no_gpu": ("trainer.accelerator=cpu",),
+    "no_cuda": ("trainer.accelerator=cpu",),
+    "cpu": ("trainer.accelerator=cpu",),
+    "gpu": ("trainer.accelerator=gpu",),
+    "cuda": ("trainer.accelerator=gpu",),
+    "fp16": ("trainer.precision=16-mixed",),
+    "amp": ("trainer.precision=16-mixed",),
+    "bf16": ("trainer.precision=bf16-mixed",),
+}
+
+DATA = ("data", "dataset", "data_path", "train_file", "data_file", "file", "input", "csv")
+METRICS = ("metric", "metrics", "eval_metric", "objective")
+EXPERIMENTS = ("config", "config_name", "config_file", "cfg", "cn")
+DEVICES = ("device", "cuda_device", "gpu", "gpu_id")
+WORKERS = ("workers", "num_workers", "dataloader_num_workers", "dataset.num_workers", "data.num_workers")
+
+TABLES = (
+    ".csv",
+    ".tsv",
+    ".parquet",
+    ".feather",
+    ".arrow",
+    ".json",
+    ".jsonl",
+    ".ndjson",
+    ".xlsx",
+    ".xls",
+    ".txt",
+    ".gz",
+)
