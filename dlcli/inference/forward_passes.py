@@ -39,9 +39,10 @@ def through(
     parts = []
     for batch in loader:
         on_device = {name: values.to(device) for name, values in batch.items()}
+        y = on_device.pop("y", _NO_TARGETS)  # a model that takes targets in training must not see them here
         outputs = network(on_device)
         outputs = outputs.float() if isinstance(outputs, Tensor) else outputs
-        parts.append([values.cpu() for values in keep(outputs, on_device.get("y", _NO_TARGETS))])
+        parts.append([values.cpu() for values in keep(outputs, y)])
     task.cpu()  # where the metrics of an evaluation are computed
     order, found = loader.order(), [torch.cat(several) for several in zip(*parts, strict=True)]
     return found if order is None else [values[order.argsort()] for values in found]
