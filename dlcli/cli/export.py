@@ -35,7 +35,8 @@ def export(
     - `dlcli export penguins --bundle penguins-model`
 
     Its inputs are the outputs of the preprocessing; FILE.json describes them and the network's outputs. The file is
-    read back and compared with the model on rows of the run's data. A bundle takes raw rows of a table.
+    read back and compared with the model on rows of the run's data. A bundle takes raw rows of a table, texts or files
+    of images.
     """
     with session(json, supervised=True) as terminal:
         from dlcli.errors import InputError
@@ -55,7 +56,7 @@ def export(
         if bundle is not None:
             found = runner.bundle(run, bundle, overrides or (), **where)
             places = {"bundle": found.folder.resolve()}
-            written = f"Written: {display(found.folder)}; try it there: python predict.py example.csv"
+            written = f"Written: {display(found.folder)}; try it there: python predict.py {found.example}"
             compared = f"On {found.rows} raw rows its predictions"
         else:
             assert output is not None

@@ -65,6 +65,7 @@ class Reproduction:
         differences: each figure that differs: its value then and now.
         within_seeds: whether seeds explain the difference of the metric; None if figures are equal, or unknown.
         verdict: the conclusion in sentences.
+        trials: of a search, the numbers of trials with other settings or another value than then; None without one.
     """
 
     run_id: str
@@ -78,6 +79,7 @@ class Reproduction:
     differences: dict[str, tuple[float | None, float | None]]
     within_seeds: bool | None
     verdict: tuple[str, ...]
+    trials: tuple[int, ...] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields of the `--json` document."""
@@ -145,8 +147,9 @@ def compare_repetition(
     weights, largest, of = _weights(old, new)
     differences = _differences(old, new)
     verdict = [_of_weights(weights, largest, of), _of_figures(differences, old)]
-    within = None
-    if differences:
+    within, trials = None, _other_trials(old, new)
+    verdict += _of_search(old, new, trials)
+    if differences and trials is None:
         within, words = _explained(old, new, seeds)
         verdict.append(words)
     return Reproduction(
@@ -161,7 +164,45 @@ def compare_repetition(
         differences,
         within,
         tuple(filter(None, verdict)),
+        trials,
     )
+
+
+def _other_trials(old: Ledger, new: Ledger) -> tuple[int, ...] | None:
+    """Return the numbers of trials that differ in their settings, status or value; None of runs without trials."""
+    then, now = ({trial["trial"]: trial for trial in one.result.get("trials", ())} for one in (old, new))
+    if not then:
+        return None
+    same = ("params", "status", "value")
+    return tuple(
+        number
+        for number in sorted(then.keys() | now.keys())
+        if any(then.get(number, {}).get(key) != now.get(number, {}).get(key) for key in same)
+    )
+
+
+def _of_search(old: Ledger, new: Ledger, others: tuple[int, ...] | None) -> list[str]:
+    """Return sentences on the trials of a sweep and its winner, or on what each fold chose."""
+    if others is None:
+        then, now = old.result.get("chosen") or [], new.result.get("chosen") or []
+        if not any(then):
+            return []
+        folds = [str(number) for number, (a, b) in enumerate(zip(then, now, strict=False)) if a != b]
+        if not folds:
+            return [f"All {len(then)} folds chose the same settings."]
+        return [f"Other settings were chosen by fold {', '.join(folds)} of {len(then)}."]
+    total = len(old.result["trials"])
+    if not others:
+        return [
+            f"All {counted(total, 'trial')} have the same settings and values, and the same one is the best."
+        ]
+    best = [(one.result.get("best") or {}).get("params") for one in (old, new)]
+    winner = "The best one has the same settings." if best[0] == best[1] else "Another one is the best."
+    verb = "has" if len(others) == 1 else "have"
+    shown = ", ".join(map(str, others[:10])) + (", ..." if len(others) > 10 else "")
+    return [
+        f"{counted(len(others), 'trial')} of {total} {verb} other settings or another value: {shown}. {winner}"
+    ]
 
 
 def _packages(text: str) -> dict[str, str]:

@@ -46,6 +46,11 @@ class CsvFormat:
         return csv.QUOTE_MINIMAL if self.quotes else csv.QUOTE_NONE
 
     @property
+    def python_encoding(self) -> str:
+        """The encoding by which the script opens files."""
+        return "utf-8-sig" if is_utf8(self.encoding) else self.encoding
+
+    @property
     def settings(self) -> list[str]:
         """The settings by which dlcli reads such rows."""
         quotes = str(self.quotes).lower()
@@ -79,7 +84,7 @@ def table_spec(columns: Columns, preprocessing: Table, form: CsvFormat) -> dict[
     return {
         "schema_version": SCHEMA_VERSION,
         "separator": form.separator,
-        "encoding": "utf-8-sig" if is_utf8(form.encoding) else form.encoding,
+        "encoding": form.python_encoding,
         "quoting": form.quoting,
         "missing": MISSING,
         "rewrites": REWRITES,

@@ -7,13 +7,17 @@ from typing import Any
 
 from dlcli.formatting import number
 from dlcli.inference.saved_model import SavedModel
+from dlcli.models.forest import Forest
 from dlcli.runs.folder import OpenedRun
 from dlcli.statistics.of_rows import wilson_interval
 
-_LIMITS = (
-    "The figures are those of rows that resemble the training data; on other data it may be worse.",
+_LIMITS = ("The figures are those of rows that resemble the training data; on other data it may be worse.",)
+_OF_TABLES = (
     "Numbers outside of the range of the training rows are extrapolated. Categories that training did not see are "
-    "accepted, and treated as none of the known ones.",
+    "accepted, and treated as none of the known ones."
+)
+_OF_EXAMPLES = (
+    "The example is made up; none of the training rows is part of this folder. Words of training texts are.",
     "The rows of `example.csv` are made up; none of the training rows is part of this folder. The names of columns and "
     "categories are.",
 )
@@ -22,42 +26,51 @@ _OF_PROBABILITIES = (
 )
 
 
-def model_card(opened: OpenedRun, model: SavedModel, rows: int) -> str:
+def model_card(opened: OpenedRun, model: SavedModel, rows: int, graph: str) -> str:
     """Return the card as Markdown: what was trained on what, its figures, its columns and its limits.
 
     Args:
         opened: the run.
         model: its model.
         rows: number of test rows.
+        graph: a sentence on what the script and the graph do.
     """
     ledger = opened.ledger
     dataset = opened.config["dataset"]
     name = Path(str(dataset.get("path") or dataset.get("_target_", ""))).name
     notices = [str(notice.get("text", "")) for notice in ledger.result.get("notices", ())]
+    is_table = model.columns is not None
+    given = {"image": "IMAGES", "tokens": "TEXTS.csv"}.get(model.kind, "ROWS.csv")
+    limits = [*_LIMITS, *([_OF_TABLES] if is_table else []), _OF_EXAMPLES[is_table]]
     classifies = model.task.kind in ("binary", "multiclass", "multilabel")
     version = _plain(str(ledger.tags.get("dlcli.version", "")))
     parts = [
         f"# {_plain(ledger.run_name)}",
-        f"{_plain(model.task.describe())}. Network: {type(model.network.model).__name__}, "
-        f"{sum(p.numel() for p in model.network.model.parameters()):,} parameters. "
+        f"{_plain(model.task.describe())}. Model: {type(model.network.model).__name__}, {_size(model)}. "
         f"Run {ledger.run_id}, trained {str(ledger.created_at)[:10]} with dlcli {version}.",
-        "```sh\npip install -r requirements.txt\npython predict.py --check\npython predict.py ROWS.csv > "
-        "predictions.csv\n```",
+        "```sh\npip install -r requirements.txt\npython predict.py --check\npython predict.py "
+        f"{given} > predictions.csv\n```",
         "Or in a container:",
-        "```sh\ndocker build -t model .\ndocker run --rm -v \"$PWD\":/data:ro model /data/ROWS.csv\n```",
+        "```sh\ndocker build -t model .\ndocker run --rm -v \"$PWD\":/data:ro model "
+        f"/data/{given}\n```",
         "## Data",
         f"Trained on {_plain(name)}: {_plain(str(ledger.tags.get('dlcli.preprocessing', '')))}.",
-        _columns(model),
+        *([_columns(model)] if is_table else []),
         *(["\n".join(f"- {_plain(text)}" for text in notices)] if notices else []),
         "## Figures",
         _figures(ledger.metrics, rows, of_rows=model.task.kind in ("binary", "multiclass")),
         "## Limits",
-        "\n".join(f"- {limit}" for limit in (*_LIMITS, *([_OF_PROBABILITIES] if classifies else []))),
-        "The file `model.onnx` takes raw numbers and words: replacement of missing values, scaling and encoding are "
-        "part of it. Its predictions were compared with those of the trained model on raw rows before this folder was "
-        "written.",
+        "\n".join(f"- {limit}" for limit in (*limits, *([_OF_PROBABILITIES] if classifies else []))),
+        graph,
     ]  # fmt: skip
     return "\n\n".join(parts) + "\n"
+
+
+def _size(model: SavedModel) -> str:
+    network = model.network.model
+    if isinstance(network, Forest):
+        return network.size_words()
+    return f"{sum(parameter.numel() for parameter in network.parameters()):,} parameters"
 
 
 def _columns(model: SavedModel) -> str:

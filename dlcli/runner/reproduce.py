@@ -18,7 +18,7 @@ from dlcli.comparison.reproduction import (
     environment_changes,
 )
 from dlcli.config.recorded_config import check_values
-from dlcli.cross_validation.chosen_settings import searches_in_folds
+from dlcli.cross_validation.chosen_settings import Search, searches_in_folds
 from dlcli.cross_validation.cross_validate import cross_validate
 from dlcli.cross_validation.estimation import Estimation
 from dlcli.distributed.ranks import leading
@@ -29,14 +29,16 @@ from dlcli.gate.vouching import CONFIG_FILE
 from dlcli.inference.code import own_code
 from dlcli.job import take_part
 from dlcli.result import Result
-from dlcli.resumption import open_whole
+from dlcli.resumption import Resumption, open_whole, relocated_words
 from dlcli.runner import runs_directory
 from dlcli.runner.recording import recording
 from dlcli.runs.creation import make_run
 from dlcli.runs.folder import OpenedRun, with_overrides
-from dlcli.runs.overview import repeating_command
 from dlcli.runs.recorded import read_words
 from dlcli.runs.shown_settings import repeated_settings
+from dlcli.sweeps.plan import SweepPlan
+from dlcli.sweeps.replanning import plan_again, plan_nested_again
+from dlcli.sweeps.sweep import run_sweep
 from dlcli.tracking.ledger import Ledger
 from dlcli.tracking.mlflow_inputs import Shown
 from dlcli.tracking.reconcile import reconcile
@@ -65,30 +67,33 @@ def reproduce(
         seeds: number of other seeds with which it is trained, too, if figures differ: they tell what seeds explain.
 
     Raises:
-        InputError: It has not finished, or is a search; or `seeds` is 1, of which no spread can be computed.
+        InputError: It has not finished; or `seeds` is 1, of which no spread can be computed, or given for a search.
         DataError: The rows or their split are not those of the run.
     """
     if seeds == 1:
         raise InputError("one seed has no spread", "--seeds 1", "Give 2 or more, such as --seeds 5.")
     with leading(take_part):
         opened = open_whole(run, runs_directory(runs_dir), conf_dirs, trust=trust, overrides=overrides)
-        _check_kind(opened)
+        _check_kind(opened, seeds)
         gate, folders = opened.claim.to_resume(opened.config, "reproduce")
         with gate.closed():
             config = with_overrides(opened.config, overrides)
             gate.admit_all(config)  # before anything is read or built
             check_values(config, opened.folder / CONFIG_FILE)
             config = settle_weights(config)
-            estimation = plan_estimation(_as_new(config), folders)
-            opened.check_rows(estimation.data, estimation.fingerprint)
+            plan, estimation, search = _plan(opened, config, folders, overrides, listen)
             environment = environment_changes(opened.ledger)
             code = code_changes(opened.ledger, own_code(config, [folder.parent for folder in folders]))
-            for note in [*opened.notes, *_remarks(environment, code), *_of_weights(config, opened.ledger)]:
+            told = [*opened.notes, *_remarks(environment, code), *_of_weights(config, opened.ledger)]
+            for note in [*told, *_of_search(plan)]:
                 listen(Note(note))
             with open_store(opened.ledger.runs_dir) as store:
                 for note in [*store.notes, *reconcile(store.runs_dir, store)]:
                     listen(Note(note))
-                result = _train(estimation, opened, folders, store, listen)
+                if plan is not None:
+                    result = _search(plan, opened, folders, store, listen)
+                else:
+                    result = _train(estimation, opened, folders, store, listen, search=search)
                 new = Ledger.load(result.run_dir)
                 others: list[Ledger] = []
                 found = compare_repetition(opened.ledger, new, environment, code, others)
@@ -111,6 +116,7 @@ def _train(
     listen: Listener,
     *,
     of_seeds: bool = False,
+    search: Search | None = None,
 ) -> Result:
     words = [word for word in read_words(opened.ledger) if not word.startswith("run_name=")]
     if of_seeds:
@@ -133,10 +139,71 @@ def _train(
         },
     )
     with recording(run_dir, store, listen):
-        return cross_validate(estimation, run_dir, store, listen)
+        return cross_validate(estimation, run_dir, store, listen, search)
 
 
-def _check_kind(opened: OpenedRun) -> None:
+def _plan(
+    opened: OpenedRun,
+    config: dict[str, Any],
+    folders: Sequence[Path],
+    overrides: Sequence[str],
+    listen: Listener,
+) -> tuple[SweepPlan | None, Estimation, Search | None]:
+    """Return the plan of a sweep, or None; the rows; and what searches in each fold, or None.
+
+    Raises:
+        ConfigError: The space, or what trials share, follows otherwise from the configuration files of today.
+        DataError: The rows or their split are not those of the run.
+    """
+    ledger = opened.ledger
+    recorded = relocated_words(read_words(ledger), config["dataset"])
+    words = [word for word in recorded if not word.startswith("run_name=")]
+    if ledger.kind != "sweep":
+        estimation = plan_estimation(_as_new(config), folders)
+        opened.check_rows(estimation.data, estimation.fingerprint)
+        if not searches_in_folds(config):
+            return None, estimation, None
+        return (
+            None,
+            estimation,
+            plan_nested_again(Resumption(opened, config, (*words, *overrides)), folders, listen),
+        )
+    trials = len(ledger.result.get("trials", ()))
+    if ledger.result.get("out_of_time"):  # the same number of trials, however long they take
+        words += [f"sweep.trials={trials}", "sweep.timeout=null"]
+    plan = plan_again(Resumption(opened, config, (*words, *overrides)), folders)
+    return plan, plan.estimation, None
+
+
+def _search(
+    plan: SweepPlan, opened: OpenedRun, folders: Sequence[Path], store: Store, listen: Listener
+) -> Result:
+    """Run a sweep again in a new run."""
+    run_dir = make_run(
+        store,
+        "sweep",
+        plan.estimation,
+        plan.whole,
+        name=opened.ledger.run_name,
+        overrides=[word for word in read_words(opened.ledger) if not word.startswith("run_name=")],
+        folders=folders,
+        params=plan.recorded_params,
+        about=about_data(plan.experiment.data),
+        tags={**recorded_choices(opened.ledger.tags, plan.config), REPRODUCES_TAG: opened.ledger.run_id},
+    )
+    with recording(run_dir, store, listen):
+        return run_sweep(plan, run_dir, store, listen)
+
+
+def _of_search(plan: SweepPlan | None) -> list[str]:
+    """Return that trials at the same time may be chosen otherwise."""
+    if plan is None or plan.is_grid or plan.slots < 2:
+        return []
+    text = f"{plan.slots} trials run at a time: a sampler that learns from those that have ended may choose others."
+    return [f"{text} executor.jobs=1 makes a sweep repeatable."]
+
+
+def _check_kind(opened: OpenedRun, seeds: int) -> None:
     ledger = opened.ledger
     if ledger.status != "FINISHED":
         raise InputError(
@@ -145,13 +212,9 @@ def _check_kind(opened: OpenedRun) -> None:
     if not ledger.is_in_place:
         hint = "Move it into a runs folder, or give the archive to dlcli runs import."
         raise InputError("a run outside of a runs folder cannot be reproduced", str(ledger.run_dir), hint)
-    if ledger.kind == "sweep" or searches_in_folds(opened.config):
-        line = repeating_command(ledger)
-        raise InputError(
-            "a search is not reproduced, since its trials depend on the order in which others end",
-            ledger.run_name,
-            f"Search again: {line}" if line else "Reproduce a run.",
-        )
+    if seeds and (ledger.kind == "sweep" or searches_in_folds(opened.config)):
+        hint = "Leave it out: trial by trial is compared. A single trial can be trained with train --like."
+        raise InputError("a search is not repeated with other seeds", "--seeds", hint)
 
 
 def _as_new(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 from typer.testing import CliRunner, Result
 
-from dlcli import train
+from dlcli import sweep, train
 from dlcli.cli.app import app
 from dlcli.comparison.reproduction import (
     Change,
@@ -180,17 +180,55 @@ def test_a_mapping_of_keys_changes_no_option(recorded: list[str], override: str,
 def test_what_cannot_be_repeated(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(project)
     ledger = Ledger.load(next(iter(project.glob("runs/by-name/first"))).resolve())
-    for changes, message in (
-        ({"status": "KILLED"}, "the run is KILLED"),
-        ({"kind": "sweep"}, "a search is not"),
+    for changes, message, seeds in (
+        ({"status": "KILLED"}, "the run is KILLED", 0),
+        ({"kind": "sweep"}, "a search is not repeated with other seeds", 2),
     ):
         before = {name: getattr(ledger, name) for name in changes}
         ledger.update(**changes)
         try:
             with pytest.raises(InputError, match=message):
-                reproduce("first")
+                reproduce("first", seeds=seeds)
         finally:
             ledger.update(**before)
+
+
+def test_a_sweep_is_searched_again(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(project)
+    data = ["dataset=table", "dataset.path=rows.csv", "dataset.target=label", "model=mlp", "trainer=debug"]
+    words = [*data, "model.hidden=int(interval(2,9))", "sweep.trials=2", "sweep/sampler=random", "executor.jobs=1"]
+    old = sweep([*words, "run_name=search"])
+    done = dlcli("reproduce", "search", "--json")
+    assert done.exit_code == 0, done.output
+    document = json.loads(done.stdout)
+    found = document["reproduction"]
+    assert (found["trials"], found["weights"], found["figures"]) == ([], "equal", True)
+    assert "All 2 trials have the same settings and values" in " ".join(found["verdict"])
+    assert document["run_id"] != old.run_id and len(document["trials"]) == 2
+    new = Ledger.load(Path(document["run_dir"]))
+    assert new.tags["dlcli.reproduces"] == old.run_id and new.kind == "sweep"
+    changed = {**new.result, "trials": [{**new.result["trials"][0], "value": 9.0}, new.result["trials"][1]]}
+    new.update(result=changed)
+    other = compare_repetition(Ledger.load(old.run_dir), new, [], None, [])
+    assert other.trials == (0,)
+    assert "1 trial of 2 has other settings or another value: 0." in " ".join(other.verdict)
+
+
+def test_folds_search_again(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(project)
+    data = ["dataset=table", "dataset.path=rows.csv", "dataset.target=label", "model=mlp", "trainer=debug"]
+    nested = [
+        "cv=nested",
+        "cv.folds=2",
+        "cv.inner_folds=2",
+        "cv.space={model.hidden:[2,3]}",
+        "executor.jobs=1",
+    ]
+    train([*data, *nested, "run_name=nested"])
+    result, found = reproduce("nested")
+    assert found.weights == "equal" and found.figures
+    assert "All 2 folds chose the same settings." in found.verdict
+    assert len(result.folds) == 2
 
 
 def with_weights(ledger: Ledger, values: list[float]) -> Ledger:

@@ -235,9 +235,3 @@ if importlib.util.find_spec("torch"):
 
         def forward(self, outputs: torch.Tensor) -> torch.Tensor:
             return (outputs * 1.1).softmax(dim=1)
-
-
-def test_a_bundle_of_images_is_refused_with_the_reason() -> None:
-    result = dlcli.train(["trainer=debug"])
-    with pytest.raises(InputError, match="a bundle of images cannot be made: decoding"):
-        bundle(str(result.run_dir), Path("made"))

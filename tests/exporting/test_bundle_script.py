@@ -99,7 +99,7 @@ def script_for(column: Column, form: CsvFormat | None = None) -> Any:
     Path("bundle.json").write_text(
         json.dumps(table_spec(Columns((column,)), table, form or CsvFormat())), encoding="utf-8"
     )
-    text = (resources.files("dlcli.exporting") / "bundle_files/predict.txt").read_text(encoding="utf-8")
+    text = (resources.files("dlcli.exporting") / "bundle_files/read_table.txt").read_text(encoding="utf-8")
     Path("predict.py").write_text(text, encoding="utf-8")
     found = importlib.util.spec_from_file_location("predict", "predict.py")
     assert found is not None and found.loader is not None

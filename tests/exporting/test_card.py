@@ -23,7 +23,7 @@ def card(kind: str, metrics: dict[str, float], rows: int) -> str:
     opened: Any = SimpleNamespace(ledger=ledger, config={"dataset": {"path": "a.csv"}})
     task = SimpleNamespace(kind=kind, describe=lambda: kind)
     model: Any = SimpleNamespace(task=task, network=network, columns=None)
-    return model_card(opened, model, rows)
+    return model_card(opened, model, rows, "What the graph takes.")
 
 
 @pytest.mark.parametrize(

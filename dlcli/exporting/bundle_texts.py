@@ -1,0 +1,86 @@
+"""Texts in a bundle: its script divides them into tokens, with numpy and the standard library alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from torch import nn
+
+from dlcli.datasets.data import take
+from dlcli.errors import InputError
+from dlcli.exporting.bundle_table import CsvFormat
+from dlcli.exporting.bundled_rows import BundleSource, CsvRows, network_graph, traced_rows
+from dlcli.exporting.heads import INSTEAD
+from dlcli.preprocessing.text import Text
+from dlcli.preprocessing.tfidf import Tfidf
+
+_NGRAMS = "ngrams.npz"
+
+# The column of texts without a name, such as those of a list.
+_COLUMN = "text"
+
+
+class TextRows(CsvRows):
+    """Texts, as n-grams with TF-IDF weights, words or characters."""
+
+    reader = "read_texts.txt"
+    packages = ("numpy", "onnxruntime")
+    card = (
+        "`predict.py` divides texts into tokens; `model.onnx` takes the numbers of tokens. The predictions were "
+        "compared with those of the trained model on raw texts before this folder was written."
+    )
+
+    def __init__(self, source: BundleSource, form: CsvFormat, notes: list[str]) -> None:
+        preprocessing: Any = source.model.preprocessing
+        if type(preprocessing) is Text and preprocessing.tokens == "bpe":
+            raise _unreadable("byte-pair encoding")
+        if type(preprocessing) not in (Text, Tfidf):
+            raise _unreadable(f"the tokens of {type(preprocessing).__name__}")
+        self._column = preprocessing.column_ or _COLUMN
+        texts = pd.DataFrame({self._column: list(take(source.data.x, source.some()))})
+        super().__init__(source, form, texts, pd.DataFrame({self._column: _made_up(preprocessing)}), notes)
+        self._inputs: list[str] = []
+
+    def spec(self) -> dict[str, Any]:
+        """Return how the script divides texts."""
+        own: Any = self.source.model.preprocessing
+        found: dict[str, Any] = {"lowercase": own.lowercase}
+        if isinstance(own, Tfidf):
+            found |= {"tokens": "ngrams", "ngrams": own.ngrams, "sublinear_tf": own.sublinear_tf}
+            found |= {"words": own.words_.split("\n"), "first_word": 1}
+        else:
+            found |= {"tokens": own.tokens, "words": own.vocabulary()[2:], "first_word": 2}
+            found |= {"length": own.length_, "is_bag": own.reads_text == "bag"}
+        form = {"separator": self.form.separator, "encoding": self.form.python_encoding}
+        return {"label": "row", "column": self._column, "inputs": self._inputs, **form,
+                "quoting": self.form.quoting, **found}  # fmt: skip
+
+    def graph(self, head: nn.Module) -> bytes:
+        """Return the network with its head as ONNX."""
+        made, self._inputs = network_graph(
+            self.source, head, take(self.source.data.x, traced_rows(self.source.rows))
+        )
+        return made
+
+    def write_extras(self, folder: Path) -> None:
+        """Write the keys and the weights of n-grams."""
+        own: Any = self.source.model.preprocessing
+        if isinstance(own, Tfidf):
+            np.savez_compressed(folder / _NGRAMS, keys=own.keys_, weights=own.weights_)
+
+
+def _made_up(preprocessing: Any) -> list[str]:
+    """Return texts of known words, an empty one, one without known words, and one with signs of many kinds."""
+    known = [word for word in preprocessing.vocabulary()[2:] if word.isalnum()][:40]
+    joined = "" if getattr(preprocessing, "tokens", "") == "characters" else " "
+    texts = [joined.join(known[first::5]) for first in range(3)]
+    return [*texts, "", "qqqzzz", "It costs 12.50 (or less?) -- a na\u00efve caf\u00e9, \ufb01ne: 3\u00b2!"]
+
+
+def _unreadable(what: str) -> InputError:
+    return InputError(
+        f"{what} cannot be made by a script of numpy and the standard library", "--bundle", INSTEAD
+    )

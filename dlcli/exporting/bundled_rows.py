@@ -1,0 +1,152 @@
+"""What a bundle needs to know of the kind of its rows: how they are written, read by its script, and predicted."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import nn
+
+from dlcli.exporting.bundle_table import CsvFormat
+from dlcli.exporting.exported_program import onnx_program, silenced_exporter, traced
+from dlcli.exporting.heads import WithHead
+from dlcli.inference.saved_model import SavedModel
+from dlcli.prediction.row_reader import Given, RowReader
+from dlcli.runs.folder import OpenedRun
+from dlcli.training.fields import as_fields, first_rows
+
+# Rows of the run's data on which a bundle is compared with the model.
+ROWS = 256
+
+# The smallest batch that is traced: torch.export would make a single row a constant.
+_TRACED = 16
+
+
+@dataclass(frozen=True)
+class BundleSource:
+    """What a bundle is made of.
+
+    Attributes:
+        opened: the run.
+        model: its model.
+        dataset: the configuration's section `dataset`, with the current location of the data.
+        data: the run's data.
+        rows: rows of a part that training did not see, or else the training rows, `(N,)`.
+    """
+
+    opened: OpenedRun
+    model: SavedModel
+    dataset: dict[str, Any]
+    data: Any
+    rows: np.ndarray
+
+    def some(self) -> np.ndarray:
+        """Return the rows on which the bundle is compared, spread evenly, `(N,)`."""
+        places = np.linspace(0, len(self.rows) - 1, min(len(self.rows), ROWS)).astype(np.int64)
+        return self.rows[places]
+
+
+class BundledRows(Protocol):
+    """Rows of one kind.
+
+    Attributes:
+        reader: the file of `bundle_files` with the function `read` of the script.
+        packages: modules that the script imports, beside the standard library.
+        notes: messages for the user.
+        example: name of the example's file or folder.
+        card: a sentence of the model card on what the graph takes.
+    """
+
+    reader: str
+    packages: tuple[str, ...]
+    notes: list[str]
+    example: str
+    card: str
+
+    def spec(self) -> dict[str, Any]:
+        """Return the content of `bundle.json` about reading."""
+
+    def graph(self, head: nn.Module) -> bytes:
+        """Return the network with its head, and the preprocessing as far as it is part of the graph, as ONNX."""
+
+    def write_raw(self, folder: Path) -> Path:
+        """Write raw rows of the run's data into a folder, and return the script's argument."""
+
+    def write_example(self, folder: Path) -> Path:
+        """Write made-up rows, of which none is a row of the data, into a bundle, and return the script's argument."""
+
+    def write_extras(self, folder: Path) -> None:
+        """Write further files that the script reads."""
+
+    def predicted(self, place: Path) -> pd.DataFrame:
+        """Return the model's predictions of rows that were written; the first column is the label of each."""
+
+
+def network_graph(source: BundleSource, head: nn.Module, x: Any) -> tuple[bytes, list[str]]:
+    """Return the network with its head as ONNX, and the names of its inputs.
+
+    Args:
+        source: what the bundle is made of.
+        head: from outputs to the numbers of a prediction.
+        x: raw rows, at least one.
+    """
+    network = source.model.network.cpu().eval()
+    fields = as_fields(source.model.preprocessing.transform(x))
+    batch = first_rows(fields, len(x))
+    with silenced_exporter(), torch.no_grad():
+        made = onnx_program(traced(WithHead(network, head), batch, Path("model.onnx"))).model_proto
+    return made.SerializeToString(), [value.name for value in made.graph.input]
+
+
+def traced_rows(rows: np.ndarray) -> np.ndarray:
+    """Return a few rows, two at least."""
+    return np.resize(rows[:_TRACED], max(2, len(rows[:_TRACED])))
+
+
+@dataclass
+class CsvRows:
+    """Rows in a CSV, which are predicted by a run's model."""
+
+    source: BundleSource
+    form: CsvFormat
+    frame: pd.DataFrame
+    example_frame: pd.DataFrame
+    notes: list[str] = field(default_factory=list)
+    example = "example.csv"
+
+    def write_raw(self, folder: Path) -> Path:
+        """Write raw rows of the run's data."""
+        return self._write(folder / "rows.csv", self.frame)
+
+    def write_example(self, folder: Path) -> Path:
+        """Write made-up rows."""
+        return self._write(folder / self.example, self.example_frame)
+
+    def write_extras(self, folder: Path) -> None:
+        """Write nothing."""
+
+    def predicted(self, place: Path) -> pd.DataFrame:
+        """Return the model's predictions of the rows of a file."""
+        reader = RowReader(self.source.opened, self.source.model, self.form.settings)
+        stream = io.BufferedReader(io.BytesIO(place.read_bytes()))  # type: ignore[arg-type]
+        given = Given([Path("rows.csv")], stream, layout="table")
+        model = self.source.model
+        found = [model.predict(new.rows, are_read=True) for new in reader.read(given, lambda notice: None)]
+        return labelled("row", np.arange(sum(map(len, found))), found)
+
+    def _write(self, file: Path, frame: pd.DataFrame) -> Path:
+        file.write_bytes(self.form.bytes_of(frame))
+        return file
+
+
+def labelled(name: str, labels: Any, found: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Return predictions as one table, with the labels of the rows as its first column."""
+    table = pd.concat(found, ignore_index=True)
+    table.insert(0, name, labels)
+    return table

@@ -1,0 +1,146 @@
+"""Bundles of texts and images: the script reads raw texts and image files as the model does."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+import dlcli
+from dlcli.errors import InputError
+from dlcli.runner.export import bundle
+from tests.exporting.test_bundle import run_script
+
+pytest.importorskip("onnx", reason="needs the extra onnx")
+pytestmark = pytest.mark.slow  # each bundle is tried in a process of its own
+
+# Texts that are hard to divide: contractions, digits, emoji, several scripts, composed and decomposed signs, a final
+# sigma, superscripts, signs without a width, an empty text, quotes and separators.
+TEXTS = [
+    "It's 12.50 (or less?)", "na\u00efve caf\u00e9", "nai\u0308ve cafe\u0301",
+    "\ufb01ne, \ufb02at: m\u00b2 \u00bd \u2163", "\u039f\u0394\u039f\u03a3 \u0391\u03a3 \u03a3",
+    "\u0130stanbul STRASSE \u1e9e", "\u0939\u093f\u0928\u094d\u0926\u0940 \u0964",
+    "\u4f60\u597d\uff0c\u4e16\u754c 123", "\U0001f600\U0001f44d\U0001f3fd ok!!!", "a_b c-d e--f",
+    "zero\u200cwidth\u200djoin", "tab\there", "", "   ", 'say "hi", ok',
+    "\u0661\u0662\u0663 \u24b6\u24d0 \u2460", "don\u2019t \u2026 \u00ab x \u00bb", "<pad> <unk> x",
+]  # fmt: skip
+
+
+def train_texts(*words: str) -> str:
+    rows = [(text, "yes" if number % 2 else "no") for number, text in enumerate(TEXTS * 4)]
+    with Path("texts.csv").open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([("said", "label"), *rows])
+    data = ["dataset=text", "dataset.path=texts.csv", "dataset.target=label", "dataset.text=said"]
+    return str(dlcli.train([*data, "trainer.max_epochs=1", *words]).run_dir)
+
+
+OF_TEXTS: dict[str, Sequence[str]] = {
+    "n-grams": ("preprocessing.min_df=1", "preprocessing.ngrams=3"),
+    "n-grams with case, counted": (
+        "preprocessing.min_df=1",
+        "preprocessing.lowercase=false",
+        "preprocessing.sublinear_tf=false",
+    ),
+    "bags of words": ("model=mlp", "preprocessing=text", "preprocessing.min_frequency=1"),
+    "words, cut": (
+        "model=textcnn",
+        "preprocessing=text",
+        "preprocessing.max_length=3",
+        "preprocessing.min_frequency=1",
+    ),
+    "characters": (
+        "model=textcnn",
+        "preprocessing=text",
+        "preprocessing.tokens=characters",
+        "preprocessing.lowercase=false",
+    ),
+}
+
+
+@pytest.mark.parametrize("words", OF_TEXTS.values(), ids=OF_TEXTS)
+def test_texts_are_divided_as_by_the_model(words: Sequence[str]) -> None:
+    run = train_texts(*words)
+    made = bundle(run, Path("made"))
+    assert made.rows > 5
+    assert made.largest_difference < 1e-3
+    with Path("new.csv").open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([("said", "n"), *((text, 1) for text in reversed(TEXTS))])
+    expected = dlcli.predict(run, "new.csv")  # type: ignore[arg-type]
+    compare(run_script(made.folder, "new.csv").stdout, expected)
+    lines = [text for text in TEXTS if text]
+    Path("new.txt").write_text("\n".join([*lines, ""]), encoding="utf-8")
+    compare(run_script(made.folder, "new.txt").stdout, dlcli.predict(run, "new.txt"))  # type: ignore[arg-type]
+    assert run_script(made.folder, "--check").returncode == 0
+    assert len((made.folder / "predict.py").read_text().splitlines()) <= 150
+
+
+def compare(found: str, expected: pd.DataFrame) -> None:
+    Path("found.csv").write_text(found)
+    pd.testing.assert_frame_equal(pd.read_csv("found.csv"), expected, check_dtype=False, rtol=1e-3, atol=1e-4)
+
+
+def test_texts_of_byte_pairs_are_refused() -> None:
+    run = train_texts("model=textcnn", "preprocessing=text", "preprocessing.tokens=bpe")
+    with pytest.raises(InputError, match="byte-pair encoding cannot be made by a script"):
+        bundle(run, Path("made"))
+    assert not Path("made").exists()
+
+
+def write_images(folder: Path) -> None:
+    """Write images of several sizes, modes and formats, one that is turned, and a transparent one."""
+    random = np.random.default_rng(0)
+    for number in range(16):
+        place = folder / ("dark", "light")[number % 2]
+        place.mkdir(parents=True, exist_ok=True)
+        pixels = random.integers(0, 128, (20 + number, 28, 4)) + 127 * (number % 2)
+        image = Image.fromarray(pixels.astype(np.uint8), "RGBA")
+        name = place / f"{number}.png"
+        if number % 4 == 0:
+            image.convert("P").save(name)
+        elif number % 4 == 1:
+            exif = Image.Exif()
+            exif[0x0112] = 6
+            image.convert("RGB").save(name.with_suffix(".jpg"), exif=exif)
+        elif number % 4 == 2:
+            image.save(name)
+        else:
+            image.convert("L").save(name)
+
+
+@pytest.mark.parametrize(
+    "words", [("dataset.fit=stretch", "dataset.color=grey"), ("dataset.background=black",)]
+)
+def test_image_files_are_decoded_as_by_the_model(words: Sequence[str]) -> None:
+    write_images(Path("pictures"))
+    data = ["dataset=image_folder", "dataset.path=pictures", "dataset.size=16", "model.width=4"]
+    run = str(dlcli.train([*data, "trainer.max_epochs=1", "cv.test_size=0.3", *words]).run_dir)
+    made = bundle(run, Path("made"))
+    assert made.rows > 0 and made.largest_difference < 1e-3
+    Path("new").mkdir()
+    for file in Path("pictures").rglob("*.*"):
+        (Path("new") / file.name).write_bytes(file.read_bytes())
+    expected = dlcli.predict(run, "new")  # type: ignore[arg-type]
+    expected = expected.assign(file=[Path(name).name for name in expected["file"]])
+    compare(run_script(made.folder, "new").stdout, expected)
+    assert run_script(made.folder, "--check").returncode == 0
+    pins = (made.folder / "requirements.txt").read_text().split()
+    assert [pin.partition("==")[0] for pin in pins] == ["numpy", "onnxruntime", "pillow"]
+    (Path("new") / "bad.png").write_bytes(b"no image")
+    bad = run_script(made.folder, "new")
+    assert bad.returncode == 1 and "bad.png" in bad.stderr and "Traceback" not in bad.stderr
+
+
+def test_images_in_memory_become_files() -> None:
+    run = str(dlcli.train(["trainer=debug"]).run_dir)
+    made = bundle(run, Path("made"))
+    assert made.rows > 0 and made.example == "example"
+    assert json.loads((made.folder / "bundle.json").read_text())["size"] == [8, 8]
+    assert run_script(made.folder, "--check").returncode == 0
+    card = (made.folder / "README.md").read_text()
+    assert "IMAGES" in card and "| column |" not in card
