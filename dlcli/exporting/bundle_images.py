@@ -26,7 +26,7 @@ class ImageRows:
     """Images of 8 bits per channel."""
 
     reader = "read_images.txt"
-    packages = ("numpy", "onnxruntime", "PIL")
+    packages: tuple[str, ...] = ("numpy", "onnxruntime", "PIL")
     example = "example"
     card = (
         "`predict.py` decodes images with Pillow, and crops and scales them to the size of the training images; "

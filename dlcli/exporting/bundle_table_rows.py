@@ -26,7 +26,7 @@ class TableRows(CsvRows):
     """Rows of a table whose columns are known."""
 
     reader = "read_table.txt"
-    packages = ("numpy", "onnxruntime")
+    packages: tuple[str, ...] = ("numpy", "onnxruntime")
     card = (
         "The file `model.onnx` takes raw numbers and words: replacement of missing values, scaling and encoding are "
         "part of it. Its predictions were compared with those of the trained model on raw rows before this folder was "

@@ -27,7 +27,7 @@ class TextRows(CsvRows):
     """Texts, as n-grams with TF-IDF weights, words or characters."""
 
     reader = "read_texts.txt"
-    packages = ("numpy", "onnxruntime")
+    packages: tuple[str, ...] = ("numpy", "onnxruntime")
     card = (
         "`predict.py` divides texts into tokens; `model.onnx` takes the numbers of tokens. The predictions were "
         "compared with those of the trained model on raw texts before this folder was written."

@@ -134,7 +134,7 @@ class CsvRows:
     def predicted(self, place: Path) -> pd.DataFrame:
         """Return the model's predictions of the rows of a file."""
         reader = RowReader(self.source.opened, self.source.model, self.form.settings)
-        stream = io.BufferedReader(io.BytesIO(place.read_bytes()))  # type: ignore[arg-type]
+        stream: Any = io.BufferedReader(io.BytesIO(place.read_bytes()))
         given = Given([Path("rows.csv")], stream, layout="table")
         model = self.source.model
         found = [model.predict(new.rows, are_read=True) for new in reader.read(given, lambda notice: None)]

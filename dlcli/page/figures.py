@@ -122,8 +122,11 @@ def _on_parts(account: Account) -> Figures | None:
         count = f"\n{sizes[part]:,} rows" if sizes.get(part) else ""
         heading += [f"{heads[part]}{count}", *(["baseline"] if has_baseline[part] else [])]
         keys += [part, *([f"{part} baseline"] if has_baseline[part] else [])]
+    has_one_loss = all(metrics.get(f"{part}/loss") == metrics.get(f"{part}/log_loss") for part in parts)
     for name in names:
-        row: list[Cell] = [name]
+        if name == "log_loss" and has_one_loss:
+            continue
+        row: list[Cell] = ["loss (log_loss)" if name == "loss" and has_one_loss else name]
         for part in parts:
             value = metrics.get(f"{part}/{name}")
             ends = judged.get(name) if part == judged_part else None

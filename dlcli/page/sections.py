@@ -125,7 +125,9 @@ def _results(account: Account) -> tuple[Block, ...]:
     said = [
         text
         for text in account.run.result.messages
-        if text != _diagnosis(account) and not (isinstance(command, str) and command in text)
+        if text != _diagnosis(account)
+        and not (isinstance(command, str) and command in text)
+        and not any(isinstance(table, Figures) and text in (table.note or "") for table in tables)
     ]
     found: list[Block] = [*tables, *(Prose(text) for text in said)]
     if not tables:

@@ -196,7 +196,13 @@ def test_what_cannot_be_repeated(project: Path, tmp_path: Path, monkeypatch: pyt
 def test_a_sweep_is_searched_again(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(project)
     data = ["dataset=table", "dataset.path=rows.csv", "dataset.target=label", "model=mlp", "trainer=debug"]
-    words = [*data, "model.hidden=int(interval(2,9))", "sweep.trials=2", "sweep/sampler=random", "executor.jobs=1"]
+    words = [
+        *data,
+        "model.hidden=int(interval(2,9))",
+        "sweep.trials=2",
+        "sweep/sampler=random",
+        "executor.jobs=1",
+    ]
     old = sweep([*words, "run_name=search"])
     done = dlcli("reproduce", "search", "--json")
     assert done.exit_code == 0, done.output

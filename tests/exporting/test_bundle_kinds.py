@@ -36,7 +36,13 @@ def train_texts(*words: str) -> str:
     rows = [(text, "yes" if number % 2 else "no") for number, text in enumerate(TEXTS * 4)]
     with Path("texts.csv").open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([("said", "label"), *rows])
-    data = ["dataset=text", "dataset.path=texts.csv", "dataset.target=label", "dataset.text=said"]
+    data = [
+        "dataset=text",
+        "dataset.path=texts.csv",
+        "dataset.target=label",
+        "dataset.text=said",
+        "dataset.on_empty=keep",
+    ]
     return str(dlcli.train([*data, "trainer.max_epochs=1", *words]).run_dir)
 
 
