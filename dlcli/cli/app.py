@@ -63,6 +63,14 @@ class _Program(_Group):
         order = [name for names in _PANELS.values() for name in names]
         return sorted(super().list_commands(ctx), key=order.index)
 
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Return the command of the arguments; an unknown one that is a command of a group is shown with its group."""
+        if args and args[0] not in self.commands:
+            for name, group in self.commands.items():
+                if args[0] in getattr(group, "commands", ()):
+                    ctx.fail(f"No such command '{args[0]}'. Write: dlcli {name} {args[0]} ...")
+        return super().resolve_command(ctx, args)
+
     def make_context(self, info_name: str | None, args: list[str], *others: Any, **more: Any) -> Any:
         self._answer_habits(args)
         return super().make_context(info_name, args, *others, **more)

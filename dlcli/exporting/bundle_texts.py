@@ -46,17 +46,7 @@ class TextRows(CsvRows):
 
     def spec(self) -> dict[str, Any]:
         """Return how the script divides texts."""
-        own: Any = self.source.model.preprocessing
-        found: dict[str, Any] = {"lowercase": own.lowercase}
-        if isinstance(own, Tfidf):
-            found |= {"tokens": "ngrams", "ngrams": own.ngrams, "sublinear_tf": own.sublinear_tf}
-            found |= {"words": own.words_.split("\n"), "first_word": 1}
-        else:
-            found |= {"tokens": own.tokens, "words": own.vocabulary()[2:], "first_word": 2}
-            found |= {"length": own.length_, "is_bag": own.reads_text == "bag"}
-        form = {"separator": self.form.separator, "encoding": self.form.python_encoding}
-        return {"label": "row", "column": self._column, "inputs": self._inputs, **form,
-                "quoting": self.form.quoting, **found}  # fmt: skip
+        return spec_of(self.source.model.preprocessing, self._column, self._inputs, self.form)
 
     def graph(self, head: nn.Module) -> bytes:
         """Return the network with its head as ONNX."""
@@ -67,9 +57,38 @@ class TextRows(CsvRows):
 
     def write_extras(self, folder: Path) -> None:
         """Write the keys and the weights of n-grams."""
-        own: Any = self.source.model.preprocessing
-        if isinstance(own, Tfidf):
-            np.savez_compressed(folder / _NGRAMS, keys=own.keys_, weights=own.weights_)
+        write_ngrams(self.source.model.preprocessing, folder)
+
+
+def spec_of(preprocessing: Any, column: str, inputs: list[str], form: CsvFormat) -> dict[str, Any]:
+    """Return the content of `bundle.json` about the texts of a column.
+
+    Args:
+        preprocessing: `Text` or `Tfidf`, fitted.
+        column: its name.
+        inputs: names of the graph's inputs.
+        form: how a CSV is written.
+    """
+    found: dict[str, Any] = {"label": "row", "column": column, "inputs": inputs, "separator": form.separator,
+                             "encoding": form.python_encoding, "quoting": form.quoting,
+                             "lowercase": preprocessing.lowercase}  # fmt: skip
+    if isinstance(preprocessing, Tfidf):
+        settings = {"ngrams": preprocessing.ngrams, "sublinear_tf": preprocessing.sublinear_tf}
+        return found | {
+            "tokens": "ngrams",
+            "words": preprocessing.words_.split("\n"),
+            "first_word": 1,
+            **settings,
+        }
+    settings = {"length": preprocessing.length_, "is_bag": preprocessing.reads_text == "bag"}
+    words = preprocessing.vocabulary()[2:]
+    return found | {"tokens": preprocessing.tokens, "words": words, "first_word": 2, **settings}
+
+
+def write_ngrams(preprocessing: Any, folder: Path) -> None:
+    """Write the keys and the weights of n-grams, which other tokens do not have."""
+    if isinstance(preprocessing, Tfidf):
+        np.savez_compressed(folder / _NGRAMS, keys=preprocessing.keys_, weights=preprocessing.weights_)
 
 
 def _made_up(preprocessing: Any) -> list[str]:

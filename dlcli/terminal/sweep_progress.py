@@ -15,6 +15,7 @@ from dlcli.events import (
     SearchStarted,
     StepsDone,
     SweepPlanned,
+    TrainingEnded,
     TrainingStarted,
     TrialEnded,
     TrialEvent,
@@ -85,6 +86,8 @@ class SweepProgress:
                 self._table.computed(trial.number, done, total)
             case TrialEvent(trial, TrainingStarted() as started) if self._table:
                 self._table.prepared(trial.number, started.max_epochs, started.steps_per_epoch)
+            case TrialEvent(trial, TrainingEnded()) if self._table:
+                self._table.judged(trial.number)
             case TrialEvent(trial, StepsDone(steps)) if self._table:
                 self._table.advance(trial.number, steps)
             case TrialEvent(trial, EpochDone(epoch, metrics)) if self._table:

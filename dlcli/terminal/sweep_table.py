@@ -43,6 +43,7 @@ class _Slot:
     steps_per_epoch: int = 1
     max_epochs: int | None = None
     began: float = 0.0
+    is_judged: bool = False  # its training has ended
 
 
 class SweepTable:
@@ -113,6 +114,13 @@ class SweepTable:
             if slot := self._running.get(trial):
                 slot.max_epochs = max_epochs if max_epochs is None or max_epochs > 0 else None
                 slot.steps_per_epoch, slot.features = max(1, steps_per_epoch), None
+            self._display.changed()
+
+    def judged(self, trial: int) -> None:
+        """Show that the training of a trial has ended, and that its model is evaluated."""
+        with self._lock:
+            if slot := self._running.get(trial):
+                slot.is_judged = True
             self._display.changed()
 
     def advance(self, trial: int, steps: int) -> None:
@@ -206,7 +214,8 @@ def _at(slot: _Slot) -> str:
     total = f"/{slot.max_epochs}" if slot.max_epochs else ""
     share = f" {min(slot.steps, slot.steps_per_epoch) / slot.steps_per_epoch:.0%}" if slot.steps else ""
     watched = f"  {number(slot.value)}" if math.isfinite(slot.value) else ""
-    return f"{fold}  epoch {slot.epoch + (1 if slot.steps else 0)}{total}{share}{watched}{clock}"
+    done = "judging" if slot.is_judged else f"epoch {slot.epoch + (1 if slot.steps else 0)}{total}{share}"
+    return f"{fold}  {done}{watched}{clock}"
 
 
 def _differences(running: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -269,3 +269,24 @@ def test_new_never_writes_into_dlcli_s_own_folder(monkeypatch: pytest.MonkeyPatc
     done = dlcli("new", "experiment", "first")
     assert done.exit_code == 2
     assert "this folder belongs to dlcli itself" in done.stderr
+
+
+def test_the_help_begins_with_what_people_do_first() -> None:
+    shown = dlcli("--help").stdout
+    panels = (
+        "Train",
+        "Look at results",
+        "Use a model",
+        "Find options, add your own",
+        "Installation and help",
+    )
+    places = [shown.index(f"─ {panel} ") for panel in panels]
+    assert places == sorted(places)
+    assert shown.index("│ train ") < shown.index("│ runs ") < shown.index("│ predict ")
+
+
+def test_a_command_of_a_group_is_shown_with_its_group() -> None:
+    done = dlcli("rm", "first")
+    assert done.exit_code == 2
+    assert "No such command 'rm'. Write: dlcli runs rm ..." in done.stderr
+    assert "Did you mean 'train'?" in dlcli("trian").stderr

@@ -15,21 +15,11 @@ from PIL import Image
 import dlcli
 from dlcli.errors import InputError
 from dlcli.runner.export import bundle
+from tests.exporting.hard_texts import TEXTS
 from tests.exporting.test_bundle import run_script
 
 pytest.importorskip("onnx", reason="needs the extra onnx")
 pytestmark = pytest.mark.slow  # each bundle is tried in a process of its own
-
-# Texts that are hard to divide: contractions, digits, emoji, several scripts, composed and decomposed signs, a final
-# sigma, superscripts, signs without a width, an empty text, quotes and separators.
-TEXTS = [
-    "It's 12.50 (or less?)", "na\u00efve caf\u00e9", "nai\u0308ve cafe\u0301",
-    "\ufb01ne, \ufb02at: m\u00b2 \u00bd \u2163", "\u039f\u0394\u039f\u03a3 \u0391\u03a3 \u03a3",
-    "\u0130stanbul STRASSE \u1e9e", "\u0939\u093f\u0928\u094d\u0926\u0940 \u0964",
-    "\u4f60\u597d\uff0c\u4e16\u754c 123", "\U0001f600\U0001f44d\U0001f3fd ok!!!", "a_b c-d e--f",
-    "zero\u200cwidth\u200djoin", "tab\there", "", "   ", 'say "hi", ok',
-    "\u0661\u0662\u0663 \u24b6\u24d0 \u2460", "don\u2019t \u2026 \u00ab x \u00bb", "<pad> <unk> x",
-]  # fmt: skip
 
 
 def train_texts(*words: str) -> str:
@@ -69,6 +59,7 @@ OF_TEXTS: dict[str, Sequence[str]] = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:.*tokens.*:UserWarning")
 @pytest.mark.parametrize("words", OF_TEXTS.values(), ids=OF_TEXTS)
 def test_texts_are_divided_as_by_the_model(words: Sequence[str]) -> None:
     run = train_texts(*words)
@@ -124,7 +115,7 @@ def write_images(folder: Path) -> None:
 )
 def test_image_files_are_decoded_as_by_the_model(words: Sequence[str]) -> None:
     write_images(Path("pictures"))
-    data = ["dataset=image_folder", "dataset.path=pictures", "dataset.size=16", "model.width=4"]
+    data = ["dataset=image_folder", "dataset.path=pictures", "dataset.size=16"]
     run = str(dlcli.train([*data, "trainer.max_epochs=1", "cv.test_size=0.3", *words]).run_dir)
     made = bundle(run, Path("made"))
     assert made.rows > 0 and made.largest_difference < 1e-3

@@ -173,11 +173,11 @@ def test_what_is_wrong_with_a_file_is_told(content: str, message: str) -> None:
     script = script_for(Column("c", "numeric"), CsvFormat(";"))
     Path("rows.csv").write_bytes(content.encode("latin-1"))
     with pytest.raises((ValueError, script.csv.Error)) as error:
-        script.read("rows.csv")
+        list(script.read("rows.csv"))
     assert message in str(error.value)
 
 
 def test_names_of_columns_may_have_blanks_and_files_the_encoding_of_training() -> None:
     script = script_for(Column("c", "categorical"), CsvFormat("\t", "latin-1", quotes=False))
     Path("rows.csv").write_bytes('d\t c \n1\tK\xe4se\n2\t"a\n'.encode("latin-1"))
-    assert script.read("rows.csv")["words"].tolist() == [["K\xe4se"], ['"a']]
+    assert next(script.read("rows.csv"))[1]["words"].tolist() == [["K\xe4se"], ['"a']]

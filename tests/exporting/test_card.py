@@ -22,7 +22,7 @@ def card(kind: str, metrics: dict[str, float], rows: int) -> str:
     network = SimpleNamespace(model=torch.nn.Linear(1, 1))
     opened: Any = SimpleNamespace(ledger=ledger, config={"dataset": {"path": "a.csv"}})
     task = SimpleNamespace(kind=kind, describe=lambda: kind)
-    model: Any = SimpleNamespace(task=task, network=network, columns=None)
+    model: Any = SimpleNamespace(task=task, network=network, columns=None, kind="table")
     return model_card(opened, model, rows, "What the graph takes.")
 
 
