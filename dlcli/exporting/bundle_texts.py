@@ -40,8 +40,11 @@ class TextRows(CsvRows):
         if type(preprocessing) not in (Text, Tfidf):
             raise _unreadable(f"the tokens of {type(preprocessing).__name__}")
         self._column = preprocessing.column_ or _COLUMN
-        texts = pd.DataFrame({self._column: list(take(source.data.x, source.some()))})
-        super().__init__(source, form, texts, pd.DataFrame({self._column: _made_up(preprocessing)}), notes)
+        raw, made = (
+            pd.DataFrame({self._column: [text for text in texts if _can_be_written(text, form)]})
+            for texts in (list(take(source.data.x, source.some())), _made_up(preprocessing))
+        )
+        super().__init__(source, form, raw, made, notes)
         self._inputs: list[str] = []
 
     def spec(self) -> dict[str, Any]:
@@ -89,6 +92,17 @@ def write_ngrams(preprocessing: Any, folder: Path) -> None:
     """Write the keys and the weights of n-grams, which other tokens do not have."""
     if isinstance(preprocessing, Tfidf):
         np.savez_compressed(folder / _NGRAMS, keys=preprocessing.keys_, weights=preprocessing.weights_)
+
+
+def _can_be_written(text: str, form: CsvFormat) -> bool:
+    """Return whether a file of the form can hold a text: without quotes not an empty one, nor one with a separator."""
+    try:
+        text.encode(form.encoding)
+    except UnicodeEncodeError:
+        return False
+    return form.quotes or (
+        bool(text.strip()) and not any(sign in text for sign in (form.separator, "\n", "\r"))
+    )
 
 
 def _made_up(preprocessing: Any) -> list[str]:

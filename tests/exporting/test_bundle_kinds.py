@@ -82,6 +82,16 @@ def compare(found: str, expected: pd.DataFrame) -> None:
     pd.testing.assert_frame_equal(pd.read_csv("found.csv"), expected, check_dtype=False, rtol=1e-3, atol=1e-4)
 
 
+def test_texts_of_a_file_without_quotes_and_of_an_old_encoding() -> None:
+    lines = [f'{"spam" if number % 2 else "ham"}\tf\xfcnf {number} "x, y' for number in range(40)]
+    Path("old.tsv").write_text("\n".join(["kind\tsaid", *lines, ""]), encoding="latin-1")
+    words = ["dataset=text", "dataset.path=old.tsv", "dataset.target=kind", "dataset.encoding=latin-1"]
+    run = str(dlcli.train([*words, "trainer=debug", "model=mlp", "preprocessing=text"]).run_dir)
+    made = bundle(run, Path("made"))
+    assert made.rows > 3
+    assert run_script(made.folder, "--check").returncode == 0
+
+
 def test_texts_of_byte_pairs_are_refused() -> None:
     run = train_texts("model=textcnn", "preprocessing=text", "preprocessing.tokens=bpe")
     with pytest.raises(InputError, match="byte-pair encoding cannot be made by a script"):
