@@ -14,10 +14,10 @@ from dlcli.datasets.data import take
 from dlcli.datasets.folders.stored import Stored
 from dlcli.datasets.images.decoding import BadImage, Decoder
 from dlcli.errors import InputError
-from dlcli.exporting.bundled_rows import ROWS, BundleSource, labelled, network_graph, traced_rows
+from dlcli.exporting.bundled_rows import ROWS, BundleSource, network_graph, traced_rows, with_labels
 from dlcli.exporting.heads import INSTEAD
 from dlcli.files.paths import kind_at, typed
-from dlcli.prediction.new_images import stored_images
+from dlcli.prediction.new_images import new_image_files
 from dlcli.prediction.row_reader import Given, RowReader
 from dlcli.preprocessing.image import Image
 
@@ -65,7 +65,7 @@ class ImageRows:
         place.mkdir()
         path = self._source.dataset.get("path")
         if isinstance(path, str) and kind_at(typed(path)) != "nothing":
-            entries, _ = stored_images(typed(path), self._reader.settings.image)
+            entries, _ = new_image_files(typed(path), self._reader.settings.image)
             whole = [entry for entry in entries[:: max(1, len(entries) // ROWS)][:ROWS] if _is_whole(entry)]
             for number, entry in enumerate(whole):
                 (place / f"{number:04}{Path(entry.name).suffix}").write_bytes(entry.read())
@@ -99,7 +99,7 @@ class ImageRows:
         pieces = list(self._reader.read(Given([place]), lambda notice: None))
         found = [self._source.model.predict(new.rows, are_read=True) for new in pieces]
         names = [Path(str(name)).name for new in pieces for name in new.labels["file"].to_pylist()]
-        return labelled("file", names, found)
+        return with_labels("file", names, found)
 
 
 def _is_whole(entry: Stored) -> bool:

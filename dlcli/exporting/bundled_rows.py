@@ -138,14 +138,14 @@ class CsvRows:
         given = Given([Path("rows.csv")], stream, layout="table")
         model = self.source.model
         found = [model.predict(new.rows, are_read=True) for new in reader.read(given, lambda notice: None)]
-        return labelled("row", np.arange(sum(map(len, found))), found)
+        return with_labels("row", np.arange(sum(map(len, found))), found)
 
     def _write(self, file: Path, frame: pd.DataFrame) -> Path:
         file.write_bytes(self.form.bytes_of(frame))
         return file
 
 
-def labelled(name: str, labels: Any, found: Sequence[pd.DataFrame]) -> pd.DataFrame:
+def with_labels(name: str, labels: Any, found: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """Return predictions as one table, with the labels of the rows as its first column."""
     table = pd.concat(found, ignore_index=True)
     table.insert(0, name, labels)

@@ -71,7 +71,7 @@ def read_images(
     channels, height, width = model.input_shape
     entries: list[Stored] = list(images)
     for file in () if images else files:
-        own, notices = stored_images(file, settings.image)
+        own, notices = new_image_files(file, settings.image)
         entries += own
         for notice in notices:
             report(notice)
@@ -100,7 +100,7 @@ def depth_of_model(model: SavedModel) -> Bits:
     return next((bits for bits, kind in TYPES.items() if kind == depth), 8)
 
 
-def stored_images(file: Path, image: str | None) -> tuple[list[Stored], list[Notice]]:
+def new_image_files(file: Path, image: str | None) -> tuple[list[Stored], list[Notice]]:
     """Return the images of a folder, an archive or a table, or an image file itself, and what was left out."""
     if file == STDIN:
         raise DataError("images cannot be piped in", hint="Name files, folders, a .tar or a table of paths.")
