@@ -13,6 +13,7 @@ import psutil
 from typer.testing import CliRunner
 
 from dlcli.cli.app import app
+from dlcli.executors import template
 from tests.forked import LONG, Dlcli
 
 TEMPLATE = "dlcli.executors.template"
@@ -75,7 +76,7 @@ def _started(process: psutil.Process, module: str) -> list[psutil.Process]:
     with contextlib.suppress(psutil.NoSuchProcess):
         for child in process.children():
             with contextlib.suppress(psutil.NoSuchProcess):  # it may be about to end
-                if module in child.cmdline():
+                if module in child.cmdline() or (module == TEMPLATE and child.name() == template.NAME):
                     found.append(child)
     return found
 

@@ -38,7 +38,7 @@ def resume(
 
         flags = {"executor.jobs": jobs, "sweep.trials": trials}
         asked = [*(overrides or ()), *(f"{key}={value}" for key, value in flags.items() if value is not None)]
-        warm_early(asked)
+        warm_early(asked, lambda: Waiting(terminal, "loading libraries"))
         with Waiting(terminal, "loading libraries"):
             from dlcli.resumption import NOTHING_LEFT
             from dlcli.runner import resume as runner

@@ -56,7 +56,7 @@ def sweep(
         }
         asked = [*(overrides or ()), *(f"{key}={value}" for key, value in flags.items() if value is not None)]
         if not dry_run:
-            warm_early(asked)
+            warm_early(asked, lambda: Waiting(terminal, "loading libraries"))
         with Waiting(terminal, "loading libraries"):
             from dlcli.runner import sweep as runner
         from dlcli.terminal.progress import Progress

@@ -6,6 +6,7 @@ import inspect
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, is_dataclass
+from functools import lru_cache
 from typing import Any
 
 # Stands for an annotation that is absent or cannot be resolved; such an argument is not type-checked.
@@ -35,10 +36,18 @@ def signature(target: Callable[..., Any]) -> Signature:
     Keywords `**options: Annotated[Any, Options]` are the fields of the dataclass `Options`, and no others.
     """
     try:
+        source = _annotated(target)
+        hash((target, source))
+    except (TypeError, ValueError):  # an object that cannot be a key, or that wraps itself
+        return _read(target, target)
+    return _read_once(target, source)
+
+
+def _read(target: Callable[..., Any], source: Any) -> Signature:
+    try:
         parameters = inspect.signature(target).parameters
     except (TypeError, ValueError):
         return Signature({}, is_open=True)
-    source = _annotated(target)
     arguments = {
         name: Argument(
             annotation=_resolve(parameter.annotation, source),
@@ -53,6 +62,11 @@ def signature(target: Callable[..., Any]) -> Signature:
     if options:
         arguments.update(signature(options).arguments)
     return Signature(arguments, is_open=rest is not None and not options)
+
+
+# Resolving annotations takes about a millisecond, and each trial of a sweep reads some twenty signatures. A function
+# that takes the place of another one is another key.
+_read_once = lru_cache(maxsize=512)(_read)
 
 
 def _options(annotation: Any) -> type | None:

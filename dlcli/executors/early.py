@@ -1,21 +1,40 @@
-"""Start the template of a command's worker processes before the command's own imports, so that both import at once."""
+"""Fork the template of a command's worker processes as soon as the command has imported what workers need.
+
+The imports, seconds of CPU time, are then paid once, and workers can start while the command still plans.
+"""
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+from threadpoolctl import ThreadpoolController
 
 from dlcli.distributed.launcher import is_launched
 from dlcli.executors.processes import Processes
+from dlcli.executors.template import ONE_THREAD, import_needed
+from dlcli.process import program
 from dlcli.process.cores import cores
 
 _early: Processes | None = None
 
+# torch's own threads start with its first computation, so that its variable can stay as it is.
+_AT_IMPORT = {name: value for name, value in ONE_THREAD.items() if name != "OMP_NUM_THREADS"}
 
-def warm_early(overrides: Sequence[str]) -> None:
+
+def warm_early(overrides: Sequence[str], waiting: Callable[[], AbstractContextManager[object]]) -> None:
     """Start a template if the command's words say that it will run folds or trials in several processes.
 
-    A template that turns out to be unnecessary ends when that is known, or with the command.
+    The process becomes its own template by a fork if it is dlcli's program and has one thread; otherwise the template
+    is another program, which imports everything itself. A template that turns out to be unnecessary ends when that is
+    known, or with the command.
+
+    Args:
+        overrides: the words of the command.
+        waiting: returns the context of the imports, which tells the user of them.
     """
     global _early
     if (
@@ -26,9 +45,41 @@ def warm_early(overrides: Sequence[str]) -> None:
     ):
         return
     jobs = [word.partition("=")[2] for word in overrides if word.startswith("executor.jobs=")]
-    if jobs and jobs[-1].isdecimal() and int(jobs[-1]) > 1:
-        _early = Processes()
+    if not (jobs and jobs[-1].isdecimal() and int(jobs[-1]) > 1):
+        return
+    _early = Processes()
+    if not program.is_running or _threads() > 1:
         _early.warm()
+        return
+    with _single_threaded():
+        with waiting():
+            import_needed()
+        if _threads() > 1:  # a library has started one
+            _early.warm()
+        else:
+            _early.fork()
+
+
+def _threads() -> int:
+    return len(list(Path("/proc/self/task").iterdir()))
+
+
+@contextmanager
+def _single_threaded() -> Iterator[None]:
+    """Keep libraries from starting threads when they are imported, and give them their threads at the end."""
+    before = {name: os.environ.get(name) for name in _AT_IMPORT}
+    os.environ.update(_AT_IMPORT)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+        asked = (os.environ.get(name, "") for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"))
+        threads = next((int(text) for text in asked if text.isdecimal() and int(text) > 0), cores())
+        ThreadpoolController().select(internal_api="openblas").limit(limits=threads)
 
 
 def drop_early() -> None:

@@ -17,8 +17,9 @@ from multiprocessing.connection import wait
 from multiprocessing.reduction import send_handle
 from typing import Any
 
-from dlcli.executors.template import ONE_THREAD
+from dlcli.executors.template import ONE_THREAD, fork_template
 from dlcli.executors.vitals import Vitals, is_gone
+from dlcli.process.forked import ForkedProcess
 
 # Seconds that a process has to end after its input is closed, and after it is killed. A process in uninterruptible disk
 # sleep does not end even then, and is left to the kernel.
@@ -53,6 +54,10 @@ class Processes:
     def warm(self) -> None:
         """Start a template, without waiting for it."""
         self._thread.submit(self._living_template)
+
+    def fork(self) -> None:
+        """Fork this process, which has imported what workers need and has one thread, as the template."""
+        self._template = _Template(is_fork=True)
 
     def share(self, data_fd: int, targets: Sequence[str]) -> None:
         """Set what workers are started with; call it before `start`.
@@ -209,19 +214,13 @@ class Process:
 class _Template:
     """A template process."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_fork: bool = False) -> None:
         self._requests, theirs = Pipe()
-        arguments = map(str, (os.getpid(), theirs.fileno()))
-        path = os.pathsep.join(filter(None, sys.path))
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "dlcli.executors.template", *arguments],
-            env={**os.environ, **ONE_THREAD, "PYTHONPATH": path},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            pass_fds=[theirs.fileno()],
-            # Ctrl-C must reach the driver only, which then signals its workers once.
-            start_new_session=True,
-        )
+        self._process: subprocess.Popen[bytes] | ForkedProcess
+        if is_fork:
+            self._process = ForkedProcess(fork_template(theirs.fileno(), self._requests.fileno()))
+        else:
+            self._process = _start_program(theirs.fileno())
         theirs.close()
         self.has_answered = self.has_rows = False
 
@@ -278,6 +277,20 @@ class _Template:
         except subprocess.TimeoutExpired:
             self._process.kill()
             return self._process.wait()
+
+
+def _start_program(requests_fd: int) -> subprocess.Popen[bytes]:
+    arguments = map(str, (os.getpid(), requests_fd))
+    path = os.pathsep.join(filter(None, sys.path))
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", "dlcli.executors.template", *arguments],
+        env={**os.environ, **ONE_THREAD, "PYTHONPATH": path},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        pass_fds=[requests_fd],
+        # Ctrl-C must reach the driver only, which then signals its workers once.
+        start_new_session=True,
+    )
 
 
 def _ending(code: int) -> str:

@@ -1,9 +1,11 @@
 """The template of a pool's workers: a process that imports what a job needs, maps the rows, and forks workers.
 
 The template itself computes nothing. Imports are thus paid once, and workers share the memory that they take. A command
-starts it before its own imports, so that both import side by side.
+that says that it will need workers imports these modules and forks its template before it does anything else
+(`fork_template`); elsewhere, in a notebook for example, a template is a program of its own, which imports them again:
+`python -m dlcli.executors.template DRIVER_PID REQUESTS_FD`.
 
-`python -m dlcli.executors.template DRIVER_PID REQUESTS_FD`. The driver sends one request at a time and waits for the
+The driver sends one request at a time and waits for the
 answer:
 
 - `{"targets": TARGETS, "environment": ENVIRONMENT, "path": PATH}`, sent with the file descriptor of the rows, takes the
@@ -34,7 +36,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from dlcli.config.build import locate
-from dlcli.process.lifeline import die_with
+from dlcli.process.lifeline import die_with, name_process
 from dlcli.process.quiet import quiet
 from dlcli.sanitize.presentable import present_process, print_traceback, to_stderr
 from dlcli.tracking.connection import URI_VARIABLE, load_mlflow
@@ -63,19 +65,57 @@ _NEEDED = (
     "dlcli.training.finders",
     "omegaconf",
     "pyarrow.parquet",
-    "skops.io",
-    "sqlalchemy.dialects.sqlite",
     "torchinfo",
 )
 
 
+# What `ps` shows of a template that was forked.
+NAME = "dlcli-template"
+
+
 def main() -> None:
     """Answer requests until the driver closes the pipe."""
+    driver, requests_fd = map(int, sys.argv[1:3])
+    present_process()
+    _be_template(driver, requests_fd)
+
+
+def fork_template(requests_fd: int, other_fd: int) -> int:
+    """Fork this process, which has imported `_NEEDED` and has one thread, as its own template; return the process ID.
+
+    The main thread calls it: the template ends with the thread that has forked it.
+
+    Args:
+        requests_fd: the template's end of the pipe of requests.
+        other_fd: the driver's end, which the template closes.
+    """
+    driver = os.getpid()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    pid = os.fork()
+    if pid:
+        return pid
+    os.close(other_fd)
+    _end_after(lambda: _be_fork(driver, requests_fd))
+
+
+def _be_fork(driver: int, requests_fd: int) -> None:
+    # Ctrl-C must reach the driver only, which then signals its workers once.
+    os.setsid()
+    name_process(NAME)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+    with Path(os.devnull).open() as nothing:
+        os.dup2(nothing.fileno(), 0)
+    gc.disable()
+    _be_template(driver, requests_fd)
+
+
+def _be_template(driver: int, requests_fd: int) -> NoReturn:
     # If a supervisor or a shell's `trap '' CHLD` has set SIGCHLD to be ignored, the kernel would discard exit codes.
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    driver, requests_fd = map(int, sys.argv[1:3])
     die_with(driver)
-    present_process()
     # Output of libraries and users' models goes to the driver's stderr.
     os.dup2(2, 1)
     _end_after(lambda: _answer(Connection(requests_fd)))
@@ -98,7 +138,8 @@ def _answer(requests: Connection) -> None:
         # Elsewhere forks are not safe and workers start from scratch, so imports in this process would be of no use.
         can_fork = sys.platform == "linux"
         if can_fork:
-            _warm_up()
+            gc.disable()
+            import_needed()
         data, data_fd = None, -1
         with contextlib.suppress(EOFError):
             while True:
@@ -118,9 +159,8 @@ def _answer(requests: Connection) -> None:
                 requests.send_bytes(json.dumps(answer).encode())
 
 
-def _warm_up() -> None:
+def import_needed() -> None:
     """Import what every job needs."""
-    gc.disable()
     for module in _NEEDED:
         importlib.import_module(module)
 
@@ -215,7 +255,8 @@ def _settle() -> None:
 
     np.random.seed()
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
-    threadpool_limits(int(os.environ[_BLAS_THREADS]), user_api="blas")
+    # OpenMP's libraries other than torch's, such as scikit-learn's, have read the driver's environment.
+    threadpool_limits({"blas": int(os.environ[_BLAS_THREADS]), "openmp": int(os.environ["OMP_NUM_THREADS"])})
 
 
 if __name__ == "__main__":

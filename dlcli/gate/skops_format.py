@@ -36,7 +36,7 @@ def dump_fitted(fitted: object) -> bytes:
     with ZipFile(buffer, "w") as archive:
         schema = _Written(archive).node(fitted)
         schema |= {"protocol": _PROTOCOL, "_skops_version": importlib.metadata.version("skops")}
-        archive.writestr("schema.json", json.dumps(schema, indent=2))
+        archive.writestr("schema.json", json.dumps(schema))
     return buffer.getvalue()
 
 

@@ -210,6 +210,17 @@ def own_part(
     return part
 
 
+def seed_device(device: torch.device, seed: int) -> None:
+    """Seed torch's random numbers, on the CPU only if training takes place there.
+
+    `torch.manual_seed` also notes the seed for accelerators that are not there, which takes a millisecond.
+    """
+    if device.type == "cpu":
+        torch.default_generator.manual_seed(seed)
+    else:
+        torch.manual_seed(seed)
+
+
 def random_state() -> dict[str, Any]:
     """Return torch's random states as tensors."""
     return {"cpu": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state_all()}

@@ -15,7 +15,7 @@ from dlcli.errors import Diverged
 from dlcli.tasks.base import Task
 from dlcli.training.averaging import WeightAverage, measure_batch_norm
 from dlcli.training.ending import advice_on_divergence
-from dlcli.training.epoch_state import all_parts, own_part, random_state, set_random_state
+from dlcli.training.epoch_state import all_parts, own_part, random_state, seed_device, set_random_state
 from dlcli.training.fields import Batch
 from dlcli.training.frozen import FrozenPart
 from dlcli.training.loader import BatchLoader, Chunk, derive_seed
@@ -150,8 +150,8 @@ class TrainingModule(pl.LightningModule):
         """Reseed for this epoch, and start measuring its time."""
         self._train.epoch = self.current_epoch
         self.network.start_epoch(self.current_epoch)
-        rank = self._train.rank
-        torch.manual_seed(derive_seed(self._recipe.seed, self.current_epoch, *([rank] if rank else [])))
+        rank = [self._train.rank] if self._train.rank else []
+        seed_device(self.device, derive_seed(self._recipe.seed, self.current_epoch, *rank))
         self._losses.clear()
         self._batch_idx = -1
         self.epoch_metrics = {}

@@ -22,7 +22,13 @@ _WEIGHTS = Path("model", "weights.safetensors")
 def place_of_checkpoints(run_dir: Path) -> dict[str, Any]:
     """Return arguments of `fit`: the folder of a run's checkpoints, its ID, and the hint for damaged ones."""
     ledger = Ledger.load(run_dir)
-    return {"folder": _folder(ledger), "run_id": ledger.run_id, "start_over": _start_over(ledger)}
+    folder = _folder(ledger)
+    # Without the folder there is no checkpoint that could be damaged.
+    return {
+        "folder": folder,
+        "run_id": ledger.run_id,
+        "start_over": _start_over(ledger) if folder.exists() else "",
+    }
 
 
 def _folder(ledger: Ledger) -> Path:

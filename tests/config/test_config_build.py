@@ -6,6 +6,7 @@ import pytest
 from toy_targets import Loss, Net, Open, Stop, Task
 
 from dlcli.config.build import build, locate
+from dlcli.config.signature import signature
 from dlcli.errors import ConfigError, DataError
 
 
@@ -93,3 +94,21 @@ def test_locate_finds_modules_classes_and_methods() -> None:
     assert locate("pathlib.Path.cwd").__name__ == "cwd"
     with pytest.raises(ConfigError, match=r"there is no module os\.pth"):
         locate("os.pth.join")
+
+
+def test_a_signature_follows_a_replaced_function(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Sized:
+        def __init__(self, size: int = 1) -> None: ...
+
+    def other(self: Sized, depth: float = 2.0) -> None: ...
+
+    assert list(signature(Sized).arguments) == ["size"]
+    monkeypatch.setattr(Sized, "__init__", other)
+    assert list(signature(Sized).arguments) == ["depth"]
+
+
+def test_the_signature_of_an_object_that_is_no_key_is_read() -> None:
+    class Callable(list):  # type: ignore[type-arg]
+        def __call__(self, size: int) -> None: ...
+
+    assert signature(Callable()).arguments["size"].required

@@ -293,3 +293,13 @@ def test_a_run_is_unfinished_until_it_ends(tmp_path: Path, status: Any) -> None:
     run = ledger(tmp_path)
     run.status = status
     assert run.unfinished is (status in ("SCHEDULED", "RUNNING"))
+
+
+def test_a_ledger_has_a_line_for_each_tag_and_metric(tmp_path: Path) -> None:
+    ledger(tmp_path).update(tags={"a": "1", "b": "line\nbreak"}, about={"panel": {"data": "x"}}, metrics={})
+    lines = (tmp_path / "ledger.json").read_text().splitlines()
+    assert {'  "tags": {', '    "a": "1",', '    "b": "line\\nbreak"', '    "panel": {"data": "x"}'} < set(
+        lines
+    )
+    assert '  "metrics": {},' in lines
+    assert lines[0] == "{" and lines[-1] == "}"

@@ -186,3 +186,11 @@ def test_the_parts_of_all_ranks_are_gathered(monkeypatch: pytest.MonkeyPatch) ->
     parts = all_parts(part(6), CPU)
     assert devices == [CPU]
     assert [own_part(parts, rank, 2, CPU)["losses"].tolist() for rank in range(2)] == [[5], [6]]
+
+
+def test_the_seed_of_the_cpu_is_that_of_all_devices() -> None:
+    for seed in (0, 2**63 + 5):
+        epoch_state.seed_device(torch.device("cpu"), seed)
+        drawn = torch.rand(3)
+        torch.manual_seed(seed)
+        assert torch.equal(torch.rand(3), drawn)
