@@ -41,6 +41,7 @@ from dlcli.formatting import amount
 from dlcli.preprocessing.base import notices_of
 from dlcli.runs.folder import absolute_paths
 from dlcli.splits.holdout import Holdout
+from dlcli.splits.learning_curve import share_of_splits
 from dlcli.splits.predefined import Predefined
 from dlcli.splits.split import Split, check_overlap, limit_splits, thin_rows
 from dlcli.tasks.facts import target_facts
@@ -300,4 +301,5 @@ def plan_estimation(config: dict[str, Any], folders: Sequence[Path]) -> Estimati
     rows, folds = (config["trainer"].get(f"limit_{what}") for what in ("rows", "folds"))
     splits, final_test = limit_splits(splits, rows, folds), thin_rows(final_test, rows)
     check_refit(config, splits, final_test)
-    return Estimation(config, data, splits, final_test, tuple(str(folder.parent) for folder in folders))
+    code = tuple(str(folder.parent) for folder in folders)
+    return Estimation(config, data, splits, final_test, code, share_of_splits(strategy, splits))

@@ -13,11 +13,12 @@ from dlcli.config.build import build
 from dlcli.cross_validation.children import Children
 from dlcli.cross_validation.chosen_settings import FoldSettings, Search, chosen_by
 from dlcli.cross_validation.estimation import Estimation, Fold
-from dlcli.cross_validation.fold_summary import pooled_metrics, summarize_folds
+from dlcli.cross_validation.fold_summary import pooled_metrics
 from dlcli.cross_validation.holdout_refit import refit_holdout
 from dlcli.cross_validation.parent_record import record_parent
-from dlcli.cross_validation.parent_report import write_parent_report
+from dlcli.cross_validation.parent_report import write_parent_report, write_size_curve
 from dlcli.cross_validation.refit import PLACE, refit
+from dlcli.cross_validation.size_curve import size_points, size_sentence
 from dlcli.datasets.notices import of_runs, sentences
 from dlcli.errors import DataError
 from dlcli.events import JobsPlanned, Listener
@@ -102,8 +103,12 @@ def cross_validate(
         _check_results(results)
         forget_results(recorder.ledger)
         task = load_task(results[0].run_dir / "model", trust=True)
-        summary = summarize_folds(folds, results, task)
-        summary = replace(summary, pooled=pooled_metrics(folds, results, task))
+        points = size_points(folds, results, task)
+        # The run's figures are those of the folds with all training rows.
+        whole = [i for i, fold in enumerate(folds) if fold.share == 1]
+        every, folds, results = results, [folds[i] for i in whole], tuple(results[i] for i in whole)
+        choices = [choices[i] for i in whole]
+        summary = replace(points[-1].summary, pooled=pooled_metrics(folds, results, task))
         if not summary.intervals:
             raise DataError("no fold has test rows", where="cv", hint="Add test rows: cv.test_size=0.2.")
         final, baselines = (
@@ -120,14 +125,22 @@ def cross_validate(
         trees = summary.trees(results)
         verdict = verdict_on_folds(task, results, [fold.split for fold in folds])
         messages += against_trees(summary.metrics, trees, verdict)
-        told = {place: result.notices for place, result in zip(places, results, strict=True)}
+        if len(points) > 1:
+            messages.append(size_sentence(points, metric))
+            write_size_curve(run_dir, estimation, points, metric)
+            for point in points:
+                means = {name: interval.mean for name, interval in point.summary.intervals.items()}
+                recorder.log(
+                    {f"by_rows/{name}": mean for name, mean in means.items()}, step=round(point.rows)
+                )
+        told = {place: result.notices for place, result in zip(places, every, strict=True)}
         if config["cv"]["refit"]:
             told[PLACE] = read_result(children.known[PLACE]).notices
         notices = of_runs(told)
         messages += sentences(notices, estimation.data.notices)
         messages += _checkpoint_messages(places, run_dirs)
         write_parent_report(run_dir, estimation, folds, results, summary, metric, task)
-        monitored = {result.run_dir: monitored_value(result.run_dir, config["monitor"]) for result in results}
+        monitored = {result.run_dir: monitored_value(result.run_dir, config["monitor"]) for result in every}
         keep_best(monitored, config["tracking"]["keep"], config["mode"])
         record_parent(
             recorder,
@@ -164,7 +177,9 @@ def _checkpoint_messages(places: Sequence[str], run_dirs: Sequence[Path]) -> lis
 def place_of(fold: Fold, estimation: Estimation) -> str:
     """Return a fold's place among the child runs."""
     seeds = f" seed {fold.repeat}" if estimation.config["cv"]["seeds"] > 1 else ""
-    return f"fold {fold.number}{seeds}"
+    if not estimation.shares or fold.share == 1:
+        return f"fold {fold.number}{seeds}"
+    return f"fold {fold.number % estimation.shares.count(1.0)}{seeds} size {fold.share:g}"
 
 
 def headline(metrics: Mapping[str, Any], monitor: str) -> str:

@@ -25,12 +25,14 @@ class Fold:
         repeat: Number of the training seed, from 0.
         split: Row numbers of the split.
         seed: Seed of initial weights, order of rows and dropout.
+        share: Share of the split's training rows that it has.
     """
 
     number: int
     repeat: int
     split: Split
     seed: int
+    share: float = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +45,7 @@ class Estimation:
         splits: One split per fold.
         final_test: Numbers of the rows that are in no fold; a refitted model is tested on them.
         code: Folders of the user's code.
+        shares: The share of its training rows that each split has, from 1 to smaller ones; empty if all have all.
     """
 
     config: dict[str, Any]
@@ -50,16 +53,18 @@ class Estimation:
     splits: Sequence[Split]
     final_test: np.ndarray
     code: tuple[str, ...]
+    shares: tuple[float, ...] = ()
 
     @property
     def folds(self) -> list[Fold]:
         """The training runs. A single run uses the configuration's seed; several use seeds derived from it."""
         seed, seeds = self.config["seed"], self.config["cv"]["seeds"]
         single = len(self.splits) == seeds == 1
+        shares = self.shares or (1.0,) * len(self.splits)
         return [
-            Fold(number, repeat, split, seed if single else derive_seed(seed, repeat, number))
+            Fold(number, repeat, split, seed if single else derive_seed(seed, repeat, number), share)
             for repeat in range(seeds)
-            for number, split in enumerate(self.splits)
+            for number, (split, share) in enumerate(zip(self.splits, shares, strict=True))
         ]
 
     @property
@@ -101,13 +106,14 @@ class Estimation:
         """
         none = self.final_test[:0]
         splits = []
-        for split in self.splits:
+        shares = self.shares or (1.0,) * len(self.splits)
+        for split in (split for split, share in zip(self.splits, shares, strict=True) if share == 1):
             held_out = np.setdiff1d(split.test, self.final_test)
             if len(held_out):
                 splits.append(Split(np.sort(np.concatenate([split.train, split.val])), held_out, none))
             else:
                 splits.append(Split(split.train, split.val, none))
-        return replace(self, splits=splits)
+        return replace(self, splits=splits, shares=())
 
     @property
     def fingerprint(self) -> str:

@@ -11,10 +11,11 @@ import torch
 
 from dlcli.cross_validation.estimation import Estimation, Fold
 from dlcli.cross_validation.fold_summary import Summary
+from dlcli.cross_validation.size_curve import SizePoint, size_table
 from dlcli.errors import CorruptRun
 from dlcli.inference.evaluation import OUTPUTS, load_outputs
 from dlcli.inference.predictions_file import read_predictions, write_predictions
-from dlcli.reports.folds import fold_curves, fold_figures
+from dlcli.reports.folds import fold_curves, fold_figures, size_curves
 from dlcli.reports.style import save
 from dlcli.result import Result
 from dlcli.runs.folder import recorded_epochs
@@ -46,6 +47,20 @@ def write_parent_report(
     once = [result for fold, result in zip(folds, results, strict=True) if fold.repeat == 0]
     rows = [fold.split.test for fold in folds if fold.repeat == 0]
     _write_pooled_plots(plots, estimation, once, rows, task, f"{about} · held-out rows")
+
+
+def write_size_curve(run_dir: Path, estimation: Estimation, points: Sequence[SizePoint], metric: str) -> None:
+    """Write `sizes.csv` and `plots/sizes.png`: the metrics by the number of training rows."""
+    atomic_write(run_dir / "sizes.csv", size_table(points).to_csv(index=False))
+    plots = run_dir / "plots"
+    plots.mkdir(exist_ok=True)
+    about = f"{Ledger.load(run_dir).run_name} · {estimation.data.name} · held-out rows"
+    curves = {
+        name: [(point.rows, point.summary.intervals[name]) for point in points]
+        for name in dict.fromkeys([metric, "loss"])
+        if all(name in point.summary.intervals for point in points)
+    }
+    save(size_curves(curves), plots / "sizes.png", about)
 
 
 def folds_table(folds: Sequence[Fold], results: Sequence[Result]) -> pd.DataFrame:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, NullLocator
 
 from dlcli.reports.style import FONT, GREY, INK, PALETTE, TRAIN, VAL, caption, label_axes, literal, new_figure
 from dlcli.statistics.interval import Interval
@@ -79,6 +79,33 @@ def fold_curves(histories: Sequence[Sequence[Mapping[str, float]]], metric: str)
         f"Mean of {len(histories)} folds and a band of one standard deviation, for the epochs that at least half of "
         "the folds reached.",
     )
+    return figure
+
+
+def size_curves(curves: Mapping[str, Sequence[tuple[float, Interval]]]) -> Figure:
+    """Plot metrics of held-out rows over the number of training rows, with their 95 % intervals.
+
+    Args:
+        curves: Metric to (number of training rows, interval over folds), from few to many rows.
+    """
+    figure, axes = new_figure(len(curves), width=5.2 * len(curves), height=3.7)
+    for ax, (name, points) in zip(axes, curves.items(), strict=True):
+        label_axes(ax, literal(f"{name} of held-out rows"), "training rows", "")
+        rows = [count for count, _ in points]
+        ax.plot(rows, [interval.mean for _, interval in points], "o-", color=VAL, linewidth=1.8, markersize=5)
+        finite = [(count, i) for count, i in points if math.isfinite(i.low) and math.isfinite(i.high)]
+        ax.fill_between(
+            [count for count, _ in finite],
+            [interval.low for _, interval in finite],
+            [interval.high for _, interval in finite],
+            color=VAL,
+            alpha=0.18,
+            linewidth=0,
+        )
+        ax.set_xscale("log")
+        ax.set_xticks(rows, [f"{count:,.0f}" for count in rows])
+        ax.xaxis.set_minor_locator(NullLocator())
+    caption(figure, "Mean over folds and its 95 % interval. A curve that still rises asks for more rows.")
     return figure
 
 
