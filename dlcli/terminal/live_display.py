@@ -40,6 +40,8 @@ class LiveDisplay:
         self._render = render
         self._transient = transient
         self._lock = lock or threading.RLock()
+        self._is_shared = lock is not None
+        self._clock: threading.Thread | None = None
         self._live: Live | None = None
         self._drawn = 0.0
         self._over = threading.Event()
@@ -56,7 +58,8 @@ class LiveDisplay:
             )
             self._exit.enter_context(self._live)
             self._exit.enter_context(self._terminal.displaying())
-            threading.Thread(target=self._tick, name="dlcli-clock", daemon=True).start()
+            self._clock = threading.Thread(target=self._tick, name="dlcli-clock", daemon=True)
+            self._clock.start()
         return self
 
     def __exit__(
@@ -66,6 +69,10 @@ class LiveDisplay:
         with self._lock:
             self._live = None
             self._exit.close()  # draws a last time
+        # A process is forked only while it has one thread. With a shared lock, which the caller may hold, the clock
+        # could wait for it.
+        if self._clock is not None and not self._is_shared:
+            self._clock.join()
 
     def take_away(self) -> None:
         """Remove the display from the screen at the end."""
