@@ -208,6 +208,39 @@ def test_imports_stand_at_the_top_except_for_a_reason() -> None:
     assert found == set()
 
 
+def test_imported_modules_and_names_exist() -> None:
+    """Those within functions too, which fail only when they are called."""
+    folder = PACKAGE.parent
+    files = [file for part in ("dlcli", "tests", "bench") for file in (folder / part).rglob("*.py")]
+    nodes = {file.relative_to(folder): list(ast.walk(ast.parse(file.read_text()))) for file in files}
+    known = defaultdict(set)
+    for file, found in nodes.items():
+        name = ".".join(file.with_suffix("").parts).removesuffix(".__init__")
+        known[name] |= bound(found)
+        while "." in name:
+            name, _, inner = name.rpartition(".")
+            known[name].add(inner)
+    missing = [
+        f"{file}:{node.lineno} {node.module}.{alias.name}"
+        for file, found in nodes.items()
+        for node in found
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in ("dlcli", "tests")
+        for alias in node.names
+        if alias.name not in known[node.module or ""]
+    ]
+    assert missing == []
+
+
+def bound(nodes: list[ast.AST]) -> set[str]:
+    """Return the names that a module assigns, defines or imports."""
+    names = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    names |= {node.name for node in nodes if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
+    imported = [
+        alias for node in nodes if isinstance(node, (ast.Import, ast.ImportFrom)) for alias in node.names
+    ]
+    return names | {alias.asname or alias.name for alias in imported}
+
+
 def test_modules_form_no_circle() -> None:
     """Not by their annotations either."""
     names = {".".join(file.relative_to(PACKAGE.parent).with_suffix("").parts): file for _, file in parts()}

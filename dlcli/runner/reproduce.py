@@ -38,7 +38,7 @@ from dlcli.runs.recorded import read_words
 from dlcli.runs.shown_settings import repeated_settings
 from dlcli.sweeps.plan import SweepPlan
 from dlcli.sweeps.replanning import plan_again, plan_nested_again
-from dlcli.sweeps.sweep import run_sweep
+from dlcli.sweeps.run_sweep import run_sweep
 from dlcli.tracking.ledger import Ledger
 from dlcli.tracking.mlflow_inputs import Shown
 from dlcli.tracking.reconcile import reconcile
