@@ -1,4 +1,8 @@
-"""`make bench`: every measurement in turn; `make bench ARGS=folds` runs one, `ARGS="slots 4"` a part of one."""
+"""`make bench`: every measurement in turn; `make bench ARGS=folds` runs one, `ARGS="slots 4"` a part of one.
+
+`make bench ARGS=--check` compares with `bench/budget.toml` what takes minutes, and ends with 1 if something is slower;
+`ARGS="--check folds"` compares some rows of `bench peers`.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +12,16 @@ import pkgutil
 import sys
 
 import bench
+from bench import peers
 from dlcli.errors import Interrupted
 from dlcli.process.quiet import quiet
 
+CHECK = "--check"
+
 
 def main() -> None:
+    if CHECK in sys.argv[1:]:
+        sys.exit(peers.check(*(word for word in sys.argv[1:] if word != CHECK)))
     names = [
         module.name for module in pkgutil.iter_modules(bench.__path__) if not module.name.startswith("_")
     ]
