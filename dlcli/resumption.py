@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 from dlcli.checks.extension import find_length_problems
 from dlcli.checks.trainer import find_refused
 from dlcli.config.environment import check_set, reads_environment
+from dlcli.config.next_command import resume_command
 from dlcli.config.overrides import parse
 from dlcli.config.pasted import quoted
 from dlcli.config.plain_secrets import move_secrets, words_text
@@ -169,8 +170,14 @@ def plan_resumption(opened: OpenedRun, overrides: Sequence[str]) -> Resumption |
 
     Raises:
         ConfigError: an override would make it another experiment.
+        InputError: it is an ensemble that did not finish or is to change, or it would diverge again.
     """
     check_subfolders(opened.folder)
+    if opened.ledger.kind == "ensemble":
+        if opened.ledger.status == "FINISHED" and not overrides:
+            return None
+        hint = f"Select again: {resume_command(opened.ledger)}"
+        raise InputError("is an ensemble, which is not trained further", opened.ledger.run_name, hint)
     is_sweep = opened.ledger.kind == "sweep"
     is_nested = not is_sweep and searches_in_folds(opened.config)
     may_change = _MAY_CHANGE_IN_SWEEP if is_sweep else _MAY_CHANGE_IN_SEARCH if is_nested else _MAY_CHANGE

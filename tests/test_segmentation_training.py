@@ -104,6 +104,45 @@ def test_predict_writes_masks_of_the_size_of_the_files(trained: Result, shapes: 
     assert dlcli.load_run(trained.run_dir).predict(large[None, ::2, ::2]).shape == (1, 3)
 
 
+def test_predicted_files_replace_no_other_files(trained: Result, shapes: Path, tmp_path: Path) -> None:
+    photos, full = tmp_path / "photos", tmp_path / "full"
+    photos.mkdir()
+    shutil.copy(shapes / "images" / "d0_00.png", photos)
+    before = (photos / "d0_00.png").read_bytes()
+    full.mkdir()
+    (full / "classes.txt").write_text("mine\n")
+    for files, to, message in (
+        (photos, photos, "would mix the predicted files with the rows"),
+        (photos / "d0_00.png", photos, "would mix the predicted files with the rows"),
+        (photos, photos / "masks", "would mix the predicted files with the rows"),
+        (photos, full, "has files, which could be replaced"),
+        (photos, full / "classes.txt", "is not a folder"),
+        (photos, tmp_path / "a" / "b", "there is no such folder"),
+    ):
+        with pytest.raises(InputError, match=message):
+            dlcli.predict(trained.run_dir, files, files_dir=to)
+    assert [(photos / "d0_00.png").read_bytes(), (full / "classes.txt").read_text()] == [before, "mine\n"]
+
+
+def test_explain_says_that_an_image_with_a_mask_has_no_error_of_one_value(trained: Result) -> None:
+    with pytest.raises(InputError, match="Segmentation has no error of single rows"):
+        dlcli.explain(trained.run_dir)
+
+
+def test_new_masks_of_one_class_and_cropped_images(shapes: Path, tmp_path: Path) -> None:
+    unnamed = [word for word in of(shapes) if not word.startswith("dataset.classes")]
+    run = dlcli.train([*unnamed, "trainer.max_epochs=1", "dataset.size=16", "dataset.fit=crop"])
+    for kind in ("images", "masks"):
+        (tmp_path / "new" / kind).mkdir(parents=True)
+    shutil.copy(shapes / "images" / "d0_00.png", tmp_path / "new" / "images")
+    Image.fromarray(np.full(SIZE, 2, np.uint8)).save(tmp_path / "new" / "masks" / "d0_00.png")
+    found = dlcli.evaluate(run.run_dir, file=tmp_path / "new")
+    assert 0 <= found.metrics["test/pixel_accuracy"] <= 1
+    with pytest.warns(UserWarning, match="1 mask of a cropped image in the size of the model"):
+        dlcli.predict(run.run_dir, tmp_path / "new" / "images", files_dir=tmp_path / "masks")
+    assert pixels_of(tmp_path / "masks" / "d0_00.png").shape == (16, 16)
+
+
 def test_folds_by_drive_are_pooled(shapes: Path) -> None:
     more = [
         "cv=group_kfold",

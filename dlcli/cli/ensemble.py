@@ -13,7 +13,10 @@ from dlcli.events import Event, Note
 def ensemble(
     runs: Annotated[
         list[str],
-        typer.Argument(metavar="SWEEP|RUN...", help="A sweep, or two runs or cross-validations or more."),
+        typer.Argument(
+            metavar="SWEEP|RUN...",
+            help="A sweep, or two runs or more; dataset.path=FILE says where their data is now.",
+        ),
     ],
     metric: Annotated[
         str | None, typer.Option(help="Select by this metric; by default the monitored one.")
@@ -41,11 +44,13 @@ def ensemble(
             if isinstance(event, Note):
                 terminal.note(event.text)
 
+        overrides = [word for word in runs if word.startswith("dataset.") and "=" in word]
         result = runner.ensemble(
-            runs,
+            [word for word in runs if word not in overrides],
             metric=metric,
             size=size,
             name=name,
+            overrides=overrides,
             conf_dirs=conf_dir or (),
             runs_dir=runs_dir,
             trust=trust,

@@ -178,11 +178,13 @@ def _evaluated(run: OpenedRun, label: str) -> Evaluated:
             if name.startswith(_HELD_OUT)
         }
         if ledger.status != "FINISHED" or not figures:
-            raise InputError(
-                f"{label} has no metrics on held-out rows ({run.ledger.status})",
-                str(run.folder),
-                f"Resume it first: {resume_command(run.ledger)}",
-            )
+            hint = f"Resume it first: {resume_command(run.ledger)}"
+            if run.ledger.kind == "ensemble":
+                untested = "Select among runs that have final test rows: cv.test_size=0.2"
+                again = f"Select again: {resume_command(run.ledger)}"
+                hint = untested if ledger.status == "FINISHED" else again
+            message = f"{label} has no metrics on held-out rows ({run.ledger.status})"
+            raise InputError(message, str(run.folder), hint)
         if by_fold and figures.keys() != next(iter(by_fold.values()))[0].keys():
             hint = "Copy the folder again, or train again."
             raise CorruptRun("the fold has other metrics than the first one", str(folder / LEDGER_FILE), hint)

@@ -52,7 +52,14 @@ def find_refusal(runs: Sequence[Evaluated]) -> str | None:
                 continue
             same = "the same rows" if what == "data" else "the same split (cv, its folds and cv.seed)"
             return f"The {what} differs, so there is no test: a paired test needs {same}."
+    if len({len(run.folds) for run in runs}) > 1:  # an ensemble of cross-validations has their split
+        rows = ", ".join(f"{run.label} on {_tested_on(run)}" for run in runs)
+        return f"The test rows differ, so there is no test: {rows}."
     return None
+
+
+def _tested_on(run: Evaluated) -> str:
+    return f"the held-out rows of {len(run.folds)} folds" if len(run.folds) > 1 else "its final test rows"
 
 
 def _have_equal_test_rows(runs: Sequence[Evaluated]) -> bool:

@@ -28,7 +28,12 @@ def next_command(*words: str, runs_dir: str | Path) -> str:
 
 
 def resume_command(ledger: Ledger, *overrides: str) -> str:
-    """Return the command that resumes a run: a sweep by its name, a fold with its parent cross-validation."""
+    """Return the command that resumes a run: a sweep by its name, a fold with its parent cross-validation.
+
+    An ensemble is selected again.
+    """
+    if ledger.kind == "ensemble":
+        return next_command("ensemble", *map(str, ledger.about.get("words", ())), runs_dir=ledger.runs_dir)
     run = (ledger.parent_id or ledger.run_id)[:8]
     if ledger.kind == "sweep" and not ledger.run_name.startswith(("-", "best", "last")):
         run = ledger.run_name

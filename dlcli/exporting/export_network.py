@@ -91,9 +91,9 @@ def export_network(
     with model_errors(opened.folder):
         batches = _batches(opened, model, dataset)
 
-    def describe(difference: float) -> str:
+    def describe(difference: float, shape: tuple[int, ...]) -> str:
         rows = 1 if file.suffix == ".pte" else "rows"
-        return json.dumps(_describe(opened, model, batches[0], difference, rows), indent=2)
+        return json.dumps(_describe(opened, model, batches[0], difference, [rows, *shape]), indent=2)
 
     with model_errors(opened.folder):
         difference = write_program(model.network, batches, file, describe)
@@ -130,7 +130,7 @@ def _batches(opened: OpenedRun, model: SavedModel, dataset: dict[str, Any]) -> l
 
 
 def _describe(
-    opened: OpenedRun, model: SavedModel, batch: Batch, difference: float, rows: int | str
+    opened: OpenedRun, model: SavedModel, batch: Batch, difference: float, outputs: Sequence[int | str]
 ) -> dict[str, Any]:
     ragged = any(name.startswith("lengths") for name in batch)
     return {
@@ -142,14 +142,14 @@ def _describe(
                 "name": name,
                 "dtype": str(values.dtype).removeprefix("torch."),
                 "shape": [
-                    rows,
+                    outputs[0],
                     *(["steps"] if ragged and STEPPED.fullmatch(name) else values.shape[1:2]),
                     *values.shape[2:],
                 ],
             }
             for name, values in batch.items()
         ],
-        "outputs": [{"name": "outputs", "dtype": "float32", "shape": [rows, model.task.num_outputs]}],
+        "outputs": [{"name": "outputs", "dtype": "float32", "shape": list(outputs)}],
         "task": {"name": model.task.describe(), **model.facts},
         "preprocessing": (
             [_plain(member.model.preprocessing) for member in model.members]

@@ -88,7 +88,7 @@ def write_program(
     network: Network,
     batches: Sequence[Batch],
     file: Path,
-    describe: Callable[[float], str] | None = None,
+    describe: Callable[[float, tuple[int, ...]], str] | None = None,
 ) -> float:
     """Write a .pt2 or .onnx with a dynamic number of rows (and of steps, if rows differ), or a .pte of one row.
 
@@ -98,7 +98,7 @@ def write_program(
             used for tracing.
         file: The file to write. It appears only if the outputs agree; a large .onnx has its weights in a file next
             to it.
-        describe: Returns the content of `FILE.json`, given the largest difference.
+        describe: Returns the content of `FILE.json`, given the largest difference and the shape of a row's output.
 
     Returns:
         The largest absolute difference between outputs.
@@ -133,8 +133,9 @@ def write_program(
                 _difference(run, batch, outputs, network, file)
                 for batch, outputs in zip(batches, expected, strict=True)
             )
+            shape = tuple(expected[0].shape[1:])
             if describe is not None:
-                description_of(made).write_text(describe(largest), encoding="utf-8")
+                description_of(made).write_text(describe(largest, shape), encoding="utf-8")
             for part in sorted(folder.iterdir(), key=made.__eq__):  # the program last
                 part.replace(file.with_name(part.name))
     return largest

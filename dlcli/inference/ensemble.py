@@ -156,7 +156,7 @@ def ensemble_of(members: Sequence[EnsembleMember], *, same_data: bool) -> Ensemb
         InputError: The models do not fit together: they differ in the kind of data, task, classes, targets or columns.
     """
     first = members[0].model
-    if type(first.task).kept is not Task.kept or type(first.task).predicted is not Task.predicted:
+    if not first.task.keeps_outputs:
         message = f"predictions of {type(first.task).__name__} cannot be averaged"
         raise InputError(message, members[0].name, "Predict with one of the models.")
     for other in members[1:]:

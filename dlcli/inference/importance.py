@@ -12,6 +12,7 @@ from scipy.special import stdtrit
 from torch import Tensor
 
 from dlcli.inference.saved_model import SavedModel
+from dlcli.tasks.base import Task
 
 _POINTS, _ROWS = 10, 300  # of a curve of partial dependence
 
@@ -52,40 +53,45 @@ def importances(
     parts: Sequence[tuple[Callable[[pd.DataFrame], Tensor], pd.DataFrame]],
     score: Callable[[Tensor, np.ndarray], float],
     groups: Sequence[Sequence[str]],
+    numbers: np.ndarray,
     *,
     repeats: int,
     seed: int = 0,
 ) -> list[Importance]:
     """Return the permutation importance of groups of columns, the largest first.
 
-    In each repetition rows are drawn with replacement, and the columns of a group are permuted together among the rows
-    of a part, so that the interval (Student's t over repetitions) covers the choice of the rows and of the
-    permutation (Breiman, 2001; Fisher, Rudin and Dominici, 2019).
+    In each repetition distinct rows are drawn with replacement, each with all models that judge it, and the columns of
+    a group are permuted together among the rows of a part, so that the interval (Student's t over repetitions) covers
+    the choice of the rows and of the permutation (Breiman, 2001; Fisher, Rudin and Dominici, 2019).
 
     Args:
         parts: Functions from rows to a model's outputs, and the rows that it was not trained on, which are one after
             the other in `score`.
         score: From outputs and positions of rows to the metric, of which less is better.
         groups: Names of the columns of each group.
+        numbers: Number of the row at each position, `(N,)`: a row that several models judge is at several positions.
         repeats: Number of repetitions, at least 2.
         seed: Of permutations and draws.
     """
     random = np.random.default_rng(seed)
     base = torch.cat([outputs_of(x) for outputs_of, x in parts])
-    rows = len(base)
+    order, starts, counts = _positions(numbers)
     found = []
     for group in groups:
         names, drops = list(group), []
         for _ in range(repeats):
             outputs = []
             for outputs_of, x in parts:
-                order = random.permutation(len(x))
+                mixed_rows = random.permutation(len(x))
                 mixed = x.copy()
                 for name in names:
-                    mixed[name] = x[name].iloc[order].set_axis(x.index)
+                    mixed[name] = x[name].iloc[mixed_rows].set_axis(x.index)
                 mixed.attrs = x.attrs
                 outputs.append(outputs_of(mixed))
-            drawn = random.integers(0, rows, rows)
+            picked = random.integers(0, len(counts), len(counts))
+            drawn = order[
+                np.concatenate([np.arange(starts[row], starts[row] + counts[row]) for row in picked])
+            ]
             permuted, own = torch.cat(outputs)[drawn], base[drawn]
             drops.append(score(permuted, drawn) - score(own, drawn))
         mean, reach = float(np.mean(drops)), float(stdtrit(repeats - 1, 0.975)) * float(np.std(drops, ddof=1))
@@ -93,21 +99,36 @@ def importances(
     return sorted(found, key=lambda one: -one.drop)
 
 
-def dependence(
-    model: SavedModel, x: pd.DataFrame, column: str, device: torch.device | str = "cpu"
-) -> Dependence:
-    """Return the partial dependence of a model's predictions on a column.
+def _positions(numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return positions sorted by row, and for each distinct row where its positions start and how many they are."""
+    _, starts, counts = np.unique(np.sort(numbers), return_index=True, return_counts=True)
+    return np.argsort(numbers, kind="stable"), starts, counts
 
-    Of numbers it is computed at ten quantiles, of words at the ten most frequent ones, on 300 rows at most.
+
+def dependence(
+    parts: Sequence[tuple[SavedModel, pd.DataFrame]],
+    column: str,
+    task: Task,
+    device: torch.device | str = "cpu",
+) -> Dependence:
+    """Return the partial dependence of predictions on a column.
+
+    Of numbers it is computed at ten quantiles, of words at the ten most frequent ones, on 300 rows at most. Each model
+    predicts the rows that it was not trained on, and the mean is that over all rows.
 
     Args:
-        model: The model.
-        x: Rows.
+        parts: Models, and the rows that each was not trained on.
         column: The column.
+        task: The task in whose units the models predict, that of the ensemble.
         device: Device of the forward passes.
     """
-    some = x.iloc[np.linspace(0, len(x) - 1, min(_ROWS, len(x))).astype(int)]
-    known = x[column].dropna()
+    share = min(1.0, _ROWS / sum(len(x) for _, x in parts))
+    few = [
+        (model, x.iloc[np.linspace(0, len(x) - 1, max(1, round(share * len(x)))).astype(int)])
+        for model, x in parts
+    ]
+    values_of_all = pd.concat([x[column] for _, x in parts])
+    known = values_of_all.dropna()
     if pd.api.types.is_numeric_dtype(known) and not pd.api.types.is_bool_dtype(known):
         values = np.unique(
             np.quantile(known.to_numpy(float), np.linspace(0.05, 0.95, _POINTS), method="nearest")
@@ -117,10 +138,13 @@ def dependence(
         points = list(known.value_counts().index[:_POINTS])
     means: dict[str, list[float]] = {}
     for point in points:
-        changed = some.copy()
-        changed[column] = pd.Series([point] * len(some), index=some.index, dtype=x[column].dtype)
-        changed.attrs = x.attrs
-        table = model.task.predictions(model.outputs(changed, device))
+        tables = []
+        for (model, some), (_, x) in zip(few, parts, strict=True):
+            changed = some.copy()
+            changed[column] = pd.Series([point] * len(some), index=some.index, dtype=x[column].dtype)
+            changed.attrs = x.attrs
+            tables.append(task.predictions(task.converted(model.outputs(changed, device), model.task)))
+        table = pd.concat(tables)
         for name in table.columns:
             if pd.api.types.is_numeric_dtype(table[name]):
                 means.setdefault(str(name), []).append(float(table[name].mean()))

@@ -46,6 +46,30 @@ def check_output(path: Path, inputs: Sequence[Path]) -> None:
         raise InputError("would overwrite the rows to predict", str(path), "Name another --output.")
 
 
+def check_folder(folder: Path, inputs: Sequence[Path]) -> None:
+    """Check that files can be written into a folder without replacing any, before anything is predicted.
+
+    Raises:
+        InputError: It has files, is or holds an input or lies in one, or cannot be created.
+    """
+    place = resolved(folder)
+    for own in map(resolved, inputs):
+        if place == own or place in own.parents or own in place.parents:
+            message = "would mix the predicted files with the rows to predict"
+            raise InputError(message, str(folder), "Name a new folder beside them: --files DIR")
+    if kind_at(folder) == "nothing":
+        if not is_folder(folder.parent):
+            raise InputError("there is no such folder", str(folder.parent), "Create it, or name another.")
+    elif not is_folder(folder):
+        raise InputError("is not a folder", str(folder), "Name another --files.")
+    else:
+        with _write_errors(folder):
+            if any(folder.iterdir()):
+                raise InputError(
+                    "has files, which could be replaced", str(folder), "Name a new folder: --files DIR"
+                )
+
+
 @contextmanager
 def written_to(path: Path) -> Iterator[Write]:
     """Yield a function that appends lines to a file, in the format of its extension.

@@ -17,6 +17,7 @@ from dlcli.datasets.notices import Notice
 from dlcli.datasets.tables.pieces import STDIN
 from dlcli.errors import DataError, InputError
 from dlcli.events import Listener, Note, RowsPredicted, Warned, ignore
+from dlcli.formatting import counted
 from dlcli.inference.evaluation import choose_device
 from dlcli.inference.rows import as_rows
 from dlcli.inference.saved_model import SavedModel
@@ -26,6 +27,7 @@ from dlcli.prediction.reading_settings import files_and_settings
 from dlcli.prediction.row_reader import Given, Keep, RowReader
 from dlcli.runs.folder import OpenedRun
 from dlcli.runs.model_errors import model_errors
+from dlcli.tasks.mask_files import OVERLAY, are_cropped
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,7 @@ def predict_rows(
         InputError: The task's predictions are a table only, and there is a folder for files.
         ConfigError: A setting is invalid.
     """
-    lines, place = 0, choose_device(device)
+    lines, cropped, place = 0, 0, choose_device(device)
     listen(RowsPredicted(lines))
     columns: list[str] = []
     notices: list[Notice] = []
@@ -132,6 +134,7 @@ def predict_rows(
                     "--files",
                     "Use --output FILE.",
                 )
+            cropped += len(written) if are_cropped(rows) else 0
             predictions = pd.concat([written, predictions], axis=1)
         _refuse_namesakes(new.labels.column_names, predictions)
         table, found = new.labels, pa.Table.from_pandas(predictions, preserve_index=False)
@@ -144,16 +147,25 @@ def predict_rows(
         write(table)
         lines += len(table)
         listen(RowsPredicted(lines))
+    if cropped:
+        text = (
+            f"{counted(cropped, 'mask')} of a cropped image in the size of the model, not of the whole file"
+        )
+        report(Notice("cropped_masks", cropped, text, "dataset.fit", "Train with dataset.fit=stretch."))
     for notice in model.notices(counts):
         report(notice)
     return lines, notices
 
 
 class FileNames:
-    """Gives each row a name for its files, without an ending: that of its own file, numbered if it has occurred."""
+    """Gives each row a name for its files, without an ending: that of its own file, numbered if it has occurred.
+
+    Names differ also where capitals do not count, and no name is that of another row's overlay.
+    """
 
     def __init__(self) -> None:
-        self._seen: Counter[str] = Counter()
+        self._used: set[str] = set()
+        self._last: Counter[str] = Counter()
 
     def of(self, labels: pa.Table) -> list[str]:
         """Return the names of rows with these labels."""
@@ -161,10 +173,18 @@ class FileNames:
         column = labels["file"].to_pylist() if "file" in labels.column_names else ["row"] * len(labels)
         for file in column:
             # Of a member of an archive, `photos.tar: a/b.jpg`, the last part.
-            stem = Path(str(file).rpartition(": ")[2]).stem
-            self._seen[stem] += 1
-            found.append(stem if self._seen[stem] == 1 else f"{stem}-{self._seen[stem]}")
+            found.append(self._free(Path(str(file).rpartition(": ")[2]).stem))
         return found
+
+    def _free(self, stem: str) -> str:
+        key = stem.casefold()
+        while True:
+            self._last[key] += 1
+            name = stem if self._last[key] == 1 else f"{stem}-{self._last[key]}"
+            both = {name.casefold(), f"{name}{OVERLAY}".casefold()}
+            if not both & self._used:
+                self._used |= both
+                return name
 
 
 def _refuse_namesakes(labels: Sequence[str], predictions: pd.DataFrame) -> None:

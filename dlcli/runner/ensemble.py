@@ -28,7 +28,7 @@ from dlcli.runs.creation import contents
 from dlcli.runs.ensembles import OpenedModel
 from dlcli.runs.folder import OpenedRun, open_run, read_result, recorded_baselines, with_overrides
 from dlcli.runs.model_errors import model_errors
-from dlcli.runs.recorded import read_split
+from dlcli.runs.recorded import read_final_test, read_split
 from dlcli.splits.split import Split
 from dlcli.sweeps.ensemble_candidates import EnsembleCandidate, find_candidates
 from dlcli.tasks.base import Task
@@ -64,6 +64,8 @@ def ensemble(
     def opened(ref: str) -> OpenedRun:
         return open_run(ref, folder, conf_dirs, trust=trust, overrides=overrides)
 
+    if not runs:
+        raise InputError("there is no run to select from", "RUN", "Name a sweep, or two runs or more.")
     given = [opened(ref) for ref in runs]
     first = given[0]
     config = with_overrides(first.config, overrides)
@@ -99,10 +101,9 @@ def ensemble(
             ],
             same_data=True,
         )
-    tested = read_split(first.ledger, len(data)).test
-    if first.ledger.kind == "fold":
-        tested = tested[:0]
-    OpenedModel(first, model, tuple(part for part, _ in members)).check_unseen(data, tested)
+    tested = read_final_test(first.ledger, len(data))
+    hint = "Name runs with the same final test rows: the same cv, cv.test_size and cv.seed."
+    OpenedModel(first, model, tuple(part for part, _ in members)).check_unseen(data, tested, hint)
     trained = np.unique(np.concatenate([read_split(part.ledger, len(data)).train for part, _ in members]))
     split = Split(np.setdiff1d(trained, np.concatenate([rows, tested])), rows, tested)
     messages = [*notes, *_told(candidates, found, judged, len(rows), len(tested))]
@@ -111,6 +112,7 @@ def ensemble(
         *(["--metric", metric] if metric else []),
         "--size",
         str(size),
+        *overrides,
     ]
     made = {**config, "run_name": name}
     with open_store(first.ledger.runs_dir) as store:
@@ -128,7 +130,7 @@ def ensemble(
             params={"candidates": len(candidates), "size": size, "metric": judged},
             tags={**provenance(config["tracking"]["tags"]), **tags},
             files=contents(made, (), split, conf_dirs),
-            about={"panel": {"model": f"ensemble of {counted(len(members), 'model')}"}},
+            about={"panel": {"model": f"ensemble of {counted(len(members), 'model')}"}, "words": words},
         )
         with recording(run_dir, store, listen), Recorder(run_dir, system_metrics=False) as recorder:
             figured: dict[str, float] = {}
@@ -148,7 +150,6 @@ def ensemble(
                         {"run_id": part.ledger.run_id, "run_name": part.ledger.run_name, "count": count}
                         for part, count in members
                     ],
-                    "words": words,
                     "selection": {
                         "metric": judged,
                         "rows": len(rows),

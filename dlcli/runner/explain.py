@@ -24,7 +24,8 @@ from dlcli.runner import runs_directory
 from dlcli.runs.ensembles import OpenedModel, open_model
 from dlcli.runs.folder import with_overrides
 from dlcli.runs.model_errors import model_errors
-from dlcli.runs.recorded import read_split
+from dlcli.runs.recorded import read_final_test, read_split
+from dlcli.splits.split import shares_rows
 from dlcli.statistics.associated import correlated_groups
 from dlcli.statistics.slices import FEWEST, Slice, find_slices
 from dlcli.tasks.base import Task
@@ -32,6 +33,7 @@ from dlcli.training.fields import as_fields
 
 _CURVES = 4  # columns whose partial dependence is computed
 _ALPHA = 0.05
+_SAME = "Name runs with the same final test rows: the same cv, cv.test_size and cv.seed."
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class Explanation:
         run_id: ID of the run.
         run_name: Its name.
         run_dir: Its folder.
-        rows: Number of rows, none of which the model that judged it was trained on.
+        rows: Number of distinct rows, none of which a model that judged it was trained on.
         of_rows: What the rows are: `final test rows`, `held-out rows of the folds`, ...
         loss: The loss on these rows.
         importances: Of columns and groups of correlated columns, in units of the loss, the largest first.
@@ -101,23 +103,34 @@ def explain(
     with opened.gate.closed():
         data = load_current(config["dataset"])
     opened.check_rows(data)
+    task = found.model.task
+    if not task.keeps_outputs:
+        raise _without_errors(task)
     with model_errors(opened.folder):
         parts, of_rows = _parts(found, data)
         numbers = np.concatenate([own for _, own in parts])
-        task = found.model.task
         outputs = torch.cat([_outputs_of(task, model, take(data.x, own), device) for model, own in parts])
         encoded = as_fields({"y": task.encode(data.y[numbers])})["y"][:]
         loss = float(task.loss(outputs, encoded))
         errors, what = _errors(task, outputs, data.y[numbers])
-        slices = find_slices(_columns(data, numbers, found.model), errors)
+        # Rows that several models judge, such as those of repeated folds or of several seeds, count once.
+        judged = pd.Series(errors).groupby(numbers).mean()
+        distinct = judged.index.to_numpy()
+        slices = find_slices(_columns(data, distinct, found.model), judged.to_numpy())
         messages = list(found.notes)
+        if len(distinct) < len(numbers):
+            times = f"{len(numbers) / len(distinct):.2g}"
+            messages.append(
+                f"{times} models judge each of the {len(distinct):,} {of_rows}; its mean error counts once."
+            )
         used: tuple[Importance, ...] = ()
         curves: tuple[Dependence, ...] = ()
         if data.kind == "table":
-            few, some = _sampled(parts, numbers, rows)
-            if len(some) < len(numbers):
+            few = _sampled(parts, distinct, rows)
+            some = np.concatenate([own for _, own in few])
+            if rows < len(distinct):
                 messages.append(
-                    f"Importance is computed on {len(some):,} of {len(numbers):,} {of_rows} (--rows)."
+                    f"Importance is computed on {rows:,} of {len(distinct):,} {of_rows} (--rows)."
                 )
             names = [column.name for column in found.model.columns.features()] if found.model.columns else []
             names = names or [str(name) for name in data.x.columns]
@@ -126,11 +139,12 @@ def explain(
             ]
             groups = correlated_groups(pd.concat([x for _, x in tables])[names])
             score = _loss_of(task, data, some)
-            used = tuple(importances(tables, score, groups, repeats=repeats))
+            used = tuple(importances(tables, score, groups, some, repeats=repeats))
             single = [one.columns[0] for one in used if len(one.columns) == 1][:_CURVES]
-            whole = pd.concat([x for _, x in tables])
-            whole.attrs = tables[0][1].attrs
-            curves = tuple(dependence(found.model, whole, name, device) for name in single)
+            curves = tuple(
+                dependence([(model, take(data.x, own)) for model, own in few], name, task, device)
+                for name in single
+            )
             messages += _about_importance(used)
         else:
             messages.append(f"Importance is that of columns of a table; these rows are {data.kind}s.")
@@ -140,7 +154,7 @@ def explain(
         ledger.run_id,
         ledger.run_name,
         opened.folder,
-        len(numbers),
+        len(distinct),
         of_rows,
         loss,
         used,
@@ -158,19 +172,22 @@ def _parts(found: OpenedModel, data: Data) -> tuple[list[tuple[SavedModel, np.nd
         DataError: There are none.
     """
     ledger = found.run.ledger
-    split = read_split(ledger, len(data))
-    if found.members and ledger.kind == "cv":
-        parts = []
-        for member in found.members:
-            rows = read_split(member.ledger, len(data)).test
-            parts.append((member.load_model(), rows))
-        if sum(len(rows) for _, rows in parts):
-            return [part for part in parts if len(part[1])], "held-out rows of the folds"
-    for rows, words in ((split.test, "held-out rows" if ledger.kind == "fold" else "final test rows"),
-                        (split.val, "validation rows")):  # fmt: skip
-        if len(rows):
-            found.check_unseen(data, rows)
-            return [(found.model, rows)], words
+    final = read_split(ledger, len(data)).test
+    # Models of several named runs predict together, also if the first run is a cross-validation.
+    if found.members and all(member.ledger.parent_id == ledger.run_id for member in found.members):
+        parts = [(member.load_model(), read_split(member.ledger, len(data)).test) for member in found.members]
+        parts = [(model, rows) for model, rows in parts if len(rows)]
+        if parts:
+            are_final = any(shares_rows(rows, final) for _, rows in parts)
+            return parts, "final test rows" if are_final else "held-out rows of the folds"
+    if len(final):
+        found.check_unseen(data, final, _SAME)
+        of_fold = ledger.kind == "fold" and not shares_rows(final, read_final_test(ledger, len(data)))
+        return [(found.model, final)], "held-out rows" if of_fold else "final test rows"
+    rows = read_split(ledger, len(data)).val
+    if len(rows):
+        found.check_unseen(data, rows, _SAME)
+        return [(found.model, rows)], "validation rows"
     raise DataError(
         "the run has no rows that training did not see", ledger.run_name, "Train with cv.test_size=0.2."
     )
@@ -182,15 +199,12 @@ def _outputs_of(task: Task, model: SavedModel, x: Any, device: torch.device) -> 
 
 
 def _sampled(
-    parts: Sequence[tuple[SavedModel, np.ndarray]], numbers: np.ndarray, most: int
-) -> tuple[list[tuple[SavedModel, np.ndarray]], np.ndarray]:
-    """Return the parts with evenly spaced rows of each, `most` together, and the numbers of these rows."""
-    share = min(1.0, most / len(numbers))
-    few = []
-    for model, rows in parts:
-        count = max(1, round(share * len(rows)))
-        few.append((model, rows[np.linspace(0, len(rows) - 1, count).astype(int)]))
-    return few, np.concatenate([rows for _, rows in few])
+    parts: Sequence[tuple[SavedModel, np.ndarray]], distinct: np.ndarray, most: int
+) -> list[tuple[SavedModel, np.ndarray]]:
+    """Return the parts with `most` evenly spaced ones of the distinct rows."""
+    kept = distinct[np.linspace(0, len(distinct) - 1, min(most, len(distinct))).astype(int)]
+    few = [(model, rows[np.isin(rows, kept)]) for model, rows in parts]
+    return [(model, rows) for model, rows in few if len(rows)]
 
 
 def _loss_of(task: Task, data: Data, rows: np.ndarray) -> Callable[[Tensor, np.ndarray], float]:
@@ -216,7 +230,7 @@ def _errors(task: Task, outputs: Tensor, y: Any) -> tuple[np.ndarray, str]:
     ]
     lines, rows = len(predicted), len(outputs)
     if not pairs or lines % max(rows, 1):
-        raise InputError(f"{type(task).__name__} has no error of single rows", "RUN", "Look at dlcli report.")
+        raise _without_errors(task)
     is_number = all(pd.api.types.is_float_dtype(predicted[name]) for _, name in pairs)
     per_target = [
         np.abs(predicted[name].to_numpy(float) - targets[target].to_numpy(float))
@@ -226,6 +240,10 @@ def _errors(task: Task, outputs: Tensor, y: Any) -> tuple[np.ndarray, str]:
     ]
     errors = np.mean(per_target, axis=0).reshape(rows, -1).mean(axis=1)
     return errors, "absolute error" if is_number else "share of wrong rows"
+
+
+def _without_errors(task: Task) -> InputError:
+    return InputError(f"{type(task).__name__} has no error of single rows", "RUN", "Look at dlcli report.")
 
 
 def _columns(data: Data, rows: np.ndarray, model: SavedModel) -> dict[str, pd.Series]:

@@ -23,6 +23,7 @@ from dlcli.reports.run_report import as_bytes
 from dlcli.reports.style import save
 from dlcli.runner import runs_directory
 from dlcli.runs.folder import OpenedRun, open_run, with_overrides
+from dlcli.runs.recorded import read_split
 from dlcli.statistics.label_errors import find_label_errors
 
 
@@ -128,7 +129,9 @@ def label(
         }
     )
     right = float((probabilities.argmax(axis=1) == codes).mean())
-    messages = [*opened.notes, *_told(opened, len(rows), len(errors), found.expected, right)]
+    total = sum(read_split(ledger).sizes.values())
+    told = _told(opened, len(rows), total, len(errors), found.expected, right)
+    messages = [*opened.notes, *told]
     if output is not None:
         with write_errors(output.parent), unfinished(output) as partial:
             errors.to_csv(partial, index=False)
@@ -148,7 +151,7 @@ def label(
     )
 
 
-def _told(opened: OpenedRun, rows: int, errors: int, expected: float, right: float) -> list[str]:
+def _told(opened: OpenedRun, rows: int, total: int, errors: int, expected: float, right: float) -> list[str]:
     said = [
         f"{counted(errors, 'label')} of {rows:,} {'is' if errors == 1 else 'are'} probably wrong; about "
         f"{expected:,.0f} are expected to be (confident learning). Rows that are hard to tell apart are among them: "
@@ -159,6 +162,11 @@ def _told(opened: OpenedRun, rows: int, errors: int, expected: float, right: flo
         said.append(
             "Only validation and test rows were judged, and the epoch was chosen by the former. To judge all rows: "
             "cv=stratified_kfold"
+        )
+    elif rows < total:
+        said.append(
+            f"Only {rows:,} of the run's {total:,} rows were judged, those that its folds hold out. To judge all rows: "
+            "cv=stratified_kfold without cv.test_size"
         )
     return said
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dlcli.config.kept_words import kept_words
+from dlcli.config.next_command import resume_command
 from dlcli.errors import InputError
 from dlcli.gate.gate import Gate
 from dlcli.resumption import open_whole, relocated_words
@@ -52,15 +53,19 @@ def like(
     itself: with the searched keys that it had, and without those that concern the search.
 
     Raises:
-        InputError: The run is a sweep.
+        InputError: The run is a sweep or an ensemble.
     """
     place = runs_directory(runs_dir)
     opened = open_whole(run, place, conf_dirs)
     part = _trial(Ledger.load(find_run(run, place).run_dir))
     whole = opened.ledger
     ledger = part if part is not None and part.parent_id == whole.run_id else whole
-    if ledger.kind == "sweep":
-        raise InputError("is a sweep", ledger.run_name, _instead(ledger))
+    if ledger.kind in ("sweep", "ensemble"):
+        raise InputError(
+            f"is {'an' if ledger.kind == 'ensemble' else 'a'} {ledger.kind}",
+            ledger.run_name,
+            _instead(ledger),
+        )
     words = read_words(ledger) if ledger is whole else words_of_part(whole, ledger)
     recorded = [
         word for word in relocated_words(words, opened.config["dataset"]) if not word.startswith("run_name=")
@@ -95,6 +100,8 @@ def _trial(ledger: Ledger) -> Ledger | None:
 
 
 def _instead(ledger: Ledger) -> str:
+    if ledger.kind == "ensemble":
+        return f"Name one of its members. Select again: {resume_command(ledger)}"
     best = (ledger.result.get("best") or {}).get("command")
     if isinstance(best, str):
         return f"Its best trial is trained by: {best}"

@@ -7,8 +7,9 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Literal
 
+from dlcli.datasets.tables.pieces import STDIN
 from dlcli.events import Listener, Note, ignore
-from dlcli.prediction.output import Write, check_output, written_to
+from dlcli.prediction.output import Write, check_folder, check_output, written_to
 from dlcli.prediction.predict_rows import NewData, Predicted, predict_rows
 from dlcli.runner import runs_directory
 from dlcli.runs.ensembles import Use, open_model
@@ -33,6 +34,8 @@ def predict(
     """
     if isinstance(output, Path):
         check_output(output, data.files)
+    if files is not None:
+        check_folder(files, [file for file in data.files if file != STDIN])
     found = open_model(run, runs_directory(runs_dir), conf_dirs, trust=trust, use=use)
     opened, model = found.run, found.model
     for note in found.notes:

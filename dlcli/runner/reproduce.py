@@ -17,6 +17,7 @@ from dlcli.comparison.reproduction import (
     compare_repetition,
     environment_changes,
 )
+from dlcli.config.next_command import resume_command
 from dlcli.config.recorded_config import check_values
 from dlcli.cross_validation.chosen_settings import Search, searches_in_folds
 from dlcli.cross_validation.cross_validate import cross_validate
@@ -67,7 +68,8 @@ def reproduce(
         seeds: number of other seeds with which it is trained, too, if figures differ: they tell what seeds explain.
 
     Raises:
-        InputError: It has not finished; or `seeds` is 1, of which no spread can be computed, or given for a search.
+        InputError: It has not finished, or is an ensemble; or `seeds` is 1, of which no spread can be computed, or
+            given for a search.
         DataError: The rows or their split are not those of the run.
     """
     if seeds == 1:
@@ -205,6 +207,9 @@ def _of_search(plan: SweepPlan | None) -> list[str]:
 
 def _check_kind(opened: OpenedRun, seeds: int) -> None:
     ledger = opened.ledger
+    if ledger.kind == "ensemble":
+        hint = f"Select again: {resume_command(ledger)}"
+        raise InputError("is an ensemble, which is not trained", ledger.run_name, hint)
     if ledger.status != "FINISHED":
         raise InputError(
             f"the run is {ledger.status}", ledger.run_name, "Only a finished run can be reproduced."

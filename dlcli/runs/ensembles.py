@@ -41,8 +41,15 @@ class OpenedModel:
     members: tuple[OpenedRun, ...] = ()
     notes: tuple[str, ...] = field(default=())
 
-    def check_unseen(self, data: Data, rows: np.ndarray) -> None:
+    def check_unseen(
+        self, data: Data, rows: np.ndarray, hint: str = "Evaluate the ensemble on new rows: --file FILE"
+    ) -> None:
         """Check that no member of an ensemble was trained on rows of the data, or chosen by them.
+
+        Args:
+            data: The rows of the first run.
+            rows: Numbers of rows.
+            hint: What to do otherwise.
 
         Raises:
             DataError: A member was, or was trained on other data.
@@ -55,7 +62,7 @@ class OpenedModel:
                 raise DataError(
                     f"was trained on {known:,} of the {len(rows):,} rows, or chosen by them",
                     member.ledger.run_name,
-                    "Evaluate the ensemble on new rows: --file FILE",
+                    hint,
                 )
 
 

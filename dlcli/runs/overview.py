@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from dlcli.config.next_command import next_command
+from dlcli.config.next_command import next_command, resume_command
 from dlcli.config.plain_secrets import words_text
 from dlcli.datasets.reading.columns import Columns
 from dlcli.errors import CorruptRun
@@ -167,8 +167,7 @@ def _repeating(ledger: Ledger, remarks: list[str]) -> str | None:
     if whole is not ledger:
         remarks.append(f"It is a part of {whole.run_name}, which the command repeats as a whole.")
     if whole.kind == "ensemble":
-        named = [str(word) for word in whole.result.get("words", ())]
-        return redact(next_command("ensemble", *named, runs_dir=whole.runs_dir))
+        return redact(resume_command(whole))
     words = read_words(whole)
     sealed = is_sealed(whole.run_dir, OVERRIDES_FILE, words_text(words))
     folders = Claim(whole.run_dir, None, whole.runs_dir, whole.runs_dir).recorded()

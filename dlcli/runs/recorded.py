@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dlcli.config.former_names import with_present_names
 from dlcli.config.next_command import next_command, resume_command
@@ -16,6 +16,9 @@ from dlcli.gate.vouching import CONF_DIRS_FILE, CONFIG_FILE, OVERRIDES_BYTES, OV
 from dlcli.splits.split import Split
 from dlcli.tracking.digests import ANEW, check_code, check_recorded
 from dlcli.tracking.ledger import LEDGER_FILE, Ledger
+
+if TYPE_CHECKING:
+    import numpy as np
 
 SPLIT_FILE = "split.npz"
 
@@ -62,6 +65,24 @@ def read_split(ledger: Ledger, rows: int | None = None) -> Split:
             "the run's split differs from the one it was started with", str(ledger.run_dir / SPLIT_FILE), ANEW
         )
     return split
+
+
+def read_final_test(ledger: Ledger, rows: int | None = None) -> np.ndarray:
+    """Return the final test rows of a run; of a fold those of its cross-validation, which may be its test rows.
+
+    Of a fold without its cross-validation, as after copying it alone, they are its test rows.
+
+    Args:
+        ledger: ledger of the run.
+        rows: number of rows of its data, if known.
+
+    Raises:
+        CorruptRun: The file differs from what was recorded, or cannot be read.
+    """
+    if ledger.kind == "fold" and ledger.parent_id is not None:
+        parent = ledger.sibling(ledger.parent_id)
+        ledger = Ledger.load(parent) if parent.is_dir() else ledger
+    return read_split(ledger, rows).test
 
 
 def read_words(ledger: Ledger) -> list[str]:

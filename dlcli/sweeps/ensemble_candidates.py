@@ -11,7 +11,8 @@ from dlcli.cross_validation.children import families
 from dlcli.errors import DataError, InputError
 from dlcli.formatting import counted
 from dlcli.runs.folder import OpenedRun
-from dlcli.runs.recorded import read_split
+from dlcli.runs.recorded import read_final_test, read_split
+from dlcli.splits.split import shares_rows
 from dlcli.tracking.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -38,14 +39,17 @@ class EnsembleCandidate:
     def held_out(self, rows: int) -> list[np.ndarray]:
         """Return for each part the numbers of the rows that it has not been trained on, of data with `rows` rows.
 
-        Of a fold of a cross-validation these are its held-out rows, else the validation rows.
+        Of a fold of a cross-validation these are its held-out rows, unless they are the final test rows, as those of
+        the seeds of a hold-out are; else the validation rows.
         """
-        splits = [read_split(part.ledger, rows) for part in self.parts]
-        kinds = [part.ledger.kind for part in self.parts]
-        return [
-            split.test if kind == "fold" and len(split.test) else split.val
-            for split, kind in zip(splits, kinds, strict=True)
-        ]
+        found = []
+        for part in self.parts:
+            split = read_split(part.ledger, rows)
+            held_out = split.test[:0]
+            if part.ledger.kind == "fold" and not shares_rows(split.test, read_final_test(part.ledger, rows)):
+                held_out = split.test
+            found.append(held_out if len(held_out) else split.val)
+        return found
 
 
 def find_candidates(

@@ -261,6 +261,11 @@ class Task(nn.Module, ABC):
         """
         return None
 
+    @property
+    def keeps_outputs(self) -> bool:
+        """Whether what is kept and predicted of a row are its outputs themselves, as of one value a row."""
+        return type(self).kept is Task.kept and type(self).predicted is Task.predicted
+
     def write_files(self, folder: Path, names: Sequence[str], x: Any, outputs: Tensor) -> pd.DataFrame | None:
         """Write the predictions of some rows as files; None if there is nothing but the table.
 

@@ -15,6 +15,9 @@ from dlcli.datasets.images.image_files import ImageFiles
 from dlcli.datasets.masks.mask_classes import CLASSES_FILE
 from dlcli.files.disk import write_errors
 
+# What the name of an overlay has after that of its mask.
+OVERLAY = "_overlay"
+
 # How much of an overlay is the class's colour.
 _OPACITY = 0.55
 
@@ -71,7 +74,7 @@ def write_masks(
         folder.mkdir(exist_ok=True)
         (folder / CLASSES_FILE).write_text("".join(f"{name}\n" for name in classes), encoding="utf-8")
         for row, name in enumerate(names):
-            files = folder / f"{name}.png", folder / f"{name}_overlay.png"
+            files = folder / f"{name}.png", folder / f"{name}{OVERLAY}.png"
             mask = Image.fromarray(codes[row])
             mask.putpalette(colours.tobytes())
             shown = Image.fromarray(overlay(images[row], codes[row], colours))
@@ -85,8 +88,13 @@ def write_masks(
     return pd.DataFrame(found)
 
 
+def are_cropped(x: Any) -> bool:
+    """Return whether images are read from files and cropped, so that a mask of them is not one of the whole file."""
+    return isinstance(x, ImageFiles) and x.decoder.fit == "crop"
+
+
 def _own_size(x: Any, row: int) -> tuple[int, int] | None:
     """Return height and width of an image's file; None if it is cropped, or not a file."""
-    if not isinstance(x, ImageFiles) or x.decoder.fit == "crop":
+    if not isinstance(x, ImageFiles) or are_cropped(x):
         return None
     return read_header(x.entries[row]).size

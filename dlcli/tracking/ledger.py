@@ -107,7 +107,8 @@ class Ledger:
         tags: tags.
         error: why the run failed.
         result: further results.
-        about: description of data and model for people: `panel` (label to text), `profile` of the data, and `warnings`.
+        about: description of data and model for people: `panel` (label to text), `profile` of the data, `warnings`, and
+            the `words` of an ensemble's command.
         projected: what MLflow has already.
         former_runs_dir: the runs folder of a run that was recorded with schema 1, whose `config.yaml` does not name it.
         digests: digests of the folder's files (`dlcli.tracking.digests`); None for runs of versions without digests.

@@ -134,6 +134,7 @@ def _is_warning(value: Any) -> bool:
 _ABOUT: dict[str, Callable[[Any], bool]] = {
     "panel": _is_texts,
     "profile": _is_profile,
+    "words": lambda value: _is_list(value, _is_text) and len(value) <= _MOST,
     "warnings": lambda value: _is_list(value, _is_warning) and len(value) <= _MOST,
 }
 

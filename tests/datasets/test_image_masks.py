@@ -10,8 +10,10 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from dlcli.datasets.evaluation_only import Expected, evaluating
 from dlcli.datasets.image_masks import load
 from dlcli.datasets.masks.class_maps import IGNORED, pixel_counts
+from dlcli.datasets.masks.mask_classes import classes_of_masks
 from dlcli.errors import DataError
 
 
@@ -210,3 +212,16 @@ def test_other_mistakes(tmp_path: Path) -> None:
     (root / "masks" / "a0_0.png").unlink()
     with pytest.raises(DataError, match="is a JPEG, whose compression changes the classes"):
         load(str(root), ignore=9)
+
+
+def test_masks_for_an_evaluation_may_lack_classes_of_the_model() -> None:
+    with evaluating(Expected("categorical")):
+        assert classes_of_masks({3: 7}, None, (), "new").names == ("3",)
+        found = classes_of_masks(
+            {0: 4, 1: 2, 255: 3}, None, (), "new"
+        )  # what 255 stands for was decided in training
+        assert (found.names, found.notices) == (("0", "1", "255"), ())
+        with pytest.raises(DataError, match="0 classes, and need 1 to"):
+            classes_of_masks({255: 9}, None, (255,), "new")
+    with pytest.raises(DataError, match="one class, and need 2 to"):
+        classes_of_masks({3: 7}, None, (), "new")

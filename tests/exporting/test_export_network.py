@@ -83,14 +83,14 @@ def test_weights_beside_a_large_graph_are_found_and_stay(monkeypatch: pytest.Mon
     monkeypatch.setattr("torch.onnx._internal.exporter._onnx_program._LARGE_MODEL_THRESHOLD", 0)
     rows, network = batches(x=torch.randn(6, 300)), Network(MLP((300,), 2))
     expected = network.eval()(rows[0])
-    write_program(network, rows, Path("m.onnx"), str)
+    write_program(network, rows, Path("m.onnx"), lambda *told: str(told))
     assert sorted(file.name for file in Path().iterdir()) == ["m.onnx", "m.onnx.data", "m.onnx.json"]
     found = onnxruntime.InferenceSession("m.onnx").run(None, {"x": rows[0]["x"].numpy()})[0]
     torch.testing.assert_close(torch.from_numpy(found), expected, atol=1e-4, rtol=1e-3)
 
 
 def test_without_its_description_there_is_no_program() -> None:
-    def full(difference: float) -> str:
+    def full(difference: float, shape: tuple[int, ...]) -> str:
         raise OSError(28, "No space left on device")
 
     with pytest.raises(DiskFull, match=r"m\.pt2: no space left"):
@@ -147,6 +147,7 @@ def test_a_run_is_exported_with_its_description() -> None:
     assert done.stdout.startswith("Written: f.pt2, described in f.pt2.json\nOn 20 rows its outputs differ")
     described = json.loads(Path("f.pt2.json").read_text())
     assert described["inputs"] == [{"name": "x", "dtype": "float32", "shape": ["rows", 4]}]
+    assert described["outputs"] == [{"name": "outputs", "dtype": "float32", "shape": ["rows", 3]}]
     assert described["task"]["classes"] == ["setosa", "versicolor", "virginica"]
     assert CliRunner().invoke(app, ["export", "flowers", "--output", "f.pt2"]).exit_code == 0  # again
     Path("f.pt2.json").write_text('{"mine": 1}')

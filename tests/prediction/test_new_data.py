@@ -20,7 +20,7 @@ from dlcli.datasets.texts import Texts
 from dlcli.errors import ConfigError, DataError, InputError
 from dlcli.events import Event, Warned
 from dlcli.prediction.new_sequences import StepSettings
-from dlcli.prediction.predict_rows import NewData, predict_rows
+from dlcli.prediction.predict_rows import FileNames, NewData, predict_rows
 from dlcli.prediction.reading_settings import read_settings
 from dlcli.preprocessing.sequences import Sequences
 from dlcli.preprocessing.series import Series
@@ -30,16 +30,18 @@ def predicted(kind: str, preprocessing: Any, *words: str, **config: Any) -> tupl
     """Return the rows that a model of this kind receives, and the lines of the output."""
     given: list[Any] = []
 
-    def answer(rows: Any, device: object, counts: object, *, are_read: bool) -> pd.DataFrame:
+    def answer(rows: Any, device: object, counts: object) -> tuple[torch.Tensor, pd.DataFrame]:
         given.append(rows)
         fields = preprocessing.transform(rows) if hasattr(preprocessing, "transform") else {"x": rows}
         steps = getattr(preprocessing, "horizon_", 1)
-        return pd.DataFrame({"prediction": np.arange(len(fields["x"]) * steps)})
+        values = np.arange(len(fields["x"]) * steps)
+        return torch.from_numpy(values), pd.DataFrame({"prediction": values})
 
     model: Any = SimpleNamespace(
         kind=kind,
         preprocessing=preprocessing,
-        predict=answer,
+        outputs_and_predictions=answer,
+        network=SimpleNamespace(evaluation_rows=lambda: 64),
         input_shape=(1, 4, 4),
         image_kinds={},
         notices=lambda counts: [],
@@ -298,3 +300,19 @@ def test_a_setting_is_the_text_that_stands_there(word: str, meant: Any) -> None:
 def test_a_setting_that_cannot_be_is_told() -> None:
     with pytest.raises(ConfigError, match=r"dataset\.separator: should be .* not \"%\""):
         read_settings(StepSettings, {}, ["dataset.separator=%"])
+
+
+@pytest.mark.parametrize(
+    ("files", "names"),
+    [
+        (["a.jpg", "a.png", "a-2.jpg", "b/a.jpg"], ["a", "a-2", "a-2-2", "a-3"]),
+        (["a-2.jpg", "a.jpg", "a.png"], ["a-2", "a", "a-3"]),
+        (["x.jpg", "x_overlay.jpg"], ["x", "x_overlay-2"]),
+        (["x_overlay.jpg", "x.jpg"], ["x_overlay", "x-2"]),
+        (["Dog.jpg", "dog.jpg", "photos.tar: c/dog.jpg"], ["Dog", "dog-2", "dog-3"]),
+    ],
+)
+def test_no_predicted_file_replaces_another(files: list[str], names: list[str]) -> None:
+    given = FileNames()
+    found = [given.of(pa.table({"file": [file]}))[0] for file in files]  # piece by piece
+    assert found == names

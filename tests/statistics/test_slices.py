@@ -8,10 +8,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from typer.testing import CliRunner
 
 import dlcli
 from dlcli.cli.app import app
+from dlcli.inference.importance import importances
 from dlcli.statistics.associated import correlated_groups
 from dlcli.statistics.slices import find_slices
 
@@ -62,6 +64,25 @@ def test_columns_that_say_the_same_are_one_group() -> None:
         }
     )
     assert correlated_groups(table) == [["x", "exp"], ["other"], ["word", "same"]]
+
+
+def test_a_row_that_several_models_judge_is_drawn_with_all_of_them() -> None:
+    """Copies of a row are no further rows, by which the interval would be narrower."""
+    numbers = np.array([7, 3, 5, 5, 7, 3, 1])
+    x = pd.DataFrame({"x": np.arange(7.0)})
+    drawn: list[np.ndarray] = []
+
+    def score(outputs: torch.Tensor, positions: np.ndarray) -> float:
+        drawn.append(positions)
+        return float(outputs.mean())
+
+    parts = [(lambda table: torch.tensor(table["x"].to_numpy()), part) for part in (x[:3], x[3:])]
+    importances(parts, score, [["x"]], numbers, repeats=20)
+    assert len(drawn) == 40
+    for positions in drawn:
+        times = np.bincount(positions, minlength=7)
+        assert sum(times[[0, 1, 2, 6]]) == 4  # four distinct rows
+        assert (times[[0, 1, 2]] == times[[4, 5, 3]]).all()
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,10 +15,13 @@ from typer.testing import CliRunner
 
 import dlcli
 from dlcli.cli.app import app
-from dlcli.errors import InputError
+from dlcli.config.next_command import resume_command
+from dlcli.errors import DataError, InputError
 from dlcli.inference.greedy import select_greedily
 from dlcli.result import Result
+from dlcli.runner.reproduce import reproduce
 from dlcli.runs.deletion import plan_deletion
+from dlcli.tracking.ledger import Ledger
 
 QUICK = ["model=mlp", "trainer.max_epochs=2", "trainer.accelerator=cpu", "cv.test_size=0.2"]
 
@@ -99,14 +104,93 @@ def test_other_commands_know_it(folder: Path, together: Result, tmp_path: Path) 
     assert done.exit_code == 0, done.output
 
 
-def test_folds_are_judged_out_of_fold(folder: Path) -> None:
-    runs = [
+def test_it_is_selected_again_and_never_trained(folder: Path, sweep: Result, together: Result) -> None:
+    again = rf"[Ss]elect again: dlcli ensemble {sweep.run_id} --size 25"
+    runs = folder / "runs"
+    with pytest.raises(InputError, match=again):
+        reproduce(str(together.run_dir), runs_dir=runs)
+    with pytest.raises(InputError, match=again):
+        dlcli.resume(together.run_dir, ["trainer.max_epochs=5"], runs_dir=runs)
+    done = CliRunner().invoke(app, ["train", "--like", "together", "--runs-dir", str(runs)])
+    assert done.exit_code == 2
+    assert "is an ensemble" in done.output
+    assert f"dlcli ensemble {sweep.run_id}" in " ".join(done.output.split())
+    stopped = replace(Ledger.load(together.run_dir), status="KILLED")
+    assert resume_command(stopped).startswith(f"dlcli ensemble {sweep.run_id} --size 25")
+
+
+@pytest.fixture(scope="module")
+def folds(folder: Path) -> list[Result]:
+    return [
         dlcli.train(words(folder, "cv=stratified_kfold", "cv.folds=3", f"model.hidden={hidden}"))
         for hidden in (2, 8)
     ]
-    found = dlcli.ensemble([run.run_dir for run in runs], runs_dir=folder / "runs", metric="accuracy")
-    assert len(found.members) in (3, 6)
-    assert "on 72 rows that each was not trained on" in found.messages[0]
+
+
+def test_folds_are_judged_out_of_fold(folder: Path, folds: list[Result]) -> None:
+    runs = folder / "runs"
+    moved = f"dataset.path={folder}/pets.csv"
+    done = CliRunner().invoke(
+        app,
+        [
+            "ensemble",
+            *(run.run_id for run in folds),
+            moved,
+            "--metric",
+            "accuracy",
+            "--runs-dir",
+            str(runs),
+            "--json",
+        ],
+    )
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
+    assert len(found["members"]) in (3, 6)
+    recorded = Ledger.load(Path(found["run_dir"]))
+    assert "on 72 rows that each was not trained on" in recorded.result["messages"][0]
+    assert moved in recorded.about["words"]
+    compared = dlcli.compare([folds[0].run_dir, found["run_dir"]], runs_dir=runs)
+    assert compared.pairs == ()
+    assert compared.refusal is not None
+    assert compared.refusal.startswith("The test rows differ, so there is no test: ")
+    assert "the held-out rows of 3 folds" in compared.refusal
+    assert "its final test rows" in compared.refusal
+
+
+def test_several_runs_are_explained_on_their_final_test_rows(folder: Path, folds: list[Result]) -> None:
+    both = ",".join(str(run.run_dir) for run in folds)
+    found = dlcli.explain(both, runs_dir=folder / "runs", repeats=2)
+    assert (found.rows, found.of_rows) == (18, "final test rows")
+    model = dlcli.load_run(both)
+    rows = np.load(folds[0].run_dir / "split.npz")["test"]
+    pets = pd.read_csv(folder / "pets.csv").iloc[rows]
+    share = model.predict(pets)["p(dog)"].to_numpy()
+    loss = -np.log(np.where(pets["kind"] == "dog", share, 1 - share)).mean()
+    assert found.loss == pytest.approx(loss, rel=1e-4)
+    other = dlcli.train(words(folder, "cv.seed=1"))
+    with pytest.raises(DataError, match=r"was trained on [\s\S]* Name runs with the same final test rows"):
+        dlcli.explain(f"{folds[0].run_dir},{other.run_dir}", runs_dir=folder / "runs", repeats=2)
+
+
+def test_rows_that_no_fold_judges_are_told(folds: list[Result]) -> None:
+    assert any(
+        "Only 72 of the run's 90 rows were judged" in text for text in dlcli.label(folds[0].run_dir).messages
+    )
+
+
+@pytest.mark.parametrize("kind", ["cv.seeds=2", "cv.refit=true"])
+def test_a_holdout_is_judged_on_its_validation_rows(folder: Path, kind: str) -> None:
+    """The test rows of its parts are the final test rows, which select nothing."""
+    runs = [dlcli.train(words(folder, kind, f"model.hidden={hidden}")) for hidden in (2, 8)]
+    found = dlcli.ensemble([run.run_dir for run in runs], runs_dir=folder / "runs")
+    parts = np.load(found.run_dir / "split.npz")
+    assert "on 11 rows that each was not trained on" in found.messages[0]
+    assert (len(parts["val"]), len(parts["test"])) == (11, 18)
+    assert found.metrics.keys() >= {"test/accuracy"}
+    explained = dlcli.explain(runs[0].run_dir, runs_dir=folder / "runs", repeats=2)
+    assert (explained.rows, explained.of_rows) == (18, "final test rows")
+    several = "2 models judge each of the 18 final test rows; its mean error counts once."
+    assert (several in explained.messages) == (kind == "cv.seeds=2")
 
 
 def test_trials_without_weights_are_told(folder: Path) -> None:

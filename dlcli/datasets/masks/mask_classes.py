@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dlcli.config.suggest import choices
+from dlcli.datasets.evaluation_only import evaluation_targets
 from dlcli.datasets.masks.class_maps import IGNORED
 from dlcli.datasets.masks.mask_decoder import packed_colour, value_in_words
 from dlcli.datasets.notices import Notice
@@ -87,6 +88,9 @@ def classes_of_masks(
 ) -> MaskClasses:
     """Decide what the values of all masks stand for.
 
+    Masks for an evaluation may lack classes of the model, so that one class suffices, and 255 is a class if it is one
+    of the model's.
+
     Args:
         found: how many pixels have each value, over all masks.
         names: names of the classes with their values; None takes the values themselves as names.
@@ -97,6 +101,7 @@ def classes_of_masks(
         DataError: values fit two readings, there are too few or too many classes, or `ignore` names none.
     """
     notices: list[Notice] = []
+    fewest = 2 if evaluation_targets() is None else 1
     if names is None:
         names = [(value_in_words(value), value) for value in _unnamed(found, ignore, place, notices)]
     known = dict(names)
@@ -106,10 +111,10 @@ def classes_of_masks(
             raise DataError(f"there is no class {one} to ignore", "dataset.ignore", choices(list(known)))
         without.add(known[one] if isinstance(one, str) else one)
     classes = [(name, value) for name, value in names if value not in without]
-    if not 2 <= len(classes) <= IGNORED:
+    if not fewest <= len(classes) <= IGNORED:
         what = "one class" if len(classes) == 1 else f"{len(classes)} classes"
         raise DataError(
-            f"the masks have {what}, and need 2 to {IGNORED}",
+            f"the masks have {what}, and need {fewest} to {IGNORED}",
             place,
             "A mask has the class of each pixel as its grey level or its position in the palette.",
         )
@@ -123,6 +128,8 @@ def _unnamed(
 ) -> list[int]:
     """Return the values that are classes of masks without names of classes."""
     values = sorted(value for value in found if value not in ignore)
+    if evaluation_targets() is not None:  # decided in training: other values are unknown to the model
+        return values
     if IGNORED in values and len(values) > 2:
         raise DataError(
             f"pixels have the values {_listed(values)}: 255 may be a class, or stand for pixels without one",
