@@ -1,7 +1,7 @@
 """`make bench`: every measurement in turn; `make bench ARGS=folds` runs one, `ARGS="slots 4"` a part of one.
 
 `make bench ARGS=--check` compares with `bench/budget.toml` what takes minutes, and ends with 1 if something is slower;
-`ARGS="--check folds"` compares some rows of `bench peers`.
+`ARGS="--check decode"` compares some rows of `bench peers`.
 """
 
 from __future__ import annotations

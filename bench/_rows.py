@@ -95,7 +95,7 @@ def steps(epochs: int) -> tuple[str, ...]:
 
 ROWS = (
     Row(
-        "start",
+        "train_iris",
         "`train dataset=iris model=mlp`, one epoch",
         (*DLCLI, "train", "dataset=iris", "model=mlp", "trainer.max_epochs=1", "runs_dir={runs}"),
         (Peer("imports", "`import torch, pytorch_lightning`", ("-c", "import torch, pytorch_lightning"), LIGHTNING),),
@@ -124,7 +124,7 @@ ROWS = (
         quick="loop",
     ),
     Row(
-        "folds",
+        "ten_folds",
         "10 folds, 10,000 x 20, 10 epochs",
         folds(1),
         (
@@ -144,7 +144,7 @@ ROWS = (
         quick="loop",
     ),
     Row(
-        "folds_two_jobs",
+        "ten_folds_two_jobs",
         "the same, `--jobs 2`",
         folds(2),
         (
@@ -153,7 +153,7 @@ ROWS = (
         ),
     ),
     Row(
-        "sweep",
+        "sweep_iris",
         "sweep of iris, 40 trials of 5 epochs, two at once",
         sweep(2),
         (
@@ -185,7 +185,7 @@ ROWS = (
         quick="pil",
     ),
     Row(
-        "mnist_mlp",
+        "mnist_dense",
         "MNIST, MLP 784-512-10, 5 epochs",
         (*DLCLI, "train", "experiment=mnist_mlp", *MNIST),
         (
@@ -195,7 +195,7 @@ ROWS = (
         ),
     ),
     Row(
-        "mnist_cnn",
+        "mnist_conv",
         "MNIST, CNN, 2 epochs",
         (*DLCLI, "train", "experiment=mnist_cnn", "trainer.max_epochs=2", "callbacks=none", *MNIST),
         (
@@ -204,7 +204,7 @@ ROWS = (
         ),
     ),
     Row(
-        "large_table",
+        "large_parquet",
         "2 million rows x 32, Parquet, one epoch",
         (
             *(*DLCLI, "train", *TABLE, "dataset.path={large}", "dataset.batch_size=1024", "trainer.max_epochs=1"),

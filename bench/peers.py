@@ -1,10 +1,11 @@
 """Whole processes of dlcli beside what users of other libraries would write for the same work, in pairs.
 
 CPU and wall time count imports and all child processes. `make bench ARGS=peers` measures every row and writes the table
-in docs/examples-and-measurements.md; `ARGS="peers folds sweep"` measures some rows, `ARGS="peers 5 start"` takes 5
-pairs of each instead of 3. A row measured with others replaces its old line only. Keras, skorch and Ludwig are
-installed with pip into environments of their own in `runs/bench-peers`, where the data lies as well; a peer that cannot
-be installed is left out, and the reason is printed. BENCH_THREADS is the number of threads, by default 1.
+in docs/examples-and-measurements.md; `ARGS="peers decode step"` measures some rows, `ARGS="peers ten_folds.loop"` a
+row beside one peer, and `ARGS="peers 5 decode"` takes 5 pairs of each instead of 3. Lines that are not measured anew
+remain. Keras, skorch and Ludwig are installed with pip into environments of their own in `runs/bench-peers`, where the
+data lies as well; a peer that cannot be installed is left out, and the reason is printed. BENCH_THREADS is the number
+of threads, by default 1.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from bench import _budget as budget
@@ -27,6 +29,7 @@ from bench._environments import NotInstalled
 from bench._peer_data import NoData, made
 from bench._rows import OWN, ROWS, Peer, Row
 from bench._whole import ProcessFailed, whole
+from dlcli.formatting import counted
 
 ROOT = Path(__file__).parents[1]
 PLACE = ROOT / "runs" / "bench-peers"
@@ -70,7 +73,7 @@ def check(*words: str) -> int:
             verdict, sentence = Verdict.FAILED, str(error)
         failed += [name] if verdict is not Verdict.WITHIN else []
         print(f"{name:20}{verdict.value:8}{sentence}", flush=True)
-    took = f"{len(pairs)} rows in {time.monotonic() - started:.0f} s"
+    took = f"{counted(len(pairs), 'row')} in {time.monotonic() - started:.0f} s"
     print(f"{took}; slower than the budget, or failed: {', '.join(failed) or 'none'}")
     return int(bool(failed))
 
@@ -166,7 +169,9 @@ def threads() -> dict[str, str]:
 
 
 def chosen(names: Sequence[str]) -> list[Row]:
+    """Return the rows of the names; `ROW.PEER` is a row with one of its peers."""
     known = {row.name: row for row in ROWS}
+    known |= {f"{row.name}.{peer.name}": replace(row, peers=(peer,)) for row in ROWS for peer in row.peers}
     if wrong := [name for name in names if name not in known]:
         sys.exit(f"there is no row {wrong[0]}: {', '.join(known)}")
     return [known[name] for name in names] if names else list(ROWS)

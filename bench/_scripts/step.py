@@ -10,7 +10,7 @@ from torch import nn
 BATCH = 32
 torch.manual_seed(0)
 frame = pd.read_parquet(sys.argv[1])
-x = torch.from_numpy(frame.drop(columns="y").to_numpy(np.float32))
+x = torch.tensor(frame.drop(columns="y").to_numpy(np.float32))
 y = torch.from_numpy((frame.y == "b").to_numpy(np.int64))
 order = torch.randperm(len(x))
 test, rest = order[: len(x) // 5], order[len(x) // 5 :]
