@@ -8,23 +8,23 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
 from pytorch_lightning.utilities.seed import isolate_rng
 
 from dlcli.assembly.automatic import describe_choices
-from dlcli.assembly.feature_cache import cached_features, with_features
+from dlcli.assembly.feature_cache import with_features
 from dlcli.assembly.finder_run import run_finder, settle
 from dlcli.assembly.optimization import describe_optimizer, make_recipe
 from dlcli.assembly.parts import Parts, assemble
 from dlcli.assembly.tree_baseline import add_trees
 from dlcli.assembly.tree_verdict import verdict_on_rows
+from dlcli.assembly.tuned_model import reload_tuned
 from dlcli.config.build import build
 from dlcli.config.next_command import resume_command
 from dlcli.datasets.data import Data
@@ -38,9 +38,9 @@ from dlcli.events import EpochDone, Event, Listener, TrainingEnded, TrainingStar
 from dlcli.files.disk import disk_errors
 from dlcli.files.paths import display
 from dlcli.gate.gate import current
-from dlcli.inference.evaluation import evaluate_rows, figures, kept_on, named_baselines, save_outputs
+from dlcli.inference.evaluation import evaluate_rows, figures, named_baselines, save_outputs
 from dlcli.inference.latency import LATENCY, latency_ms
-from dlcli.inference.saved_model import SavedModel, add_task_facts, load_model, save_model
+from dlcli.inference.write_model import save_model
 from dlcli.preprocessing.base import notices_of
 from dlcli.preprocessing.fitted import FittedPreprocessing
 from dlcli.process.program import run_program
@@ -51,12 +51,12 @@ from dlcli.runs.folder import read_result, recorded_baselines, recorded_epochs
 from dlcli.runs.recorded import check_subfolders, read_split
 from dlcli.sanitize.presentable import present_process
 from dlcli.splits.split import Part, Split
+from dlcli.tasks.calibration import calibration_figures
 from dlcli.tracking.digests import forget_results
 from dlcli.tracking.ledger import Ledger, atomic_write
 from dlcli.tracking.recorder import Recorder
 from dlcli.tracking.tags import CHECKPOINT_TAG, PRUNED_TAG
 from dlcli.training.epoch_state import LAST
-from dlcli.training.features import Features
 from dlcli.training.fields import first_rows
 from dlcli.training.fit import FitResult, fit
 from dlcli.training.restoration import place_of_checkpoints, restore_checkpoints
@@ -132,7 +132,7 @@ def run_job(job: Job, listen: Listener = ignore) -> Result:
         fitted, prepared, notices = _train(job, data, split, recorder, listen)
         listen(TrainingEnded())
         # The model is evaluated from its files, which `eval` and `predict` read in the same way.
-        model, features, tuned = _reload(job.config, run_dir, data, split, fitted.device)
+        model, features, tuned = reload_tuned(job.config, run_dir, data, split, fitted.device)
         evaluations = {
             part: evaluate_rows(model, data, split.rows(part), fitted.device, features)
             for part in JUDGED
@@ -170,7 +170,13 @@ def run_job(job: Job, listen: Listener = ignore) -> Result:
         notes = [*lost, *filter(None, [fitted.note]), *found, *named_baselines(model.task, evaluations)]
         notes += against_trees(metrics, baselines, verdict_on_rows(model.task, evaluations))
         recorder.finish(
-            {**metrics, **best, **recorded_baselines(baselines), "best_epoch": fitted.best_epoch},
+            {
+                **metrics,
+                **best,
+                **recorded_baselines(baselines),
+                **calibration_figures(tuned),
+                "best_epoch": fitted.best_epoch,
+            },
             result={
                 "metrics": list(metrics),
                 "scales": model.task.scales(),
@@ -306,22 +312,6 @@ def take_part(text: str, world: World) -> None:
         parts = assemble(job.config, data, split, job.seed)
         parts, _ = with_features(job.config, parts, data, split, Path(job.run_dir).parents[2], ignore)
         fit(**_fit_arguments(job, parts), listen=ignore, description={}, world=world)
-
-
-def _reload(
-    config: Mapping[str, Any], run_dir: Path, data: Data, split: Split, device: torch.device
-) -> tuple[SavedModel, Features | None, dict[str, Any]]:
-    """Return the saved model, its cached features, and what its task tuned on the validation rows."""
-    folder = run_dir / "model"
-    model = load_model(folder, trust=True)
-    features = cached_features(config, model.network, model.preprocessing, data, run_dir.parents[2], device)
-    if not len(split.val):
-        return model, features, {}
-    tuned = model.task.tune(kept_on(model, data, split.val, device, features)[0], data.y[split.val])
-    if tuned:
-        add_task_facts(folder, tuned)
-        model = load_model(folder, trust=True)
-    return model, features, tuned
 
 
 def _record(recorder: Recorder, listen: Listener, event: Event) -> None:

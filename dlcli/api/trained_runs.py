@@ -29,6 +29,7 @@ def evaluate(
     runs_dir: str | Path | None = None,
     trust: bool = False,
     use: Literal["folds", "refit"] | None = None,
+    coverage: float | None = None,
 ) -> Result:
     """Compute a run's metrics again from its saved model and the raw rows, as `dlcli eval` does.
 
@@ -42,6 +43,7 @@ def evaluate(
         trust: also run model code that lies in the run's folder alone.
         use: of a cross-validation: `folds`, the mean of its folds' models, or `refit`, the refitted model, which is the
             default if there is one.
+        coverage: also judge sets of classes or intervals of numbers that are to cover this share of the rows.
 
     Returns:
         A result whose `metrics` and `baselines` are named `test/...` or `val/...`.
@@ -60,6 +62,7 @@ def evaluate(
             runs_dir=path_or_none(runs_dir),
             trust=trust,
             use=use,
+            coverage=coverage,
             overrides=word_list(overrides),
             file=path_or_none(file),
         )
@@ -78,6 +81,7 @@ def predict(
     runs_dir: str | Path | None = None,
     trust: bool = False,
     use: Literal["folds", "refit"] | None = None,
+    coverage: float | None = None,
 ) -> pd.DataFrame | None:
     """Predict files of new rows with a run's saved model, as `dlcli predict` does.
 
@@ -96,6 +100,7 @@ def predict(
         trust: also run model code that lies in the run's folder alone.
         use: of a cross-validation: `folds`, the mean of its folds' models, or `refit`, the refitted model, which is the
             default if there is one.
+        coverage: add the columns `set`, or `low` and `high`, which are to cover this share of new rows.
 
     Returns:
         What `dlcli predict` writes, in the order of the files: a line for each row (for series, a line for each step
@@ -132,6 +137,7 @@ def predict(
             runs_dir=path_or_none(runs_dir),
             trust=trust,
             use=use,
+            coverage=coverage,
         )
     warn_of(predicted.notices)
     if output is not None:
@@ -310,6 +316,7 @@ def load_run(
     runs_dir: str | Path | None = None,
     trust: bool = False,
     use: Literal["folds", "refit"] | None = None,
+    coverage: float | None = None,
 ) -> SavedModel:
     """Return a run's trained model with its preprocessing: from raw rows to predictions.
 
@@ -320,12 +327,12 @@ def load_run(
         trust: also run the model code that the run's folder holds.
         use: of a cross-validation: `folds`, the mean of its folds' models, or `refit`, the refitted model, which is the
             default if there is one.
+        coverage: predictions include the columns `set`, or `low` and `high`, which are to cover this share of new rows.
 
     Returns:
         A model whose `predict(rows)` takes N raw rows (a DataFrame, a list of texts, or an array of images) and returns
         a DataFrame with one row for each, in the user's own labels or units; it warns and has `attrs["notices"]` as the
-        table of `predict` has. `outputs(rows)` returns the network's outputs as a tensor, `(N, num_outputs)`, and tells
-        nothing.
+        table of `predict` has. `outputs(rows)` returns the network's outputs `(N, num_outputs)` without any warning.
 
     Raises:
         dlcli.errors.RunNotFound: there is no such run.
@@ -334,5 +341,10 @@ def load_run(
     from dlcli.runner import load_run as runner
 
     return runner.load_run(
-        str(run), conf_dirs=path_list(conf_dirs), runs_dir=path_or_none(runs_dir), trust=trust, use=use
+        str(run),
+        conf_dirs=path_list(conf_dirs),
+        runs_dir=path_or_none(runs_dir),
+        trust=trust,
+        use=use,
+        coverage=coverage,
     )

@@ -89,14 +89,19 @@ def _quantiles(node: Mapping[str, Any]) -> list[Problem]:
 
 
 def _threshold(node: Mapping[str, Any], split: Split) -> list[Problem]:
-    if node.get("tune_threshold") is None or len(split.val):
-        return []
+    """Check that what is found on validation rows after training has some."""
+    found = {
+        "tune_threshold": (node.get("tune_threshold") is not None, "the threshold is tuned"),
+        "calibrate": (node.get("calibrate", "none") != "none", "probabilities are calibrated"),
+    }
     return [
         Problem(
-            "the threshold is tuned on validation rows, but there are none",
-            "task.tune_threshold",
+            f"{what} on validation rows, but there are none",
+            f"task.{key}",
             "Add validation rows (cv.val_size=0.15), or leave it out.",
         )
+        for key, (is_set, what) in found.items()
+        if is_set and not len(split.val)
     ]
 
 

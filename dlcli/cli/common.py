@@ -81,6 +81,16 @@ UseModels = Annotated[
         help="Of a cross-validation: the mean of its folds' models, or the refitted one, the default if there is one.",
     ),
 ]
+Coverage = Annotated[
+    float | None,
+    typer.Option(
+        "--coverage",
+        metavar="SHARE",
+        min=0,
+        max=1,
+        help="Sets of classes or intervals of numbers that cover this share of new rows, such as 0.9.",
+    ),
+]
 Trust = Annotated[bool, typer.Option("--trust", help="Run the model code that lies in the run's folder.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, everything else on stderr.")]
 

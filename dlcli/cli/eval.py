@@ -7,7 +7,17 @@ from typing import Annotated, Literal
 
 import typer
 
-from dlcli.cli.common import ConfDirs, DataPlace, Json, RunsDir, SomeModels, Trust, UseModels, session
+from dlcli.cli.common import (
+    ConfDirs,
+    Coverage,
+    DataPlace,
+    Json,
+    RunsDir,
+    SomeModels,
+    Trust,
+    UseModels,
+    session,
+)
 
 
 def eval(  # the command's name
@@ -21,6 +31,7 @@ def eval(  # the command's name
         typer.Option(metavar="FILE", help="Evaluate the model on these rows instead, which include targets."),
     ] = None,
     use: UseModels = None,
+    coverage: Coverage = None,
     conf_dir: ConfDirs = None,
     trust: Trust = False,
     runs_dir: RunsDir = None,
@@ -46,6 +57,7 @@ def eval(  # the command's name
             runs_dir=runs_dir,
             trust=trust,
             use=use,
+            coverage=coverage,
             overrides=overrides or (),
             file=file,
         )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from dlcli.cli.common import ConfDirs, Json, RunsDir, SomeModels, Trust, UseModels, session
+from dlcli.cli.common import ConfDirs, Coverage, Json, RunsDir, SomeModels, Trust, UseModels, session
 from dlcli.events import Event, Listener, Note, RowsPredicted, Warned
 from dlcli.formatting import counted
 
@@ -53,6 +53,7 @@ def predict(
     ] = None,
     device: Annotated[Literal["auto", "cpu"], typer.Option(help="Where to compute.")] = "auto",
     use: UseModels = None,
+    coverage: Coverage = None,
     conf_dir: ConfDirs = None,
     trust: Trust = False,
     runs_dir: RunsDir = None,
@@ -89,6 +90,7 @@ def predict(
                 runs_dir=runs_dir,
                 trust=trust,
                 use=use,
+                coverage=coverage,
                 listen=listen,
                 files=files_dir,
             )

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from dlcli.cli.common import ConfDirs, RunsDir, SomeModels, Trust, UseModels, session
+from dlcli.cli.common import ConfDirs, Coverage, RunsDir, SomeModels, Trust, UseModels, session
 from dlcli.events import Event, Note
 
 
@@ -36,6 +36,7 @@ def serve(
     timeout: Annotated[float, typer.Option(metavar="SECONDS", min=0.1, help="Until an answer.")] = 30.0,
     device: Annotated[Literal["auto", "cpu"], typer.Option(help="Where to compute.")] = "auto",
     use: UseModels = None,
+    coverage: Coverage = None,
     conf_dir: ConfDirs = None,
     trust: Trust = False,
     runs_dir: RunsDir = None,
@@ -73,6 +74,7 @@ def serve(
             runs_dir=runs_dir,
             trust=trust,
             use=use,
+            coverage=coverage,
             listen=listen,
             ready=ready,
         )

@@ -51,7 +51,10 @@ SUPPLIED: Supplied = {
         ("reads_text", "longest_text", "takes_variables"), "It follows from the model."
     ),
     "task": _OF_TARGETS
-    | dict.fromkeys(("tuned_threshold", "tuned_thresholds"), "Training tunes it: see task.tune_threshold."),
+    | dict.fromkeys(("tuned_threshold", "tuned_thresholds"), "Training tunes it: see task.tune_threshold.")
+    | dict.fromkeys(
+        ("calibrated_by", "calibration", "calibration_scores"), "Training finds it: see task.calibrate."
+    ),
     "task.*": _OF_TARGETS,
     "metric.*": _OF_TARGETS
     | dict.fromkeys(

@@ -31,6 +31,9 @@ SPREAD = "spread"
 # Facts that count rows are summed over members; other numbers are averaged.
 _COUNTS = ("class_counts",)
 
+# Facts that each member's network applies itself.
+_OF_MEMBERS = ("calibrated_by", "calibration", "calibration_scores")
+
 # What a preprocessing of steps or texts must have in common, because it says how files are read.
 _READING = ("lookback_", "horizon_", "targets_", "known_", "columns_", "length_", "id_", "time_", "column_")
 
@@ -87,7 +90,7 @@ class Ensemble(SavedModel):
         )
         return found[0] if found else torch.empty(0, len(self.members), self.task.num_outputs)
 
-    def outputs_and_predictions(
+    def computed(
         self, rows: Any, device: torch.device | str, counts: Counter[str] | None
     ) -> tuple[Tensor, pd.DataFrame]:
         """Return outputs and predictions for rows that have been read, with the spread of the members."""
@@ -178,7 +181,7 @@ def ensemble_of(members: Sequence[EnsembleMember], *, same_data: bool) -> Ensemb
         columns,
         first.task_section,
         facts,
-        tuple(members),
+        members=tuple(members),
     )
 
 
@@ -261,7 +264,7 @@ def merged_facts(facts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
     A fact that a member lacks, such as a tuned threshold, is left out; what is no number is that of the first.
     """
-    common = [name for name in facts[0] if all(name in one for one in facts)]
+    common = [name for name in facts[0] if all(name in one for one in facts) and name not in _OF_MEMBERS]
     return {name: _merged_fact(name, [one[name] for one in facts]) for name in common}
 
 

@@ -17,7 +17,6 @@ Nothing in it is unpickled. Only classes of dlcli and torch are built, unless th
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -30,17 +29,15 @@ import torch
 from safetensors.torch import load_model as load_weights
 from torch import Tensor, nn
 
-from dlcli.config.build import TARGET, build, locate
+from dlcli.config.build import build
 from dlcli.datasets.notices import Notice, as_plain, warn_of
 from dlcli.datasets.reading.columns import Columns
 from dlcli.errors import CorruptRun, NotSet, first_line
 from dlcli.files.regular import check_regular, os_reason
-from dlcli.gate.fitted_objects import fitted_bytes, load_fitted
+from dlcli.gate.fitted_objects import load_fitted
 from dlcli.gate.gate import Gate, current
-from dlcli.inference.columns_file import COLUMNS
 from dlcli.inference.declared_size import check_declared_size, within_size
 from dlcli.inference.forward_passes import through
-from dlcli.inference.mlflow_files import mlflow_files
 from dlcli.inference.model_columns import read_columns
 from dlcli.inference.model_description import (
     DAMAGED_MODEL,
@@ -49,20 +46,16 @@ from dlcli.inference.model_description import (
     read_description,
     read_task_facts,
 )
-from dlcli.inference.model_signature import example_files, model_signature
 from dlcli.inference.recorded_auto import without_auto
 from dlcli.inference.rows import as_rows, unseen_in
-from dlcli.preprocessing.base import CountsNewRows, HasVocabulary, Preprocessing, facts_of_model
-from dlcli.sanitize.escapes import visible_json
+from dlcli.inference.write_model import PREPROCESSING_FILE, WEIGHTS_FILE
+from dlcli.preprocessing.base import CountsNewRows, Preprocessing, facts_of_model
+from dlcli.statistics.conformal import Conformal
 from dlcli.tasks.base import Task
 from dlcli.tasks.metric_choice import with_metrics
-from dlcli.tracking.manifest import Manifest, check_model
+from dlcli.tracking.manifest import check_model
 from dlcli.training.fields import Field, Fields, as_fields
 from dlcli.training.network import Network
-
-SCHEMA_VERSION = 1
-
-_PREPROCESSING, _WEIGHTS = "preprocessing.skops", "weights.safetensors"
 
 
 @dataclass(frozen=True)
@@ -80,6 +73,7 @@ class SavedModel:
         columns: The columns of tables, by which new rows are read; None for other kinds of data.
         task_section: The section `task` of the configuration, without the facts.
         facts: What the task knows of the training targets, in plain types: classes, means, tuned thresholds.
+        conformal: Sets or intervals that predictions include; None for predictions without.
     """
 
     network: Network
@@ -91,6 +85,7 @@ class SavedModel:
     columns: Columns | None = None
     task_section: Mapping[str, Any] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
+    conformal: Conformal | None = None
 
     def outputs(
         self, x: Any, device: torch.device | str = "cpu", counts: Counter[str] | None = None
@@ -169,81 +164,17 @@ class SavedModel:
         self, rows: Any, device: torch.device | str, counts: Counter[str] | None
     ) -> tuple[Tensor, pd.DataFrame]:
         """Return outputs and predictions for rows that have been read."""
+        outputs, predictions = self.computed(rows, device, counts)
+        if self.conformal is None:
+            return outputs, predictions
+        return outputs, pd.concat([predictions, self.conformal.columns(predictions)], axis=1)
+
+    def computed(
+        self, rows: Any, device: torch.device | str, counts: Counter[str] | None
+    ) -> tuple[Tensor, pd.DataFrame]:
+        """Return outputs and predictions for rows that have been read, without sets and intervals."""
         outputs = self.outputs(rows, device, counts)
         return outputs, self.task.predictions(outputs)
-
-
-def save_model(
-    folder: Path,
-    *,
-    weights: Path,
-    preprocessing: Preprocessing,
-    model: Mapping[str, Any],
-    task: Mapping[str, Any],
-    metric: Mapping[str, Any] | None,
-    kind: str,
-    image_kinds: Mapping[str, int],
-    model_facts: Mapping[str, Any],
-    task_facts: Mapping[str, Any],
-    run_id: str,
-    columns: Columns | None = None,
-    task_for_mlflow: Task | None = None,
-) -> None:
-    """Write a model folder.
-
-    Args:
-        folder: The folder to write.
-        weights: File of the weights, which is moved to the folder.
-        preprocessing: The fitted preprocessing.
-        model: The configuration's section `model`.
-        task: The configuration's section `task`.
-        metric: The configuration's section `metric`.
-        kind: Kind of the data.
-        image_kinds: For images in files, the number of each kind of pixels.
-        model_facts: Arguments that the model received from the data.
-        task_facts: Arguments that the task received from the targets.
-        run_id: ID of the run.
-        columns: The columns of tables.
-        task_for_mlflow: The task, if MLflow lists the model: a table's has its signature and an input example.
-    """
-    files: dict[str, str | bytes | Path] = {_PREPROCESSING: fitted_bytes(preprocessing)}
-    if isinstance(preprocessing, HasVocabulary):
-        files["vocabulary.json"] = visible_json(
-            json.dumps(preprocessing.vocabulary(), ensure_ascii=False, indent=0)
-        )
-    files[LABELS] = visible_json(json.dumps(task_facts.get("classes", []), ensure_ascii=False, indent=2))
-    if columns is not None:
-        files[COLUMNS] = visible_json(json.dumps(columns.to_json(), ensure_ascii=False, indent=1))
-    description = {
-        "schema_version": SCHEMA_VERSION,
-        "kind": kind,
-        "image_kinds": dict(image_kinds),
-        "model": dict(model),
-        "task": dict(task),
-        "metric": dict(metric or {}),
-        "model_facts": dict(model_facts),
-        "task_facts": {name: fact for name, fact in task_facts.items() if name != "classes"},
-    }
-    files[DESCRIPTION] = json.dumps(description, indent=2)
-    about_rows = {}
-    if columns is not None and kind == "table" and task_for_mlflow is not None:
-        predictions = task_for_mlflow.predictions(torch.zeros(1, task_for_mlflow.num_outputs))
-        examples, about = example_files(columns, preprocessing)
-        files |= examples
-        about_rows = {"signature": model_signature(columns, predictions), "saved_input_example_info": about}
-    files |= mlflow_files(run_id, getattr(locate(model[TARGET]), "requires", ()), about_rows)
-    files[_WEIGHTS] = weights
-    folder.mkdir(exist_ok=True)
-    Manifest.for_writing(folder, run_id).replace(files)
-
-
-def add_task_facts(folder: Path, facts: Mapping[str, Any]) -> None:
-    """Add arguments of the task, such as a tuned threshold, to a folder that has been written."""
-    description = read_description(folder)
-    description["task_facts"] |= facts
-    manifest = Manifest.load(folder)
-    assert manifest is not None  # written by `save_model`
-    manifest.replace({DESCRIPTION: json.dumps(description, indent=2)})
 
 
 def load_model(folder: Path, *, trust: bool = False) -> SavedModel:
@@ -259,23 +190,23 @@ def load_model(folder: Path, *, trust: bool = False) -> SavedModel:
     """
     gate = _gate(folder, trust)
     with gate.closed(), _report_damage(folder):
-        check_model(folder, DESCRIPTION, LABELS, _PREPROCESSING, _WEIGHTS)
+        check_model(folder, DESCRIPTION, LABELS, PREPROCESSING_FILE, WEIGHTS_FILE)
         description = read_description(folder)
         gate.admit_all({name: description.get(name) or {} for name in ("model", "task", "metric")})
         gate.admit_facts(description["model"], "model", description["model_facts"])
-        preprocessing = load_fitted(folder / _PREPROCESSING, gate)
+        preprocessing = load_fitted(folder / PREPROCESSING_FILE, gate)
         with torch.random.fork_rng(devices=[]):  # the initial weights are replaced immediately
             facts = _as_tuples(description["model_facts"])
             made_of = facts_of_model(preprocessing, facts)
-            _check_weights(folder / _WEIGHTS)
-            node = without_auto(description["model"], folder / _WEIGHTS)
+            _check_weights(folder / WEIGHTS_FILE)
+            node = without_auto(description["model"], folder / WEIGHTS_FILE)
             limit: AbstractContextManager[None] = nullcontext()
             if not gate.may_download:  # of another user
-                check_declared_size(node, made_of, folder / _WEIGHTS)
-                limit = within_size(folder / _WEIGHTS)
+                check_declared_size(node, made_of, folder / WEIGHTS_FILE)
+                limit = within_size(folder / WEIGHTS_FILE)
             with limit:
                 model: nn.Module = build(node, where="model", **made_of, restored=True)
-        load_weights(model, str(folder / _WEIGHTS))
+        load_weights(model, str(folder / WEIGHTS_FILE))
         task = _build_task(folder, description)
         if facts.get("num_outputs", task.num_outputs) != task.num_outputs:
             raise CorruptRun(
@@ -286,7 +217,13 @@ def load_model(folder: Path, *, trust: bool = False) -> SavedModel:
             )
     with _report_damage(folder):
         at_once = task.rows_at_once(facts["input_shape"])
-        network = Network(model, preprocessing.on_device(), combine=task.combined, rows_at_once=at_once)
+        network = Network(
+            model,
+            preprocessing.on_device(),
+            combine=task.combined,
+            rows_at_once=at_once,
+            calibration=task.calibration(),
+        )
     columns = read_columns(folder, preprocessing)
     kinds = description.get("image_kinds")
     return SavedModel(

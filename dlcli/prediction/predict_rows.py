@@ -41,6 +41,8 @@ class Predicted:
         lines: how many predictions were written.
         notices: what reading the rows left out or converted, and values that the model has not seen in training.
         members: IDs of the runs whose models predicted together; empty for a single model.
+        coverage: the share of new rows that sets or intervals are to cover; None without them.
+        calibration_rows: number of rows by which these were calibrated.
     """
 
     run_id: str
@@ -49,6 +51,8 @@ class Predicted:
     lines: int
     notices: tuple[Notice, ...] = ()
     members: tuple[str, ...] = ()
+    coverage: float | None = None
+    calibration_rows: int | None = None
 
 
 @dataclass(frozen=True, eq=False)

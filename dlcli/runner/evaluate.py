@@ -11,6 +11,7 @@ import numpy as np
 
 from dlcli.datasets.notices import as_plain
 from dlcli.inference.evaluation import choose_device, evaluate_rows, figures
+from dlcli.prediction.coverage import with_coverage
 from dlcli.prediction.evaluation_file import labelled_rows, notices_on_file
 from dlcli.result import Result
 from dlcli.runner import runs_directory
@@ -30,15 +31,21 @@ def evaluate(
     overrides: Sequence[str] = (),
     file: Path | None = None,
     use: Use | None = None,
+    coverage: float | None = None,
 ) -> Result:
-    """Evaluate a run's saved model on the raw rows of one part of its split, or on those of a file."""
+    """Evaluate a run's saved model on the raw rows of one part of its split, or on those of a file.
+
+    With a `coverage`, sets or intervals are judged too: the share of rows that they cover, and their mean size.
+    """
     started = time.monotonic()
-    found = open_model(run, runs_directory(runs_dir), conf_dirs, trust=trust, overrides=overrides, use=use)
+    chosen = open_model(run, runs_directory(runs_dir), conf_dirs, trust=trust, overrides=overrides, use=use)
+    found = with_coverage(chosen, coverage)
     opened, model = found.run, found.model
     config = with_overrides(opened.config, overrides)
     if file is None:
         data, rows = opened.part_of(config["dataset"], part)
         found.check_unseen(data, rows)
+        found.check_not_calibrated(rows)
     else:
         with opened.gate.closed():
             data = labelled_rows(config["dataset"], file, model)
@@ -49,6 +56,9 @@ def evaluate(
         evaluation = evaluate_rows(model, data, rows, device, counts=counts)
     notices = [*(notices_on_file(data, model, file) if file else ()), *model.notices(counts)]
     metrics, baselines = figures({part: evaluation})
+    if model.conformal is not None:
+        judged = model.task.judged(evaluation.outputs, evaluation.y)
+        metrics |= {f"{part}/{name}": value for name, value in model.conformal.measure(judged).items()}
     return Result.of(
         opened.ledger,
         opened.folder,

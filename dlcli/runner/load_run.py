@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dlcli.inference.saved_model import SavedModel
+from dlcli.prediction.coverage import with_coverage
 from dlcli.runner import runs_directory
 from dlcli.runs.ensembles import Use, open_model
 
@@ -17,6 +18,8 @@ def load_run(
     runs_dir: Path | None = None,
     trust: bool = False,
     use: Use | None = None,
+    coverage: float | None = None,
 ) -> SavedModel:
     """Return a run's saved model, or the ensemble of several."""
-    return open_model(run, runs_directory(runs_dir), conf_dirs, trust=trust, use=use).model
+    found = open_model(run, runs_directory(runs_dir), conf_dirs, trust=trust, use=use)
+    return with_coverage(found, coverage).model

@@ -9,6 +9,7 @@ from typing import Literal
 
 from dlcli.datasets.tables.pieces import STDIN
 from dlcli.events import Listener, Note, ignore
+from dlcli.prediction.coverage import with_coverage
 from dlcli.prediction.output import Write, check_folder, check_output, written_to
 from dlcli.prediction.predict_rows import NewData, Predicted, predict_rows
 from dlcli.runner import runs_directory
@@ -25,18 +26,21 @@ def predict(
     runs_dir: Path | None = None,
     trust: bool = False,
     use: Use | None = None,
+    coverage: float | None = None,
     listen: Listener = ignore,
     files: Path | None = None,
 ) -> Predicted:
     """Predict new rows with a run's saved model, and write the predictions to a file or to what `output` opens.
 
-    `files` is a folder for predictions that are files, such as masks.
+    `files` is a folder for predictions that are files, such as masks. With a `coverage`,
+    predictions include sets of classes or intervals of numbers.
     """
     if isinstance(output, Path):
         check_output(output, data.files)
     if files is not None:
         check_folder(files, [file for file in data.files if file != STDIN])
-    found = open_model(run, runs_directory(runs_dir), conf_dirs, trust=trust, use=use)
+    chosen = open_model(run, runs_directory(runs_dir), conf_dirs, trust=trust, use=use)
+    found = with_coverage(chosen, coverage)
     opened, model = found.run, found.model
     for note in found.notes:
         listen(Note(note))
@@ -49,4 +53,6 @@ def predict(
         lines,
         tuple(notices),
         tuple(member.ledger.run_id for member in found.members),
+        coverage,
+        model.conformal.rows if model.conformal else None,
     )

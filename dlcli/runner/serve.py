@@ -13,6 +13,7 @@ import torch
 from dlcli.errors import InputError
 from dlcli.events import Listener, Note, ignore
 from dlcli.files.regular import os_reason
+from dlcli.prediction.coverage import with_coverage
 from dlcli.process.cores import share
 from dlcli.runner import runs_directory
 from dlcli.runs.ensembles import Use, open_model
@@ -45,6 +46,7 @@ def serve(
     runs_dir: Path | None = None,
     trust: bool = False,
     use: Use | None = None,
+    coverage: float | None = None,
     listen: Listener = ignore,
     ready: Callable[[str, str], None] = lambda address, curl: None,
 ) -> None:
@@ -60,7 +62,8 @@ def serve(
         )
     listening = bound_socket(host, port)
     with listening:
-        found = open_model(run, runs_directory(runs_dir), conf_dirs, trust=trust, use=use)
+        chosen = open_model(run, runs_directory(runs_dir), conf_dirs, trust=trust, use=use)
+        found = with_coverage(chosen, coverage)
         torch.set_num_threads(share())
         opened, model = found.run, found.model
         for note in found.notes:

@@ -224,6 +224,10 @@ class Task(nn.Module, ABC):
         """
         return None
 
+    def calibration(self) -> nn.Module | None:
+        """Return the map from a network's outputs to calibrated ones, which `tune` has found; None without one."""
+        return None
+
     def tune(self, outputs: Tensor, y: Any) -> dict[str, Any]:
         """Return arguments of `__init__` that are tuned on validation rows with the best weights, such as a threshold.
 

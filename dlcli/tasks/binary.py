@@ -12,6 +12,13 @@ from annotated_types import Ge, Le
 from torch import Tensor, nn
 
 from dlcli.tasks.base import Task, mean_of_sigmoids, prior_logits
+from dlcli.tasks.calibration import (
+    Calibrator,
+    apply_calibration,
+    calibrated_facts,
+    calibration_module,
+    described_calibration,
+)
 from dlcli.tasks.classes import codes_of, misclassified, names_of, table_of_classes
 from dlcli.tasks.metric_choice import MetricChoice
 from dlcli.tasks.threshold import Tunable, best_threshold
@@ -35,6 +42,12 @@ class Binary(Task):
         metrics: names of the metrics in report order, options of the group `metric`; `default` stands for those of the
             task.
         tuned_threshold: the threshold found by `tune`.
+        calibrate: how probabilities are calibrated on the validation rows after training: `temperature`, `vector`,
+            `isotonic`, `auto` for the best of them, or `none`. A method is kept only if it lowers the log loss of rows
+            that it was not fitted on.
+        calibrated_by: the method that `tune` has kept.
+        calibration: its values.
+        calibration_scores: log loss before and after, and calibration error before and after.
 
     Raises:
         ValueError: the number of classes is not two.
@@ -57,6 +70,10 @@ class Binary(Task):
         tune_threshold: Tunable | None = None,
         metrics: Sequence[str | MetricChoice] = ("default",),
         tuned_threshold: float | None = None,
+        calibrate: Calibrator = "none",
+        calibrated_by: str | None = None,
+        calibration: Sequence[Sequence[float]] = (),
+        calibration_scores: Sequence[float] = (),
     ) -> None:
         super().__init__()
         if len(classes) != 2:
@@ -68,6 +85,9 @@ class Binary(Task):
         self.tune_threshold = tune_threshold
         self.threshold = threshold if tuned_threshold is None else tuned_threshold
         self.is_tuned = tuned_threshold is not None
+        self.calibrate = calibrate
+        self._calibrated_by, self._calibration = calibrated_by, calibration
+        self._calibration_scores = tuple(calibration_scores)
         self.choose(metrics)
 
     def encode(self, y: np.ndarray) -> np.ndarray:
@@ -99,16 +119,27 @@ class Binary(Task):
         task = Binary(self.classes, self.class_counts, self.criterion, metrics=self.metric_choices)
         return task, (positive - negative).reshape(1)
 
-    def tune(self, outputs: Tensor, y: np.ndarray) -> dict[str, float]:
-        """Return `tuned_threshold` if tuning is configured and both classes occur among the rows."""
+    def calibration(self) -> nn.Module | None:
+        """Return the map to calibrated logits; None without one."""
+        return calibration_module(self._calibrated_by, self._calibration)
+
+    def tune(self, outputs: Tensor, y: np.ndarray) -> dict[str, Any]:
+        """Return the calibration, and `tuned_threshold` if tuning is configured and both classes occur among the rows.
+
+        The threshold is one of calibrated probabilities.
+        """
+        facts = calibrated_facts(self.calibrate, outputs, y)
         if self.tune_threshold is None:
-            return {}
-        best = best_threshold(self._probabilities(outputs), y, self.tune_threshold, self.default_threshold)
-        return {} if best is None else {"tuned_threshold": best}
+            return facts
+        shares = self._probabilities(apply_calibration(facts, outputs))
+        best = best_threshold(shares, y, self.tune_threshold, self.default_threshold)
+        return facts if best is None else {**facts, "tuned_threshold": best}
 
     def tuned(self) -> str:
         """Return a description such as `tuned_threshold 0.31`."""
-        return f"tuned_threshold {self.threshold:.4g}"
+        threshold = f"tuned_threshold {self.threshold:.4g}" if self.is_tuned else ""
+        calibrated = described_calibration(self._calibrated_by, self._calibration_scores)
+        return "; ".join(filter(None, [calibrated, threshold]))
 
     def predictions(self, outputs: Tensor) -> pd.DataFrame:
         """Return the columns `prediction`, and `p(CLASS)` for both classes."""

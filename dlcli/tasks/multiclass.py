@@ -12,6 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from dlcli.tasks.base import Task, prior_logits
+from dlcli.tasks.calibration import (
+    calibrated_facts,
+    calibration_module,
+    described_calibration,
+)
 from dlcli.tasks.classes import codes_of, misclassified, names_of, table_of_classes
 from dlcli.tasks.metric_choice import MetricChoice
 
@@ -29,6 +34,12 @@ class Multiclass(Task):
         average: how precision, recall and f1 are averaged over classes.
         metrics: names of the metrics in report order, options of the group `metric`; `default` stands for those of the
             task.
+        calibrate: how probabilities are calibrated on the validation rows after training: `temperature`, `vector`,
+            `auto` for the best of them, or `none`. A method is kept only if it lowers the log loss of rows that
+            it was not fitted on.
+        calibrated_by: the method that `tune` has kept.
+        calibration: its values.
+        calibration_scores: log loss before and after, and calibration error before and after.
     """
 
     kind: ClassVar = "multiclass"
@@ -45,6 +56,10 @@ class Multiclass(Task):
         loss: nn.Module,
         average: Literal["macro", "micro", "weighted"] = "macro",
         metrics: Sequence[str | MetricChoice] = ("default",),
+        calibrate: Literal["none", "temperature", "vector", "auto"] = "none",
+        calibrated_by: str | None = None,
+        calibration: Sequence[Sequence[float]] = (),
+        calibration_scores: Sequence[float] = (),
     ) -> None:
         super().__init__()
         self.classes = tuple(classes)
@@ -53,6 +68,9 @@ class Multiclass(Task):
         self.average = average
         self.class_counts = tuple(class_counts)
         self._prior = prior_logits(torch.tensor(class_counts))
+        self.calibrate = calibrate
+        self._calibrated_by, self._calibration = calibrated_by, calibration
+        self._calibration_scores = tuple(calibration_scores)
         self.choose(metrics)
 
     def encode(self, y: np.ndarray) -> np.ndarray:
@@ -81,6 +99,18 @@ class Multiclass(Task):
     def baseline(self) -> tuple[Task, Tensor]:
         """Return the classes' shares of the training rows, which predict the most frequent class."""
         return self, self._prior
+
+    def calibration(self) -> nn.Module | None:
+        """Return the map to calibrated logits; None without one."""
+        return calibration_module(self._calibrated_by, self._calibration)
+
+    def tune(self, outputs: Tensor, y: np.ndarray) -> dict[str, Any]:
+        """Return the calibration, if one is configured."""
+        return calibrated_facts(self.calibrate, outputs, y)
+
+    def tuned(self) -> str:
+        """Return a description of the calibration."""
+        return described_calibration(self._calibrated_by, self._calibration_scores)
 
     def predictions(self, outputs: Tensor) -> pd.DataFrame:
         """Return the columns `prediction`, and `p(CLASS)` for each class."""

@@ -32,6 +32,7 @@ class Network(nn.Module):
         finetuning: decides which parts of the model are trained; None trains everything.
         combine: from the outputs of members to those of the ensemble, `Task.combined`; None averages outputs.
         rows_at_once: rows of the model's input in a batch without gradients, `Task.rows_at_once`.
+        calibration: map of the outputs in evaluation, `Task.calibration`.
 
     Raises:
         ConfigError: the model's `members` is no number of models.
@@ -44,10 +45,12 @@ class Network(nn.Module):
         finetuning: Finetuning | None = None,
         combine: Callable[[Tensor], Tensor] | None = None,
         rows_at_once: int = 512,
+        calibration: nn.Module | None = None,
     ) -> None:
         super().__init__()
         self.rows_at_once = rows_at_once
         self.members = _members(model)
+        self.calibration = calibration
         self._combine = combine or partial(torch.mean, dim=1)
         self.model = model
         self.on_device = None if getattr(model, "takes_raw", False) else on_device
@@ -59,7 +62,13 @@ class Network(nn.Module):
 
     def with_model(self, model: nn.Module) -> Network:
         """Return the same network with another model of the same kind, whose layers keep their mode."""
-        network = Network(model, self.on_device, combine=self._combine, rows_at_once=self.rows_at_once)
+        network = Network(
+            model,
+            self.on_device,
+            combine=self._combine,
+            rows_at_once=self.rows_at_once,
+            calibration=self.calibration,
+        )
         network.finetuning = self.finetuning  # the model is prepared already
         network.training = model.training
         return network
@@ -113,7 +122,10 @@ class Network(nn.Module):
     def forward(self, batch: Mapping[str, Tensor], prepared: bool = False) -> Tensor:
         """Return the outputs, `(N, ...)`; `prepared` batches come from `prepare`."""
         outputs = self._outputs(batch, prepared)
-        return outputs if self.training or self.members == 1 else self._combine(outputs)
+        if self.training:
+            return outputs
+        whole = outputs if self.members == 1 else self._combine(outputs)
+        return whole if self.calibration is None else self.calibration(whole)
 
     def loss(self, task: Task, outputs: Tensor, y: Tensor) -> Tensor:
         """Return the mean loss of a batch's outputs; in training the mean over all members."""

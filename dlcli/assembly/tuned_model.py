@@ -1,0 +1,33 @@
+"""A trained model as its files are read again, with what its task tunes on the validation rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from dlcli.assembly.feature_cache import cached_features
+from dlcli.datasets.data import Data
+from dlcli.inference.evaluation import kept_on
+from dlcli.inference.saved_model import SavedModel, load_model
+from dlcli.inference.write_model import add_task_facts
+from dlcli.splits.split import Split
+from dlcli.training.features import Features
+
+
+def reload_tuned(
+    config: Mapping[str, Any], run_dir: Path, data: Data, split: Split, device: torch.device
+) -> tuple[SavedModel, Features | None, dict[str, Any]]:
+    """Return the saved model, its cached features, and what its task tuned on the validation rows."""
+    folder = run_dir / "model"
+    model = load_model(folder, trust=True)
+    features = cached_features(config, model.network, model.preprocessing, data, run_dir.parents[2], device)
+    if not len(split.val):
+        return model, features, {}
+    tuned = model.task.tune(kept_on(model, data, split.val, device, features)[0], data.y[split.val])
+    if tuned:
+        add_task_facts(folder, tuned)
+        model = load_model(folder, trust=True)
+    return model, features, tuned

@@ -1,0 +1,100 @@
+"""Runs whose probabilities are calibrated: the record, and all that reads the saved model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+import dlcli
+from dlcli.exporting.exported_program import write_program
+from dlcli.inference.ensemble import Ensemble
+from dlcli.inference.predictions_file import all_predictions
+from dlcli.inference.saved_model import load_model
+from dlcli.result import Result
+from dlcli.tracking.ledger import Ledger
+
+# A network of many weights, trained long on few rows, is too sure.
+OVERFIT = ["model=mlp", "model.hidden=64", "model.dropout=0", "optimizer.lr=0.02", "trainer.max_epochs=25"]
+WORDS = [*OVERFIT, "monitor=train/loss", "callbacks=none", "trainer.accelerator=cpu", "cv.val_size=0.4"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("calibrated")
+    random = np.random.default_rng(0)
+    x = random.normal(size=(240, 20)).round(3)
+    table = pd.DataFrame(x, columns=[f"x{column}" for column in range(20)])
+    table["kind"] = np.where(x[:, 0] + random.normal(size=240) > 0, "dog", "cat")
+    table.to_csv(folder / "pets.csv", index=False)
+    return folder
+
+
+def train(folder: Path, *words: str) -> Result:
+    data = ["dataset=table", f"dataset.path='{folder}/pets.csv'", "dataset.target=kind"]
+    return dlcli.train([*data, f"runs_dir='{folder}/runs'", *WORDS, *words])
+
+
+@pytest.fixture(scope="module")
+def plain(folder: Path) -> Result:
+    return train(folder)
+
+
+@pytest.fixture(scope="module")
+def calibrated(folder: Path) -> Result:
+    return train(folder, "task.calibrate=auto")
+
+
+def test_the_record_says_what_was_gained(plain: Result, calibrated: Result) -> None:
+    figures = Ledger.load(calibrated.run_dir).metrics
+    assert figures["calibration/log_loss_before"] == pytest.approx(plain.metrics["val/loss"], rel=1e-4)
+    assert figures["calibration/log_loss_after"] < figures["calibration/log_loss_before"]
+    assert figures["calibration/error_after"] < figures["calibration/error_before"]
+    (message,) = [text for text in calibrated.messages if "calibrated" in text]
+    assert "on rows it was not fitted on: log loss" in message
+    assert "validation rows" in message
+    for part in ("val", "test"):
+        assert calibrated.metrics[f"{part}/log_loss"] < plain.metrics[f"{part}/log_loss"]
+        # Probabilities that were rounded to 1 tie without calibration.
+        own, other = (result.metrics[f"{part}/auroc"] for result in (calibrated, plain))
+        assert own == pytest.approx(other, abs=0.01)
+
+
+def test_all_that_reads_the_model_sees_calibrated_probabilities(folder: Path, calibrated: Result) -> None:
+    assert dlcli.evaluate(calibrated.run_dir).metrics["test/log_loss"] == pytest.approx(
+        calibrated.metrics["test/log_loss"]
+    )
+    new = pd.read_csv(folder / "pets.csv")
+    recorded = all_predictions(calibrated.run_dir).set_index("row")
+    found = dlcli.load_run(calibrated.run_dir).predict(new).loc[recorded.index]
+    np.testing.assert_allclose(found["p(dog)"], recorded["p(dog)"], atol=1e-6)
+
+
+def test_the_exported_program_returns_calibrated_logits(
+    folder: Path, calibrated: Result, tmp_path: Path
+) -> None:
+    model = load_model(calibrated.run_dir / "model")
+    fields: Any = {
+        name: values[:] for name, values in model.fields(pd.read_csv(folder / "pets.csv").head(40)).items()
+    }
+    halves = [{name: values[:7] for name, values in fields.items()}, fields]
+    assert write_program(model.network, halves, tmp_path / "model.pt2") < 1e-4
+    program = torch.export.load(tmp_path / "model.pt2").module()
+    expected = model.predict(pd.read_csv(folder / "pets.csv").head(40))["p(dog)"]
+    np.testing.assert_allclose(program(**fields).detach().sigmoid().flatten().numpy(), expected, atol=1e-5)
+
+
+def test_each_member_of_an_ensemble_is_calibrated_by_its_own_rows(folder: Path) -> None:
+    folds = train(folder, "cv=stratified_kfold", "cv.folds=2", "task.calibrate=temperature")
+    ensemble = dlcli.load_run(folds.run_dir)
+    assert isinstance(ensemble, Ensemble)
+    assert ensemble.task.calibration() is None
+    new = pd.read_csv(folder / "pets.csv")
+    members = [dlcli.load_run(fold.run_dir) for fold in folds.folds]
+    assert all(member.task.calibration() is not None for member in members)
+    mean = np.mean([member.predict(new)["p(dog)"] for member in members], axis=0)
+    np.testing.assert_allclose(ensemble.predict(new)["p(dog)"], mean, atol=1e-5)
