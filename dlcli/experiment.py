@@ -33,13 +33,15 @@ from dlcli.config.target_types import with_type_problems
 from dlcli.cross_validation.chosen_settings import searches_in_folds
 from dlcli.cross_validation.estimation import Estimation
 from dlcli.datasets.data import Data
-from dlcli.datasets.raw_rows import load_current
+from dlcli.datasets.raw_rows import known_as, load_current
 from dlcli.datasets.tables.types_file import given_types
+from dlcli.datasets.windows import History
 from dlcli.errors import ConfigError, Diverged, DlcliError, Problem
 from dlcli.files.disk import free_space
 from dlcli.formatting import amount
 from dlcli.preprocessing.base import notices_of
 from dlcli.runs.folder import absolute_paths
+from dlcli.runs.recorded_lookback import is_open, with_lookback
 from dlcli.splits.holdout import Holdout
 from dlcli.splits.learning_curve import share_of_splits
 from dlcli.splits.predefined import Predefined
@@ -163,7 +165,9 @@ def plan_experiment(
     if (problems and not thorough and not _reads_fast(found.composed.config)) or _unreadable(found):
         told = with_columns(problems, found.composed.config.get("dataset", {}))
         raise ConfigError([*told, *_known_now(found)])
-    config = settled(found.composed.config, found.unsound)
+    # A search that continues has the lookback of its record, whatever the rule for `auto` is by now.
+    before = None if earlier is None or is_open(earlier["dataset"]) else earlier["dataset"].get("lookback")
+    config = with_lookback(settled(found.composed.config, found.unsound), before)
     try:
         estimation = plan_estimation(config, folders)
     except DlcliError as error:
@@ -175,11 +179,14 @@ def plan_experiment(
         # The rows determine task and preprocessing, whose keys can be checked now.
         found = with_type_problems(with_decided(found, decided))
         problems = [*found.problems, *idle]
-        config = settled(found.composed.config, found.unsound)
+        config = with_lookback(settled(found.composed.config, found.unsound), before)
         estimation = replace(estimation, config=config)
-    config, wrong = settled_metrics(config, folders, estimation, found.unsound)
+    config, wrong = settled_metrics(config, folders, estimation, found.unsound, earlier)
     problems += wrong
     unsound = found.unsound | ({"task"} if wrong else set())
+    if earlier is None and isinstance(estimation.data.x, History) and is_open(config["dataset"]):
+        config = with_lookback(config, estimation.data.x.lookback)
+        known_as(config["dataset"], estimation.data)
     estimation = replace(estimation, config=config)
     automatic = Automatic.of(estimation.data, estimation.splits, earlier)
     choices = () if found.unsound else automatic.choices(config)
@@ -203,14 +210,26 @@ def plan_experiment(
 
 
 def settled_metrics(
-    config: dict[str, Any], folders: Sequence[Path], estimation: Estimation, unsound: Collection[str] = ()
+    config: dict[str, Any],
+    folders: Sequence[Path],
+    estimation: Estimation,
+    unsound: Collection[str] = (),
+    earlier: Mapping[str, Any] | None = None,
 ) -> tuple[dict[str, Any], list[Problem]]:
-    """Return the configuration with all metrics of the task and with their directions, and what is wrong with them."""
+    """Return the configuration with all metrics of the task and with their directions, and what is wrong with them.
+
+    Args:
+        config: the configuration.
+        folders: the user's conf folders.
+        estimation: the rows and their splits.
+        unsound: sections that already failed validation.
+        earlier: the recorded configuration of a search that continues.
+    """
     if "task" in unsound:
         return with_modes(config, {}), []
     config, problems = with_chosen_metrics(config, folders)
     better = {} if problems else directions(config, estimation.data, estimation.splits[0])
-    return with_modes(config, better), problems
+    return with_modes(config, better, earlier), problems
 
 
 def _reads_fast(config: Mapping[str, Any]) -> bool:

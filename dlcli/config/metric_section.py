@@ -112,30 +112,44 @@ def _has_quantiles(node: Mapping[str, Any]) -> bool:
     return isinstance(quantiles, list | tuple) and len(quantiles) > 1
 
 
-def with_modes(config: dict[str, Any], better: Mapping[str, str]) -> dict[str, Any]:
+def with_modes(
+    config: dict[str, Any], better: Mapping[str, str], earlier: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """Return the configuration with `min` or `max` in place of `auto`, according to the monitored metrics.
+
+    `auto` stays where the monitored metric has no direction, except in the section `scheduler`, which follows `mode`.
 
     Args:
         config: the configuration.
-        better: metric to `min` or `max`, those that have a direction.
+        better: metric to `min` or `max`, those that have a direction; empty if they are unknown.
+        earlier: the recorded configuration of a search that continues. Its modes are those of metrics without a
+            direction: in earlier versions these were minimized.
     """
 
-    def settled(node: Any, monitored: Any) -> Any:
+    def mode_of(monitored: Any, before: Any) -> str:
+        recorded = before.get("mode", AUTO) if isinstance(before, Mapping) else AUTO
+        return better.get(str(monitored).partition("/")[2], recorded) if better else "min"
+
+    def settled(node: Any, monitored: Any, before: Any) -> Any:
         if not isinstance(node, Mapping):
             return node
         watched = node.get("monitor", monitored)
-        mode = better.get(str(watched).partition("/")[2], "min")
+        then = before if isinstance(before, Mapping) else {}
         return {
-            key: mode if key == "mode" and value == AUTO else settled(value, watched)
+            key: mode_of(watched, then)
+            if key == "mode" and value == AUTO
+            else settled(value, watched, then.get(key))
             for key, value in node.items()
         }
 
-    found = dict(config)
-    for section in ("callbacks", "scheduler"):
-        if section in found:
-            found[section] = settled(found[section], found["monitor"])
+    found, monitored, then = dict(config), config["monitor"], earlier or {}
     if found["mode"] == AUTO:
-        found["mode"] = better.get(found["monitor"].partition("/")[2], "min")
+        found["mode"] = mode_of(monitored, then)
+    if "callbacks" in found:
+        found["callbacks"] = settled(found["callbacks"], monitored, then.get("callbacks"))
+    if "scheduler" in found:
+        mode = "min" if found["mode"] == AUTO else found["mode"]
+        found["scheduler"] = settled(found["scheduler"], monitored, {"mode": mode})
     return found
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from dlcli.assembly.automatic import recorded_choices
 from dlcli.assembly.finder_run import FOUND_KEYS
 from dlcli.checks.extension import find_length_problems
+from dlcli.config.metric_section import GROUP, with_chosen_metrics
 from dlcli.datasets.raw_rows import DATA_PATHS
 from dlcli.errors import CorruptRun
 from dlcli.gate.vouching import CONFIG_FILE
@@ -34,7 +35,8 @@ _FORMER = "former "
 _WHERE = frozenset(
     {"executor", "tracking", "runs_dir", "run_name", "experiment_name", "cv", "sweep", "baseline"}
 )
-_WHERE_IN = {"dataset": DATA_PATHS, "trainer": ("accelerator", "devices")}
+# The fingerprint of the rows, which is compared as well, includes the lookback; earlier versions recorded `auto`.
+_WHERE_IN = {"dataset": (*DATA_PATHS, "lookback"), "trainer": ("accelerator", "devices")}
 
 
 @dataclass
@@ -173,8 +175,13 @@ def descendants(member: Ledger) -> list[Ledger]:
 
 
 def what_is_trained(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the part of a configuration that determines the result of training, without places and resources."""
-    trained = {key: value for key, value in config.items() if key not in _WHERE}
+    """Return the part of a configuration that determines the result of training, without places and resources.
+
+    Metrics that an earlier dlcli did not record are those of the task by default.
+    """
+    if "metrics" not in config["task"] and not config.get(GROUP):
+        config = {**with_chosen_metrics(dict(config), ())[0]}
+    trained = {GROUP: {}} | {key: value for key, value in config.items() if key not in _WHERE}
     for section, keys in _WHERE_IN.items():
         trained[section] = {key: value for key, value in config[section].items() if key not in keys}
     return trained

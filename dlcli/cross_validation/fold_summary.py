@@ -196,10 +196,12 @@ def summarize_folds(folds: Sequence[Fold], results: Sequence[Result], task: Task
 def pooled_metrics(folds: Sequence[Fold], results: Sequence[Result], task: Task) -> dict[str, float]:
     """Return the metrics on the held-out rows of all folds together, each predicted by its fold's model.
 
-    With several seeds, this is the mean over seeds. Empty if the predictions do not suffice: forecasts, tasks that are
-    not part of dlcli.
+    With several seeds, this is the mean over seeds. A metric that some folds lack, such as `f1_untuned` where no
+    threshold could be tuned, is left out. Empty if the predictions do not suffice: forecasts, tasks that are not part
+    of dlcli.
     """
     by_seed: dict[int, dict[str, AnyMetric]] = {}
+    common: set[str] | None = None
     for fold, result in zip(folds, results, strict=True):
         if not len(fold.split.test):
             continue
@@ -212,7 +214,10 @@ def pooled_metrics(folds: Sequence[Fold], results: Sequence[Result], task: Task)
         predicted, y, named = inputs
         measures = fold_task.metrics()
         pooled = by_seed.setdefault(fold.repeat, measures)
+        common = set(measures) if common is None else common & set(measures)
         for name, metric in measures.items():
+            if name not in pooled:
+                continue
             into = pooled[name]
             if isinstance(into, TaskMetric) and isinstance(metric, TaskMetric):
                 into.add(*metric.prepared(predicted, y, named))  # with this fold's threshold
@@ -221,7 +226,11 @@ def pooled_metrics(folds: Sequence[Fold], results: Sequence[Result], task: Task)
             if into is not metric:
                 into.merge_state(cast(Any, metric))
     values = [
-        {name: float(torch.as_tensor(metric.compute()).double().mean()) for name, metric in measures.items()}
+        {
+            name: float(torch.as_tensor(metric.compute()).double().mean())
+            for name, metric in measures.items()
+            if name in (common or ())
+        }
         for measures in by_seed.values()
     ]
     return {name: float(np.mean([one[name] for one in values])) for name in (values[0] if values else {})}

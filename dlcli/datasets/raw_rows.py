@@ -73,6 +73,12 @@ def preload(dataset: Mapping[str, Any], data: Data) -> None:
     _loaded[_key(_rows_of(dataset))] = data
 
 
+def known_as(dataset: Mapping[str, Any], data: Data) -> None:
+    """Let current rows also be those of another section, in which `auto` has been replaced by what it became."""
+    _loaded[_key(_rows_of(dataset))] = data
+    _stamps[_key(_rows_of(dataset))] = _stamp(dataset)
+
+
 def _rows_of(dataset: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in dataset.items() if key not in _FEEDING}
 

@@ -139,7 +139,9 @@ class SweepPlan:
         where["dataset"] = {**where["dataset"], "batch_size": config["dataset"]["batch_size"]}
         del config["sweep"]
         config = settled({**config, **where, "cv": self.config["cv"]})
-        config, problems = settled_metrics(config, folders, self.estimation)
+        config, problems = settled_metrics(
+            config, folders, self.estimation, earlier=self.experiment.automatic.earlier
+        )
         if problems:
             raise ConfigError(problems)
         choices = self.experiment.automatic.choices(config)

@@ -54,6 +54,17 @@ def test_mistakes_of_all_stages_are_reported_at_once() -> None:
     ]
 
 
+def test_the_mode_of_a_metric_without_a_direction_is_asked_for() -> None:
+    words = ["dataset=diabetes", "model=linear", "trainer.accelerator=cpu", "task/loss=quantile"]
+    words += ["task.loss.quantiles=[0.1,0.5,0.9]", "scheduler=plateau"]
+    hint = "Set mode=min or mode=max, whichever values are better."
+    assert mistakes(*words, "monitor=val/coverage") == [("mode", "val/coverage has no direction", hint)]
+    words.append("callbacks.early_stopping.monitor=val/coverage")
+    key = "callbacks.early_stopping.mode"
+    assert mistakes(*words) == [(key, "val/coverage has no direction", hint.replace("mode", key))]
+    assert plan_experiment([*words, f"{key}=max"]).config["callbacks"]["early_stopping"]["mode"] == "max"
+
+
 def test_a_batch_of_no_rows_does_not_hide_what_the_rows_would_show() -> None:
     found = mistakes(*IRIS, "dataset.batch_size=0", "trainer.max_epochs=0", "monitor=val/acuracy")
     assert [where for where, _, _ in found] == ["dataset.batch_size", "trainer.max_epochs", "monitor"]

@@ -56,6 +56,16 @@ def test_folds_without_a_positive_row_are_left_out_and_counted(result: Result) -
     assert result.baselines["cv/balanced_accuracy_mean"] == 0.5
 
 
+def test_metrics_that_some_folds_lack_are_not_pooled(words: list[str], tmp_path: Path) -> None:
+    """No threshold is tuned where the validation rows lack a class, and no metrics at another one are computed."""
+    more = ["task.tune_threshold=f1", "cv.folds=4", "trainer.max_epochs=2", f"runs_dir='{tmp_path}'"]
+    result = dlcli.train([*words, *more])
+    have = ["test/f1_untuned" in fold.metrics for fold in result.folds]
+    assert any(have) and not all(have)
+    assert "cv/f1_untuned_pooled" not in result.metrics
+    assert 0 <= result.metrics["cv/f1_pooled"] <= 1
+
+
 def test_the_sentence_names_what_folds_lack() -> None:
     """R2 of single rows, as in leave-one-out, is undefined in all folds, and has no mean."""
     r2, auroc = Summary({"r2": UNDEFINED}, {}, 6, 1, {"r2": 0}, {"r2": 0.9}), {"auroc": UNDEFINED}
