@@ -181,8 +181,8 @@ def plan_experiment(
         problems = [*found.problems, *idle]
         config = with_lookback(settled(found.composed.config, found.unsound), before)
         estimation = replace(estimation, config=config)
-    config, wrong = settled_metrics(config, folders, estimation, found.unsound, earlier)
-    problems += wrong
+    config, wrong, modes = settled_metrics(config, folders, estimation, found.unsound, earlier)
+    problems += [*wrong, *modes]
     unsound = found.unsound | ({"task"} if wrong else set())
     if earlier is None and isinstance(estimation.data.x, History) and is_open(config["dataset"]):
         config = with_lookback(config, estimation.data.x.lookback)
@@ -215,8 +215,8 @@ def settled_metrics(
     estimation: Estimation,
     unsound: Collection[str] = (),
     earlier: Mapping[str, Any] | None = None,
-) -> tuple[dict[str, Any], list[Problem]]:
-    """Return the configuration with all metrics of the task and with their directions, and what is wrong with them.
+) -> tuple[dict[str, Any], list[Problem], list[Problem]]:
+    """Return the configuration with all metrics of the task and with their directions, and what is wrong with either.
 
     Args:
         config: the configuration.
@@ -226,10 +226,11 @@ def settled_metrics(
         earlier: the recorded configuration of a search that continues.
     """
     if "task" in unsound:
-        return with_modes(config, {}), []
+        return with_modes(config, {})[0], [], []
     config, problems = with_chosen_metrics(config, folders)
     better = {} if problems else directions(config, estimation.data, estimation.splits[0])
-    return with_modes(config, better, earlier), problems
+    config, modes = with_modes(config, better, earlier)
+    return config, problems, modes
 
 
 def _reads_fast(config: Mapping[str, Any]) -> bool:

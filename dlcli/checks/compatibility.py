@@ -24,7 +24,6 @@ from dlcli.checks.trainer import find_accumulation_problems, find_refused, find_
 from dlcli.config.build import build, locate
 from dlcli.config.catalog import accepting
 from dlcli.config.folders import options
-from dlcli.config.metric_section import AUTO
 from dlcli.config.pasted import pasted
 from dlcli.config.suggest import did_you_mean
 from dlcli.config.target_types import check_type
@@ -251,7 +250,7 @@ def _unchosen(monitored: str, where: str, task: Task) -> str:
 def _monitor(
     config: Mapping[str, Any], task: Task, split: Split, objectives: Sequence[tuple[str, str]]
 ) -> Iterator[Problem]:
-    """Yield monitored metrics that are never logged, or whose mode is open or has the wrong direction."""
+    """Yield monitored metrics that are never logged, or whose mode has the wrong direction."""
     better = {"loss": "min"} | {
         name: "max" if metric.higher_is_better else "min"
         for name, metric in task.metrics().items()
@@ -279,9 +278,6 @@ def _monitor(
                 hint = _unchosen(monitor, where, task) or did_you_mean(monitor, logged)
                 hint = hint or f"Logged metrics: {', '.join(logged)}."
                 yield Problem(f"{monitor} is monitored, but never logged", where, hint)
-        elif mode == AUTO:
-            hint = f"Set {where_mode}=min or {where_mode}=max, whichever values are better."
-            yield Problem(f"{monitor} has no direction", where_mode, hint)
         elif mode in ("min", "max") and mode != better.get(monitor.partition("/")[2], mode):
             meaning, right = ("higher", "max") if mode == "min" else ("lower", "min")
             yield Problem(

@@ -119,16 +119,18 @@ def make_task(config: Mapping[str, Any], data: Data, split: Split) -> Task:
     return task
 
 
-def directions(config: Mapping[str, Any], data: Data, split: Split) -> dict[str, str]:
-    """Return `min` or `max` for the loss and each metric that has a direction; the loss alone if there is no task."""
-    found = {"loss": "min"}
+def directions(config: Mapping[str, Any], data: Data, split: Split) -> dict[str, str | None]:
+    """Return `min` or `max` for the loss and each metric, None for one without a direction.
+
+    The loss alone is returned if no metric is monitored, or if there is no task.
+    """
+    found: dict[str, str | None] = {"loss": "min"}
     watched = [config["monitor"], *(node.get("monitor") for node in config["callbacks"].values() if node)]
     if all(str(one).endswith("/loss") for one in watched if one):
         return found
     with suppress(ConfigError):  # reported by `check_task`
         for name, metric in make_task(config, data, split).metrics().items():
-            if metric.higher_is_better is not None:
-                found[name] = "max" if metric.higher_is_better else "min"
+            found[name] = {True: "max", False: "min"}.get(metric.higher_is_better)
     return found
 
 

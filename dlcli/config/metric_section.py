@@ -113,44 +113,50 @@ def _has_quantiles(node: Mapping[str, Any]) -> bool:
 
 
 def with_modes(
-    config: dict[str, Any], better: Mapping[str, str], earlier: Mapping[str, Any] | None = None
-) -> dict[str, Any]:
+    config: dict[str, Any], better: Mapping[str, str | None], earlier: Mapping[str, Any] | None = None
+) -> tuple[dict[str, Any], list[Problem]]:
     """Return the configuration with `min` or `max` in place of `auto`, according to the monitored metrics.
 
-    `auto` stays where the monitored metric has no direction, except in the section `scheduler`, which follows `mode`.
+    The second result are modes that do not follow, since the metric has no direction; `min` stands in their places.
 
     Args:
         config: the configuration.
-        better: metric to `min` or `max`, those that have a direction; empty if they are unknown.
+        better: metric to `min` or `max`, or to None if it has no direction.
         earlier: the recorded configuration of a search that continues. Its modes are those of metrics without a
             direction: in earlier versions these were minimized.
     """
+    open_modes: dict[str, Problem] = {}
 
-    def mode_of(monitored: Any, before: Any) -> str:
-        recorded = before.get("mode", AUTO) if isinstance(before, Mapping) else AUTO
-        return better.get(str(monitored).partition("/")[2], recorded) if better else "min"
+    def mode_of(monitored: Any, where: str, before: Any) -> str:
+        name = str(monitored).partition("/")[2]
+        if found := better.get(name):
+            return found
+        if isinstance(before, str) and before != AUTO:
+            return before
+        if name in better:
+            hint = f"Set {where}=min or {where}=max, whichever values are better."
+            open_modes.setdefault(monitored, Problem(f"{monitored} has no direction", where, hint))
+        return "min"
 
-    def settled(node: Any, monitored: Any, before: Any) -> Any:
+    def settled(node: Any, where: str, monitored: Any, before: Any) -> Any:
         if not isinstance(node, Mapping):
             return node
         watched = node.get("monitor", monitored)
         then = before if isinstance(before, Mapping) else {}
         return {
-            key: mode_of(watched, then)
+            key: mode_of(watched, f"{where}.{key}", then.get(key))
             if key == "mode" and value == AUTO
-            else settled(value, watched, then.get(key))
+            else settled(value, f"{where}.{key}", watched, then.get(key))
             for key, value in node.items()
         }
 
     found, monitored, then = dict(config), config["monitor"], earlier or {}
     if found["mode"] == AUTO:
-        found["mode"] = mode_of(monitored, then)
-    if "callbacks" in found:
-        found["callbacks"] = settled(found["callbacks"], monitored, then.get("callbacks"))
-    if "scheduler" in found:
-        mode = "min" if found["mode"] == AUTO else found["mode"]
-        found["scheduler"] = settled(found["scheduler"], monitored, {"mode": mode})
-    return found
+        found["mode"] = mode_of(monitored, "mode", then.get("mode"))
+    for section, before in (("callbacks", then.get("callbacks")), ("scheduler", {"mode": found["mode"]})):
+        if section in found:
+            found[section] = settled(found[section], section, monitored, before)
+    return found, list(open_modes.values())
 
 
 # The mode that follows from the monitored metric.

@@ -139,10 +139,9 @@ class SweepPlan:
         where["dataset"] = {**where["dataset"], "batch_size": config["dataset"]["batch_size"]}
         del config["sweep"]
         config = settled({**config, **where, "cv": self.config["cv"]})
-        config, problems = settled_metrics(
-            config, folders, self.estimation, earlier=self.experiment.automatic.earlier
-        )
-        if problems:
+        earlier = self.experiment.automatic.earlier
+        config, *wrong = settled_metrics(config, folders, self.estimation, earlier=earlier)
+        if problems := [problem for part in wrong for problem in part]:
             raise ConfigError(problems)
         choices = self.experiment.automatic.choices(config)
         return with_choices(config, choices), automatic_tags(choices)

@@ -55,7 +55,7 @@ def test_mistakes_of_all_stages_are_reported_at_once() -> None:
 
 
 def test_the_mode_of_a_metric_without_a_direction_is_asked_for() -> None:
-    words = ["dataset=diabetes", "model=linear", "trainer.accelerator=cpu", "task/loss=quantile"]
+    words = ["dataset=diabetes", "model=mlp", "trainer.accelerator=cpu", "task/loss=quantile"]
     words += ["task.loss.quantiles=[0.1,0.5,0.9]", "scheduler=plateau"]
     hint = "Set mode=min or mode=max, whichever values are better."
     assert mistakes(*words, "monitor=val/coverage") == [("mode", "val/coverage has no direction", hint)]
