@@ -11,6 +11,7 @@ import torch
 
 from dlcli.config.build import TARGET, build, locate
 from dlcli.config.catalog import accepting, is_for
+from dlcli.config.pasted import pasted
 from dlcli.config.target_types import check_type
 from dlcli.datasets.data import Data
 from dlcli.errors import ConfigError, Problem
@@ -69,7 +70,7 @@ def fits_targets(node: Mapping[str, Any], data: Data) -> Iterator[Problem]:
     yield Problem(
         f"{model.__name__} has {what}, but the targets of {data.name} are {data.target_kind}",
         "model",
-        f"Choose model={' or model='.join(fitting)}.",
+        f"Choose {' or '.join(pasted('model', name) for name in fitting)}.",
     )
 
 

@@ -37,7 +37,7 @@ def sweep(
     A key with several values is searched; a learning rate is best searched on a logarithmic scale. Without such keys,
     the model's own ranges are searched:
 
-    - `dlcli sweep dataset=iris model=mlp --time 10m`
+    - `dlcli sweep dataset=iris model=mlp --time 10s`
     - `dlcli sweep dataset=iris model=mlp model.hidden=8,16,32`
     - `dlcli sweep model=mlp 'optimizer.lr=tag(log,interval(1e-3,1e-1))'`
 

@@ -18,6 +18,7 @@ from dlcli.comparison.reproduction import (
     environment_changes,
 )
 from dlcli.config.next_command import resume_command
+from dlcli.config.pasted import override
 from dlcli.config.recorded_config import check_values
 from dlcli.cross_validation.chosen_settings import Search, searches_in_folds
 from dlcli.cross_validation.cross_validate import cross_validate
@@ -172,7 +173,7 @@ def _plan(
         )
     trials = len(ledger.result.get("trials", ()))
     if ledger.result.get("out_of_time"):  # the same number of trials, however long they take
-        words += [f"sweep.trials={trials}", "sweep.timeout=null"]
+        words += [override("sweep.trials", trials), "sweep.timeout=null"]
     plan = plan_again(Resumption(opened, config, (*words, *overrides)), folders)
     return plan, plan.estimation, None
 

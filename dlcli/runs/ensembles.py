@@ -157,7 +157,7 @@ def _parts(run: OpenedRun, use: Use | None) -> tuple[list[tuple[Path, int]], lis
     kept = [folder for folder in folds if (folder / "model" / "weights.safetensors").is_file()]
     if has_refit and use != "folds":
         other = f"; --use folds takes the mean of the models of {counted(len(kept), 'fold')}" if kept else ""
-        return [], [f"The refitted model predicts (cv.refit=true){other}."]
+        return [], [f"The refitted model (cv.refit=true) predicts{other}."]
     if not kept:
         raise CorruptRun(
             "no fold has kept its weights",

@@ -59,7 +59,8 @@ def _standing(plan: SweepPlan, standing: Standing, model: str) -> ModelStanding:
     mine = [trial for trial in standing.trials if plain_text(trial.params.get(_MODEL)) == model]
     best = _best_of(standing, model)
     finished = [trial for trial in mine if trial.state == "finished"]
-    default = next((trial.values[0] for trial in finished if trial.params in plan.space.starts), None)
+    starts = () if plan.space.apart else plan.space.starts
+    default = next((trial.values[0] for trial in finished if trial.params in starts), None)
     return ModelStanding(
         model,
         len(mine),
@@ -86,9 +87,12 @@ def why_it_won(plan: SweepPlan, standing: Standing, records: Records) -> list[st
             f"Why {models[0].model}: {_beside(objective, records, best, other, f'the best {models[1].model}')}."
         )
     if start := next((t for t in standing.having("finished") if t.params in _starts_like(plan, best)), None):
-        whose = f"the defaults of {models[0].model}" if models else "the defaults"
+        own = plan.space.defaults.removeprefix("the defaults")
+        whose = f"the defaults of {models[0].model}{own}" if models else plan.space.defaults
         told = (
-            "the defaults are the best" if start is best else _beside(objective, records, best, start, whose)
+            f"{plan.space.defaults} are the best"
+            if start is best
+            else _beside(objective, records, best, start, whose)
         )
         lines.append(f"What searching gave: {told}.")
     return lines

@@ -8,16 +8,18 @@ from typing import Any
 
 import numpy as np
 
+from dlcli.config.pasted import override
 from dlcli.datasets.data import Data
 from dlcli.formatting import counted
 
-# Kind of rows to the models that are compared with the chosen one, in this order.
+# Kind of rows, or of targets, to the models that are compared with the chosen one, in this order.
 _MODELS: Mapping[str, Sequence[str]] = {
     "table": ("tabm", "hist_gradient_boosting", "random_forest", "linear"),
     "tokens": ("linear", "textcnn"),
     "image": ("resnet", "cnn", "linear"),
     "sequence": ("gru", "tcn", "transformer", "linear"),
     "forecast": ("linear_forecast", "dlinear", "segrnn", "patchtst"),
+    "segmentation": ("unet",),
 }
 
 # Up to so many rows there are five folds, up to so many three; more rows, and series, are held out once.
@@ -42,7 +44,7 @@ class Folds:
 
 def candidate_models(data: Data, chosen: str) -> list[str]:
     """Return the models that are compared for these rows, the chosen one first."""
-    kind = "forecast" if data.target_kind == "forecast" else data.kind
+    kind = data.target_kind if data.target_kind in _MODELS else data.kind
     return list(dict.fromkeys([chosen, *_MODELS[kind]]))
 
 
@@ -58,9 +60,9 @@ def candidate_folds(data: Data, config: Mapping[str, Any]) -> Folds:
         option = "stratified_group_kfold" if data.strata is not None else "group_kfold"
         if len(np.unique(data.groups)) < _GROUPS_PER_FOLD * folds:
             return Folds((), "validation rows held out once, for few groups")
-    words = [f"cv={option}", f"cv.folds={folds}"]
+    words = [override("cv", option), override("cv.folds", folds)]
     if data.test_rows is None:
-        words.append(f"cv.test_size={_TEST_SIZE}")
+        words.append(override("cv.test_size", _TEST_SIZE))
     return Folds(tuple(words), f"{counted(folds, 'fold')} ({option}) for {rows:,} rows")
 
 

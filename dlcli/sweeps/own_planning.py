@@ -110,7 +110,7 @@ def plan_own_space(
         fixed.append("sweep/pruner=none")
         told["pruner"] = "none: epochs of different models are not comparable, and there is one split"
     section: dict[str, Any] = {"model": list(found)}
-    section |= {f"model={model}": dict(own) for model, own in ranges.items() if own}
+    section |= {as_override("model", model): dict(own) for model, own in ranges.items() if own}
     return OwnSpace(fixed, section, configs, ranges, told)
 
 

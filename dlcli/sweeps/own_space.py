@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, cast
@@ -10,6 +11,9 @@ from dlcli.config.build import TARGET, locate
 from dlcli.config.signature import signature
 from dlcli.sweeps.dimension import Choice, Dimension, Range, plain_text
 from dlcli.sweeps.space import Space
+
+# Values of a range in steps that become a list with a default that lies between them.
+_LISTED = 100
 
 # A model's class attribute: argument, or dotted key of any section, to its values in Hydra's grammar.
 DECLARED = "search_space"
@@ -75,12 +79,14 @@ def with_starts(
         for dimension in space.dimensions
     )
     wider = Space(dimensions)
-    starts = []
+    starts, apart = [], dict[str, None]()
     for model, config in configs.items():
         known = defaults_of(config, [dimension.key for dimension in dimensions]) | {"model": model}
-        starts.append(wider.walk(lambda dimension, known=known: _start(dimension, known)))  # type: ignore[misc]
+        point = wider.walk(lambda dimension, known=known: _start(dimension, known))  # type: ignore[misc]
+        apart |= {key: None for key, value in point.items() if key not in known or known[key] != value}
+        starts.append(point)
     different = [point for index, point in enumerate(starts) if point not in starts[:index]]
-    return replace(wider, starts=tuple(different))
+    return replace(wider, starts=tuple(different), apart=tuple(apart))
 
 
 def _model_of(dimension: Dimension, configs: Mapping[str, Any]) -> str | None:
@@ -113,9 +119,15 @@ def _including(dimension: Dimension, value: Any) -> Dimension:
         return replace(dimension, domain=Choice((value, *domain.values)))
     if isinstance(value, bool) or not isinstance(value, int | float) or (domain.log and value <= 0):
         return dimension
-    whole = domain.step is not None
-    if whole and not isinstance(value, int):
+    if domain.is_whole and not isinstance(value, int):
         return dimension
+    if domain.step is not None and not math.isclose(
+        (value - domain.low) / domain.step, round((value - domain.low) / domain.step), abs_tol=1e-6
+    ):
+        # Other bounds would move all values: 10 beside 8, 16, 24.
+        if (domain.points or 0) > _LISTED:
+            return dimension
+        return replace(dimension, domain=Choice(tuple(sorted((value, *domain.values_in_order())))))
     return replace(
         dimension, domain=replace(domain, low=min(domain.low, value), high=max(domain.high, value))
     )

@@ -72,7 +72,8 @@ def plan_sweep(
         raise ConfigError(found.problems)
     section = found.composed.config["sweep"]
     if not section["space"] and not varied:
-        fixed.append("sweep=auto")
+        # A section of the user's own keeps its sampler, pruner and limits.
+        fixed.append("sweep=auto" if found.composed.choices["sweep"] == "default" else "sweep.space=auto")
         found = draft(fixed, folders, SUPPLIED, BY_DATA)
         section = found.composed.config["sweep"]
     own: OwnSpace | None = None

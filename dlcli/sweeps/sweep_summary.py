@@ -85,14 +85,13 @@ def _trials(plan: SweepPlan) -> str:
     starts, limit = len(plan.space.starts), plan.options.seconds
     how = f"by {_name(plan.sampler)}, pruner {_name(plan.config['sweep']['pruner'])}"
     most = "at most " if limit is not None else ""
+    first = "the first has" if min(starts, plan.total) == 1 else f"the first {min(starts, plan.total)} have"
+    untried = [plain_text(start["model"]) for start in plan.space.starts[plan.total :] if "model" in start]
     return ", ".join(
         [
             f"{most}{plan.total}",
-            *(
-                ["the first has the defaults" if starts == 1 else f"the first {starts} have the defaults"]
-                if starts
-                else []
-            ),
+            *([f"{first} {plan.space.defaults}"] if starts else []),
+            *([f"too few to try {', '.join(untried)}"] if untried else []),
             how,
             *([f"started within {in_words(limit)}"] if limit is not None else []),
         ]

@@ -107,11 +107,17 @@ class Brier(MeanMetric):
     """Brier score (Brier, 1950): mean squared difference of the probability of a class or label from 0 or 1.
 
     For more than two classes it is the sum over classes, from 0 to 2. Shapes are those of `OneVsRest`.
+
+    Args:
+        task: kind of the task, `multiclass` or another one.
     """
 
     higher_is_better = False
     plot_lower_bound = 0.0
-    plot_upper_bound = 2.0
+
+    def __init__(self, task: str = "multiclass") -> None:
+        super().__init__()
+        self.plot_upper_bound = 2.0 if task == "multiclass" else 1.0
 
     def update(self, probabilities: Tensor, y: Tensor) -> None:
         """Add a batch of rows."""

@@ -340,3 +340,10 @@ def test_images_that_pillow_cannot_read_are_counted(tmp_path: Path) -> None:
     assert [notice.text for notice in notices if notice.key == "unreadable_formats"] == [
         "3 images of formats that cannot be read here left out: 2 .heic, 1 .svg"
     ]
+
+
+def test_a_language_is_a_class_unless_another_part_stands_beside_it(tmp_path: Path) -> None:
+    languages = make(tmp_path / "languages", "de/1.txt", "en/2.txt", "tr/3.txt")
+    assert set(read(languages).labels) == {"de", "en", "tr"}
+    parts = make(tmp_path / "parts", "tr/a/1.txt", "tr/b/2.txt", "val/a/3.txt", "val/b/4.txt")
+    assert set(read(parts).parts) == {"train", "val"}

@@ -225,3 +225,14 @@ def test_masks_for_an_evaluation_may_lack_classes_of_the_model() -> None:
             classes_of_masks({255: 9}, None, (255,), "new")
     with pytest.raises(DataError, match="one class, and need 2 to"):
         classes_of_masks({3: 7}, None, (), "new")
+
+
+def test_names_in_lists_may_have_dots(tmp_path: Path) -> None:
+    root = tmp_path / "dotted"
+    for row, name in enumerate(("a.1", "a.2")):
+        paint(root / "images" / f"{name}.png", np.full((6, 8, 3), row))
+        paint(root / "masks" / f"{name}.png", mask_of(row))
+    (root / "train.txt").write_text("a.1\n")
+    (root / "val.txt").write_text("images/a.2.png\n")
+    data = load(str(root), ignore=9, lists={"train": "train.txt", "val": "val.txt"})
+    assert data.parts is not None and data.parts.tolist() == ["train", "val"]

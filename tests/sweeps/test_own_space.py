@@ -19,11 +19,13 @@ from dlcli.datasets.data import Data
 from dlcli.errors import ConfigError
 from dlcli.result import Result
 from dlcli.sweeps.candidates import candidate_folds
-from dlcli.sweeps.dimension import Dimension
+from dlcli.sweeps.dimension import Dimension, Range
 from dlcli.sweeps.options import MOST_TRIALS
 from dlcli.sweeps.own_space import declared_ranges, defaults_of, with_starts
 from dlcli.sweeps.planning import plan_sweep
+from dlcli.sweeps.space import Space
 from dlcli.sweeps.space_parser import as_overrides, searched_space
+from dlcli.sweeps.sweep_summary import describe_sweep
 from dlcli.tracking.ledger import Ledger
 
 UNTIMED = [
@@ -203,3 +205,32 @@ def data(rows: int, **fields: Any) -> Data:
 )  # fmt: skip
 def test_folds_follow_from_the_rows(rows: Data, words: tuple[str, ...]) -> None:
     assert candidate_folds(rows, {"trainer": {}}).words == words
+
+
+def test_values_that_exclude_a_default_are_told(tmp_path: Path) -> None:
+    words = ["dataset=iris", "sweep=auto", f"runs_dir='{tmp_path}'"]
+    plan = plan_sweep([*words, "model=mlp", "model.hidden=4,8"])
+    assert "the first has the defaults but for model.hidden" in describe_sweep(plan)["trials"]
+    plan = plan_sweep([*words, "model=mlp,linear", "sweep.trials=1"])
+    assert describe_sweep(plan)["trials"].startswith("1, the first has the defaults, too few to try linear")
+
+
+def test_a_default_between_the_steps_of_a_range_is_one_more_value() -> None:
+    space = Space((Dimension("model.hidden", Range(8, 64, 8)), Dimension("model.layers", Range(1, 4, 1))))
+    config = compose(
+        ["model=mlp", "model.hidden=10", "model.layers=6"], supplied=SUPPLIED, by_data=BY_DATA
+    ).config
+    ranges = {"model.hidden": "range(8,65,8)", "model.layers": "range(1,5)"}
+    hidden, layers = with_starts(space, {"mlp": config}, {"mlp": ranges}).dimensions
+    assert hidden.domain.values_in_order() == (8, 10, 16, 24, 32, 40, 48, 56, 64)
+    assert layers.domain.values_in_order() == (1, 2, 3, 4, 5, 6)
+
+
+def test_a_section_of_one_s_own_keeps_its_options_in_the_models_own_space(tmp_path: Path) -> None:
+    own = tmp_path / "conf"
+    (own / "sweep").mkdir(parents=True)
+    (own / "dlcli.yaml").write_text("")
+    (own / "sweep" / "mine.yaml").write_text("defaults:\n  - default\n  - _self_\ntrials: 3\n")
+    plan = plan_sweep(["dataset=iris", "model=mlp", "sweep=mine", f"runs_dir='{tmp_path}'"], [own])
+    assert plan.total == 3
+    assert plan.space.starts

@@ -67,6 +67,12 @@ def test_a_shipped_metric_is_defined_on_varied_rows_and_states_its_direction(nam
 
 
 def test_the_order_is_that_of_the_list_and_default_stands_for_those_of_the_task() -> None:
+    highest = {
+        name: task.metrics()["brier"].plot_upper_bound
+        for name, task in tasks("brier").items()
+        if task.kind != "regression"
+    }
+    assert highest == {"binary": 1.0, "multiclass": 2.0, "multilabel": 1.0}
     found = tasks("brier", "default", "mcc", "accuracy")["binary"].metric_names
     assert found == ("brier", *Binary.default_metrics, "mcc")
 

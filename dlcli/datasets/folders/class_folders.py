@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from dlcli.datasets.folders.archives import tree_of_archive
-from dlcli.datasets.folders.part_words import may_be_parts, part_of
+from dlcli.datasets.folders.part_words import may_be_parts, part_names, part_of
 from dlcli.datasets.folders.stored import Stored
 from dlcli.datasets.folders.tree import Tree, suffix_of, tree_of_folder
 from dlcli.datasets.notices import Notice, first_names
@@ -143,7 +143,7 @@ def _layout(tree: Tree, places: Sequence[Folder], noun: str, parts: PartFolders)
     plain = _Layout(top, len(top))
     if parts is False or not below:
         return plain
-    named = [name for name in below if part_of(name)]
+    named = part_names(below)
     deep = [name for name in named if any(below[name])]
     classes = [name for name in below if name not in named]
     if deep and not classes:
@@ -169,9 +169,8 @@ def _parts_below(
     tree: Tree, places: Sequence[Folder], below: dict[str, list[Folder]], plain: _Layout, noun: str
 ) -> _Layout:
     """Return the layout of class folders, which may contain folders of parts."""
-    split = {
-        name: {bool(rest) and part_of(rest[0]) is not None for rest in found} for name, found in below.items()
-    }
+    named = part_names({rest[0] for found in below.values() for rest in found if rest})
+    split = {name: {bool(rest) and rest[0] in named for rest in found} for name, found in below.items()}
     mixed = [name for name, kinds in split.items() if True in kinds]
     if not mixed:
         return plain
@@ -260,7 +259,7 @@ def _unused_parts(tree: Tree, places: Sequence[Folder], layout: _Layout, noun: s
     empty = sorted(
         "/".join(folder)
         for folder in tree.folders - used
-        if folder and len(folder) <= len(layout.top) + 1 and part_of(folder[-1])
+        if folder and len(folder) <= len(layout.top) + 1 and part_names(folder[-1:])
     )
     if empty:
         yield Notice(

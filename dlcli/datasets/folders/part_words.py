@@ -13,6 +13,9 @@ _WORDS = {
 }
 _PART = {word: part for part, words in _WORDS.items() for word in words}
 
+# Words that may be the names of classes: a language.
+_AMBIGUOUS = frozenset({"tr"})
+
 # What people add to such a word, such as in `train_set`, `test-images` and `train2017`.
 _ADDED = re.compile(r"(set|split|data|dataset|images|imgs|files|texts|rows)?\d*$")
 
@@ -24,6 +27,12 @@ def part_of(word: str) -> str | None:
     """Return the part of a split that a word stands for: train, val or test; None if it is another word."""
     plain = re.sub(r"[\s_-]+", "", word.casefold())
     return _PART.get(plain) or _PART.get(_ADDED.sub("", plain, count=1))
+
+
+def part_names(names: Collection[str]) -> list[str]:
+    """Return those of several names that stand for parts; a word of another meaning only beside another part's."""
+    named = [name for name in names if part_of(name)]
+    return named if any(name.casefold().strip() not in _AMBIGUOUS for name in named) else []
 
 
 def may_be_parts(names: Collection[str]) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from dlcli.config.pasted import pasted
 from dlcli.config.suggest import choices
 from dlcli.datasets.evaluation_only import evaluation_targets
 from dlcli.datasets.masks.class_maps import IGNORED
@@ -158,7 +159,7 @@ def _told(
     named = [name for name, _ in classes if name.casefold() in _WITHOUT]
     if named:
         text = f"the class {named[0]} is learned as any other"
-        hint = f"If its pixels have no class: dataset.ignore={named[0]}."
+        hint = f"If its pixels have no class: {pasted('dataset.ignore', named[0])}."
         yield Notice("learned_void", 1, text, "dataset.ignore", hint)
 
 

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dlcli.config.pasted import pasted
 from dlcli.datasets.folders.class_folders import PartFolders, list_files
-from dlcli.datasets.folders.part_words import part_of
+from dlcli.datasets.folders.part_words import part_names, part_of
 from dlcli.datasets.folders.stored import Stored
 from dlcli.datasets.images.formats import image_suffixes
 from dlcli.datasets.notices import Notice, first_names
@@ -98,7 +99,8 @@ def list_pairs(
         notices.append(_alone(alone, "mask", "image", path, skip=True))
     if not keys:
         raise DataError("no mask has the name of an image", str(path))
-    split = [_part(key[0]) if parts == "auto" else "" for key in keys]
+    named = part_names({folder for key in keys for folder in key[0]}) if parts == "auto" else []
+    split = [_part([folder for folder in key[0] if folder in named]) for key in keys]
     if any(split) and not all(split):
         out = images[keys[split.index("")]]
         raise DataError(
@@ -189,8 +191,10 @@ def _listed(
         for number, line in enumerate(file.read_text(encoding="utf-8-sig").splitlines(), start=1):
             if not (words := line.split()):
                 continue
-            stem = re.sub(r"\.\w+$", "", words[0])
-            found = set(by_name.get(stem) or by_name.get(stem.rpartition("/")[2]) or ())
+            # A name may be written with its ending or without, and may contain dots itself.
+            tried = [words[0], words[0].rpartition("/")[2]]
+            tried += [re.sub(r"\.\w+$", "", name) for name in tried]
+            found = set(next(filter(None, map(by_name.get, tried)), ()))
             if len(found) != 1:
                 what = "names no image" if not found else f"names {len(found)} images"
                 raise DataError(
@@ -216,9 +220,10 @@ def _groups(names: Sequence[str], pattern: str, files: Sequence[Stored]) -> list
         match = regex.search(name)
         if match is None:
             raise DataError(
-                f"dataset.group={pattern} matches nothing in the name {name}",
+                f"the expression {pattern} of dataset.group matches nothing in the name {name}",
                 file.where,
-                "Give a regular expression of what the names of a group have in common: dataset.group='^[^_]+'.",
+                "Give a regular expression of what the names of a group have in common: "
+                f"{pasted('dataset.group', '^[^_]+')}.",
             )
         groups.append(match[1] if regex.groups else match[0])
     return groups
