@@ -14,7 +14,7 @@ _EFFORT = "effort"
 def asks_for_search(overrides: Sequence[str]) -> bool:
     """Return whether a command's words make a search of a training: `effort=best`."""
     chosen = [word.partition("=")[2] for word in overrides if _key(word) == _EFFORT]
-    return bool(chosen) and chosen[-1] != "null"
+    return bool(chosen) and chosen[-1] not in ("null", "")  # `~effort` has no value
 
 
 def find_sweep_settings(

@@ -131,7 +131,8 @@ def directions(config: Mapping[str, Any], data: Data, split: Split) -> dict[str,
         return found
     with suppress(ConfigError):  # reported by `check_task`
         for name, metric in make_task(config, data, split).metrics().items():
-            found[name] = {True: "max", False: "min"}.get(metric.higher_is_better)
+            higher = metric.higher_is_better
+            found[name] = None if higher is None else "max" if higher else "min"
     return found
 
 

@@ -46,7 +46,7 @@ def sweep(
                 plan.estimation,
                 plan.whole,
                 name=f"sweep-{plan.experiment.data.name}",
-                overrides=overrides,
+                overrides=[*overrides, *plan.folds],
                 folders=plan.experiment.folders,
                 params=plan.recorded_params,
                 tags={**weights_tags(plan.config), **automatic_tags(plan.experiment.choices)},

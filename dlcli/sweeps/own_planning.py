@@ -32,6 +32,7 @@ class OwnSpace:
         configs: option of each model to its configuration with its defaults.
         ranges: option of each model to the ranges that it declares.
         told: rows of the panel about what was decided.
+        folds: the overrides among `fixed` that choose the folds, if these were decided.
     """
 
     fixed: list[str]
@@ -39,6 +40,7 @@ class OwnSpace:
     configs: Mapping[str, Mapping[str, Any]]
     ranges: Mapping[str, Mapping[str, str]]
     told: Mapping[str, str] = field(default_factory=dict)
+    folds: tuple[str, ...] = ()
 
     def started(self, space: Space) -> Space:
         """Return the space whose first points are the defaults."""
@@ -65,6 +67,7 @@ def plan_own_space(
         ConfigError: the chosen model, or one that the user named, is not a valid experiment.
     """
     told: dict[str, str] = {}
+    decided: tuple[str, ...] = ()
     models, chosen = asked.composed.config["sweep"]["models"], asked.composed.choices["model"]
     if isinstance(varied := domains.get("model"), Choice):
         models = list(map(plain_text, varied.values))
@@ -76,7 +79,7 @@ def plan_own_space(
         told["models"] = f"auto: {{}}, for {data.target_kind} of {data.kind} rows"
         if asked.composed.choices["cv"] == "holdout" and not any(map(_names_split, fixed)):
             folds = candidate_folds(data, config)
-            fixed = [*fixed, *folds.words]
+            fixed, decided = [*fixed, *folds.words], folds.words
             told["folds"] = f"auto: {folds.reason}"
     elif models is None:
         models = must = [chosen]
@@ -105,13 +108,13 @@ def plan_own_space(
     }
     if len(found) == 1:
         ((model, own),) = ranges.items()
-        return OwnSpace([*fixed, as_override("model", model)], dict(own), configs, ranges, told)
+        return OwnSpace([*fixed, as_override("model", model)], dict(own), configs, ranges, told, decided)
     if len(next(iter(found.values())).splits) == 1 and not any(map(_names_pruner, fixed)):
         fixed.append("sweep/pruner=none")
         told["pruner"] = "none: epochs of different models are not comparable, and there is one split"
     section: dict[str, Any] = {"model": list(found)}
     section |= {as_override("model", model): dict(own) for model, own in ranges.items() if own}
-    return OwnSpace(fixed, section, configs, ranges, told)
+    return OwnSpace(fixed, section, configs, ranges, told, decided)
 
 
 def _rows(asked: Draft, conf_dirs: Sequence[Path]) -> tuple[Data, dict[str, Any]]:

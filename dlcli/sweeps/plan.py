@@ -46,6 +46,8 @@ class SweepPlan:
         conf_dirs: the user's conf folders, as they were given.
         warnings: about settings and data, if they were searched for.
         decided: rows of the panel about models and folds that were left open.
+        folds: overrides of the folds that were left open, which are recorded with those of the command: a single trial
+            is trained on the same folds.
     """
 
     experiment: Experiment
@@ -57,6 +59,7 @@ class SweepPlan:
     conf_dirs: tuple[Path, ...]
     warnings: tuple[Problem, ...] = ()
     decided: Mapping[str, str] = field(default_factory=dict)
+    folds: tuple[str, ...] = ()
 
     @property
     def config(self) -> dict[str, Any]:

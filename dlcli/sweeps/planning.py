@@ -111,7 +111,7 @@ def plan_sweep(
     plan = make_plan(
         experiment, fixed, space, options, {**section, **settled}, is_choice=True, conf_dirs=conf_dirs
     )
-    plan = replace(plan, decided=own.told if own else {})
+    plan = replace(plan, decided=own.told if own else {}, folds=own.folds if own else ())
     if tell:
         # Of the final test rows too, which no trial uses.
         plan = replace(plan, warnings=tuple(warn(experiment, tell, "one value for each key")))

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import dlcli
+from dlcli.checks.sweep_settings import asks_for_search
 from dlcli.errors import ConfigError
 from dlcli.experiment import plan_experiment
 
@@ -61,3 +62,8 @@ def test_a_project_may_have_them_for_its_sweeps(tmp_path: Path) -> None:
     (folder / "experiment").mkdir(parents=True)
     (folder / "experiment" / "mine.yaml").write_text("# @package _global_\nsweep:\n  trials: 5\n")
     assert "sweep" not in plan_experiment([*IRIS, "experiment=mine"], [folder]).config
+
+
+def test_a_word_that_takes_the_search_away_is_none() -> None:
+    assert asks_for_search(["effort=best"])
+    assert not asks_for_search(["~effort"])

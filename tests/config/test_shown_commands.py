@@ -82,6 +82,7 @@ def test_plain_settings_stay_plain() -> None:
 
 # What each setting of a message is composed with, by the beginning of its key; placeholders have a value.
 BESIDE = {
+    **{key: ["dataset=image_masks"] for key in ("dataset.mask", "dataset.ignore", "dataset.classes")},
     "model.architecture": ["model=pretrained_image"],
     "model.pretrained": ["model=pretrained_text"],
     "model.normalization": ["model=resnet"],
@@ -117,6 +118,7 @@ SAMPLES = {
 }  # fmt: skip
 # A sentence's placeholders, and texts that are no hints: code that builds or reads overrides.
 NOT_SHOWN = {"dataset.KEY=VALUE", "cv=", "run_name=", "sweep=", "task=", "tracking.keep=", "experiment=NAME"}
+NOT_SHOWN |= {"mode=ro"}  # of an SQLite address
 NOT_SHOWN |= {"trainer.profiler.filename=NAME"}  # of another profiler, which is named beside it
 _KEYS = sorted({*groups(()), "seed", "monitor", "mode", "run_name", "runs_dir"}, key=len, reverse=True)
 _ROOTS = "|".join(map(re.escape, _KEYS))

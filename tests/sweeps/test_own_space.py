@@ -153,6 +153,13 @@ def test_effort_compares_the_models_that_fit_and_tests_the_winner(best: Result) 
     assert "model=tabm" in best.best["command"]
 
 
+def test_the_folds_that_were_decided_are_recorded_for_single_trials(tmp_path: Path) -> None:
+    words = ["dataset=iris", *UNTIMED, *QUICK, "model.layers=1", f"runs_dir='{tmp_path}'"]
+    plan = plan_sweep(words)
+    assert plan.folds == ("cv=stratified_kfold", "cv.folds=5", "cv.test_size=0.2")
+    assert set(plan.folds) < set(plan.fixed)
+
+
 def test_effort_starts_with_the_defaults_of_each_model(runs_dir: Path) -> None:
     words = [
         "dataset=iris",
