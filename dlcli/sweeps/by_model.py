@@ -11,6 +11,7 @@ from dlcli.formatting import counted, number
 from dlcli.sweeps.dimension import plain_text
 from dlcli.sweeps.leaderboard import Standing
 from dlcli.sweeps.objective import Objective
+from dlcli.sweeps.own_space import what_starts_have
 from dlcli.sweeps.plan import SweepPlan
 from dlcli.sweeps.records import Records
 from dlcli.sweeps.trial import Trial
@@ -87,10 +88,9 @@ def why_it_won(plan: SweepPlan, standing: Standing, records: Records) -> list[st
             f"Why {models[0].model}: {_beside(objective, records, best, other, f'the best {models[1].model}')}."
         )
     if start := next((t for t in standing.having("finished") if t.params in _starts_like(plan, best)), None):
-        own = plan.space.defaults.removeprefix("the defaults")
-        whose = f"the defaults of {models[0].model}{own}" if models else plan.space.defaults
+        whose = what_starts_have(plan.space, models[0].model if models else "")
         told = (
-            f"{plan.space.defaults} are the best"
+            f"{what_starts_have(plan.space)} are the best"
             if start is best
             else _beside(objective, records, best, start, whose)
         )

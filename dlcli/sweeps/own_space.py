@@ -89,6 +89,12 @@ def with_starts(
     return replace(wider, starts=tuple(different), apart=tuple(apart))
 
 
+def what_starts_have(space: Space, model: str = "") -> str:
+    """Return what the points that are tried first have: `the defaults of mlp but for model.hidden`."""
+    of = f" of {model}" if model else ""
+    return f"the defaults{of} but for {', '.join(space.apart)}" if space.apart else f"the defaults{of}"
+
+
 def _model_of(dimension: Dimension, configs: Mapping[str, Any]) -> str | None:
     given = dict(dimension.given).get("model")
     return given if given is not None else next(iter(configs)) if len(configs) == 1 else None

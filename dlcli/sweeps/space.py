@@ -43,11 +43,6 @@ class Space:
     starts: tuple[dict[str, Any], ...] = ()
     apart: tuple[str, ...] = ()
 
-    @property
-    def defaults(self) -> str:
-        """What the points that are tried first have: `the defaults but for model.hidden`."""
-        return f"the defaults but for {', '.join(self.apart)}" if self.apart else "the defaults"
-
     def walk(self, choose: Callable[[Dimension], Any]) -> dict[str, Any]:
         """Return a point as key to value; `choose` gives the value of each dimension that exists there."""
         params: dict[str, Any] = {}

@@ -28,6 +28,7 @@ from dlcli.reports.sweep_plots import (
 from dlcli.sweeps.dimension import Choice, Range, plain_text
 from dlcli.sweeps.leaderboard import Standing
 from dlcli.sweeps.options import AUTO
+from dlcli.sweeps.own_space import what_starts_have
 from dlcli.sweeps.plan import SweepPlan
 from dlcli.sweeps.space import size, values_by_key
 from dlcli.sweeps.trial import State, Trial
@@ -90,7 +91,7 @@ def _trials(plan: SweepPlan) -> str:
     return ", ".join(
         [
             f"{most}{plan.total}",
-            *([f"{first} {plan.space.defaults}"] if starts else []),
+            *([f"{first} {what_starts_have(plan.space)}"] if starts else []),
             *([f"too few to try {', '.join(untried)}"] if untried else []),
             how,
             *([f"started within {in_words(limit)}"] if limit is not None else []),
