@@ -114,7 +114,7 @@ def _composed(composition: Composition) -> tuple[Any, dict[str, str]]:
     The result is cached while the files are unchanged: further trials of a sweep, or further runs in a notebook,
     compose in a tenth of the time.
     """
-    config, choices = _merge(_Unchanged(composition, _stamp(composition.folders)))
+    config, choices = _merge(_Unchanged(composition, state_of_files(composition.folders)))
     return deepcopy(config), dict(choices)
 
 
@@ -129,7 +129,7 @@ class _Unchanged:
         return hash((self.composition.folders, self.composition.group_overrides, self.stamp))
 
 
-def _stamp(folders: Sequence[Path]) -> tuple[tuple[str, int, int], ...]:
+def state_of_files(folders: Sequence[Path]) -> tuple[tuple[str, int, int], ...]:
     """Return path, modification time (ns) and size (bytes) of every YAML file, to detect changes."""
     return tuple(sorted(stamp for root in (shipped_folder(), *folders) for stamp in _stamps(str(root))))
 
@@ -166,7 +166,7 @@ def _merge(unchanged: _Unchanged) -> tuple[Any, dict[str, str]]:
 
 def merged_files(composition: Composition) -> tuple[MergedFile, ...]:
     """Return the files in the order in which they are merged; later files take precedence."""
-    return _sources(_Unchanged(composition, _stamp(composition.folders)))
+    return _sources(_Unchanged(composition, state_of_files(composition.folders)))
 
 
 @lru_cache(maxsize=64)

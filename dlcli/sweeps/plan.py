@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dlcli.assembly.automatic import automatic_tags, with_choices
 from dlcli.config.build import TARGET
-from dlcli.config.compose import draft, with_decided
+from dlcli.config.compose import Draft, draft, with_decided
 from dlcli.config.next_command import runs_dir_option
 from dlcli.config.pasted import dlcli_line, override
 from dlcli.config.reserved_keys import BY_DATA, SUPPLIED
+from dlcli.config.variation import Variations
 from dlcli.errors import ConfigError, Problem
 from dlcli.experiment import decided_by_data, settled, settled_metrics
 from dlcli.runs.shown_settings import shown_settings
@@ -115,6 +117,27 @@ class SweepPlan:
         }
         return fixed | dict.fromkeys(sorted(searched), "searched: see sweep.space")
 
+    @property
+    def _shared(self) -> tuple[str, ...]:
+        return with_task(self.fixed, self.experiment.composed.choices["task"])
+
+    @cached_property
+    def _variations(self) -> Variations:
+        return Variations(self._draft, self.experiment.folders)
+
+    def _draft(self, overrides: Sequence[str]) -> Draft:
+        """Return the draft of a point with all options decided.
+
+        Raises:
+            ConfigError: it has mistakes.
+        """
+        found = draft(overrides, self.experiment.folders, SUPPLIED, BY_DATA)
+        if not found.problems and (decided := decided_by_data(found.composed, self.estimation.data)):
+            found = with_decided(found, decided)
+        if found.problems:
+            raise ConfigError(found.problems)
+        return found
+
     def trial_config(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """Return the configuration of one point.
 
@@ -129,14 +152,8 @@ class SweepPlan:
         Raises:
             ConfigError: the point is not a valid experiment.
         """
-        fixed = with_task(self.fixed, self.experiment.composed.choices["task"])
-        asked, folders = [*fixed, *as_overrides(params)], self.experiment.folders
-        found = draft(asked, folders, SUPPLIED, BY_DATA)
-        if not found.problems and (decided := decided_by_data(found.composed, self.estimation.data)):
-            found = with_decided(found, decided)
-        if found.problems:
-            raise ConfigError(found.problems)
-        config = found.composed.config
+        fixed, folders = self._shared, self.experiment.folders
+        config = {**self._variations.composed(fixed, as_overrides(params)).config}
         # These are settings of the sweep, and may have changed since it was started.
         where = {key: self.config[key] for key in ("executor", "tracking", "runs_dir", "dataset")}
         where["dataset"] = {**where["dataset"], "batch_size": config["dataset"]["batch_size"]}

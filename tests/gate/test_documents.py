@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 import pytest
+import yaml
 
 from dlcli.errors import CorruptRun
-from dlcli.gate.documents import read_yaml
+from dlcli.gate.documents import _Dumper, read_yaml, yaml_text
 
 
 @pytest.mark.parametrize(
@@ -38,3 +40,14 @@ def test_columns_may_be_numbers(tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
     file.write_text("dataset: {types: {1: numeric, 2.5: text}, list: [1.5, .inf, true, null, '1:1:1']}")
     assert read_yaml(file)["dataset"]["types"] == {1: "numeric", 2.5: "text"}
+
+
+def test_the_fast_emitter_writes_the_same_text() -> None:
+    draw = random.Random(0)
+    letters = "".join(map(chr, range(32, 127))) + "     01.''\"\"é\n\t\x01"
+    for most in (20, 200):
+        for _ in range(150):
+            text = "".join(draw.choices(letters[: draw.choice([-4, -3, -1, 999])], k=draw.randint(0, most)))
+            content = {"a": {text[:9]: [text, 1.5, 1e-5, -3, True, None, {}, [], {"x": text}], "y": text}}
+            slow = yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+            assert yaml_text(content) == slow
