@@ -50,7 +50,13 @@ from dlcli.tasks.facts import target_facts
 from dlcli.training.rehearsal import Rehearsal, rehearse
 
 # The default preprocessing for each kind of rows; a model may name another.
-_PREPROCESSING = {"table": "table", "image": "image", "tokens": "text", "sequence": "sequences"}
+_PREPROCESSING = {
+    "table": "table",
+    "image": "image",
+    "tokens": "text",
+    "sequence": "sequences",
+    "audio": "spectrogram",
+}
 
 # Bytes of a file that is read within about a second.
 _FAST = 1 << 24

@@ -79,7 +79,7 @@ LATE = (
         "an optional package",
         r"datasets/|models/|training/lora|exporting/|executors/slurm",
         r"dlcli.(datasets.huggingface|exporting.table_graph)|huggingface_hub|transformers|timm|segmentation_models_pytorch|torch|peft|openpyxl"
-        r"|pillow_heif|onnx|executorch|submitit",
+        r"|pillow_heif|onnx|executorch|submitit|soundfile",
     ),
     (
         "MLflow, with dlcli's defaults and before a lock",
@@ -97,7 +97,7 @@ LATE = (
     ("", r"tasks/", r"dlcli.reports|sklearn"),
     ("", r"comparison/|runs/", r"dlcli.inference"),
     ("", r"models/(hist_gradient_boosting|random_forest)", r"dlcli.models.tree_growth"),
-    ("", r"reports/sweep_plots|sweeps/samplers", r"scipy"),
+    ("", r"reports/sweep_plots|sweeps/samplers|datasets/audio/loading", r"scipy"),
     (
         "a process that is bound first",
         r"executors/(template|worker|local)",

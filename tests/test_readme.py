@@ -55,6 +55,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             *(data / "tabular").glob("*.csv"),
             data / "text" / "sms.tsv",
             data / "cifar10-subset.tar",
+            data / "speech" / "fsdd" / "fsdd.tar",
             data.parent / "weights" / "mobilenetv1_100.safetensors",
         ):
             shutil.copy(file, folder / "data")

@@ -19,7 +19,7 @@ from dlcli.config.target_types import check_type
 from dlcli.datasets.data import Data, take
 from dlcli.datasets.reading.columns import Columns
 from dlcli.datasets.tables.source import column_kinds
-from dlcli.models.row_reading import series_facts, text_facts
+from dlcli.models.row_reading import audio_facts, series_facts, text_facts
 from dlcli.preprocessing.base import NeedsColumns, Preprocessing, facts_of_model
 from dlcli.preprocessing.fitted import FittedPreprocessing, fit_preprocessing
 from dlcli.splits.split import Split
@@ -65,9 +65,9 @@ class Parts:
 
 
 def preprocessing_of(config: Mapping[str, Any]) -> Preprocessing:
-    """Build a configuration's preprocessing; one of texts or series receives how the model reads them."""
+    """Build a configuration's preprocessing; one of texts, series or audio receives how the model reads them."""
     model = locate(config["model"][TARGET])
-    facts = text_facts(model) | series_facts(model)
+    facts = text_facts(model) | series_facts(model) | audio_facts(model)
     preprocessing: Preprocessing = build(config["preprocessing"], where="preprocessing", **facts)
     return preprocessing
 

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from dlcli.config.pasted import pasted
+from dlcli.datasets.audio.recordings import Recordings
 from dlcli.datasets.data import Data
 from dlcli.datasets.tables.typed_frames import kind_of
 from dlcli.datasets.texts import Texts
@@ -33,6 +34,7 @@ _EQUAL = {
     "table": ("rows", "value for value"),
     "tokens": ("texts", "letter for letter"),
     "image": ("images", "pixel for pixel"),
+    "audio": ("recordings", "sample for sample"),
 }
 
 
@@ -89,8 +91,8 @@ def _codes(x: Any) -> np.ndarray | None:
         return pd.util.hash_pandas_object(x, index=False).to_numpy()
     if isinstance(x, Texts):
         return np.fromiter(map(hash, x), dtype=np.int64, count=len(x))
-    if isinstance(x, np.ndarray) and x.ndim >= 3:
-        digests = (hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=8).digest() for image in x)
+    if isinstance(x, Recordings) or (isinstance(x, np.ndarray) and x.ndim >= 3):
+        digests = (hashlib.blake2b(np.ascontiguousarray(row).data, digest_size=8).digest() for row in x)
         return np.frombuffer(b"".join(digests), dtype=np.uint64)
     return None
 

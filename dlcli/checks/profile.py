@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from dlcli.checks.column_profile import ColumnProfile, describe_columns
 from dlcli.checks.leaks import find_duplicates, find_split_groups, find_target_leaks, find_time_leaks
 from dlcli.config.pasted import pasted, pasted_for_column
+from dlcli.datasets.audio.recordings import Recordings
 from dlcli.datasets.data import Data, take
 from dlcli.datasets.masks.class_maps import pixel_counts
 from dlcli.datasets.notices import warnings_of
@@ -219,6 +220,9 @@ def describe_rows(data: Data) -> str:
         return f"sequences of {_range(x.lengths, 'steps')}"
     if isinstance(x, Texts):
         return f"texts of {_range(pc.fill_null(pc.utf8_length(x.values), 0).to_numpy(), 'characters')}"
+    if isinstance(x, Recordings):
+        low, middle, high = np.quantile(x.seconds, (0, 0.5, 1))
+        return f"recordings of {low:.3g} to {high:.3g} s, median {middle:.3g} s, {x.rate:,} Hz"
     if data.kind == "image":
         height, width, *channels = x.shape[1:]
         return f"images of {height} x {width} pixels, {'colour' if channels else 'grey'}"

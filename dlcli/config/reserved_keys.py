@@ -48,7 +48,7 @@ SUPPLIED: Supplied = {
         "restored": "dlcli sets it when it loads a run's weights.",
     },
     "preprocessing": dict.fromkeys(
-        ("reads_text", "longest_text", "takes_variables"), "It follows from the model."
+        ("reads_text", "longest_text", "takes_variables", "reads_audio"), "It follows from the model."
     ),
     "task": _OF_TARGETS
     | dict.fromkeys(("tuned_threshold", "tuned_thresholds"), "Training tunes it: see task.tune_threshold.")

@@ -15,7 +15,7 @@ from dlcli.datasets.notices import Notice
 from dlcli.datasets.reading.columns import Columns
 from dlcli.errors import Problem
 
-Kind = Literal["table", "image", "sequence", "tokens"]
+Kind = Literal["table", "image", "sequence", "tokens", "audio"]
 TargetKind = Literal["binary", "multiclass", "multilabel", "regression", "forecast", "segmentation"]
 
 
@@ -35,7 +35,8 @@ class Data:
     Attributes:
         name: name of the dataset.
         kind: kind of rows.
-        x: one entry per row: a pandas DataFrame for tables, `dlcli.datasets.texts.Texts` for texts, else an array;
+        x: one entry per row: a pandas DataFrame for tables, `dlcli.datasets.texts.Texts` for texts,
+            `dlcli.datasets.audio.recordings.Recordings` for audio, else an array;
             images are bytes `(N, H, W)` or `(N, H, W, C)`.
         y: the targets.
         classes: names of the classes or labels.

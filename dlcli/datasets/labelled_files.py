@@ -59,7 +59,7 @@ def labelled(
         )
     code = {name: number for number, name in enumerate(classes)}
     y = np.array([code[str(label)] for label in labels], np.int64)
-    noun = {"image": "images", "tokens": "texts"}.get(kind, "rows")
+    noun = {"image": "images", "tokens": "texts", "audio": "recordings"}.get(kind, "rows")
     untrained = untrained_classes(y, classes, common["parts"], noun)
     common["notices"] = (*more.get("notices", ()), *untrained)
     return Data(**common, y=y, classes=tuple(classes))

@@ -131,6 +131,8 @@ def _check_kind(model: SavedModel) -> None:
     ):
         return
     own = f"{type(model.preprocessing).__name__} cannot be made: only of tables whose columns are known"
+    if model.kind == "audio":
+        raise InputError("a bundle of recordings cannot be made yet", "--bundle", INSTEAD)
     series = "series and sequences cannot be made: its script reads one row at a time"
     raise InputError(f"a bundle of {series if model.kind == 'sequence' else own}", "--bundle", INSTEAD)
 

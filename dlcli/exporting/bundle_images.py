@@ -13,11 +13,12 @@ from torch import nn
 from dlcli.datasets.data import take
 from dlcli.datasets.folders.stored import Stored
 from dlcli.datasets.images.decoding import BadImage, Decoder
+from dlcli.datasets.images.formats import image_suffixes
 from dlcli.errors import InputError
 from dlcli.exporting.bundled_rows import ROWS, BundleSource, network_graph, traced_rows, with_labels
 from dlcli.exporting.heads import INSTEAD
 from dlcli.files.paths import kind_at, typed
-from dlcli.prediction.new_images import new_image_files
+from dlcli.prediction.new_files import new_files
 from dlcli.prediction.row_reader import Given, RowReader
 from dlcli.preprocessing.image import Image
 
@@ -65,7 +66,9 @@ class ImageRows:
         place.mkdir()
         path = self._source.dataset.get("path")
         if isinstance(path, str) and kind_at(typed(path)) != "nothing":
-            entries, _ = new_image_files(typed(path), self._reader.settings.image)
+            entries, _ = new_files(
+                typed(path), self._reader.settings.image, image_suffixes(), "images", "dataset.image"
+            )
             whole = [entry for entry in entries[:: max(1, len(entries) // ROWS)][:ROWS] if _is_whole(entry)]
             for number, entry in enumerate(whole):
                 (place / f"{number:04}{Path(entry.name).suffix}").write_bytes(entry.read())

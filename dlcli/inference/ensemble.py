@@ -36,6 +36,8 @@ _OF_MEMBERS = ("calibrated_by", "calibration", "calibration_scores")
 
 # What a preprocessing of steps or texts must have in common, because it says how files are read.
 _READING = ("lookback_", "horizon_", "targets_", "known_", "columns_", "length_", "id_", "time_", "column_")
+# Of recordings.
+_OF_AUDIO = ("rate_", "samples_", "hop_length_", "reads_audio")
 
 
 @dataclass(frozen=True)
@@ -197,8 +199,8 @@ def _difference(one: SavedModel, other: SavedModel) -> tuple[str, str, str] | No
     pairs["number of outputs"] = (one.task.num_outputs, other.task.num_outputs)
     if one.kind == "image":
         pairs["size of images"] = (one.input_shape, other.input_shape)
-    if one.kind in ("sequence", "tokens"):
-        for name in _READING:
+    if one.kind in ("sequence", "tokens", "audio"):
+        for name in _OF_AUDIO if one.kind == "audio" else _READING:
             pairs[name.rstrip("_")] = tuple(  # type: ignore[assignment]
                 getattr(model.preprocessing, name, None) for model in (one, other)
             )

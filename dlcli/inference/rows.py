@@ -15,6 +15,12 @@ from dlcli.datasets.reading.columns import Columns
 from dlcli.datasets.reading.frames import names_in_model, read_frame
 from dlcli.errors import DataError, first_line
 
+# What to pass instead of the name of a file that is no table.
+_ARRAYS = {
+    "image": "Pass an array of images.",
+    "audio": "Pass a list of waveforms, or name the files: dlcli.predict(RUN, FILES).",
+}
+
 
 def as_rows(x: Any, kind: str, columns: Columns | None = None, *, are_read: bool = False) -> Any:
     """Convert a caller's raw rows to the type of the kind of data.
@@ -35,7 +41,7 @@ def as_rows(x: Any, kind: str, columns: Columns | None = None, *, are_read: bool
         raise DataError(
             f"{x} is the name of a file, but predict expects the rows themselves",
             "new data",
-            "Pass an array of images." if kind == "image" else f"Read it: pandas.read_csv({str(x)!r})",
+            _ARRAYS.get(kind) or f"Read it: pandas.read_csv({str(x)!r})",
         )
     columns = None if are_read else columns
     if kind == "sequence":
@@ -45,6 +51,8 @@ def as_rows(x: Any, kind: str, columns: Columns | None = None, *, are_read: bool
     if kind == "tokens":
         return x
     if isinstance(x, ImageFiles):  # are decoded batch by batch
+        return x
+    if kind == "audio":  # waveforms of unequal length, which the preprocessing converts
         return x
     return x.to_numpy() if isinstance(x, pd.DataFrame) else np.asarray(x)
 

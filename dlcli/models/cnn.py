@@ -39,7 +39,7 @@ class CNN(nn.Module):
         ValueError: the image is too small for the number of blocks.
     """
 
-    accepts: ClassVar = {"image"}
+    accepts: ClassVar = {"image", "audio"}
     search_space: ClassVar = {
         "channels": "[16,32],[32,64],[32,64,128]",
         "hidden": "0,64,128,256",

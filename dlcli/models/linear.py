@@ -27,7 +27,7 @@ class Linear(nn.Module):
         vocab_size: number of tokens; None if rows are not tokens.
     """
 
-    accepts: ClassVar = {"table", "image", "sequence", "tokens"}
+    accepts: ClassVar = {"table", "image", "sequence", "tokens", "audio"}
     is_linear: ClassVar = True  # an optimizer that solves on all rows takes it
     reads_text: ClassVar = "bag"
     text_preprocessing: ClassVar = "tfidf"  # what `preprocessing=auto` chooses for texts

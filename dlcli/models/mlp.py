@@ -62,7 +62,7 @@ class MLP(nn.Module):
             other than tables.
     """
 
-    accepts: ClassVar = {"table", "image", "sequence", "tokens"}
+    accepts: ClassVar = {"table", "image", "sequence", "tokens", "audio"}
     reads_text: ClassVar = "bag"
     search_space: ClassVar = {
         "hidden": "64,128,256,512",

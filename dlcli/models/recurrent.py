@@ -34,7 +34,7 @@ class Recurrent(nn.Module):
         initialization: initialization of the weights.
     """
 
-    accepts: ClassVar = {"sequence", "image", "tokens"}
+    accepts: ClassVar = {"sequence", "image", "tokens", "audio"}
     longest_text: ClassVar = 2048
     search_space: ClassVar = {
         "hidden": "64,128,256",

@@ -31,7 +31,7 @@ class ResNet(nn.Module):
         channels_last: store tensors in channels-last memory format, which is faster on most devices.
     """
 
-    accepts: ClassVar = {"image"}
+    accepts: ClassVar = {"image", "audio"}
     search_space: ClassVar = {
         "channels": "[16,32,64],[32,64,128]",
         "blocks": "1,2,3",

@@ -1,7 +1,8 @@
-"""How models read rows: texts as bags of tokens, as a whole, or their start; the variables of a series."""
+"""How models read rows: texts as bags of tokens, as a whole, or their start; variables of series; spectrograms."""
 
 from __future__ import annotations
 
+import inspect
 from typing import Any, Literal
 
 # `bag`: the number of each token, in any order; `whole`: all tokens; `start`: as many as are needed, from the start.
@@ -24,3 +25,10 @@ def series_facts(model: Any) -> dict[str, Any]:
     Other models see one variable at a time.
     """
     return {"takes_variables": bool(getattr(model, "takes_variables", False))}
+
+
+def audio_facts(model: Any) -> dict[str, Any]:
+    """Return `reads_audio`: whether a model's class reads spectrograms as sequences of any length, or as images."""
+    inputs = inspect.signature(model.forward).parameters if hasattr(model, "forward") else ()
+    of_sequences = "sequence" in getattr(model, "accepts", ()) and "lengths" in inputs
+    return {"reads_audio": "sequence" if of_sequences else "image"}

@@ -41,7 +41,7 @@ class TCN(nn.Module):
         initialization: initialization of the weights.
     """
 
-    accepts: ClassVar = {"sequence", "image", "tokens"}
+    accepts: ClassVar = {"sequence", "image", "tokens", "audio"}
     longest_text: ClassVar = 2048
     search_space: ClassVar = {
         "channels": "[32,32,32],[64,64,64],[64,64,64,64]",

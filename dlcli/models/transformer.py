@@ -45,7 +45,7 @@ class Transformer(nn.Module):
         ValueError: `hidden` is not divisible by `heads`.
     """
 
-    accepts: ClassVar = {"sequence", "image", "tokens"}
+    accepts: ClassVar = {"sequence", "image", "tokens", "audio"}
     search_space: ClassVar = {
         "hidden": "32,64,128",
         "layers": "range(1,4)",

@@ -21,10 +21,11 @@ from dlcli.errors import DataError, InputError
 from dlcli.inference.saved_model import SavedModel
 from dlcli.prediction.new_images import depth_of_model
 from dlcli.preprocessing.series import Series
+from dlcli.preprocessing.spectrogram import Spectrogram
 from dlcli.tasks.base import Task
 
 # Keys that assign rows to training and test. They are ignored, because all new rows are evaluated.
-_SPLITTING = ("test_path", "split", "borders", "test_steps", "group", "lists")
+_SPLITTING = ("test_path", "split", "borders", "test_steps", "group", "lists", "test", "val")
 
 
 def labelled_rows(dataset: Mapping[str, Any], file: Path, model: SavedModel) -> Data:
@@ -51,6 +52,8 @@ def labelled_rows(dataset: Mapping[str, Any], file: Path, model: SavedModel) -> 
             model.image_kinds is None
         ):  # a run of an earlier version, which took the colours of transparent pixels
             section["background"] = "ignore"
+    if isinstance(model.preprocessing, Spectrogram) and "sample_rate" in section:
+        section["sample_rate"] = model.preprocessing.rate_
     if section.get("lookback") == "auto" and isinstance(model.preprocessing, Series):
         section["lookback"] = model.preprocessing.lookback_  # another file might have another one
     if model.kind in ("table", "tokens") and "time" in section:

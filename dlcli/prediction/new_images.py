@@ -3,29 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
 
-from dlcli.config.pasted import pasted
-from dlcli.datasets.folders.archives import is_archive
-from dlcli.datasets.folders.class_folders import list_files
-from dlcli.datasets.folders.stored import FileEntry, Stored
+from dlcli.datasets.folders.stored import Stored
 from dlcli.datasets.images.decoding import Background, Fit
 from dlcli.datasets.images.formats import image_suffixes
-from dlcli.datasets.images.image_paths import PathFinder
 from dlcli.datasets.images.loading import TYPES, Bits, ImageOptions, OnBad, load_images
-from dlcli.datasets.images.path_tables import image_entries, read_paths
 from dlcli.datasets.images.pixel_notices import unseen_kinds
 from dlcli.datasets.notices import Notice
-from dlcli.datasets.tables.pieces import STDIN
-from dlcli.datasets.tables.read_table import is_table, require_file
-from dlcli.datasets.tables.source import Source
-from dlcli.errors import DataError
-from dlcli.files.paths import is_folder
 from dlcli.inference.saved_model import SavedModel
+from dlcli.prediction.new_files import new_files
 from dlcli.prediction.new_rows import NewRows
 
 # Batches of images that are predicted at a time: several, so that the next ones are decoded meanwhile.
@@ -71,7 +61,7 @@ def read_images(
     channels, height, width = model.input_shape
     entries: list[Stored] = list(images)
     for file in () if images else files:
-        own, notices = new_image_files(file, settings.image)
+        own, notices = new_files(file, settings.image, image_suffixes(), "images", "dataset.image")
         entries += own
         for notice in notices:
             report(notice)
@@ -98,35 +88,3 @@ def depth_of_model(model: SavedModel) -> Bits:
     """Return the bits per channel of the images that the model was trained on."""
     depth = getattr(model.preprocessing, "depth_", "uint8")
     return next((bits for bits, kind in TYPES.items() if kind == depth), 8)
-
-
-def new_image_files(file: Path, image: str | None) -> tuple[list[Stored], list[Notice]]:
-    """Return the images of a folder, an archive or a table, or an image file itself, and what was left out."""
-    if file == STDIN:
-        raise DataError("images cannot be piped in", hint="Name files, folders, a .tar or a table of paths.")
-    if not is_folder(file):
-        require_file(file)
-    if is_folder(file) or is_archive(file):
-        return list_files(file, image_suffixes(), "images")
-    if is_table(file):
-        source = read_paths(file, image)
-        if image is None and not _names_files(source, source.frame.columns[0]):
-            others = [name for name in source.frame.columns[1:] if _names_files(source, name)]
-            setting = pasted("dataset.image", str(others[0])) if others else "dataset.image=COLUMN"
-            raise DataError(
-                "this model expects images, but the table's first column does not contain paths of files",
-                str(file),
-                f"Name images, a folder or a .tar of them, or set the column of their paths: {setting}",
-            )
-        return image_entries(source, image)
-    return [FileEntry(file.name, str(file), 0, file.stat().st_size)], []
-
-
-def _names_files(source: Source, column: str) -> bool:
-    """Return whether any cell of a column is the path of a file."""
-    finder = PathFinder(source.file.parent)
-    for name in source.frame[column].dropna():
-        with suppress(DataError):
-            finder.find(str(name), "")
-            return True
-    return False

@@ -14,6 +14,7 @@ from dlcli.datasets.notices import Notice
 from dlcli.datasets.tables.format_options import CellOptions
 from dlcli.errors import InputError
 from dlcli.inference.saved_model import SavedModel
+from dlcli.prediction.new_audio import AudioSettings, read_recordings
 from dlcli.prediction.new_images import ImageSettings, read_images
 from dlcli.prediction.new_rows import NewRows
 from dlcli.prediction.new_sequences import StepSettings, read_sequences, read_series
@@ -22,6 +23,7 @@ from dlcli.prediction.new_texts import TextLayout, TextSettings, read_texts
 from dlcli.prediction.reading_settings import read_settings
 from dlcli.preprocessing.sequences import Sequences
 from dlcli.preprocessing.series import Series
+from dlcli.preprocessing.spectrogram import Spectrogram
 from dlcli.runs.folder import OpenedRun
 
 Keep = Sequence[str] | Literal["all"]
@@ -34,14 +36,14 @@ class Given:
     Attributes:
         files: the files; `-` is standard input. Of rows in memory, the name that messages use.
         stream: the content of the only file, if it is in memory: a table of text or JSON lines.
-        images: images in memory, which are read instead of files.
+        stored: images or recordings in memory, which are read instead of files.
         layout: for texts in `stream`, whether they are a column of a table or one per line; None decides by the
             first line.
     """
 
     files: Sequence[Path]
     stream: io.BufferedReader | None = None
-    images: Sequence[Stored] = ()
+    stored: Sequence[Stored] = ()
     layout: TextLayout | None = None
 
 
@@ -74,6 +76,8 @@ class RowReader:
             # Runs of earlier versions took the colours of transparent pixels.
             background = "ignore" if model.image_kinds is None else "white"
             self.settings = read(ImageSettings, background=background)
+        elif isinstance(self._preprocessing, Spectrogram):
+            self.settings = read(AudioSettings)
         elif isinstance(self._preprocessing, Series):
             self.settings = read(StepSettings, id=self._preprocessing.id_ or None)
         elif isinstance(self._preprocessing, Sequences):
@@ -106,7 +110,9 @@ class RowReader:
         if keep:
             raise InputError("columns can be kept only from tables and texts", "--keep", "Remove the option.")
         if model.kind == "image":
-            return read_images(files, model, settings, report, given.images)
+            return read_images(files, model, settings, report, given.stored)
+        if isinstance(self._preprocessing, Spectrogram):
+            return read_recordings(files, model, settings, report, given.stored)
         if isinstance(self._preprocessing, Series):
             return read_series(files, self._preprocessing, model.columns, settings, report, given.stream)
         return read_sequences(files, self._preprocessing, model.columns, settings, report, given.stream)

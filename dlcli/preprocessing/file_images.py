@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dlcli.datasets.images.decoding import threads
+from dlcli.datasets.folders.file_threads import threads
 from dlcli.datasets.images.image_files import ImageFiles
 
 # Number of batches decoded ahead. More would only need memory, since all threads decode the same batch.

@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 class Ragged:
-    """A `dlcli.training.fields.Field` of rows `(L, ...)` of unequal length; each batch is padded to its longest row.
+    """A `dlcli.training.fields.Field` of rows `(L, ...)` of unequal length; a batch is padded to its longest row.
 
     Values are not copied until a batch is read. The lengths stay on the CPU, so that the width of a batch is known
     without synchronizing with the device.
@@ -18,18 +18,20 @@ class Ragged:
         values: the concatenated rows `(L_1 + ... + L_N, ...)`.
         lengths: lengths of the rows, int64 `(N,)`.
         padding: padding value; for tokens, 0 is reserved for it.
+        width: length to which all rows are padded; 0 for the longest of a batch.
     """
 
-    def __init__(self, values: Tensor, lengths: Tensor, padding: float = 0) -> None:
+    def __init__(self, values: Tensor, lengths: Tensor, padding: float = 0, width: int = 0) -> None:
         self.values = values
         self.lengths = lengths
         self.padding = padding
+        self.width = width
         self._starts = (lengths.cumsum(0) - lengths).to(values.device)
 
     @property
     def shape(self) -> torch.Size:
-        """`(N, 0, ...)`, where 0 stands for the varying length."""
-        return torch.Size((len(self), 0, *self.values.shape[1:]))
+        """`(N, width, ...)`; 0 stands for the varying length."""
+        return torch.Size((len(self), self.width, *self.values.shape[1:]))
 
     @property
     def device(self) -> torch.device:
@@ -55,7 +57,8 @@ class Ragged:
     def index_select(self, dim: int, index: Tensor) -> Tensor:
         """Return the rows of an index `(B,)`, `(B, longest, ...)`; an index on the CPU avoids a synchronization."""
         lengths = self.lengths[index.cpu()]
-        steps = torch.arange(int(lengths.max()) if len(lengths) else 0, device=self.device)
+        longest = int(lengths.max()) if len(lengths) else 0
+        steps = torch.arange(self.width or longest, device=self.device)
         present = steps < lengths.to(self.device).unsqueeze(1)
         places = self._starts[index.to(self.device)].unsqueeze(1) + steps
         # The padding of a short last row would index beyond the end of the values.
@@ -65,4 +68,4 @@ class Ragged:
 
     def to(self, device: torch.device) -> Ragged:
         """Return the same rows with their values on a device."""
-        return Ragged(self.values.to(device), self.lengths, self.padding)
+        return Ragged(self.values.to(device), self.lengths, self.padding, self.width)

@@ -142,5 +142,11 @@ def _targets(data: Data) -> str:
 def _plural(data: Data) -> str:
     if data.target_kind == "forecast":
         return f"windows of {len(data.x.values):,} steps"
-    nouns = {"table": "rows", "image": "images", "sequence": "sequences", "tokens": "texts"}
+    nouns = {
+        "table": "rows",
+        "image": "images",
+        "sequence": "sequences",
+        "tokens": "texts",
+        "audio": "recordings",
+    }
     return nouns[data.kind]

@@ -170,7 +170,7 @@ class Predictor:
 
     def _read(self, given: Given, notices: list[Notice]) -> _Read:
         pixels, most = 0, self._limits.pixels
-        for image in given.images:
+        for image in given.stored:
             with suppress(BadImage):  # which its reader reports
                 own = int(np.prod(read_header(image).size))
                 if own > most:
@@ -225,7 +225,7 @@ def _lines_of(given: Any) -> Lines:
     """Return what the lines in messages about a request are; only a document of JSON is refused with one when read."""
     if isinstance(given, Exception) or isinstance(given[0], JsonRows):
         return "rows"
-    return "" if given[0].images else "lines"
+    return "" if given[0].stored else "lines"
 
 
 def _tried(call: Callable[[], Any]) -> Any:

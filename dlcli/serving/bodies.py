@@ -27,6 +27,9 @@ NAME = Path("request")
 JSON, JSON_LINES, CSV, TEXT = "application/json", "application/x-ndjson", "text/csv", "text/plain"
 FORM = "multipart/form-data"
 
+# Kinds of data whose rows are files, and the types of these.
+FILES = {"image": "image/*", "audio": "audio/*"}
+
 _SAME = {"application/jsonl": JSON_LINES, "application/x-jsonlines": JSON_LINES, "application/csv": CSV}
 # Content types that curl sends for `--data` by default.
 _ANYTHING = ("", "application/x-www-form-urlencoded", "application/octet-stream")
@@ -80,9 +83,14 @@ class JsonRows(Given):
 
 def accepted(kind: str) -> tuple[str, ...]:
     """Return the types of bodies that are read for a kind of data, the usual one first."""
-    if kind == "image":
-        return (FORM, "image/*")
+    if kind in FILES:
+        return (FORM, FILES[kind])
     return (JSON, CSV, JSON_LINES, *([TEXT] if kind == "tokens" else []))
+
+
+def _file_name(kind: str, sent: str) -> str:
+    """Return a name for a file of a type such as `audio/x-wav`."""
+    return f"{kind}.{sent.partition('/')[2].removeprefix('x-')}"
 
 
 def read_body(
@@ -106,9 +114,9 @@ def read_body(
     sent = message.get_content_type()
     if sent == FORM:
         return _form(body, message, kind, column, limits)
-    if kind == "image":
-        if sent.startswith("image/"):
-            return Given([NAME], images=[MemoryEntry(f"image.{sent.partition('/')[2]}", body.content)]), []
+    if kind in FILES:
+        if sent.startswith(f"{kind}/"):
+            return Given([NAME], stored=[MemoryEntry(_file_name(kind, sent), body.content)]), []
         raise _unsupported(sent, kind)
     sent = _SAME.get(sent, sent)
     begin = body.content.lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
@@ -263,8 +271,8 @@ def _form(
     files = [part for part in _parts(body.content, message.get_param("boundary")) if part.name]
     if not files:
         raise DataError("the form has no file", str(NAME), "Send one, such as with curl -F file=@NAME.")
-    if kind == "image":
-        return Given([NAME], images=[MemoryEntry(part.name, part.content) for part in files]), []
+    if kind in FILES:
+        return Given([NAME], stored=[MemoryEntry(part.name, part.content) for part in files]), []
     if len(files) > 1:
         raise DataError("the form has several files", str(NAME), "Send one table at a time.")
     if files[0].type.lower().startswith("multipart/"):

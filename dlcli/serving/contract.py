@@ -10,7 +10,9 @@ from datetime import timedelta
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 from PIL import Image
+from scipy.io import wavfile
 
 from dlcli.datasets.reading.column import Column
 from dlcli.datasets.reading.dates import ISO
@@ -20,9 +22,10 @@ from dlcli.inference.example import EXAMPLE_DAY, date_text, number_text, usual_n
 from dlcli.inference.saved_model import SavedModel
 from dlcli.prediction.new_sequences import StepSettings
 from dlcli.preprocessing.series import Series
+from dlcli.preprocessing.spectrogram import Spectrogram
 from dlcli.runs.folder import OpenedRun
 from dlcli.serving.answers import Answer, NotAnswered, Predictor
-from dlcli.serving.bodies import JSON, Body, accepted
+from dlcli.serving.bodies import FILES, JSON, Body, accepted
 from dlcli.serving.limits import ServeLimits
 
 # The longest example that stands in the line of curl itself.
@@ -30,6 +33,7 @@ _SHORT = 700
 
 _STEPS = 3  # of an example of sequences of any length
 _GREY = 128
+_TONE, _LOUD = 440, 10_000  # Hz, and the largest sample
 
 
 class Contract:
@@ -82,6 +86,9 @@ class Contract:
         if kind == "image":
             channels, height, width = self._model.input_shape
             found["image"] = {"channels": channels, "height": height, "width": width}
+        if isinstance(self._model.preprocessing, Spectrogram):
+            reads = self._model.preprocessing
+            found["audio"] = {"sample_rate": reads.rate_, "seconds": reads.samples_ / reads.rate_}
         if kind == "sequence":
             found["steps"] = self._steps()
         if self.answer is not None and self.answer.predictions:
@@ -93,7 +100,7 @@ class Contract:
     def columns(self) -> list[dict[str, Any]]:
         """Return the columns of a request: name, role, type, and how their cells are written."""
         kind = self._model.kind
-        if kind == "image":
+        if kind in FILES:
             return []
         if kind == "tokens":
             return [{"name": self._text_column, "role": "text", "type": "text"}]
@@ -136,6 +143,8 @@ class Contract:
         kind = self._model.kind
         if kind == "image":
             return self._image()
+        if isinstance(self._model.preprocessing, Spectrogram):
+            return _tone(self._model.preprocessing.rate_)
         if kind == "tokens":
             rows: list[dict[str, Any]] = [{self._text_column: "An example of a text."}]
         elif kind == "sequence":
@@ -177,6 +186,14 @@ class Contract:
                 row[settings.time] = date_text(pattern, EXAMPLE_DAY + timedelta(days=step)) if dated else step
             rows.append(row)
         return rows
+
+
+def _tone(rate: int) -> Body:
+    """Return a .wav of a tone of half a second."""
+    written = io.BytesIO()
+    wave = np.sin(2 * np.pi * _TONE * np.arange(rate // 2) / rate)
+    wavfile.write(written, rate, (wave * _LOUD).astype(np.int16))
+    return Body(written.getvalue(), "audio/wav")
 
 
 def _usual_cell(column: Column, usual: Mapping[str, float]) -> Any:

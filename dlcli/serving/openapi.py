@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from dlcli.serving.bodies import CSV, FORM, JSON, JSON_LINES, TEXT
+from dlcli.serving.bodies import CSV, FILES, FORM, JSON, JSON_LINES, TEXT
 from dlcli.serving.contract import Contract
 
 _TYPES = {"numeric": ["number", "string", "null"], "boolean": ["boolean", "string", "null"]}
@@ -18,9 +18,9 @@ _FILE = {"type": "string", "format": "binary"}
 
 def request_body(contract: Contract) -> dict[str, Any]:
     """Return the bodies that `/predict` takes."""
-    if contract.schema["kind"] == "image":
+    if (files := FILES.get(contract.schema["kind"])) is not None:
         form = {"type": "object", "properties": {"file": {"type": "array", "items": _FILE}}}
-        return {"required": True, "content": {FORM: {"schema": form}, "image/*": {"schema": _FILE}}}
+        return {"required": True, "content": {FORM: {"schema": form}, files: {"schema": _FILE}}}
     columns = contract.schema["columns"]
     row = {
         "type": "object",

@@ -18,6 +18,7 @@ _MODELS: Mapping[str, Sequence[str]] = {
     "tokens": ("linear", "textcnn"),
     "image": ("resnet", "cnn", "linear"),
     "sequence": ("gru", "tcn", "transformer", "linear"),
+    "audio": ("resnet", "cnn", "gru", "tcn"),
     "forecast": ("linear_forecast", "dlinear", "segrnn", "patchtst"),
     "segmentation": ("unet",),
 }

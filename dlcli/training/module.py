@@ -144,7 +144,7 @@ class TrainingModule(pl.LightningModule):
         """Augment a batch of training rows; batches of a chunk are augmented in `training_step`."""
         if self._recipe.augment is None or isinstance(batch, Chunk) or not self.trainer.training:
             return batch
-        return self._recipe.augment(batch)
+        return self.network.augmented(self._recipe.augment, batch)
 
     def on_train_epoch_start(self) -> None:
         """Reseed for this epoch, and start measuring its time."""
@@ -222,7 +222,7 @@ class TrainingModule(pl.LightningModule):
             return None
         for one in batch:
             if self._recipe.augment is not None:
-                one = self._recipe.augment(one)
+                one = self.network.augmented(self._recipe.augment, one)
             asked = False
 
             def closure(one: Any = one) -> Tensor:

@@ -15,6 +15,13 @@ from dlcli.tasks.base import Task
 from dlcli.training.biases import mark_biases
 from dlcli.training.finetuning import Finetuning, Group, keep_frozen
 
+# From a batch of training rows to a changed one.
+Augmentation = Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]]
+
+
+class Prepared(dict[str, Tensor]):
+    """A batch whose `x` is as the model takes it; the network does not prepare it again."""
+
 
 class Network(nn.Module):
     """Maps a batch, a dict of tensors, to outputs.
@@ -119,9 +126,15 @@ class Network(nn.Module):
             return batch
         return {**batch, "x": self.on_device(batch["x"])}
 
+    def augmented(self, augment: Augmentation, batch: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Return an augmented batch; an augmentation with `of_prepared` gets `x` as the model takes it."""
+        if not getattr(augment, "of_prepared", False):
+            return augment(batch)
+        return Prepared(augment(self.prepare(batch)))
+
     def forward(self, batch: Mapping[str, Tensor], prepared: bool = False) -> Tensor:
         """Return the outputs, `(N, ...)`; `prepared` batches come from `prepare`."""
-        outputs = self._outputs(batch, prepared)
+        outputs = self._outputs(batch, prepared or isinstance(batch, Prepared))
         if self.training:
             return outputs
         whole = outputs if self.members == 1 else self._combine(outputs)

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dlcli.datasets.folders.file_threads import in_threads
 from dlcli.datasets.folders.stored import FileEntry
 from dlcli.datasets.images import loading
-from dlcli.datasets.images.decoding import BadImage, in_threads
+from dlcli.datasets.images.decoding import BadImage
 from dlcli.datasets.images.formats import image_formats
 from dlcli.datasets.images.loading import ImageOptions, InMemory, load_images
 from dlcli.errors import DataError

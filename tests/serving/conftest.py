@@ -17,6 +17,7 @@ from dlcli.serving.api import Service
 from dlcli.serving.contract import Contract
 from dlcli.serving.limits import ServeLimits
 from dlcli.serving.model_worker import ModelWorker
+from tests.tones import write_tones
 
 Serve = Callable[..., Service]
 
@@ -74,6 +75,12 @@ def _images(folder: Path) -> list[str]:
     return ["dataset=image_folder", f"dataset.path={folder}/images", "dataset.size=8", "model=linear"]
 
 
+def _tones(folder: Path) -> list[str]:
+    write_tones(folder / "tones", 24)
+    words = ["dataset=audio_folder", f"dataset.path={folder}/tones", 'dataset.pattern="{class}_{who}_{n}"']
+    return [*words, "preprocessing.n_mels=8", "model=linear"]
+
+
 def _series(folder: Path) -> list[str]:
     times = pd.date_range("2024-01-01", periods=80, freq="h")
     table = pd.DataFrame({"when": times, "load": np.sin(np.arange(80) / 4), "wind": np.cos(np.arange(80))})
@@ -88,6 +95,7 @@ _WORDS = {
     "labels": _labels,
     "texts": _texts,
     "images": _images,
+    "tones": _tones,
     "series": _series,
 }
 

@@ -15,6 +15,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 from PIL import Image
+from scipy.io import wavfile
 
 import dlcli
 from dlcli.datasets.reading.numbers import NumberFormat
@@ -25,6 +26,7 @@ from dlcli.serving.api import Service
 from dlcli.serving.bodies import Body
 from dlcli.serving.model_worker import ModelWorker
 from tests.serving.asking import Asked, Got, ask, rows
+from tests.tones import tone
 
 Serve = Callable[..., Service]
 
@@ -351,6 +353,26 @@ def test_texts_alone_are_rows(serve: Serve) -> None:
         several.json()["predictions"][1]["p(up)"], rel=1e-5
     )
     service.worker.close()
+
+
+def test_recordings_are_files_of_a_form_or_a_body(serve: Serve) -> None:
+    service = serve("tones")
+    written = io.BytesIO()
+    wavfile.write(written, 8000, tone(400, rate=8000))
+    both, alone, damaged, schema = ask(
+        service,
+        form(("a.wav", written.getvalue()), ("b.wav", written.getvalue()), kind="audio/wav"),
+        csv(written.getvalue(), "audio/x-wav"),
+        csv(b"RIFF", "audio/wav"),
+        Asked(path="/schema"),
+    )
+    first, second = both.json()["predictions"]
+    assert first["p(low)"] == second["p(low)"]
+    assert alone.json()["predictions"][0]["p(low)"] == pytest.approx(first["p(low)"], abs=1e-5)
+    assert alone.json()["notices"][0]["key"] == "resampled_recordings"
+    assert "cannot be decoded" in only_error(damaged)["message"]
+    assert schema.json()["audio"]["sample_rate"] == 4000
+    assert schema.json()["accepts"] == ["multipart/form-data", "audio/*"]
 
 
 def test_images_are_files_of_a_form_or_a_body(serve: Serve) -> None:

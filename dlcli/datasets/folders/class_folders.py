@@ -37,6 +37,7 @@ class Listing:
         parts: train, val or test for each file; "" if there are no such folders.
         empty: class folders without files.
         notices: what was left out.
+        groups: group of each file; None without groups.
     """
 
     entries: list[Stored]
@@ -44,6 +45,7 @@ class Listing:
     parts: list[str]
     empty: list[str]
     notices: tuple[Notice, ...] = ()
+    groups: list[str] | None = None
 
 
 @dataclass(frozen=True)

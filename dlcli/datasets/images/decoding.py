@@ -5,15 +5,14 @@ from __future__ import annotations
 import hashlib
 import io
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import Literal
 
 import numpy as np
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
+from dlcli.datasets.folders.bad_files import BadFile
 from dlcli.datasets.folders.stored import Stored
 from dlcli.datasets.images.depth import (
     FULL,
@@ -28,13 +27,10 @@ from dlcli.datasets.images.depth import (
 )
 from dlcli.datasets.images.formats import image_formats
 from dlcli.errors import DataError, first_line
-from dlcli.process.cores import share
 
 Fit = Literal["crop", "stretch"]
 # What shows through transparent pixels; `ignore` takes the colours that the file has there.
 Background = Literal["white", "black", "ignore"]
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 # Number of bytes that contain the header of nearly every image.
 _HEAD = 1 << 16
@@ -42,12 +38,8 @@ _HEAD = 1 << 16
 # Weights of red, green and blue in the brightness (ITU-R 601-2, as Pillow uses them).
 _LUMA = (0.299, 0.587, 0.114)
 
-# Number of files queued for the threads at a time, and of those that a thread takes at once: handing over one small
-# image takes a third of the time of decoding it.
-_BLOCK, _AT_ONCE = 4096, 16
 
-
-class BadImage(Exception):
+class BadImage(BadFile):
     """An image file cannot be decoded; the message is the reason."""
 
 
@@ -216,29 +208,3 @@ def _open(content: bytes) -> ImageFile.ImageFile:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about damaged metadata, which is not used
         return Image.open(io.BytesIO(content), formats=image_formats())
-
-
-def threads() -> int:
-    """Return the number of decoding threads; they run in parallel because Pillow releases the GIL."""
-    return min(share(), 16)
-
-
-def in_threads(work: Callable[[Item], Result], entries: Sequence[Item]) -> Iterator[Result | BadImage]:
-    """Yield the result of `work` for each file in order, or the BadImage that it raised."""
-
-    def one(entry: Item) -> Result | BadImage:
-        try:
-            return work(entry)
-        except BadImage as bad:
-            return bad
-
-    def several(some: Sequence[Item]) -> list[Result | BadImage]:
-        return list(map(one, some))
-
-    count = threads()
-    size = max(1, min(_AT_ONCE, len(entries) // (4 * count)))
-    with ThreadPoolExecutor(count) as pool:
-        for first in range(0, len(entries), _BLOCK):
-            block = entries[first : first + _BLOCK]
-            for found in pool.map(several, (block[at : at + size] for at in range(0, len(block), size))):
-                yield from found

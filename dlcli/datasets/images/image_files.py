@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from dlcli.datasets.folders.bad_files import BadFile, bad_file
+from dlcli.datasets.folders.file_threads import in_threads
 from dlcli.datasets.folders.stored import Stored
-from dlcli.datasets.images.decoding import BadImage, Decoder, in_threads
-from dlcli.errors import DataError
+from dlcli.datasets.images.decoding import Decoder
 
 
 class ImageFiles:
@@ -63,7 +64,7 @@ class ImageFiles:
         """
         images = np.empty(self.shape, self.dtype)
         for row, image in enumerate(in_threads(self.decoder.decode, self.entries)):
-            if isinstance(image, BadImage):
+            if isinstance(image, BadFile):
                 raise bad_file(self.entries[row], image)
             images[row] = image
         return images
@@ -72,12 +73,5 @@ class ImageFiles:
         """Decode and return one image; raises the same errors as `read`."""
         try:
             return self.decoder.decode(self.entries[row])
-        except BadImage as bad:
+        except BadFile as bad:
             raise bad_file(self.entries[row], bad) from bad
-
-
-def bad_file(entry: Stored, bad: BadImage) -> DataError:
-    """Return the error for a damaged image file."""
-    return DataError(
-        str(bad), entry.where, "Repair or remove it, or leave such files out: dataset.on_bad=skip."
-    )

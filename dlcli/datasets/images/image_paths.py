@@ -1,10 +1,10 @@
-"""Search for the files that a table of images names, in the ways in which people write paths."""
+"""Search for the files that a table of paths names, in the ways in which people write paths."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from dlcli.config.suggest import hint, near_files, question
@@ -17,7 +17,7 @@ from dlcli.files.paths import is_file, list_names
 _CHANGES = {
     "backslash_paths": "with backslashes, as on Windows, read with slashes",
     "moved_paths": "of another place found below the table's folder",
-    "paths_without_ending": "without an ending found as images of that name",
+    "paths_without_ending": "without an ending found as files of that name",
     "paths_in_other_case": "found in another case",
 }
 
@@ -33,10 +33,12 @@ class PathFinder:
 
     Args:
         folder: folder that the paths are relative to.
+        suffixes: endings of the files; None takes those of images.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, suffixes: Collection[str] | None = None) -> None:
         self.folder = folder
+        self._suffixes = image_suffixes() if suffixes is None else suffixes
         self.changed: Counter[str] = Counter()
         self._stems: dict[Path, dict[str, list[str]]] = {}
         self._folded: dict[Path, dict[str, list[str]]] = {}
@@ -89,7 +91,7 @@ class PathFinder:
         if folder not in self._stems:
             stems, folded = defaultdict(list), defaultdict(list)
             for name in list_names(folder):
-                if Path(name).suffix.lower() in image_suffixes():
+                if Path(name).suffix.lower() in self._suffixes:
                     stems[Path(name).stem].append(name)
                 folded[name.casefold()].append(name)
             self._stems[folder], self._folded[folder] = stems, folded

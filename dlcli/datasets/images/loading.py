@@ -14,17 +14,17 @@ import psutil
 from annotated_types import Ge
 from PIL import ImageFile
 
+from dlcli.datasets.folders.bad_files import BadFile, bad_file, bad_files
+from dlcli.datasets.folders.file_threads import in_threads
 from dlcli.datasets.folders.stored import Stored
 from dlcli.datasets.images.decoding import (
     Background,
-    BadImage,
     Decoder,
     Fit,
-    in_threads,
     open_header,
 )
 from dlcli.datasets.images.depth import Depth, ImageHeader
-from dlcli.datasets.images.image_files import ImageFiles, bad_file
+from dlcli.datasets.images.image_files import ImageFiles
 from dlcli.datasets.images.pixel_notices import kinds_of, pixel_notices
 from dlcli.datasets.notices import Notice, first_names
 from dlcli.errors import DataError
@@ -106,7 +106,7 @@ class _Found:
     rows: np.ndarray  # indices among all listed files
     skipped: list[str]
 
-    def without(self, bad: Sequence[tuple[int, BadImage]]) -> _Found:
+    def without(self, bad: Sequence[tuple[int, BadFile]]) -> _Found:
         """Return the files without the bad ones, which are added to `skipped`."""
         out = {row for row, _ in bad}
         keep = [row for row in range(len(self.entries)) if row not in out]
@@ -195,18 +195,18 @@ def _read_headers(entries: list[Stored], kept: int, *, skip: bool) -> _Found:
     """
     opened: list[ImageFile.ImageFile | None] = []
     headers: list[ImageHeader] = []
-    bad: list[tuple[int, BadImage]] = []
+    bad: list[tuple[int, BadFile]] = []
     unknown = ImageHeader((0, 0), False, b"")  # of a damaged file, which is left out
     for row, read in enumerate(in_threads(open_header, entries)):
-        if isinstance(read, BadImage):
+        if isinstance(read, BadFile):
             bad.append((row, read))
-        header, known = (unknown, None) if isinstance(read, BadImage) else read
+        header, known = (unknown, None) if isinstance(read, BadFile) else read
         headers.append(header)
         if known is not None:
             kept -= entries[row].size + _OPENED
         opened.append(known if kept >= 0 else None)
     if bad and not skip:
-        raise _error(entries, bad)
+        raise bad_files(entries, bad)
     return _Found(entries, headers, opened, np.arange(len(entries)), []).without(bad)
 
 
@@ -231,7 +231,7 @@ def _decoder(found: _Found, options: ImageOptions, depth: Depth) -> Decoder:
 
 def _decode(
     files: ImageFiles, opened: list[ImageFile.ImageFile | None], *, keep: bool, skip: bool
-) -> tuple[Any, list[tuple[int, BadImage]]]:
+) -> tuple[Any, list[tuple[int, BadFile]]]:
     """Decode all images; return those that can be decoded `(N, ...)`, if they are kept, and the bad ones."""
 
     def decode(row: int) -> np.ndarray:
@@ -239,10 +239,10 @@ def _decode(
         return files.decoder.decode(files.entries[row], known)
 
     images = np.empty(files.shape if keep else (0,), files.dtype)
-    bad: list[tuple[int, BadImage]] = []
+    bad: list[tuple[int, BadFile]] = []
     good = 0
     for row, image in enumerate(in_threads(decode, range(len(files.entries)))):
-        if isinstance(image, BadImage):
+        if isinstance(image, BadFile):
             if not skip:
                 raise bad_file(files.entries[row], image)
             bad.append((row, image))
@@ -250,12 +250,6 @@ def _decode(
             images[good] = image
             good += 1
     return images[:good], bad
-
-
-def _error(entries: list[Stored], bad: Sequence[tuple[int, BadImage]]) -> DataError:
-    """Return an error with the first few damaged files."""
-    errors = [bad_file(entries[row], reason) for row, reason in bad[:5]]
-    return DataError([problem for error in errors for problem in error.problems])
 
 
 def _digest(found: _Found, decoder: Decoder) -> str:

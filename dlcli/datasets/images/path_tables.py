@@ -1,8 +1,8 @@
-"""Listing image files from a table of paths and labels."""
+"""Listing files from a table of paths and labels."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,24 +21,41 @@ from dlcli.datasets.tables.typed_frames import kind_of
 from dlcli.errors import DataError
 
 
-def list_table(file: Path, target: str | None, image: str | None, split: str | None = None) -> Listing:
-    """List the images that a table names, with their labels; paths are relative to the table's folder.
+def list_table(
+    file: Path,
+    target: str | None,
+    paths: str | None,
+    split: str | None = None,
+    group: str | None = None,
+    key: str = "dataset.image",
+    suffixes: Collection[str] | None = None,
+) -> Listing:
+    """List the files that a table names, with their labels; paths are relative to the table's folder.
 
-    `split` is a column with train, val or test for each image.
+    Args:
+        file: the table.
+        target: the column of labels.
+        paths: the column of paths; None takes the first one.
+        split: a column with train, val or test for each file.
+        group: a column whose rows of equal values are kept together.
+        key: the key that names the column of paths, for messages.
+        suffixes: endings of the files, by which paths without one are found; None takes those of images.
 
     Raises:
         DataError: the table cannot be read, or a column, file or label is missing.
     """
-    source = read_paths(file, image, (target, split))
+    source = read_paths(file, paths, (target, split, group))
     columns = list(source.frame.columns)
     if target is None:
         raise DataError("the column of labels is not given", "dataset.target", choices(columns))
     source.require([target], "dataset.target")
-    entries, notices = image_entries(source, image)
+    entries, notices = image_entries(source, paths, key, suffixes)
     source.require([split] if split else [], "dataset.split")
+    source.require([group] if group else [], "dataset.group")
     found = make_targets(source, [target], {target: _kind(source.frame[target])})
     labels = [found.classes[code] for code in found.y] if found.classes else found.y.tolist()
-    return Listing(entries, labels, split_parts(source, split), [], tuple(notices))
+    groups = [str(name) for name in source.frame[group]] if group else None
+    return Listing(entries, labels, split_parts(source, split), [], tuple(notices), groups)
 
 
 def read_paths(file: Path, image: str | None, others: Sequence[str | None] = ()) -> Source:
@@ -55,18 +72,18 @@ def read_paths(file: Path, image: str | None, others: Sequence[str | None] = ())
 
 
 def image_entries(
-    source: Source, image: str | None, key: str = "dataset.image"
+    source: Source, image: str | None, key: str = "dataset.image", suffixes: Collection[str] | None = None
 ) -> tuple[list[Stored], list[Notice]]:
     """Return the files that a column of paths names, and what had to be changed; None takes the first column.
 
-    `key` is the one that names the column, for messages.
+    `key` is the one that names the column, for messages; `suffixes` are the endings of the files, None for images.
 
     Raises:
         DataError: the column or a file does not exist.
     """
     image = image or str(source.frame.columns[0])
     source.require([image], key)
-    finder = PathFinder(source.file.parent)
+    finder = PathFinder(source.file.parent, suffixes)
     entries = [_entry(source, row, image, name, finder) for row, name in enumerate(source.frame[image])]
     return entries, list(finder.notices(source.file))
 

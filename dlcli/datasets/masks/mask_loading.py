@@ -10,8 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from dlcli.datasets.folders.bad_files import BadFile
+from dlcli.datasets.folders.file_threads import in_threads
 from dlcli.datasets.folders.stored import Stored
-from dlcli.datasets.images.decoding import BadImage, Fit, in_threads, read_header
+from dlcli.datasets.images.decoding import Fit, read_header
 from dlcli.datasets.images.image_files import ImageFiles
 from dlcli.datasets.masks.class_maps import Masks, pixel_counts
 from dlcli.datasets.masks.mask_classes import MaskClasses, classes_of_masks
@@ -37,11 +39,11 @@ def scan_masks(
     good: list[int] = []
     headers = in_threads(read_header, images)
     for row, (header, scanned) in enumerate(zip(headers, in_threads(_scan, masks), strict=True)):
-        if isinstance(scanned, BadImage):
+        if isinstance(scanned, BadFile):
             bad.append((row, str(scanned)))
             continue
         size, values = scanned
-        if not isinstance(header, BadImage) and header.size != size:
+        if not isinstance(header, BadFile) and header.size != size:
             own, other = (f"{height} x {width}" for height, width in (size, header.size))
             bad.append((row, f"is {own} pixels, but its image {images[row].name} is {other}"))
             continue
@@ -85,7 +87,7 @@ def load_masks(
     digest = hashlib.blake2b(repr((size, fit, classes.names)).encode(), digest_size=16)
     problems = []
     for row, found in enumerate(in_threads(files.decoder.decode, entries)):
-        if isinstance(found, BadImage):
+        if isinstance(found, BadFile):
             known = ", ".join(str(value) for value in list(classes.codes)[:12])
             hint = (
                 f"The classes have the values {known}{', ...' if len(classes.codes) > 12 else ''}: name it in "

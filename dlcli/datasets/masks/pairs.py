@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dlcli.config.pasted import pasted
 from dlcli.datasets.folders.class_folders import PartFolders, list_files
 from dlcli.datasets.folders.part_words import part_names, part_of
+from dlcli.datasets.folders.path_groups import groups_of_names
 from dlcli.datasets.folders.stored import Stored
 from dlcli.datasets.images.formats import image_suffixes
 from dlcli.datasets.notices import Notice, first_names
@@ -108,7 +108,9 @@ def list_pairs(
         )
     if lists:
         keys, split = _listed(path, keys, lists, notices)
-    groups = _groups([key[1] for key in keys], group, [images[key] for key in keys]) if group else None
+    groups = (
+        groups_of_names([images[key] for key in keys], group, [key[1] for key in keys]) if group else None
+    )
     return Pairs([images[key] for key in keys], [masks[key] for key in keys], split, groups, tuple(notices))
 
 
@@ -208,22 +210,3 @@ def _listed(
         notices.append(Notice("unlisted_images", left, text, str(path)))
     keys = [key for key in keys if key in parts]
     return keys, [parts[key] for key in keys]
-
-
-def _groups(names: Sequence[str], pattern: str, files: Sequence[Stored]) -> list[str]:
-    try:
-        regex = re.compile(pattern)
-    except re.error as error:
-        raise DataError(f"is no regular expression: {error}", "dataset.group") from error
-    groups = []
-    for name, file in zip(names, files, strict=True):
-        match = regex.search(name)
-        if match is None:
-            raise DataError(
-                f"the expression {pattern} of dataset.group matches nothing in the name {name}",
-                file.where,
-                "Give a regular expression of what the names of a group have in common: "
-                f"{pasted('dataset.group', '^[^_]+')}.",
-            )
-        groups.append(match[1] if regex.groups else match[0])
-    return groups

@@ -1,0 +1,1 @@
+"""Audio files as recordings of one sample rate."""
