@@ -34,12 +34,18 @@ def of(tones: Path, *more: str) -> list[str]:
     return [*words, *more]
 
 
-CNN = ("model=cnn", "model.channels=[4]", "model.hidden=0", "augmentation=spec_augment")
+CNN = (
+    "model=cnn",
+    "model.channels=[4]",
+    "model.hidden=0",
+    "augmentation=spec_augment",
+    "augmentation.freq_mask_param=2",
+)
 
 
 @pytest.fixture(scope="module")
 def trained(tones: Path) -> Result:
-    return dlcli.train(of(tones, *CNN, "trainer.max_epochs=4", "run_name=one"))
+    return dlcli.train(of(tones, *CNN, "trainer.max_epochs=15", "run_name=one"))
 
 
 def test_it_learns_and_is_evaluated_from_its_files(trained: Result, tones: Path) -> None:
@@ -95,15 +101,15 @@ def test_new_recordings_are_resampled(trained: Result, tmp_path: Path) -> None:
 
 
 def test_folds_by_speaker(tones: Path) -> None:
-    words = [word for word in of(tones, *CNN, "trainer.max_epochs=2") if not word.startswith("dataset.test")]
+    words = [word for word in of(tones, *CNN, "trainer.max_epochs=12") if not word.startswith("dataset.test")]
     found = dlcli.train([*words, "cv=leave_one_group_out", "dataset.group=speaker"])
     assert len(found.folds) == 4
     assert found.metrics["cv/accuracy_mean"] >= 0.7
 
 
 def test_a_run_that_was_stopped_ends_with_the_same_bits(trained: Result, tones: Path) -> None:
-    short = dlcli.train(of(tones, *CNN, "trainer.max_epochs=2", "run_name=short"))
-    resumed = dlcli.resume(short.run_dir, ["trainer.max_epochs=4"])
+    short = dlcli.train(of(tones, *CNN, "trainer.max_epochs=5", "run_name=short"))
+    resumed = dlcli.resume(short.run_dir, ["trainer.max_epochs=15"])
     weights = [(run.run_dir / "model" / "weights.safetensors").read_bytes() for run in (trained, resumed)]
     assert weights[0] == weights[1]
 
@@ -113,7 +119,7 @@ def test_chunks_and_single_steps_mask_alike(trained: Result, tones: Path) -> Non
         of(
             tones,
             *CNN,
-            "trainer.max_epochs=4",
+            "trainer.max_epochs=15",
             "trainer.accumulate_grad_batches=1",
             "callbacks=none",
             "trainer.gradient_clip_val=1e9",
