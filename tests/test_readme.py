@@ -21,6 +21,7 @@ from dlcli.cli.app import app
 from tests.conftest import ROOT
 
 PAGES = {page: page.read_text() for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))}
+COURSE = sorted((ROOT / "docs" / "course").glob("*.md"))  # whose commands tests/test_course.py runs
 TEXT = "\n".join(PAGES.values())
 BLOCKS = re.findall(r"```bash\n(.*?)```", TEXT, re.DOTALL)
 
@@ -261,7 +262,7 @@ def links(page: Path) -> list[str]:
     return [target for target in found if "://" not in target]
 
 
-@pytest.mark.parametrize("page", [*PAGES, ROOT / "CONTRIBUTING.md"], ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", [*PAGES, *COURSE, ROOT / "CONTRIBUTING.md"], ids=lambda page: page.stem)
 def test_links_lead_somewhere(page: Path) -> None:
     for target in links(page):
         file, _, anchor = target.partition("#")
@@ -278,9 +279,10 @@ def test_the_readme_leads_to_every_page() -> None:
 def test_the_site_has_every_page() -> None:
     """`make docs` adds the pages of the repository's top level to those of the folder."""
     menu = yaml.safe_load((ROOT / "mkdocs.yml").read_text())["nav"]
-    found = re.findall(r"[\w-]+\.md", str(menu))
+    found = re.findall(r"[\w/-]+\.md", str(menu))
     top = {"index.md", "contributing.md", "changelog.md"}
-    assert sorted(found) == sorted({page.name for page in (ROOT / "docs").glob("*.md")} | top)
+    docs = ROOT / "docs"
+    assert sorted(found) == sorted({str(page.relative_to(docs)) for page in docs.rglob("*.md")} | top)
 
 
 def test_contributing_names_places_that_exist() -> None:

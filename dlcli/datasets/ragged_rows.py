@@ -35,6 +35,14 @@ class RaggedRows:
     id: str
     time: str | None
 
+    @classmethod
+    def of(cls, x: np.ndarray) -> Self:
+        """Return the rows of an array `(N, T, F)`, whose columns are called `x0`, `x1`, ..."""
+        count, steps, features = x.shape
+        columns = tuple(f"x{number}" for number in range(features))
+        starts = np.arange(count) * steps
+        return cls(x.reshape(-1, features), columns, starts, np.full(count, steps), steps, "id", None)
+
     def __len__(self) -> int:
         return len(self.starts)
 

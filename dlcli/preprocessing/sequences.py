@@ -28,8 +28,10 @@ class Sequences(BaseEstimator):
     def __init__(self, scaling: Literal["standard", "none"] = "standard") -> None:
         self.scaling = scaling
 
-    def fit(self, x: RaggedRows) -> Self:
-        """Compute mean and deviation of each feature."""
+    def fit(self, x: RaggedRows | np.ndarray) -> Self:
+        """Compute mean and deviation of each feature of sequences, or of an array `(N, T, F)`."""
+        if not isinstance(x, RaggedRows):
+            x = RaggedRows.of(x)
         self.columns_, self.id_, self.time_ = list(x.columns), x.id, x.time
         steps = x.flat()
         plain = self.scaling == "none"
