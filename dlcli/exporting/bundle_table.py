@@ -14,7 +14,7 @@ from dlcli.datasets.reading.column import Column, numbers_among
 from dlcli.datasets.reading.columns import Columns
 from dlcli.datasets.reading.dates import ISO
 from dlcli.datasets.reading.numbers import PLAIN, REWRITES
-from dlcli.datasets.reading.words import MARKERS
+from dlcli.datasets.reading.words import ALWAYS_BOOLEAN, MARKERS
 from dlcli.datasets.reading.words import MISSING as WORDS
 from dlcli.datasets.tables.lines import is_utf8
 from dlcli.datasets.tables.typed_frames import LARGEST, MISSING
@@ -113,7 +113,9 @@ def _column(column: Column, preprocessing: Table) -> dict[str, Any]:
         case "categorical":
             found["categories"] = list(column.categories or ())
         case "boolean" if column.words:
-            found["words"] = {word: code for code in (0, 1) for word in (column.words[code], str(code))}
+            found["words"] = {
+                word: code for code in (0, 1) for word in (column.words[code], *ALWAYS_BOOLEAN[code])
+            }
         case "date":
             if len(column.date.patterns) > 1 or column.date.zone not in ("", "UTC"):
                 raise _unreadable(column, f"dates {column.date.describe()}")

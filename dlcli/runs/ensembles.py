@@ -119,13 +119,18 @@ def open_model(
 def _references(run: str, runs_dir: Path) -> list[str]:
     """Return the references of a text: one if there is such a run, else those between commas."""
     parts = [part.strip() for part in run.split(",") if part.strip()]
-    if len(parts) < 2:
+    if len(parts) < 2 or _is_known(run, runs_dir):
         return [run]
+    # If none of the parts is a run, it is the name of a run that is gone, such as one in the trash.
+    return parts if any(_is_known(part, runs_dir) for part in parts) else [run]
+
+
+def _is_known(ref: str, runs_dir: Path) -> bool:
     try:
-        find_run(run, runs_dir, fetch=False)
+        find_run(ref, runs_dir, fetch=False)
     except RunNotFound:
-        return parts
-    return [run]
+        return False
+    return True
 
 
 def _check_different(refs: Sequence[str], runs: Sequence[OpenedRun]) -> None:

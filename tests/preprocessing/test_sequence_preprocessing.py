@@ -90,3 +90,13 @@ def test_invalid_rows_are_reported(rows: Any, message: str, fitted: Sequences) -
     with pytest.raises(DataError) as caught:
         fitted.transform(rows)
     assert str(caught.value).startswith(message)
+
+
+def test_an_array_of_sequences_is_scaled_like_steps_of_a_table() -> None:
+    x = np.random.default_rng(0).normal(3, 5, size=(6, 4, 2))
+    fitted = Sequences().fit(x)
+    expected = (x - x.mean(axis=(0, 1))) / x.std(axis=(0, 1))
+    assert fitted.transform(x)["x"] == pytest.approx(expected, abs=1e-5)
+    assert fitted.rows_seen_ == 6
+    with pytest.raises(DataError, match="has 3 steps, but all training sequences have 4"):
+        fitted.transform(x[:, :3])

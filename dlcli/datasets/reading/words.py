@@ -34,7 +34,7 @@ BOOLEANS = (
 
 
 # Words for false and true that new rows of every boolean may have; pandas writes 1.0 in a column with gaps.
-_ALWAYS = (("false", "0", "0.0"), ("true", "1", "1.0"))
+ALWAYS_BOOLEAN = (("false", "0", "0.0"), ("true", "1", "1.0"))
 
 # Values that are looked at first where all must agree.
 _SPREAD, _CHUNKS = 1000, 40
@@ -97,6 +97,6 @@ def booleans(values: pa.Array, words: tuple[str, str]) -> pa.Array:
     """Return strings as booleans; those that are neither one of the two words nor false, true, 0 or 1 are null."""
     lower = pc.utf8_lower(values)
     false, true = (
-        pc.is_in(lower, pa.array([word, *others])) for word, others in zip(words, _ALWAYS, strict=True)
+        pc.is_in(lower, pa.array([word, *others])) for word, others in zip(words, ALWAYS_BOOLEAN, strict=True)
     )
     return pc.if_else(pc.or_(false, true), true, pa.scalar(None, pa.bool_()))
