@@ -40,6 +40,12 @@ class ToyTask:
         ax.plot(outputs.numpy(), y, "o", label="rows")
         yield "own", figure
 
+    def metrics(self) -> dict[str, Any]:
+        return {}
+
+    def row_pictures(self, *of: object) -> None:
+        return None
+
     def worst(self, outputs: torch.Tensor, y: np.ndarray) -> list[tuple[int, str]]:
         error = np.abs(outputs.numpy() - y)
         return [(int(row), f"error {error[row]:.1f}") for row in np.argsort(-error) if error[row] > 0.5]
