@@ -23,10 +23,10 @@ _MODELS: Mapping[str, Sequence[str]] = {
     "segmentation": ("unet",),
 }
 
-# Up to so many rows there are five folds, up to so many three; more rows, and series, are held out once.
+# Largest numbers of rows for five and for three folds; more rows, and series, are held out once.
 _FIVE_FOLDS, _THREE_FOLDS = 2_000, 20_000
 _TEST_SIZE = 0.2
-# Groups of fewer than so many a fold leave too few choices.
+# Fewest groups per fold: fewer leave too few choices.
 _GROUPS_PER_FOLD = 3
 
 

@@ -55,7 +55,7 @@ class EnsembleCandidate:
 def find_candidates(
     runs: Sequence[OpenedRun], opened: Callable[[str], OpenedRun]
 ) -> tuple[list[EnsembleCandidate], list[str]]:
-    """Return the candidates of some runs, and what is told of those that are left out.
+    """Return the candidates of some runs, and notes on those that are left out.
 
     Args:
         runs: A sweep, whose finished trials are candidates, or runs and cross-validations.

@@ -60,7 +60,7 @@ class Masks:
         return self.codes if isinstance(self.codes, np.ndarray) else self.codes.read()
 
     def recoded(self, codes: np.ndarray, classes: int) -> Masks:
-        """Return the masks with other codes: `codes` `(C,)` are the new ones of the old, of so many `classes`."""
+        """Return the masks with other codes: `codes` `(C,)` map each old code to one of `classes` new ones."""
         table = np.full(256, IGNORED, np.uint8)
         table[: len(codes)] = codes
         counts = np.zeros((len(self), classes), np.int64)
