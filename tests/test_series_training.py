@@ -203,7 +203,7 @@ def test_leaking_splits_are_rejected(waves: Path) -> None:
 
 
 def test_a_model_that_does_not_accept_series_is_rejected(waves: Path) -> None:
-    with pytest.raises(ConfigError, match="CNN takes image data"):
+    with pytest.raises(ConfigError, match="CNN takes audio or image data"):
         dlcli.train([*of(waves), "model=cnn"])
 
 

@@ -72,7 +72,7 @@ def test_a_table_without_the_text_column_is_rejected(trained: Result) -> None:
 
 
 def test_an_image_model_is_rejected(reviews: Path) -> None:
-    with pytest.raises(ConfigError, match="CNN takes image data, but reviews is tokens data"):
+    with pytest.raises(ConfigError, match="CNN takes audio or image data, but reviews is tokens data"):
         dlcli.train(of(reviews, "model=cnn"))
 
 

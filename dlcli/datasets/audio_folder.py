@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import numpy as np
 
+from dlcli.config.pasted import pasted
 from dlcli.datasets.audio.decoding import audio_suffixes
 from dlcli.datasets.audio.loading import AudioOptions, load_recordings
 from dlcli.datasets.data import Data
@@ -69,7 +70,7 @@ def load(
         raise DataError(
             "chooses files by the fields of their names, but dataset.pattern is not set",
             "dataset.test" if test else "dataset.val",
-            "Set it, such as dataset.pattern='{class}_{speaker}_{n}'.",
+            f"Set it, such as {pasted('dataset.pattern', '{class}_{speaker}_{n}')}.",
         )
     if pattern is not None:
         listing = _of_pattern(place, NamePattern(pattern), target or "class", group, test or {}, val or {})

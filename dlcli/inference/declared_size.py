@@ -21,15 +21,9 @@ from dlcli.errors import CorruptRun
 from dlcli.formatting import amount
 
 _DAMAGED = "The folder is incomplete or damaged: copy it again, or repeat the training."
-_LARGEST = 1 << 31  # of a dimension
 
 # Parameters may share a tensor of the file, and buffers may be computed anew.
 _TENSORS, _BUFFERS = 1000, 1 << 30
-
-
-def is_shape(value: Any) -> bool:
-    """Return whether a value is the shape of a row; dimensions that differ between rows are 0."""
-    return isinstance(value, list) and all(type(size) is int and 0 <= size < _LARGEST for size in value)
 
 
 def check_declared_size(node: Mapping[str, Any], facts: Mapping[str, Any], weights: Path) -> None:

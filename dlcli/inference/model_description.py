@@ -9,12 +9,12 @@ from typing import Any, get_args
 from dlcli.datasets.data import Kind
 from dlcli.errors import CorruptRun
 from dlcli.gate.documents import JSON_BYTES, read_json, read_text
-from dlcli.inference.declared_size import is_shape
 
 DESCRIPTION, LABELS = "model.json", "labels.json"
 DAMAGED_MODEL = "The folder is incomplete or damaged: copy it again, or repeat the training."
 
 _KINDS = get_args(Kind)
+_LARGEST = 1 << 31  # of a dimension
 _IMAGE = 3  # dimensions of an image: channels, height, width
 
 
@@ -32,11 +32,16 @@ def read_description(folder: Path) -> dict[str, Any]:
     if not all(isinstance(found.get(name), dict) for name in sections) or found.get("kind") not in _KINDS:
         raise CorruptRun("the model's description lacks required keys", str(file), DAMAGED_MODEL)
     shape = found["model_facts"].get("input_shape")
-    if not is_shape(shape) or (found["kind"] == "image" and len(shape) != _IMAGE):
+    if not _is_shape(shape) or (found["kind"] == "image" and len(shape) != _IMAGE):
         raise CorruptRun(
             "the model's description has no shape of a row of its kind", str(file), DAMAGED_MODEL
         )
     return found
+
+
+def _is_shape(value: Any) -> bool:
+    """Return whether a value is the shape of a row; dimensions that differ between rows are 0."""
+    return isinstance(value, list) and all(type(size) is int and 0 <= size < _LARGEST for size in value)
 
 
 def _labels(folder: Path) -> list[str]:

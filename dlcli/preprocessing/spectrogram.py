@@ -10,6 +10,7 @@ import torch
 from annotated_types import Ge, Gt
 from sklearn.base import BaseEstimator
 
+from dlcli.config.pasted import pasted
 from dlcli.datasets.audio.recordings import Recordings, as_samples
 from dlcli.datasets.notices import Notice
 from dlcli.errors import ConfigError, DataError
@@ -103,11 +104,13 @@ class Spectrogram(BaseEstimator):
             raise ConfigError(
                 f"a transform of {self.n_fft_} samples is shorter than a window of {self.win_length_}",
                 "preprocessing.n_fft",
-                f"Use at least preprocessing.n_fft={self.win_length_}.",
+                f"Use at least {pasted('preprocessing.n_fft', self.win_length_)}.",
             )
         if self.n_fft_ % 2:
             raise ConfigError(
-                f"{self.n_fft_} is odd", "preprocessing.n_fft", f"Use preprocessing.n_fft={self.n_fft_ + 1}."
+                f"{self.n_fft_} is odd",
+                "preprocessing.n_fft",
+                f"Use {pasted('preprocessing.n_fft', self.n_fft_ + 1)}.",
             )
         high = self.f_max or rate / 2
         if not self.f_min < high <= rate / 2:
@@ -123,7 +126,7 @@ class Spectrogram(BaseEstimator):
                 f"{empty} of {self.n_mels} mel bands contain none of the frequencies of a transform of {self.n_fft_} "
                 "samples",
                 "preprocessing.n_mels",
-                f"Use fewer bands, or longer transforms: preprocessing.n_fft={2 * self.n_fft_}.",
+                f"Use fewer bands, or longer transforms: {pasted('preprocessing.n_fft', 2 * self.n_fft_)}.",
             )
 
     def _filters(self, rate: int) -> np.ndarray:
@@ -221,7 +224,8 @@ class Spectrogram(BaseEstimator):
                 f"{self.cut_:,} of {counted(self.rows_seen_, 'training recording')} cut to {seconds:.3g} s; "
                 f"the longest has {self.longest_ / self.rate_:.3g} s"
             )
-            hint = f"preprocessing.duration={np.ceil(self.longest_ / self.rate_ * 100) / 100:g} keeps all."
+            longest = float(np.ceil(self.longest_ / self.rate_ * 100) / 100)
+            hint = f"{pasted('preprocessing.duration', longest)} keeps all."
             found.append(
                 Notice("cut_recordings", self.cut_, text, "preprocessing.duration", hint, warns=False)
             )

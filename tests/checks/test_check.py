@@ -46,7 +46,7 @@ def test_mistakes_of_all_stages_are_reported_at_once() -> None:
         ),
         (
             "model",
-            "CNN takes image data, but iris is table data",
+            "CNN takes audio or image data, but iris is table data",
             "Options for table data: ft_transformer, hist_gradient_boosting, linear, mlp, random_forest, "
             "table_resnet, tabm.",
         ),

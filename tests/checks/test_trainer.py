@@ -206,7 +206,9 @@ def test_few_training_windows_of_a_forecast_are_told(tmp_path: Path) -> None:
         experiment = plan_experiment(
             ["dataset=series", f"dataset.path='{file}'", f"dataset.horizon={horizon}"]
         )
-        assert experiment.config["dataset"]["lookback"] == "auto"
+        assert (
+            experiment.config["dataset"]["lookback"] == {6: 24, 24: 24}[horizon]
+        )  # what auto means is recorded
         return [w.message for w in find_config_warnings(experiment.config, experiment.splits)]
 
     assert warnings(6) == []

@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 import numpy as np
 from annotated_types import Ge
 
+from dlcli.config.pasted import pasted
 from dlcli.datasets.audio.decoding import Sound, decode_sound
 from dlcli.datasets.audio.recordings import Recordings, as_samples
 from dlcli.datasets.folders.bad_files import BadFile, bad_files
@@ -143,7 +144,9 @@ def _converted(sounds: Sequence[Sound], rate: int, place: Path) -> Iterator[Noti
         text = (
             f"{low:,} of {counted(total, 'recording')} lack high frequencies: their rate is below {rate:,} Hz"
         )
-        hint = f"Set dataset.sample_rate={min(other)} if the others are to have the same frequencies."
+        hint = (
+            f"Set {pasted('dataset.sample_rate', min(other))} if the others are to have the same frequencies."
+        )
         yield Notice("upsampled_recordings", low, text, where, hint)
     several = Counter(sound.channels for sound in sounds if sound.channels > 1)
     if several:
