@@ -134,6 +134,8 @@ def test_json_tells_where_the_predictions_are(runs: Path) -> None:
         "lines",
         "notices",
         "members",
+        "coverage",
+        "calibration_rows",
         "output",
     ]
     assert (document["lines"], document["output"]) == (40, str(Path("out.csv").resolve()))
