@@ -43,7 +43,7 @@ from dlcli.preprocessing.base import notices_of
 from dlcli.runs.folder import absolute_paths
 from dlcli.runs.recorded_lookback import is_open, with_lookback
 from dlcli.splits.holdout import Holdout
-from dlcli.splits.learning_curve import share_of_splits
+from dlcli.splits.learning_curve import first_of_each_share, share_of_splits
 from dlcli.splits.predefined import Predefined
 from dlcli.splits.split import Split, check_overlap, limit_splits, thin_rows
 from dlcli.tasks.facts import target_facts
@@ -325,7 +325,8 @@ def plan_estimation(config: dict[str, Any], folders: Sequence[Path]) -> Estimati
     final_test = splits[0].test if isinstance(strategy, Holdout) else strategy.final_test(data)
     check_overlap(data, splits)
     rows, folds = (config["trainer"].get(f"limit_{what}") for what in ("rows", "folds"))
-    splits, final_test = limit_splits(splits, rows, folds), thin_rows(final_test, rows)
+    splits, shares = first_of_each_share(splits, share_of_splits(strategy, splits), folds)
+    splits, final_test = limit_splits(splits, rows, None), thin_rows(final_test, rows)
     check_refit(config, splits, final_test)
     code = tuple(str(folder.parent) for folder in folders)
-    return Estimation(config, data, splits, final_test, code, share_of_splits(strategy, splits))
+    return Estimation(config, data, splits, final_test, code, shares)

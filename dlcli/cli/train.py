@@ -40,7 +40,7 @@ def train(
 
     - `dlcli train dataset=iris model=mlp optimizer=sgd optimizer.lr=0.02`
     - `dlcli train dataset=iris model=mlp cv=stratified_kfold --jobs 2`
-    - `dlcli train dataset=iris effort=best --time 10m` searches for the best model instead.
+    - `dlcli train dataset=table effort=best --time 10m` searches for the best model instead.
     """
     with session(json, supervised=True) as terminal:
         from dlcli.checks.sweep_settings import asks_for_search

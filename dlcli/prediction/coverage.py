@@ -54,6 +54,10 @@ def with_coverage(found: OpenedModel, coverage: float | None) -> Covering:
     given = {"run": found.run, "model": found.model, "members": found.members, "notes": found.notes}
     if coverage is None:
         return Covering(**given)  # type: ignore[arg-type]
+    if found.run.ledger.kind == "sweep":
+        command = dict(found.run.ledger.result.get("best") or {}).get("command", "dlcli train")
+        hint = f"Train it by itself, and predict with that run: {command}"
+        raise InputError("is a sweep, whose winner has no calibration rows", found.run.ledger.run_name, hint)
     runs, counts = [found.run], [1]
     refitted = not found.members and found.run.ledger.kind == "cv"
     if found.members:

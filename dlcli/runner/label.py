@@ -104,6 +104,8 @@ def label(
     ledger = opened.ledger
     if ledger.kind in ("sweep", "ensemble") or ledger.status != "FINISHED":
         hint = "Label errors are found by one run, best by a cross-validation: cv=stratified_kfold"
+        if command := dict(ledger.result.get("best") or {}).get("command"):
+            hint += f". The sweep's winner by itself: {command}"
         raise InputError(f"is a {ledger.kind} with the status {ledger.status}", ledger.run_name, hint)
     table = all_predictions(opened.folder)
     shares = [str(name) for name in table.columns if str(name).startswith("p(")]
@@ -151,11 +153,14 @@ def label(
     )
 
 
+_LOOK = "Rows that are hard to tell apart are among them: look at each before you change it. "
+
+
 def _told(opened: OpenedRun, rows: int, total: int, errors: int, expected: float, right: float) -> list[str]:
     said = [
         f"{counted(errors, 'label')} of {rows:,} {'is' if errors == 1 else 'are'} probably wrong; about "
-        f"{expected:,.0f} are expected to be (confident learning). Rows that are hard to tell apart are among them: "
-        f"look at each before you change it. The most probable class is the label in {right:.1%} of the rows; the list "
+        f"{expected:,.0f} are expected to be (confident learning). {_LOOK if errors else ''}"
+        f"The most probable class is the label in {right:.1%} of the rows; the list "
         "of a poor model says little."
     ]
     if opened.ledger.kind != "cv":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated
@@ -76,3 +77,16 @@ def share_of_splits(strategy: object, splits: Sequence[Split]) -> tuple[float, .
     """Return the share of its training rows that each split has; 1 for strategies without shares."""
     shares = strategy.share_of_split if isinstance(strategy, LearningCurve) else np.ones(len(splits)).tolist()
     return tuple(shares[: len(splits)])
+
+
+def first_of_each_share(
+    splits: Sequence[Split], shares: Sequence[float], most: int | None
+) -> tuple[list[Split], tuple[float, ...]]:
+    """Return the first `most` splits of each share and their shares; None means all."""
+    seen: Counter[float] = Counter()
+    kept = []
+    for split, share in zip(splits, shares, strict=True):
+        seen[share] += 1
+        if not most or seen[share] <= most:
+            kept.append((split, share))
+    return [split for split, _ in kept], tuple(share for _, share in kept)

@@ -57,7 +57,7 @@ def test_coslog4_has_four_cycles_each_twice_as_long() -> None:
 def node(name: str) -> dict[str, Any]:
     settings = {
         "step": ["scheduler.step_size=2"],
-        "plateau": ["scheduler.patience=0", "scheduler.threshold=0.5"],
+        "plateau": ["scheduler.patience=0", "scheduler.threshold=0.5", "scheduler.mode=min"],
     }
     more = settings.get(name, [])
     return compose([f"scheduler={name}", "optimizer.lr=0.01", *more], [], SUPPLIED).config["scheduler"]
