@@ -3,29 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from dlcli.cli.common import Json, session
+from dlcli.templates import Kind
 
 
 def new(
     kind: Annotated[
-        Literal[
-            "model",
-            "dataset",
-            "metric",
-            "loss",
-            "optimizer",
-            "scheduler",
-            "callback",
-            "augmentation",
-            "preprocessing",
-            "split",
-            "experiment",
-            "project",
-        ],
+        Kind,
         typer.Argument(metavar="KIND", help="What to write."),
     ],
     name: Annotated[str, typer.Argument(metavar="NAME", help="Its name; for a project, its folder.")],

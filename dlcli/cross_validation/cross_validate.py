@@ -177,7 +177,7 @@ def _checkpoint_messages(places: Sequence[str], run_dirs: Sequence[Path]) -> lis
 def place_of(fold: Fold, estimation: Estimation) -> str:
     """Return a fold's place among the child runs."""
     seeds = f" seed {fold.repeat}" if estimation.config["cv"]["seeds"] > 1 else ""
-    if not estimation.shares or fold.share == 1:
+    if fold.share == 1:
         return f"fold {fold.number}{seeds}"
     return f"fold {fold.number % estimation.shares.count(1.0)}{seeds} size {fold.share:g}"
 

@@ -60,12 +60,15 @@ class Estimation:
         """The training runs. A single run uses the configuration's seed; several use seeds derived from it."""
         seed, seeds = self.config["seed"], self.config["cv"]["seeds"]
         single = len(self.splits) == seeds == 1
-        shares = self.shares or (1.0,) * len(self.splits)
         return [
             Fold(number, repeat, split, seed if single else derive_seed(seed, repeat, number), share)
             for repeat in range(seeds)
-            for number, (split, share) in enumerate(zip(self.splits, shares, strict=True))
+            for number, (split, share) in enumerate(self._with_shares)
         ]
+
+    @property
+    def _with_shares(self) -> list[tuple[Split, float]]:
+        return list(zip(self.splits, self.shares or (1.0,) * len(self.splits), strict=True))
 
     @property
     def is_single(self) -> bool:
@@ -106,8 +109,7 @@ class Estimation:
         """
         none = self.final_test[:0]
         splits = []
-        shares = self.shares or (1.0,) * len(self.splits)
-        for split in (split for split, share in zip(self.splits, shares, strict=True) if share == 1):
+        for split in (split for split, share in self._with_shares if share == 1):
             held_out = np.setdiff1d(split.test, self.final_test)
             if len(held_out):
                 splits.append(Split(np.sort(np.concatenate([split.train, split.val])), held_out, none))

@@ -8,27 +8,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import get_args
 
 from dlcli.config.folders import PROJECT_FILE, options, shipped_folder, user_folders
 from dlcli.config.yaml_file import display
 from dlcli.errors import InputError, Problem
 from dlcli.formatting import shell_line
-
-Kind = Literal[
-    "model",
-    "dataset",
-    "metric",
-    "loss",
-    "optimizer",
-    "scheduler",
-    "callback",
-    "augmentation",
-    "preprocessing",
-    "split",
-    "experiment",
-    "project",
-]
+from dlcli.templates import Kind
 
 _TEMPLATES = Path(__file__).parent
 
