@@ -1,0 +1,108 @@
+"""Byte-pair encoding: words as sequences of frequent subwords, for models that generate text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+# The special tokens, whose numbers are their positions: padding, and the start and the end of a text.
+SPECIAL = ("<pad>", "<s>", "</s>")
+PADDING, START, END = range(3)
+
+# The special tokens and one token for each byte.
+SMALLEST = len(SPECIAL) + 256
+
+# Characters that are encoded at a time: an encoding takes more than a hundred times the memory of its text.
+_CHARACTERS = 1 << 20
+
+
+class Subwords:
+    """Byte-level byte-pair encoding (Sennrich et al., 2016; Radford et al., 2019).
+
+    Texts are not changed before they are split, and every byte has a token: there are no unknown tokens, and `decode`
+    returns exactly the text that was encoded. `<pad>` and the like in a text are ordinary characters; `encode` adds no
+    special tokens.
+
+    Args:
+        document: the fitted encoding as JSON, as `json` returns it.
+    """
+
+    def __init__(self, document: str) -> None:
+        self._tokenizer = Tokenizer.from_str(document)
+        # This setting is not saved with the tokenizer.
+        self._tokenizer.encode_special_tokens = True
+
+    @classmethod
+    def fit(cls, texts: Iterable[str], size: int, min_frequency: int = 2) -> Subwords:
+        """Return an encoding that is fitted on texts, the training rows only.
+
+        Args:
+            texts: the texts.
+            size: maximum number of tokens, with the special ones and the 256 bytes; few texts give fewer.
+            min_frequency: minimum number of occurrences of two tokens that are merged.
+
+        Raises:
+            ValueError: `size` is less than `SMALLEST`.
+        """
+        if size < SMALLEST:
+            raise ValueError(f"the encoding needs at least {SMALLEST} tokens, not {size}")
+        tokenizer = Tokenizer(models.BPE())
+        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        tokenizer.decoder = decoders.ByteLevel()
+        trainer = trainers.BpeTrainer(
+            vocab_size=size,
+            min_frequency=min_frequency,
+            special_tokens=list(SPECIAL),
+            initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+            show_progress=False,
+        )
+        tokenizer.train_from_iterator(texts, trainer)
+        return cls(tokenizer.to_str())
+
+    def json(self) -> str:
+        """Return the encoding as JSON, from which `Subwords` is created again."""
+        return self._tokenizer.to_str()
+
+    def __len__(self) -> int:
+        """Return the number of tokens."""
+        return self._tokenizer.get_vocab_size()
+
+    def vocabulary(self) -> list[str]:
+        """Return the tokens in the order of their numbers, as the library writes bytes: `Ġ` is a blank."""
+        codes = self._tokenizer.get_vocab()
+        return sorted(codes, key=codes.__getitem__)
+
+    def pieces(self, tokens: Sequence[int]) -> list[str]:
+        """Return the text of each token, for tables and pictures; a part of a character becomes U+FFFD."""
+        return self._tokenizer.decode_batch([[int(token)] for token in tokens], skip_special_tokens=False)
+
+    def encode(self, texts: Iterable[str]) -> list[np.ndarray]:
+        """Return the tokens of each text, int64 `(L,)`; an empty text has none."""
+        return [
+            np.array(found.ids, np.int64)
+            for portion in _portions(texts)
+            for found in self._tokenizer.encode_batch_fast(portion)
+        ]
+
+    def decode(self, rows: Iterable[Sequence[int] | np.ndarray]) -> list[str]:
+        """Return the text of each row of tokens; special tokens are left out.
+
+        Bytes that are no valid UTF-8, which a model may generate, become U+FFFD.
+        """
+        return self._tokenizer.decode_batch([np.asarray(row, np.int64).tolist() for row in rows])
+
+
+def _portions(texts: Iterable[str]) -> Iterator[list[str]]:
+    """Yield the texts in order, in lists of limited size; a longer text is a list of its own."""
+    portion: list[str] = []
+    size = 0
+    for text in texts:
+        if portion and size + len(text) > _CHARACTERS:
+            yield portion
+            portion, size = [], 0
+        portion.append(text)
+        size += len(text)
+    if portion:
+        yield portion
