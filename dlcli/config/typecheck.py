@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 
+from dlcli.config.pasted import pasted
 from dlcli.config.signature import UNKNOWN, Argument
 from dlcli.config.suggest import did_you_mean
 
@@ -25,8 +26,11 @@ _NOT_PLAIN = {"is_instance_of", "is_subclass_of", "needs_python_object", "callab
 _AT_LEAST = re.compile(r"String should have at least (\d+ characters?)")
 
 
-def mismatch(value: Any, argument: Argument) -> tuple[str, str] | None:
-    """Return what is wrong with the value and a hint, or None if the value fits or the type is unknown."""
+def mismatch(value: Any, argument: Argument, where: str = "") -> tuple[str, str] | None:
+    """Return what is wrong with the value and a hint, or None if the value fits or the type is unknown.
+
+    `where` is the key, which the hint shows.
+    """
     if argument.annotation is UNKNOWN or argument.annotation is Any or _same(value, argument.default):
         return None
     checker = _checker(argument.annotation)
@@ -39,7 +43,7 @@ def mismatch(value: Any, argument: Argument) -> tuple[str, str] | None:
         # JSON mode has the semantics of a configuration: a list may be a tuple and an int a float, but "3" is no int.
         checker.validate_json(json.dumps(value), strict=True)
     except ValidationError as error:
-        return _explain(value, argument.annotation, error)
+        return _explain(value, argument.annotation, error, where)
     except Exception:
         # A validator of a third-party type that raises something else does not show that the value is wrong.
         return None
@@ -74,7 +78,7 @@ def _cached_checker(annotation: Any) -> Any:
             return None
 
 
-def _explain(value: Any, annotation: Any, error: Any) -> tuple[str, str]:
+def _explain(value: Any, annotation: Any, error: Any, where: str) -> tuple[str, str]:
     found = error.errors(include_url=False, include_input=False)
     messages = [e["msg"] for e in found if e["type"] not in _NOT_PLAIN]
     prefix = "Input should be "
@@ -98,7 +102,9 @@ def _explain(value: Any, annotation: Any, error: Any) -> tuple[str, str]:
     wrong = next((word for word in _words(value) if word not in choices), "") if choices else ""
     hint = did_you_mean(wrong, choices) if wrong else ""
     if expected[:1] == ["text"] and isinstance(value, int | float) and not isinstance(value, bool):
-        hint = "Quote text that looks like a number twice, as in 'run_name=\"1e3\"'."
+        # Only a whole number is known as the user has typed it.
+        typed = f": {pasted(where, str(value))}" if where and isinstance(value, int) else ""
+        hint = f"Quote text that looks like a number twice{typed or ', as in ' + pasted('run_name', '1e3')}."
     return f"should be {', or '.join(dict.fromkeys(expected))}, not {shown[:80]}", hint
 
 

@@ -42,7 +42,7 @@ def validate(config: Mapping[str, Any], sections: Collection[str], supplied: Sup
         if key not in config:
             if argument.required:
                 yield Problem("is missing", key, f"Add {key}=...")
-        elif found := mismatch(config[key], argument):
+        elif found := mismatch(config[key], argument, key):
             yield Problem(found[0], key, found[1])
     for section in NEEDED:
         if section in sections and section not in config:
@@ -95,7 +95,7 @@ def _target(node: Mapping[str, Any], where: str, supplied: Supplied) -> Iterator
     for key, argument in own.items():
         if argument.required and key not in node:
             yield Problem("is missing", f"{where}.{key}", f"Add {where}.{key}=...")
-        elif key in node and (found := mismatch(node[key], argument)):
+        elif key in node and (found := mismatch(node[key], argument, f"{where}.{key}")):
             yield Problem(found[0], f"{where}.{key}", found[1])
     for key, value in node.items():
         place = f"{where}.{key}"
@@ -112,7 +112,7 @@ def _target(node: Mapping[str, Any], where: str, supplied: Supplied) -> Iterator
             if has_object(value):
                 if text := mismatch_of_objects(value, takes.arguments[key], place):
                     yield Problem(text, place)
-            elif found := mismatch(value, takes.arguments[key]):
+            elif found := mismatch(value, takes.arguments[key], place):
                 yield Problem(found[0], place, found[1])
         elif key != TARGET and key not in own and not takes.is_open:
             yield _no_argument(node[TARGET], str(key), where, takes, given)

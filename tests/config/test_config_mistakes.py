@@ -115,6 +115,18 @@ MESSAGES = [
     ("seed=true", "seed", "should be a valid integer, not true", ""),
     ("mode=mni", "mode", "should be 'auto', 'min' or 'max', not \"mni\"", "Did you mean min?"),
     ("runs_dir=null", "runs_dir", "should be text, not null", ""),
+    (
+        "run_name=2022",
+        "run_name",
+        "should be text, not 2022",
+        "Quote text that looks like a number twice: 'run_name=\"2022\"'.",
+    ),
+    (
+        "run_name=1e3",
+        "run_name",
+        "should be text, not 1000.0",
+        "Quote text that looks like a number twice, as in 'run_name=\"1e3\"'.",
+    ),
     ("optimizer.lr=0", "optimizer.lr", "should be greater than 0, not 0", ""),
     ("optimizer.lr=fast", "optimizer.lr", 'should be a valid number, not "fast"', ""),
     ("optimizer.betas=[0.9]", "optimizer.betas", "should be like tuple[float, float], not [0.9]", ""),

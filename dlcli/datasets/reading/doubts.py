@@ -71,32 +71,50 @@ def _far_from_mostly(
 
 
 def differing_in_case(words: pa.ChunkedArray, name: str) -> Iterator[Problem]:
-    """Yield a warning if some words differ in case alone."""
+    """Yield a warning if some words differ in case, blanks, signs that look the same, or a last full stop alone."""
     distinct = pc.drop_null(pc.unique(words))
-    lower = pc.utf8_lower(distinct)
-    # Blanks and accents that look the same, and characters that take no room.
-    alike = pc.replace_substring_regex(pc.utf8_normalize(lower, "NFKC"), "[\u200b-\u200d\ufeff\u00ad]", "")
-    alike = pc.replace_substring_regex(alike, r"[\s\x{a0}]+", " ")
-    if len(pc.unique(alike)) < len(distinct):
-        spelt: dict[str, list[str]] = {}
-        for word, same in zip(distinct.to_pylist(), alike.to_pylist(), strict=True):
-            spelt.setdefault(same, []).append(word)
-        what = (
-            "in case"
-            if len(pc.unique(alike)) == len(pc.unique(lower))
-            else "in case, blanks or invisible characters"
-        )
-        pairs = [
-            f"{' and '.join(map(ascii if what != 'in case' else repr, some))}"
-            for some in spelt.values()
-            if len(some) > 1
-        ]
+    folded = pc.utf8_lower(distinct)
+    if len(pc.unique(folded)) == len(pc.unique(_looks(folded))):
+        what = "in case"
+    else:
+        folded = _looks(folded)
+        what = "in case, blanks, invisible characters or punctuation"
+    spelt: dict[str, list[str]] = {}
+    for word, same in zip(distinct.to_pylist(), folded.to_pylist(), strict=True):
+        spelt.setdefault(same, []).append(word)
+    pairs = [" and ".join(map(_shown, some)) for some in spelt.values() if len(some) > 1]
+    if pairs:
         more = f", and {len(pairs) - 1:,} more like them" if len(pairs) > 1 else ""
         yield Problem(
             f"{pairs[0]} differ {what} alone{more}",
             f"column {name}",
             "They are different categories or classes: write them in one way if they mean the same.",
         )
+
+
+# Characters that take no room, blanks, signs that look the same, letters written in two ways, and a last full stop.
+_SAME_LOOKS = (
+    ("[\u200b-\u200d\ufeff\u00ad]", ""),
+    (r"[\s\x{a0}]+", " "),
+    (r"[\p{Pd}\x{2212}]", "-"),
+    ("[\u2018-\u201b\u2032\u00b4`]", "'"),
+    ("[\u201c-\u201f\u2033\u00ab\u00bb]", '"'),
+    ("\u00df", "ss"),
+    (r"([^\s.]) ?\.$", r"\1"),
+)
+
+
+def _shown(word: str) -> str:
+    """Return the word in quotes, with the codes of signs that may look like others."""
+    return repr(word) if all(sign.isascii() or sign.isalnum() for sign in word) else ascii(word)
+
+
+def _looks(words: pa.Array) -> pa.Array:
+    """Return the words with the characters that a reader takes for each other written in one way."""
+    words = pc.utf8_normalize(words, "NFKC")
+    for expression, sign in _SAME_LOOKS:
+        words = pc.replace_substring_regex(words, expression, sign)
+    return words
 
 
 def _share(mask: pa.Array, encoded: Any) -> float:

@@ -343,7 +343,7 @@ def test_the_case_of_parts_does_not_matter() -> None:
             "in several ways, such as '0.5' and '1.5 kg'",
         ),
         ([f"{number}E5" for number in range(10, 30)], "10E5 is read as the number 1e+06"),
-        (["new york", "new\u00a0york"] * 10, "blanks or invisible characters alone"),
+        (["new york", "new\u00a0york"] * 10, "in case, blanks, invisible characters or punctuation alone"),
     ],
     ids=[
         "suffixes",
@@ -413,6 +413,15 @@ def test_which_word_of_a_boolean_is_true_is_told(
             "'Red' and 'red' differ in case alone, and 1 more like them",
         ),
         (["X", "x", "Y", "y", "Z", "z"], "'X' and 'x' differ in case alone, and 2 more like them"),
+        (
+            ["<=50K", "<=50K.", ">50K"],
+            "'<=50K' and '<=50K.' differ in case, blanks, invisible characters or punctuation alone",
+        ),
+        (
+            ["a-b", "a\u2013b", "O'Hara", "O\u2019Hara", "Stra\u00dfe", "STRASSE", "\u201cx\u201d", '"x"'],
+            r"'a-b' and 'a\u2013b' differ in case, blanks, invisible characters or punctuation alone, "
+            "and 3 more like them",
+        ),
     ],
 )
 def test_the_number_of_words_that_differ_in_case_alone_is_told(values: list[str], told: str) -> None:
