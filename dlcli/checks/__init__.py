@@ -1,1 +1,1 @@
-"""Everything reported before training: errors, warnings and a profile of the data."""
+"""Checks of an experiment before training: errors, warnings and a profile of the data."""

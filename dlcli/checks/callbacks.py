@@ -10,7 +10,7 @@ from pytorch_lightning import callbacks
 from dlcli.config.build import locate
 from dlcli.errors import Problem
 
-# Lightning's callbacks that work, also in a run that is resumed. So do callbacks of users.
+# Lightning's callbacks that work, also in a resumed run. User-defined callbacks are accepted as well.
 WORKING = (
     callbacks.Callback,
     callbacks.EarlyStopping,
@@ -26,7 +26,7 @@ _OWN_CHECKPOINTS = (
 _OWN_DISPLAY = ("would write to the terminal beside dlcli", "Remove it: dlcli shows and records the same.")
 _NO_LOGGER = "needs a logger of Lightning, but dlcli records to MLflow itself"
 
-# The others: why they are refused, and what to do instead.
+# Callback to the reason why it is refused, and what to do instead.
 REFUSED: Mapping[type[callbacks.Callback], tuple[str, str]] = {
     callbacks.WeightAveraging: ("has no effect on the saved weights", "Use weight_averaging=ema."),
     callbacks.EMAWeightAveraging: ("has no effect on the saved weights", "Use weight_averaging=ema."),
@@ -76,7 +76,7 @@ def find_callback_problems(config: Mapping[str, Any]) -> Iterator[Problem]:
         kind = locate(node["_target_"]) if node else None
         if not isinstance(kind, type):
             continue
-        # The nearest base class decides: an own subclass is treated like Lightning's class.
+        # The nearest base class decides: a user's subclass is treated like Lightning's class.
         base = next((base for base in kind.__mro__ if base in REFUSED or base in WORKING), None)
         if base is not None and base in REFUSED:
             reason, instead = REFUSED[base]

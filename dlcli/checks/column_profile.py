@@ -10,10 +10,10 @@ import pandas as pd
 from dlcli.datasets.reading.column import Kind
 from dlcli.datasets.tables.source import column_kinds
 
-# How many of the most frequent categories are listed.
+# Number of categories that are listed, the most frequent first.
 _NAMED = 3
 
-# Values from which distinct ones are counted by sorting.
+# Number of values from which on distinct values are counted by sorting.
 _MANY = 100_000
 
 # The time of day of a date without one, as pandas prints it.
@@ -89,7 +89,7 @@ def _describe(name: str, kind: Kind, values: pd.Series) -> ColumnProfile:
 
 
 def _count_distinct(known: pd.Series) -> int:
-    """Return the number of distinct values; many are sorted, which takes less memory than a table of their hashes."""
+    """Return the number of distinct values; large arrays are sorted, which takes less memory than hashing."""
     values = known.to_numpy()
     if values.dtype.kind not in "iufM" or len(values) < _MANY:
         return int(known.nunique())

@@ -37,7 +37,7 @@ from dlcli.training.averaging import SWA
 from dlcli.training.fields import as_fields
 from dlcli.training.schedules import Length
 
-# Training rows that are preprocessed to find the shape of the model's input.
+# Number of training rows that are preprocessed to find the shape of the model's input.
 _SAMPLE_ROWS = 256
 
 
@@ -106,11 +106,11 @@ def find_mistakes(
 
 
 def check_refit(config: Mapping[str, Any], splits: Sequence[Split], final_test: np.ndarray) -> None:
-    """Check that a refitted model is tested on rows that no other model was tested on.
+    """Check that a refitted model can be tested on rows on which no other model is tested.
 
     Raises:
-        ConfigError: The final test rows are the test rows of several models, or there is nothing to add to the training
-            rows of a hold-out.
+        ConfigError: The final test rows are the test rows of several models, or a hold-out has no validation rows that
+            could be added to the training rows.
     """
     (first, *more) = splits
     if not config["cv"]["refit"] or not shares_rows(first.test, final_test):
@@ -141,7 +141,7 @@ def _optimizer(config: Mapping[str, Any]) -> Optimizer:
 
 
 def _has_no_epoch_limit(trainer: Mapping[str, Any]) -> bool:
-    """Return whether the number of epochs is unknown before training."""
+    """Return whether training has no limit on the number of epochs."""
     return trainer.get("max_epochs") == -1
 
 
@@ -160,8 +160,8 @@ def _averaging(config: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def _row_facts(config: Mapping[str, Any], data: Data, split: Split, num_outputs: int = 0) -> dict[str, Any]:
-    """Return the shape of a row that the model sees, and the other facts that it is built from."""
-    # Weights fit the columns of all training rows only, in which each category occurs.
+    """Return the shape of a preprocessed row, and the other facts that the model is built from."""
+    # Weights only fit the columns that result from all training rows, in which every category occurs.
     complete = data.kind == "table" and starting_weights(config) is not None
     rows = take(data.x, split.train if complete else split.train[:_SAMPLE_ROWS])
     try:
@@ -240,7 +240,7 @@ def _pairing(config: Mapping[str, Any], data: Data, group: str, hint: str = "") 
 
 
 def _unchosen(monitored: str, where: str, task: Task) -> str:
-    """Return how to have a monitored metric computed that is an option of the group `metric`; empty if it is none."""
+    """Return a hint on how to add a monitored metric from the group `metric`; empty if the group lacks it."""
     part, _, name = monitored.partition("/")
     if part not in ("train", "val") or name not in options("metric") or not task.metric_choices:
         return ""

@@ -1,4 +1,4 @@
-"""Checks of how long training lasts, which need neither the data nor torch."""
+"""Checks of the length of training that need neither the data nor torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checks of a changed length of training: what a run that continues can be extended to."""
+"""Check whether a resumed run can be trained for another number of epochs."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ def find_length_problems(
     is_open: bool = False,
     run: str = "",
 ) -> Iterator[Problem]:
-    """Yield why training cannot continue with another length.
+    """Yield a problem for each reason why training cannot continue with another length.
 
-    A run of another length has to equal one that was planned with its length from the beginning. That is the case if
-    nothing in the epochs so far depends on the length. A run that has not ended can also become shorter, down to the
-    epochs that it has completed.
+    The resumed run has to equal a run that had this length from the beginning. That is the case if nothing in the
+    completed epochs depends on the length. A run that has not ended can also be shortened, to no fewer than its
+    completed epochs.
 
     Args:
         config: the run's recorded configuration.
-        changed: its configuration from now on.
-        done: number of epochs that it has completed.
-        is_open: whether it has not ended, and is not several runs whose epochs differ.
-        run: its ID, for messages.
+        changed: the configuration with which it continues.
+        done: number of completed epochs.
+        is_open: whether the run has not ended, and has no child runs with different numbers of epochs.
+        run: ID of the run, for messages.
     """
     before, after = (_epochs(c["trainer"]) for c in (config, changed))
     key = "trainer.max_epochs"

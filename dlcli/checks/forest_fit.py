@@ -1,4 +1,4 @@
-"""Check that a model of decision trees has an optimizer that grows them, a loss, and rows that it can take."""
+"""Checks of decision-tree models: their optimizer, their loss, and the kind of rows."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _ONE = (1, "1", "auto", None)
 
 
 def check_forest(config: Mapping[str, Any]) -> Iterator[Problem]:
-    """Yield settings that trees cannot use, and gaps in numbers for a model that cannot take them."""
+    """Yield settings that do not apply to trees, and missing values that the model does not accept."""
     model = locate(config["model"]["_target_"])
     if config["preprocessing"].get("missing") == "keep" and not getattr(model, "takes_missing", False):
         yield Problem(
@@ -54,7 +54,7 @@ def check_forest(config: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def check_baseline(config: Mapping[str, Any], data: Data) -> Iterator[Problem]:
-    """Yield why trees cannot be the baseline that the user asked for."""
+    """Yield a problem if the baseline of trees was requested and is not available for this experiment."""
     if config.get("baseline") != "trees":
         return
     loss = _name_of_loss(config)
@@ -71,7 +71,7 @@ def check_baseline(config: Mapping[str, Any], data: Data) -> Iterator[Problem]:
 
 
 def warn_of_cut(config: Mapping[str, Any]) -> Iterator[Problem]:
-    """Yield a warning if the largest number of epochs ends training before all trees are grown."""
+    """Yield a warning if `max_epochs` ends training before all trees are grown."""
     limit = config["trainer"].get("max_epochs")
     if not (getattr(locate(config["model"]["_target_"]), "is_forest", False) and grows_trees(config)):
         return
@@ -87,14 +87,14 @@ def warn_of_cut(config: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def _name_of_loss(config: Mapping[str, Any]) -> str:
-    """Return the name of one of dlcli's own losses; empty for others, which may have the same name."""
+    """Return the class name of one of dlcli's losses; empty for other losses, whose names may coincide."""
     target = str((config["task"].get("loss") or {}).get("_target_", ""))
     name = target.rpartition(".")[2]
     return name if target and locate(target) is getattr(losses, name, None) else ""
 
 
 def _loss(config: Mapping[str, Any], model: Any) -> Iterator[Problem]:
-    """Yield a loss that the trees cannot be grown for."""
+    """Yield a problem if trees cannot be grown for the loss."""
     loss, name = config["task"].get("loss") or {}, _name_of_loss(config)
     if name not in model.losses:
         options = {

@@ -1,4 +1,4 @@
-"""Shares of the rows that a command asks for, and that the data has settled itself."""
+"""Find the settings `cv.test_size` and `cv.val_size` where they have no effect."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ from dlcli.splits.predefined import Predefined
 
 
 def find_idle_shares(overrides: Sequence[str], data: Data, strategy: Any) -> Iterator[Problem]:
-    """Yield a mistake for each share of a command that would have no effect, since the data names these rows.
+    """Yield a problem for each of `cv.test_size` and `cv.val_size` that has no effect.
+
+    They have no effect if the dataset itself defines its test or validation rows.
 
     Args:
-        overrides: of the command.
-        data: the rows.
-        strategy: splits the rows.
+        overrides: overrides of the command.
+        data: the dataset.
+        strategy: the splitting strategy.
     """
     named = {"cv.test_size": ("test", data.test_rows)}
     if isinstance(strategy, Holdout | Predefined):  # folds carve validation rows off their training rows

@@ -12,20 +12,20 @@ from dlcli.datasets.data import Data, take
 from dlcli.datasets.tables.typed_frames import kind_of
 from dlcli.errors import ConfigError, Diverged
 
-# Smaller numbers do no harm to 32-bit arithmetic.
+# Smaller numbers are no problem for 32-bit arithmetic.
 _LARGE = 1e4
 
-# Columns that a message names.
+# Maximum number of columns that a message names.
 _NAMED = 3
 
 
 def name_large_columns(
     error: Diverged, data: Data, rows: np.ndarray, config: Mapping[str, Any]
 ) -> ConfigError:
-    """Return the error of a rehearsal with the columns of a table that have the largest numbers, and what to do.
+    """Return the error of a rehearsal, extended by the columns with the largest numbers and what to do about them.
 
     Args:
-        error: what the rehearsal raised.
+        error: the error that the rehearsal raised.
         data: the raw rows.
         rows: numbers of the training rows.
         config: the configuration.

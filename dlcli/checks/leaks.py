@@ -1,4 +1,4 @@
-"""Leakage: columns that reveal the target, rows that are both trained and evaluated on, and later rows among them."""
+"""Find leakage: columns that reveal the target, duplicates across parts of a split, and training on later rows."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from dlcli.datasets.texts import Texts
 from dlcli.errors import Problem
 from dlcli.splits.split import Split, goes_forward, test_words
 
-# Rows on which sums of two columns are compared with the target first; pairs that match are compared on all rows.
+# Number of rows on which sums of two columns are first compared with the target; matches are compared on all rows.
 _FEW = 64
 
 # Above this correlation, a column counts as the target in another unit.
@@ -26,10 +26,10 @@ _SAME = 0.9999
 # Warn when at least this fraction of a part's rows is also among the training rows.
 _MANY = 0.05
 
-# Rows from which some columns are compared before all of them, and how many.
+# Number of rows from which on a few columns are compared before all of them, and the number of these columns.
 _LARGE, _COLUMNS = 100_000, 4
 
-# For each kind of data: what a row is called, and how rows are compared.
+# Kind of data to the name of a row, and to how rows are compared.
 _EQUAL = {
     "table": ("rows", "value for value"),
     "tokens": ("texts", "letter for letter"),
@@ -59,12 +59,12 @@ def find_duplicates(data: Data, splits: Sequence[Split]) -> Iterator[Problem]:
 
 
 def _repeated(codes: np.ndarray, rows: np.ndarray, trained: np.ndarray) -> int:
-    """Return the number of rows whose codes some training row has."""
+    """Return the number of rows whose code also occurs among the training rows."""
     return int(pd.Series(codes[rows]).isin(codes[trained]).sum())
 
 
 def _differ_in_few_columns(x: Any, split: Split) -> bool:
-    """Return whether the rows of a large table differ in some columns of numbers already, which is found fast."""
+    """Return whether a few numeric columns of a large table already show that there are not many duplicates."""
     if not isinstance(x, pd.DataFrame) or len(x) < _LARGE:
         return False
     numbers = [name for name in x.columns if pd.api.types.is_float_dtype(x[name].dtype)][:_COLUMNS]
@@ -76,7 +76,7 @@ def _differ_in_few_columns(x: Any, split: Split) -> bool:
 
 
 def _together(x: Any) -> str:
-    """Return a second remedy for duplicates: groups. A column of texts can serve as the column of groups."""
+    """Return the hint on groups, another remedy for duplicates; a column of texts can serve as the groups."""
     if isinstance(x, Texts) and x.name:
         settings = " ".join(["dataset=text", pasted("dataset.text", x.name), pasted("dataset.group", x.name)])
         return f", or keep them in one group: {settings} (and cv=group_kfold for folds)"
@@ -98,7 +98,7 @@ def _codes(x: Any) -> np.ndarray | None:
 
 
 def find_split_groups(data: Data, splits: Sequence[Split]) -> Iterator[Problem]:
-    """Yield a warning for groups with rows in more than one part of a split; series are split in time instead."""
+    """Yield a warning for groups with rows in several parts of a split; series are exempt, being split in time."""
     if data.groups is None or data.reach is not None:
         return
     names, codes = np.unique(data.groups, return_inverse=True)

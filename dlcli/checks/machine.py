@@ -32,7 +32,7 @@ _LITTLE_DISK = 2e9
 
 @dataclass(frozen=True)
 class Finding:
-    """The result of one check. The state `wrong` prevents dlcli from working, `doubtful` may do so."""
+    """The result of one check. With the state `wrong` dlcli does not work, with `doubtful` it may not."""
 
     topic: str
     name: str
@@ -121,7 +121,7 @@ class _Declared(NamedTuple):
 
 @cache
 def _declared() -> _Declared:
-    """Return what dlcli needs, as it was installed, or from the checkout that is used without being installed."""
+    """Return the declared dependencies of the installed dlcli, or of the checkout that is used without installation."""
     try:
         about = metadata.metadata(DISTRIBUTION)
         needed = tuple(map(Requirement, metadata.requires(DISTRIBUTION) or []))

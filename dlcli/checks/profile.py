@@ -28,10 +28,10 @@ from dlcli.splits.split import Split, in_time, test_words
 # At most this many rows are used for the checks of single columns, to bound their time.
 _ROWS = 100_000
 
-# Numbers that often denote missing values, and how many times larger than all others they are then.
+# Numbers that often denote missing values, and the minimum ratio of such a number to all other values.
 _FAR = 3.0
 
-# Days that a date is at least apart from all others to be one that denotes a missing value.
+# Minimum distance, in days, of a date that denotes a missing value from all other dates.
 _DAYS = 20 * 365
 
 # Ratio of the most to the least frequent class above which a target counts as heavily imbalanced.
@@ -45,13 +45,13 @@ class Profile:
     Attributes:
         name: name of the dataset.
         rows: number of rows.
-        rows_are: short description of a row.
-        classes: number of rows of each class, or with each label, or with a pixel of each class.
+        rows_are: short description of the rows.
+        classes: class to its number of rows; for labels and masks, the number of rows that contain it.
         targets: profiles of the targets, for regression.
         columns: profiles of the columns, for tables.
-        warnings: notices that make results unreliable; they prevent nothing.
+        warnings: warnings about data that makes results unreliable; training is possible.
         left_out: columns that are not used, each with the reason.
-        read: columns that are read otherwise than they stand in the file, each with how.
+        read: columns whose values are converted when they are read, each with the conversion.
         unseen: number of validation and test rows with a category that the training rows lack, by column.
     """
 
@@ -83,7 +83,7 @@ def profile(data: Data, splits: Sequence[Split]) -> Profile:
 
 
 def _reading(data: Data, split: Split) -> dict[str, dict[str, Any]]:
-    """Return what is left out, converted and unseen in a table; unseen categories are those of the first split."""
+    """Return columns that are left out or converted, and numbers of rows with categories unseen in the first split."""
     columns = data.columns
     if columns is None:
         return {"left_out": {}, "read": {}, "unseen": {}}
@@ -169,7 +169,7 @@ def count_classes(data: Data) -> dict[str, int]:
 
 
 def _rare_classes(data: Data, splits: Sequence[Split]) -> Iterator[Problem]:
-    """Yield classes missing from training rows of any split or test rows of most, and heavy imbalance."""
+    """Yield a warning for classes that some training rows or most test rows lack, and for heavy imbalance."""
     if data.strata is None:
         return
     counts = count_classes(data)

@@ -1,4 +1,4 @@
-"""What a run records of its data for people, as `dlcli check` shows it: `Ledger.about`."""
+"""The profile of the data that a run records (`Ledger.about`), as `dlcli check` shows it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dlcli.datasets.data import Data, take
 from dlcli.errors import Problem
 from dlcli.sanitize.escapes import shortened, visible_name
 
-# Bounds of the record and of the time it takes: rows that columns are described by, columns, and classes.
+# Limits on the size of the record and the time it takes: rows to describe columns by, columns, and classes.
 _ROWS, _COLUMNS, _CLASSES = 100_000, 200, 1_000
 _TEXT = 500  # characters
 

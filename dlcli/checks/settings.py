@@ -59,7 +59,7 @@ def find_config_warnings(config: Mapping[str, Any], splits: Sequence[Split]) -> 
 
 
 def _few_windows(config: Mapping[str, Any], splits: Sequence[Split]) -> Iterator[Problem]:
-    """Warn when a forecast is trained on few windows of its series."""
+    """Yield a warning if a forecast is trained on few windows of its series."""
     dataset = config["dataset"]
     if not {"lookback", "horizon"} <= dataset.keys():
         return
@@ -74,7 +74,7 @@ def _few_windows(config: Mapping[str, Any], splits: Sequence[Split]) -> Iterator
 
 
 def _cut_cycle(config: Mapping[str, Any]) -> Iterator[Problem]:
-    """Warn when early stopping may end training within a one-cycle schedule.
+    """Yield a warning if early stopping may end training within a one-cycle schedule.
 
     The loss rises in the middle of the cycle, where the learning rate is high, and is lowest at its end: early stopping
     can mistake the rise for the end of improvement. Schedules that only decay, such as cosine, are not affected.
@@ -93,7 +93,7 @@ def _cut_cycle(config: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def _idle_rate(config: Mapping[str, Any]) -> Iterator[Problem]:
-    """Warn when a learning rate is set for an optimizer whose result does not depend on it."""
+    """Yield a warning if a learning rate is set for an optimizer whose result does not depend on it."""
     if takes_all_rows(config) and config["optimizer"].get("lr", 1.0) != 1.0:
         yield Problem(
             "hardly changes the result: the model is solved on all rows, not trained by steps",

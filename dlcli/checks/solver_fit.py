@@ -1,4 +1,4 @@
-"""Check that nothing in the configuration contradicts an optimizer that solves on all rows."""
+"""Checks of a configuration whose optimizer is a solver: one that minimizes the loss over all rows at once."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dlcli.errors import Problem
 
 _BY_STEPS = "To train by steps, choose an optimizer such as optimizer=adam."
 
-# Groups that change the steps of an optimizer, for which a solver has no use.
+# Groups that change the steps of an optimizer, and have no effect on a solver.
 _GROUPS = {
     "scheduler": "has no learning rate to schedule",
     "weight_averaging": "has no steps whose weights could be averaged",
@@ -19,7 +19,7 @@ _GROUPS = {
     "finder": "has neither a learning rate nor a batch size to find",
 }
 
-# Trainer arguments that change the gradient of a step, with the values that do not.
+# Trainer arguments that change the gradient of a step, each with the values that leave it unchanged.
 _ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "accumulate_grad_batches": (1,),
     "gradient_clip_val": (None, 0),
@@ -30,7 +30,7 @@ _ARGUMENTS: dict[str, tuple[Any, ...]] = {
 
 
 def check_solver(config: Mapping[str, Any]) -> Iterator[Problem]:
-    """Yield settings that an optimizer cannot use whose step is a solution on all rows."""
+    """Yield a problem for each setting that a solver does not support."""
     if not takes_all_rows(config):
         return
     name = config["optimizer"]["_target_"].rpartition(".")[2]
@@ -48,7 +48,7 @@ def check_solver(config: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def _check_model(config: Mapping[str, Any], name: str) -> Iterator[Problem]:
-    """Yield a model that the optimizer does not take."""
+    """Yield a problem if the solver does not support the model."""
     target = config["model"]["_target_"]
     mark, does = getattr(
         locate(config["optimizer"]["_target_"]), "takes_models", ("is_linear", "solves linear models")
@@ -72,7 +72,7 @@ def _check_model(config: Mapping[str, Any], name: str) -> Iterator[Problem]:
 
 
 def _solves_head(config: Mapping[str, Any], model: Any) -> bool:
-    """Return whether only a linear head is trained, on features of a backbone that are computed once."""
+    """Return whether only a linear head is trained, on precomputed features of a backbone."""
     linear: Mapping[str, Any] = getattr(model, "linear_head", {})
     finetune = config["finetune"] or {}
     frozen = finetune.get("_target_") == "dlcli.training.finetuning.FeatureExtraction"

@@ -1,4 +1,4 @@
-"""Checks of the optimizer steps of an epoch, which depend on the number of rows."""
+"""Checks of the number of optimizer steps per epoch, which depends on the number of rows."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ _EFFORT = "effort"
 
 
 def asks_for_search(overrides: Sequence[str]) -> bool:
-    """Return whether a command's words make a search of a training: `effort=best`."""
+    """Return whether the overrides turn `dlcli train` into a search (`effort=best`)."""
     chosen = [word.partition("=")[2] for word in overrides if _key(word) == _EFFORT]
     return bool(chosen) and chosen[-1] not in ("null", "")  # `~effort` has no value
 
@@ -20,12 +20,12 @@ def asks_for_search(overrides: Sequence[str]) -> bool:
 def find_sweep_settings(
     overrides: Sequence[str], *, in_folds: bool, command: Sequence[str] = ("train",)
 ) -> Iterator[Problem]:
-    """Yield a problem for each override in the section `sweep` that has no effect on a training.
+    """Yield a problem for each override in the section `sweep` that has no effect on a training run.
 
-    Projects and experiment files may have such settings, which apply when their configuration is searched.
+    Such settings are accepted in dlcli.yaml and experiment files, since they apply if the experiment is searched.
 
     Args:
-        overrides: of the command.
+        overrides: overrides of the command.
         in_folds: whether each fold searches (`cv=nested`).
         command: words of the command before the overrides: its name and options.
     """

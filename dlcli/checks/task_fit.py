@@ -27,7 +27,7 @@ def check_task(node: Mapping[str, Any], data: Data, split: Split) -> list[Proble
 
 
 def _kinds(node: Mapping[str, Any], data: Data) -> list[Problem]:
-    """Check that the task accepts this kind of targets, and the loss this kind of task."""
+    """Return problems if the task does not accept the targets, or the loss does not accept the task."""
     task = locate(node[TARGET])
     accepts = getattr(task, "accepts", {data.target_kind})
     if data.target_kind not in accepts:
@@ -40,7 +40,7 @@ def _kinds(node: Mapping[str, Any], data: Data) -> list[Problem]:
             )
         ]
     loss = node.get("loss")
-    if not loss:  # a user-defined task may need none
+    if not loss:  # a user-defined task may not need a loss
         return []
     for_tasks = getattr(locate(loss[TARGET]), "accepts", None)
     if for_tasks is None or task.kind in for_tasks:
@@ -57,9 +57,10 @@ def _kinds(node: Mapping[str, Any], data: Data) -> list[Problem]:
 
 
 def fits_targets(node: Mapping[str, Any], data: Data) -> Iterator[Problem]:
-    """Yield a problem where a model has another kind of outputs than the targets need: one for each row, or pixel.
+    """Yield a problem if the model's outputs do not fit the targets, such as one output per row for masks.
 
-    A model says so in `targets`, the kinds of targets that it is for; those of dlcli without it have one output a row.
+    A model lists the kinds of targets that it supports in `targets`; dlcli's models without this attribute have one
+    output per row.
     """
     model = locate(node[TARGET])
     own = getattr(model, "targets", None)
@@ -75,7 +76,7 @@ def fits_targets(node: Mapping[str, Any], data: Data) -> Iterator[Problem]:
 
 
 def _quantiles(node: Mapping[str, Any]) -> list[Problem]:
-    """Check that the task supports several quantiles, which give several outputs per target."""
+    """Return a problem if the task does not support several quantiles, which need several outputs per target."""
     several = len((node.get("loss") or {}).get("quantiles", ())) > 1
     task = locate(node[TARGET])
     if not several or getattr(task, "learns_quantiles", False):
@@ -90,7 +91,7 @@ def _quantiles(node: Mapping[str, Any]) -> list[Problem]:
 
 
 def _threshold(node: Mapping[str, Any], split: Split) -> list[Problem]:
-    """Check that what is found on validation rows after training has some."""
+    """Return a problem for each setting that is fitted to validation rows after training, if there are none."""
     found = {
         "tune_threshold": (node.get("tune_threshold") is not None, "the threshold is tuned"),
         "calibrate": (node.get("calibrate", "none") != "none", "probabilities are calibrated"),
@@ -121,7 +122,7 @@ def make_task(config: Mapping[str, Any], data: Data, split: Split) -> Task:
 
 
 def directions(config: Mapping[str, Any], data: Data, split: Split) -> dict[str, str | None]:
-    """Return `min` or `max` for the loss and each metric, None for one without a direction.
+    """Return the direction of the loss and of each metric: `min`, `max`, or None if it has no direction.
 
     The loss alone is returned if no metric is monitored, or if there is no task.
     """
@@ -137,10 +138,10 @@ def directions(config: Mapping[str, Any], data: Data, split: Split) -> dict[str,
 
 
 def check_monitored(config: Mapping[str, Any], data: Data, splits: Sequence[Split]) -> None:
-    """Check that each monitored metric is defined on the rows of each split: AUROC, for one, needs both classes.
+    """Check that each monitored metric is defined on the rows of each split; AUROC, for example, needs both classes.
 
     Raises:
-        ConfigError: One is undefined on some rows, whatever a model predicts.
+        ConfigError: A metric is undefined on the rows of a split, whatever the model predicts.
     """
     watched = {"monitor": config["monitor"]} | {
         f"callbacks.{name}.monitor": node["monitor"]
@@ -186,7 +187,7 @@ def _undefined(
 
 
 def _is_defined(name: str, task: Task, targets: np.ndarray) -> bool:
-    """Return whether a metric is defined for targets that are predicted perfectly; true for tasks of the user's own."""
+    """Return whether a metric is defined for perfect predictions; always true for a user-defined task."""
     metric = task.metrics().get(name)
     if metric is None or not type(task).__module__.startswith("dlcli."):
         return True
@@ -197,7 +198,7 @@ def _is_defined(name: str, task: Task, targets: np.ndarray) -> bool:
         case "binary" | "multilabel":
             outputs = 40.0 * y - 20.0
         case _:
-            # A metric of numbers may need two different ones, and several quantiles have no perfect outputs.
+            # A regression metric may need two different targets, and several quantiles have no perfect prediction.
             return "constant_target" not in getattr(metric, "undefined", ()) or bool((y != y[:1]).any())
     with torch.no_grad():
         metric.update(*task.metric_inputs(outputs, y))

@@ -1,4 +1,4 @@
-"""Checks of the trainer's arguments, and of the callbacks and the optimizer that have to fit them."""
+"""Checks of the trainer's arguments, and of callbacks and optimizer together with them."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ def find_refused(config: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def find_trainer_problems(config: Mapping[str, Any]) -> Iterator[Problem]:
-    """Yield what is wrong with the trainer, which is built with its callbacks."""
+    """Build the trainer with its callbacks, and yield the problems."""
     callbacks = make_callbacks(config)
     trainer = build_trainer(config["trainer"], logger=False, enable_checkpointing=False, callbacks=callbacks)
     yield from _ranks(config, trainer)
-    # Lightning only warns, and would train with a precision other than the recorded one.
+    # Lightning only warns, and would train with another precision than the recorded one.
     if trainer.strategy.root_device.type == "cpu" and str(config["trainer"].get("precision")).startswith(
         "16"
     ):
@@ -69,7 +69,7 @@ def find_trainer_problems(config: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def _ranks(config: Mapping[str, Any], trainer: pl.Trainer) -> Iterator[Problem]:
-    """Yield what is wrong with training on several devices."""
+    """Yield the problems of training on several devices."""
     size, world = trainer.world_size, launched()
     if world is not None and world.size != size:
         hint = f"Use trainer=ddp, with trainer.devices times trainer.num_nodes equal to {world.size}."
@@ -102,7 +102,7 @@ def _ranks(config: Mapping[str, Any], trainer: pl.Trainer) -> Iterator[Problem]:
 
 
 def find_accumulation_problems(config: Mapping[str, Any]) -> Iterator[Problem]:
-    """Yield what contradicts the accumulation of gradients."""
+    """Yield a problem for each setting that is incompatible with accumulating gradients."""
     given = config["trainer"].get("accumulate_grad_batches", 1)
     changing = [c for c in make_callbacks(config) if isinstance(c, GradientAccumulationScheduler)]
     batches = max([given, *(n for callback in changing for n in callback.scheduling.values())])

@@ -12,7 +12,7 @@ from dlcli.config.folders import shipped_folder
 from dlcli.config.provenance import nearest
 from dlcli.files.paths import display
 
-# Maximum column of the origins. A longer value shifts only its own origin instead of widening all lines.
+# Maximum column of the origins. A longer value shifts only the origin on its own line.
 _WIDEST = 48
 
 

@@ -19,7 +19,7 @@ from dlcli.config.overrides import Setting, leaves
 from dlcli.config.yaml_file import read
 from dlcli.errors import Problem
 
-# Returns the keys of a configuration, given the available groups and the arguments that dlcli supplies.
+# A function that returns the keys of a configuration, given the groups and the arguments that dlcli supplies.
 KeysOf = Callable[[Mapping[str, Any]], Keys]
 
 
@@ -69,7 +69,7 @@ def fill_sections(
     keys_of: KeysOf,
     problems: list[Problem],
 ) -> list[Setting]:
-    """Fill sections that were left to the data, and set the values of the command line in them.
+    """Fill the sections that the data has decided (`task: auto`), and set the values of the command line in them.
 
     What other files have set for a section takes precedence over `sections`. Unknown keys are added to `problems`.
 
@@ -90,7 +90,7 @@ def set_values(config: Any, settings: Sequence[Setting], problems: list[Problem]
         if setting.kind == "delete":
             continue
         try:
-            # What Hydra itself does for ++key=value.
+            # As Hydra does for ++key=value.
             OmegaConf.update(config, setting.key, setting.value, merge=True, force_add=True)
         except Exception as error:  # a broken ${...}, or a value in place of a mapping
             problems.append(problem_of(error, setting.key))
@@ -141,7 +141,7 @@ def _put(node: Any, key: str, value: Any) -> None:
 
 
 def _fill_metrics(config: Any, settings: Sequence[Setting], folders: Sequence[Path]) -> None:
-    """Fill the sections of metrics that settings or files name from their options, so that their keys exist.
+    """Fill the sections of metrics that settings or files name with the keys of their options.
 
     What files have set for a metric takes precedence.
     """

@@ -1,4 +1,4 @@
-"""Restore references to the environment in a resolved configuration, so that they are recorded as written."""
+"""Restore references to the environment in a resolved configuration, which is recorded with them."""
 
 from __future__ import annotations
 

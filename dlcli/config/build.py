@@ -1,4 +1,4 @@
-"""Build the objects that a configuration describes: import `_target_` and call it with its keys and the facts."""
+"""Build the objects that a configuration describes: import `_target_`, and call it with the node's keys and facts."""
 
 from __future__ import annotations
 

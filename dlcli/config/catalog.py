@@ -53,9 +53,12 @@ class Explained:
 
 
 def accepting(group: str, kind: str, targets: str | None = None) -> list[str]:
-    """Return the shipped options of a group whose target lists this kind of data or targets in `accepts`.
+    """Return the names of a group's shipped options whose target lists a kind of data or targets in `accepts`.
 
-    With a kind of `targets`, only models whose outputs are for these: `targets` of the class, or one output a row.
+    Args:
+        group: the group.
+        kind: the kind that `accepts` has to list.
+        targets: for the group `model`, also the kind of targets that the model's outputs must fit (`is_for`).
     """
     found = {option: locate(read(file)[TARGET]) for option, file in options(group).items()}
     return [
@@ -66,7 +69,11 @@ def accepting(group: str, kind: str, targets: str | None = None) -> list[str]:
 
 
 def is_for(model: Any, targets: str) -> bool:
-    """Return whether a model of dlcli is for a kind of targets; without an attribute, for all with an output a row."""
+    """Return whether the outputs of a shipped model fit a kind of targets.
+
+    A model lists these kinds in its attribute `targets`; one without the attribute fits all that have one output per
+    row.
+    """
     own = getattr(model, "targets", None)
     return targets != "segmentation" if own is None else targets in own
 
@@ -128,7 +135,7 @@ def _keys(node: dict[str, Any], prefix: str, explanations: dict[str, str], group
 
 
 def _more(node: dict[str, Any], group: str) -> list[Key]:
-    """Return the arguments of a target that are neither in its YAML nor supplied by dlcli."""
+    """Return the arguments of a target that are not in its YAML, without those that dlcli supplies."""
     takes = read_signature(node[TARGET]) if TARGET in node else None
     return [
         Key(name, _plain(argument.default), type_name(argument.annotation))

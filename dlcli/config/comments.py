@@ -11,7 +11,7 @@ from dlcli.config.yaml_file import lines
 
 @dataclass(frozen=True)
 class Comments:
-    """A file's comments as running text: the `header`, and for each dotted key the comment directly above it."""
+    """The comments of a file: its `header`, and for each dotted key the comment directly above it."""
 
     header: str
     keys: dict[str, str]

@@ -27,7 +27,7 @@ from dlcli.config.validate import validate
 from dlcli.config.yaml_file import read
 from dlcli.errors import ConfigError, Problem
 
-# The group of the preprocessing, and the entry by which a model's file asks for one of tables.
+# The group of the preprocessing, and the entry of a model's file that chooses a preprocessing for tables.
 _TABLES, _ASKS = "preprocessing", "override /preprocessing"
 
 
@@ -88,7 +88,7 @@ class Merged:
         return Keys(config, sections=groups(self.folders), supplied=self.supplied)
 
     def is_left_alone(self, group: str) -> bool:
-        """Return whether only later files and keys on the command line can have set a key of a group's section."""
+        """Return whether the keys of a group's section can only come from later files or from the command line."""
         chosen = (*self.project.options, *self.asked.options)
         if any(f"{name}/".startswith(f"{group}/") for name in chosen):
             return False
@@ -127,7 +127,7 @@ def compose(
         overrides: Overrides in Hydra's grammar.
         folders: The user's conf folders (`user_folders`).
         supplied: The arguments that dlcli passes itself: section to argument to the hint for a user who sets it.
-        by_data: Group to the option that leaves its section to the data (`task: auto`). While that option is
+        by_data: Group to the option by which the data decides its section (`task: auto`). While that option is
             chosen, the section is not validated and its keys are not set.
 
     Raises:
@@ -152,10 +152,10 @@ def draft(
     """
     folders = tuple(folders)
     if problems := conflicts(folders):
-        raise ConfigError(problems)  # everything that follows depends on which of the files is meant
+        raise ConfigError(problems)  # all further checks depend on which of the files is used
     extend_path(folders)
     settings, problems = parse(overrides)
-    # Keys whose values cannot be read are there, and not missing.
+    # Keys whose values cannot be read exist: do not report them as missing.
     unread = {problem.where.partition("=")[0].lstrip("+") for problem in problems}
     defaults = default_options()
     project = sort(project_settings(folders), folders, defaults)
@@ -185,14 +185,15 @@ def draft(
 
 
 def with_decided(found: Draft, decided: Mapping[str, str]) -> Draft:
-    """Return a draft in which the data has decided the options of groups that it was left to (`task: auto`).
+    """Return a draft with the options that the data has decided (`task: auto`).
 
-    Their sections are filled from their files. The whole is composed again only where the result could differ: if there
-    are mistakes, if the user chooses options of these groups or sets their keys in dlcli.yaml, if an option's file
-    sets other sections too, or if its content cannot be merged below that of other files (`OwnSection.fills`).
+    Their sections are filled from the options' files. The configuration is composed again only if the result could
+    differ: if there are mistakes, if the user chooses options of these groups or sets their keys in dlcli.yaml, if an
+    option's file sets other sections too, or if its content cannot be merged below that of other files
+    (`OwnSection.fills`).
 
     Args:
-        found: A draft that was made with `by_data`.
+        found: A draft that was composed with `by_data`.
         decided: Group to option.
     """
     merged, sections, choices = found.merged, {}, {**found.merged.choices}
@@ -223,10 +224,10 @@ def with_decided(found: Draft, decided: Mapping[str, str]) -> Draft:
 
 
 def _of_model(choices: Mapping[str, str], folders: Sequence[Path]) -> str:
-    """Return the preprocessing of tables that the model's file asks for; empty if it asks for none.
+    """Return the preprocessing that the model's file chooses for tables; empty if it chooses none.
 
-    Hydra gives precedence to the dataset's file, since it comes later in the defaults list. What an experiment's file
-    chooses stays.
+    This is needed because Hydra gives precedence to the dataset's file, which comes later in the defaults list. The
+    choice of an experiment's file takes precedence over both.
     """
     if choices.get(_TABLES) != "table" or _asked_in("experiment", choices, folders):
         return ""
@@ -234,7 +235,7 @@ def _of_model(choices: Mapping[str, str], folders: Sequence[Path]) -> str:
 
 
 def _asked_in(group: str, choices: Mapping[str, str], folders: Sequence[Path]) -> str:
-    """Return the preprocessing that the file of a group's option asks for; empty if it asks for none."""
+    """Return the preprocessing that the file of a group's option chooses; empty if it chooses none."""
     file = options(group, folders).get(choices.get(group) or "")
     if file is None:
         return ""
@@ -284,7 +285,7 @@ def _validated(
     return Draft(
         Composed(values, choices, merged.overrides, merged.composition, used),
         tuple(dict.fromkeys(problems)),
-        # Also of problems that are not shown because their key has another one.
+        # Including problems that are not shown because another problem of the same key is.
         frozenset(unsure | {problem.where.split(".")[0] for problem in (*found, *invalid)}),
         merged,
     )

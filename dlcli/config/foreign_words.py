@@ -1,8 +1,8 @@
-"""Words of other tools (Hydra, LightningCLI, Keras, scikit-learn, yolo): their names for dlcli's commands and keys."""
+"""Names of dlcli's commands and keys in other tools: Hydra, LightningCLI, Keras, scikit-learn, yolo."""
 
 from __future__ import annotations
 
-# What other tools call the commands.
+# Commands of other tools.
 FOREIGN_COMMANDS = {
     "fit": "train",
     "run": "train",
@@ -108,7 +108,7 @@ GROUPS = {
     "criterion": "task/loss",
 }
 
-# Names for the number of folds, and options of that number alone.
+# Names of the number of folds.
 FOLDS = ("folds", "n_splits", "n_folds", "num_folds", "k_folds", "kfold")
 
 # Options without a value.

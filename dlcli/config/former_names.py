@@ -18,7 +18,7 @@ _FORMER = {
 
 
 def with_present_names(node: Any) -> Any:
-    """Return a configuration of plain values with every `_target_` replaced by its present name."""
+    """Return a configuration, in plain types, with every former `_target_` replaced by its present name."""
     if isinstance(node, dict):
         return {
             key: _FORMER.get(value, value)

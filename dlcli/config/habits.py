@@ -34,7 +34,7 @@ COMMANDS = ("train", "sweep", "check", "show")
 
 @dataclass
 class _Meant:
-    """The words of the command that was meant, and what was not understood as it was typed."""
+    """A dlcli command under translation: its words, and the arguments that dlcli does not understand as typed."""
 
     command: str
     words: list[str] = field(default_factory=list)
@@ -44,13 +44,13 @@ class _Meant:
 
 
 def translate_habits(arguments: Sequence[str], known: Mapping[str, bool]) -> Problem | None:
-    """Return what to type instead, if the arguments are those of another tool; None if they are dlcli's own.
+    """Return a problem with the equivalent dlcli command if the arguments are in another tool's syntax, else None.
 
-    For a command of another tool (`fit`) there is always an answer.
+    The command of another tool (`fit`) is always answered.
 
     Args:
         arguments: of the program, the command first.
-        known: the options of the command, and whether each takes a value.
+        known: option of the command to whether it takes a value.
     """
     if not arguments:
         return None
@@ -82,7 +82,7 @@ def translate_habits(arguments: Sequence[str], known: Mapping[str, bool]) -> Pro
 
 
 def _command(arguments: Sequence[str], known: Mapping[str, bool]) -> Problem:
-    """Return the command that was meant by that of another tool, with its words as far as they are understood."""
+    """Translate the command of another tool, with those of its words that can be translated."""
     name, *words = arguments
     command = FOREIGN_COMMANDS[name]
     message = f"{name} is no command of dlcli"
@@ -99,7 +99,7 @@ def _command(arguments: Sequence[str], known: Mapping[str, bool]) -> Problem:
 
 
 def _option(word: str, left: list[str], meant: _Meant, known: Mapping[str, bool]) -> bool:
-    """Take an option, and its value from the words that are left; return whether it is understood."""
+    """Translate an option, whose value is taken from the remaining words; return whether it is known."""
     name, equals, value = word.partition("=")
     if name in known:
         meant.words.append(word)
@@ -137,7 +137,7 @@ def _option(word: str, left: list[str], meant: _Meant, known: Mapping[str, bool]
 
 
 def _noted(name: str, value: str, meant: _Meant) -> list[str] | None:
-    """Return the overrides for an option or a key of another tool, and add what is to be known; None if unknown."""
+    """Return the overrides for an option or a key of another tool, and add a note if necessary; None if unknown."""
     plain = _plain(name)
     if plain in WORKERS:
         meant.notes.append("Batches are read from memory, without worker processes.")
@@ -152,10 +152,10 @@ def _noted(name: str, value: str, meant: _Meant) -> list[str] | None:
 
 
 def _word(word: str, left: list[str], meant: _Meant) -> bool:
-    """Take an override, or a word without a key and perhaps its value; return whether it is understood."""
+    """Translate an override, or a word without a key with its value if it has one; return whether it is known."""
     key, equals, value = word.partition("=")
     known = groups(())
-    if equals and not ("/" in key and key not in known and _is_data(word)):  # a file's name may have a =
+    if equals and not ("/" in key and key not in known and _is_data(word)):  # a file's name may contain a =
         is_group_of_file = key == "dataset" and _is_data(value) and value not in options("dataset", ())
         is_number_of_folds = key == "cv" and value.isdigit()
         if (
@@ -190,14 +190,14 @@ def _word(word: str, left: list[str], meant: _Meant) -> bool:
 
 
 def _is_foreign(key: str, value: str) -> bool:
-    """Return whether a key of an override is one of other tools, and none of dlcli."""
+    """Return whether the key of an override belongs to another tool and not to dlcli."""
     plain = _plain(key)
     if plain in WORKERS or ("." in key and plain in KEYS) or re.match(r"hydra[./]", plain):
         return True
     return "." not in key and plain not in _OWN and bool(_setting(key, value))
 
 
-# Keys of dlcli's own that have the same names.
+# Names of other tools' keys that dlcli has as well.
 _OWN = frozenset({"seed", "monitor", "experiment_name", "run_name"})
 
 
@@ -237,7 +237,7 @@ def _setting(name: str, value: str) -> list[str]:
 
 
 def _same_option(group: str, value: str) -> str:
-    """Return the option of a group with this name, in any case and with - or _; empty without one."""
+    """Return the option of a group with this name, ignoring case and the difference of - and _; empty if none."""
     return (
         value if value in options(group, ()) else _plain(value) if _plain(value) in options(group, ()) else ""
     )
@@ -272,7 +272,7 @@ def _is_data(value: str) -> bool:
 
 
 def _is_run(folder: Path) -> bool:
-    """Return whether a folder is that of a run, which `dlcli show` takes."""
+    """Return whether a folder is a run's folder, which `dlcli show` accepts."""
     return any((folder / place / "ledger.json").is_file() for place in (".", "artifacts"))
 
 

@@ -75,9 +75,9 @@ def default_options() -> dict[str, Any]:
 
 
 def merge(composition: Composition, files: Sequence[Path] = ()) -> tuple[Composition, Any, dict[str, str]]:
-    """Have Hydra compose a configuration.
+    """Compose a configuration with Hydra.
 
-    A group that is in no defaults list gets the prefix `+`, which Hydra requires.
+    Overrides of groups that are in no defaults list get the prefix `+`, which Hydra requires.
 
     Args:
         composition: what to compose.
@@ -130,7 +130,7 @@ class _Unchanged:
 
 
 def state_of_files(folders: Sequence[Path]) -> tuple[tuple[str, int, int], ...]:
-    """Return path, modification time (ns) and size (bytes) of every YAML file, to detect changes."""
+    """Return path, modification time (ns) and size (bytes) of every YAML file, by which changes are detected."""
     return tuple(sorted(stamp for root in (shipped_folder(), *folders) for stamp in _stamps(str(root))))
 
 
@@ -138,14 +138,14 @@ def _stamps(folder: str) -> Iterator[tuple[str, int, int]]:
     """Yield the state of each YAML file in a folder and its subfolders; `Path.rglob` takes four times as long."""
     try:
         opened = os.scandir(folder)
-    except OSError:  # one that cannot be read has no options
+    except OSError:  # a folder that cannot be read has no options
         return
     with opened as entries:
         for entry in entries:
             if entry.is_dir(follow_symlinks=False):
                 yield from _stamps(entry.path)
             elif entry.name.endswith(".yaml"):
-                with suppress(OSError):  # a link to nothing, or a file that has just been deleted
+                with suppress(OSError):  # a broken link, or a file that has just been deleted
                     yield entry.path, (at := entry.stat()).st_mtime_ns, at.st_size
 
 
@@ -192,7 +192,7 @@ def _sources(unchanged: _Unchanged) -> tuple[MergedFile, ...]:
 
 @contextmanager
 def _hydra(composition: Composition) -> Iterator[list[str]]:
-    """Initialize Hydra for the composition and restore its previous state (of a notebook, for example) at the end."""
+    """Initialize Hydra for the composition; on exit, restore its previous state, such as that of a notebook."""
     with _LOCK, _primary_folder(composition) as primary, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         search = [root for root in (shipped_folder(), *composition.folders) if root != primary]

@@ -1,4 +1,4 @@
-"""Which overrides of an earlier run remain in effect when new ones are added."""
+"""Select the overrides of an earlier run that remain in effect when new overrides are added."""
 
 from __future__ import annotations
 
@@ -8,7 +8,11 @@ from dlcli.config.overrides import Setting, leaves, parse
 
 
 def kept_words(recorded: Sequence[str], overrides: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Return the recorded words that overrides leave in place, and a line on others that a new option makes void."""
+    """Return the recorded overrides that remain in effect, and a line on those that a new option removes.
+
+    A recorded override is replaced if the new ones set the same keys, and removed if they choose another option of its
+    group.
+    """
     settings = parse(overrides)[0]
     set_again = set[str]().union(*map(_keys, settings))
     groups = {
@@ -28,7 +32,7 @@ def kept_words(recorded: Sequence[str], overrides: Sequence[str]) -> tuple[list[
 
 
 def _keys(setting: Setting) -> set[str]:
-    """Return the keys that a setting sets: of `optimizer={lr: 1}` those in it, since the option stays."""
+    """Return the keys that a setting sets; for `optimizer={lr: 1}` the keys of the mapping, as the option stays."""
     if "." in setting.key or not isinstance(setting.value, dict):
         return {setting.key}
     return {leaf.key for leaf in leaves(setting)} - {setting.key}

@@ -58,7 +58,7 @@ class Keys:
             kind = f"a list of {len(node)}" if isinstance(node, list) else "a value"
             return _problem(setting, f"{above} is {kind}: there is no {part} in it")
         if isinstance(node, Mapping) and owner is None and setting.kind != "delete":
-            # A section, or a node in a section of nodes. It is no argument, so no type applies to it.
+            # A section, or a node in a section of nodes. It is not an argument, so it has no type.
             remove = f"Remove it with ~{setting.key}." if len(parts) > 1 else ""
             is_node = isinstance(setting.value, Mapping)
             return None if is_node else _problem(setting, "is a section with keys, not a value", remove)

@@ -14,7 +14,7 @@ from dlcli.config.signature import UNKNOWN, Argument
 from dlcli.config.typecheck import type_name
 from dlcli.errors import ConfigError
 
-# Modules whose classes an object must be derived from. Of other classes it may have the methods only.
+# Only annotations with classes of these modules are checked; other classes may be matched structurally.
 _NOMINAL = ("builtins", "datetime", "collections.abc", "pytorch_lightning")
 
 
@@ -26,12 +26,12 @@ def has_object(value: Any) -> bool:
 
 
 def mismatch_of_objects(value: Any, argument: Argument, where: str) -> str | None:
-    """Return what is wrong with a value that contains objects, or None. Only what is certain is reported.
+    """Return what is wrong with a value that contains objects, or None if it fits or the type cannot be determined.
 
     Args:
         value: the value.
-        argument: the argument that it is given for.
-        where: the key.
+        argument: the argument that receives it.
+        where: its key.
     """
     annotation = argument.annotation
     if annotation is UNKNOWN or annotation is Any or _may_hold(annotation, value, where):

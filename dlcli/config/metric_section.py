@@ -1,4 +1,4 @@
-"""The section `metric`: the chosen metrics by name, each with its own section, from the options of the group."""
+"""The section `metric`: a section for each chosen metric, filled from the options of the group `metric`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from dlcli.errors import ConfigError, Problem
 
 GROUP = "metric"
 
-# The word in `task.metrics` for the metrics of a task by default.
+# The entry of `task.metrics` that stands for the task's default metrics.
 DEFAULT = "default"
 
 
@@ -25,13 +25,13 @@ def with_chosen_metrics(
 ) -> tuple[dict[str, Any], list[Problem]]:
     """Return the configuration with the names of all metrics in `task.metrics`, and their sections in `metric`.
 
-    `default` is replaced by the metrics of the task. The second result are names that are unknown or do not fit, and
-    sections that are not used.
+    `default` is replaced by the default metrics of the task. The problems are metrics that are unknown or do not fit
+    the task, and sections that are not used.
     """
     node, sections = config["task"], config.get(GROUP) or {}
     task = locate(node[TARGET], "task")
     by_default = getattr(task, "default_metrics", ())
-    if not by_default or "metrics" in vars(task):  # a task of the user's own makes its metrics itself
+    if not by_default or "metrics" in vars(task):  # a user-defined task builds its metrics itself
         where = next((f"{GROUP}.{name}" for name in sections), None)
         own = f"{task.__name__} makes its metrics itself"
         return config, [Problem(own, where, f"Remove {where}.")] if where else []
@@ -69,7 +69,7 @@ def with_chosen_metrics(
 
 
 def _problem(name: str, section: Any, task: Any, quantiles: bool) -> Problem | None:
-    """Return what is wrong with a metric of a task."""
+    """Return what is wrong with a metric for a task, or None."""
     where = f"{GROUP}.{name}"
     if not isinstance(section, Mapping) or TARGET not in section:
         return Problem("is missing", f"{where}.{TARGET}", "Name the class of the metric.")
@@ -101,7 +101,7 @@ def _kind(task: Any) -> str:
 
 
 def _has_quantiles(node: Mapping[str, Any]) -> bool:
-    """Return whether the loss has several quantiles: its argument or, for a loss of the user's own, its attribute."""
+    """Return whether the loss has several quantiles, by its argument or, if it is user-defined, by its attribute."""
     loss = node.get("loss") or {}
     quantiles = loss.get("quantiles")
     if quantiles is None and TARGET in loss:
@@ -115,15 +115,15 @@ def _has_quantiles(node: Mapping[str, Any]) -> bool:
 def with_modes(
     config: dict[str, Any], better: Mapping[str, str | None], earlier: Mapping[str, Any] | None = None
 ) -> tuple[dict[str, Any], list[Problem]]:
-    """Return the configuration with `min` or `max` in place of `auto`, according to the monitored metrics.
+    """Return the configuration with each mode `auto` replaced by `min` or `max`, as the monitored metric requires.
 
-    The second result are modes that do not follow, since the metric has no direction; `min` stands in their places.
+    The problems are modes of metrics that have no direction; these are set to `min`.
 
     Args:
         config: the configuration.
-        better: metric to `min` or `max`, or to None if it has no direction.
-        earlier: the recorded configuration of a search that continues. Its modes are those of metrics without a
-            direction: in earlier versions these were minimized.
+        better: metric to `min` or `max`; None for a metric without a direction.
+        earlier: the recorded configuration of a search that continues. Its modes are kept for metrics without a
+            direction, which earlier versions minimized.
     """
     open_modes: dict[str, Problem] = {}
 
@@ -159,5 +159,5 @@ def with_modes(
     return found, list(open_modes.values())
 
 
-# The mode that follows from the monitored metric.
+# The mode that is determined by the monitored metric.
 AUTO = "auto"

@@ -23,14 +23,15 @@ from dlcli.errors import ConfigError, Problem
 
 
 class _NotWritten(Exception):
-    """Only the imported code can tell."""
+    """The answer requires importing the code that the configuration names."""
 
 
 def refuse_misspelt(overrides: Sequence[str], conf_dirs: Sequence[Path] = ()) -> None:
-    """Raise the mistakes of a command line, if all of them can be found without importing what it names.
+    """Raise an error with the mistakes of a command line, if all can be found without importing its targets.
 
-    It returns silently, and `dlcli.config.compose.draft` finds all mistakes, where the user has configuration files, or
-    where there is no misspelt name, or where the command line also sets values that only the imported code can check.
+    Otherwise return; `dlcli.config.compose.draft` then finds all mistakes. This is the case if the user has
+    configuration files, if no name is misspelt, or if the command line also sets values that only imported code can
+    check.
 
     Raises:
         ConfigError: with the problems that `draft` would report.
@@ -66,7 +67,7 @@ def _unknown_keys(asked: Picks) -> list[Problem]:
         if section in asked.unsure | undecided or "experiment" in asked.unsure:
             continue
         if not (problem := keys.check(setting)):
-            raise _NotWritten  # a key that exists: its value has to be checked
+            raise _NotWritten  # the key exists, and its value has to be checked
         problems.append(problem)
     return problems
 

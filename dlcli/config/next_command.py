@@ -1,4 +1,4 @@
-"""Commands that continue from a result, in a form that can be pasted into a shell."""
+"""Shell commands to suggest after a result: resume a run, open the MLflow UI."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ RUNS_DIR_VARIABLE = "DLCLI_RUNS_DIR"
 def next_command(*words: str, runs_dir: str | Path) -> str:
     """Return the shell command `dlcli WORDS`, with `--runs-dir` if `runs_dir` is not the default folder.
 
-    After a word `--` no word is an option, as the name of a run that begins with `-`.
+    Words after `--` are not options, such as the name of a run that begins with `-`.
     """
     end = words.index("--") if "--" in words else len(words)
     return dlcli_line(*words[:end], *runs_dir_option(Path(runs_dir).absolute()), *words[end:])
@@ -30,7 +30,7 @@ def next_command(*words: str, runs_dir: str | Path) -> str:
 def resume_command(ledger: Ledger, *overrides: str) -> str:
     """Return the command that resumes a run: a sweep by its name, a fold with its parent cross-validation.
 
-    An ensemble is selected again.
+    For an ensemble, the command selects its members again.
     """
     if ledger.kind == "ensemble":
         return next_command("ensemble", *map(str, ledger.about.get("words", ())), runs_dir=ledger.runs_dir)

@@ -1,4 +1,4 @@
-"""Types of the keys that dlcli itself uses. They are in no signature, because they are passed to no `_target_`."""
+"""Types of the keys that dlcli itself uses. They are not passed to a `_target_`, so no signature has them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Root:
     experiment_name: Annotated[str, MinLen(1), MaxLen(500)] | None
     run_name: Annotated[str, MinLen(1), MaxLen(1000)] | None
     runs_dir: Annotated[str, MinLen(1)]
-    # Runs of earlier versions have none.
+    # Runs of earlier versions have no value.
     baseline: Literal["auto", "trees", "none"] = "none"
 
 
@@ -74,15 +74,16 @@ class MetricKeys:
     """Keys of a metric's section that dlcli itself uses; without one, the class attribute of this name applies.
 
     Attributes:
-        accepts: kinds of targets that the metric is for; null: all.
-        takes: form of the predictions; null: probabilities, values in the user's unit, or for classes of torchmetrics
-            with a `threshold` the predicted classes.
-        higher_is_better: direction; of torchmetrics' attribute of this name if null.
-        lowest: the lowest possible value, at which intervals end. If one of the two is given, null means none.
+        accepts: kinds of targets that the metric supports; null: all.
+        takes: form of the predictions that the metric takes; null: probabilities, values in the user's unit, or for
+            torchmetrics classes with a `threshold` the predicted classes.
+        higher_is_better: direction of the metric; null: that of torchmetrics' attribute of this name.
+        lowest: the lowest possible value, at which intervals are clipped. If only one bound is given, null means that
+            there is no other bound.
         highest: the highest possible value.
-        every_epoch: compute it in every epoch; if false, only at the end, or if it is monitored.
-        undefined: when the value is NaN.
-        baseline: report it for a constant prediction as well.
+        every_epoch: compute the metric in every epoch; if false, only at the end or if it is monitored.
+        undefined: conditions under which the value is NaN.
+        baseline: also compute the metric for a constant prediction.
     """
 
     accepts: (
@@ -98,7 +99,7 @@ class MetricKeys:
     baseline: bool | None = None
 
 
-# Section (`*` for a name) to the keys that dlcli uses itself, in addition to the arguments of the section's target.
+# Section (`*` for any name) to the keys that dlcli itself uses, in addition to the arguments of the section's target.
 OWN: Mapping[str, type[Any]] = {
     "cv": CrossValidation,
     "dataset": Dataset,

@@ -1,4 +1,4 @@
-"""The section of an option, read from its own files without Hydra, if these set no other section."""
+"""Read the section of an option from its own files, without Hydra, if they set no other section."""
 
 from __future__ import annotations
 
@@ -41,7 +41,9 @@ class OwnSection:
 
 
 def own_section(group: str, option: str, folders: Sequence[Path]) -> OwnSection | None:
-    """Return what Hydra merges into the section of a group for an option, from its file and those of its defaults list.
+    """Return the content that Hydra merges into a group's section for an option.
+
+    It is read from the option's file and the files in its defaults list.
 
     Returns:
         None if the file cannot be read alone: it names another package, overrides another group, or has a defaults
@@ -79,7 +81,7 @@ def _below(entry: Any, group: str, folders: Sequence[Path]) -> OwnSection | None
 
 
 def with_sections(config: Mapping[str, Any], sections: Collection[str]) -> dict[str, Any]:
-    """Return a configuration with sections, empty if absent, in their places in config.yaml's defaults list."""
+    """Return a configuration with the given sections, in the order of config.yaml's defaults list."""
     places = list(default_options())
     keys = [key for key in config if key not in sections]
     for section in sorted(sections, key=places.index, reverse=True):

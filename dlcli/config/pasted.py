@@ -1,7 +1,7 @@
-"""Overrides and commands as messages show them: quoted for a shell, whatever characters a name contains.
+"""Quote overrides and commands for messages, so that they can be pasted into a shell whatever a name contains.
 
-Hydra's grammar and the shell both read quotes, blanks and brackets, and OmegaConf reads `${`. Every message that shows
-a setting with a name of the user in it therefore gets it from here; `tests/config/test_shown_commands.py` runs them.
+Hydra's grammar and the shell both interpret quotes, blanks and brackets, and OmegaConf interprets `${`. Every message
+that shows a setting with a user's name in it is therefore made here; `tests/config/test_shown_commands.py` runs them.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from typing import Any
 from dlcli.config.plain_secrets import written_words
 from dlcli.formatting import shell_line
 
-# Words of the grammar that are no texts.
+# Words that the grammar does not read as text.
 _NO_TEXTS = ("null", "true", "false", "nan", "inf")
 
-# What a key of a mapping may contain in the grammar, which knows no quotes there, and what needs a backslash.
+# Characters that the grammar allows in a key of a mapping, which cannot be quoted, and those that need a backslash.
 _KEY = re.compile(r"[A-Za-z_/\-\\+.$%*@?|()\[\]{}:=, ][\w/\-\\+.$%*@?|()\[\]{}:=, ]*", re.ASCII)
 _ESCAPED = re.compile(r"[\\()\[\]{}:=, ]")
 
@@ -28,9 +28,10 @@ def pasted(key: str, value: Any) -> str:
 
 
 def pasted_for_column(key: str, name: str, value: Any) -> str:
-    """Return the override that sets a key for one column, or for all columns, which it says.
+    """Return the override that sets a key for one column.
 
-    A name that Hydra's grammar does not allow as a key of a mapping leaves only the value for all columns.
+    If Hydra's grammar does not allow the column's name as a key of a mapping, return the override for all columns, with
+    a remark that says so.
     """
     return pasted(key, {name: value}) if is_key(name) else f"{pasted(key, value)} (for all columns)"
 
@@ -43,20 +44,20 @@ def dlcli_line(*words: str) -> str:
 def override(key: str, value: Any) -> str:
     """Return the override that sets a key to a value: a text, a number, a list or a mapping.
 
-    Names are texts, whatever they contain: `null` and `${x}` are not read as something else.
+    Texts are quoted where necessary, so that `null` and `${x}` remain texts.
     """
     return f"{key}={_in_grammar(value)}"
 
 
 def assignment(key: str, text: str) -> str:
-    """Return the override that sets a key to a text that a user has typed, in which `${...}` keeps its meaning."""
+    """Return the override that sets a key to a text that a user has typed; `${...}` remains an interpolation."""
     return f"{key}={_text(text)}"
 
 
 def quoted(text: str, quote: str = "'") -> str:
     r"""Quote a text (a path with spaces, commas or quotes, for example) so that the grammar reads it literally.
 
-    A quote within it, and the backslashes before a quote, are escaped by backslashes; other backslashes are not.
+    Quotes within the text, and backslashes before a quote, are escaped by a backslash; other backslashes are not.
     """
     escaped = re.sub(
         rf"(\\*)({quote}|$)", lambda found: found[1] * 2 + (f"\\{quote}" if found[2] else ""), text
@@ -65,12 +66,12 @@ def quoted(text: str, quote: str = "'") -> str:
 
 
 def is_key(name: str) -> bool:
-    """Return whether a mapping of the grammar can have this key; others are written as JSON, in a text."""
+    """Return whether the grammar allows this key in a mapping; a mapping with other keys is written as JSON text."""
     return bool(_KEY.fullmatch(name)) and name.strip() == name and not _is_other(name)
 
 
 def as_text(text: str) -> str:
-    """Quote a text for the grammar by the quotes that need the fewest others: a shell adds single ones around it."""
+    """Quote a text for the grammar, with the quotes that need the fewest escapes once a shell's quotes are added."""
     return quoted(text, "'" if '"' in text else '"')
 
 

@@ -22,7 +22,7 @@ def project_defaults(folders: Sequence[Path]) -> dict[str, Any]:
 
 
 def default_runs_dir(folders: Sequence[Path] | None = None) -> Path:
-    """Return the folder of the runs that commands use by default.
+    """Return the runs folder that commands use by default.
 
     Args:
         folders: the conf folders whose dlcli.yaml may name it; None for those of the project and the environment.

@@ -15,7 +15,7 @@ def near(word: str, candidates: Iterable[str], cutoff: float = 0.6) -> list[str]
     names = sorted(set(candidates))
     folded = {name.lower(): name for name in names}
     matches = get_close_matches(word.lower(), folded, n=3, cutoff=cutoff)
-    # Next to a name that differs in one letter, more distant ones would only distract.
+    # If a name differs in one letter only, do not suggest more distant ones.
     likeness = [SequenceMatcher(None, match, word.lower()).ratio() for match in matches]
     return [folded[match] for match, like in zip(matches, likeness, strict=True) if like > likeness[0] - 0.1]
 

@@ -45,13 +45,13 @@ def mismatch(value: Any, argument: Argument, where: str = "") -> tuple[str, str]
     except ValidationError as error:
         return _explain(value, argument.annotation, error, where)
     except Exception:
-        # A validator of a third-party type that raises something else does not show that the value is wrong.
+        # If a validator of a third-party type raises another error, the value is not known to be wrong.
         return None
     return None
 
 
 def _same(value: Any, default: Any) -> bool:
-    # The default always fits, because much code is written `x: int = None`. Comparing types separates True from 1.
+    # The default is always accepted, because `x: int = None` is common. Types are compared too, because True == 1.
     return type(value) is type(default) and isinstance(value, str | int | float | None) and value == default
 
 

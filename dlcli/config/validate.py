@@ -20,7 +20,7 @@ from dlcli.errors import ConfigError, Problem
 # Sections that every experiment needs.
 NEEDED = ("dataset", "model", "task", "cv", "optimizer", "trainer", "tracking", "executor")
 
-# Sections that may be empty. All but `callbacks`, which has one section per callback, need a target if they are not.
+# Sections that may be empty. If they are not, all but `callbacks`, which has a section per callback, need a target.
 OPTIONAL = (
     "preprocessing",
     "scheduler",
@@ -107,7 +107,7 @@ def _target(node: Mapping[str, Any], where: str, supplied: Supplied) -> Iterator
         elif str(key).startswith("_") and key != TARGET and key not in takes.arguments:
             yield Problem("is not a special key", place, f"The special keys are {TARGET} and {PARTIAL}.")
         elif key == "mode" and value == AUTO:
-            pass  # the monitored metric decides it: `with_modes`
+            pass  # determined by the monitored metric (`with_modes`)
         elif key in takes.arguments:
             if has_object(value):
                 if text := mismatch_of_objects(value, takes.arguments[key], place):

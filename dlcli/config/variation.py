@@ -1,6 +1,6 @@
-"""Configurations that differ in plain values: one of each kind is composed, the others are derived from it.
+"""Derive configurations that differ from a composed one in plain values only.
 
-Composing takes ten times as long as a change of a value, and a sweep composes each trial.
+A sweep needs a configuration for each trial, and composing one takes ten times as long as replacing values.
 """
 
 from __future__ import annotations
@@ -27,22 +27,22 @@ from dlcli.config.validate import validate
 
 Plain = bool | int | float | str
 
-# `${model.hidden}` and `${.lr}`. Nested interpolations, resolvers and brackets may read any key.
+# Matches `${model.hidden}` and `${.lr}`. Nested interpolations, resolvers and brackets may read any key.
 _READ = re.compile(r"\$\{(\.*)([\w\-]+(?:\.[\w\-]+)*)\}")
-# Kinds of configurations that are remembered: one for each combination of options.
+# Number of cached templates, one for each combination of options.
 _MOST = 64
 
 
 class Variations:
-    """Composes configurations, and derives those that differ from an earlier one in plain values only.
+    """Composes configurations; one that differs from an earlier one in plain values only is derived from it.
 
-    A value is replaced where the result is what composing gives: the key exists and holds a plain value in the earlier
-    one, the command line sets it last, no interpolation reads it, and no option or target depends on it. All else is
-    composed: other kinds of values, and whatever has a mistake, so that its message is the same.
+    A value is replaced only if composing would give the same result: the key exists and holds a plain value in the
+    earlier configuration, the command line sets it last, no interpolation reads it, and no option or target depends on
+    it. Otherwise, and if there is a mistake, the configuration is composed.
 
     Args:
         make: Composes overrides with all options decided; raises ConfigError if there is a mistake.
-        folders: The user's conf folders; a change of their files is noticed.
+        folders: The user's conf folders; if their files change, templates are composed again.
     """
 
     def __init__(self, make: Callable[[Sequence[str]], Draft], folders: Sequence[Path]) -> None:
@@ -102,7 +102,7 @@ class _Template:
 
     @classmethod
     def of(cls, found: Draft, given: Mapping[str, Plain]) -> _Template | None:
-        """Return the template of a draft without mistakes; None if every change has to be composed."""
+        """Return the template of a draft without mistakes; None if no configuration can be derived from it."""
         raw: Any = OmegaConf.to_container(found.merged.config, resolve=False)
         reads = [match for text in _interpolations(raw) for match in _READ.finditer(text)]
         if any("${" in _READ.sub("", text) for text in _interpolations(raw)):
@@ -162,7 +162,7 @@ def _overlaps(key: str, other: str) -> bool:
 def _may_read(match: re.Match[str], key: str) -> bool:
     """Return whether an interpolation may read a key, itself or with what contains it."""
     dots, path = match.groups()
-    # The place of a relative one is not known here; all names in its path are names of the key if it reads it.
+    # The position of a relative interpolation is unknown here. If it reads the key, its names are names of the key.
     return path.split(".")[0] in key.split(".") if dots else _overlaps(path, key)
 
 

@@ -14,10 +14,10 @@ _DEEPEST = 10  # imports and base classes that are followed
 
 
 def written_signature(target: Any) -> Signature | None:
-    """Return the arguments of a class or function as they are written, or None where the source does not tell.
+    """Return the arguments of a class or function from its source code; None if they cannot be determined.
 
-    Types and defaults are UNKNOWN. A class without an `__init__` has the arguments of its fields, where it is a
-    dataclass, or else those of its first base class that has one.
+    Types and defaults are UNKNOWN. A class without an `__init__` has its fields as arguments if it is a dataclass, else
+    the arguments of its first base class with an `__init__`.
     """
     return _read(target, _DEEPEST) if isinstance(target, str) else None
 
@@ -38,7 +38,7 @@ def _read(dotted: str, depth: int) -> Signature | None:
 
 
 def _split(dotted: str) -> tuple[Path | None, list[str]]:
-    """Return the file of the longest module that a dotted name begins with, and the names that are left."""
+    """Return the file of the longest module that a dotted name begins with, and the remaining names."""
     top, *rest = dotted.split(".")
     spec = find_spec(top)
     if spec is None or not spec.origin or not spec.origin.endswith(".py"):
@@ -68,7 +68,7 @@ def _definition(tree: ast.Module, name: str) -> ast.FunctionDef | ast.ClassDef |
 
 
 def _imported_from(tree: ast.Module, name: str, file: Path) -> str:
-    """Return the dotted name that `from ... import name` gives a name to; empty where there is none."""
+    """Return the dotted name from which a module imports a name; empty if it does not import it."""
     for node in tree.body:
         if isinstance(node, ast.ImportFrom):
             for alias in node.names:
@@ -107,7 +107,7 @@ def _of_name(name: str, file: Path, depth: int) -> Signature | None:
 
 
 def _class(name: str, file: Path, depth: int) -> tuple[ast.ClassDef, Path, int] | None:
-    """Return a class that a module defines or imports, the file it is defined in, and how much deeper to look."""
+    """Return a class that a module defines or imports, its file, and the remaining depth of the search."""
     if depth == 0:
         return None
     local = _definition(_tree(file), name)
@@ -125,7 +125,7 @@ def _last_name(node: ast.expr) -> str:
 
 
 def _of_fields(node: ast.ClassDef, file: Path, depth: int) -> Signature | None:
-    """Return the arguments of a dataclass: its fields, then those that are given by name only."""
+    """Return the arguments of a dataclass: its fields, then its keyword-only fields."""
     fields = _fields(node, file, depth)
     if fields is None:
         return None
@@ -139,7 +139,7 @@ def _of_fields(node: ast.ClassDef, file: Path, depth: int) -> Signature | None:
 
 
 def _fields(node: ast.ClassDef, file: Path, depth: int) -> dict[str, tuple[ast.AnnAssign, bool]] | None:
-    """Return the fields of a class and of its bases, and whether they are given by name only; None if unreadable."""
+    """Return the fields of a class and its bases, and whether they are keyword-only; None if unreadable."""
     found: dict[str, tuple[ast.AnnAssign, bool]] = {}
     for name in map(_last_name, reversed(node.bases)):
         if _imported_from(_tree(file), name, file) == "abc.ABC":

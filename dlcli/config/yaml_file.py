@@ -12,7 +12,7 @@ import yaml
 from dlcli.errors import ConfigError
 from dlcli.files.paths import display
 
-# Maximum number of values in a file after expanding aliases. Only aliases of aliases exceed it, and take minutes.
+# Maximum number of values in a file with its aliases expanded. Only nested aliases exceed it, and would take minutes.
 _MOST_VALUES = 100_000
 
 # The C loader is seven times faster, which matters for completion; not every build of PyYAML has it.
@@ -71,7 +71,7 @@ def lines(path: Path) -> dict[str, int]:
 
 
 def _load(path: Path, take: Callable[[Any, yaml.Node], Any]) -> Any:
-    """Return what `take` makes of the loader and the file's root node; None for an empty file."""
+    """Return the result of `take` for the loader and the file's root node; None for an empty file."""
     where = display(path)
     try:
         loader = _Loader(path.read_text(encoding="utf-8"))
