@@ -19,7 +19,7 @@ import dlcli
 from dlcli import cli
 from dlcli.sanitize.presentable import presentable
 
-# The panels of `dlcli --help`, in the order in which people need the commands.
+# The panels of `dlcli --help`, in the order in which users need the commands.
 _PANELS = {
     "Train": ("train", "check", "sweep", "ensemble", "resume"),
     "Look at results": ("runs", "compare", "report", "explain", "label", "ui"),
@@ -42,7 +42,7 @@ class _Group(TyperGroup):
 
 
 def _is_one_word(args: Sequence[str], takes_value: Mapping[str, bool]) -> bool:
-    """Return whether arguments are a single word besides options that the command has."""
+    """Return whether the arguments are a single word, apart from options of the command."""
     words, left = 0, list(args)
     while left:
         name, equals, _ = left.pop(0).partition("=")
@@ -56,15 +56,15 @@ def _is_one_word(args: Sequence[str], takes_value: Mapping[str, bool]) -> bool:
 
 
 class _Program(_Group):
-    """The group of all commands, in the order in which people need them; it answers the words of other tools."""
+    """The group of all commands, in the order of the help. Commands of other tools are answered with dlcli's."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        """Return the names of the commands in the order of the help."""
+        """Return the names of the commands, in the order of the help."""
         order = [name for names in _PANELS.values() for name in names]
         return sorted(super().list_commands(ctx), key=order.index)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """Return the command of the arguments; an unknown one that is a command of a group is shown with its group."""
+        """Return the command that the arguments name; for an unknown one that is in a group, suggest `GROUP NAME`."""
         if args and args[0] not in self.commands:
             for name, group in self.commands.items():
                 if args[0] in getattr(group, "commands", ()):
@@ -76,7 +76,7 @@ class _Program(_Group):
         return super().make_context(info_name, args, *others, **more)
 
     def _answer_habits(self, args: list[str]) -> None:
-        """Exit with the line that was meant, if the arguments are those of another tool."""
+        """If the arguments are in another tool's syntax, exit with an error that shows the equivalent dlcli command."""
         from dlcli.config.habits import COMMANDS, FOREIGN_COMMANDS, translate_habits
 
         command = self.commands.get(FOREIGN_COMMANDS.get(args[0], args[0])) if args else None
@@ -89,7 +89,7 @@ class _Program(_Group):
             for name in (*option.opts, *option.secondary_opts)
         } | {"-h": False, "--help": False}
         if args[0] == "show" and _is_one_word(args[1:], known):
-            return  # it may be the name of a run in a folder that is known later: `show` answers
+            return  # it may be the name of a run; `show` reports it if it is not
         if problem := translate_habits(args, known):
             from dlcli.errors import InputError
             from dlcli.terminal.console import Terminal

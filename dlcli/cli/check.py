@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from dlcli.checks.profile import Profile
     from dlcli.training.rehearsal import Rehearsal
 
-# The numbers of columns and classes that are shown.
+# Maximum numbers of columns and classes that are shown.
 _COLUMNS, _CLASSES = 40, 12
 
 
@@ -41,7 +41,7 @@ def check(
 
 
 def _figures(data: Profile) -> dict[str, str]:
-    """Return the rows of the panel on the data: rows, classes or targets, and the first columns of a table."""
+    """Return the lines of the panel about the data: rows, classes or targets, and the first columns of a table."""
     rows = {"data": f"{data.rows:,} {data.rows_are}"}
     if data.classes:
         shown = [f"{name} {count:,}" for name, count in list(data.classes.items())[:_CLASSES]]

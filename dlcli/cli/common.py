@@ -1,4 +1,4 @@
-"""The frame of every command: a terminal, signals, and errors as messages with an exit code."""
+"""What all commands share: options, the terminal, signals, and errors as messages with an exit code."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ SomeFilter = Annotated[
     str | None, typer.Option("--filter", metavar="FILTER", help="'status=failed and age>7d'")
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do it; otherwise, only show what would be done.")]
-Force = Annotated[bool, typer.Option("--force", help="Also runs that something needs, which is said.")]
+Force = Annotated[bool, typer.Option("--force", help="Also delete runs that others need; these are listed.")]
 
 DataPlace = Annotated[
     list[str] | None,
@@ -96,10 +96,10 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout,
 
 
 def refuse_misplaced(ctx: typer.Context) -> bool:
-    """Return whether a command of a group was called, before which the group's own options have no meaning.
+    """Return whether a command of a group was called, in which case the group's own options are not accepted.
 
     Raises:
-        typer.BadParameter: An option stands before that command.
+        typer.BadParameter: An option of the group precedes that command.
     """
     if ctx.invoked_subcommand is None:
         return False
@@ -118,7 +118,7 @@ def session(json: bool = False, *, data: bool = False, supervised: bool = False)
     Args:
         json: stdout carries one JSON document, everything else goes to stderr.
         data: stdout carries the data that the command produces, everything else goes to stderr.
-        supervised: run in a child process, whose parent reports its end (`dlcli.process.supervision`). Used by commands
+        supervised: run in a child process, whose end its parent reports (`dlcli.process.supervision`). Used by commands
             that run a user's model.
     """
     if supervised and (ending := supervise(lambda text: Terminal(json, data=data).warning(text))):
@@ -152,7 +152,7 @@ def session(json: bool = False, *, data: bool = False, supervised: bool = False)
 
 
 def _see_to(ending: Ending, json: bool, data: bool) -> int:
-    """Report and record, in the parent, the end of a child that could not do so; return the exit code."""
+    """Report and record, in the parent process, the end of a child that could not do so; return the exit code."""
     if ending.ended_normally:
         return ending.code
     from dlcli.config.next_command import resume_command
@@ -185,7 +185,7 @@ def _see_to(ending: Ending, json: bool, data: bool) -> int:
 
 
 def _notes(stopped_by: BaseException) -> str:
-    """Return the notes of an exception: where the record is, and how to resume."""
+    """Return the notes of an exception, which say where the record is and how to resume."""
     return "\n".join(getattr(stopped_by, "__notes__", ()))
 
 
@@ -217,7 +217,7 @@ def _stopped_ledger(terminal: Terminal) -> Ledger | None:
 
     try:
         return Ledger.load(terminal.run_dir) if terminal.run_dir else None
-    except DlcliError:  # the error that is shown says what is wrong with it
+    except DlcliError:  # the error that is shown is more important
         return None
 
 

@@ -9,7 +9,8 @@ import typer
 
 from dlcli.cli.common import Json, RunsDir, session
 
-_FEW = 10  # more settings than this that not all runs have only show that the runs are of different kinds
+# Settings that some runs lack are not listed if they are more than this: the runs are of different kinds.
+_FEW = 10
 
 
 def compare(

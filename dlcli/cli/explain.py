@@ -21,9 +21,9 @@ def explain(
     runs_dir: RunsDir = None,
     json: Json = False,
 ) -> None:
-    """Show which columns a run's model uses, and which groups of rows it judges worst.
+    """Show which columns a run's model uses, and on which groups of rows its error is largest.
 
-    Rows are those that training did not see: final test rows, or of a cross-validation those that its folds hold out.
+    It is computed on rows that training did not see: the final test rows, or the held-out rows of a cross-validation.
 
     - `dlcli explain folded`
     """

@@ -28,7 +28,7 @@ def label(
 ) -> None:
     """Find rows whose label is probably wrong, by predictions of models that were not trained on them.
 
-    A cross-validation judges all rows of its folds; another run its validation and test rows.
+    A cross-validation checks all rows of its folds; other runs check their validation and test rows.
 
     - `dlcli label folded --output labels.csv`
     """

@@ -69,7 +69,7 @@ def list(  # the command's name
 
 
 def _groups(terminal: Terminal, found: Mapping[str, Sequence[Option]], folders: Sequence[Path]) -> None:
-    """Print the names of all options, a line for each group, with a mark at the user's own."""
+    """Print the names of all options, one line per group; the user's own are marked."""
     width = max(map(len, found), default=0) + 2
     own = {
         option.file

@@ -66,8 +66,8 @@ def predict(
     - `dlcli predict penguins data/penguins.csv --keep island,sex`
     - `dlcli predict penguins data/penguins.csv --output predictions.parquet`
 
-    Tables and texts are read in pieces, so that a file may be larger than memory. Of a
-    cross-validation, or of RUN1,RUN2, the mean of all models predicts, and `spread` says how far they lie apart.
+    Tables and texts are read in pieces, so that a file may be larger than memory. For a cross-validation, or for
+    RUN1,RUN2, the predictions are the mean over all models, and `spread` is their standard deviation.
     """
     to_person = output is None and sys.stdout.isatty()
     with session(json, data=output is None, supervised=True) as terminal:
@@ -79,7 +79,7 @@ def predict(
         rows: list[dict[str, Any]] = []
         to_document = nullcontext(lambda table: rows.extend(as_dicts(table)))
         with ExitStack() as stack:
-            # Predictions that are printed on a terminal need no progress bar between them.
+            # No progress bar if the predictions are printed on the terminal.
             listen = _listener(terminal, None if to_person else stack)
             done = runner.predict(
                 run,

@@ -25,7 +25,7 @@ def reproduce(
     runs_dir: RunsDir = None,
     json: Json = False,
 ) -> None:
-    """Train a finished run again in a new run, and say whether weights and figures are equal.
+    """Train a finished run again in a new run, and compare its weights and metrics with the original.
 
     Data, split and code are compared with the record, and the environment package by package.
     """

@@ -70,7 +70,9 @@ def runs(
             notes.append(f"Not listed, because it has no {LEDGER_FILE}: {display(unlisted[0])}{others}")
         tree = list_runs(folder, now)
         rows = [row for run in tree for row in _rows(run, 0, everything)]
-        if only is not None or sort is not None:  # the order of the rows no longer shows what belongs to what
+        if (
+            only is not None or sort is not None
+        ):  # the order of the lines no longer shows which run a fold or trial belongs to
             found = [run for _, run in rows]
             found = found if only is None else select(found, only, now)
             rows = [(0, run) for run in (found if sort is None else in_order(found, sort, now))]
@@ -116,7 +118,7 @@ def _as_json(run: ListedRun, now: datetime) -> dict[str, Any]:
 
 
 def _as_csv(runs: Sequence[ListedRun], now: datetime) -> str:
-    """Return a line for each run, with a column for each result that one of them has."""
+    """Return a line for each run, with a column for each result that any of them has."""
     import csv
     import io
 

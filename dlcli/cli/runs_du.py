@@ -14,7 +14,7 @@ def runs_du(
     runs_dir: RunsDir = None,
     json: Json = False,
 ) -> None:
-    """Show what takes room: checkpoints, models, outputs, pictures of the largest runs, and what is beside the runs."""
+    """Show disk usage: checkpoints, models, outputs and plots of the largest runs, and files beside the runs."""
     with session(json) as terminal:
         from datetime import UTC, datetime
 

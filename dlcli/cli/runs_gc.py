@@ -22,7 +22,7 @@ def runs_gc(
     runs_dir: RunsDir = None,
     json: Json = False,
 ) -> None:
-    """Free room: empty the trash, remove checkpoints of finished runs, cached features and abandoned temporary files.
+    """Free disk space: empty the trash, remove old checkpoints, cached features and abandoned temporary files.
 
     Without `--yes`, it only shows what would be removed.
     """

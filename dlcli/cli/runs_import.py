@@ -15,9 +15,9 @@ def runs_import(
     runs_dir: RunsDir = None,
     json: Json = False,
 ) -> None:
-    """Add the runs of an archive to the runs folder and to its MLflow store: all of them, or none.
+    """Add the runs of an archive to the runs folder and to its MLflow store; on an error, none is added.
 
-    Opening a run from elsewhere runs nothing that it names, see the page on security.
+    Opening a run from elsewhere executes no code that it names: see the page on security.
     """
     with session(json) as terminal:
         from functools import partial

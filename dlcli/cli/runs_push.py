@@ -23,7 +23,7 @@ def runs_push(
 ) -> None:
     """Send recorded runs with their folds and trials to an MLflow store or another runs folder.
 
-    What is there already is not sent again, so that the command can be repeated.
+    Runs that are already there are not sent again, so the command can be repeated.
     """
     with session(json) as terminal:
         import re

@@ -21,7 +21,7 @@ def runs_register(
 ) -> None:
     """Make a run's saved model a version of a registered model in MLflow.
 
-    A run that is registered under this name already keeps its version, so that the command can be repeated.
+    A run that is already registered under this name keeps its version, so the command can be repeated.
     """
     with session(json) as terminal:
         from dlcli.runner import runs_directory

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dlcli.cli.common import Force, Json, RunsDir, SomeFilter, SomeRuns, Yes, session
 
-_NAMED = 10  # runs that the command which brings them back names
+_NAMED = 10  # maximum number of runs that the suggested command for restoring names
 
 
 def runs_rm(

@@ -19,7 +19,7 @@ def runs_show(
     runs_dir: RunsDir = None,
     json: Json = False,
 ) -> None:
-    """Show a run: what and when, its results, files and pictures, and the command that repeats it.
+    """Show a run: its data, model and status, its results, files and pictures, and the command that repeats it.
 
     `dlcli show RUN` does the same.
     """
@@ -34,7 +34,7 @@ def runs_show(
 
 
 def tell(terminal: Terminal, run_dir: Path, *, open_them: bool = False) -> None:
-    """Show the run of a folder, for `dlcli show RUN` as well."""
+    """Show the run in a folder; also used by `dlcli show RUN`."""
     from datetime import UTC, datetime
 
     from dlcli.errors import InputError

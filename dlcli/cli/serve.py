@@ -45,8 +45,8 @@ def serve(
 
     - `dlcli serve penguins`
 
-    `POST /predict` takes rows as JSON or CSV, or images; `/` is a form, `/docs` the API. Ctrl-C or SIGTERM: what has
-    been taken is answered, and the server ends; a second one ends it at once.
+    `POST /predict` takes rows as JSON or CSV, or images; `/` is a form, `/docs` the API. On Ctrl-C or SIGTERM, accepted
+    requests are answered before the server ends; a second signal ends it at once.
     """
     with session() as terminal:
         from dlcli.runner import serve as runner

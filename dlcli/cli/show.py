@@ -22,8 +22,8 @@ def show(
 ) -> None:
     """Show the complete configuration of an experiment, and where each value comes from.
 
-    `dlcli show model/lstm` explains one option and its keys; `dlcli show RUN` shows a run. A setting wins over a run of
-    that name, which `dlcli runs show RUN` shows.
+    `dlcli show model/lstm` explains one option and its keys; `dlcli show RUN` shows a run. An override takes precedence
+    over a run of the same name, which `dlcli runs show RUN` shows.
     """
     with session(json) as terminal, _habits_answered(overrides or [], conf_dir or (), runs_dir):
         from dlcli.config.folders import extend_path, groups, user_folders
@@ -46,7 +46,7 @@ def show(
 def _experiment_or_run(
     terminal: Terminal, words: Sequence[str], folders: Sequence[Path], runs_dir: Path | None
 ) -> None:
-    """Show an experiment; a single word that is no setting may be the name of a run, which can contain `=`."""
+    """Show an experiment, or the run that a single word names if it is no valid override (names may contain `=`)."""
     from dlcli.config.next_command import next_command
     from dlcli.config.project import default_runs_dir
     from dlcli.errors import ConfigError
@@ -66,7 +66,7 @@ def _experiment_or_run(
 
 
 def _tell(terminal: Terminal, found: FoundRun) -> None:
-    """Show a run, and how it was found: it may be the newest of several that have the name."""
+    """Show a run, with a note on how it was found, such as that it is the newest of several with the name."""
     if found.note and not terminal.json:
         terminal.note(found.note)
     tell(terminal, found.run_dir)
@@ -74,9 +74,9 @@ def _tell(terminal: Terminal, found: FoundRun) -> None:
 
 @contextmanager
 def _habits_answered(words: Sequence[str], conf_dir: Sequence[Path], runs_dir: Path | None) -> Iterator[None]:
-    """Answer a single word of another tool's syntax with the line that was meant, if it is neither setting nor run.
+    """Answer a single word in another tool's syntax with dlcli's command, if it is neither an override nor a run.
 
-    Several words are answered before the command starts; a single one may be a run's name.
+    Several words are answered before the command starts; a single word may be the name of a run.
     """
     from dlcli.config.habits import translate_habits
     from dlcli.errors import ConfigError, InputError
@@ -94,7 +94,7 @@ def _habits_answered(words: Sequence[str], conf_dir: Sequence[Path], runs_dir: P
 
 
 def named_run(word: str, runs_dir: Path, *, fetch: bool = True) -> FoundRun | None:
-    """Return the run that a word names; None if there is none."""
+    """Return the run that a word names, or None."""
     from dlcli.errors import RunNotFound
     from dlcli.runs.find import find_run
 

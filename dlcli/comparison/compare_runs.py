@@ -58,13 +58,13 @@ class Comparison:
     Attributes:
         runs: Names of the runs.
         settings: Dotted key to each run's value, for the keys that differ.
-        figures: Metric to each run's value on held-out rows (mean over folds), or None for a run without it.
+        figures: Metric to each run's value on held-out rows (mean over folds); None for a run without the metric.
         metric: The metric that was tested.
         pairs: Tested pairs; empty if the runs cannot be paired.
         ranking: Ranking of three or more cross-validated runs; None for fewer, or a metric of unknown direction.
         refusal: Why the runs cannot be paired, or None.
-        rows: What the figures are computed on, in words: held-out rows, final test rows of hold-outs, or both.
-        notes: What differs between the runs beside their settings.
+        rows: Description of the rows that the figures are computed on: held-out rows, final test rows, or both.
+        notes: Differences between the runs other than settings.
     """
 
     runs: tuple[str, ...]
@@ -88,7 +88,7 @@ def compare_runs(refs: Sequence[str], runs_dir: Path, metric: str | None = None)
     Args:
         refs: Names, IDs or folders of the runs.
         runs_dir: Folder of all runs.
-        metric: The metric to test; None for the first metric of all runs that is not the loss.
+        metric: The metric to test; None for the first one that all runs have and that is not the loss.
 
     Raises:
         InputError: There are fewer than two runs, a run has no metrics on held-out rows, or not all runs have the
@@ -164,7 +164,7 @@ def _labels(opened: Sequence[OpenedRun]) -> list[str]:
 def _evaluated(run: OpenedRun, label: str) -> Evaluated:
     """Return the run with the metrics of each fold (mean over its seeds); a hold-out counts as one fold."""
     result = run.ledger.result
-    # Of a hold-out, or the winner of a sweep, which was tested once on the final test rows.
+    # A hold-out, or the winner of a sweep, which was tested once on the final test rows.
     refitted = result.get("refit_run_id") if run.ledger.kind in ("cv", "sweep") else None
     runs = [refitted] if refitted else result.get("folds", ())
     folders = [run.ledger.sibling(run_id) for run_id in runs] or [run.folder]
@@ -200,7 +200,7 @@ def _evaluated(run: OpenedRun, label: str) -> Evaluated:
 
 
 def _mean(values: Sequence[float]) -> float:
-    """Return the mean of the values that are defined; NaN if none is."""
+    """Return the mean of the values that are not NaN; NaN if all are."""
     there = [value for value in values if not math.isnan(value)]
     return float(np.mean(there)) if there else math.nan
 
@@ -213,13 +213,13 @@ def _settings(opened: Sequence[OpenedRun]) -> dict[str, tuple[str, ...]]:
 
 
 def _config(run: OpenedRun) -> dict[str, Any]:
-    """Return the configuration of a run's metrics; for a sweep, that of its best trial."""
+    """Return the configuration that a run's metrics belong to; for a sweep, that of its best trial."""
     has_winner = (run.folder / WINNER_FILE).exists() or WINNER_FILE in (run.ledger.digests or {})
     return read_config(run.ledger, WINNER_FILE) if has_winner else run.config
 
 
 def _others(runs: Sequence[Evaluated], metric: str, common: Sequence[str]) -> list[str]:
-    """Return the metrics that can be tested instead of one that cannot."""
+    """Return the metrics that can be tested in place of `metric`."""
     if len(runs[0].folds) > 1:
         complete = (n for n in common if all(math.isfinite(fold[n]) for run in runs for fold in run.folds))
         return [name for name in complete if name not in ("loss", metric)]
@@ -231,7 +231,10 @@ def _others(runs: Sequence[Evaluated], metric: str, common: Sequence[str]) -> li
 
 
 def _pair(a: Evaluated, b: Evaluated, metric: str, scale: MetricScale) -> Pair | None:
-    """Test two runs; None if fewer than two folds have the metric, or predictions do not suffice for a hold-out's."""
+    """Test the difference of two runs.
+
+    Return None if fewer than two folds have the metric, or if a hold-out's metric cannot be computed from predictions.
+    """
     if len(a.folds) > 1:
         x, y = np.array([[fold[metric] for fold in run.folds] for run in (a, b)])
         there = ~(np.isnan(x) | np.isnan(y))
@@ -239,7 +242,7 @@ def _pair(a: Evaluated, b: Evaluated, metric: str, scale: MetricScale) -> Pair |
             return None
         x, y = x[there], y[there]
         difference = corrected_paired_t(x, y, a.n_train, a.n_test)
-        if scale.is_share:  # it lies between -1 and 1, whatever a normal distribution says
+        if scale.is_share:  # a difference of shares lies between -1 and 1
             low, high = max(difference.low, -1.0), min(difference.high, 1.0)
             difference = replace(difference, low=low, high=high)
         where = (

@@ -11,7 +11,7 @@ from dlcli.statistics.mean_ranks import Ranking
 
 
 def critical_difference(names: Sequence[str], ranking: Ranking, metric: str) -> Figure:
-    """Plot the mean ranks of models, the best on top; bars join models that are not significantly different."""
+    """Plot the mean ranks of models, the best on top; bars connect models that are not significantly different."""
     order = sorted(range(len(names)), key=lambda index: ranking.ranks[index])
     figure, (ax,) = new_figure(width=7.0, height=1.6 + 0.36 * len(names))
     ax.grid(axis="y", visible=False)

@@ -1,4 +1,4 @@
-"""Whether runs can be paired for a test: the same data, and the same split or the same test rows."""
+"""Check whether runs can be paired for a test: they need the same data, and the same split or test rows."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class Evaluated:
 
     Attributes:
         opened: the run.
-        label: its name in the comparison.
-        folders: of the runs that were tested: its folds, or one.
+        label: name of the run in the comparison.
+        folders: folders of the evaluated runs: those of the folds, or a single one.
         folds: metrics of each fold.
         n_train: mean number of training and validation rows.
         n_test: mean number of test rows.
@@ -35,7 +35,7 @@ class Evaluated:
 
 
 def training_rows(runs: Sequence[Evaluated]) -> tuple[str, ...]:
-    """Return that single models were trained on other numbers of rows, as the refitted winner of a sweep is."""
+    """Return a note if single models were trained on different numbers of rows, such as a sweep's refitted winner."""
     trained = [round(run.n_train) - len(read_split(Ledger.load(run.folders[0])).val) for run in runs]
     if len(runs[0].folds) > 1 or len(set(trained)) == 1:
         return ()
@@ -63,9 +63,9 @@ def _tested_on(run: Evaluated) -> str:
 
 
 def _have_equal_test_rows(runs: Sequence[Evaluated]) -> bool:
-    """Return whether all are single models with the same test rows, whatever rows they were trained on.
+    """Return whether all runs are single models with the same test rows, possibly with different training rows.
 
-    The refitted winner of a sweep has no validation rows, and the test rows of a plain hold-out.
+    The refitted winner of a sweep, for example, has the test rows of a plain hold-out and no validation rows.
     """
     if any(len(run.folds) > 1 or len(run.folders) > 1 for run in runs):
         return False

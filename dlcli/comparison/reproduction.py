@@ -1,4 +1,4 @@
-"""Comparison of a run with its repetition: environment, code, weights, figures, and what seeds explain."""
+"""Compare a run with its repetition: environment, code, weights and metrics, and whether seeds explain differences."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _MACHINE = {
 
 @dataclass(frozen=True)
 class Change:
-    """A difference; None on the side where the value is absent."""
+    """A value that differs between a run and its repetition; None where it is absent."""
 
     name: str
     was: str | None
@@ -56,16 +56,17 @@ class Reproduction:
     Attributes:
         run_id: the run that was repeated.
         run_name: its name.
-        environment: packages whose versions differ, and what differs of the machine.
+        environment: package versions and properties of the machine that differ.
         code: files of the user's code that differ; None if the run was recorded without their digests.
-        weights: `equal` bit for bit, `differ`, or `unknown` if no run has them; of the runs whose weights both have.
-        weights_of: how many runs that is, and of how many: a cross-validation has those of its folds.
+        weights: `equal` (bit for bit), `differ`, or `unknown` if the weights of both were not kept.
+        weights_of: number of models whose weights were compared, and number of all models (a cross-validation has one
+            per fold).
         largest_weight_difference: the largest absolute difference of a weight; None if the weights are unknown.
-        figures: whether all figures are equal.
-        differences: each figure that differs: its value then and now.
-        within_seeds: whether seeds explain the difference of the metric; None if figures are equal, or unknown.
+        figures: whether all metrics are equal.
+        differences: the metrics that differ, with both values.
+        within_seeds: whether other seeds explain the difference of the metric; None if it is equal, or unknown.
         verdict: the conclusion in sentences.
-        trials: of a search, the numbers of trials with other settings or another value than then; None without one.
+        trials: for a search, the numbers of trials whose settings or value differ; None without a search.
     """
 
     run_id: str
@@ -87,7 +88,7 @@ class Reproduction:
 
 
 def environment_changes(ledger: Ledger) -> list[Change]:
-    """Return which packages have other versions now than when a run was recorded.
+    """Return the packages whose installed versions differ from those with which a run was recorded.
 
     Raises:
         CorruptRun: The list of packages differs from what was recorded, or cannot be read.
@@ -100,7 +101,7 @@ def environment_changes(ledger: Ledger) -> list[Change]:
 
 
 def machine_changes(old: Ledger, new: Ledger) -> list[Change]:
-    """Return what differs of versions and machine, as far as both runs have recorded it."""
+    """Return the differences of versions and machine, as far as both runs have recorded them."""
     return [
         Change(words, old.tags[tag], new.tags[tag])
         for tag, words in _MACHINE.items()
@@ -109,9 +110,9 @@ def machine_changes(old: Ledger, new: Ledger) -> list[Change]:
 
 
 def code_changes(old: Ledger, present: Mapping[str, bytes]) -> list[Change] | None:
-    """Return which files of the user's code differ from the copies in a run's folder, by their digests.
+    """Return the files of the user's code that differ from the copies in a run's folder, by their digests.
 
-    None if that is unknown, since the run was recorded without digests.
+    Return None if the run was recorded without digests.
     """
     if old.digests is None and present:
         return None
@@ -140,9 +141,9 @@ def compare_repetition(
     Args:
         old: the run.
         new: the repetition.
-        environment: what differs of the environment.
-        code: what differs of the code; None if that is unknown.
-        seeds: runs of the same configuration with other seeds, of which the figures tell what seeds explain; or empty.
+        environment: differences of the environment.
+        code: differences of the code; None if unknown.
+        seeds: runs of the same configuration with other seeds, which show the variation between seeds; may be empty.
     """
     weights, largest, of = _weights(old, new)
     differences = _differences(old, new)
@@ -169,7 +170,7 @@ def compare_repetition(
 
 
 def _other_trials(old: Ledger, new: Ledger) -> tuple[int, ...] | None:
-    """Return the numbers of trials that differ in their settings, status or value; None of runs without trials."""
+    """Return the numbers of trials that differ in their settings, status or value; None for runs without trials."""
     then, now = ({trial["trial"]: trial for trial in one.result.get("trials", ())} for one in (old, new))
     if not then:
         return None
@@ -217,12 +218,14 @@ def _short(found: str | None) -> str | None:
 def _weights(
     old: Ledger, new: Ledger
 ) -> tuple[Literal["equal", "differ", "unknown"], float | None, tuple[int, int]]:
-    """Compare the weights of both runs and of all their parts, by place; return also of how many runs that is."""
+    """Compare the weights of both runs and of their child runs; also return the numbers of compared and all models."""
     then, now = (families(ledger).get(ledger.run_id, {}) for ledger in (old, new))
     pairs = [(Ledger.load(then[place]), Ledger.load(now[place])) for place in then if place in now]
     whole = [ledger.run_dir / _WEIGHTS for ledger in (old, new)]
     total = len(then.keys() | now.keys())
-    if not total or any(file.is_file() for file in whole):  # a cross-validation itself may have none
+    if not total or any(
+        file.is_file() for file in whole
+    ):  # a cross-validation's own folder may have no weights
         pairs, total = [(old, new), *pairs], total + 1
     largest, compared, same = 0.0, 0, True
     for a, b in pairs:
@@ -285,7 +288,7 @@ def _of_figures(differences: Mapping[str, tuple[float | None, float | None]], ol
 
 
 def _explained(old: Ledger, new: Ledger, seeds: Sequence[Ledger]) -> tuple[bool | None, str]:
-    """Return whether seeds explain the difference of the main metric, and a sentence.
+    """Return whether other seeds explain the difference of the main metric, and a sentence that says so.
 
     If only the seed differs, the difference of two runs has the variance 2 s^2, so |d| is below
     t(1 - alpha/2, n - 1) sqrt(2) s in 95 % of the cases (Student's t; s is the standard deviation over n seeds).

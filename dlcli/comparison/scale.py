@@ -1,4 +1,4 @@
-"""The scale of a metric: which values are better, and whether it is a share."""
+"""The scale of a metric: whether higher or lower values are better, and whether it is a share."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class MetricScale:
     """How the values of a metric are compared.
 
     Attributes:
-        better: `higher` or `lower`; None if neither is better by itself, or if that is unknown.
+        better: `higher` or `lower`; None if the metric has no direction, or if it is unknown.
         is_share: Whether the metric lies between 0 and 1, so that differences are given in percentage points.
     """
 
@@ -37,7 +37,7 @@ def scale_of(metric: str, run_dirs: Sequence[Path]) -> MetricScale:
 
 
 def units_differ(metric: str, run_dirs: Sequence[Path]) -> str | None:
-    """Return that a metric is relative to something else in each of the runs; None if it is not."""
+    """Return a sentence if the metric's unit, such as a naive forecast's error, differs between the runs; else None."""
     units = dict.fromkeys(_unit(metric, folder) for folder in run_dirs)
     if len(units) < 2:
         return None

@@ -1,4 +1,4 @@
-"""Sentences of a comparison: the conclusion of each test, or the reason why there is none."""
+"""Sentences of a comparison: the conclusion of each test, or the reason why there is no test."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dlcli.comparison.scale import MetricScale
 from dlcli.statistics.paired import Difference
 
-# The level of a test.
+# Significance level of the tests.
 ALPHA = 0.05
 
 
@@ -15,9 +15,9 @@ def no_test(metric: str, others: Sequence[str], *, of_folds: bool) -> str:
     """Return why a metric cannot be tested, with an alternative.
 
     Args:
-        metric: of the runs.
+        metric: the metric that cannot be tested.
         others: metrics that could be tested.
-        of_folds: whether the runs have folds, of which too few have the metric; if not, they are single hold-outs.
+        of_folds: whether the runs have folds, too few of which have the metric; otherwise they are single hold-outs.
     """
     instead = f"Compare by --metric {others[0]}, or train" if others else "Train"
     if of_folds:
@@ -41,7 +41,7 @@ def difference_in_words(
     better, ends = (more, sorted(ends)) if mean >= 0 else (less, sorted(ends, reverse=True))
     if min(ends) >= 0 or max(ends) <= 0:
         interval = f"{abs(ends[0]):.3g} to {abs(ends[1]):.3g}"
-    else:  # both ends are given in words, because the meaning of a sign would be ambiguous
+    else:  # both ends are written with better or worse, because a sign would be ambiguous
         interval = " to ".join(f"{abs(end):.3g} {more if end > 0 else less}" for end in ends)
     verdict = "distinguishable" if p < ALPHA else "not distinguishable"
     if mean == 0:

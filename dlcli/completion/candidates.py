@@ -20,15 +20,15 @@ from dlcli.config.folders import groups, user_folders
 from dlcli.files.regular import read_regular
 from dlcli.runner import runs_directory
 
-# Number of runs, the newest ones, that are offered.
+# Maximum number of runs that are offered, the newest first.
 _RUNS = 100
 
-# Bytes of a ledger that is read: larger ones would make the shell wait.
+# Maximum size in bytes of a ledger that is read; larger ones would delay the shell.
 _LEDGER_BYTES = 4 << 20
 
 
 class Candidate(NamedTuple):
-    """A word and its explanation."""
+    """A word that completes the command line, and its explanation."""
 
     value: str
     text: str = ""

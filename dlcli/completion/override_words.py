@@ -44,7 +44,7 @@ def options_of(group: str, folders: Sequence[Path]) -> Iterator[tuple[str, str]]
 
 def _top(known: Sequence[str]) -> Iterator[tuple[str, str]]:
     for group in known:
-        if group != "metric":  # several options at a time: task.metrics
+        if group != "metric":  # several metrics are chosen, by task.metrics
             yield f"{group}=", "choose an option"
         if "/" not in group:
             yield f"{group}.", "set a key"
@@ -112,9 +112,9 @@ def _keys(words: Sequence[str], section: str, folders: Sequence[Path]) -> dict[s
 
 
 def _chosen(words: Sequence[str], folders: Sequence[Path]) -> dict[str, Any]:
-    """Return the option of each group.
+    """Return the chosen option of each group.
 
-    The sources, in ascending precedence: config.yaml, dlcli.yaml, overrides of the dataset and the experiment, words.
+    Sources in ascending precedence: config.yaml, dlcli.yaml, defaults lists of dataset and experiment, command line.
     """
     known = groups(folders)
     config = read(shipped_folder() / "config.yaml")

@@ -27,10 +27,10 @@ def is_slurm() -> bool:
 
 
 def refuse_allocation() -> None:
-    """Refuse a number of tasks of SLURM that Lightning does not accept, with the ways out.
+    """Refuse a number of SLURM tasks that Lightning does not accept.
 
     Raises:
-        ConfigError: There are several tasks, and their number is not given by node.
+        ConfigError: There are several tasks, and their number is not given per node.
     """
     tasks, by_node = os.environ.get("SLURM_NTASKS", "1"), "SLURM_NTASKS_PER_NODE" in os.environ
     interactive = os.environ.get("SLURM_JOB_NAME") in ("bash", "interactive")  # Lightning ignores SLURM then

@@ -16,7 +16,7 @@ _lock = threading.RLock()  # threads of a notebook may train at the same time
 
 
 def build_trainer(section: Mapping[str, Any], **more: Any) -> pl.Trainer:
-    """Return the trainer of a section `trainer` with `more` arguments.
+    """Return Lightning's trainer for a section `trainer`, with the additional arguments `more`.
 
     Raises:
         ConfigError: Lightning refuses the arguments.

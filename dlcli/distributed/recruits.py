@@ -1,4 +1,4 @@
-"""Ranks that rank 0 starts on this machine. It supervises them, and they end with it."""
+"""The ranks that rank 0 starts on this machine and supervises; they end with it."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ _LOOK = 1.0
 # All ranks are on this machine: use the loopback interface, whatever the host's name resolves to.
 _LOCAL = {"GLOO_SOCKET_IFNAME": "lo"} if sys.platform == "linux" else {}
 
-# Idle ranks that are kept for the next training run, by number of processes, threads and limit on inactivity; each with
-# the stack that ends them. None: ranks are not kept.
+# Idle ranks that are kept for the next training run, by number of processes, number of threads and limit on
+# inactivity, each with the exit stack that ends them. None if ranks are not kept.
 _waiting: dict[tuple[int, int, float | None], tuple[contextlib.ExitStack, World]] | None = None
 
 
@@ -127,7 +127,7 @@ def _recruit(size: int, threads: int, silence: float | None) -> tuple[contextlib
 
 @contextlib.contextmanager
 def _started(rank: int, size: int, environment: dict[str, str]) -> Iterator[_Recruit]:
-    """Start a rank, and kill it on exit: it holds nothing that would be lost."""
+    """Start a rank; on exit, kill it, since it has no state that needs to be saved."""
     with tempfile.TemporaryFile() as output:
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", "dlcli.job"],

@@ -15,11 +15,11 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 
 
 def leave_signals(trainer: pl.Trainer) -> None:
-    """Disable Lightning's signal handlers, and its synchronisation of SIGTERM across ranks before each batch.
+    """Disable Lightning's signal handlers and its check for SIGTERM on all ranks before each batch.
 
-    Lightning's handler of SIGTERM broadcasts from within the signal handler, at an arbitrary point between the
-    collectives of training: the other ranks may be in a different collective, which deadlocks all of them. The
-    synchronisation also makes every step wait for the device. Instead, `interruptible` raises in rank 0.
+    Lightning's handler of SIGTERM broadcasts from within the signal handler. The other ranks may be in a different
+    collective operation at that moment, which deadlocks all of them. The check also makes every step wait for the
+    device. Instead, `interruptible` raises in rank 0.
     """
     trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
     trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign]
@@ -29,8 +29,9 @@ def leave_signals(trainer: pl.Trainer) -> None:
 def ignored_signals(*, launched: bool) -> Iterator[None]:
     """Ignore signals in a rank other than 0 within this context.
 
-    A terminal or SLURM signals all ranks, and rank 0 reacts. If `launched`, SIGTERM keeps its default action, by which
-    a launcher ends its processes. Outside the main thread, nothing is done: Python handles signals in that thread only.
+    A terminal or SLURM signals all ranks, but only rank 0 handles signals. If `launched`, SIGTERM keeps its default
+    action, by which a launcher ends its processes. Outside the main thread this has no effect, because Python handles
+    signals in the main thread only.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

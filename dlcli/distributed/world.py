@@ -1,4 +1,4 @@
-"""The processes of one training run, and how they communicate and form a process group."""
+"""The processes of one training run: their communication outside a process group, and forming the group."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class World:
             self.store.set(f"error/{self.rank}", json.dumps(describe_error(error)))
 
     def reason(self, error: Exception) -> DlcliError | None:
-        """Return another rank's error if `error` only says that a rank is gone; otherwise None."""
+        """Return the error of the rank that failed, if `error` only says that another rank is gone; otherwise None."""
         if not is_lost(error):
             return None
         end = time.monotonic() + _REPORT_SECONDS
@@ -132,7 +132,7 @@ class World:
         try:
             yield
         finally:
-            # What rank 0 does alone from here on must not synchronise with the others, as torchmetrics would.
+            # From here on rank 0 works alone; torchmetrics, for example, must not synchronise with the other ranks.
             distributed.destroy_process_group()
             self.job += 1
 
