@@ -35,7 +35,7 @@ _FORMER = "former "
 _WHERE = frozenset(
     {"executor", "tracking", "runs_dir", "run_name", "experiment_name", "cv", "sweep", "baseline"}
 )
-# The fingerprint of the rows, which is compared as well, includes the lookback; earlier versions recorded `auto`.
+# The lookback is part of the fingerprint of the rows, which is compared as well; earlier versions recorded `auto`.
 _WHERE_IN = {"dataset": (*DATA_PATHS, "lookback"), "trainer": ("accelerator", "devices")}
 
 
@@ -85,7 +85,7 @@ class Children:
         return self.known[place]
 
     def settled(self, place: str, config: dict[str, Any]) -> dict[str, Any]:
-        """Return the configuration with a finder's value for the run at a place in place of the finder."""
+        """Return the configuration with the value that the finder of the run at a place has found."""
         found = Ledger.load(self.known[place]).tags.get(FOUND_TAG)
         if not found:
             return config
@@ -109,7 +109,7 @@ class Children:
         return what_is_trained(self._recorded(place)) == what_is_trained(config)
 
     def continues(self, place: str, config: dict[str, Any]) -> bool:
-        """Return whether the run at a place can continue with a configuration: it is the same one, or only longer."""
+        """Return whether the run at a place can continue with a configuration, which may have more epochs."""
         recorded = self._recorded(place)
         before, after = (what_is_trained(c) for c in (recorded, config))
         same_length = {
@@ -119,7 +119,7 @@ class Children:
         return same_length == after and not any(find_length_problems(recorded, config))
 
     def retire(self, place: str) -> None:
-        """Give up the run at a place: it stays in the record, and a new one will be created for the place."""
+        """Free a place: its run stays in the record, and a new run can be created there."""
         amend(self.store, self.known.pop(place), {PLACE_TAG: f"{_FORMER}{place}"})
 
     def _recorded(self, place: str) -> dict[str, Any]:
@@ -175,9 +175,9 @@ def descendants(member: Ledger) -> list[Ledger]:
 
 
 def what_is_trained(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the part of a configuration that determines the result of training, without places and resources.
+    """Return the part of a configuration that determines the result of training, without paths and resources.
 
-    Metrics that an earlier dlcli did not record are those of the task by default.
+    Configurations of earlier versions without metrics are compared with the task's default metrics.
     """
     if "metrics" not in config["task"] and not config.get(GROUP):
         config = {**with_chosen_metrics(dict(config), ())[0]}

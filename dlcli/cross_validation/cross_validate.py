@@ -104,7 +104,7 @@ def cross_validate(
         forget_results(recorder.ledger)
         task = load_task(results[0].run_dir / "model", trust=True)
         points = size_points(folds, results, task)
-        # The run's figures are those of the folds with all training rows.
+        # The run's metrics are those of the folds with all training rows.
         whole = [i for i, fold in enumerate(folds) if fold.share == 1]
         every, folds, results = results, [folds[i] for i in whole], tuple(results[i] for i in whole)
         choices = [choices[i] for i in whole]
@@ -159,7 +159,7 @@ def cross_validate(
 
 
 def _check_results(results: Sequence[Result]) -> None:
-    """Check that the folds' files, from which the report is made, are unchanged since the folds ended."""
+    """Check that the folds' files, from which the report is written, are unchanged since the folds ended."""
     for result in results:
         check_recorded(Ledger.load(result.run_dir), MODEL_MANIFEST, PREDICTIONS_FILE, OUTPUTS_FILE)
 

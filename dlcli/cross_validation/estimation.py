@@ -25,7 +25,7 @@ class Fold:
         repeat: Number of the training seed, from 0.
         split: Row numbers of the split.
         seed: Seed of initial weights, order of rows and dropout.
-        share: Share of the split's training rows that it has.
+        share: Share of the split's training rows that it is trained on.
     """
 
     number: int
@@ -45,7 +45,8 @@ class Estimation:
         splits: One split per fold.
         final_test: Numbers of the rows that are in no fold; a refitted model is tested on them.
         code: Folders of the user's code.
-        shares: The share of its training rows that each split has, from 1 to smaller ones; empty if all have all.
+        shares: For each split, the share of the training rows that it keeps, in descending order; empty if all splits
+            keep all rows.
     """
 
     config: dict[str, Any]
@@ -57,7 +58,7 @@ class Estimation:
 
     @property
     def folds(self) -> list[Fold]:
-        """The training runs. A single run uses the configuration's seed; several use seeds derived from it."""
+        """The training runs. With one seed it is the configuration's; several seeds are derived from that."""
         seed, seeds = self.config["seed"], self.config["cv"]["seeds"]
         single = len(self.splits) == seeds == 1
         return [
@@ -77,17 +78,20 @@ class Estimation:
 
     @property
     def refits_holdout(self) -> bool:
-        """Whether the model of a single split, which is tested on the final test rows, is to be refitted."""
+        """Whether the model of a hold-out is to be refitted on training and validation rows before it is tested."""
         (first, *more) = self.splits
         return bool(self.config["cv"]["refit"]) and not more and shares_rows(first.test, self.final_test)
 
     @property
     def whole(self) -> Split:
-        """The split of a refit: all rows of the folds for training, and the final test rows."""
+        """The split of a refit: all rows of the folds for training, and the final test rows for the test.
+
+        For a single split that is not refitted, it is this split.
+        """
         if self.refits_holdout:
             (split,) = self.splits
             if self.data.reach is not None and not self.config["trainer"].get("limit_rows"):
-                # Windows between the parts, which reach into both, can be trained on.
+                # Windows of a series that reach into two parts belong to neither, but can be trained on here.
                 rows = np.setdiff1d(np.arange(len(self.data)), split.test)
                 return Split(without_overlap(self.data, rows, split.test), split.val[:0], split.test)
             return Split(np.sort(np.concatenate([split.train, split.val])), split.val[:0], split.test)
@@ -102,10 +106,10 @@ class Estimation:
         return Split(without_overlap(self.data, rows, self.final_test), none, self.final_test)
 
     def for_choosing(self) -> Estimation:
-        """Return the estimation for choosing among configurations: held-out rows are for validation, without test rows.
+        """Return the estimation for choosing among configurations, whose splits have no test rows.
 
-        A fold's validation rows become training rows, because the held-out rows take over early stopping and the
-        choice of the epoch.
+        The held-out rows of a fold become its validation rows, for early stopping and the choice of the epoch, and its
+        validation rows become training rows.
         """
         none = self.final_test[:0]
         splits = []

@@ -20,8 +20,8 @@ from dlcli.tasks.task_metric import TaskMetric
 
 _HELD_OUT = "test/"
 
-# With fewer estimates, the interval spans 3 to 13 standard errors (Student's t), and the standard deviation itself is
-# uncertain.
+# With fewer estimates, the interval extends over 3 to 13 standard errors (Student's t), and the standard deviation is
+# itself uncertain.
 _FEW = 5
 
 
@@ -31,11 +31,11 @@ class Summary:
 
     Attributes:
         intervals: Metric to interval over the folds in which it is defined; a fold's value is the mean over its seeds.
-        components: Metric to the variance between folds and between seeds; empty with a single seed.
+        components: Metric to its variance between folds and between seeds; empty with a single seed.
         folds: Number of splits.
         seeds: Number of training seeds per split.
         defined: Metric to the number of splits in which it is defined.
-        pooled: Metric on the held-out rows of all folds together, the mean over seeds; empty if it cannot be computed.
+        pooled: Metric on the held-out rows of all folds together (mean over seeds); empty if it cannot be computed.
     """
 
     intervals: dict[str, Interval]
@@ -58,7 +58,7 @@ class Summary:
         }
 
     def trees(self, results: Sequence[Result]) -> dict[str, float]:
-        """Return the means of the baseline of trees on held-out rows: `trees/cv/accuracy_mean`; empty without it."""
+        """Return the baseline `trees`' metrics on held-out rows: `trees/cv/accuracy_mean`; empty without it."""
         found = mean_baselines(results)
         names = {name: f"trees/{_HELD_OUT}{name}" for name in self.intervals}
         return {f"trees/cv/{name}_mean": found[own] for name, own in names.items() if own in found}
@@ -172,7 +172,7 @@ def summarize_folds(folds: Sequence[Fold], results: Sequence[Result], task: Task
         for fold, result in zip(folds, results, strict=True):
             table[fold.number, fold.repeat] = result.metrics[name]
         metric = name.removeprefix(_HELD_OUT)
-        # Infinite values, as of a diverged loss, stay; a fold without any value is left out.
+        # Infinite values, such as a diverged loss, are kept; a fold without any value is left out.
         table = table[~np.isnan(table).all(axis=1)]
         defined[metric] = len(table)
         if len(numbers) == 1:
@@ -196,9 +196,9 @@ def summarize_folds(folds: Sequence[Fold], results: Sequence[Result], task: Task
 def pooled_metrics(folds: Sequence[Fold], results: Sequence[Result], task: Task) -> dict[str, float]:
     """Return the metrics on the held-out rows of all folds together, each predicted by its fold's model.
 
-    With several seeds, this is the mean over seeds. A metric that some folds lack, such as `f1_untuned` where no
-    threshold could be tuned, is left out. Empty if the predictions do not suffice: forecasts, tasks that are not part
-    of dlcli.
+    With several seeds, this is the mean over seeds. A metric that some folds lack, such as `f1_untuned` if no
+    threshold could be tuned, is left out. The result is empty if the metrics cannot be computed from the recorded
+    predictions: for forecasts, and for user-defined tasks.
     """
     by_seed: dict[int, dict[str, AnyMetric]] = {}
     common: set[str] | None = None
@@ -206,7 +206,7 @@ def pooled_metrics(folds: Sequence[Fold], results: Sequence[Result], task: Task)
         if not len(fold.split.test):
             continue
         own = load_task(result.run_dir / "model", trust=True)
-        # Thresholds may be tuned for each fold; everything else is the same for all, as merging requires.
+        # Thresholds may differ between folds; all other facts must be equal.
         fold_task = task if own.tuned() == task.tuned() else own
         inputs = fold_task.metric_inputs_of(read_predictions(result.run_dir))
         if inputs is None:

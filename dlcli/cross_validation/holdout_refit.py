@@ -1,4 +1,4 @@
-"""Refit a hold-out: find the number of epochs on the val rows, train on train and val rows, and test once."""
+"""Refit a hold-out: choose the epochs on the validation rows, train on these as well, and test once."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ _PLACE = "fold 0"
 
 
 def refit_holdout(estimation: Estimation, run_dir: Path, store: Store, listen: Listener) -> Result:
-    """Train on the train rows, and then a final model on train and val rows, which alone reads the final test rows.
+    """Train on the training rows, then train the final model on training and validation rows, and test it.
 
-    The first model is a child run without test rows. The parent records its val metrics, and the test metrics of the
-    refitted model.
+    The first model is a child run without test rows. The parent records its validation metrics, and the test metrics
+    of the refitted model.
     """
     started, config = time.monotonic(), estimation.config
     (fold,) = estimation.folds

@@ -29,11 +29,11 @@ def record_parent(
     Args:
         recorder: The parent's recorder.
         config: The configuration; the metrics are recorded at its last epoch.
-        started: Time of `time.monotonic` at the start, in seconds.
+        started: `time.monotonic()` at the start, in seconds.
         metrics: The metrics of the result.
-        baselines: Metric to the value of its baseline.
-        messages: Sentences for the user, which are also the run's note in MLflow.
-        notices: What the child runs have told about their rows.
+        baselines: Metric to the value of the baseline.
+        messages: Sentences for the user, which also become the run's description in MLflow.
+        notices: Notices of the child runs about their rows.
         result: Further entries of the ledger's result.
         unlisted: Metrics that are recorded, but are not in the result.
     """

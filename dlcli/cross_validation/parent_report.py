@@ -64,7 +64,7 @@ def write_size_curve(run_dir: Path, estimation: Estimation, points: Sequence[Siz
 
 
 def folds_table(folds: Sequence[Fold], results: Sequence[Result]) -> pd.DataFrame:
-    """Return a table with one line per training run: fold, repeat, chosen settings, rows, best epoch and metrics."""
+    """Return a table with one line per training run: fold, seed, chosen settings, rows, best epoch and metrics."""
     lines = []
     for fold, result in zip(folds, results, strict=True):
         best = Ledger.load(result.run_dir).metrics.get("best_epoch")

@@ -37,7 +37,7 @@ def refit(
     place: str = PLACE,
     words: Sequence[str] | None = None,
 ) -> tuple[dict[str, float], dict[str, float]]:
-    """Train the final model in a child run and link it into the parent's folder.
+    """Train the final model in a child run and link its model folder into the parent's folder.
 
     The child is a complete run, with plots and recorded overrides.
 

@@ -1,4 +1,4 @@
-"""The metrics of a cross-validation by the number of training rows (`cv=learning_curve`)."""
+"""Metrics of a cross-validation as a function of the number of training rows (`cv=learning_curve`)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class SizePoint:
 
 
 def size_points(folds: Sequence[Fold], results: Sequence[Result], task: Task) -> list[SizePoint]:
-    """Return the points from few to many rows; a single point if all folds have all of their rows."""
+    """Return the points in ascending order of rows; a single point if all folds use all of their rows."""
     points = []
     for share in sorted({fold.share for fold in folds}):
         own = [(fold, result) for fold, result in zip(folds, results, strict=True) if fold.share == share]

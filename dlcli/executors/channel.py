@@ -1,4 +1,4 @@
-"""The messages between driver and worker: one JSON document per line.
+"""Messages between driver and worker: one JSON document per line.
 
 To the worker: a job, and `hopeless` with the run folder of a job to abandon. From the worker: the job's events
 (`dlcli.events`) under the names of their classes, and finally `done` (the metrics are in the run's ledger), `failed`,
@@ -28,7 +28,7 @@ _SENT = {
     kind.__name__: kind for kind in (FeaturesComputed, TrainingStarted, StepsDone, EpochDone, TrainingEnded)
 }
 
-# A message for each step would be too slow.
+# Seconds between messages about finished steps, since a message for each step would be too slow.
 _STEP_SECONDS = 0.5
 
 
@@ -45,7 +45,7 @@ def send_event(stream: IO[str], event: Event) -> None:
 
 
 class StepsTogether:
-    """Passes events on, finished steps together every half a second; those of an epoch's rest are left out.
+    """Passes events on, with finished steps summed over half a second; `EpochDone` replaces an epoch's remaining ones.
 
     Args:
         listen: receives the events.

@@ -1,6 +1,6 @@
-"""Fork the template of a command's worker processes as soon as the command has imported what workers need.
+"""Start the template of a command's worker processes before the command plans its jobs.
 
-The imports, seconds of CPU time, are then paid once, and workers can start while the command still plans.
+The imports take seconds of CPU time. A forked template shares those of the command, and workers can start earlier.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from dlcli.process.cores import cores
 
 _early: Processes | None = None
 
-# torch's own threads start with its first computation, so that its variable can stay as it is.
+# torch starts its threads with its first computation, so its variable need not be changed.
 _AT_IMPORT = {name: value for name, value in ONE_THREAD.items() if name != "OMP_NUM_THREADS"}
 
 
 def warm_early(overrides: Sequence[str], waiting: Callable[[], AbstractContextManager[object]]) -> None:
-    """Start a template if the command's words say that it will run folds or trials in several processes.
+    """Start a template if the overrides say that the command will run folds or trials in several processes.
 
     The process becomes its own template by a fork if it is dlcli's program and has one thread; otherwise the template
     is another program, which imports everything itself. A template that turns out to be unnecessary ends when that is
     known, or with the command.
 
     Args:
-        overrides: the words of the command.
-        waiting: returns the context of the imports, which tells the user of them.
+        overrides: overrides of the command.
+        waiting: returns a context for the imports, which shows the user that they take time.
     """
     global _early
     if (
@@ -66,7 +66,7 @@ def _threads() -> int:
 
 @contextmanager
 def _single_threaded() -> Iterator[None]:
-    """Keep libraries from starting threads when they are imported, and give them their threads at the end."""
+    """Keep libraries from starting threads while they are imported; on exit, restore their numbers of threads."""
     before = {name: os.environ.get(name) for name in _AT_IMPORT}
     os.environ.update(_AT_IMPORT)
     try:
@@ -90,7 +90,7 @@ def drop_early() -> None:
 
 
 def take_processes() -> Processes:
-    """Return the processes of `warm_early` to its first caller, to others new ones."""
+    """Return the processes that `warm_early` has started on the first call, and new ones on later calls."""
     return _taken() or Processes()
 
 

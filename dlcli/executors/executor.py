@@ -28,7 +28,7 @@ class Executor(Protocol):
         """
 
     def end(self, job: Job, why: BaseException) -> None:
-        """End a job that runs in another process. `why` is recorded as its end, and raised by its future."""
+        """End a job that runs in another process; `why` is recorded as the reason, and its future raises it."""
 
     def __enter__(self) -> Self: ...
 

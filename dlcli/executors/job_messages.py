@@ -74,12 +74,12 @@ def refuse_sqlite_elsewhere(job: Job, hosts: Collection[str]) -> None:
 
 
 def record_loss(job: Job, ending: str, hint: str) -> DlcliError:
-    """Record a run as failed whose process ended without a message, and return the error."""
+    """Record the run of a job whose process ended without a message as failed, and return the error."""
     return record_failed_job(job, TrainingError(f"the worker process ended with {ending}", hint=hint))
 
 
 def record_failed_job(job: Job, error: DlcliError) -> DlcliError:
-    """Record a run as failed whose process can no longer do so, and return the error with a note on where it is."""
+    """Record the run of a job whose process cannot do so as failed; return the error with a note on its folder."""
     ledger = Ledger.load(Path(job.run_dir))
     where = display(ledger.run_dir)
     error.add_note(f"The run {ledger.run_name} is FAILED; its progress is kept in {where}")
@@ -88,7 +88,7 @@ def record_failed_job(job: Job, error: DlcliError) -> DlcliError:
 
 
 def record_end(run_dir: Path, end: BaseException) -> None:
-    """Record the end of a run whose process is gone."""
+    """Record the end of a run whose process has ended."""
 
     ledger = Ledger.load(run_dir)
     with contextlib.suppress(DlcliError, Interrupted), Recorder(run_dir, system_metrics=False) as recorder:

@@ -31,10 +31,10 @@ if TYPE_CHECKING:
     from dlcli.executors.executor import Executor
 
 
-# Steps from which `auto` runs jobs in parallel. They take at least five seconds, even of the smallest network.
+# Number of steps from which on `auto` runs jobs in parallel; even for the smallest network they take five seconds.
 _MANY_STEPS = 20_000
 
-# Memory that `auto` expects a job to take: copies of the rows, and the libraries' own.
+# Memory that `auto` assumes for a job: copies of the rows, and the memory of the libraries.
 _COPIES, _WORKER_BYTES = 4, 300 << 20
 
 
@@ -82,11 +82,11 @@ class Local:
 
 
 def jobs_at_once(config: Mapping[str, Any], jobs: int, data: Data) -> int:
-    """Return how many of `jobs` jobs of a configuration, on the rows of a dataset, run at the same time.
+    """Return the number of jobs that run at the same time, of `jobs` jobs of a configuration on a dataset.
 
-    `auto` leaves accelerators to one job. On the CPU it runs as many as there are cores and memory for, if that saves
-    more time than the worker processes need for their imports. Results do not depend on it, but for the rounding of
-    other numbers of threads.
+    With `auto`, one job at a time uses an accelerator. On a CPU, as many jobs run as cores and memory allow, if that
+    saves more time than the imports of the worker processes take. Results do not depend on it, except for rounding
+    with other numbers of threads.
     """
     asked = config["executor"].get("jobs", 1)
     if asked != "auto":
@@ -100,7 +100,7 @@ def jobs_at_once(config: Mapping[str, Any], jobs: int, data: Data) -> int:
 
 
 def _steps(config: Mapping[str, Any], rows: int) -> int:
-    """Return about how many steps a job takes: it may stop early, and some rows are held out."""
+    """Return an upper bound of the steps of a job, which may stop early, and whose training rows are fewer."""
     batch, trainer = config["dataset"].get("batch_size"), config["trainer"]
     batch = automatic_rows(rows) if batch == "auto" else batch
     epochs, most = trainer.get("max_epochs"), trainer.get("max_steps", -1)
@@ -111,7 +111,7 @@ def _steps(config: Mapping[str, Any], rows: int) -> int:
 
 
 def _size(x: Any) -> int:
-    """Return about the bytes of raw rows: a table, an array, or something that is read when it is needed."""
+    """Return the approximate size of raw rows in bytes; 0 for rows that are read on demand."""
     if hasattr(x, "memory_usage"):
         return int(x.memory_usage(deep=False).sum())
     return int(getattr(x, "nbytes", 0))

@@ -21,24 +21,24 @@ from dlcli.executors.template import ONE_THREAD, fork_template
 from dlcli.executors.vitals import Vitals, is_gone
 from dlcli.process.forked import ForkedProcess
 
-# Seconds that a process has to end after its input is closed, and after it is killed. A process in uninterruptible disk
-# sleep does not end even then, and is left to the kernel.
+# Seconds to wait for the end of a process after its input was closed, and after it was killed. A process in
+# uninterruptible sleep does not end even then, and is left to the kernel.
 _GRACE, _KILL_WAIT = 30.0, 5.0
 _PAUSE = 0.01  # seconds between checks whether a process has ended
 _TICK = 0.5  # seconds between checks of a process that sends no messages
-# Seconds without activity after which a template that owes an answer is killed. It answers immediately, except for the
-# first time: then it imports libraries, possibly from a slow disk.
+# Seconds of inactivity after which a template that has not answered is killed. It answers immediately, except the first
+# time, when it imports libraries, possibly from a slow disk.
 _SILENCE = 300.0
 
 
 class NoWorkerError(Exception):
-    """A worker could not be started; the message says what ended its template, or why it could not fork."""
+    """A worker could not be started; the message says why its template ended, or why it could not fork."""
 
 
 class Processes:
     """Starts worker processes.
 
-    The template imports libraries from `warm` on, but no user code: that might compute or start threads on import.
+    The template imports libraries, beginning with `warm`, but no user code, which might start threads on import.
     """
 
     def __init__(self) -> None:
@@ -56,7 +56,7 @@ class Processes:
         self._thread.submit(self._living_template)
 
     def fork(self) -> None:
-        """Fork this process, which has imported what workers need and has one thread, as the template."""
+        """Fork this process as the template. It must have one thread, and has imported what workers need."""
         self._template = _Template(is_fork=True)
 
     def share(self, data_fd: int, targets: Sequence[str]) -> None:
@@ -230,7 +230,7 @@ class _Template:
         return self._process.poll() is not None
 
     def take_rows(self, data_fd: int, targets: Sequence[str]) -> None:
-        """Give it the rows, and what to import for the jobs; raises NoWorkerError."""
+        """Send the rows, and the names of what to import for the jobs; raises NoWorkerError."""
         about = {"targets": list(targets), "environment": dict(os.environ), "path": sys.path}
         self._ask(about, data_fd)
         self.has_rows = True

@@ -22,7 +22,7 @@ from dlcli.tracking.history import HISTORY_FILE, read_history
 from dlcli.tracking.ledger import LEDGER_FILE, atomic_write
 
 _SECONDS = 0.3  # between polls
-# Written by the job: what it is about to train. Written by the driver: a request to abandon the job.
+# Files in the run's folder: the job writes what it is about to train, the driver a request to abandon the job.
 _PLAN, _HOPELESS = ".plan.json", ".hopeless"
 _MAX_BYTES = 1 << 20  # bytes of a plan
 
@@ -40,7 +40,7 @@ def do_followed_job(job: Job) -> dict[str, Any]:
 
 
 def _write_down(run_dir: Path, event: Event) -> None:
-    """Write what the job is about to train to a file. The epochs are in the run's history anyway."""
+    """Write the event `TrainingStarted` to a file; finished epochs are in the run's history."""
     if isinstance(event, TrainingStarted):
         text = StringIO()
         send_event(text, event)

@@ -1,4 +1,4 @@
-"""SLURM jobs outlive a driver that is killed; on resumption they are ended before the same run is submitted again."""
+"""End SLURM jobs that outlived a killed driver, before their runs are submitted again."""
 
 from __future__ import annotations
 

@@ -1,12 +1,11 @@
 """The template of a pool's workers: a process that imports what a job needs, maps the rows, and forks workers.
 
-The template itself computes nothing. Imports are thus paid once, and workers share the memory that they take. A command
-that says that it will need workers imports these modules and forks its template before it does anything else
-(`fork_template`); elsewhere, in a notebook for example, a template is a program of its own, which imports them again:
+The template itself computes nothing. Modules are imported once, and workers share their memory. A command whose
+overrides ask for workers imports these modules and forks its template before anything else (`fork_template`);
+otherwise, in a notebook for example, the template is a separate program that imports them itself:
 `python -m dlcli.executors.template DRIVER_PID REQUESTS_FD`.
 
-The driver sends one request at a time and waits for the
-answer:
+The driver sends one request at a time and waits for the answer:
 
 - `{"targets": TARGETS, "environment": ENVIRONMENT, "path": PATH}`, sent with the file descriptor of the rows, takes the
   driver's environment and `sys.path`, which may have changed since, imports what the jobs name, and maps the rows. The
@@ -175,7 +174,7 @@ def _take_rows(data_fd: int, targets: Sequence[str]) -> Data | None:
     for target in targets:
         locate(target)
     data = read_shared(data_fd)
-    # These objects live as long as the process: collecting garbage among them would copy their pages into each worker.
+    # These objects are never freed: a garbage collection over them would copy their memory pages into each worker.
     gc.freeze()
     gc.enable()
     more = len(list(Path("/proc/self/task").iterdir())) - 1
@@ -213,7 +212,7 @@ def _be_worker(
     os.environ.update(place)
     if data is None or _has_touched_cuda():
         _start_from_scratch(template, data_fd, pipes)
-    # Imported late, because the template itself does not work; a test finds by this module what a fork still imports.
+    # Imported late, because only workers need it; a test lists the modules that a fork still imports.
     from dlcli.executors.worker import work
 
     die_with(template)

@@ -1,4 +1,4 @@
-"""Activity of a process as seen from outside, without its cooperation."""
+"""Measure the activity of another process, without its cooperation."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 import psutil
 
-# CPU time that counts as activity: more than this share of the elapsed time, and more than this many seconds. The
-# threads of a waiting process that poll a clock use less.
+# CPU time counts as activity if it is more than this share of the elapsed time, and more than this number of seconds.
+# Threads of a waiting process that poll a clock use less.
 _SHARE, _LEAST = 0.01, 0.2
 
 

@@ -28,7 +28,7 @@ _GRACE, _KILL_WAIT = 4.0, 3.0
 
 
 class Workers:
-    """A pool of worker processes, which are started when first needed; a free worker takes the next job.
+    """A pool of worker processes, which are started on demand; the next job goes to a free worker.
 
     Args:
         places: environment variables of each worker; they differ in the device only.

@@ -1,4 +1,4 @@
-"""`export --bundle`: a folder with a model that predicts raw rows where dlcli is not installed."""
+"""`export --bundle`: a folder with a model that predicts raw rows without dlcli."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from dlcli.runs.recorded import read_split
 
 _EXPECTED = "expected.csv"
 
-# Packages by the names of their modules, where these differ.
+# Module to the name of its package, if they differ.
 _PACKAGES = {"PIL": "pillow"}
 
 
@@ -53,7 +53,7 @@ class Bundled:
         largest_difference: largest absolute difference between numbers of the predictions.
         run_id: ID of the run.
         messages: messages for the user.
-        example: name of the example, which the script predicts.
+        example: name of the file or folder with example rows, for the script.
     """
 
     folder: Path
@@ -67,10 +67,10 @@ class Bundled:
 def export_bundle(
     opened: OpenedRun, model: SavedModel, folder: Path, overrides: Sequence[str] = ()
 ) -> Bundled:
-    """Write a folder with the model as ONNX, a script that predicts raw rows, and what is needed around it.
+    """Write a folder with the model as ONNX, a script that predicts raw rows, its requirements, a card and an example.
 
-    The folder appears only after the script, in a separate process, has predicted raw rows of the run's data as the
-    model does.
+    The folder appears only after the script has predicted raw rows of the run's data in a separate process, and its
+    predictions agree with the model's.
 
     Args:
         opened: the run.
@@ -81,7 +81,7 @@ def export_bundle(
     Raises:
         InputError: The folder exists, a package is missing, or the preprocessing has no counterpart in ONNX or the
             script.
-        DlcliError: The network cannot be exported, or the bundle predicts otherwise than the model.
+        DlcliError: The network cannot be exported, or the predictions of the bundle differ from the model's.
         DataError: The run's rows cannot be found.
     """
     folder = resolved(folder)
@@ -122,7 +122,7 @@ def export_bundle(
 
 
 def _check_kind(model: SavedModel) -> None:
-    """Refuse several models, and the model of rows that no bundle is made of."""
+    """Raise an InputError for an ensemble, or for a kind of rows that bundles do not support."""
     if isinstance(model, Ensemble):
         reason = f"a bundle of {len(model.members)} models cannot be made: its graph holds one preprocessing"
         raise InputError(reason, "--bundle", f"{INSTEAD}, or bundle one of them: {model.members[0].name}")
@@ -178,10 +178,10 @@ def _as_text(predictions: pd.DataFrame) -> bytes:
 def _compared(
     folder: Path, place: Path, expected: pd.DataFrame, outputs: Sequence[Mapping[str, Any]]
 ) -> float:
-    """Let the bundle predict rows in a separate process, and return the largest difference.
+    """Run the bundle's script in a separate process, and return the largest difference from the expected predictions.
 
     Raises:
-        DlcliError: The script fails, or predicts otherwise than the model.
+        DlcliError: The script fails, or its predictions differ from the model's.
     """
     done = subprocess.run(
         [sys.executable, "-I", str(folder / "predict.py"), str(place)],

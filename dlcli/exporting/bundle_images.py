@@ -1,4 +1,4 @@
-"""Images in a bundle: its script decodes and scales them with Pillow, the graph normalises the pixels."""
+"""Bundles for images: the script decodes and resizes them with Pillow, the ONNX graph normalises the pixels."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from dlcli.preprocessing.image import Image
 
 
 class ImageRows:
-    """Images of 8 bits per channel."""
+    """Images with 8 bits per channel."""
 
     reader = "read_images.txt"
     packages: tuple[str, ...] = ("numpy", "onnxruntime", "PIL")
@@ -61,7 +61,7 @@ class ImageRows:
         return network_graph(self._source, head, x)[0]
 
     def write_raw(self, folder: Path) -> Path:
-        """Write images of the run's data: their files, or as PNG those that are in memory."""
+        """Write images of the run's data: copies of their files, or PNG files for images in memory."""
         place = folder / "rows"
         place.mkdir()
         path = self._source.dataset.get("path")
@@ -77,7 +77,7 @@ class ImageRows:
         return place
 
     def write_example(self, folder: Path) -> Path:
-        """Write made-up images: gradients and noise, one of another size."""
+        """Write synthetic images: gradients and noise, one of them of another size."""
         place = folder / self.example
         place.mkdir()
         height, width = self._size

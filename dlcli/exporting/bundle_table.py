@@ -1,4 +1,4 @@
-"""How the cells of raw rows are read by a bundle's script, and made-up rows as its example."""
+"""The description of a table's columns for a bundle's script, and synthetic example rows."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ SCHEMA_VERSION = 1
 
 @dataclass(frozen=True)
 class CsvFormat:
-    """How a bundle's rows are written: as those of the training file.
+    """The CSV format of a bundle's rows, which is that of the training file.
 
     Attributes:
-        separator: the separator.
-        encoding: the encoding.
+        separator: character between cells.
+        encoding: encoding of the file.
         quotes: whether cells may be enclosed in quotes.
     """
 
@@ -42,17 +42,17 @@ class CsvFormat:
 
     @property
     def quoting(self) -> int:
-        """The setting of the module csv."""
+        """The constant of the module csv."""
         return csv.QUOTE_MINIMAL if self.quotes else csv.QUOTE_NONE
 
     @property
     def python_encoding(self) -> str:
-        """The encoding by which the script opens files."""
+        """Python's name of the encoding with which the script opens files."""
         return "utf-8-sig" if is_utf8(self.encoding) else self.encoding
 
     @property
     def settings(self) -> list[str]:
-        """The settings by which dlcli reads such rows."""
+        """Overrides with which dlcli reads such rows."""
         quotes = str(self.quotes).lower()
         separator = "tab" if self.separator == "\t" else self.separator
         return [f"dataset.separator={separator}", "dataset.header=true", f"dataset.quotes={quotes}",
@@ -94,7 +94,7 @@ def table_spec(columns: Columns, preprocessing: Table, form: CsvFormat) -> dict[
 
 
 def _largest(fitted: Any) -> np.ndarray:
-    """Return for each column of numbers the largest power of ten that can be scaled."""
+    """Return for each numeric column the largest power of ten whose scaled value is finite."""
     powers = 10.0 ** np.arange(round(math.log10(LARGEST)) + 1)
     with np.errstate(over="ignore"):
         scaled = fitted.transform(np.repeat(powers[:, None], fitted.width_, axis=1))[:, : fitted.width_]
@@ -126,7 +126,7 @@ def _column(column: Column, preprocessing: Table) -> dict[str, Any]:
         case "numeric":
             how = column.number
             if not column.takes_markers and how == PLAIN:
-                found["markers"] = ["nan", "-nan"]  # a float as any other
+                found["markers"] = ["nan", "-nan"]  # floats, although other markers are read as missing
             found |= {
                 "decimal": how.decimal,
                 "thousands": how.thousands,
@@ -146,7 +146,7 @@ def _unreadable(column: Column, what: str) -> InputError:
 
 
 def example_rows(columns: Columns, preprocessing: Table) -> pd.DataFrame:
-    """Return made-up rows, as they would stand in the training file: usual ones, one with gaps, one with a new word."""
+    """Return synthetic rows in the format of the training file: typical ones, one with gaps, one with a new word."""
     usual = usual_numbers(preprocessing)
     rows: list[dict[str, str]] = []
     for number in range(5):

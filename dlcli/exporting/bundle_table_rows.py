@@ -1,4 +1,4 @@
-"""Rows of a table in a bundle: its script reads the cells, the graph contains the preprocessing."""
+"""Bundles for tables: the script reads the cells, the ONNX graph contains the preprocessing."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class TableRows(CsvRows):
 
 
 def form_of(source: BundleSource) -> tuple[CsvFormat, list[str]]:
-    """Return the format of the run's file, and notes; of other data, that of a usual CSV."""
+    """Return the CSV format of the run's file, and notes; the default format if the data is not in a CSV file."""
     dataset = source.dataset
     path = typed(dataset["path"]) if isinstance(dataset.get("path"), str) else None
     if path is None or not is_table(path) or table_format(path) != "text":
@@ -80,13 +80,13 @@ def form_of(source: BundleSource) -> tuple[CsvFormat, list[str]]:
 
 
 def _raw_rows(source: BundleSource) -> pd.DataFrame:
-    """Return raw rows of the run's file; of other data, the rows in memory."""
+    """Return raw rows of the run's file; the rows in memory if the data is not in a file."""
     dataset = source.dataset
     path = typed(dataset["path"]) if isinstance(dataset.get("path"), str) else None
     if path is None or not is_table(path):
         return pd.DataFrame(take(source.data.x, source.rows[:ROWS]))
     reader = RowReader(source.opened, source.model)
     piece = next(iter(reader.read(Given([path]), lambda notice: None, "all")))
-    kept = piece.labels.select(range(1, piece.labels.num_columns))  # the first has the numbers of the rows
+    kept = piece.labels.select(range(1, piece.labels.num_columns))  # the first column has the row numbers
     few = kept.take(pa.array(np.linspace(0, len(kept) - 1, min(len(kept), ROWS)).astype(np.int64)))
     return few.to_pandas(types_mapper=pd.ArrowDtype)

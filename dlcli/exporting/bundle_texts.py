@@ -1,4 +1,4 @@
-"""Texts in a bundle: its script divides them into tokens, with numpy and the standard library alone."""
+"""Bundles for texts: the script tokenizes them, with numpy and the standard library alone."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from dlcli.preprocessing.tfidf import Tfidf
 
 _NGRAMS = "ngrams.npz"
 
-# The column of texts without a name, such as those of a list.
+# Name of the column for texts without a column name, such as those of a list.
 _COLUMN = "text"
 
 
 class TextRows(CsvRows):
-    """Texts, as n-grams with TF-IDF weights, words or characters."""
+    """Texts that are represented as TF-IDF weights of n-grams, as words or as characters."""
 
     reader = "read_texts.txt"
     packages: tuple[str, ...] = ("numpy", "onnxruntime")
@@ -48,7 +48,7 @@ class TextRows(CsvRows):
         self._inputs: list[str] = []
 
     def spec(self) -> dict[str, Any]:
-        """Return how the script divides texts."""
+        """Return how the script tokenizes texts."""
         return spec_of(self.source.model.preprocessing, self._column, self._inputs, self.form)
 
     def graph(self, head: nn.Module) -> bytes:
@@ -89,13 +89,13 @@ def spec_of(preprocessing: Any, column: str, inputs: list[str], form: CsvFormat)
 
 
 def write_ngrams(preprocessing: Any, folder: Path) -> None:
-    """Write the keys and the weights of n-grams, which other tokens do not have."""
+    """Write the keys and the weights of n-grams; does nothing for other tokens."""
     if isinstance(preprocessing, Tfidf):
         np.savez_compressed(folder / _NGRAMS, keys=preprocessing.keys_, weights=preprocessing.weights_)
 
 
 def _can_be_written(text: str, form: CsvFormat) -> bool:
-    """Return whether a file of the form can hold a text: without quotes not an empty one, nor one with a separator."""
+    """Return whether the CSV format can hold a text; without quotes it cannot be empty or contain a separator."""
     try:
         text.encode(form.encoding)
     except UnicodeEncodeError:
@@ -106,7 +106,7 @@ def _can_be_written(text: str, form: CsvFormat) -> bool:
 
 
 def _made_up(preprocessing: Any) -> list[str]:
-    """Return texts of known words, an empty one, one without known words, and one with signs of many kinds."""
+    """Return a text of known words, an empty one, one without known words, and one with many kinds of characters."""
     known = [word for word in preprocessing.vocabulary()[2:] if word.isalnum()][:40]
     joined = "" if getattr(preprocessing, "tokens", "") == "characters" else " "
     texts = [joined.join(known[first::5]) for first in range(3)]

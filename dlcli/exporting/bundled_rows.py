@@ -1,4 +1,4 @@
-"""What a bundle needs to know of the kind of its rows: how they are written, read by its script, and predicted."""
+"""The interface by which bundles support a kind of rows: writing them, describing them, and predicting them."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ from dlcli.prediction.row_reader import Given, RowReader
 from dlcli.runs.folder import OpenedRun
 from dlcli.training.fields import as_fields, first_rows
 
-# Rows of the run's data on which a bundle is compared with the model.
+# Maximum number of rows of the run's data on which a bundle is compared with the model.
 ROWS = 256
 
-# The smallest batch that is traced: torch.export would make a single row a constant.
+# Number of rows of the batch that is traced; torch.export would treat a single row as a constant.
 _TRACED = 16
 
 
 @dataclass(frozen=True)
 class BundleSource:
-    """What a bundle is made of.
+    """The run, model and data from which a bundle is made.
 
     Attributes:
         opened: the run.
         model: its model.
         dataset: the configuration's section `dataset`, with the current location of the data.
         data: the run's data.
-        rows: rows of a part that training did not see, or else the training rows, `(N,)`.
+        rows: numbers of test or validation rows, or else of training rows, `(N,)`.
     """
 
     opened: OpenedRun
@@ -47,20 +47,20 @@ class BundleSource:
     rows: np.ndarray
 
     def some(self) -> np.ndarray:
-        """Return the rows on which the bundle is compared, spread evenly, `(N,)`."""
+        """Return the numbers of the rows on which the bundle is compared, evenly spaced, `(N,)`."""
         places = np.linspace(0, len(self.rows) - 1, min(len(self.rows), ROWS)).astype(np.int64)
         return self.rows[places]
 
 
 class BundledRows(Protocol):
-    """Rows of one kind.
+    """A kind of rows in bundles.
 
     Attributes:
-        reader: the file of `bundle_files` with the function `read` of the script.
-        packages: modules that the script imports, beside the standard library.
+        reader: the file in `bundle_files` with the script's function `read`.
+        packages: modules that the script imports in addition to the standard library.
         notes: messages for the user.
         example: name of the example's file or folder.
-        card: a sentence of the model card on what the graph takes.
+        card: sentence for the model card on the inputs of the graph.
     """
 
     reader: str
@@ -70,30 +70,30 @@ class BundledRows(Protocol):
     card: str
 
     def spec(self) -> dict[str, Any]:
-        """Return the content of `bundle.json` about reading."""
+        """Return the part of `bundle.json` that describes how rows are read."""
 
     def graph(self, head: nn.Module) -> bytes:
-        """Return the network with its head, and the preprocessing as far as it is part of the graph, as ONNX."""
+        """Return the network with its head as ONNX, with those parts of the preprocessing that the graph contains."""
 
     def write_raw(self, folder: Path) -> Path:
         """Write raw rows of the run's data into a folder, and return the script's argument."""
 
     def write_example(self, folder: Path) -> Path:
-        """Write made-up rows, of which none is a row of the data, into a bundle, and return the script's argument."""
+        """Write synthetic rows into a bundle, and return the script's argument."""
 
     def write_extras(self, folder: Path) -> None:
         """Write further files that the script reads."""
 
     def predicted(self, place: Path) -> pd.DataFrame:
-        """Return the model's predictions of rows that were written; the first column is the label of each."""
+        """Return the model's predictions of rows that were written; the first column identifies each row."""
 
 
 def network_graph(source: BundleSource, head: nn.Module, x: Any) -> tuple[bytes, list[str]]:
     """Return the network with its head as ONNX, and the names of its inputs.
 
     Args:
-        source: what the bundle is made of.
-        head: from outputs to the numbers of a prediction.
+        source: the run, model and data.
+        head: module that turns outputs into the numbers of a prediction.
         x: raw rows, at least one.
     """
     network = source.model.network.cpu().eval()
@@ -105,13 +105,13 @@ def network_graph(source: BundleSource, head: nn.Module, x: Any) -> tuple[bytes,
 
 
 def traced_rows(rows: np.ndarray) -> np.ndarray:
-    """Return a few rows, two at least."""
+    """Return the rows of the batch that is traced, repeated if there are too few."""
     return np.resize(rows[:_TRACED], max(2, len(rows[:_TRACED])))
 
 
 @dataclass
 class CsvRows:
-    """Rows in a CSV, which are predicted by a run's model."""
+    """Base class of rows in a CSV file."""
 
     source: BundleSource
     form: CsvFormat
@@ -125,7 +125,7 @@ class CsvRows:
         return self._write(folder / "rows.csv", self.frame)
 
     def write_example(self, folder: Path) -> Path:
-        """Write made-up rows."""
+        """Write synthetic rows."""
         return self._write(folder / self.example, self.example_frame)
 
     def write_extras(self, folder: Path) -> None:
@@ -146,7 +146,7 @@ class CsvRows:
 
 
 def with_labels(name: str, labels: Any, found: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """Return predictions as one table, with the labels of the rows as its first column."""
+    """Return predictions as a table whose first column, `name`, identifies the rows by their labels."""
     table = pd.concat(found, ignore_index=True)
     table.insert(0, name, labels)
     return table

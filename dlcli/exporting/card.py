@@ -27,13 +27,13 @@ _OF_PROBABILITIES = (
 
 
 def model_card(opened: OpenedRun, model: SavedModel, rows: int, graph: str) -> str:
-    """Return the card as Markdown: what was trained on what, its figures, its columns and its limits.
+    """Return the model card as Markdown: model, data, metrics, columns and limitations.
 
     Args:
         opened: the run.
         model: its model.
         rows: number of test rows.
-        graph: a sentence on what the script and the graph do.
+        graph: sentence on what the script and the graph do.
     """
     ledger = opened.ledger
     dataset = opened.config["dataset"]
@@ -81,7 +81,10 @@ def _columns(model: SavedModel) -> str:
 
 
 def _figures(metrics: dict[str, Any], rows: int, *, of_rows: bool) -> str:
-    """Return the table of test metrics with baseline and interval; `of_rows`: the accuracy is a share of rows."""
+    """Return the table of test metrics, with baselines and intervals.
+
+    `of_rows` says that the accuracy is a share of rows, and so has an interval.
+    """
     means = [name for name in metrics if name.startswith("cv/") and name.endswith("_mean")]
     tests = [name for name in metrics if name.startswith("test/")]
     lines = ["| metric | value | baseline | 95 % interval |", "|---|---|---|---|"]
@@ -108,12 +111,12 @@ def _line(title: str, metrics: dict[str, Any], name: str, ends: Any) -> str:
 
 
 def _of_share(share: float, rows: int) -> tuple[float, float] | None:
-    """Return the interval of a share of rows; None if it is not one of these rows."""
+    """Return the 95 % interval of a share of rows; None if it is not a multiple of 1/`rows`."""
     hits = round(share * rows) if rows and 0 <= share <= 1 else 0
     return wilson_interval(hits, rows) if rows and abs(hits / rows - share) < 1e-4 else None
 
 
 def _plain(text: str) -> str:
-    """Return a text as it is shown by Markdown: without markup, tables' borders and line breaks."""
+    """Return a text without line breaks, with the characters escaped that Markdown interprets."""
     signs = str.maketrans({sign: f"\\{sign}" for sign in "\\`*_[]<>|#"})
     return " ".join(str(text).split()).translate(signs)

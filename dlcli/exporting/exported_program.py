@@ -37,7 +37,7 @@ _HINT = (
 # The only argument of the program of an ensemble: its fields by name.
 FIELDS = "fields"
 
-# Fields with a dimension of steps, if rows have different lengths.
+# Fields that have a dynamic number of steps if rows differ in length.
 STEPPED = re.compile(r"(x|counts)(_\d+)?")
 
 Run = Callable[[Batch], Tensor]
@@ -63,7 +63,7 @@ class Inputs(nn.Module):
 
 
 class EnsembleInputs(nn.Module):
-    """The networks of an ensemble, which take the fields of a batch, whose names are not fixed, as one argument."""
+    """The networks of an ensemble. The names of its fields vary, so they are passed as one argument."""
 
     def __init__(self, network: EnsembleNetwork) -> None:
         super().__init__()
@@ -147,7 +147,7 @@ def description_of(file: Path) -> Path:
 
 
 def traced(module: Inputs | EnsembleInputs, batch: Batch, file: Path) -> ExportedProgram:
-    """Return the program of a network, with a dynamic number of rows and of steps; `file` is that of messages.
+    """Return the exported program of a network, with dynamic numbers of rows and steps; `file` is for messages.
 
     Raises:
         DlcliError: Torch cannot export it.
@@ -173,7 +173,7 @@ def _is_ragged(batch: Batch) -> bool:
 
 
 def onnx_program(program: ExportedProgram) -> Any:
-    """Return a program for ONNX, with the outputs `outputs`."""
+    """Convert a program to ONNX; its output is named `outputs`."""
     spec = program.call_spec.in_spec.child(1)
     names = list(spec.context)
     if names == [FIELDS]:
@@ -182,7 +182,7 @@ def onnx_program(program: ExportedProgram) -> Any:
 
 
 def _as_torch(program: ExportedProgram, file: Path) -> Run:
-    # Through memory: on a full disk, torch's own writer of files ends the whole process.
+    # Written to memory first: on a full disk, torch's file writer ends the whole process.
     buffer = io.BytesIO()
     torch.export.save(program, buffer)
     file.write_bytes(buffer.getbuffer())
@@ -227,7 +227,7 @@ def _as_executorch(program: ExportedProgram, file: Path) -> Run:
 
     def run(batch: Batch) -> Tensor:
         rows = batch_size_of(batch)
-        # The outputs lie in memory that the next call uses again.
+        # Copied, because the next call overwrites the memory of the outputs.
         found = [
             method.execute([_row(values, row) for values in batch.values()])[0].clone() for row in range(rows)
         ]
@@ -237,7 +237,7 @@ def _as_executorch(program: ExportedProgram, file: Path) -> Run:
 
 
 def _row(values: Tensor, row: int) -> Tensor:
-    """Return one row with the usual strides: those of a dimension of size 1 may be 0, which ExecuTorch refuses."""
+    """Return one row with contiguous strides; a dimension of size 1 may have stride 0, which ExecuTorch refuses."""
     return values[row : row + 1].clone(memory_format=torch.contiguous_format)
 
 
@@ -249,7 +249,7 @@ _WRITERS: dict[str, Callable[[ExportedProgram, Path], Run]] = {
 
 
 def need_onnx(option: str = "--output") -> None:
-    """Check that the packages for an export to ONNX are installed; `option` is the one that asks for it.
+    """Check that the packages for an export to ONNX are installed; `option` is the option to name in the message.
 
     Raises:
         InputError: A package is missing.

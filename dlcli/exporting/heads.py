@@ -36,11 +36,7 @@ class WithHead(Inputs):
         return self.head(super().forward(x, x_cat, counts, lengths))
 
 
-# What to do where no bundle can be made.
-INSTEAD = "Export the network alone: --output model.onnx"
-
-
-# What to do where no bundle can be made.
+# The hint where no bundle can be made.
 INSTEAD = "Export the network alone: --output model.onnx"
 
 
@@ -76,10 +72,10 @@ class _Units(nn.Module):
 
 
 def head_of(task: Task) -> nn.Module:
-    """Return the module of a task.
+    """Return the head for a task.
 
     Raises:
-        InputError: The task is not one of dlcli with a prediction per row.
+        InputError: The task is user-defined, or has no single prediction per row.
     """
     kinds = {Binary: "binary", Multiclass: "multiclass", Multilabel: "multilabel"}
     if type(task) in kinds:
@@ -95,10 +91,10 @@ def head_of(task: Task) -> nn.Module:
 
 
 def output_columns(task: Any, head: nn.Module) -> list[dict[str, Any]]:
-    """Return for each column of the predictions how it follows from the head's numbers.
+    """Return the columns of the predictions, each with its computation from the head's outputs.
 
-    A number has a `center` and a `scale`, by which differences between two of its predictions are judged: those of a
-    target such as a time in seconds are small compared to its mean.
+    Numeric columns have a `center` and a `scale`, relative to which differences are tolerated: the values of a target
+    such as a timestamp vary little compared to their mean.
     """
     outputs = torch.randn(64, task.num_outputs, generator=torch.Generator().manual_seed(0))
     numbers, table = head(outputs).numpy(), task.predictions(outputs)

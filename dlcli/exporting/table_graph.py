@@ -15,7 +15,7 @@ from dlcli.preprocessing.columns.arithmetic import Arithmetic
 from dlcli.preprocessing.columns.categories import Coded
 from dlcli.preprocessing.table import Table
 
-# A word that no training row holds.
+# A word that occurs in no training row.
 _UNSEEN = "\0unseen"
 
 

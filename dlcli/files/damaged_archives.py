@@ -1,6 +1,6 @@
 """The exceptions that reading a damaged ZIP archive can raise, which `zipfile` does not list.
 
-What interprets the contents, or the names of the members, may raise ValueError and OverflowError besides.
+Code that interprets the contents or the names of the members may raise ValueError and OverflowError as well.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Files that dlcli computes once for its user and keeps in the user's state folder."""
+"""A cache of files in the user's state folder, for results that depend on the user's installation only."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MAX_BYTES = 64 << 20
 
 
 def state_folder() -> Path:
-    """Return the folder of what dlcli keeps for its user: below XDG_STATE_HOME, by default `~/.local/state`.
+    """Return dlcli's folder below XDG_STATE_HOME, by default `~/.local/state`.
 
     Raises:
         RuntimeError: The user has no home folder.
@@ -25,7 +25,7 @@ def state_folder() -> Path:
 
 
 def read_kept(name: str) -> bytes | None:
-    """Return the content that is kept under a name; None if there is none, or if its file is damaged."""
+    """Return the cached content of a name; None if there is none, or if its file is damaged."""
     with suppress(OSError, RuntimeError):
         for file in state_folder().glob(f"{name}-*"):
             content = read_regular(file, _MAX_BYTES)
@@ -35,12 +35,12 @@ def read_kept(name: str) -> bytes | None:
 
 
 def kept(name: str, make: Callable[[], bytes]) -> bytes:
-    """Return the content that is kept under a name; `make` computes it if there is none."""
+    """Return the cached content of a name; if there is none, compute it by `make` and cache it."""
     found = read_kept(name)
     if found is not None:
         return found
     content = make()
-    # It is computed again next time if it cannot be kept, such as on a full disk, or by a user without a home folder.
+    # If it cannot be cached (full disk, no home folder), it is computed again next time.
     with suppress(OSError, RuntimeError):
         folder = state_folder()
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -1,7 +1,7 @@
-"""Opening of files that others may have made: only regular files, and with a limit where the whole content is read.
+"""Open files that may come from other users: only regular files, and with a size limit for reading a whole file.
 
-A pipe, a socket or a device in a folder from elsewhere might never deliver an end, and a file without data on the disk
-(a sparse file) may be larger than the memory. Every file of a run's folder is therefore opened here.
+Reading a pipe, a socket or a device might never end, and a sparse file may be larger than the memory. Every file of a
+run's folder is therefore opened here.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def check_regular(path: Path) -> None:
     """Check that there is a regular file, before a library opens it by its path. Links are followed.
 
     Raises:
-        OSError: There is something else, or nothing; `os_reason` says what.
+        OSError: The path is missing or not a regular file; `os_reason` gives the reason.
     """
     about = path.stat()
     _check_mode(about.st_mode, path)
@@ -31,9 +31,9 @@ def open_regular(path: Path) -> BufferedReader:
     """Open a regular file for reading.
 
     Raises:
-        OSError: There is something else, or nothing; `os_reason` says what.
+        OSError: The path is missing or not a regular file; `os_reason` gives the reason.
     """
-    check_regular(path)  # first, because already opening a device may have an effect
+    check_regular(path)  # first, because opening a device may already have an effect
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         _check_mode(os.fstat(descriptor).st_mode, path)
@@ -66,7 +66,7 @@ def os_reason(error: OSError) -> str:
 
 
 def _check_size(about: os.stat_result, path: Path) -> None:
-    """Refuse a large file with hardly any data on the disk: reading its zeros would take hours."""
+    """Raise an OSError for a large sparse file, whose zeros would take hours to read."""
     if about.st_size > _LARGE and about.st_blocks * 512 < about.st_size // 16:
         raise OSError(None, f"is sparse: {amount(about.st_size)} with hardly any data", str(path))
 

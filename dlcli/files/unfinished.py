@@ -80,7 +80,7 @@ def _temporary(folder: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def _locked(place: Path) -> Iterator[None]:
-    """Hold the lock of a temporary file; raises OSError if its process does."""
+    """Hold the lock of a temporary file; raises OSError if another process holds it."""
     lock = os.open(place, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

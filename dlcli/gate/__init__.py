@@ -1,1 +1,1 @@
-"""The gate: reads the documents of a run's folder, and decides which names in them may be imported."""
+"""The gate: read documents of a run's folder, and decide which names in them may be imported."""

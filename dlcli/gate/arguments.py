@@ -66,7 +66,7 @@ _OF_TIMM = frozenset(
     ]
 )
 
-# An argument that dlcli passes to a model, but does not record.
+# An argument that dlcli passes to models but does not record.
 _NO_FACTS = frozenset(["restored"])
 
 _PLAIN = (str, int, float, bool)

@@ -1,7 +1,7 @@
-"""Reading of a run's arrays (`.npz`) and archives, with limits on what they unpack to.
+"""Read arrays (`.npz`) and archives of a run, with limits on their unpacked sizes.
 
-A few megabytes of compressed zeros unpack to gigabytes. The headers of the arrays say how large they are, and are
-compared with what they can be before anything is unpacked.
+A few megabytes of compressed zeros unpack to gigabytes. The headers of the arrays contain their sizes, which are
+checked before anything is unpacked.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Arrays:
         """Return the dtype and shape that the file declares for an array, without reading it.
 
         Raises:
-            ValueError: It is no plain array, or disagrees with the size of its member of the archive.
+            ValueError: It is not a plain array, or its size disagrees with that of the archive's member.
         """
         member = self._archive.getinfo(f"{name}.npy")
         with self._archive.open(member) as stream:
@@ -58,7 +58,7 @@ class Arrays:
         return ArrayHeader(shape, dtype, unpacked, member.compress_size)
 
     def read(self, name: str) -> np.ndarray:
-        """Return an array; check its header first, against what it can be.
+        """Return an array; callers check its header before, against the expected shape.
 
         Raises:
             ValueError: See `header`, or there is not enough memory for it.
@@ -98,7 +98,7 @@ def check_memory(size: int, what: str) -> None:
     """Check that there is memory for a number of bytes.
 
     Raises:
-        ValueError: There is not.
+        ValueError: There is not enough memory.
     """
     if size > (free := free_memory()):
         raise ValueError(f"{what} takes {amount(size)} of memory, of which {amount(free)} are free")

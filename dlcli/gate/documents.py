@@ -16,7 +16,7 @@ import yaml
 from dlcli.errors import CorruptRun
 from dlcli.files.regular import os_reason, read_regular
 
-# Far above what a run writes: a configuration has a few hundred lines, the ledger of a large sweep a few MiB.
+# Maximum sizes, far larger than real files: a configuration has a few hundred lines, a sweep's ledger a few MiB.
 YAML_BYTES, JSON_BYTES = 2 << 20, 256 << 20
 _NODES = 200_000
 DEPTH = 64

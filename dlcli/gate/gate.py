@@ -54,7 +54,7 @@ class Gate:
 
     @contextmanager
     def closed(self) -> Iterator[Gate]:
-        """Make this the active gate within the context. Jobs that are created in it have been checked already."""
+        """Make this the active gate within the context."""
         before = _closed.set(self)
         try:
             yield self

@@ -1,4 +1,4 @@
-"""Which types of objects, from which packages, each place of a configuration may name.
+"""The roles of places in a configuration: the types of objects, and their packages, that each place may name.
 
 Where a base class identifies the role (a model, a loss, a task, a preprocessing), any public class of the role's dlcli
 package is accepted. Functions, and classes without a common base, are accepted if a shipped option of the group names
@@ -27,7 +27,7 @@ class Role:
         packages: packages of dlcli whose public classes with that base are accepted.
         group: configuration group; what its shipped options name is accepted.
         offered: modules, each with the package that defines its classes, and the accepted names (empty for all).
-        or_base: import path of another base class, which is as good.
+        or_base: import path of an alternative base class.
     """
 
     words: str

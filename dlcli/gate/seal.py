@@ -1,4 +1,4 @@
-"""The seal of a run: a proof that its folder was written by this user.
+"""The seal of a run, which proves that its folder was written by this user.
 
 `seal.json` contains a keyed digest (HMAC-SHA-256) of each file that names code. The key is outside of all run folders,
 in the user's state folder (XDG_STATE_HOME, by default ~/.local/state), and readable by the user only. Therefore a
@@ -30,7 +30,7 @@ _KEY_BYTES = 32
 
 
 def make_seal(files: Mapping[str, str | bytes]) -> dict[str, str]:
-    """Return the seal of files (name to content) as a dict of file name to content; empty if there can be no key."""
+    """Return the seal of files (name to content) as a dict of file name to content; empty if no key can be created."""
     key = _key()
     if key is None:
         return {}
@@ -58,7 +58,7 @@ def seal_change(folder: Path, name: str, before: str | bytes, after: str | bytes
 
 
 def keyed_digest(text: str) -> str | None:
-    """Return the keyed digest of a text that is no file of a run; None if there can be no key."""
+    """Return the keyed digest of a text other than a run's file; None if no key can be created."""
     key = _key()
     return None if key is None else _digest(key, "", "", text)
 

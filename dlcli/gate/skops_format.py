@@ -1,7 +1,7 @@
 """The file format of skops, for the kinds of objects that a fitted preprocessing of dlcli consists of.
 
-Importing skops takes longer than most commands work, since it lists all estimators of scikit-learn and looks up the
-module of each function of scipy. The files are the same, so that skops can read and write them, too.
+Importing skops takes longer than most commands, since it lists all estimators of scikit-learn and the modules of all
+functions of scipy. The files have skops' format, so that skops can read and write them as well.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ _MOST_OBJECTS = 10_000_000
 
 
 class UnsupportedObject(TypeError):
-    """The object is of a kind that only skops writes."""
+    """The object is of a kind that only skops itself can write."""
 
 
 def dump_fitted(fitted: object) -> bytes:
     """Return the contents of a skops file with the object.
 
     Raises:
-        UnsupportedObject: The object contains something else than numbers, texts, containers, arrays, types, and
+        UnsupportedObject: The object contains anything other than numbers, texts, containers, arrays, types, and
             objects whose state is their `__dict__`.
     """
     buffer = io.BytesIO()
@@ -119,14 +119,14 @@ def _head(kind: type, loader: str) -> dict[str, Any]:
 
 
 class Rebuilt:
-    """Rebuilds the objects of a checked schema, as skops does."""
+    """Builds the objects of a checked schema, as skops does."""
 
     def __init__(self, archive: ZipFile) -> None:
         self._archive = archive
         self._known: dict[Any, Any] = {}
 
     def object(self, node: dict[str, Any]) -> Any:
-        """Return the object that a node describes; nodes of one `__id__` are one object."""
+        """Return the object that a node describes; nodes with the same `__id__` are the same object."""
         key = node.get("__id__")
         if node["__loader__"] == "CachedNode":
             return self._known[key]

@@ -42,7 +42,7 @@ _UNSEALED = (
 
 @dataclass(frozen=True)
 class Claim:
-    """A run's folder, with what the user's arguments say about it.
+    """A run's folder, together with the user's arguments on which its gate depends.
 
     Attributes:
         folder: the run's folder.
@@ -89,7 +89,7 @@ class Claim:
         )
 
     def _where_it_was(self) -> str:
-        """Return the advice about own code that is not beside ./conf: the folders that the run was started with."""
+        """Return the hint on the conf folders that the run was started with, if its code is not beside ./conf."""
         known = self.recorded()
         if not known:
             return RUNS_CODE
@@ -171,7 +171,7 @@ class Claim:
 
 
 def recorded_folders(folder: Path, then: Path, now: Path) -> tuple[Path, ...]:
-    """Return the conf folders that a run's folder names, as far as they exist.
+    """Return the existing conf folders that a run's folder names.
 
     Folders that were beside the runs folder `then` are first looked for beside `now`.
     """

@@ -1,4 +1,4 @@
-"""Collect the user's code that a run needs. `dlcli.gate.vouching` decides whether it may be run again later."""
+"""Collect the user's code that a run needs. `dlcli.gate.vouching` decides whether it may be executed later."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The file of a saved model's columns, `columns.json`, which says how the cells of new rows are read."""
+"""`columns.json`, the columns of a saved model, by which the cells of new rows are read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checks of the sizes that a saved model's description declares, before memory and time are taken for them."""
+"""Check the sizes that a saved model's description declares, before memory is allocated for them."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from dlcli.formatting import amount
 
 _DAMAGED = "The folder is incomplete or damaged: copy it again, or repeat the training."
 
-# Parameters may share a tensor of the file, and buffers may be computed anew.
+# Parameters may share a tensor of the file, and buffers need not be in the file.
 _TENSORS, _BUFFERS = 1000, 1 << 30
 
 
 def check_declared_size(node: Mapping[str, Any], facts: Mapping[str, Any], weights: Path) -> None:
-    """Check that a description is not of a larger model than its weights, without memory for the model.
+    """Check that a description's model is not larger than its weights, without allocating memory for it.
 
     Args:
         node: the section `model` of the description.
@@ -35,23 +35,23 @@ def check_declared_size(node: Mapping[str, Any], facts: Mapping[str, Any], weigh
         weights: the file of weights.
 
     Raises:
-        CorruptRun: It is.
+        CorruptRun: The model is larger.
     """
     try:
         with torch.device("meta"), within_size(weights):
             build(node, where="model", **facts, restored=True)
     except CorruptRun:
         raise
-    except Exception:  # it is built with memory next, within the same size
+    except Exception:  # reported when the model is built, with the same limit
         return
 
 
 @contextmanager
 def within_size(weights: Path) -> Iterator[None]:
-    """Let no model be built in the context that has more or larger parameters than a file of weights.
+    """Within the context, no model can be built whose parameters are more or larger than those in a file of weights.
 
     Raises:
-        CorruptRun: A module registers a parameter or a buffer beyond the size.
+        CorruptRun: A module registers a parameter or a buffer that exceeds the size.
     """
     size, tensors = weights.stat().st_size, _tensors_in(weights)
     taken = {"parameters": 0, "bytes": 0, "buffers": 0}
@@ -91,7 +91,7 @@ def within_size(weights: Path) -> Iterator[None]:
 
 
 def _tensors_in(weights: Path) -> int | None:
-    """Return the number of tensors in a file; None for a damaged one, which cannot be loaded later."""
+    """Return the number of tensors in a file; None if it is damaged, which is reported when it is loaded."""
     with suppress(Exception), safe_open(weights, "pt") as file:
         return len(file.keys())
     return None

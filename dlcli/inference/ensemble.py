@@ -34,9 +34,9 @@ _COUNTS = ("class_counts",)
 # Facts that each member's network applies itself.
 _OF_MEMBERS = ("calibrated_by", "calibration", "calibration_scores")
 
-# What a preprocessing of steps or texts must have in common, because it says how files are read.
+# Attributes of preprocessings of series or texts that must be equal, because files are read by them.
 _READING = ("lookback_", "horizon_", "targets_", "known_", "columns_", "length_", "id_", "time_", "column_")
-# Of recordings.
+# The same for audio.
 _OF_AUDIO = ("rate_", "samples_", "hop_length_", "reads_audio")
 
 
@@ -57,18 +57,18 @@ class EnsembleMember:
 
 @dataclass(frozen=True)
 class Ensemble(SavedModel):
-    """Several saved models that predict as one; the attributes of a saved model are those that all have in common.
+    """Several saved models that predict as one; its attributes are those that the members have in common.
 
     Attributes:
-        members: The models. `network` holds all of their networks; `preprocessing` is that of the first one.
+        members: The models. `network` holds all of their networks; `preprocessing` is that of the first member.
     """
 
     members: tuple[EnsembleMember, ...] = ()
 
     def fields(self, x: Any, counts: Counter[str] | None = None) -> dict[str, Field]:
-        """Return the fields of raw rows for each group of members, as `EnsembleNetwork` names them.
+        """Return the fields of raw rows for each group of members, with the names that `EnsembleNetwork` expects.
 
-        `counts` takes the largest of the members' counts of what is cut or unknown.
+        The largest counts of truncated or unknown values among the members are added to `counts`.
         """
         found: dict[str, Field] = {}
         most: Counter[str] = Counter()
@@ -107,10 +107,10 @@ class Ensemble(SavedModel):
 
 
 def spread_of(table: pd.DataFrame, members: Sequence[pd.DataFrame], counts: Sequence[int]) -> pd.DataFrame:
-    """Return how far the members of an ensemble lie apart, as the standard deviation of their predictions.
+    """Return the standard deviation of the predictions over the members of an ensemble.
 
-    Of one class out of several it is that of the probability of the predicted class, `spread`; of labels
-    `spread(LABEL)`, that of each probability; of numbers `spread`, or `spread(TARGET)`, in the unit of the target.
+    For classes this is the column `spread`, of the probability of the predicted class; for labels `spread(LABEL)`, of
+    each probability; for numbers `spread` or `spread(TARGET)`, in the unit of the target.
 
     Args:
         table: Predictions of the ensemble.
@@ -144,7 +144,7 @@ def spread_of(table: pd.DataFrame, members: Sequence[pd.DataFrame], counts: Sequ
 
 
 def _deviation(values: np.ndarray, counts: Sequence[int]) -> np.ndarray:
-    """Return the standard deviation over the first dimension, of members that count several times."""
+    """Return the standard deviation over the first dimension, weighted by the counts."""
     mean = np.average(values, axis=0, weights=counts)
     return np.sqrt(np.average((values - mean) ** 2, axis=0, weights=counts))
 
@@ -154,8 +154,8 @@ def ensemble_of(members: Sequence[EnsembleMember], *, same_data: bool) -> Ensemb
 
     Args:
         members: The models.
-        same_data: Whether all were trained on the same data, so that columns that some leave out, because they are
-            constant in their training rows, need not be left out by all.
+        same_data: Whether all were trained on the same data. Then some members may leave out columns that are constant
+            in their training rows.
 
     Raises:
         InputError: The models do not fit together: they differ in the kind of data, task, classes, targets or columns.
@@ -188,7 +188,7 @@ def ensemble_of(members: Sequence[EnsembleMember], *, same_data: bool) -> Ensemb
 
 
 def _difference(one: SavedModel, other: SavedModel) -> tuple[str, str, str] | None:
-    """Return what differs between two models, and what it is in each; None if they fit together."""
+    """Return the name of the first difference between two models and its two values; None if they fit together."""
     pairs: dict[str, tuple[Any, Any]] = {
         "kind of data": (one.kind, other.kind),
         "task": (type(one.task).__name__, type(other.task).__name__),
@@ -262,9 +262,9 @@ def _merged(first: EnsembleMember, member: EnsembleMember, one: Column, other: C
 
 
 def merged_facts(facts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the facts of an ensemble's task: counts are summed, other numbers such as means averaged.
+    """Return the facts of an ensemble's task: counts are summed, and other numbers, such as means, are averaged.
 
-    A fact that a member lacks, such as a tuned threshold, is left out; what is no number is that of the first.
+    A fact that a member lacks, such as a tuned threshold, is left out; non-numeric facts are those of the first member.
     """
     common = [name for name in facts[0] if all(name in one for one in facts) and name not in _OF_MEMBERS]
     return {name: _merged_fact(name, [one[name] for one in facts]) for name in common}

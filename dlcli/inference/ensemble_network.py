@@ -16,7 +16,7 @@ from dlcli.training.network import Network
 class EnsembleNetwork(Network):
     """Maps a batch to the outputs of an ensemble, `(N, ...)`, in the units of its task.
 
-    The fields of group G of the members, which share a preprocessing, are named `x_G` and so on, from 1.
+    Members that share a preprocessing form a group; the fields of group G, counted from 1, are named `x_G` and so on.
 
     Args:
         members: The models, and how often each counts.
@@ -51,7 +51,7 @@ class EnsembleNetwork(Network):
         return self.task.combined(torch.stack(repeated, dim=1))
 
     def evaluation_rows(self, batch_size: int = 1) -> int:
-        """Return the rows of a batch of an evaluation: the fewest of any member."""
+        """Return the number of rows per batch of an evaluation, the smallest of any member's."""
         return min(network.evaluation_rows(batch_size) for network in self.networks)
 
     def forward(self, batch: Mapping[str, Tensor], prepared: bool = False) -> Tensor:
@@ -80,7 +80,7 @@ class _Members(nn.Module):
 
 
 def groups_of(models: Sequence[SavedModel]) -> list[list[int]]:
-    """Return the numbers of models by preprocessing; only transformations without a fitted state are shared."""
+    """Group models (by position) that share a preprocessing, which must be one without a fitted state."""
     groups: dict[Any, list[int]] = {}
     for number, model in enumerate(models):
         preprocessing: Any = model.preprocessing

@@ -36,16 +36,16 @@ _COPY = "Copy the folder again, or train again."
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """What the task keeps of a model's outputs on some rows, and their metrics.
+    """The kept outputs of a model on some rows, and their metrics.
 
     Attributes:
         rows: Row numbers, `(N,)`.
         y: Raw targets of the rows.
-        outputs: What is kept of the network's outputs, `Task.kept`, `(N, ...)`.
+        outputs: The kept outputs, as `Task.kept` returns them, `(N, ...)`.
         metrics: Name to value, including the loss.
-        baselines: The same metrics for each baseline. The baseline with an empty name predicts the most frequent class
-            or the mean of the training rows; for series there are naive forecasts as well.
-        baseline_outputs: Outputs of baselines that are models, `(N, ...)`.
+        baselines: Baseline to its metrics. The baseline with the empty name predicts the most frequent class or the
+            mean of the training rows; for series there are naive forecasts as well.
+        baseline_outputs: Baseline to its outputs, `(N, ...)`, if the baseline is a model.
     """
 
     rows: np.ndarray
@@ -71,14 +71,14 @@ def evaluate_rows(
         data: Rows of the dataset.
         rows: Numbers of the rows to evaluate, `(N,)`.
         device: Device of the forward passes.
-        features: Cached features of the model's backbone, if there are any; they are read instead of the rows.
-        counts: What the preprocessing cuts or does not know is added to it, unless there are features.
+        features: Cached features of the model's backbone, which are read instead of the rows.
+        counts: Receives the numbers of truncated or unknown values, unless there are features.
 
     Returns:
         The evaluation. Its loss is the task's loss over all rows.
     """
     outputs, encoded = kept_on(model, data, rows, device, features, counts)
-    scores: dict[Task, Scores] = {}  # baselines often have the same task, whose metrics take long to set up
+    scores: dict[Task, Scores] = {}  # baselines often share a task, and its metrics are slow to set up
 
     def metrics(task: Task, outputs: Tensor) -> dict[str, float]:
         if task not in scores:
@@ -106,17 +106,16 @@ def kept_on(
     features: Features | None,
     counts: Counter[str] | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Return what the task keeps of outputs and targets of some rows, from cached features if there are any."""
+    """Return the kept outputs and targets of some rows, computed from cached features if there are any."""
     if features is None:
         return model.kept_of(model.fields(take(data.x, rows), counts), data.y[rows], device)
     return model.kept_of({"features": features.read(rows)}, data.y[rows], device)
 
 
 def _informative(task: Task, metrics: dict[str, float]) -> dict[str, float]:
-    """Return the metrics of a baseline without those that say nothing of a constant prediction.
+    """Return the metrics of a baseline without those that are meaningless for a constant prediction.
 
-    Constant shares of classes are calibrated by construction, which would suggest that knowing nothing is better; a
-    correlation with a constant is undefined.
+    For example, constant class shares are calibrated by construction, and a correlation with a constant is undefined.
     """
     silent = {choice.name for choice in task.metric_choices if not choice.has_baseline}
     silent |= {
@@ -128,7 +127,7 @@ def _informative(task: Task, metrics: dict[str, float]) -> dict[str, float]:
 
 
 def figures(evaluations: Mapping[Part, Evaluation]) -> tuple[dict[str, float], dict[str, float]]:
-    """Return the metrics and the baselines' metrics by name: `test/accuracy`; of a named baseline `naive/test/mse`."""
+    """Return metrics and baselines' metrics by name: `test/accuracy`; for a named baseline `naive/test/mse`."""
     metrics: dict[str, float] = {}
     baselines: dict[str, float] = {}
     for part, evaluation in evaluations.items():
@@ -140,7 +139,7 @@ def figures(evaluations: Mapping[Part, Evaluation]) -> tuple[dict[str, float], d
 
 
 def named_baselines(task: Task, evaluations: Mapping[Part, Evaluation]) -> list[str]:
-    """Return the text about the named baselines on the last part, as a list of at most one item.
+    """Return the sentence about the named baselines on the last evaluated part, as a list of at most one item.
 
     The baseline without a name is not included, because the table of metrics has a column for it.
     """

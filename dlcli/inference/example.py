@@ -1,4 +1,4 @@
-"""Example rows for a table's model: typical values that are made up, so that no user data is shown."""
+"""Synthetic example rows for a table's model; they contain no user data."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SECONDS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 
 
 def usual_numbers(preprocessing: Any) -> dict[str, float]:
-    """Return usual values of columns of numbers, from a fitted preprocessing: what replaces missing ones, or means."""
+    """Return a typical value of each numeric column from a fitted preprocessing: the imputed value, or the mean."""
     names = getattr(preprocessing, "numeric_", None) or getattr(preprocessing, "columns_", [])
     if (fitted := getattr(preprocessing, "numbers_", None)) is not None:
         imputers = [pipeline.named_steps.get("simpleimputer") for pipeline in fitted.pipelines_]
@@ -30,7 +30,7 @@ def usual_numbers(preprocessing: Any) -> dict[str, float]:
 
 
 def usual_value(column: Column, usual: Mapping[str, float]) -> Any:
-    """Return a usual value of a column, as JSON has it."""
+    """Return a typical value of a column, in JSON's types."""
     match column.kind:
         case "boolean":
             return True
@@ -45,16 +45,16 @@ def usual_value(column: Column, usual: Mapping[str, float]) -> Any:
 
 
 def number_text(value: float, form: NumberFormat) -> str:
-    """Return a number as it is written with a format."""
+    """Return a number as text in a number format."""
     plain = str(int(value)) if value == int(value) else str(value)
     digits = plain.replace(".", form.decimal)
-    if form.unit.endswith("."):  # Fr., which is read only before numbers
+    if form.unit.endswith("."):  # `Fr.`, which is only read before a number
         return f"{form.unit} {digits}"
     return f"{digits} {form.unit}" if form.unit[:1].isalpha() else f"{digits}{form.unit}"
 
 
 def date_text(pattern: str, when: datetime) -> Any:
-    """Return a date as it is written with a pattern of `DateFormat`."""
+    """Return a date as text in a pattern of `DateFormat`."""
     if pattern == ISO:
         return when.date().isoformat()
     if pattern == QUARTER:

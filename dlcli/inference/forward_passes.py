@@ -1,4 +1,4 @@
-"""Forward passes of a trained network over many rows, of which its task keeps what it needs."""
+"""Forward passes of a trained network over many rows; the task reduces the outputs batch by batch."""
 
 from __future__ import annotations
 
@@ -24,14 +24,17 @@ def through(
     device: torch.device | str,
     keep: Callable[[Any, Tensor], tuple[Tensor, ...]],
 ) -> list[Tensor]:
-    """Return what `keep` returns for the outputs and targets of all batches, on the CPU, in the order of the rows.
+    """Return the results of `keep` for the outputs and targets of each batch, on the CPU, in the order of the rows.
 
     Args:
-        network: is moved to the device, and used for evaluation.
-        task: is on the device meanwhile.
+        network: the network; it is moved to the device and set to evaluation mode.
+        task: the task, which is on the device during the passes.
         fields: preprocessed rows, or the backbone's `features`, with or without their targets `y`.
         device: device of the forward passes.
-        keep: `Task.kept` or `Task.predicted`; an empty list is returned if there are no rows.
+        keep: `Task.kept` or `Task.predicted`.
+
+    Returns:
+        One item per batch; an empty list if there are no rows.
     """
     network = network.to(device).eval()
     task.to(device)

@@ -14,10 +14,10 @@ class Selection:
     """The members that were selected.
 
     Attributes:
-        counts: How often each model was selected, 0 for those that are no members.
-        score: The score of the ensemble on the rows of the selection, which is optimistic.
+        counts: How often each model was selected; 0 for models that are not members.
+        score: The score of the ensemble on the rows of the selection, which is an optimistic estimate.
         single: The best score of a single model on these rows.
-        best: Number of that model.
+        best: Index of that model.
     """
 
     counts: tuple[int, ...]
@@ -36,16 +36,16 @@ def select_greedily(
 ) -> Selection:
     """Return the members that forward selection with replacement chooses.
 
-    Starting from nothing, the model is added, again and again, with which the ensemble scores best; of the ensembles on
-    the way the best one is returned (Caruana, Niculescu-Mizil, Crew and Ksikes, "Ensemble Selection from Libraries of
-    Models", 2004, sections 2 and 2.1). A model that is added several times counts several times.
+    Each step adds the model with which the ensemble scores best, starting from the empty ensemble; the best ensemble of
+    all steps is returned (Caruana, Niculescu-Mizil, Crew and Ksikes, "Ensemble Selection from Libraries of Models",
+    2004, sections 2 and 2.1). A model that is added several times counts several times.
 
     Args:
         outputs: Outputs of each model on the same rows, `(N, ...)` each.
-        combined: From the outputs of members `(N, K, ...)` to those of the ensemble.
-        score: Score of the outputs of an ensemble.
+        combined: Maps the outputs of members `(N, K, ...)` to those of the ensemble `(N, ...)`.
+        score: Returns the score of an ensemble's outputs.
         maximize: Whether a higher score is better.
-        size: Number of additions.
+        size: Number of steps.
     """
     sign = 1.0 if maximize else -1.0
     alone = [sign * score(combined(one.unsqueeze(1))) for one in outputs]

@@ -1,4 +1,4 @@
-"""What a model uses of a table: permutation importance and partial dependence, on rows it was not trained on."""
+"""Permutation importance and partial dependence of a table's columns, on rows that the model was not trained on."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from torch import Tensor
 from dlcli.inference.saved_model import SavedModel
 from dlcli.tasks.base import Task
 
-_POINTS, _ROWS = 10, 300  # of a curve of partial dependence
+_POINTS, _ROWS = 10, 300  # points of a curve of partial dependence, and rows that are averaged
 
 
 @dataclass(frozen=True)
 class Importance:
-    """How much worse a model is without the information of a column, or of a group of columns.
+    """The permutation importance of a column, or of a group of columns.
 
     Attributes:
         columns: The columns, which are permuted together.
-        drop: Mean worsening of the metric; positive is worse.
+        drop: Mean increase of the loss by the permutation; positive if the model uses the columns.
         low: Lower end of its 95 % interval.
-        high: Its upper end.
+        high: Upper end of the interval.
     """
 
     columns: tuple[str, ...]
@@ -36,12 +36,12 @@ class Importance:
 
 @dataclass(frozen=True)
 class Dependence:
-    """The mean prediction if all rows had one value of a column (Friedman, 2001).
+    """The partial dependence: mean predictions if all rows had the same value in a column (Friedman, 2001).
 
     Attributes:
         column: The column.
-        values: The values.
-        predictions: By column of the predictions, the mean for each value.
+        values: The values that are set.
+        predictions: Column of the predictions to its mean for each value.
     """
 
     column: str
@@ -60,18 +60,18 @@ def importances(
 ) -> list[Importance]:
     """Return the permutation importance of groups of columns, the largest first.
 
-    In each repetition distinct rows are drawn with replacement, each with all models that judge it, and the columns of
-    a group are permuted together among the rows of a part, so that the interval (Student's t over repetitions) covers
-    the choice of the rows and of the permutation (Breiman, 2001; Fisher, Rudin and Dominici, 2019).
+    Each repetition draws rows with replacement, each with all models that predict it, and permutes the columns of a
+    group together among the rows of a part. The interval (Student's t over repetitions) therefore covers the choice of
+    rows and of permutations (Breiman, 2001; Fisher, Rudin and Dominici, 2019).
 
     Args:
-        parts: Functions from rows to a model's outputs, and the rows that it was not trained on, which are one after
-            the other in `score`.
-        score: From outputs and positions of rows to the metric, of which less is better.
+        parts: For each model, a function from rows to its outputs, and rows that it was not trained on. Positions count
+            the rows of all parts in this order.
+        score: Returns the metric, of which less is better, of outputs at positions.
         groups: Names of the columns of each group.
-        numbers: Number of the row at each position, `(N,)`: a row that several models judge is at several positions.
+        numbers: Row number at each position, `(N,)`; a row that several models predict has several positions.
         repeats: Number of repetitions, at least 2.
-        seed: Of permutations and draws.
+        seed: Seed of permutations and draws.
     """
     random = np.random.default_rng(seed)
     base = torch.cat([outputs_of(x) for outputs_of, x in parts])
@@ -100,7 +100,7 @@ def importances(
 
 
 def _positions(numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return positions sorted by row, and for each distinct row where its positions start and how many they are."""
+    """Return positions sorted by row, and for each distinct row the start and the number of its positions."""
     _, starts, counts = np.unique(np.sort(numbers), return_index=True, return_counts=True)
     return np.argsort(numbers, kind="stable"), starts, counts
 
@@ -113,11 +113,11 @@ def dependence(
 ) -> Dependence:
     """Return the partial dependence of predictions on a column.
 
-    Of numbers it is computed at ten quantiles, of words at the ten most frequent ones, on 300 rows at most. Each model
-    predicts the rows that it was not trained on, and the mean is that over all rows.
+    It is computed at ten quantiles of a numeric column, or at the ten most frequent words of another, on at most 300
+    rows. Each model predicts the rows that it was not trained on; the mean is over all rows.
 
     Args:
-        parts: Models, and the rows that each was not trained on.
+        parts: Models, each with rows that it was not trained on.
         column: The column.
         task: The task in whose units the models predict, that of the ensemble.
         device: Device of the forward passes.

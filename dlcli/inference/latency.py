@@ -16,11 +16,11 @@ from dlcli.inference.saved_model import SavedModel
 from dlcli.training.fields import as_fields
 from dlcli.training.loader import BatchLoader
 
-# The metric's name; in milliseconds. It is measured only if it is an objective of a search.
+# Name of the metric, in milliseconds. It is measured only if it is an objective of a search.
 LATENCY = "model/latency_ms"
 
-# Number of different rows (they may differ in length), of warm-up passes and, at most, of timed passes; no pass begins
-# after this many seconds.
+# Number of different rows (they may differ in length), of warm-up passes, and maximum number of timed passes; and
+# seconds after which no further pass begins.
 _ROWS, _WARM_UP, _PASSES, _SECONDS = 16, 3, 50, 1.0
 
 

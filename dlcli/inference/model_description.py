@@ -14,12 +14,12 @@ DESCRIPTION, LABELS = "model.json", "labels.json"
 DAMAGED_MODEL = "The folder is incomplete or damaged: copy it again, or repeat the training."
 
 _KINDS = get_args(Kind)
-_LARGEST = 1 << 31  # of a dimension
+_LARGEST = 1 << 31  # maximum size of a dimension
 _IMAGE = 3  # dimensions of an image: channels, height, width
 
 
 def read_task_facts(folder: Path) -> dict[str, Any]:
-    """Return the task's arguments from the targets in plain types: classes, means and deviations, thresholds."""
+    """Return the task's facts of the targets, in plain types: classes, means and deviations, thresholds."""
     description = read_description(folder)
     return {**description["task_facts"], "classes": _labels(folder)}
 

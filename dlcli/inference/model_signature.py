@@ -1,4 +1,4 @@
-"""The signature of a table's model in MLflow's form, and a made-up row as its input example."""
+"""The MLflow signature of a table's model, and a synthetic row as its input example."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def model_signature(columns: Columns, predictions: pd.DataFrame) -> dict[str, An
 
 
 def example_files(columns: Columns, preprocessing: Any) -> tuple[dict[str, str], dict[str, Any]]:
-    """Return the files with a made-up row, and the section `saved_input_example_info` of `MLmodel`."""
+    """Return the files with a synthetic row, and the section `saved_input_example_info` of `MLmodel`."""
     usual = usual_numbers(preprocessing)
     row = {column.name: usual_value(column, usual) for column in columns.features()}
     split = {"columns": list(row), "data": [list(row.values())]}

@@ -1,4 +1,4 @@
-"""The file of a run's predictions, `predictions.parquet`: writing and reading it, without torch."""
+"""Write and read a run's predictions, `predictions.parquet`, without torch."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from dlcli.splits.split import Split
 from dlcli.tracking.digests import PREDICTIONS_FILE, check_recorded
 from dlcli.tracking.ledger import Ledger
 
-_LINES_PER_ROW = 10_000  # a forecast has a line for each step and series
-_VALUE_BYTES = 24  # of a value in memory, at most, without its text
+_LINES_PER_ROW = 10_000  # maximum; a forecast has a line for each step and series
+_VALUE_BYTES = 24  # maximum bytes of a value in memory, without its text
 
 
 def held_out(run_dir: Path) -> pd.DataFrame:
@@ -45,8 +45,8 @@ def read_predictions(run_dir: Path) -> pd.DataFrame:
 def all_predictions(run_dir: Path) -> pd.DataFrame:
     """Return all predictions of a run, in the order of the file.
 
-    Those of a single run have a column `split`; those of a cross-validation are of held-out rows, and have columns
-    `fold` and `repeat`.
+    Predictions of a single run have a column `split`; those of a cross-validation are for held-out rows and have
+    columns `fold` and `repeat`.
 
     Raises:
         CorruptRun: The predictions are missing or damaged.
@@ -83,7 +83,7 @@ def _of_test_rows(table: pd.DataFrame, split: Split) -> pd.DataFrame:
 
 
 def _check_size(file: Path, rows: int) -> None:
-    """Check that predictions are no larger than those of a number of rows can be, before they are read.
+    """Check before reading that predictions are not larger than is possible for a number of rows.
 
     Repeated values are compressed without a limit: a megabyte may hold a billion lines.
 

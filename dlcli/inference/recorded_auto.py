@@ -1,4 +1,4 @@
-"""Saved models of earlier versions, whose description has `auto` instead of what was decided."""
+"""Resolve `auto` in the descriptions of models that earlier versions saved, from the shapes of the weights."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from dlcli.config.build import TARGET, locate
 
 @runtime_checkable
 class ReadsItsShapes(Protocol):
-    """A model whose weights tell what `auto` meant when it was trained."""
+    """A model whose arguments `auto` can be determined from the shapes of its weights."""
 
     @staticmethod
     def automatic_of(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
-        """Return the arguments that may be `auto`, from the shapes of the weights by name."""
+        """Return the values of the arguments that may be `auto`, given the shape of each weight."""
 
 
 def without_auto(model: Mapping[str, Any], weights: Path) -> dict[str, Any]:
-    """Return the section `model` of a description with what `auto` meant in place of it.
+    """Return the section `model` of a description with each `auto` replaced by its value.
 
-    The rule may have changed since, so that the weights decide.
+    The rule for `auto` may have changed since the model was trained, so the value follows from the weights.
     """
     kind: Any = locate(model[TARGET])
     if not isinstance(kind, ReadsItsShapes) or "auto" not in map(str, model.values()):

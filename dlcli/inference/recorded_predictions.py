@@ -19,12 +19,12 @@ from dlcli.tracking.ledger import Ledger
 def figure_of_rows(run_dir: Path, metric: str) -> Callable[[np.ndarray], float] | None:
     """Return a function that computes a metric, as the run's task defines it, on positions among the test rows.
 
-    None if the metric cannot be computed from predictions: the loss, forecasts, tasks that are not part of dlcli.
+    Return None if the metric cannot be computed from predictions: for the loss, forecasts and user-defined tasks.
     """
     ledger = Ledger.load(run_dir)
     if members := ledger.result.get(
         "members", ()
-    ):  # of an ensemble, whose predictions have the columns of its members
+    ):  # an ensemble, whose predictions also have columns of its members
         ledger = Ledger.load(ledger.sibling(str(members[0]["run_id"])))
     check_recorded(ledger, MODEL_MANIFEST)
     try:

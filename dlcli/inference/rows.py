@@ -1,4 +1,4 @@
-"""Conversion of a caller's raw rows to the type of the kind of data."""
+"""Convert a caller's raw rows to the type that a kind of data requires."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dlcli.datasets.reading.columns import Columns
 from dlcli.datasets.reading.frames import names_in_model, read_frame
 from dlcli.errors import DataError, first_line
 
-# What to pass instead of the name of a file that is no table.
+# The hint for a caller who passes the name of a file, by kind of data; for tables it shows how to read the file.
 _ARRAYS = {
     "image": "Pass an array of images.",
     "audio": "Pass a list of waveforms, or name the files: dlcli.predict(RUN, FILES).",
@@ -23,16 +23,16 @@ _ARRAYS = {
 
 
 def as_rows(x: Any, kind: str, columns: Columns | None = None, *, are_read: bool = False) -> Any:
-    """Convert a caller's raw rows to the type of the kind of data.
+    """Convert a caller's raw rows to the type that a kind of data requires.
 
-    This is a table for `table`, and an array or a table for `sequence`; tables are read by the columns of the model.
-    Texts stay as they are; other rows become arrays.
+    This is a table for `table`, and an array or a table for `sequence`; tables are read by the model's columns. Texts
+    are unchanged; other rows become arrays.
 
     Args:
         x: the rows.
         kind: the kind of data.
         columns: the columns of the model, by which tables are read.
-        are_read: whether a table has been read by the columns already, from a file.
+        are_read: whether a table has already been read by these columns, from a file.
 
     Raises:
         DataError: `x` is the name of a file, or cannot be converted to a table.
@@ -50,7 +50,7 @@ def as_rows(x: Any, kind: str, columns: Columns | None = None, *, are_read: bool
         return _read(x if isinstance(x, pd.DataFrame) else _as_table(x), columns)
     if kind == "tokens":
         return x
-    if isinstance(x, ImageFiles):  # are decoded batch by batch
+    if isinstance(x, ImageFiles):  # decoded batch by batch
         return x
     if kind == "audio":  # waveforms of unequal length, which the preprocessing converts
         return x
@@ -58,7 +58,7 @@ def as_rows(x: Any, kind: str, columns: Columns | None = None, *, are_read: bool
 
 
 def unseen_in(rows: Any, columns: Columns | None) -> list[Notice]:
-    """Return the notice on categories of a caller's table that training did not see."""
+    """Return notices on categories in a caller's table that training did not see."""
     if columns is None or not isinstance(rows, pd.DataFrame) or not rows.columns.is_unique:
         return []
     named = rows.set_axis(names_in_model(rows, columns), axis="columns")
@@ -82,7 +82,7 @@ def _as_table(x: Any) -> pd.DataFrame:
 
 
 def _is_file(text: str) -> bool:
-    """Return whether a text is the name of a file. Most texts are too long for one, which raises an error."""
+    """Return whether a text is the name of an existing file. Most texts are too long for a name, an OSError."""
     try:
         return Path(text).is_file()
     except (OSError, ValueError):

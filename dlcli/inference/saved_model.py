@@ -1,4 +1,4 @@
-"""A run's `model/` folder. It is written after training, and trained models are only loaded from it.
+"""A run's `model/` folder, which is written after training. Trained models are loaded from it only.
 
 ::
 
@@ -9,7 +9,7 @@
     vocabulary.json       for texts: the tokens in the order of their numbers (for people; it is not read)
     columns.json          for tables: the columns, and how their cells are read
     labels.json           names of the classes or labels, in the order of their codes
-    *input_example.json   for tables: a made-up row, for MLflow
+    *input_example.json   for tables: a synthetic row, for MLflow
     digests.json          SHA-256 of the files above, compared before they are read
 
 Nothing in it is unpickled. Only classes of dlcli and torch are built, unless the caller trusts others.
@@ -72,8 +72,8 @@ class SavedModel:
             earlier versions.
         columns: The columns of tables, by which new rows are read; None for other kinds of data.
         task_section: The section `task` of the configuration, without the facts.
-        facts: What the task knows of the training targets, in plain types: classes, means, tuned thresholds.
-        conformal: Sets or intervals that predictions include; None for predictions without.
+        facts: Facts of the training targets that the task was built with: classes, means, tuned thresholds.
+        conformal: Calibrated sets or intervals to add to predictions; None to add none.
     """
 
     network: Network
@@ -90,16 +90,16 @@ class SavedModel:
     def outputs(
         self, x: Any, device: torch.device | str = "cpu", counts: Counter[str] | None = None
     ) -> Tensor:
-        """Return what the task keeps of the outputs for raw rows, `Task.predicted`: `(N, ...)`, on the CPU.
+        """Return the outputs for raw rows, as `Task.predicted` reduces them, `(N, ...)`, on the CPU.
 
-        `counts` takes what is cut or unknown.
+        Numbers of truncated or unknown values are added to `counts`.
         """
         fields = self.fields(x, counts)
         found = through(self.network, self.task, fields, device, lambda outs, _: (self.task.predicted(outs),))
         return found[0] if found else torch.empty(0, self.task.num_outputs)
 
     def fields(self, x: Any, counts: Counter[str] | None = None) -> dict[str, Field]:
-        """Return the fields of raw rows; `counts` takes what is cut or unknown."""
+        """Return the fields of raw rows; numbers of truncated or unknown values are added to `counts`."""
         if counts is not None and isinstance(self.preprocessing, CountsNewRows):
             fields, own = self.preprocessing.transform_and_count(x)
             counts.update(own)
@@ -108,11 +108,11 @@ class SavedModel:
         return as_fields(fields)
 
     def kept_of(self, fields: Fields, y: Any, device: torch.device | str = "cpu") -> tuple[Tensor, Tensor]:
-        """Return what the task keeps of outputs and targets for judging, `Task.kept`, `(N, ...)` each, on the CPU.
+        """Return the outputs and targets for an evaluation, as `Task.kept` reduces them, `(N, ...)` each, on the CPU.
 
         Args:
             fields: preprocessed rows, or the backbone's `features`.
-            y: the rows' targets, as those of `Data`.
+            y: the targets of the rows, in the form of `Data.y`.
             device: device of the forward passes.
         """
         own = as_fields({"y": self.task.encode(y)})
@@ -138,17 +138,17 @@ class SavedModel:
     ) -> pd.DataFrame:
         """Return predictions for raw rows (a table, an array or texts), one line per row, in the units of `y`.
 
-        `attrs["notices"]` of the table lists what is cut, and values unseen in training, as `dlcli.predict` does.
+        `attrs["notices"]` of the table lists truncated values and values unseen in training, as for `dlcli.predict`.
 
         Args:
             x: the rows.
             device: device of the forward passes.
-            counts: what the preprocessing cuts or does not know is added to it, for a caller that tells it itself.
-            are_read: whether a table has been read by the model's columns already, from a file. Its caller tells what
-                reading found.
+            counts: receives the numbers of truncated or unknown values, for a caller that reports them itself.
+            are_read: whether a table has already been read by the model's columns, from a file. Its reader reports
+                its own notices.
 
         Warns:
-            UserWarning: something that may be wanted is lost, such as a category that training did not see.
+            UserWarning: information is lost, such as a category that training did not see.
         """
         rows = as_rows(x, self.kind, self.columns, are_read=are_read)
         if are_read or counts is not None:
@@ -201,7 +201,7 @@ def load_model(folder: Path, *, trust: bool = False) -> SavedModel:
             _check_weights(folder / WEIGHTS_FILE)
             node = without_auto(description["model"], folder / WEIGHTS_FILE)
             limit: AbstractContextManager[None] = nullcontext()
-            if not gate.may_download:  # of another user
+            if not gate.may_download:  # a run of another user
                 check_declared_size(node, made_of, folder / WEIGHTS_FILE)
                 limit = within_size(folder / WEIGHTS_FILE)
             with limit:

@@ -1,4 +1,4 @@
-"""Write a run's `model/` folder, which `dlcli.inference.saved_model` describes and reads."""
+"""Write a run's `model/` folder; `dlcli.inference.saved_model` describes its files and reads them."""
 
 from __future__ import annotations
 
