@@ -174,6 +174,10 @@ class Study:
         done = [t for t in self.optuna.get_trials(deepcopy=False) if t.state is TrialState.COMPLETE]
         if len(done) < 4 or len({trial.values[0] for trial in done}) < 2:
             return {}
+        if len(self._space.dimensions) == 1:
+            return {
+                self._space.dimensions[0].name: 1.0
+            }  # the forest would take longer than a trial to say so
         evaluator = optuna.importance.FanovaImportanceEvaluator(n_trees=32, max_depth=32, seed=seed)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
