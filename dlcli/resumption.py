@@ -132,7 +132,7 @@ def open_whole(
     seen = {opened.ledger.run_id}
     while opened.ledger.parent_id is not None:
         if opened.ledger.parent_id in seen:
-            raise CorruptRun("the run is a part of itself", str(opened.folder), "Copy the folder again.")
+            raise CorruptRun("the run is a child run of itself", str(opened.folder), "Copy the folder again.")
         seen.add(opened.ledger.parent_id)
         opened = open_run(str(opened.ledger.sibling(opened.ledger.parent_id)), runs_dir)
     check_places([opened.ledger, *descendants(opened.ledger)])

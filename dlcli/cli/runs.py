@@ -101,7 +101,7 @@ def runs(
 
 
 def _rows(run: ListedRun, level: int, everything: bool) -> list[tuple[int, ListedRun]]:
-    below = [row for part in run.parts for row in _rows(part, level + 1, True)] if everything else []
+    below = [row for child in run.children for row in _rows(child, level + 1, True)] if everything else []
     return [(level, run), *below]
 
 
@@ -113,7 +113,7 @@ def _as_json(run: ListedRun, now: datetime) -> dict[str, Any]:
         "registered": [version._asdict() for version in run.registered],
         "figure": run.figure and asdict(run.figure),
         "metrics": {name: run.metrics[name] for name in run.recorded},
-        "parts": len(run.parts),
+        "parts": len(run.children),
     }
 
 

@@ -46,7 +46,7 @@ class Claim:
 
     Attributes:
         folder: the run's folder.
-        parent: folder of the parent run, which holds the code for all of its parts; None for a run without a parent.
+        parent: folder of the parent run, which holds the code for its child runs; None for a run without a parent.
         runs_dir: the runs folder in use.
         made_in: the runs folder in which the run was created, according to its configuration.
         conf_dirs: conf folders given by the user (`-C`).

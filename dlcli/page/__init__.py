@@ -1,5 +1,5 @@
-"""The report of runs: the contents of their ledgers and folders, as one HTML page or as tables for a paper.
+"""Reports of runs, from their ledgers and folders: one HTML page, or tables for a paper.
 
-Nothing here loads torch or MLflow. A run's folder may come from anyone: its texts are shown as texts, of its pictures
-only PNG files are taken, and nothing that it holds becomes part of the page's code.
+Nothing here loads torch or MLflow. A run's folder may come from another user: all of its texts are escaped, only PNG
+files are accepted as pictures, and nothing in it becomes code of the page.
 """

@@ -1,4 +1,4 @@
-"""The contents of a run's ledgers and files, read once, with a sentence for each that cannot be read."""
+"""Read a run's ledgers and files for its report, with a sentence for each that cannot be read."""
 
 from __future__ import annotations
 
@@ -25,24 +25,25 @@ from dlcli.tracking.digests import UNCHECKED, check_recorded
 from dlcli.tracking.ledger import LEDGER_FILE, Ledger
 
 _ENVIRONMENT = "environment.txt"
-_TEXTS = ("config.yaml", "overrides.txt", _ENVIRONMENT, "plots")  # what becomes a part of the page
+_TEXTS = ("config.yaml", "overrides.txt", _ENVIRONMENT, "plots")  # files that are shown on the page
 _ENVIRONMENT_BYTES = 1 << 20
-_MOST_FOLDS = 60  # whose learning curves are drawn
+_MOST_FOLDS = 60  # maximum number of folds whose learning curves are drawn
 
 
-# Returns what a function reads, or the last argument if that cannot be read; the first one names it.
+# A function of (name, read, default): returns the result of `read`, or notes that `name` cannot be read and returns
+# `default`.
 _Tried = Callable[[str, Callable[[], Any], Any], Any]
 
 
 @dataclass(frozen=True)
-class PartOfRun:
-    """A fold, a trial or another run that belongs to a run.
+class ChildRun:
+    """A child run: a fold, a trial or a refitted winner.
 
     Attributes:
         ledger: its ledger.
         status: its status.
-        sizes: rows of its split; empty if that cannot be read.
-        epochs: the metrics of each of its epochs; empty if they cannot be read, or were not asked for.
+        sizes: number of rows in each part of its split; empty if the split cannot be read.
+        epochs: the metrics of each epoch; empty if they cannot be read, or are not needed.
     """
 
     ledger: Ledger
@@ -59,13 +60,13 @@ class Account:
         run: identity, status, results, messages, files, pictures and the command that repeats it.
         config: its configuration, without secrets; empty if it cannot be read.
         words: the overrides of its command, without secrets.
-        sizes: rows of each part of its split; empty if it cannot be read.
-        epochs: metrics of each epoch, of a single run.
-        folds: its folds, the first seed first.
+        sizes: number of rows in each part of its split; empty if the split cannot be read.
+        epochs: metrics of each epoch, if it is a single run.
+        folds: its folds, sorted by seed.
         trials: the runs of a sweep that has not ended, whose ledger does not list them yet.
-        refitted: the run with the final model; None if there is none.
-        judged: the worst rows and intervals on the held-out rows; None if there are no predictions.
-        environment: the installed packages, one a line.
+        refitted: the child run with the refitted model; None if there is none.
+        judged: the worst rows and the intervals on the held-out rows; None without predictions.
+        environment: the installed packages, one per line.
         missing: a sentence for each part that cannot be read, with the reason.
     """
 
@@ -74,9 +75,9 @@ class Account:
     words: tuple[str, ...]
     sizes: Mapping[str, int]
     epochs: tuple[Mapping[str, float], ...]
-    folds: tuple[PartOfRun, ...]
-    trials: tuple[PartOfRun, ...]
-    refitted: PartOfRun | None
+    folds: tuple[ChildRun, ...]
+    trials: tuple[ChildRun, ...]
+    refitted: ChildRun | None
     judged: JudgedRows | None
     environment: str
     missing: tuple[str, ...] = field(default=())
@@ -88,12 +89,12 @@ class Account:
 
     @property
     def held_out(self) -> str:
-        """The name of the rows on which the run is judged."""
+        """The name of the rows on which the run is evaluated."""
         return f"{test_words(self.ledger.kind in ('fold', 'cv'))} rows"
 
     @property
     def seeds(self) -> list[int]:
-        """Which training run of its split each fold is, from 0."""
+        """For each fold, the index of its training seed, from 0."""
         numbers = [fold.ledger.tags.get("dlcli.fold", "0") for fold in self.folds]
         return [numbers[:place].count(number) for place, number in enumerate(numbers)]
 
@@ -104,7 +105,7 @@ class Account:
 
     @property
     def about(self) -> dict[str, Any]:
-        """The recorded description of the run's data and model; for a parent without one, that of its first part."""
+        """The recorded description of data and model; for a parent without one, that of its first child run."""
         own = self.ledger.about
         parts = [*self.folds, *([self.refitted] if self.refitted else []), *self.trials]
         panels = [part.ledger.about["panel"] for part in parts if "panel" in part.ledger.about]
@@ -112,10 +113,10 @@ class Account:
 
 
 def account_of(run_dir: Path, now: datetime) -> Account:
-    """Return what a run's folder tells.
+    """Return the account of the run in a folder.
 
     Raises:
-        CorruptRun: The ledger cannot be read. Anything else that cannot be read is named in `missing`.
+        CorruptRun: The ledger cannot be read. Other files that cannot be read are named in `missing`.
     """
     missing: list[str] = []
 
@@ -172,7 +173,7 @@ def configuration_text(account: Account) -> str:
 
 def _parts(
     ledger: Ledger, tried: _Tried
-) -> tuple[tuple[PartOfRun, ...], tuple[PartOfRun, ...], PartOfRun | None]:
+) -> tuple[tuple[ChildRun, ...], tuple[ChildRun, ...], ChildRun | None]:
     """Return the folds, the trials that the ledger does not list, and the refitted run."""
 
     def load(run_id: str) -> Ledger | None:
@@ -193,18 +194,18 @@ def _parts(
     )
 
 
-def _part(ledger: Ledger, tried: _Tried, curved: bool) -> PartOfRun:
+def _part(ledger: Ledger, tried: _Tried, curved: bool) -> ChildRun:
     name = ledger.run_name
     ledger, status = with_true_status(ledger)
     sizes = tried(f"The split of {name}", lambda: read_split(ledger).sizes, {})
     epochs = (
         tried(f"The learning curves of {name}", lambda: recorded_epochs(ledger.run_dir), []) if curved else []
     )
-    return PartOfRun(ledger, status, sizes, tuple(epochs))
+    return ChildRun(ledger, status, sizes, tuple(epochs))
 
 
 def _children(parent: Ledger) -> list[Ledger]:
-    """Return the ledgers of the runs that belong to a run, which has not ended in order, by their creation."""
+    """Return the ledgers of the child runs of a run that did not finish, in the order of their creation."""
     if not parent.is_in_place:
         return []
     found = []
@@ -217,7 +218,7 @@ def _children(parent: Ledger) -> list[Ledger]:
     return sorted(found, key=lambda ledger: ledger.created_at)
 
 
-def _judged(ledger: Ledger, refitted: PartOfRun | None) -> JudgedRows | None:
+def _judged(ledger: Ledger, refitted: ChildRun | None) -> JudgedRows | None:
     if ledger.kind == "sweep":
         return _judged(refitted.ledger, None) if refitted is not None else None
     if not is_file(ledger.run_dir / "predictions.parquet") or ledger.status != "FINISHED":
@@ -235,7 +236,7 @@ def _judged(ledger: Ledger, refitted: PartOfRun | None) -> JudgedRows | None:
     try:
         return judge_rows(table, recorded, f"{rows} rows")
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
-        # Columns of types that no run writes.
+        # Columns of unexpected types.
         reason = f"has other columns than a run writes ({type(error).__name__})"
         raise CorruptRun(
             reason, str(ledger.run_dir / "predictions.parquet"), "Copy the folder again."

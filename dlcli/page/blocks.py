@@ -19,7 +19,7 @@ class Estimate:
         value: the figure.
         low: lower end of the interval; None if there is none.
         high: upper end of the interval.
-        is_mean: whether it is a mean over folds or seeds, whose interval is symmetric unless a bound cuts it.
+        is_mean: whether it is a mean over folds or seeds, whose interval is symmetric unless a bound clips it.
     """
 
     value: float
@@ -34,7 +34,7 @@ class Estimate:
 
     @property
     def half_width(self) -> float | None:
-        """Half the width of the interval, before the metric's bounds cut it; None without an interval."""
+        """Half the width of the interval, before it was clipped to the metric's bounds; None without an interval."""
         if self.low is None or self.high is None or not self.has_interval:
             return None
         return max(self.value - self.low, self.high - self.value)
@@ -50,14 +50,14 @@ Cell = str | float | Estimate | None
 
 
 def shown_number(value: float) -> str:
-    """Return a number with four significant digits, and its thousands separated."""
+    """Return a number with four significant digits, and a separator of thousands."""
     if math.isfinite(value) and 999.5 <= abs(value) < 1e9:
         return f"{value:,.0f}"
     return number(float(value))
 
 
 def cell_text(cell: Cell) -> str:
-    """Return a cell as text; of an estimate only the figure."""
+    """Return a cell as text; for an estimate, the figure only."""
     if cell is None:
         return "\u2013"
     if isinstance(cell, Estimate):
@@ -74,7 +74,7 @@ class Prose:
     """A paragraph.
 
     Attributes:
-        text: the text; line feeds are kept.
+        text: the text; line feeds are preserved.
         tone: plain, a quiet remark, a warning, or an error.
         hint: what to do about it.
     """
@@ -87,7 +87,7 @@ class Prose:
 
 @dataclass(frozen=True)
 class Facts:
-    """Names and their texts."""
+    """A list of names with texts."""
 
     rows: dict[str, str]
     kind: str = field(default="facts", init=False)
@@ -100,12 +100,12 @@ class Figures:
     Attributes:
         name: short name, which becomes part of labels: `folds`.
         title: what the table holds, and of what.
-        heading: of each column, a text; below it stands in small letters what follows a line feed.
+        heading: one text per column; text after a line feed is shown below in small letters.
         rows: a cell for each column.
         note: a sentence below the table.
         marked: the rows that are marked, such as the best trial.
         many: show only this many rows at first; 0 for all.
-        keys: names of the columns for programs; by default the headings.
+        keys: names of the columns in JSON and CSV; by default the headings.
     """
 
     name: str
@@ -119,12 +119,12 @@ class Figures:
     kind: str = field(default="table", init=False)
 
     def is_numeric(self, column: int) -> bool:
-        """Return whether a column holds numbers, which are aligned at the right."""
+        """Return whether a column holds numbers, which are right-aligned."""
         cells = [row[column] for row in self.rows if row[column] is not None]
         return bool(cells) and not any(isinstance(cell, str) for cell in cells)
 
     def columns(self) -> list[str]:
-        """Return a name of each column for programs; one that occurs again has that of the column before it."""
+        """Return the name of each column for JSON and CSV; a repeated name is qualified by the column before it."""
         if self.keys:
             return list(self.keys)
         found: list[str] = []
@@ -134,7 +134,7 @@ class Figures:
         return found
 
     def transposed(self, corner: str) -> Figures:
-        """Return the table with its columns as rows; `corner` is the heading of the first column."""
+        """Return the transposed table; `corner` is the heading of the first column."""
         columns = list(zip(*self.rows, strict=True))
         rows = tuple((name, *cells) for name, cells in zip(self.heading[1:], columns[1:], strict=True))
         return replace(
@@ -142,7 +142,7 @@ class Figures:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Return the table for `--json`: a mapping of column to value for each row, with the ends of intervals."""
+        """Return the table for `--json`: for each row a mapping of column to value, including ends of intervals."""
         columns = self.columns()
         rows = []
         for row in self.rows:
@@ -157,7 +157,7 @@ class Figures:
 
 @dataclass(frozen=True)
 class Drawing:
-    """Charts as SVG that dlcli has drawn itself.
+    """Charts as SVG, drawn by dlcli.
 
     Attributes:
         charts: the charts, side by side where there is room.
@@ -174,11 +174,11 @@ class Photograph:
     """A picture of the run as a data URI.
 
     Attributes:
-        title: what it shows.
+        title: caption.
         uri: `data:image/png;base64,...`.
         width: in pixels.
         height: in pixels.
-        inverts: whether it may be inverted on a dark page.
+        inverts: whether its colours may be inverted in dark mode.
     """
 
     title: str
@@ -198,7 +198,7 @@ class Gallery:
 
 @dataclass(frozen=True)
 class Folded:
-    """A long text that is shown when it is unfolded, and not printed."""
+    """A long text that is collapsed at first, and not printed."""
 
     title: str
     text: str
@@ -218,14 +218,14 @@ Block = Prose | Facts | Figures | Drawing | Gallery | Folded | Command
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the page; one without blocks is left out."""
+    """A section of the page; a section without blocks is left out."""
 
     title: str
     blocks: tuple[Block, ...]
 
     @property
     def anchor(self) -> str:
-        """The section's name in links."""
+        """The section's ID in links."""
         return self.title.lower().replace(" ", "-")
 
 
@@ -235,12 +235,12 @@ class Page:
 
     Attributes:
         title: the name of the run, or of the runs.
-        kicker: what it is, above the title.
-        lead: what was done, in sentences.
-        keys: the few figures that matter: label to text.
+        kicker: kind of run, shown above the title.
+        lead: summary of the run, in sentences.
+        keys: the key figures: label to text.
         sections: the sections.
-        run_ids: the runs.
-        made: when and by what the page was made.
+        run_ids: IDs of the runs.
+        made: date and version of dlcli, for the foot of the page.
         is_judged: whether the first key figure is the run's result.
     """
 

@@ -1,6 +1,6 @@
-"""Line charts as SVG, in the colours of the page that they stand in.
+"""Line charts as SVG, in the colours of the page.
 
-Matplotlib would take a second to load, and its pictures could not follow the page into the dark.
+Matplotlib takes a second to import, and its pictures do not follow the page's dark mode.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ Points = Sequence[tuple[float, float]]
 
 _WIDTH, _HEIGHT = 420, 250
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 12, 50, 34
-# Loss whose largest value is this many times the smallest has a logarithmic axis.
+# Ratio of the largest to the smallest value from which on the axis is logarithmic.
 _LOG_FROM = 30
-_MOST_POINTS = 400  # of a line: more are not visible
+_MOST_POINTS = 400  # maximum number of points of a line
 
 
 @dataclass(frozen=True)
 class ChartLine:
-    """A line of a chart: its name for the legend (empty for none), its colour, and finite points from left to right."""
+    """A line of a chart: its name in the legend (empty for none), its colour, and finite points sorted by x."""
 
     name: str
     tone: Tone
@@ -41,7 +41,7 @@ class _Axis:
     ticks: tuple[float, ...]
 
     def share(self, value: float) -> float:
-        """Return the position of a value between the ends of the axis, 0 to 1."""
+        """Return the position of a value on the axis, from 0 to 1."""
         low, high, value = (math.log10(x) if self.log else x for x in (self.low, self.high, value))
         return (value - low) / (high - low)
 
@@ -57,11 +57,11 @@ def line_chart(
     """Return a chart of one or more lines.
 
     Args:
-        title: what is drawn.
-        lines: the lines; the first ones lie below the others.
+        title: title of the chart.
+        lines: the lines, drawn in this order.
         mark: a point with a label, such as the best epoch.
-        may_be_log: whether values that span a large factor have a logarithmic axis.
-        below: name of the horizontal axis.
+        may_be_log: whether the vertical axis is logarithmic if the values span a large factor.
+        below: label of the horizontal axis.
     """
     lines = [ChartLine(line.name, line.tone, _thinned(line.points)) for line in lines if line.points]
     head = Markup('<text class="t" x="2" y="15">{}</text>').format(presentable_name(title))
@@ -96,7 +96,7 @@ def line_chart(
 
 
 def finite(points: Iterable[tuple[float, float]]) -> Points:
-    """Return the points that can be drawn."""
+    """Return the points whose values are finite."""
     return [(x, y) for x, y in points if math.isfinite(y)]
 
 

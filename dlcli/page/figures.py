@@ -7,20 +7,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from dlcli.formatting import counted, duration
-from dlcli.page.account import Account, PartOfRun
+from dlcli.page.account import Account, ChildRun
 from dlcli.page.blocks import Cell, Estimate, Figures, shown_number
 from dlcli.page.worst_rows import estimate_of
 from dlcli.result import against_trees
 from dlcli.runs.main_figure import main_figure
 from dlcli.statistics.of_rows import wilson_interval
 
-_MANY = 20  # rows of a table that are shown at first
-_METRICS = 4  # metrics in the tables of folds and trials
+_MANY = 20  # number of rows of a table that are shown at first
+_METRICS = 4  # maximum number of metrics in the tables of folds and trials
 _BASELINE = "baseline/"
 
 
 def figures_tables(account: Account) -> list[Figures]:
-    """Return the tables of a run's results: over folds, of the winner of a sweep, of the best epoch."""
+    """Return the tables of a run's results: means over folds, a sweep's winner, or the best epoch."""
     tables = []
     if table := _over_folds(account):
         tables.append(table)
@@ -30,7 +30,7 @@ def figures_tables(account: Account) -> list[Figures]:
 
 
 def key_figures(account: Account) -> list[tuple[str, str, str]]:
-    """Return the few figures that matter most: label, text, and a small text below."""
+    """Return the key figures: label, text, and a small text below."""
     figure = main_figure(account.ledger)
     if figure is None:
         return []
@@ -146,7 +146,7 @@ def _on_parts(account: Account) -> Figures | None:
     if any(has_baseline.values()):
         notes.append("The baseline ignores the inputs.")
     of_trees = against_trees(metrics, result.baselines)
-    # That of the record has a conclusion from the rows.
+    # The recorded sentence has a conclusion from the rows.
     notes += [text for text in result.messages if of_trees and text.startswith(of_trees[0])][:1] or of_trees
     title = f"{account.ledger.run_name}, {'winner' if result.best else 'best epoch'}"
     return Figures("figures", title, tuple(heading), tuple(rows), " ".join(notes), keys=tuple(keys))
@@ -218,7 +218,7 @@ def table_of_trials(account: Account) -> Figures | None:
     return Figures("trials", title, heading, tuple(rows), which if marked else "", marked, _MANY)
 
 
-def _unlisted_trials(trials: Sequence[PartOfRun], name: str) -> Figures | None:
+def _unlisted_trials(trials: Sequence[ChildRun], name: str) -> Figures | None:
     if not trials:
         return None
     metrics = _few_metrics("val/", [trial.ledger.metrics for trial in trials])
@@ -235,7 +235,7 @@ def _unlisted_trials(trials: Sequence[PartOfRun], name: str) -> Figures | None:
 
 
 def table_of_importances(account: Account) -> Figures | None:
-    """Return how much of the objective's variance each setting of a sweep explains."""
+    """Return the table of importances: the share of the objective's variance that each setting explains."""
     found = _numbers(account.ledger.result.get("importances"))
     if not found:
         return None
@@ -269,5 +269,5 @@ def _int(value: Any) -> Cell:
     return value if isinstance(value, int) else str(value)
 
 
-def _status(part: PartOfRun) -> str:
-    return part.status
+def _status(child: ChildRun) -> str:
+    return child.status

@@ -21,7 +21,7 @@ _PARTS: tuple[Tone, ...] = ("train", "val")
 
 
 def learning_curves_of(account: Account) -> Drawing | None:
-    """Return the curves of loss and main metric; those of a sweep are of its refitted winner."""
+    """Return the curves of loss and main metric; for a sweep, those of its refitted winner."""
     name = f"{account.ledger.run_name} on {data_name(account)}"
     if account.folds and any(fold.epochs for fold in account.folds):
         return _of_folds(name, [fold.epochs for fold in account.folds if fold.epochs], _main(account))
@@ -52,7 +52,7 @@ def epoch_charts(name: str, epochs: Epochs, main: str, best_epoch: float | None)
 
 
 def diagnosis_of(epochs: Epochs, max_epochs: object) -> str:
-    """Return the sentence about over- and underfitting, also of a run that has not ended."""
+    """Return the sentence about over- and underfitting; also for a run that has not ended."""
     history: dict[str, list[tuple[int, float]]] = {}
     for epoch, metrics in enumerate(epochs):
         for name, value in metrics.items():
@@ -61,7 +61,7 @@ def diagnosis_of(epochs: Epochs, max_epochs: object) -> str:
 
 
 def _main(account: Account) -> str:
-    """Return the metric that is drawn beside the loss."""
+    """Return the metric that is drawn in addition to the loss."""
     watched = str(account.config.get("monitor", "")).rpartition("/")[2]
     if watched and watched != "loss":
         return watched

@@ -1,4 +1,4 @@
-"""The pictures of a run as data URIs: PNG files of a reasonable size, since the folder may come from anyone."""
+"""Read the pictures of a run as data URIs: PNG files of limited size, since the folder may be another user's."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from dlcli.formatting import amount, counted
 from dlcli.page.blocks import Photograph
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
-# Far above what a run writes.
+# Limits that are far larger than the pictures of a run.
 _BYTES, _PIXELS, _SIDE = 8 << 20, 40_000_000, 20_000
-# Bytes of all pictures of a page, and their number.
+# Maximum size in bytes of all pictures of a page, and their maximum number.
 _ALL_BYTES, _MOST = 24 << 20, 40
 
-# What a picture shows, by its file; the first ones come first.
+# Name of a picture's file to its caption, in the order of the page.
 _TITLES = {
     "folds": "Each fold",
     "confusion_matrix": "Confusion matrix",
@@ -37,7 +37,7 @@ _TITLES = {
     "pareto_front": "Pareto front",
     "learning_curves": "Learning curves",
 }
-# Pictures whose colours carry a meaning that an inversion would reverse: images, and scales from dark to light.
+# Pictures whose colours must not be inverted: images, and scales from dark to light.
 _AS_THEY_ARE = ("worst", "parallel_coordinates", "contour")
 
 
@@ -46,7 +46,7 @@ def read_pictures(files: list[Path], left_out: set[str]) -> tuple[list[Photograp
 
     Args:
         files: the files in the run's folder of pictures.
-        left_out: names, without the ending, that the page has otherwise.
+        left_out: names without the extension whose content the page shows in another form.
     """
     order = {name: place for place, name in enumerate(_TITLES)}
     wanted = sorted(
@@ -62,7 +62,7 @@ def read_pictures(files: list[Path], left_out: set[str]) -> tuple[list[Photograp
     room = _ALL_BYTES
     for file in wanted[:_MOST]:
         try:
-            if file.is_symlink():  # it may lead to a private picture
+            if file.is_symlink():  # it may lead to a private file
                 raise ValueError("it is a link")
             content = read_regular(file, min(_BYTES, room))
             width, height = _size(content)
@@ -82,7 +82,7 @@ def _size(content: bytes) -> tuple[int, int]:
     """Return width and height of a PNG file in pixels.
 
     Raises:
-        ValueError: It is something else, damaged, or would take a browser much memory.
+        ValueError: It is not a PNG file, is damaged, or is too large for a browser.
     """
     if not content.startswith(_SIGNATURE) or content[12:16] != b"IHDR" or len(content) < 33:
         raise ValueError("it is no PNG file")

@@ -34,13 +34,13 @@ _LATEX = {
 
 
 def tables_text(tables: Sequence[Figures], how: TableFormat) -> str:
-    """Return tables as text: `md` and `latex` round for readers, `csv` has all digits and the ends of intervals."""
+    """Return tables as text: `md` and `latex` with rounded numbers, `csv` with all digits and ends of intervals."""
     write = {"md": _markdown, "latex": _latex, "csv": _csv}[how]
     return "\n".join(write(table) for table in tables)
 
 
 def with_error(value: float, half_width: float) -> tuple[str, str]:
-    """Return a figure and half the width of its interval, both with the decimals of the interval's second digit."""
+    """Return a figure and half the width of its interval, rounded to two significant digits of the latter."""
     if not math.isfinite(value) or not math.isfinite(half_width) or half_width <= 0:
         return cell_text(float(value)), cell_text(float(half_width))
     decimals = min(max(0, 1 - math.floor(math.log10(half_width))), 10)
@@ -76,7 +76,7 @@ def _markdown(table: Figures) -> str:
 
 
 def _marked_down(text: str) -> str:
-    """Return a text that neither ends a column of Markdown nor is read as HTML, a link or emphasis."""
+    """Escape a text for a cell of a Markdown table."""
     return re.sub(r"([\\|`*_<>\[\]&])", r"\\\1", presentable_name(text))
 
 
@@ -139,6 +139,6 @@ def _csv(table: Figures) -> str:
 
 
 def _for_a_sheet(text: str) -> str:
-    """Return a text that a spreadsheet does not read as a formula."""
+    """Return a text in a form that a spreadsheet does not evaluate as a formula."""
     text = presentable_name(text)
     return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text

@@ -1,4 +1,4 @@
-"""A report as one HTML file: everything that it shows is inside, and it loads and runs nothing."""
+"""Render a report as one self-contained HTML file, which loads and executes nothing."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from dlcli.sanitize.presentable import presentable
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
-# The beginning of a report, by which a later command knows it.
+# The beginning of a report's file, by which later commands recognise it.
 GENERATOR = '<meta name="generator" content="dlcli report">'
 
-# Characters of a text that is shown whole when it is unfolded.
+# Maximum number of characters of a collapsed text.
 _FOLDED = 400_000
 
 
@@ -29,14 +29,14 @@ def page_html(page: Page) -> str:
 
 
 def fragment_html(page: Page) -> str:
-    """Return the head and the sections of a page as HTML within another page, such as a notebook."""
+    """Return the head and the sections of a page as HTML for use within another page, such as a notebook."""
     css = Markup((_TEMPLATES / "report.css").read_text(encoding="utf-8"))
     return _environment().get_template("fragment.html").render(page=page, css=css)
 
 
 @cache
 def _environment() -> Environment:
-    """Return jinja's environment: every text is made presentable (secrets, control characters), then escaped."""
+    """Return jinja's environment: secrets and control characters are removed from every text, then it is escaped."""
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,
@@ -66,15 +66,15 @@ def _cell(cell: Cell) -> str | Markup:
 
 
 def _breakable(text: str) -> Markup:
-    """Return a name with places where a line may be broken."""
+    """Return a name with optional line breaks after its separators."""
     return Markup("<wbr>").join(re.split(r"(?<=[._/=,])", presentable(str(text))))
 
 
 def _safe_uri(uri: str) -> Markup:
-    """Return the data URI of a picture, which is too long to be made presentable.
+    """Return the data URI of a picture, which need not be searched for secrets.
 
     Raises:
-        ValueError: It is something else.
+        ValueError: It is not a data URI of a PNG file.
     """
     if not re.fullmatch(r"data:image/png;base64,[A-Za-z0-9+/=]+", uri):
         raise ValueError("not a picture")
@@ -82,7 +82,7 @@ def _safe_uri(uri: str) -> Markup:
 
 
 def _whole(text: str) -> Markup:
-    """Return a long text of many lines, each of which is made presentable by itself."""
+    """Return a long text of many lines, from each of which secrets and control characters are removed."""
     lines = text[:_FOLDED].split("\n")
     more = [f"... {len(text) - _FOLDED:,} more characters"] if len(text) > _FOLDED else []
     return Markup("\n").join(presentable(line) for line in [*lines, *more])

@@ -1,4 +1,4 @@
-"""The report of one run: its sections, from its account."""
+"""The report of one run: its sections."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from dlcli.page.wording import data_name, kind_words, what_was_done
 from dlcli.runs.overview import pictures_in
 from dlcli.tracking.tags import LIKE_TAG, NOTE_TAG, REPRODUCES_TAG
 
-_COLUMNS, _CLASSES = 12, 20  # that are shown at first
+_COLUMNS, _CLASSES = 12, 20  # numbers of columns and classes that are shown at first
 
 _VERSIONS = {
     "dlcli": "dlcli.version",
@@ -71,7 +71,7 @@ def page_of_run(account: Account, now: datetime) -> Page:
 
 
 def summary_of_run(account: Account, now: datetime) -> Page:
-    """Return what a notebook shows of a run: status, figures, learning curves, and the trials of a sweep."""
+    """Return the summary of a run for a notebook: status, figures, learning curves, and the trials of a sweep."""
     whole = page_of_run(account, now)
     kept = ("Results", "Learning curves", "Trials")
     sections = [
@@ -83,7 +83,7 @@ def summary_of_run(account: Account, now: datetime) -> Page:
 
 
 def made_by(now: datetime) -> str:
-    """Return the line at the foot of a page."""
+    """Return the line at the foot of a page: date and version."""
     return f"dlcli {__version__}, {now.astimezone().isoformat(' ', 'minutes')}"
 
 
@@ -121,7 +121,7 @@ def _some(*blocks: Block | None) -> tuple[Block, ...]:
 
 def _results(account: Account) -> tuple[Block, ...]:
     tables = figures_tables(account)
-    command = (account.run.result.best or {}).get("command")  # it stands below the trials
+    command = (account.run.result.best or {}).get("command")  # shown below the trials
     said = [
         text
         for text in account.run.result.messages
@@ -136,7 +136,7 @@ def _results(account: Account) -> tuple[Block, ...]:
 
 
 def _diagnosis(account: Account) -> str:
-    """Return the sentence on over- and underfitting: the recorded one, or one on the epochs so far."""
+    """Return the sentence about over- and underfitting: the recorded one, or one about the epochs so far."""
     if account.ledger.kind not in ("run", "fold", "refit", "trial") or account.folds:
         return ""
     if account.run.status == "FINISHED" and account.run.result.messages:
@@ -163,7 +163,7 @@ def _trials(account: Account, pictures: tuple[Block, ...]) -> tuple[Block, ...]:
 
 
 def _pictures(account: Account, problems: list[str]) -> dict[str, tuple[Block, ...]]:
-    """Return the pictures by section; parts of a run do not show those of the whole run."""
+    """Return the pictures by section; a child run does not show its parent's pictures."""
     folder = account.run.pictures
     if folder is None or folder.parent != account.ledger.run_dir or folder.is_symlink():
         return {}

@@ -21,9 +21,9 @@ def page_of_runs(
 
     Args:
         accounts: the runs.
-        comparison: what `dlcli compare` finds; None if they cannot be compared.
-        refusal: why not.
-        now: the time.
+        comparison: the comparison of the runs; None if they cannot be compared.
+        refusal: why they cannot be compared.
+        now: the current time.
     """
     names = list(comparison.runs) if comparison else [account.ledger.run_name for account in accounts]
     text = f"{len(accounts)} runs"

@@ -7,7 +7,7 @@ from pathlib import PurePath
 from typing import Any
 
 from dlcli.formatting import counted
-from dlcli.page.account import Account, PartOfRun
+from dlcli.page.account import Account, ChildRun
 
 _KINDS = {
     "run": "run",
@@ -21,12 +21,12 @@ _KINDS = {
 
 
 def kind_words(account: Account) -> str:
-    """Return what kind of run it is."""
+    """Return the kind of the run in words."""
     return _KINDS.get(account.ledger.kind, account.ledger.kind)
 
 
 def what_was_done(account: Account) -> str:
-    """Return a few sentences on model, data, rows and training; only facts that are recorded."""
+    """Return a few sentences on model, data, rows and training, from recorded facts only."""
     panel = account.about.get("panel", {})
     return " ".join(
         [
@@ -39,7 +39,7 @@ def what_was_done(account: Account) -> str:
 
 
 def data_name(account: Account) -> str:
-    """Return the name of the data: as recorded, or that of its file or function."""
+    """Return the recorded name of the data, or the name of its file or function."""
     panel, dataset = account.about.get("panel", {}), account.section("dataset")
     if "data" in panel:
         return str(panel["data"]).partition(":")[0]
@@ -106,8 +106,8 @@ def _folds(account: Account) -> Iterator[str]:
     )  # fmt: skip
 
 
-def _tag(part: PartOfRun, name: str) -> str:
-    return part.ledger.tags.get(name, "0")
+def _tag(child: ChildRun, name: str) -> str:
+    return child.ledger.tags.get(name, "0")
 
 
 def _training(account: Account) -> Iterator[str]:

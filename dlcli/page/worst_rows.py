@@ -1,4 +1,4 @@
-"""The rows that a model predicted worst, and intervals of figures that are means over rows."""
+"""The rows with the largest errors, and intervals of metrics that are means over rows."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from dlcli.page.blocks import Cell, Estimate, Figures
 from dlcli.statistics.of_rows import mean_interval, wilson_interval
 
 _SHOWN = 10
-_MOST_TARGETS = 4  # columns of targets and predictions; more do not fit a page
+_MOST_TARGETS = 4  # maximum number of columns of targets and predictions that fit a page
 
-# How far a figure that is computed from the predictions may be from the recorded one, which is of another precision.
+# Tolerance between a metric that is computed from the predictions and the recorded value, which has another precision.
 _ROUNDING = 1e-4
 
 
@@ -27,10 +27,9 @@ class JudgedRows:
 
     Attributes:
         rows: number of rows.
-        worst: the worst rows; None if there are none, or if they cannot be determined.
-        intervals: for metrics that are means over rows, their 95 % interval; a metric whose recorded value is another
-            one is left out.
-        remark: a sentence on the worst rows; empty if there is nothing to say.
+        worst: the rows with the largest errors; None if there are none, or if they cannot be determined.
+        intervals: metric to its 95 % interval, for metrics that are means over rows and equal the recorded values.
+        remark: a sentence about the worst rows, or an empty text.
     """
 
     rows: int
@@ -40,19 +39,19 @@ class JudgedRows:
 
 
 def judge_rows(table: pd.DataFrame, recorded: Mapping[str, float], where: str) -> JudgedRows:
-    """Return the worst rows of a table of predictions, and the intervals of figures on its rows.
+    """Return the worst rows of a table of predictions, and the intervals of metrics over its rows.
 
     Args:
         table: predictions of rows that training did not see, with their targets.
         recorded: metric to its recorded value on these rows.
-        where: what the rows are, for the title: `final test rows`.
+        where: name of the rows for the title, such as `final test rows`.
     """
     rows = int(table["row"].nunique())
     if {"target", "prediction"} <= set(table.columns):
         target, predicted = table["target"], table["prediction"]
         if pd.api.types.is_float_dtype(predicted):
             error = (predicted - target).to_numpy(dtype=float)
-            # Several predictions of a row, of other seeds or steps, are no independent rows.
+            # Several predictions of the same row, by other seeds or for other steps, are not independent.
             ends = _of_errors(error, recorded) if len(table) == rows else {}
             return JudgedRows(rows, _largest(table, np.abs(error), where), ends)
         return _misclassified(table, recorded, where)
@@ -74,7 +73,7 @@ def judge_rows(table: pd.DataFrame, recorded: Mapping[str, float], where: str) -
 
 
 def _least_overlap(table: pd.DataFrame, recorded: Mapping[str, float], where: str) -> JudgedRows:
-    """Return the images whose masks are met worst, with the class that most of their wrong pixels are of."""
+    """Return the images with the lowest IoU, each with the class of most of its wrong pixels."""
     rows, iou = int(table["row"].nunique()), table["iou"].to_numpy(dtype=float)
     names = [column[7:-1] for column in table.columns if column.startswith("pixels(")]
     missed = np.stack([table[f"pixels({n})"] - table[f"right({n})"] for n in names], axis=1)
@@ -140,7 +139,7 @@ def _wrong_labels(table: pd.DataFrame, pairs: list[tuple[str, str]], where: str)
 def _largest(
     table: pd.DataFrame, apart: np.ndarray, where: str, pairs: list[tuple[str, str]] | None = None
 ) -> Figures | None:
-    """Return the rows with the largest errors; with several targets, those of their sum in standard deviations."""
+    """Return the rows with the largest errors; several targets are summed in units of their standard deviations."""
     known = np.flatnonzero(np.isfinite(apart))
     worst = known[np.argsort(-apart[known], kind="stable")][:_SHOWN]
     shown = (pairs or [("target", "prediction")])[:_MOST_TARGETS]
@@ -163,12 +162,12 @@ def _largest(
 
 
 def _row(table: pd.DataFrame, position: int) -> dict[str, Any]:
-    """Return a row; that of `iloc` would turn whole numbers into floats."""
+    """Return a row as a mapping; `iloc` would convert integers to floats."""
     return {name: table[name].iloc[position] for name in table.columns}
 
 
 def _places(table: pd.DataFrame) -> list[str]:
-    """Return the columns that say which prediction it is."""
+    """Return the columns that identify a prediction."""
     return [
         name
         for name in ("row", "fold", "repeat", "series", "time", "step")
@@ -189,7 +188,7 @@ def _place(row: Mapping[str, Any], table: pd.DataFrame) -> list[Cell]:
 
 
 def _of_errors(error: np.ndarray, recorded: Mapping[str, float]) -> dict[str, tuple[float, float]]:
-    """Return intervals of the mean absolute and squared error, and of the root of the latter."""
+    """Return the intervals of mean absolute error, mean squared error, and root mean squared error."""
     error = error[np.isfinite(error)]
     found: dict[str, tuple[float, float]] = {}
     if len(error) < 2:
@@ -206,5 +205,5 @@ def _of_errors(error: np.ndarray, recorded: Mapping[str, float]) -> dict[str, tu
 
 
 def estimate_of(value: float, ends: tuple[float, float] | None) -> Estimate:
-    """Return a figure with its interval, if it has one."""
+    """Return a figure with its interval, if there is one."""
     return Estimate(value, *ends) if ends else Estimate(value)

@@ -1,1 +1,1 @@
-"""Start and end of processes, their signals, the output of libraries, and the available cores."""
+"""Start and end of processes, signals, output of libraries, and available cores and memory."""

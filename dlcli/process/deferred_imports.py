@@ -1,4 +1,4 @@
-"""Deferral of imports that take longer than most of the work of a command, and that most commands never use.
+"""Defer slow imports of modules that most commands never use.
 
 `import torchmetrics` imports every metric and with them transformers, torchvision, scipy and matplotlib. Lightning and
 the first step of an optimizer import torch's compiler. After `defer_imports`, these packages can be imported as before,
@@ -30,7 +30,7 @@ _FLOPS = (
 _METRICS, _PLOTS = "torchmetrics", "torchmetrics.utilities.plot"
 _DRAWING = ("plot_single_or_multi_val", "plot_confusion_matrix", "plot_curve")
 
-# Packages that collect names from their modules, each of which can be imported alone.
+# Packages that import names from their modules, each of which can be imported on its own.
 _COLLECTIONS = ("sklearn.impute", "sklearn.metrics", "sklearn.model_selection", "sklearn.preprocessing")
 
 # Packages whose modules cannot be imported before their own code has run.
@@ -38,7 +38,7 @@ _WHOLE = (_COMPILER, _BACKEND, _STATISTICS)
 
 
 def defer_imports() -> None:
-    """Defer the packages below if they have not been imported yet. A second call has no effect."""
+    """Defer the packages above if they have not been imported yet. A second call has no effect."""
     if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
         sys.meta_path.insert(0, _Finder())
 
@@ -104,7 +104,7 @@ class _DeferringLoader(Loader):
     """Creates a module without running its code.
 
     Attributes:
-        given: attributes that others have set, such as a test's patches; they are kept when the code has run.
+        given: attributes that were set from outside, such as a test's patches; they are kept when the code runs.
     """
 
     def __init__(self, source: SourceFileLoader) -> None:
@@ -157,7 +157,7 @@ class _DeferringLoader(Loader):
         return False
 
     def attribute(self, module: ModuleType, name: str) -> Any:
-        """Run the module's code and return the attribute; subclasses know cheaper ways to some of them."""
+        """Run the module's code and return the attribute; subclasses provide some attributes without that."""
         return getattr(self.run(module), name)
 
     def run(self, module: ModuleType) -> ModuleType:
@@ -245,7 +245,7 @@ class _CallsLoader(_DeferringLoader):
 
 
 class _CompilerLoader(_DeferringLoader):
-    """Defers torch's compiler. Three names of it occur in programs that compile nothing; others load it."""
+    """Defers torch's compiler. Three of its names are used by programs that compile nothing; others load it."""
 
     def attribute(self, module: ModuleType, name: str) -> Any:
         if name == "graph_break":
@@ -266,7 +266,7 @@ class _SettingsLoader(_DeferringLoader):
 
 
 def _disable(fn: Any = None, *args: Any, **kwargs: Any) -> Any:
-    """Return a function that calls `fn`, and once the compiler is loaded, what its `disable` makes of `fn`."""
+    """Return a function that calls `fn`, by way of the compiler's `disable` once the compiler is loaded."""
     if not isinstance(fn, FunctionType):
         return _loaded(_COMPILER).disable(fn, *args, **kwargs)
 
@@ -283,14 +283,14 @@ def _disable(fn: Any = None, *args: Any, **kwargs: Any) -> Any:
 
 
 def _loaded(name: str) -> Any:
-    """Return a module of `sys.modules`; the code of a deferred one runs first."""
+    """Return a module of `sys.modules`, after running its code if it is deferred."""
     module = sys.modules[name]
     loader = vars(module).get("__loader__")
     return loader.run(module) if isinstance(loader, _DeferringLoader) else module
 
 
 def _break_graph(*args: Any, **kwargs: Any) -> None:
-    """Break the graph that is compiled; before the compiler is loaded, nothing is compiled."""
+    """Break the graph that is being compiled; does nothing before the compiler is loaded."""
     compiler: Any = sys.modules[_COMPILER]
     if not isinstance(compiler, _Deferred):
         compiler.graph_break(*args, **kwargs)
@@ -303,7 +303,7 @@ class _IsOptimized(type):
 
 
 class _NothingOptimized(metaclass=_IsOptimized):
-    """Stands in for `torch._dynamo.OptimizedModule`, of which there are no instances before the compiler is loaded."""
+    """Replaces `torch._dynamo.OptimizedModule`, which has no instances before the compiler is loaded."""
 
 
 def _find_part(package: str, name: str) -> ModuleSpec | None:

@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and SIGHUP as one exception, so that a command can shut down cleanly."""
+"""Raise one exception for Ctrl-C, SIGTERM and SIGHUP, so that a command can shut down cleanly."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SAME = 0.3
 on_signal: Callable[[int], object] | None = None
 
 
-# Set when the scheduler needs the machine for another job: training must save its state and end, to continue elsewhere.
+# Set when the scheduler preempts this job: training has to save its state and end, and continues elsewhere.
 preempted = threading.Event()
 
 
@@ -43,12 +43,12 @@ def preemptible() -> Iterator[None]:
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Raise `Interrupted` on the first signal; a second signal during the shutdown has its previous action.
+    """Raise `Interrupted` on the first signal; a second signal during the shutdown has its original action.
 
-    Python drops an exception that is raised within a destructor or a weak reference's callback: a signal that arrives
-    there is sent again.
+    Python drops an exception that is raised within a destructor or a weak reference's callback. A signal that arrives
+    there is therefore sent again.
 
-    Outside the main thread nothing changes, since Python handles signals in that thread only.
+    Outside the main thread this has no effect, since Python handles signals in the main thread only.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -1,4 +1,4 @@
-"""The user's own code in the traceback of an error."""
+"""Find the user's code in the traceback of an error."""
 
 from __future__ import annotations
 

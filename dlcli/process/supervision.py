@@ -1,7 +1,7 @@
 """Supervision of a command that trains: it runs in a child process, whose parent ends it if it hangs.
 
-A process that ends through `os._exit` in a model, a crash in C code or a lack of memory cannot report that; its parent
-can. The fork takes place before anything large is imported: it takes milliseconds, and the parent does no work.
+A process that ends by `os._exit` in a model, by a crash in C code or for lack of memory cannot report it, but its
+parent can. The fork takes place before large modules are imported, so it takes milliseconds. The parent does no work.
 
 The child handles signals. Ctrl-C at a terminal reaches both processes; a signal to the parent alone is forwarded. If
 the child does not handle a signal (its main thread is in a call that does not return), it is killed after some
@@ -46,7 +46,7 @@ class Ending:
     Attributes:
         pid: process ID.
         code: exit code, or minus the number of the signal that ended it.
-        ended_normally: whether the child ran to its own end.
+        ended_normally: whether the child ran to its end.
         interrupted: the signal that asked it to end.
         why: for a child that exceeded a time limit and was killed: the message, and the configuration key of the limit.
         run_dir: folder of the run that it recorded.
@@ -61,7 +61,7 @@ class Ending:
 
 
 def supervise(tell: Callable[[str], object]) -> Ending | None:
-    """Fork; return None in the child, which continues, and in the parent wait for the child and return its ending.
+    """Fork this process. Return None in the child, which continues; in the parent, wait and return the child's ending.
 
     None is also returned, without a fork, if dlcli is not the process's program (a notebook, a test), and in a
     debugger.
@@ -126,7 +126,7 @@ def is_supervised() -> bool:
 
 
 def announce_run(run_dir: Path) -> None:
-    """Tell the parent which run this process records."""
+    """Inform the parent which run this process records."""
     if _line is not None:
         _line.send(run_dir=str(run_dir))
 
@@ -164,7 +164,7 @@ class _Parent:
         self._heeded = heeded
         self._limits: dict[str, tuple[float, str]] = {}
         self._polled = time.monotonic()
-        # When the child was first signalled to stop, whether it has handled the signal, and whether another one came.
+        # When the child was first signalled to stop, whether it has handled that signal, and whether a second one came.
         self._asked = 0.0
         self._is_handled = self._is_asked_again = False
         self._stopped_ticks = 0

@@ -16,7 +16,7 @@ from dlcli.runner import runs_directory
 from dlcli.runs.find import find_run
 from dlcli.runs.overview import repeating_command
 from dlcli.runs.recorded import read_config, read_words
-from dlcli.runs.trial_words import words_of_part
+from dlcli.runs.trial_words import words_of_child
 from dlcli.tracking.ledger import Ledger
 from dlcli.tracking.tags import LIKE_TAG
 
@@ -66,7 +66,7 @@ def like(
             ledger.run_name,
             _instead(ledger),
         )
-    words = read_words(ledger) if ledger is whole else words_of_part(whole, ledger)
+    words = read_words(ledger) if ledger is whole else words_of_child(whole, ledger)
     recorded = [
         word for word in relocated_words(words, opened.config["dataset"]) if not word.startswith("run_name=")
     ]

@@ -18,7 +18,7 @@ from dlcli.tracking.reconcile import reconcile
 from dlcli.tracking.resume_target import check_no_link_out
 from dlcli.tracking.tags import MLFLOW_NOTE_TAG, NOTE_TAG, TAG_LENGTH
 
-# MLflow's rule for names of tags. Those of the record are not the user's.
+# MLflow's rule for names of tags. Tags of the record cannot be set by the user.
 _TAG = re.compile(r"[\w./ -]{1,250}")
 _OF_THE_RECORD = ("dlcli.", "mlflow.")
 
@@ -31,7 +31,7 @@ class AnnotatedRun(NamedTuple):
     Attributes:
         ledger: its ledger.
         in_mlflow: whether MLflow has the change; otherwise the next command that reaches the store sends it.
-        notes: what bringing MLflow up to date has found, for the user.
+        notes: notes for the user from updating MLflow.
     """
 
     ledger: Ledger
@@ -43,7 +43,7 @@ def set_tags(run_dir: Path, words: list[str]) -> AnnotatedRun:
     """Set tags from words `KEY=VALUE`; an empty value empties a tag.
 
     Raises:
-        InputError: A word is no tag, or the run cannot be changed now.
+        InputError: A word is not a valid tag, or the run cannot be changed now.
     """
     tags = {}
     for word in words:
@@ -70,7 +70,7 @@ def set_note(run_dir: Path, text: str) -> AnnotatedRun:
 
 
 def rename(run_dir: Path, name: str) -> AnnotatedRun:
-    """Give a run another name; its parts keep theirs.
+    """Give a run another name; its child runs keep theirs.
 
     Raises:
         InputError: The name cannot be used to refer to a run, or the run cannot be changed now.
@@ -94,7 +94,8 @@ def _checked(text: str, where: str) -> str:
 def _changed(run_dir: Path, tags: Mapping[str, str], name: str | None = None) -> AnnotatedRun:
     """Write the ledger while no process records the run, then bring MLflow up to date.
 
-    The run's entry is made before, and stays until MLflow has the change: after a kill, the next command continues.
+    The run's entry is created before and kept until MLflow has the change, so that after a kill the next command
+    completes it.
     """
     ledger, status = with_true_status(Ledger.load(run_dir))
     if not ledger.is_in_place:

@@ -31,7 +31,7 @@ _COPY = "Ask for the archive again. Nothing was unpacked."
 _PIECE = 1 << 20
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
-# Limits on archives from elsewhere. Weights and pictures hardly shrink, so an archive that grows more is no record.
+# Limits on archives from elsewhere. Weights and pictures hardly compress, so an archive that expands more is no record.
 _MEMBERS = 1_000_000
 _MANIFEST_BYTES = 256 << 20
 _GROWTH, _SMALL = (
@@ -91,11 +91,11 @@ def unpack_archive(file: Path, folder: Path) -> None:
     """Unpack an archive from elsewhere into an empty folder, as EXPERIMENT/RUN_ID/artifacts.
 
     Raises:
-        InputError: It is no archive of runs, names other places, grows beyond measure, or is damaged.
+        InputError: It is not an archive of runs, has members outside of run folders, expands too much, or is damaged.
     """
     with _opened(file) as archive:
         digests = _manifest(archive, file)
-        # Programs that pack a folder again add its folders, which are not unpacked: files bring theirs.
+        # Other programs add entries for folders to an archive. They are ignored: folders are created for the files.
         files = (each for each in archive.infolist() if not (each.is_dir() and each.file_size == 0))
         members = [member for member in files if member.filename != MANIFEST]
         _check(members, digests, file, folder)
@@ -124,7 +124,7 @@ def copy_runs(runs: Sequence[ListedRun], folder: Path) -> None:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    """Yield the files and links below a folder, without hidden ones, which belong to a process at work."""
+    """Yield the files and links below a folder, except hidden ones, which are temporary files of a process."""
     for path in sorted(folder.iterdir()):
         if path.name.startswith("."):
             continue
@@ -136,7 +136,7 @@ def _files(folder: Path) -> Iterator[Path]:
 
 def _add(archive: zipfile.ZipFile, file: Path, name: str) -> list[Any]:
     """Add a file, and return its size and digest."""
-    # A name, not a ZipInfo, which would bring its own compression: none.
+    # Given a name, zipfile uses the archive's compression; a ZipInfo would have its own.
     with open_regular(file) as source, archive.open(name, "w", force_zip64=True) as copy:
         return [file.stat().st_size, _copied(source, copy, file.stat().st_size)]
 

@@ -1,7 +1,7 @@
-"""Runs that arrive in a runs folder, from an archive or from another folder: checked first, then all of them or none.
+"""Add runs from an archive or another folder to a runs folder: all are checked first; on an error, none is added.
 
-What arrives is a folder from elsewhere. Its files are compared with the digests in the ledger, and whatever opens the
-run later does so through the gate.
+Their folders are untrusted. Their files are compared with the digests in the ledgers, and commands that open the runs
+later do so through the gate.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ _COPY = "Make the archive again, or copy the folder again."
 
 @dataclass(frozen=True)
 class Arrived:
-    """Runs after their arrival.
+    """The runs that were added, and those that were there already.
 
     Attributes:
         runs_dir: the runs folder.
-        new: ledgers of the runs that have arrived.
+        new: ledgers of the added runs.
         known: ledgers of runs that were there already, with the same record.
         notes: lines for the user.
     """
@@ -45,7 +45,7 @@ class Arrived:
 
 
 def arrive(runs_dir: Path, unpack: Callable[[Path], None]) -> Arrived:
-    """Let runs arrive in a runs folder, which is created if necessary.
+    """Add runs to a runs folder, which is created if necessary.
 
     Args:
         runs_dir: the runs folder.
@@ -87,7 +87,7 @@ def arrive(runs_dir: Path, unpack: Callable[[Path], None]) -> Arrived:
 
 
 def check_files(ledger: Ledger) -> None:
-    """Compare all files of a run that have digests with them.
+    """Compare all files of a run that have digests with their digests.
 
     Raises:
         CorruptRun: A file differs, is missing, or was not recorded with the run.
@@ -102,7 +102,7 @@ def check_files(ledger: Ledger) -> None:
 
 
 def _folders(place: Path) -> Sequence[Path]:
-    """Return the folders of the runs, each before its parts."""
+    """Return the folders of the runs, each before its child runs."""
     found = {folder: Ledger.load(folder) for folder in sorted(place.glob("*/*/artifacts"))}
     return sorted(found, key=lambda folder: (found[folder].parent_id is not None, found[folder].created_at))
 
@@ -122,7 +122,7 @@ def _checked(folder: Path) -> Ledger:
 
 
 def _known(runs_dir: Path, trash: Path, ledger: Ledger) -> Ledger | None:
-    """Return the ledger of the same record in the runs folder; raises InputError if that is another one."""
+    """Return the existing ledger of the same run, or None; raises InputError if its record is another one."""
     place = Path(ledger.run_dir.parents[1].name, ledger.run_id)
     if any(trash.glob(f"[!.]*/{ledger.run_id}")):
         hint = f"Bring it back: {next_command('runs', 'restore', ledger.run_id[:8], runs_dir=runs_dir)}"
@@ -141,13 +141,13 @@ def _known(runs_dir: Path, trash: Path, ledger: Ledger) -> Ledger | None:
 
 
 def _record(ledger: Ledger) -> tuple[object, ...]:
-    """Return what makes the record of a run, as opposed to its name, its note, and where it is."""
+    """Return the content that identifies a run's record; its name, its note and its location may differ."""
     metrics = {name: repr(value) for name, value in ledger.metrics.items()}
     return (ledger.run_id, ledger.token, ledger.created_at, ledger.ended_at, ledger.status, metrics)
 
 
 def _settle_in(ledger: Ledger) -> None:
-    """Record a run in the store of its new runs folder, never in one that the folder names."""
+    """Record a run in the store of its new runs folder, never in the store that its ledger names."""
     history = ledger.run_dir / "metrics.jsonl"
     offset = history.stat().st_size if history.is_file() else 0
     projected = {"offset": offset, "tags": ledger.tags, "status": ledger.status, "name": ledger.run_name}

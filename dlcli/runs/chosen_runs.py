@@ -1,4 +1,4 @@
-"""Whole runs that a user names or chooses by a filter, for commands that take them with their parts."""
+"""Select whole runs, with their child runs, by reference or by filter."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ def choose_whole(
     *,
     fetch: bool = True,
 ) -> tuple[ListedRun, ...]:
-    """Return the whole runs that are named, and those to which a filter applies.
+    """Return the whole runs that are referenced, and those that match a filter.
 
     Args:
         refs: references to runs.
-        only: a filter for whole runs, in addition to the references.
+        only: filter for whole runs; its matches are added to the references.
         tree: the runs of the runs folder.
         runs_dir: the runs folder in use, resolved.
-        now: the time from which ages are counted.
-        notes: receives lines for the user.
-        command: the command of `dlcli runs` that asks, for messages.
-        fetch: whether runs that only the store has are fetched.
+        now: current time, for ages.
+        notes: receives notes for the user.
+        command: name of the calling command of `dlcli runs`, for messages.
+        fetch: whether to download runs that are in the store only.
 
     Raises:
         RunNotFound: There is no such run.
-        InputError: No run is named, a run is a part of another one, or it lies in another runs folder.
+        InputError: No run is selected, or one is a child run or in another runs folder.
     """
     if not refs and only is None:
         hint = "Name runs, or choose them: --filter 'status=failed and age>7d'"
@@ -84,7 +84,9 @@ def _whole(found: Path, tree: Sequence[ListedRun], runs_dir: Path, command: str)
             if part.folder == found and part is not run:
                 line = next_command("runs", command, run.run_id[:8], runs_dir=runs_dir)
                 kind = {"cv": "cross-validation"}.get(run.kind, run.kind)
-                raise InputError(f"is a part of {run.name}, a {kind}", part.name, f"Take all of it: {line}")
+                raise InputError(
+                    f"is a child run of {run.name}, a {kind}", part.name, f"Take all of it: {line}"
+                )
             if part.folder == found:
                 return run
     raise InputError(f"is not in {display(runs_dir)}", str(found), "Name its runs folder: --runs-dir DIR")

@@ -49,25 +49,26 @@ class Garbage:
 
 @dataclass(frozen=True)
 class Garbages:
-    """All that can be removed from a runs folder, and lines for the user."""
+    """All that can be removed from a runs folder, and notes for the user."""
 
     runs_dir: Path
     found: tuple[Garbage, ...]
     notes: tuple[str, ...]
 
     def of(self, what: What) -> list[Garbage]:
-        """Return those of one kind."""
+        """Return the garbage of one kind."""
         return [one for one in self.found if one.what == what]
 
 
 def find_garbage(runs_dir: Path, now: datetime, older_than: float, only: Collection[str] = WHAT) -> Garbages:
-    """Find what can be removed; nothing is changed.
+    """Find what can be removed, without changing anything.
 
     Args:
         runs_dir: the runs folder.
-        now: the time from which ages are counted.
-        older_than: seconds since a run in the trash was deleted, a run with checkpoints ended, features were used.
-        only: kinds that are looked for.
+        now: current time, for ages.
+        older_than: minimum age in seconds: since deletion for runs in the trash, since the end of the run for
+            checkpoints, since the last use for features.
+        only: kinds to look for.
     """
     runs_dir = runs_dir.resolve()
     if unknown := [kind for kind in only if kind not in WHAT]:
@@ -98,7 +99,7 @@ def find_garbage(runs_dir: Path, now: datetime, older_than: float, only: Collect
 
 
 def remove(garbage: Garbages) -> int:
-    """Remove what was found, and return the freed bytes; what has come into use meanwhile is kept.
+    """Remove garbage, except what is in use by now, and return the freed bytes.
 
     Raises:
         InputError: The operating system refuses.
@@ -122,7 +123,7 @@ def remove(garbage: Garbages) -> int:
 
 
 def _checkpoints(run: ListedRun, now: datetime, older_than: float) -> Iterator[Garbage]:
-    """Yield the checkpoints of a finished run: those of a part only if the whole run is finished."""
+    """Yield the checkpoints of a run; those of child runs only if the whole run is finished."""
     if run.status != "FINISHED":
         return
     for part in run.all():
@@ -134,7 +135,7 @@ def _checkpoints(run: ListedRun, now: datetime, older_than: float) -> Iterator[G
 
 
 def _remove_checkpoints(folder: Path) -> bool:
-    """Remove checkpoints unless a process records the run; a kill leaves all of them or a temporary folder."""
+    """Remove a run's checkpoints unless a process records the run. A kill leaves all of them, or a temporary folder."""
     run_dir = folder.parent
     with suppress(InputError), closing(HistoryWriter(run_dir)):
         if Ledger.load(run_dir).status != "FINISHED":
@@ -159,12 +160,12 @@ def _features(runs_dir: Path, now: datetime, older_than: float) -> Iterator[Garb
 
 
 def _is_at_work(runs_dir: Path) -> bool:
-    """Return whether a process works on any run of a runs folder: it may use features, or is about to."""
+    """Return whether a process works on any run of a runs folder, since it may be about to use cached features."""
     return any(is_held(path) for path in entries(runs_dir))
 
 
 def _seconds_since(at: str | None, now: datetime) -> float | None:
-    """Return the age of a ledger's time, 0 for one that is to come; None if it is unknown or invalid."""
+    """Return the age of a ledger's time in seconds, 0 if it is in the future; None if it is unknown or invalid."""
     with suppress(ValueError):
         then = time_of(at)
         if then is not None:

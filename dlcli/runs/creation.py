@@ -1,4 +1,4 @@
-"""Creation of a run by its driver: name, tags, files, and the datasets that MLflow shows."""
+"""Create a run: its name, tags, files, and the datasets that MLflow shows."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def contents(
     config: Mapping[str, Any], overrides: Sequence[str], split: Split, folders: Sequence[Path]
 ) -> dict[str, str | bytes]:
     """Return the files that are known before the job: configuration, overrides, environment, split and user code."""
-    gate = current()  # the gate of a resumed run: its new parts are sealed only if the run is
+    gate = current()  # the gate of a resumed run: its new child runs are sealed only if the run is
     code = own_code(config, [folder.parent for folder in folders])
     words = words_text(overrides)
     if len(words.encode()) > OVERRIDES_BYTES:

@@ -1,4 +1,4 @@
-"""Deletion of runs into the trash, and their restoration: what is affected, what forbids it, and carrying it out."""
+"""Delete runs into the trash, restore them, or delete them for good."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ class Affected:
 
     Attributes:
         runs_dir: their runs folder.
-        runs: whole runs, each with its parts.
-        needed: why runs should be kept, by the ID of a whole run.
+        runs: whole runs, each with its child runs.
+        needed: ID of a whole run to the reasons why it should be kept.
         notes: lines for the user.
     """
 
@@ -56,25 +56,25 @@ class Affected:
 
     @property
     def count(self) -> int:
-        """Number of runs, with their parts."""
+        """Number of runs, with their child runs."""
         return sum(1 for run in self.runs for _ in run.all())
 
 
 def plan_deletion(
     refs: Sequence[str], only: str | None, runs_dir: Path, now: datetime, *, force: bool
 ) -> Affected:
-    """Find the runs that are to be deleted, and what needs them. Nothing is moved.
+    """Find the runs to delete and what depends on them, without moving anything.
 
     Args:
         refs: references to runs.
         only: a filter for whole runs, in addition to the references.
         runs_dir: the runs folder in use.
-        now: the time from which ages are counted.
-        force: whether runs that something needs are deleted as well.
+        now: current time, for ages.
+        force: whether to delete runs on which others depend as well.
 
     Raises:
         RunNotFound: There is no such run.
-        InputError: A run is a part of another one, is running, is needed, or is in another runs folder.
+        InputError: A run is a child run, is running, is needed by others, or is in another runs folder.
     """
     if not refs and only is None:
         raise InputError(
@@ -102,7 +102,7 @@ def plan_deletion(
 
 
 def delete(affected: Affected) -> list[str]:
-    """Move runs into the trash, and delete them in MLflow; return a line for each store that does not follow yet."""
+    """Move runs into the trash, and delete them in MLflow; return a note for each store that is not updated yet."""
     with locked_trash(affected.runs_dir) as trash:
         for run in affected.runs:
             _check_idle(run)
@@ -139,7 +139,7 @@ def plan_restoration(refs: Sequence[str], runs_dir: Path, now: datetime) -> Affe
 
 
 def restore(affected: Affected) -> list[str]:
-    """Move runs back from the trash, and restore them in MLflow; return a line for each store that does not follow."""
+    """Move runs back from the trash, and restore them in MLflow; return a note for each store not updated yet."""
     with locked_trash(affected.runs_dir):
         return _carry_out(affected, "restore")
 
@@ -155,7 +155,7 @@ def purge(affected: Affected) -> None:
 
 
 def _make_room(affected: Affected) -> None:
-    """Delete what runs that are deleted for good can best do without, so that the journal fits on a full disk."""
+    """Delete large files of runs that are about to be deleted for good, so that the journal fits on a full disk."""
     for part in (part for run in affected.runs for part in run.all()):
         if not any(place.is_symlink() for place in (part.folder, *part.folder.parents[:2])):
             for name in ("checkpoints", "plots"):
@@ -190,7 +190,7 @@ def _in_trash(ref: str, there: Sequence[ListedRun], runs_dir: Path) -> ListedRun
             if any(ref in (part.run_id, part.name) for part in whole.all()):
                 line = next_command("runs", "restore", whole.run_id[:8], runs_dir=runs_dir)
                 hint = f"Restore all of it: {line}"
-                raise RunNotFound(f"{ref} is a part of {whole.name}", "RUN", hint)
+                raise RunNotFound(f"{ref} is a child run of {whole.name}", "RUN", hint)
         hint = f"{next_command('runs', 'restore', runs_dir=runs_dir)} lists what is there."
         raise RunNotFound(f"there is no run {ref} in the trash", "", hint)
     return named[0]
@@ -209,7 +209,7 @@ def _check(runs: Sequence[ListedRun], runs_dir: Path) -> None:
 
 
 def _check_idle(run: ListedRun) -> None:
-    """Raise InputError if a process has begun to record a run since it was listed."""
+    """Raise an InputError if a process has started to record a run since it was listed."""
     for part in run.all():
         if is_recorded(part.folder) or _is_held(part.folder):
             raise InputError(
@@ -218,7 +218,7 @@ def _check_idle(run: ListedRun) -> None:
 
 
 def _is_held(folder: Path) -> bool:
-    """Return whether a process has taken a run without recording it yet, as one that resumes it."""
+    """Return whether a process has locked a run that it does not record yet, such as one that is resuming it."""
     with suppress(CorruptRun):
         ledger = Ledger.load(folder)
         return is_held(ledger.runs_dir / ACTIVE_DIR / ledger.token)
@@ -228,7 +228,7 @@ def _is_held(folder: Path) -> bool:
 def _needs(
     runs: Sequence[ListedRun], tree: Sequence[ListedRun], runs_dir: Path
 ) -> tuple[dict[str, list[str]], list[str]]:
-    """Return what needs the runs, by the ID of the whole run, and lines on what could not be looked up."""
+    """Return ID of a whole run to the reasons why it is needed, and notes on what could not be determined."""
     owner = {part.run_id: run.run_id for run in runs for part in run.all()}
     needed: dict[str, list[str]] = {}
     going = {run.folder for run in runs}
@@ -260,7 +260,7 @@ def _needs(
 
 
 def _members_of(run: ListedRun, owner: dict[str, str]) -> Iterator[str]:
-    """Yield the IDs of those runs that are members of an ensemble."""
+    """Yield the IDs of the runs in `owner` that are members of an ensemble."""
     if run.kind == "ensemble":
         with suppress(CorruptRun):
             members = Ledger.load(run.folder).result.get("members", ())
@@ -283,7 +283,7 @@ def _store_of(run: ListedRun) -> str | None:
 
 
 def _weights_of(run: ListedRun, owner: dict[str, str]) -> Iterator[str]:
-    """Yield the IDs of those runs whose weights a run starts from: by its tag, or a path in its configuration."""
+    """Yield the IDs of the runs in `owner` whose weights a run starts from, by its tag or its configuration."""
     if (tagged := run.tags.get(WEIGHTS_RUN_TAG)) in owner:
         yield str(tagged)
     if run.parent_id is not None or not is_file(run.folder / "config.yaml"):

@@ -1,4 +1,4 @@
-"""The disk usage of a runs folder: of each run, and of the files beside the runs."""
+"""Disk usage of a runs folder: of each run, and of other files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dlcli.tracking.connection import DATABASE
 from dlcli.tracking.places import FEATURES_DIR
 from dlcli.tracking.trash import TRASH
 
-# What a run's files are, by their names in its folder; everything else is `other`.
+# Name of a file or folder in a run's folder to its kind; all others are `other`.
 _KINDS = {
     "checkpoints": "checkpoints",
     "model": "model",
@@ -27,14 +27,14 @@ KINDS = ("checkpoints", "model", "outputs", "pictures", "other")
 
 @dataclass(frozen=True)
 class Usage:
-    """Bytes on disk by kind, of a run with its parts."""
+    """Disk usage of a run and its child runs, in bytes by kind of file."""
 
     run: ListedRun
     sizes: dict[str, int]
 
 
 def usage_of(run: ListedRun) -> Usage:
-    """Return what the files of a run and of its parts take."""
+    """Return the disk usage of a run and its child runs."""
     sizes = dict.fromkeys(KINDS, 0)
     for part in run.all():
         counted = 0
@@ -42,13 +42,13 @@ def usage_of(run: ListedRun) -> Usage:
             kind = _KINDS.get(path.name, "other")
             sizes[kind] += size
             counted += size
-        # Beside `artifacts`, and the blocks of the folders themselves.
+        # Files beside `artifacts`, and the blocks of the folders themselves.
         sizes["other"] += max(0, size_on_disk(part.folder.parent) - counted)
     return Usage(run, sizes)
 
 
 def beside_the_runs(runs_dir: Path) -> dict[str, int]:
-    """Return the bytes of what is no run: the store, cached features, the trash and abandoned temporary files."""
+    """Return the bytes of everything other than runs: store, cached features, trash, abandoned temporary files."""
     store = 0
     for file in runs_dir.glob(f"{DATABASE}*"):
         with suppress(OSError):
@@ -62,7 +62,7 @@ def beside_the_runs(runs_dir: Path) -> dict[str, int]:
 
 
 def temporary_files(runs_dir: Path) -> Iterator[Path]:
-    """Yield the files that killed processes have not finished writing. Links are not followed."""
+    """Yield the temporary files that killed processes have left. Links are not followed."""
     level = [runs_dir]
     for _ in range(5):  # the runs folder, experiments, runs, artifacts, and their subfolders
         for folder in level:

@@ -1,4 +1,4 @@
-"""Open the model that a user's reference stands for: of one run, or an ensemble of folds or of several runs."""
+"""Open the model of a user's reference: a single model, or an ensemble of folds or of several runs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from dlcli.datasets.data import Data
     from dlcli.inference.saved_model import SavedModel
 
-# Which models of a cross-validation predict: those of its folds together, or the refitted one.
+# The models of a cross-validation that predict: those of all folds together, or the refitted model.
 Use = Literal["folds", "refit"]
 
 
@@ -30,7 +30,7 @@ class OpenedModel:
     """A model that a command has opened, and the runs that it comes from.
 
     Attributes:
-        run: The run; of several named runs the first, under the names of all.
+        run: The run; for several references, the first one under the names of all.
         model: Its model, or an ensemble.
         members: The runs of an ensemble's models; empty for a single model.
         notes: Notes for the user on how runs were found and which models predict.
@@ -44,15 +44,15 @@ class OpenedModel:
     def check_unseen(
         self, data: Data, rows: np.ndarray, hint: str = "Evaluate the ensemble on new rows: --file FILE"
     ) -> None:
-        """Check that no member of an ensemble was trained on rows of the data, or chosen by them.
+        """Check that no member of an ensemble was trained on given rows, or chosen by them.
 
         Args:
             data: The rows of the first run.
             rows: Numbers of rows.
-            hint: What to do otherwise.
+            hint: Hint for the error.
 
         Raises:
-            DataError: A member was, or was trained on other data.
+            DataError: A member was trained on the rows or chosen by them, or was trained on other data.
         """
         for member in self.members:
             member.check_rows(data)
@@ -75,7 +75,7 @@ def open_model(
     overrides: Sequence[str] = (),
     use: Use | None = None,
 ) -> OpenedModel:
-    """Find the run or the runs that a user refers to, and load their model.
+    """Find the runs that a user refers to, and load their model or ensemble.
 
     Args:
         run: A reference to a run, or several that are separated by commas.
@@ -88,7 +88,7 @@ def open_model(
     Raises:
         RunNotFound: There is no such run.
         CorruptRun: A run cannot be read, or has no model.
-        InputError: The models of several runs do not fit together, or `use` asks for models that there are not.
+        InputError: The models of several runs do not fit together, or the models that `use` names do not exist.
     """
 
     def opened(ref: str) -> OpenedRun:
@@ -109,7 +109,7 @@ def open_model(
     chosen = _weighted(groups)
     if len(runs) > 1:
         notes.append(f"The mean of the models of {len(runs)} runs predicts.")
-    # The ledger is only read from here on.
+    # From here on, the ledger is only read.
     ledger = replace(runs[0].ledger, run_name=",".join(one.ledger.run_name for one in runs))
     whole = replace(runs[0], ledger=ledger)
     members = tuple(member for member, _ in chosen)
@@ -117,11 +117,11 @@ def open_model(
 
 
 def _references(run: str, runs_dir: Path) -> list[str]:
-    """Return the references of a text: one if there is such a run, else those between commas."""
+    """Split a text into references at its commas, unless the whole text is the name of a run."""
     parts = [part.strip() for part in run.split(",") if part.strip()]
     if len(parts) < 2 or _is_known(run, runs_dir):
         return [run]
-    # If none of the parts is a run, it is the name of a run that is gone, such as one in the trash.
+    # If none of the parts is a run, the text is the name of a run that no longer exists, such as one in the trash.
     return parts if any(_is_known(part, runs_dir) for part in parts) else [run]
 
 
@@ -141,7 +141,7 @@ def _check_different(refs: Sequence[str], runs: Sequence[OpenedRun]) -> None:
 
 
 def _parts(run: OpenedRun, use: Use | None) -> tuple[list[tuple[Path, int]], list[str]]:
-    """Return the folders of the runs whose models predict together, how often each counts, and notes; none for one."""
+    """Return the folders and counts of the members of an ensemble, and notes; no members for a single model."""
     ledger = run.ledger
     if ledger.kind == "ensemble" and ledger.status == "FINISHED":
         members = members_of(run)
@@ -179,7 +179,7 @@ def _parts(run: OpenedRun, use: Use | None) -> tuple[list[tuple[Path, int]], lis
 
 
 def members_of(run: OpenedRun) -> list[tuple[Path, int]]:
-    """Return the folders of the members of a run of kind `ensemble`, and how often each counts.
+    """Return the folders of the members of a run of kind `ensemble`, with their counts.
 
     Raises:
         CorruptRun: A member is missing.
@@ -196,7 +196,7 @@ def members_of(run: OpenedRun) -> list[tuple[Path, int]]:
 
 
 def _weighted(groups: Sequence[Sequence[tuple[OpenedRun, int]]]) -> list[tuple[OpenedRun, int]]:
-    """Return the members of all groups with counts by which every group has the same weight."""
+    """Return the members of all groups, with counts that give each group the same weight."""
     totals = [sum(count for _, count in group) for group in groups]
     whole = math.lcm(*totals)
     return [

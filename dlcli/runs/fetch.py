@@ -53,7 +53,7 @@ def fetch_run(ref: str, runs_dir: Path) -> Path | None:
         if run is None:
             return None
         experiment = client.get_experiment(run.info.experiment_id).name
-        # A run that was pushed has its own ID only in a tag.
+        # A pushed run has another ID in the store, and its own ID in a tag.
         own = run.data.tags.get(ID_TAG, "")
         folder = run_folder(runs_dir, experiment, own if is_run_id(own) else run.info.run_id)
         if (folder / LEDGER_FILE).is_file():

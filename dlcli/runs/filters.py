@@ -42,10 +42,10 @@ _TAG = "tag."
 
 
 class _Field(NamedTuple):
-    """A value of a run that is no metric: how it is read from the run, and what its unit may be."""
+    """A property of a run other than a metric: a function that reads it, and its units."""
 
     of: Callable[[ListedRun, datetime], str | float | None]
-    units: Mapping[str, float] | None = None  # None for a text
+    units: Mapping[str, float] | None = None  # factor of each unit; None if the value is text
 
 
 _FIELDS: Mapping[str, _Field] = {
@@ -70,7 +70,7 @@ def age(run: ListedRun, now: datetime) -> float | None:
 
 
 def select(runs: Sequence[ListedRun], text: str, now: datetime) -> list[ListedRun]:
-    """Return the runs to which a filter applies.
+    """Return the runs that match a filter.
 
     Raises:
         InputError: The filter cannot be read, or compares a value that none of the runs has.
@@ -82,7 +82,7 @@ def select(runs: Sequence[ListedRun], text: str, now: datetime) -> list[ListedRu
 
 
 def in_order(runs: Sequence[ListedRun], key: str, now: datetime) -> list[ListedRun]:
-    """Return the runs sorted by a value, the smallest first, or with `-KEY` the largest; those without it come last.
+    """Return the runs sorted by a value in ascending order, or descending for `-KEY`; runs without it come last.
 
     Raises:
         InputError: None of the runs has the value.
@@ -96,7 +96,7 @@ def in_order(runs: Sequence[ListedRun], key: str, now: datetime) -> list[ListedR
 
 
 def _alternatives(text: str) -> list[list[re.Match[str]]]:
-    """Return the comparisons of a filter: all of one of the lists must hold."""
+    """Return the comparisons of a filter: alternatives, each a list of comparisons that must all hold."""
     found: list[list[re.Match[str]]] = [[]]
     at = 0
     while True:
@@ -153,7 +153,7 @@ def _comparison(
 
 
 def _check_key(key: str, runs: Sequence[ListedRun], where: str) -> None:
-    """Raise InputError if a key is neither a field nor a metric or tag of any of the runs."""
+    """Raise an InputError if a key is neither a field nor a metric or tag of any of the runs."""
     if key in _FIELDS or not runs:
         return
     tag = key.removeprefix(_TAG)
@@ -180,16 +180,16 @@ def _value(key: str, run: ListedRun, now: datetime) -> str | float | None:
 
 
 def seconds(text: str, where: str) -> float:
-    """Return the seconds of a time with a unit: `90s`, `12h`, `30d`.
+    """Return the seconds of a duration with a unit: `90s`, `12h`, `30d`.
 
     Raises:
-        InputError: It is no time.
+        InputError: It is not a duration.
     """
     return _number(text, _SECONDS, text, where)
 
 
 def _number(text: str, units: Mapping[str, float], shown: str, where: str) -> float:
-    """Return a number with an optional unit: `7d` in seconds, `1.5GB` in bytes."""
+    """Return a number in the base unit of `units`: `7d` in seconds, `1.5GB` in bytes."""
     found = re.fullmatch(r"([-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?)\s*([a-z]*)", text, re.IGNORECASE)
     unit = found[2].lower() if found else ""
     if found is None or (unit and unit not in units):

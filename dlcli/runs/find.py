@@ -1,4 +1,4 @@
-"""Resolution of RUN, a user's reference to a run, to the run's folder."""
+"""Find the folder of a run by the user's reference RUN."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from dlcli.tracking.trash import TRASH
 
 _SHORTEST_PREFIX = 4
 _SHOWN = 5
-_DEPTH = 5  # levels of folders that are searched for runs
+_DEPTH = 5  # maximum depth of the search for runs below a folder
 
 
 class FoundRun(NamedTuple):
@@ -40,7 +40,7 @@ def find_run(ref: str, runs_dir: Path, *, fetch: bool = True) -> FoundRun:
             beginning, a run's name, which stands for the newest run of that name, or a version of a registered model
             (`models:/NAME@ALIAS`, `models:/NAME/3`, or the newest of `models:/NAME`).
         runs_dir: the runs folder in use.
-        fetch: whether the store is asked.
+        fetch: whether to look for the run in the store as well.
 
     Raises:
         RunNotFound: There is no such run, or there are several. The hint suggests similar names.
@@ -84,7 +84,7 @@ def find_run(ref: str, runs_dir: Path, *, fetch: bool = True) -> FoundRun:
     except RunNotFound as error:
         if not damaged:
             raise
-        hint = error.problems[0].message  # of the store, which may know the run whose ledger is damaged
+        hint = error.problems[0].message  # the store may have the run whose ledger is damaged
     message = f"there is no run {ref} in {display(runs_dir)}"
     if damaged:
         hint = f"It may be one whose ledger cannot be read: {', '.join(damaged)}\n{hint}".strip()
@@ -125,18 +125,18 @@ def _folder(ref: str) -> Path | None:
 
 
 def _runs_below(path: Path) -> Iterator[Path]:
-    """Yield the runs in a folder of runs, of projects or of a project. Any folder may be given, such as the root."""
+    """Yield the runs below a folder: a runs folder, a project, or any other folder, even the root."""
     for depth in range(_DEPTH):
-        with suppress(OSError):  # of special folders, such as those of processes
+        with suppress(OSError):  # special folders, such as those in /proc
             for file in path.glob(f"{'*/' * depth}artifacts/{LEDGER_FILE}"):
                 if TRASH not in file.parts:
                     yield file.parent.parent
 
 
 def _in_its_runs_folder(folder: Path) -> Path:
-    """Return a run's folder below its resolved runs folder; links below the runs folder are not followed.
+    """Return a run's folder below its resolved runs folder, without following links below the runs folder.
 
-    Except those by name, which lead to a run in the same runs folder.
+    Links in `by-name` are followed, since they lead to a run in the same runs folder.
     """
     absolute = followed(Path(os.path.abspath(folder)))  # noqa: PTH100 - it keeps links
     if len(absolute.parents) > 2 and absolute.exists() and absolute.samefile(folder):
@@ -146,7 +146,7 @@ def _in_its_runs_folder(folder: Path) -> Path:
 
 
 def _without(damaged: Sequence[str], found: FoundRun) -> FoundRun:
-    """Add a note about unreadable runs, which might be newer or better than the one found."""
+    """Add a note about runs that cannot be read, which might be newer or better than the one found."""
     if not damaged:
         return found
     return found._replace(note=f"{found.note} Ignored because of damaged ledgers: {', '.join(damaged)}")

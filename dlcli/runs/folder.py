@@ -49,9 +49,9 @@ _LEVELS = 5
 
 
 def absolute_paths(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the configuration with absolute paths of the data, of a weights file and of the runs folder.
+    """Return the configuration with absolute paths of the data, the weights file and the runs folder.
 
-    All are recorded at the same time, so that `relocated` can translate them when the runs folder has been moved.
+    `relocated` can translate them after the runs folder has been moved, because all are recorded at the same time.
     """
     dataset = dict(config["dataset"])
     for key in DATA_PATHS:
@@ -82,13 +82,13 @@ def read_result(run_dir: Path, *, within: int = 0) -> Result:
 
     Args:
         run_dir: folder of the run.
-        within: level of nesting.
+        within: level of nesting of the run.
 
     Raises:
         CorruptRun: The ledger cannot be read, or runs are nested too deeply.
     """
     if within > _LEVELS:
-        raise CorruptRun("the run is a part of itself", str(run_dir), "Copy the folder again.")
+        raise CorruptRun("the run is a child run of itself", str(run_dir), "Copy the folder again.")
     ledger = Ledger.load(run_dir)
     folds = ledger.result.get("folds", ())
     chosen = ledger.result.get("chosen", [{}] * len(folds))
@@ -118,12 +118,12 @@ def read_result(run_dir: Path, *, within: int = 0) -> Result:
 
 
 def recorded_baselines(baselines: Mapping[str, float]) -> dict[str, float]:
-    """Return baselines under their names in the ledger, as `read_result` expects them."""
+    """Return the baselines under their names in the ledger; `read_result` reads them back."""
     return {f"{_BASELINE}{name}": value for name, value in baselines.items()}
 
 
 def recorded_epochs(run_dir: Path) -> list[dict[str, float]]:
-    """Return the recorded metrics of each completed epoch, in order: train/..., val/..., and a solver's own."""
+    """Return the recorded metrics of each completed epoch: `train/...`, `val/...`, and those of a solver."""
     check_recorded(Ledger.load(run_dir), HISTORY_FILE)
     epochs: dict[int, dict[str, float]] = {}
     for line in read_history(run_dir):
@@ -141,8 +141,8 @@ class OpenedRun:
         ledger: its ledger.
         config: its configuration, with current paths.
         notes: notes for the user on how the run was found and opened.
-        claim: what the user's arguments say about it, which determines the gate.
-        was_cut_off: whether its process was gone without having recorded its end.
+        claim: the user's arguments about the folder, which determine its gate.
+        was_cut_off: whether its process ended without recording that.
     """
 
     folder: Path
@@ -154,7 +154,7 @@ class OpenedRun:
 
     @cached_property
     def gate(self) -> Gate:
-        """The gate within which the run's model and data must be built."""
+        """The gate in which the run's model and data must be built."""
         return self.claim.to_read()
 
     def check_rows(self, data: Data, split_fingerprint: str | None = None) -> None:
@@ -187,7 +187,7 @@ class OpenedRun:
         return data, rows
 
     def _without_rows(self, part: str) -> DataError:
-        """Return the error for a missing part; for a sweep's trial with a hint on which run was tested."""
+        """Return the error for a missing part; for a trial of a sweep, the hint names the run that was tested."""
         parent = self.ledger.parent_id
         if part == "test" and self.ledger.kind in ("cv", "ensemble"):
             hint = "Folds are tested on their held-out rows (cv/...). For final test rows: cv.test_size=0.2"
@@ -268,7 +268,7 @@ def open_run(
     Args:
         run: the user's reference to it.
         runs_dir: the runs folder in use.
-        conf_dirs: conf folders given by the user (`-C`): unchanged code beside them may be executed.
+        conf_dirs: conf folders given by the user (`-C`); code beside them may be executed if it is unchanged.
         trust: whether the user trusts everything in the run's folder.
         overrides: the user's overrides, which may name folders for the data.
 
@@ -306,7 +306,7 @@ def open_run(
 
 
 def _places(dataset: Mapping[str, Any]) -> str:
-    """Return the settings of a dataset that say where its data is."""
+    """Return the settings of a section `dataset` that locate the data, for a hint."""
     own = [key for key in DATA_PATHS if isinstance(dataset.get(key), str)] or ["root"]
     return ", ".join(f"dataset.{key}={'DIR' if key == 'root' else 'FILE'}" for key in own)
 

@@ -1,4 +1,4 @@
-"""`dlcli runs push`: whole runs to another store or runs folder, parents before their parts."""
+"""`dlcli runs push`: send whole runs to another store or runs folder, parents before their child runs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from dlcli.tracking.store import open_store
 
 
 class PushedRun(NamedTuple):
-    """A run, its ID where it was sent, and whether it was sent, completed, or there already."""
+    """A run, its ID at the destination, and whether it was sent, completed, or there already."""
 
     ledger: Ledger
     run_id: str
@@ -50,7 +50,7 @@ def push_to_store(runs: Sequence[ListedRun], runs_dir: Path, uri: str) -> Iterat
     Raises:
         CorruptRun: A file of a run differs from what was recorded.
         InputError: A run has not ended, or it is the store of the runs folder.
-        StoreError: The store refuses or does not answer; another push continues.
+        StoreError: The store refuses or does not answer; repeating the push continues.
     """
     if tracking_uri(runs_dir, uri) == default_store(runs_dir):
         raise InputError("is the store that the runs are in", uri, "Name another store.")
@@ -68,7 +68,7 @@ def push_to_store(runs: Sequence[ListedRun], runs_dir: Path, uri: str) -> Iterat
 
 @contextmanager
 def _environment_kept() -> Iterator[None]:
-    """Restore the variable of the store's address, which opening a store sets for child processes."""
+    """On exit, restore the environment variable of the store's address, which opening a store sets."""
     before = environ.get(URI_VARIABLE)
     try:
         yield

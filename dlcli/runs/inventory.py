@@ -1,4 +1,4 @@
-"""All runs of a runs folder, from their ledgers alone: neither the store nor torch is loaded."""
+"""List the runs of a runs folder from their ledgers, without loading MLflow or torch."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from dlcli.tracking.liveness import ACTIVE_DIR, entries, is_held, read_entry
 # The status of a run whose ledger cannot be read.
 DAMAGED = "DAMAGED"
 
-# Levels of nesting, as deep as runs are made: a cross-validation, its folds, their sweeps, trials, and folds of these.
+# Maximum levels of nesting: a cross-validation, its folds, their sweeps, their trials, and the folds of these.
 _LEVELS = 5
 
 
@@ -33,17 +33,17 @@ class ListedRun:
         kind: its kind; empty if it is damaged.
         experiment: its experiment; of a damaged run, the name of the folder.
         status: FINISHED, FAILED, KILLED, RUNNING, SCHEDULED, or DAMAGED if its ledger cannot be read.
-        size: bytes on disk, with those of its parts.
+        size: bytes on disk, with those of its child runs.
         created_at: when it was created; None if it is damaged.
         duration: seconds from the last start to the end, or until now; None if it has not started.
         figure: its main figure; None if it has none yet.
         metrics: all metrics in the ledger.
-        recorded: names of those that are results: not baselines, nor values of single epochs.
+        recorded: names of the metrics that are results, neither baselines nor values of single epochs.
         tags: its tags.
         error: why it failed, or why its ledger cannot be read.
         parent_id: ID of its parent.
-        parts: folds, trials and other runs that belong to it, the oldest first.
-        registered: the versions of registered models that come from it, as a SQLite store knows them.
+        children: its child runs (folds, trials, a refitted winner), the oldest first.
+        registered: the versions of registered models that come from it, if the store is a SQLite file.
     """
 
     folder: Path
@@ -61,24 +61,24 @@ class ListedRun:
     tags: Mapping[str, str] = field(default_factory=dict)
     error: str | None = None
     parent_id: str | None = None
-    parts: tuple[ListedRun, ...] = ()
+    children: tuple[ListedRun, ...] = ()
     registered: tuple[RegisteredVersion, ...] = ()
 
     def all(self) -> Iterator[ListedRun]:
-        """Yield the run and everything that belongs to it, each followed by its parts."""
+        """Yield the run and all of its descendants, each followed by its child runs."""
         yield self
-        for part in self.parts:
-            yield from part.all()
+        for child in self.children:
+            yield from child.all()
 
 
 def list_runs(runs_dir: Path, now: datetime) -> list[ListedRun]:
-    """Return the runs of a runs folder, the newest first, each with its parts.
+    """Return the runs of a runs folder, the newest first, each with its child runs.
 
     A run whose parent is missing is listed by itself.
 
     Args:
         runs_dir: the runs folder; it need not exist.
-        now: the time until which runs that have not ended are counted.
+        now: current time, for durations of runs that have not ended.
     """
     versions = versions_by_run(runs_dir)
     found = {
@@ -96,11 +96,10 @@ def list_runs(runs_dir: Path, now: datetime) -> list[ListedRun]:
 
     def whole(key: tuple[Path, str], level: int = 0) -> ListedRun:
         done.add(key)
-        keys = [part for part in by_parent.get(key, ()) if part not in done] if level < _LEVELS else []
-        parts = sorted((whole(part, level + 1) for part in keys), key=_created)
-        return replace(
-            found[key], parts=tuple(parts), size=found[key].size + sum(part.size for part in parts)
-        )
+        keys = [child for child in by_parent.get(key, ()) if child not in done] if level < _LEVELS else []
+        children = sorted((whole(child, level + 1) for child in keys), key=_created)
+        size = found[key].size + sum(child.size for child in children)
+        return replace(found[key], children=tuple(children), size=size)
 
     tops = [whole(key) for key in found if key not in below]
     tops += [
@@ -127,9 +126,9 @@ def unlisted_folders(runs_dir: Path) -> list[Path]:
 
 
 def size_on_disk(folder: Path, *, of_contents: bool = False) -> int:
-    """Return the bytes that a folder takes on the disk, or those of its files' contents.
+    """Return the disk usage of a folder in bytes, or the total size of its files.
 
-    Links are not followed, and what cannot be read is left out.
+    Links are not followed, and unreadable files are left out.
     """
     total, pending = 0, [os.fspath(folder)]
     while pending:
@@ -184,9 +183,9 @@ def _listed(folder: Path, now: datetime) -> ListedRun:
 
 
 def with_true_status(ledger: Ledger) -> tuple[Ledger, str]:
-    """Return the status of a run; one that has not ended, but whose process is gone, counts as killed.
+    """Return a run's ledger and status; a run that has not ended, but whose process has, counts as killed.
 
-    It may have ended after its ledger was read: only a ledger that is read after the process was missed is certain.
+    The ledger is read again if the process has ended, since the run may have ended after the ledger was read.
     """
     if not ledger.unfinished or _is_worked_on(ledger):
         return ledger, ledger.status
@@ -195,7 +194,7 @@ def with_true_status(ledger: Ledger) -> tuple[Ledger, str]:
 
 
 def _is_worked_on(ledger: Ledger, level: int = 0) -> bool:
-    """Return whether a process works on a run, or will start it later because it works on its parent."""
+    """Return whether a process works on a run, or on its parent and may start it later."""
     if is_held(ledger.runs_dir / ACTIVE_DIR / ledger.token):
         return True
     if ledger.status != "SCHEDULED" or ledger.parent_id is None or level == _LEVELS:
@@ -218,7 +217,7 @@ def duration_of(ledger: Ledger, status: str, now: datetime) -> float | None:
 
 
 def time_of(text: str | None) -> datetime | None:
-    """Return a ledger's time; a time of another program's that names no zone is taken as UTC."""
+    """Return the time in a ledger's text; a time without a zone, written by another program, is taken as UTC."""
     if text is None:
         return None
     time = datetime.fromisoformat(text)

@@ -1,4 +1,4 @@
-"""Recording of runs whose process ended without recording its end itself."""
+"""Record the end of runs whose process has ended without doing so."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from dlcli.tracking.liveness import RunLock, entries, read_entry
 from dlcli.tracking.places import find_folder
 from dlcli.tracking.recorder import Recorder
 
-# Seconds to wait for processes that die together with the lost one.
+# Seconds to wait for the end of processes that die together with the lost process.
 _DYING = 2.0
 _PAUSE = 0.02
 
@@ -30,7 +30,7 @@ _HINTS = {
 
 
 def error_at_end(ending: Ending) -> TrainingError:
-    """Return the error that describes a process which was killed, has crashed or has exited early."""
+    """Return the error for a process that was killed, crashed, or exited early."""
     if ending.why is not None:
         return TrainingError(*ending.why)
     if ending.code < 0:
@@ -65,7 +65,7 @@ def record_lost_runs(ending: Ending, error: DlcliError) -> list[Ledger]:
 def resuming_command(lost: Sequence[Ledger]) -> list[str] | None:
     """Return the arguments of the command that resumes a sweep whose trial ended the process; otherwise None.
 
-    The trial has failed and is not repeated, so the number of such resumptions is bounded.
+    The trial counts as failed and is not repeated, so the number of such resumptions is bounded.
     """
     sweep = next((ledger for ledger in lost if ledger.kind == "sweep"), None)
     if (
@@ -113,7 +113,7 @@ def record_stop(run_dir: Path | None) -> None:
 
 
 def _unfinished(run_dir: Path | None) -> list[tuple[Path, Ledger]]:
-    """Return the unfinished ones among a run and its descendants: the path of each entry, and the ledger."""
+    """Return the unfinished runs among a run and its descendants, each as the path of its entry and its ledger."""
     if run_dir is None:
         return []
     found: dict[str, tuple[Path, Ledger]] = {}

@@ -1,4 +1,4 @@
-"""The main metric of a run with its baseline, for lists that show one figure per run."""
+"""The main metric of a run with its baseline, for lists that show one metric per run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dlcli.tracking.ledger import Ledger
 _BASELINE = "baseline/"
 _MEAN = "_mean"
 
-# Where a run is judged, the most trustworthy first: means over folds, the test rows, the validation rows, and the best
+# Prefixes of metrics, the most trustworthy evaluation first: means over folds, test rows, validation rows, and the best
 # trial of a sweep without a refit.
 _PARTS = ("cv/", "test/", "val/", "best/")
 
@@ -21,7 +21,7 @@ class MainFigure:
     Attributes:
         name: name of the metric in the record, such as `test/accuracy` or `cv/accuracy_mean`.
         value: its value.
-        baseline: the same metric for a baseline that ignores the inputs; None if it was not recorded.
+        baseline: the metric of the baseline that ignores the inputs; None if it was not recorded.
     """
 
     name: str
@@ -30,9 +30,9 @@ class MainFigure:
 
 
 def main_figure(ledger: Ledger) -> MainFigure | None:
-    """Return a run's first metric that is not a loss on the rows by which it is judged; None if it has none yet.
+    """Return a run's first metric other than the loss, on the rows on which it is evaluated; None if there is none.
 
-    This is the metric by which `dlcli compare` compares.
+    `dlcli compare` compares runs by this metric.
     """
     recorded = ledger.result.get("metrics", ())
     for part in _PARTS:

@@ -1,4 +1,4 @@
-"""Messages for exceptions that a saved model raises."""
+"""Translate exceptions that a saved model raises."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from dlcli.errors import CorruptRun, DlcliError, first_line
 
 @contextmanager
 def model_errors(run_dir: Path) -> Iterator[None]:
-    """Translate what a run's model raises: its description may not fit its weights, or the rows.
+    """Translate exceptions of a run's model, whose description may not fit its weights or the rows.
 
     Raises:
-        CorruptRun: The model, its task or one of its metrics has raised something else than a message.
+        CorruptRun: The model, its task or one of its metrics has raised an exception other than a DlcliError.
     """
     try:
         yield

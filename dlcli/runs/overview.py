@@ -27,16 +27,16 @@ from dlcli.tracking.ledger import Ledger
 
 _PICTURES = (".png", ".svg")
 
-# Kinds of runs that belong to another one, and the levels of nesting.
+# Kinds of child runs, and the maximum levels of nesting.
 _PARTS, _LEVELS = ("fold", "trial", "refit"), 5
 
-# Words that Hydra reads as something else than a text.
+# Words that Hydra does not read as text.
 _NOT_TEXTS = {"true", "false", "null", "nan", "inf"}
 
 
 @dataclass(frozen=True)
 class Overview:
-    """A run as `dlcli runs show` tells of it.
+    """A run as `dlcli runs show` shows it.
 
     Attributes:
         ledger: the run's ledger.
@@ -44,11 +44,11 @@ class Overview:
         created_at: when it was created.
         duration: seconds from the last start to the end, or until now; None if it has not started.
         result: its metrics and messages.
-        files: bytes of each file or folder in the run's folder, by name.
-        pictures: the folder with its pictures, which of a part may be its parent's; None if there are none.
-        columns: how its model reads columns; None if it has no columns.
-        repeat: the command that repeats it; None if that cannot be read.
-        remarks: what could not be read, and what to know of the command.
+        files: name of each file or folder in the run's folder to its size in bytes.
+        pictures: the folder with its pictures, which may be that of its parent; None if there are none.
+        columns: description of the columns of its model; None if the model has none.
+        repeat: the command that repeats it; None if the recorded overrides cannot be read.
+        remarks: what could not be read, and notes on the command.
         registered: the versions of registered models that come from it.
     """
 
@@ -66,10 +66,10 @@ class Overview:
 
 
 def overview(run_dir: Path, now: datetime) -> Overview:
-    """Return what a run's folder tells of it.
+    """Return the overview of the run in a folder.
 
     Raises:
-        CorruptRun: The ledger cannot be read. Anything else that cannot be read is a remark.
+        CorruptRun: The ledger cannot be read. Other files that cannot be read are named in the remarks.
     """
     ledger, status = with_true_status(Ledger.load(run_dir))
     remarks: list[str] = []
@@ -150,7 +150,7 @@ def _columns(model: Path, remarks: list[str]) -> Columns | None:
 
 
 def repeating_command(ledger: Ledger) -> str | None:
-    """Return the command that repeats a run; None if the record of it cannot be read."""
+    """Return the command that repeats a run; None if its recorded overrides cannot be read."""
     try:
         return _repeating(ledger, [])
     except CorruptRun:
@@ -158,14 +158,14 @@ def repeating_command(ledger: Ledger) -> str | None:
 
 
 def _repeating(ledger: Ledger, remarks: list[str]) -> str | None:
-    """Return the command that repeats a run; for a part of a run that of its parent."""
+    """Return the command that repeats a run; for a child run, the command of its outermost parent."""
     whole = ledger
     for _ in range(_LEVELS):
         if whole.kind not in _PARTS or whole.parent_id is None:
             break
         whole = Ledger.load(whole.sibling(whole.parent_id))
     if whole is not ledger:
-        remarks.append(f"It is a part of {whole.run_name}, which the command repeats as a whole.")
+        remarks.append(f"It is a child run of {whole.run_name}, which the command repeats as a whole.")
     if whole.kind == "ensemble":
         return redact(resume_command(whole))
     words = read_words(whole)
@@ -181,6 +181,6 @@ def _repeating(ledger: Ledger, remarks: list[str]) -> str | None:
 
 
 def _plain(word: str) -> str:
-    """Return a name as a person types it: `run_name=first` for `run_name='first'`, which a shell wants quoted again."""
+    """Return an override without quotes that are not needed: `run_name=first` for `run_name='first'`."""
     found = re.fullmatch(r"((?:run|experiment)_name=)'([A-Za-z][\w-]*)'", word)
     return f"{found[1]}{found[2]}" if found and found[2].lower() not in _NOT_TEXTS else word

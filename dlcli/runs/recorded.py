@@ -1,4 +1,4 @@
-"""Readers of the files that a run started with: each is compared with its recorded digest, then parsed."""
+"""Read the files that a run started with, after comparing each with its recorded digest."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ def read_split(ledger: Ledger, rows: int | None = None) -> Split:
     """
     check_recorded(ledger, SPLIT_FILE)
     split = Split.load(ledger.run_dir / SPLIT_FILE, rows)
-    # Also detects a change in runs without digests. The tag describes a single split, so only runs with one are
-    # checked.
+    # This also detects changes in runs without digests. The tag describes a single split, so only runs with one split
+    # are checked.
     known = ledger.tags.get("dlcli.split_fingerprint", split.fingerprint)
     if ledger.kind in ("run", "fold") and known != split.fingerprint:
         raise CorruptRun(
@@ -68,9 +68,9 @@ def read_split(ledger: Ledger, rows: int | None = None) -> Split:
 
 
 def read_final_test(ledger: Ledger, rows: int | None = None) -> np.ndarray:
-    """Return the final test rows of a run; of a fold those of its cross-validation, which may be its test rows.
+    """Return the final test rows of a run; for a fold, those of its cross-validation.
 
-    Of a fold without its cross-validation, as after copying it alone, they are its test rows.
+    For a fold whose cross-validation is missing, because it was copied alone, they are its test rows.
 
     Args:
         ledger: ledger of the run.
@@ -106,14 +106,14 @@ def check_user_code(ledger: Ledger) -> None:
     if ledger.parent_id is not None and (ledger.sibling(ledger.parent_id) / LEDGER_FILE).is_file():
         owner = Ledger.load(
             ledger.sibling(ledger.parent_id)
-        )  # the parent's folder holds the code of its parts
+        )  # the parent's folder holds the code of its child runs
     for one in {id(ledger): ledger, id(owner): owner}.values():
         check_recorded(one, CONF_DIRS_FILE)
         check_code(one)
 
 
 def _instead_of_an_edit(ledger: Ledger) -> str:
-    """Return the hint for a configuration that differs; it may have been edited on purpose."""
+    """Return the hint for a configuration that differs from what was recorded, perhaps by an intended edit."""
     words: list[str] = []
     with suppress(DlcliError):
         words = read_words(ledger)

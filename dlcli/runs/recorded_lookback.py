@@ -1,4 +1,4 @@
-"""The lookback of series that was left to dlcli; runs of earlier versions, with another rule, take it from a model."""
+"""The lookback of series whose configuration has `auto`; for runs of earlier versions it is read from a model."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ _SERIES = "dlcli.datasets.series.load"
 
 
 def is_open(dataset: Mapping[str, Any]) -> bool:
-    """Return whether a section `dataset` leaves the lookback of series to dlcli."""
+    """Return whether the lookback in a section `dataset` of series is `auto`."""
     return dataset.get(TARGET) == _SERIES and dataset.get(_KEY, _AUTO) == _AUTO
 
 
 def with_lookback(config: dict[str, Any], lookback: int | None) -> dict[str, Any]:
-    """Return the configuration with a lookback in place of `auto`; unchanged if it has one or none is given."""
+    """Return the configuration with `auto` replaced by a lookback; unchanged if it has a number, or for None."""
     if lookback is None or not is_open(config["dataset"]):
         return config
     return {**config, "dataset": {**config["dataset"], _KEY: lookback}}
 
 
 def lookback_of_model(ledger: Ledger) -> int | None:
-    """Return the lookback of the model of a run, or of one of its parts; None if there is none."""
+    """Return the lookback of the model of a run or of one of its child runs; None if there is none."""
     return next(filter(None, map(_lookback, _folders(ledger))), None)
 
 

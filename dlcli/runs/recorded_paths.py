@@ -1,4 +1,4 @@
-"""Translation of a run's recorded paths after its runs folder was moved or copied."""
+"""Translate a run's recorded paths after its runs folder was moved or copied."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Versions of registered models: which runs have them, and the run that `models:/NAME@ALIAS` stands for."""
+"""Versions of registered models: those of each run, and the run of `models:/NAME@ALIAS`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
 
-# How MLflow writes the address of a registered model, and of a logged model.
+# MLflow's addresses of a registered model, and of a logged model.
 ADDRESS = "models:/"
 _LOGGED = re.compile(r"m-([0-9a-f]{32})")
 
@@ -33,8 +33,8 @@ class RegisteredVersion(NamedTuple):
     """A version of a registered model.
 
     Attributes:
-        name: of the registered model.
-        version: its number.
+        name: name of the registered model.
+        version: number of the version.
         run_id: the run that it comes from, as the store knows it; empty if it comes from none.
         aliases: its aliases.
     """
@@ -53,7 +53,7 @@ class RegisteredVersion(NamedTuple):
 def versions_by_run(runs_dir: Path) -> dict[str, list[RegisteredVersion]]:
     """Return the versions of registered models that come from each run, by its ID, without loading MLflow.
 
-    Only those of a SQLite store: a server is not asked. Empty if the store cannot be read.
+    The result is empty if the store is not a SQLite file (servers are not contacted), or cannot be read.
     """
     found: dict[str, list[RegisteredVersion]] = {}
     with suppress(DlcliError, sqlite3.Error):
@@ -64,7 +64,7 @@ def versions_by_run(runs_dir: Path) -> dict[str, list[RegisteredVersion]]:
 
 
 def version_at(address: str, runs_dir: Path) -> RegisteredVersion:
-    """Return the version that an address stands for: `models:/NAME@ALIAS`, `models:/NAME/3`, or the newest of a name.
+    """Return the version at an address: `models:/NAME@ALIAS`, `models:/NAME/3`, or `models:/NAME` for the newest.
 
     Raises:
         RunNotFound: There is none, or it comes from no run.
@@ -132,10 +132,10 @@ def _read(file: Path) -> list[RegisteredVersion]:
 
 
 def _ask(client: MlflowClient, name: str) -> Iterable[RegisteredVersion]:
-    """Yield the versions of a model on a server; without the model, those of all."""
+    """Yield the versions of a model, or of all models, on a server."""
     quote = '"' if "'" in name else "'"
     own: Iterable[ModelVersion] = client.search_model_versions(f"name = {quote}{name}{quote}")
-    # A search does not tell the aliases.
+    # The results of a search lack the aliases.
     by_number: dict[int, list[str]] = {}
     if own:
         for alias, number in client.get_registered_model(name).aliases.items():

@@ -1,4 +1,4 @@
-"""`dlcli runs register`: the saved model of a run as a version of a registered model in MLflow."""
+"""`dlcli runs register`: make the saved model of a run a version of a registered model in MLflow."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ class RegisteredModel(NamedTuple):
     Attributes:
         ledger: the ledger of the run that it comes from.
         name: name of the registered model.
-        version: its number.
+        version: number of the version.
         aliases: all its aliases.
-        is_new: whether it was made now; otherwise the run was registered under this name before.
+        is_new: whether it was created now; otherwise the run had been registered under this name before.
         replaced: the version that had the alias before; None if there was none.
-        notes: what bringing MLflow up to date has found, for the user.
+        notes: notes for the user from updating MLflow.
     """
 
     ledger: Ledger
@@ -66,7 +66,7 @@ def register_model(
         trust: also register the model of a run without the user's seal.
 
     Raises:
-        InputError: The name or alias is none that MLflow accepts, or the run has no saved model or no seal.
+        InputError: MLflow does not accept the name or alias, or the run has no saved model or no seal.
         CorruptRun: The saved model differs from what was recorded.
         StoreError: The store refuses, has no registry or does not answer; the command can be repeated.
     """
@@ -108,7 +108,7 @@ def register_model(
 
 @contextmanager
 def _one_at_a_time(address: str) -> Iterator[None]:
-    """Let no other command register a model in a SQLite file meanwhile."""
+    """Within the context, no other command can register a model in the same SQLite file."""
     file = sqlite_file(address)
     with nullcontext() if file is None else locked_store(file):
         yield
@@ -143,12 +143,12 @@ def _new_version(client: MlflowClient, name: str, run_id: str) -> ModelVersion:
 
 
 def _link(client: MlflowClient, name: str, version: str, run_id: str) -> None:
-    """Note a version in the tags of the run's logged model, as `mlflow.register_model` does, for MLflow's pages."""
+    """Add a version to the tags of the run's logged model, as `mlflow.register_model` does for MLflow's UI."""
     from mlflow.exceptions import MlflowException
 
     try:
         known = client.get_logged_model(model_id(run_id)).tags.get(_VERSIONS_TAG)
-    except MlflowException as error:  # a server, to which no logged model is sent
+    except MlflowException as error:  # a server, which has no logged model of the run
         if error.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise
         return

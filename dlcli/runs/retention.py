@@ -1,4 +1,4 @@
-"""Retention of weights among the parts of a run, such as the trials of a sweep."""
+"""Keep the weights of the best child runs of a run, such as the trials of a sweep."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def keep_best(
     """Delete the weights of all finished runs but the best; metrics, split and predictions are kept.
 
     Args:
-        values: the monitored value of each run's folder; NaN counts as the worst.
+        values: folder of each run to its monitored value; NaN counts as the worst.
         keep: number of runs that keep their weights; None means all.
         mode: whether small or large values are better. Ties are resolved in favour of the first.
     """

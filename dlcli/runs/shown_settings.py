@@ -1,4 +1,4 @@
-"""The settings of an experiment as MLflow shows them: short, in the words of the command line."""
+"""The settings of an experiment as params of MLflow, abbreviated as on the command line."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dlcli.config.build import TARGET
 from dlcli.config.own_section import own_section
 from dlcli.tracking.mlflow_inputs import flatten
 
-# Where and how a run is recorded and executed. Two runs that differ in these only are equal.
+# Settings of where and how a run is recorded and executed, which do not affect its result.
 _NOT_SHOWN = ("runs_dir", "run_name", "experiment_name", "tracking", "executor")
 
 
@@ -31,7 +31,7 @@ def shown_settings(
 
 
 def repeated_settings(recorded: Mapping[str, str], config: Mapping[str, Any]) -> dict[str, str]:
-    """Return the settings of a run that repeats another one, of which MLflow has `recorded`, with its configuration."""
+    """Return the params of a run that repeats another one, given the other's params and the new configuration."""
     now = dict(flatten({key: value for key, value in config.items() if key not in _NOT_SHOWN}))
     kept = {key: text for key, text in recorded.items() if key.partition(".")[0] not in _NOT_SHOWN}
     return {key: now.get(key, text) for key, text in kept.items()}
@@ -45,7 +45,7 @@ def _pairs(
         if isinstance(value, Mapping):
             if TARGET in value and below != "trainer":
                 yield key, _name(value[TARGET], below, choices, folders)
-            # Dotted keys of what is below stand beside the section's own name.
+            # A nested section has dotted keys, in addition to the key of its own option.
             rest = {name: inner for name, inner in value.items() if name != TARGET}
             for name, inner in _pairs(rest, below, choices, folders):
                 yield f"{key}.{name}", inner

@@ -37,7 +37,7 @@ def tell_runs(terminal: Terminal, runs: Sequence[tuple[int, ListedRun]], now: da
 
 def _cells(run: ListedRun, level: int, shares_its_name: bool, now: datetime) -> dict[str, str]:
     marked = f" ({run.run_id[:8]})" if shares_its_name else ""
-    old, count = age(run, now), sum(part.kind in ("fold", "trial") for part in run.parts)
+    old, count = age(run, now), sum(child.kind in ("fold", "trial") for child in run.children)
     cells = {
         "name": f"{'  ' * level}{run.name}{marked}",
         "kind": f"{run.kind} of {count}" if count else run.kind,

@@ -1,8 +1,8 @@
 """The trash of a runs folder, and the journal with which runs move into it, out of it, or are deleted for good.
 
 A deleted run lies in RUNS_DIR/.trash/EXPERIMENT/RUN_ID/artifacts, one level deeper than runs, so that none is found
-there. Runs move together with their parts. Before the first one moves, an intent is written that names all of them;
-after a kill, the next command that looks at the runs folder carries it out. It stays until MLflow knows it, too.
+there. Runs move together with their child runs. Before the first one is moved, an intent that names all of them is
+written; after a kill, the next command that reads the runs folder completes it. It is kept until MLflow is updated.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Intent:
 
     Attributes:
         action: delete (into the trash), restore, purge (delete for good), or arrive (from elsewhere).
-        members: the runs, each parent before its parts.
+        members: the runs, each parent before its child runs.
         at: when the user decided it.
         moved: whether the folders have moved, so that only MLflow is to follow.
         signed: whether this user wrote it: one from elsewhere must not change runs of a server.

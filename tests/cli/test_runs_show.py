@@ -89,7 +89,7 @@ def test_a_part_is_repeated_with_its_whole() -> None:
     (cv.run_dir / "plots" / "folds.png").write_bytes(b"x")
     recorded("folds-fold-0", 2, kind="fold", parent_id=cv.run_id)
     shown = dlcli("runs", "show", "folds-fold-0").stdout
-    assert "It is a part of folds, which the command repeats as a whole." in shown
+    assert "It is a child run of folds, which the command repeats as a whole." in shown
     assert "Repeat it: dlcli train dataset=iris cv=kfold\n" in shown
     assert "Pictures are in" in shown
 

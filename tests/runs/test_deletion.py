@@ -88,11 +88,11 @@ def test_a_run_goes_with_its_parts(store: Store, runs_dir: Path) -> None:
 def test_a_part_goes_with_its_run_only(store: Store, runs_dir: Path) -> None:
     sweep = ended(store, "outer")
     ended(store, "outer-trial-0", parent=sweep)
-    with pytest.raises(InputError, match=r"is a part of outer, a sweep") as error:
+    with pytest.raises(InputError, match=r"is a child run of outer, a sweep") as error:
         plan_deletion(["outer-trial-0"], None, runs_dir, NOW, force=True)
     assert error.value.problems[0].hint.startswith(f"Take all of it: dlcli runs rm {sweep.parent.name[:8]}")
     delete(plan_deletion(["outer"], None, runs_dir, NOW, force=False))
-    with pytest.raises(RunNotFound, match="is a part of outer"):
+    with pytest.raises(RunNotFound, match="is a child run of outer"):
         plan_restoration(["outer-trial-0"], runs_dir, NOW)
     restore(plan_restoration([sweep.parent.name[:6]], runs_dir, NOW))
 

@@ -129,7 +129,7 @@ def test_a_run_that_only_a_server_has(
     code, said = runs("export", cv, tmp_path / "cv.zip")
     assert code == 0 and f"The folds of {whole.run_id[:8]} are not on this machine" in said
     assert [run.run_id for run in list_runs(here, NOW)] == [whole.run_id]
-    own_id = whole.parts[0].run_id  # a tag there
+    own_id = whole.children[0].run_id  # a tag there
     code, said = runs("push", tmp_path / "there", own_id, place=tmp_path / "elsewhere")
     assert code == 0, said
     assert [run.name for run in list_runs(tmp_path / "there", NOW)] == ["fold"]

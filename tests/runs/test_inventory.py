@@ -25,7 +25,7 @@ def test_parts_belong_to_their_run_and_the_newest_comes_first(tmp_path: Path) ->
     made(tmp_path, "orphan", days=3, kind="trial", parent_id="elsewhere")
     new, folds, orphan = list_runs(tmp_path, NOW)
     assert [run.name for run in (new, folds, orphan)] == ["new", "folds", "orphan"]
-    assert [part.name for part in folds.parts] == ["fold-0", "fold-1"]
+    assert [child.name for child in folds.children] == ["fold-0", "fold-1"]
     assert folds.size == sum(size_on_disk(part.folder.parent) for part in folds.all())
     assert [run.name for run in folds.all()] == ["folds", "fold-0", "fold-1"]
     assert folds.duration == 60

@@ -180,7 +180,7 @@ def test_rows_that_no_fold_judges_are_told(folds: list[Result]) -> None:
 
 @pytest.mark.parametrize("kind", ["cv.seeds=2", "cv.refit=true"])
 def test_a_holdout_is_judged_on_its_validation_rows(folder: Path, kind: str) -> None:
-    """The test rows of its parts are the final test rows, which select nothing."""
+    """The test rows of its child runs are the final test rows, which select nothing."""
     runs = [dlcli.train(words(folder, kind, f"model.hidden={hidden}")) for hidden in (2, 8)]
     found = dlcli.ensemble([run.run_dir for run in runs], runs_dir=folder / "runs")
     parts = np.load(found.run_dir / "split.npz")
