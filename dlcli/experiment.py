@@ -198,9 +198,8 @@ def plan_experiment(
     choices = () if found.unsound else automatic.choices(config)
     config = with_choices(config, choices)
     estimation = replace(estimation, config=config)
-    checked = (
-        estimation.for_choosing() if sweeping else estimation
-    )  # the folds of a sweep are validated on their held-out rows
+    # The folds of a sweep are validated on their held-out rows.
+    checked = estimation.for_choosing() if sweeping else estimation
     problems += find_mistakes(config, estimation.data, checked.splits[0], unsound, objectives)
     if "model" not in found.unsound:
         problems += check_weights(config, estimation.data, estimation.splits)

@@ -15,7 +15,7 @@ from dlcli.datasets.data import Data
 from dlcli.datasets.tables.typed_frames import kind_of
 from dlcli.datasets.texts import Texts
 from dlcli.errors import Problem
-from dlcli.splits.split import Split, goes_forward, test_words
+from dlcli.splits.split import Split, goes_forward, name_of_test_rows
 
 # Number of rows on which sums of two columns are first compared with the target; matches are compared on all rows.
 _FEW = 64
@@ -46,7 +46,7 @@ def find_duplicates(data: Data, splits: Sequence[Split]) -> Iterator[Problem]:
     codes = _codes(data.x)
     if codes is None:
         return
-    for part, rows in ((test_words(len(splits) > 1), split.test), ("val", split.val)):
+    for part, rows in ((name_of_test_rows(len(splits) > 1), split.test), ("val", split.val)):
         again = _repeated(codes, rows, split.train)
         if again and again >= _MANY * len(rows):
             noun, how = _EQUAL[data.kind]

@@ -23,7 +23,7 @@ from dlcli.datasets.texts import Texts
 from dlcli.datasets.windows import History
 from dlcli.errors import Problem
 from dlcli.preprocessing.columns.texts import has_texts
-from dlcli.splits.split import Split, in_time, test_words
+from dlcli.splits.split import Split, in_time, name_of_test_rows
 
 # At most this many rows are used for the checks of single columns, to bound their time.
 _ROWS = 100_000
@@ -176,7 +176,7 @@ def _rare_classes(data: Data, splits: Sequence[Split]) -> Iterator[Problem]:
     yield from _absent(data, [split.train for split in splits], "training", 0)
     # A part with fewer rows than classes (as in leave-one-out) cannot contain them all.
     tests = [split.test for split in splits if len(split.test) >= len(counts)]
-    yield from _absent(data, tests, test_words(len(splits) > 1), len(tests) // 2)
+    yield from _absent(data, tests, name_of_test_rows(len(splits) > 1), len(tests) // 2)
     most, least = max(counts, key=counts.__getitem__), min(counts, key=counts.__getitem__)
     if counts[least] * _IMBALANCED < counts[most]:
         yield Problem(

@@ -47,7 +47,7 @@ def eval(  # the command's name
     with session(json, supervised=True) as terminal:
         from dlcli.files.paths import display
         from dlcli.runner import evaluate as runner
-        from dlcli.splits.split import test_words
+        from dlcli.splits.split import name_of_test_rows
         from dlcli.tracking.ledger import Ledger
 
         result = runner.evaluate(
@@ -67,7 +67,7 @@ def eval(  # the command's name
         on = f" on {display(file)}" if file else ""
         title = f"{result.run_name}, from its saved model{on}"
         is_fold = Ledger.load(result.run_dir).kind == "fold"
-        headings = {"test": "new rows" if file else test_words(is_fold)}
+        headings = {"test": "new rows" if file else name_of_test_rows(is_fold)}
         terminal.results(result.metrics, title=title, baselines=result.baselines, headings=headings)
         for message in result.messages:
             terminal.sentence(message)

@@ -70,9 +70,8 @@ def runs(
             notes.append(f"Not listed, because it has no {LEDGER_FILE}: {display(unlisted[0])}{others}")
         tree = list_runs(folder, now)
         rows = [row for run in tree for row in _rows(run, 0, everything)]
-        if (
-            only is not None or sort is not None
-        ):  # the order of the lines no longer shows which run a fold or trial belongs to
+        # The order of the lines no longer shows which run a fold or trial belongs to.
+        if only is not None or sort is not None:
             found = [run for _, run in rows]
             found = found if only is None else select(found, only, now)
             rows = [(0, run) for run in (found if sort is None else in_order(found, sort, now))]

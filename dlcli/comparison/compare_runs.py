@@ -20,7 +20,7 @@ from dlcli.inference.predictions_file import held_out
 from dlcli.runs.folder import OpenedRun, open_run
 from dlcli.runs.model_errors import model_errors
 from dlcli.runs.recorded import read_config, read_split
-from dlcli.splits.split import test_words
+from dlcli.splits.split import name_of_test_rows
 from dlcli.statistics.mean_ranks import Ranking, friedman, holm
 from dlcli.statistics.paired import (
     Difference,
@@ -131,7 +131,7 @@ def compare_runs(refs: Sequence[str], runs_dir: Path, metric: str | None = None)
             table = table[np.isfinite(table).all(axis=1)]
             ranking = None if len(table) < 2 else friedman(table, higher_is_better=scale.better == "higher")
     labels = tuple(run.label for run in runs)
-    whose = {f"{test_words(Ledger.load(run.folders[0]).kind == 'fold')} rows" for run in runs}
+    whose = {f"{name_of_test_rows(Ledger.load(run.folders[0]).kind == 'fold')} rows" for run in runs}
     rows = " and ".join(sorted(whose))
     notes = () if refusal else training_rows(runs)
     return Comparison(labels, _settings(opened), figures, metric, tuple(pairs), ranking, refusal, rows, notes)

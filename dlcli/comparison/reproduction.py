@@ -223,9 +223,8 @@ def _weights(
     pairs = [(Ledger.load(then[place]), Ledger.load(now[place])) for place in then if place in now]
     whole = [ledger.run_dir / _WEIGHTS for ledger in (old, new)]
     total = len(then.keys() | now.keys())
-    if not total or any(
-        file.is_file() for file in whole
-    ):  # a cross-validation's own folder may have no weights
+    # A cross-validation's own folder may have no weights.
+    if not total or any(file.is_file() for file in whole):
         pairs, total = [(old, new), *pairs], total + 1
     largest, compared, same = 0.0, 0, True
     for a, b in pairs:

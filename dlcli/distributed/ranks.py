@@ -94,9 +94,8 @@ def leading(take_part: Callable[[str, World], None]) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        world.send_job(
-            ""
-        )  # ends ranks that wait for a job; training ranks end when they lose the process group
+        # Ends ranks that wait for a job; training ranks end when they lose the process group.
+        world.send_job("")
         raise
     world.send_job("")
     with contextlib.suppress(Exception):  # the other ranks may be gone

@@ -152,9 +152,8 @@ class SlurmQueue:
         self._over.set()
         self._polling.join()
         self._following.__exit__()
-        if (
-            error is not None
-        ):  # polling has stopped, so a job that is ended before it starts is not recorded as failed
+        # Polling has stopped, so a job that is ended before it starts is not recorded as failed.
+        if error is not None:
             for *_, submitted in self._waiting.values():
                 with contextlib.suppress(OSError):
                     end_job(submitted.job_id, self._options.cluster)

@@ -96,9 +96,8 @@ def _made(target: Path, folder: bool) -> tuple[Path, int]:
         place.mkdir() if folder else place.touch(exist_ok=False)
         with contextlib.suppress(FileNotFoundError):  # another process removed it before it was locked
             lock = os.open(place, os.O_RDONLY)
-            with contextlib.suppress(
-                OSError
-            ):  # on a file system without locks, `remove_abandoned` removes nothing either
+            # On a file system without locks, `remove_abandoned` removes nothing either.
+            with contextlib.suppress(OSError):
                 fcntl.flock(lock, fcntl.LOCK_EX)
             if _is_still_at(place, lock):
                 return place, lock

@@ -27,9 +27,8 @@ def find_object(name: str, role: Role) -> Any:
         if module == offering and (not only or last in only):
             found = _attribute(offering, last)
             if found is None and offering.partition(".")[0] == "torchmetrics" and last[0].isupper():
-                found = getattr(
-                    sys.modules[offering], last, None
-                )  # its classes are imported when they are used
+                # Its classes are imported when they are used.
+                found = getattr(sys.modules[offering], last, None)
             home = getattr(found, "__module__", None)
             if (
                 isinstance(home, str)

@@ -22,9 +22,8 @@ def figure_of_rows(run_dir: Path, metric: str) -> Callable[[np.ndarray], float] 
     Return None if the metric cannot be computed from predictions: for the loss, forecasts and user-defined tasks.
     """
     ledger = Ledger.load(run_dir)
-    if members := ledger.result.get(
-        "members", ()
-    ):  # an ensemble, whose predictions also have columns of its members
+    # An ensemble, whose predictions also have columns of its members.
+    if members := ledger.result.get("members", ()):
         ledger = Ledger.load(ledger.sibling(str(members[0]["run_id"])))
     check_recorded(ledger, MODEL_MANIFEST)
     try:

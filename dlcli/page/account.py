@@ -20,7 +20,7 @@ from dlcli.runs.inventory import run_folders, with_true_status
 from dlcli.runs.overview import Overview, overview
 from dlcli.runs.recorded import read_config, read_split, read_words
 from dlcli.sanitize.redact import redact_all
-from dlcli.splits.split import test_words
+from dlcli.splits.split import name_of_test_rows
 from dlcli.tracking.digests import UNCHECKED, check_recorded
 from dlcli.tracking.ledger import LEDGER_FILE, Ledger
 
@@ -90,7 +90,7 @@ class Account:
     @property
     def held_out(self) -> str:
         """The name of the rows on which the run is evaluated."""
-        return f"{test_words(self.ledger.kind in ('fold', 'cv'))} rows"
+        return f"{name_of_test_rows(self.ledger.kind in ('fold', 'cv'))} rows"
 
     @property
     def seeds(self) -> list[int]:
@@ -232,7 +232,7 @@ def _judged(ledger: Ledger, refitted: ChildRun | None) -> JudgedRows | None:
     recorded = {
         name.removeprefix(f"{part}/"): value for name, value in metrics.items() if name.startswith(f"{part}/")
     }
-    rows = "validation" if part == "val" else test_words(ledger.kind in ("fold", "cv"))
+    rows = "validation" if part == "val" else name_of_test_rows(ledger.kind in ("fold", "cv"))
     try:
         return judge_rows(table, recorded, f"{rows} rows")
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:

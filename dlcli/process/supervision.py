@@ -73,9 +73,8 @@ def supervise(tell: Callable[[str], object]) -> Ending | None:
     if not (program.is_running and _line is None and hasattr(signal, "sigtimedwait")) or sys.gettrace():
         return None
     heeded = {number for number in _PASSED_ON if signal.getsignal(number) != signal.SIG_IGN}
-    on_child = signal.signal(
-        signal.SIGCHLD, signal.SIG_DFL
-    )  # if it were ignored, the kernel would discard exit codes
+    # If it were ignored, the kernel would discard exit codes.
+    on_child = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {*heeded, signal.SIGCHLD})
     ours, theirs = os.pipe()
     parent = os.getpid()

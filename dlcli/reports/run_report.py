@@ -21,7 +21,7 @@ from dlcli.reports.image_grid import MOST, image_grid
 from dlcli.reports.learning_curves import learning_curves
 from dlcli.reports.style import save
 from dlcli.sanitize.escapes import visible_name
-from dlcli.splits.split import Part, test_words
+from dlcli.splits.split import Part, name_of_test_rows
 from dlcli.tasks.base import Task
 from dlcli.tasks.task_metric import TaskMetric
 from dlcli.training.fit import FitResult
@@ -73,7 +73,7 @@ def write_report(
     if evaluations:
         evaluation = evaluations.get("test", evaluations.get("val"))
         assert evaluation is not None
-        about += f" · {test_words(False) if 'test' in evaluations else 'validation'} rows"
+        about += f" · {name_of_test_rows(False) if 'test' in evaluations else 'validation'} rows"
         for what, picture in model.task.pictures(evaluation.outputs, evaluation.y):
             save(picture, plots / f"{what}.png", about)
         if data.kind == "image":

@@ -20,7 +20,7 @@ from dlcli.files.paths import display
 from dlcli.models.forest import Forest
 from dlcli.preprocessing.base import Preprocessing, notices_of
 from dlcli.preprocessing.fitted import FittedPreprocessing
-from dlcli.splits.split import Split, in_time, test_words
+from dlcli.splits.split import Split, in_time, name_of_test_rows
 from dlcli.tasks.base import Task
 from dlcli.training.network import Network
 
@@ -72,7 +72,9 @@ def panel_rows(
     Other rows that are in no part of the split are counted as unused.
     """
     unseen = unseen_categories(data, split, columns)
-    sizes = {test_words(is_fold) if part == "test" else part: rows for part, rows in split.sizes.items()}
+    sizes = {
+        name_of_test_rows(is_fold) if part == "test" else part: rows for part, rows in split.sizes.items()
+    }
     unused = len(data) - sum(sizes.values())
     if final_test := min(final_test, unused):
         sizes["final test"] = final_test

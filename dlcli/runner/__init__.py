@@ -1,7 +1,7 @@
-"""The composition root: one module per command, whose function takes the command's arguments and returns its result.
+"""The composition root: one module per command. Its function takes the command's arguments and returns the result.
 
-`dlcli.cli` and the Python API import the module of a command when it is called. So the modules import at their top what
-the command needs, and no command loads what only another one needs.
+`dlcli.cli` and the Python API import the module of a command when the command is called. The modules can therefore
+import at the top what their command needs, and no command loads what only another one needs.
 """
 
 from __future__ import annotations

@@ -52,11 +52,13 @@ def ensemble(
     trust: bool = False,
     listen: Listener = ignore,
 ) -> Result:
-    """Select members on rows that they were not trained on, record the ensemble, and test it on the final test rows.
+    """Select members by their predictions of rows that they were not trained on, record the ensemble, and test it.
+
+    It is tested once, on the final test rows.
 
     Raises:
-        InputError: There are fewer than two candidates, they do not fit together, or the metric is not one of theirs.
-        DataError: The candidates were trained on other data, or judged on other rows than the others.
+        InputError: There are fewer than two candidates, they do not fit together, or they lack the metric.
+        DataError: The candidates were trained on different data, or evaluated on different rows.
     """
     started = time.monotonic()
     folder = runs_directory(runs_dir)
@@ -76,7 +78,7 @@ def ensemble(
         for one, own in zip(candidates, models, strict=True)
         for part, model in zip(one.parts, own, strict=True)
     ]
-    gate = candidates[0].parts[0].gate  # has admitted what the models are made of
+    gate = candidates[0].parts[0].gate  # it has admitted the classes of the models
     with gate.closed():
         task = ensemble_of(every, same_data=True).task
         data = load_current(config["dataset"])
@@ -164,7 +166,7 @@ def ensemble(
     return read_result(run_dir)
 
 
-# Tags that say on which rows a run is judged.
+# Tags that identify the rows on which a run is evaluated.
 _COPIED = ("dlcli.data_fingerprint", "dlcli.split_fingerprint", "dlcli.seed")
 
 
@@ -175,10 +177,10 @@ def _outputs(
     task: Task,
     device: torch.device,
 ) -> tuple[np.ndarray, list[Tensor]]:
-    """Return row numbers `(N,)`, and for each candidate the outputs `(N, ...)` of models not trained on these rows.
+    """Return row numbers `(N,)`, and each candidate's outputs `(N, ...)`, by models that were not trained on the rows.
 
     Raises:
-        DataError: A candidate has no such rows, or other ones than the first.
+        DataError: A candidate has no such rows, or its rows differ from the first candidate's.
     """
     rows: np.ndarray | None = None
     found = []
@@ -211,7 +213,7 @@ def _outputs(
 
 
 def _judged_by(task: Task, metric: str, mode: str | None) -> tuple[str, bool]:
-    """Return the metric and whether more of it is better."""
+    """Return the metric of the selection, and whether higher values are better."""
     name = metric.rpartition("/")[2]
     names = ("loss", *task.metric_names)
     if name not in names:

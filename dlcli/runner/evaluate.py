@@ -35,7 +35,7 @@ def evaluate(
 ) -> Result:
     """Evaluate a run's saved model on the raw rows of one part of its split, or on those of a file.
 
-    With a `coverage`, sets or intervals are judged too: the share of rows that they cover, and their mean size.
+    With a `coverage`, sets or intervals are evaluated as well: the share of rows that they cover, and their mean size.
     """
     started = time.monotonic()
     chosen = open_model(run, runs_directory(runs_dir), conf_dirs, trust=trust, overrides=overrides, use=use)

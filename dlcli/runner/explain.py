@@ -1,4 +1,4 @@
-"""`dlcli explain`: what a run's model uses, and which rows it judges worst."""
+"""`dlcli explain`: the importance of columns for a run's model, and the groups of rows with the largest errors."""
 
 from __future__ import annotations
 
@@ -31,26 +31,26 @@ from dlcli.statistics.slices import FEWEST, Slice, find_slices
 from dlcli.tasks.base import Task
 from dlcli.training.fields import as_fields
 
-_CURVES = 4  # columns whose partial dependence is computed
+_CURVES = 4  # number of columns whose partial dependence is computed
 _ALPHA = 0.05
 _SAME = "Name runs with the same final test rows: the same cv, cv.test_size and cv.seed."
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """What a model uses, and which rows it judges worst.
+    """The importance of columns for a model, and the groups of rows with the largest errors.
 
     Attributes:
         run_id: ID of the run.
         run_name: Its name.
         run_dir: Its folder.
-        rows: Number of distinct rows, none of which a model that judged it was trained on.
-        of_rows: What the rows are: `final test rows`, `held-out rows of the folds`, ...
+        rows: Number of distinct rows, each predicted by models that were not trained on it.
+        of_rows: Name of the rows: `final test rows`, `held-out rows of the folds`, ...
         loss: The loss on these rows.
-        importances: Of columns and groups of correlated columns, in units of the loss, the largest first.
+        importances: Importances of columns and groups of correlated columns, in units of the loss, the largest first.
         dependence: Partial dependence of the predictions on the most important columns.
-        error: What the mean error of a slice is: the share of wrong rows, or the absolute error.
-        slices: Groups of rows, those that are judged worst first.
+        error: Name of the error of a row, such as the absolute error.
+        slices: Groups of rows, those with the largest difference of their mean error first.
         messages: Sentences for the user.
     """
 
@@ -81,12 +81,12 @@ def explain(
     runs_dir: Path | None = None,
     trust: bool = False,
 ) -> Explanation:
-    """Return what a run's model uses and which rows it judges worst, on rows that training did not see.
+    """Return the importance of columns for a run's model, and its errors by groups of rows that training did not see.
 
     Args:
         run: The user's reference to the run.
-        rows: Most rows for importance and partial dependence; slices use all.
-        repeats: Permutations of each column.
+        rows: Maximum number of rows for importance and partial dependence; slices use all rows.
+        repeats: Number of permutations of each column.
         overrides: Where the run's data lies now.
         conf_dirs: Conf folders given by the user.
         runs_dir: The runs folder in use.
@@ -94,7 +94,7 @@ def explain(
 
     Raises:
         DataError: There are no rows that training did not see.
-        InputError: The task has no error of single rows.
+        InputError: The task defines no error of a single row.
     """
     found = open_model(run, runs_directory(runs_dir), conf_dirs, trust=trust, overrides=overrides)
     opened = found.run
@@ -113,7 +113,7 @@ def explain(
         encoded = as_fields({"y": task.encode(data.y[numbers])})["y"][:]
         loss = float(task.loss(outputs, encoded))
         errors, what = _errors(task, outputs, data.y[numbers])
-        # Rows that several models judge, such as those of repeated folds or of several seeds, count once.
+        # Rows that several models predict, such as those of repeated folds or several seeds, count once.
         judged = pd.Series(errors).groupby(numbers).mean()
         distinct = judged.index.to_numpy()
         slices = find_slices(_columns(data, distinct, found.model), judged.to_numpy())
@@ -166,14 +166,14 @@ def explain(
 
 
 def _parts(found: OpenedModel, data: Data) -> tuple[list[tuple[SavedModel, np.ndarray]], str]:
-    """Return models with the rows that each was not trained on, and what these rows are.
+    """Return the models, each with rows that it was not trained on, and the name of these rows.
 
     Raises:
         DataError: There are none.
     """
     ledger = found.run.ledger
     final = read_split(ledger, len(data)).test
-    # Models of several named runs predict together, also if the first run is a cross-validation.
+    # The models of several named runs are one ensemble, even if the first run is a cross-validation.
     if found.members and all(member.ledger.parent_id == ledger.run_id for member in found.members):
         parts = [(member.load_model(), read_split(member.ledger, len(data)).test) for member in found.members]
         parts = [(model, rows) for model, rows in parts if len(rows)]
@@ -194,14 +194,14 @@ def _parts(found: OpenedModel, data: Data) -> tuple[list[tuple[SavedModel, np.nd
 
 
 def _outputs_of(task: Task, model: SavedModel, x: Any, device: torch.device) -> Tensor:
-    """Return the outputs of a model for raw rows in the units of a task, that of the ensemble."""
+    """Return the outputs of a model for raw rows, in the units of the ensemble's task."""
     return task.converted(model.outputs(x, device), model.task)
 
 
 def _sampled(
     parts: Sequence[tuple[SavedModel, np.ndarray]], distinct: np.ndarray, most: int
 ) -> list[tuple[SavedModel, np.ndarray]]:
-    """Return the parts with `most` evenly spaced ones of the distinct rows."""
+    """Return the models with at most `most` of the distinct rows, evenly spaced."""
     kept = distinct[np.linspace(0, len(distinct) - 1, min(most, len(distinct))).astype(int)]
     few = [(model, rows[np.isin(rows, kept)]) for model, rows in parts]
     return [(model, rows) for model, rows in few if len(rows)]
@@ -217,10 +217,10 @@ def _loss_of(task: Task, data: Data, rows: np.ndarray) -> Callable[[Tensor, np.n
 
 
 def _errors(task: Task, outputs: Tensor, y: Any) -> tuple[np.ndarray, str]:
-    """Return the error of each row, and what it is.
+    """Return the error of each row, and the name of the error.
 
     Raises:
-        InputError: The predictions are not those of a class, labels or numbers.
+        InputError: The predictions are neither classes, labels nor numbers.
     """
     predicted, targets = task.predictions(outputs), task.targets(y)
     pairs = [
@@ -247,7 +247,7 @@ def _without_errors(task: Task) -> InputError:
 
 
 def _columns(data: Data, rows: np.ndarray, model: SavedModel) -> dict[str, pd.Series]:
-    """Return what the rows are divided by: the columns of a table, lengths of texts, series, and classes."""
+    """Return the columns by which rows are grouped: columns of a table, lengths of texts, series, and classes."""
     found: dict[str, pd.Series] = {}
     x = take(data.x, rows)
     if isinstance(x, pd.DataFrame) and data.kind == "table":

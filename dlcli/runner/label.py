@@ -1,4 +1,4 @@
-"""`dlcli label`: rows of a run whose label is probably wrong."""
+"""`dlcli label`: find rows of a run whose labels are probably wrong."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Labelled:
         run_id: ID of the run.
         run_name: Its name.
         run_dir: Its folder.
-        rows: Number of rows that were judged.
+        rows: Number of rows that were checked.
         expected: Estimated number of wrong labels among them.
         errors: One line per likely error, the most likely first: `row`, `label`, `suggested`, and the probability of
             both, `p_label` and `p_suggested`.
@@ -80,19 +80,19 @@ def label(
     runs_dir: Path | None = None,
     trust: bool = False,
 ) -> Labelled:
-    """Return the rows whose label is probably wrong, by the recorded predictions of models not trained on them.
+    """Return the rows whose label is probably wrong, by recorded predictions of models that were not trained on them.
 
     Args:
-        run: The user's reference to the run; a cross-validation judges all rows of its folds.
-        output: A .csv to write.
-        picture: A .png to write, of a run on images.
+        run: The user's reference to the run; for a cross-validation, all rows of its folds are checked.
+        output: A .csv file to write.
+        picture: A .png file to write, for a run on images.
         overrides: Where the run's data lies now.
         conf_dirs: Conf folders given by the user.
         runs_dir: The runs folder in use.
         trust: Whether the user trusts everything in the run's folder.
 
     Raises:
-        InputError: The run has no predictions of one class out of several, or a file cannot be written.
+        InputError: The task is not a classification with one class per row, or a file cannot be written.
         CorruptRun: The predictions cannot be read.
     """
     for file, suffix, option in ((output, ".csv", "--output"), (picture, ".png", "--picture")):
@@ -114,7 +114,7 @@ def label(
         raise InputError("has no probabilities of classes", ledger.run_name, hint)
     names = [name[2:-1] for name in shares]
     target = table["target"].astype(str)
-    # Rows that several models judge, such as those of repeated folds or of several seeds.
+    # Rows that several models predict, such as those of repeated folds or several seeds.
     mean = table.groupby("row")[shares].mean()
     first = target.groupby(table["row"]).first()
     codes = first.map({name: code for code, name in enumerate(names)}).to_numpy(np.int64)

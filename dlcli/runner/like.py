@@ -1,4 +1,4 @@
-"""`dlcli train --like RUN`: the overrides of an earlier run, of which the user's own replace those of the same keys."""
+"""`dlcli train --like RUN`: the overrides of an earlier run, changed by the user's overrides."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from dlcli.tracking.tags import LIKE_TAG
 
 
 class Like(NamedTuple):
-    """The words of a new run like another one.
+    """The overrides of a new run that is based on another one.
 
     Attributes:
         words: overrides.
         folders: conf folders.
-        gate: the gate within which the experiment must be composed and trained; None if all of it is the user's own.
+        gate: the gate in which the experiment must be composed and trained; None if no name comes from a run's folder.
         tags: tags that link the new run to the other one.
         notes: lines for the user.
     """
@@ -46,11 +46,11 @@ class Like(NamedTuple):
 def like(
     run: str, overrides: Sequence[str], conf_dirs: Sequence[Path] = (), runs_dir: Path | None = None
 ) -> Like:
-    """Return the words with which a run was started, changed by overrides.
+    """Return the overrides with which a run was started, changed by new ones.
 
-    A recorded word is left out if an override sets the same key, or another option of the group that the key is in.
-    The recorded name is left out. A fold stands for its whole run; a trial of a sweep, or its refitted winner, for
-    itself: with the searched keys that it had, and without those that concern the search.
+    A recorded override is left out if a new one sets the same key, or another option of the key's group. The recorded
+    name is left out. For a fold, the overrides are those of its whole run; for a trial of a sweep or its refitted
+    winner, they contain the values of the searched keys, and nothing that concerns the search.
 
     Raises:
         InputError: The run is a sweep or an ensemble.
@@ -72,7 +72,7 @@ def like(
     ]
     kept, notes = kept_words(recorded, overrides)
     gate, folders = opened.claim.to_resume(opened.config, "reproduce")
-    if not gate.sealed and not gate.is_open:  # from elsewhere: its words are no input of the user's
+    if not gate.sealed and not gate.is_open:  # a run from elsewhere: its overrides are not trusted
         gate.admit_all(opened.config)
         if ledger is not whole:
             gate.admit_all(read_config(ledger))

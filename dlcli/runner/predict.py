@@ -32,8 +32,8 @@ def predict(
 ) -> Predicted:
     """Predict new rows with a run's saved model, and write the predictions to a file or to what `output` opens.
 
-    `files` is a folder for predictions that are files, such as masks. With a `coverage`,
-    predictions include sets of classes or intervals of numbers.
+    `files` is a folder for predictions that are files, such as masks. With a `coverage`, predictions include sets of
+    classes or intervals of numbers.
     """
     if isinstance(output, Path):
         check_output(output, data.files)

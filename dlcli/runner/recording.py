@@ -1,4 +1,4 @@
-"""Announce a run, and record the end of its child runs if its jobs are interrupted."""
+"""A context for the jobs of a run, which records the end of its child runs if they are interrupted."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dlcli.tracking.store import Store
 
 @contextmanager
 def recording(run_dir: Path, store: Store, listen: Listener) -> Iterator[None]:
-    """Announce a run; if an exception ends its jobs, record the end of child runs without a process."""
+    """Send the event `RunOpened`; on an exception, record the end of child runs whose process has ended."""
     listen(RunOpened(run_dir))
     try:
         yield

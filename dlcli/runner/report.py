@@ -35,11 +35,11 @@ SUFFIXES: dict[str, ReportFormat] = {
     ".csv": "csv",
 }
 
-# Tables that belong to results; others describe data and settings.
+# Names of the tables with results; other tables describe data and settings.
 _FOR_PAPERS = ("results", "figures", "comparison", "differences", "ranks", "folds", "trials", "importances")
 
-_HEAD = 2_000  # bytes in which a report says what it is
-_LONGEST = 60  # characters of a name in a file's name
+_HEAD = 2_000  # bytes at the beginning of a file by which a report is recognised
+_LONGEST = 60  # maximum number of characters of a run's name in a file name
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Reported:
     """A report.
 
     Attributes:
-        page: what it says.
+        page: its content, without a layout.
         text: the content of the file.
         format: html, md, latex or csv.
         notes: notes for the user on how the runs were found.
@@ -61,7 +61,7 @@ class Reported:
     file: Path | None = None
 
     def _repr_html_(self) -> str:
-        """Show the page in a notebook, in a frame of its own."""
+        """Show the page in a notebook, in an iframe."""
         text = self.text if self.format == "html" else page_html(self.page)
         frame = '<iframe sandbox style="width:100%;height:42rem;border:0" srcdoc="{}"></iframe>'
         return Markup(frame).format(text)
@@ -70,7 +70,7 @@ class Reported:
     def tables(self) -> list[Figures]:
         """The tables of results."""
         tables = [table for table in self.page.tables() if table.name in _FOR_PAPERS]
-        # A line for each run, as papers have it.
+        # One row per run, as usual in papers.
         return [table.transposed("run") if table.name == "comparison" else table for table in tables]
 
 
@@ -127,10 +127,10 @@ def _of_several(accounts: Sequence[Account], metric: str | None, folder: Path, n
 
 
 def format_of_report(output: Path | None, asked: ReportFormat | None) -> ReportFormat:
-    """Return the format of a report: as asked for, or that of the file's extension.
+    """Return the requested format of a report, or else that of the file's extension.
 
     Raises:
-        InputError: The extension is unknown, or that of another format.
+        InputError: The extension is unknown, or does not fit the requested format.
     """
     if output is None:
         return asked or "html"
@@ -146,10 +146,11 @@ def format_of_report(output: Path | None, asked: ReportFormat | None) -> ReportF
 def written_report(found: Reported, output: Path | None) -> Reported:
     """Write a report, and return it with its `file`, which appears when it is complete.
 
-    Without `output` it is `NAME-report.html` in the current folder, where only an earlier report is replaced.
+    Without `output`, the file is `NAME-report.html` in the current folder; an existing file is replaced only if it is a
+    report.
 
     Raises:
-        InputError: The folder does not exist, or the file is something else than a report.
+        InputError: The folder does not exist, or the file exists and is not a report.
         DiskFull: The disk is full.
     """
     target = typed(output).absolute() if output is not None else Path.cwd() / _file_name(found.page)
@@ -179,6 +180,6 @@ def _is_report(file: Path) -> bool:
 
 
 def _file_name(page: Page) -> str:
-    """Return a file name that a person can read, for the current folder."""
+    """Return a readable file name in the current folder."""
     name = re.sub(r"[^\w.+-]+", "-", page.title.replace(" · ", "-vs-")).strip(".-")[:_LONGEST].strip(".-")
     return f"{name or page.run_ids[0][:8]}-report.html"

@@ -1,4 +1,4 @@
-"""`dlcli reproduce`: from a finished run to a new run of the same configuration, and what differs between them."""
+"""`dlcli reproduce`: repeat a finished run, and compare the new run with it."""
 
 from __future__ import annotations
 
@@ -57,20 +57,21 @@ def reproduce(
     trust: bool = False,
     seeds: int = 0,
 ) -> tuple[Result, Reproduction]:
-    """Train a finished run again from its recorded configuration, and compare.
+    """Train a finished run again from its recorded configuration, and compare the results.
 
     Args:
-        run: the user's reference to it; a part stands for its whole run.
+        run: the user's reference to it; for a child run, its whole run is repeated.
         overrides: where the data lies now: `dataset.root=DIR`, `dataset.path=FILE`.
         conf_dirs: the user's conf folders.
         runs_dir: the folder of all runs.
         listen: receives the events.
         trust: whether the user trusts everything in the run's folder.
-        seeds: number of other seeds with which it is trained, too, if figures differ: they tell what seeds explain.
+        seeds: number of other seeds with which it is trained as well if metrics differ, to show the variation between
+            seeds.
 
     Raises:
-        InputError: It has not finished, or is an ensemble; or `seeds` is 1, of which no spread can be computed, or
-            given for a search.
+        InputError: The run has not finished, or is an ensemble; or `seeds` is 1, which gives no variation, or is given
+            for a search.
         DataError: The rows or their split are not those of the run.
     """
     if seeds == 1:
@@ -152,10 +153,10 @@ def _plan(
     overrides: Sequence[str],
     listen: Listener,
 ) -> tuple[SweepPlan | None, Estimation, Search | None]:
-    """Return the plan of a sweep, or None; the rows; and what searches in each fold, or None.
+    """Return the plan of a sweep or None, the estimation, and the search of each fold or None.
 
     Raises:
-        ConfigError: The space, or what trials share, follows otherwise from the configuration files of today.
+        ConfigError: The space or the configuration of trials has changed, because configuration files were edited.
         DataError: The rows or their split are not those of the run.
     """
     ledger = opened.ledger
@@ -199,7 +200,7 @@ def _search(
 
 
 def _of_search(plan: SweepPlan | None) -> list[str]:
-    """Return that trials at the same time may be chosen otherwise."""
+    """Return a note if trials run in parallel, since the choice of points may then differ."""
     if plan is None or plan.is_grid or plan.slots < 2:
         return []
     text = f"{plan.slots} trials run at a time: a sampler that learns from those that have ended may choose others."
@@ -235,7 +236,7 @@ def _of_weights(config: dict[str, Any], ledger: Ledger) -> list[str]:
 
 
 def _remarks(environment: Sequence[Change], code: Sequence[Change] | None) -> list[str]:
-    """Return lines on what differs before training."""
+    """Return notes on differences that are known before training."""
     lines = ["Data and split are those of the record."]
     if code is None:
         lines.append("Whether your code has changed is unknown: the run was recorded without digests.")

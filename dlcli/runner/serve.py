@@ -50,7 +50,7 @@ def serve(
     listen: Listener = ignore,
     ready: Callable[[str, str], None] = lambda address, curl: None,
 ) -> None:
-    """Serve a run's saved model until a signal; `ready` is called with the address and a line of curl."""
+    """Serve a run's saved model until a signal; `ready` is called with the address and an example command of curl."""
     limits = limits or ServeLimits()
     token, shown = _token(token_file)
     local = is_local(host)
@@ -80,7 +80,7 @@ def serve(
 
 
 def _token(file: Path | None) -> tuple[str, str]:
-    """Return the token, and what a shell replaces by it; empty without a token.
+    """Return the token and a shell expression for it; both are empty without a token.
 
     Raises:
         InputError: The file cannot be read, or the token is too short or not printable.

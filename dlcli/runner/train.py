@@ -36,8 +36,8 @@ def train(
 ) -> Result:
     """Train one experiment: compose, check, create the run, and run its jobs.
 
-    `listen` receives the events. Without it, settings and data are not searched for warnings. `tags` are added to those
-    of the run. With `effort=best` it searches as `dlcli sweep` does.
+    `listen` receives the events; without it, settings and data are not checked for warnings. `tags` are added to those
+    of the run. With `effort=best`, a search is run, as by `dlcli sweep`.
     """
     if asks_for_search(overrides):
         return sweep(overrides, conf_dirs, runs_dir, listen)

@@ -15,10 +15,10 @@ from dlcli.tracking.reconcile import reconcile
 from dlcli.tracking.store import Store, open_store
 from dlcli.tracking.ui_process import Start, serve_ui
 
-_COLUMNS = 4  # figures in the table of an experiment
+_COLUMNS = 4  # number of metrics in the table of an experiment
 _LOSSES = ("test/loss", "val/loss")
 
-# MLflow's page opens in its mode for language models otherwise.
+# Without this, MLflow's page opens in its mode for language models.
 _MODE = {"workflowType": "machine_learning"}
 
 
@@ -32,7 +32,7 @@ def ui(port: int, runs_dir: Path | None, tell: Callable[[str], None], *, browser
 
 
 def _start(store: Store) -> Start:
-    """Return the newest experiment's page, and the main figures of each experiment's runs as columns of its table."""
+    """Return the page of the newest experiment, and the main metrics of each experiment as columns of its table."""
     runs = list_runs(store.runs_dir, datetime.now(UTC))
     with store_errors(store.uri):
         ids = {one.name: one.experiment_id for one in store.client.search_experiments()}

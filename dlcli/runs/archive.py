@@ -34,10 +34,11 @@ _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 # Limits on archives from elsewhere. Weights and pictures hardly compress, so an archive that expands more is no record.
 _MEMBERS = 1_000_000
 _MANIFEST_BYTES = 256 << 20
+# Times the size of the archive; below this size in bytes, any growth is allowed.
 _GROWTH, _SMALL = (
     100,
     1 << 30,
-)  # times the size of the archive; below this size in bytes, any growth is allowed
+)
 _DEPTH, _NAME = 30, 255
 
 

@@ -104,9 +104,8 @@ def check_user_code(ledger: Ledger) -> None:
     """
     owner = ledger
     if ledger.parent_id is not None and (ledger.sibling(ledger.parent_id) / LEDGER_FILE).is_file():
-        owner = Ledger.load(
-            ledger.sibling(ledger.parent_id)
-        )  # the parent's folder holds the code of its child runs
+        # The parent's folder holds the code of its child runs.
+        owner = Ledger.load(ledger.sibling(ledger.parent_id))
     for one in {id(ledger): ledger, id(owner): owner}.values():
         check_recorded(one, CONF_DIRS_FILE)
         check_code(one)

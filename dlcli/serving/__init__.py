@@ -1,1 +1,1 @@
-"""Serving a run's saved model over HTTP: requests, their answers, the server, and its page."""
+"""Serve a run's saved model over HTTP: requests, answers, the server, and its page."""

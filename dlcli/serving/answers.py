@@ -1,4 +1,4 @@
-"""Answers to requests: the rows of each request are read separately, and predicted in one batch."""
+"""Answer requests: the rows of each request are read separately, and those of all requests predicted in one batch."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ from dlcli.runs.model_errors import model_errors
 from dlcli.serving.bodies import NAME, Body, JsonRows, TooMuch, in_memory, read_body, refuse_more_rows
 from dlcli.serving.limits import ServeLimits
 
-# Kinds of data with one prediction per row. Steps of series and sequences belong to the rows of their request.
+# Kinds of data whose rows can be joined across requests. Series and sequences depend on other rows of their request.
 _JOINED = ("table", "tokens", "image")
 
-# Number of the largest images whose pixels a request may have: few bytes can be many pixels to decode.
+# Maximum number of pixels in a request, as a multiple of the largest image: few bytes can decode to many pixels.
 _IMAGES = 4
 
 
@@ -43,18 +43,18 @@ Lines = Literal["rows", "lines", ""]
 
 @dataclass(frozen=True)
 class Answer:
-    """The answer to a request: a dictionary per prediction, and what was left out, converted or not known."""
+    """The answer to a request: a dictionary per prediction, and notices about values left out, converted or unknown."""
 
     predictions: list[dict[str, Any]]
     notices: list[Notice]
 
 
 class NotAnswered(Exception):
-    """A request is not answered.
+    """A request cannot be answered.
 
     Attributes:
-        cause: why.
-        lines: what the lines in the places of errors are: `rows` of JSON, `lines` of a file, or nothing for images.
+        cause: the error.
+        lines: unit of the line numbers in the places of errors: `rows` of JSON, `lines` of a file, or empty for images.
     """
 
     def __init__(self, cause: Exception, lines: Lines) -> None:
@@ -76,8 +76,8 @@ class Predictor:
     Args:
         opened: the run.
         model: its model.
-        settings: how rows are written, such as `dataset.separator=;`.
-        limits: of a request.
+        settings: overrides for reading rows, such as `dataset.separator=;`.
+        limits: limits on a request.
         device: `cpu`, or `auto` for an accelerator if there is one.
 
     Raises:
@@ -104,7 +104,7 @@ class Predictor:
         self._device = choose_device("auto" if device == "auto" else "cpu")
 
     def answer(self, bodies: Sequence[Body]) -> list[Answer | NotAnswered]:
-        """Return the answer to each request, or why there is none."""
+        """Return the answer to each request, or the reason why it cannot be answered."""
         given = [
             _tried(partial(read_body, body, self.model.kind, self.text_column, self._limits))
             for body in bodies
@@ -122,9 +122,10 @@ class Predictor:
         ]
 
     def _alike(self, given: Sequence[Any]) -> list[list[int]]:
-        """Return the numbers of requests whose rows of a table can be read together."""
+        """Return groups of requests (by position) whose rows of a table can be read together."""
         groups: dict[Any, list[int]] = {}
-        if self.model.kind != "table" or self.model.columns is None:  # then a row is read by those beside it
+        # How a row is read may depend on its neighbours.
+        if self.model.kind != "table" or self.model.columns is None:
             return []
         for number, one in enumerate(given):
             if isinstance(one, tuple) and isinstance(one[0], JsonRows) and one[0].alike is not None:
@@ -132,10 +133,10 @@ class Predictor:
         return list(groups.values())
 
     def _together(self, requests: Sequence[tuple[JsonRows, list[Notice]]]) -> list[Answer]:
-        """Return the answers to requests that are read and predicted as one; none if anything is to be said of one.
+        """Return the answers to requests that are read and predicted as one table; empty if there are any notices.
 
-        How a row is read does not depend on other rows with the same keys, so each request could as well be read by
-        itself, which takes several times as long.
+        How a row is read does not depend on other rows with the same keys, so the result equals that of reading each
+        request separately, which takes several times as long.
         """
         sizes = [given.rows for given, _ in requests]
         if sum(sizes) > PIECE or isinstance(self.model.preprocessing, CountsNewRows):
@@ -147,7 +148,7 @@ class Predictor:
             if notices and len(requests) > 1:
                 return []
             table = self.model.predict(piece.rows, self._device, are_read=True)
-        except Exception:  # each is read by itself next, which says what is wrong with it
+        except Exception:  # the requests are read separately next, which finds the one at fault
             return []
         lines = iter(as_dicts(pa.Table.from_pandas(table, preserve_index=False)))
         return [
@@ -156,12 +157,12 @@ class Predictor:
         ]
 
     def _one_by_one(self, given: Sequence[tuple[Given, list[Notice]]]) -> list[Any]:
-        """Return the answers to requests that are read one by one; those of one prediction per row are joined then."""
+        """Return the answers to requests that are read one by one, and predicted together if they can be joined."""
         read = [_tried(partial(self._read, *one)) for one in given]
         answers = dict(enumerate(read))
         good = [number for number, rows in answers.items() if isinstance(rows, _Read)]
         together = _tried(partial(self._predict, [read[number] for number in good]))
-        if isinstance(together, Exception) and len(good) > 1:  # one is at fault, and not the others
+        if isinstance(together, Exception) and len(good) > 1:  # find the one at fault
             alone = [_tried(partial(self._predict, [read[number]])) for number in good]
             together = [found if isinstance(found, Exception) else found[0] for found in alone]
         if isinstance(together, Exception):
@@ -171,7 +172,7 @@ class Predictor:
     def _read(self, given: Given, notices: list[Notice]) -> _Read:
         pixels, most = 0, self._limits.pixels
         for image in given.stored:
-            with suppress(BadImage):  # which its reader reports
+            with suppress(BadImage):  # reported when it is read
                 own = int(np.prod(read_header(image).size))
                 if own > most:
                     raise TooMuch(f"has more than {most:,} pixels", image.where, "Send a smaller one.")
@@ -187,7 +188,7 @@ class Predictor:
         return read
 
     def _predict(self, requests: Sequence[_Read]) -> list[Answer]:
-        """Predict the rows of requests, those that can be joined together."""
+        """Predict the rows of requests, joined if possible."""
         pieces = [piece for request in requests for piece in request.pieces]
         tables: dict[int, pd.DataFrame] = {}
         counts: dict[int, Counter[str]] = {id(piece): Counter() for piece in pieces}
@@ -222,24 +223,24 @@ class Predictor:
 
 
 def _lines_of(given: Any) -> Lines:
-    """Return what the lines in messages about a request are; only a document of JSON is refused with one when read."""
+    """Return the unit of line numbers in messages about a request."""
     if isinstance(given, Exception) or isinstance(given[0], JsonRows):
         return "rows"
     return "" if given[0].stored else "lines"
 
 
 def _tried(call: Callable[[], Any]) -> Any:
-    """Return the result, or the exception."""
+    """Return the result of a call, or the exception that it raised."""
     try:
         return call()
     except DlcliError as error:
         return error
-    except Exception as error:  # a server goes on after what was not foreseen
+    except Exception as error:  # an unexpected error must not end the server
         return error
 
 
 def _joined(rows: Sequence[Any]) -> Any:
-    """Return rows of several requests as one, or None if rows of this kind are not joined."""
+    """Return the rows of several requests as one object, or None if this kind of rows cannot be joined."""
     first = rows[0]
     if isinstance(first, Texts):
         return Texts(pa.chunked_array([chunk for one in rows for chunk in _chunks(one.values)]), first.name)
@@ -257,14 +258,13 @@ def _chunks(values: pa.Array | pa.ChunkedArray) -> list[pa.Array]:
 
 
 def _stacked(frames: Sequence[pd.DataFrame]) -> pd.DataFrame | None:
-    """Return tables that were read by the same columns as one."""
+    """Return the concatenation of tables that were read by the same columns; None if their types differ."""
     columns = {}
     for name in frames[0].columns:
         parts = [frame[name] for frame in frames]
         kinds = {part.dtype for part in parts}
-        if (
-            len(kinds) > 1
-        ):  # numbers with and without missing ones; mixed with booleans they would become objects
+        # Numeric columns may differ in type; mixed with booleans they would become objects.
+        if len(kinds) > 1:
             if not all(pd.api.types.is_numeric_dtype(kind) for kind in kinds):
                 return None
             parts = [part.astype(np.float64) for part in parts]

@@ -1,4 +1,4 @@
-"""The web application: its paths, and the checks that every request passes first."""
+"""The web application: its paths, and the checks of every request."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from dlcli.serving.problems import SCHEMA_VERSION, failure, refusal_of
 
 _log = logging.getLogger("dlcli.serving")
 
-# Paths that a browser opens without a token, because it has none yet. They say nothing about the model.
+# Paths that need no token, because a browser opens them before it has one. They contain nothing about the model.
 _OPEN = {"/", "/docs", "/health", "/assets/page.js", "/assets/docs.js", "/assets/page.css", "/favicon.ico"}
 
 _HEADERS = {
@@ -51,7 +51,8 @@ _HEADERS = {
 
 _AGAIN = {"retry-after": "1"}
 
-# Bytes and seconds for the rest of a body that is too large, without which a client would not read the answer.
+# Maximum bytes and seconds for reading the rest of a body that is too large; clients read the answer only after sending
+# all of it.
 _REST, _REST_SECONDS = 64 << 20, 5.0
 
 
@@ -60,13 +61,13 @@ class Service:
     """The model and the limits that the application serves with.
 
     Attributes:
-        contract: of the model.
+        contract: format of the model's requests and answers.
         worker: runs the model.
-        limits: of requests.
-        token: that requests must have; empty for none.
-        only_local: whether only names of this machine are accepted in the header Host.
-        draining: whether the server is about to end.
-        held: bytes of the bodies that are in memory.
+        limits: limits on requests.
+        token: token that requests need; empty if they need none.
+        only_local: whether the header Host must be a name of this machine.
+        draining: whether the server is shutting down.
+        held: bytes of all bodies in memory.
     """
 
     contract: Contract
@@ -78,12 +79,12 @@ class Service:
     held: int = 0
 
     def release(self, size: int) -> None:
-        """Count bytes of a body as no longer held."""
+        """Subtract the bytes of a body that is no longer in memory."""
         self.held -= size
 
 
 class Refused(Exception):
-    """A request that is not answered with a prediction."""
+    """A request that is refused, with the status and content of the response."""
 
     def __init__(self, status: int, problem: Problem, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(problem.message)
@@ -91,7 +92,7 @@ class Refused(Exception):
 
 
 class Guard:
-    """Checks who asks before anything else, and adds the headers of all answers."""
+    """Middleware that checks token and host of each request, and adds headers to all responses."""
 
     def __init__(self, app: ASGIApp, service: Service) -> None:
         self._app = app
@@ -99,7 +100,7 @@ class Guard:
         self._token = service.token.encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request."""
+        """Handle a request."""
         if scope["type"] != "http":
             return
 
@@ -128,7 +129,7 @@ class Guard:
         origin = headers.get("origin")
         own = origin is None or urlsplit(origin).netloc == host
         own = own and headers.get("sec-fetch-site", "none") in ("none", "same-origin")
-        opens = scope["path"] in _OPEN and scope["method"] in ("GET", "HEAD")  # such as from a link
+        opens = scope["path"] in _OPEN and scope["method"] in ("GET", "HEAD")  # opened by a link, for example
         if not own and not opens:
             return Refused(403, Problem("the request comes from the page of another server", "Origin"))
         if self._token and scope["path"] not in _OPEN:
@@ -160,7 +161,7 @@ def create_app(service: Service) -> ASGIApp:
 
     @app.exception_handler(ClientDisconnect)
     async def gone(request: Request, error: Exception) -> Response:
-        return Response(status_code=400)  # the client is gone
+        return Response(status_code=400)  # the client has disconnected
 
     @app.exception_handler(HTTPException)
     async def not_found(request: Request, error: Exception) -> Response:
@@ -226,7 +227,7 @@ def _asset(name: str, media: str) -> Callable[[], Awaitable[Response]]:
 
 
 async def _body(request: Request, service: Service) -> Body:
-    """Return the body of a request, whose bytes count as held from then on.
+    """Read the body of a request; its bytes count as held until `Service.release`.
 
     Raises:
         Refused: It is too large, too slow, compressed, or there is no memory for it.
@@ -249,9 +250,8 @@ async def _body(request: Request, service: Service) -> Body:
                 if service.held > limits.held:
                     raise Refused(503, Problem("the server has no memory for more bodies"), _AGAIN)
             if max(size, taken) > limits.bytes:
-                if (
-                    more and "expect" not in request.headers
-                ):  # a client that expects to be asked has not sent it
+                # A client that sends `Expect: 100-continue` has not sent the body.
+                if more and "expect" not in request.headers:
                     await _pass_over(request)
                 hint = f"Send at most {limits.bytes:,} bytes at a time, or use dlcli predict on a file."
                 raise Refused(413, Problem("the body is too large", "Content-Length", hint), _CLOSE)
@@ -269,7 +269,7 @@ _CLOSE = {"connection": "close"}
 
 
 async def _pass_over(request: Request) -> None:
-    """Read the rest of a body without keeping it, for a while."""
+    """Read and discard the rest of a body, up to a limit."""
     passed = 0
     try:
         async with asyncio.timeout(_REST_SECONDS):
@@ -283,11 +283,11 @@ async def _pass_over(request: Request) -> None:
 
 
 async def _answer(body: Body, service: Service) -> Response:
-    """Return the answer to a body: a prediction, or what is wrong with it."""
+    """Return the response to a body: the predictions, or the problems."""
     seconds, loop, size = service.limits.seconds, asyncio.get_running_loop(), len(body.content)
 
     def release(future: Future[Any]) -> None:
-        """Count the body as no longer held, which is when the model has done with it, not when its client has."""
+        """Release the body once the model has finished with it, even if the client has disconnected before."""
         with suppress(RuntimeError):  # the server has ended
             loop.call_soon_threadsafe(service.release, size)
 

@@ -1,4 +1,4 @@
-"""The bodies of requests: JSON, CSV, texts and images, as rows to read."""
+"""Parse the bodies of requests (JSON, CSV, texts, images) to rows."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from dlcli.formatting import counted
 from dlcli.prediction.row_reader import Given
 from dlcli.serving.limits import ServeLimits
 
-# The name of the rows in messages.
+# Name of the rows in messages.
 NAME = Path("request")
 
 JSON, JSON_LINES, CSV, TEXT = "application/json", "application/x-ndjson", "text/csv", "text/plain"
 FORM = "multipart/form-data"
 
-# Kinds of data whose rows are files, and the types of these.
+# Kinds of data whose rows are files, with the content types of the files.
 FILES = {"image": "image/*", "audio": "audio/*"}
 
 _SAME = {"application/jsonl": JSON_LINES, "application/x-jsonlines": JSON_LINES, "application/csv": CSV}
@@ -35,21 +35,21 @@ _SAME = {"application/jsonl": JSON_LINES, "application/x-jsonlines": JSON_LINES,
 _ANYTHING = ("", "application/x-www-form-urlencoded", "application/octet-stream")
 
 _HINT = 'Send a list of objects, such as [{"column": 1.5}], or one object.'
-_PARTS = 1000  # of a form
+_PARTS = 1000  # maximum number of parts of a form
 
-# Cells, with those of keys that a row lacks, and keys that a document may have however short it is: each key of one row
-# is a column of all of them, so that a document of 100 kB could fill the memory.
+# Maximum number of cells, including those of keys that a row lacks, and of different keys in a document. Each key is a
+# column of all rows, so that a document of 100 kB could fill the memory.
 _CELLS, _KEYS = 1 << 20, 1 << 16
 _SEPARATORS = (b",", b";", b"\t", b"|", b" ")
-_DEPTH = 64  # of lists and objects in a row
+_DEPTH = 64  # maximum nesting of lists and objects in a row
 
 
 class UnsupportedType(DataError):
-    """The body of a request is of a type that the model does not read."""
+    """The content type of the request is not supported for the model."""
 
 
 class TooMuch(DataError):
-    """A request has more rows, or a larger image, than the server takes."""
+    """A request has more rows, or a larger image, than the server accepts."""
 
 
 @dataclass(frozen=True)
@@ -72,8 +72,8 @@ class JsonRows(Given):
     Attributes:
         lines: the rows as JSON lines.
         rows: number of rows.
-        alike: what requests have in common that can be read together: the keys, and the sorts of their values; None if
-            some rows lack keys that others have, which neighbours must not fill.
+        alike: the keys and the types of their values; requests with equal ones can be read together. None if some rows
+            lack keys that others have, since those would become missing values of other requests.
     """
 
     lines: bytes = b""
@@ -82,31 +82,31 @@ class JsonRows(Given):
 
 
 def accepted(kind: str) -> tuple[str, ...]:
-    """Return the types of bodies that are read for a kind of data, the usual one first."""
+    """Return the content types that are supported for a kind of data, the usual one first."""
     if kind in FILES:
         return (FORM, FILES[kind])
     return (JSON, CSV, JSON_LINES, *([TEXT] if kind == "tokens" else []))
 
 
 def _file_name(kind: str, sent: str) -> str:
-    """Return a name for a file of a type such as `audio/x-wav`."""
+    """Return a file name for a content type such as `audio/x-wav`."""
     return f"{kind}.{sent.partition('/')[2].removeprefix('x-')}"
 
 
 def read_body(
     body: Body, kind: str, column: str = "", limits: ServeLimits | None = None
 ) -> tuple[Given, list[Notice]]:
-    """Return the rows of a body, and what is noticed about them.
+    """Return the rows of a body, and notices about them.
 
     Args:
         body: the body.
         kind: the kind of the model's data.
         column: for texts, the name of their column.
-        limits: of a request.
+        limits: limits on a request.
 
     Raises:
-        UnsupportedType: The body is of a type that is not read for this kind.
-        TooMuch: A document has more rows or keys than are taken.
+        UnsupportedType: The content type is not supported for this kind.
+        TooMuch: The body has more rows or keys than the limits allow.
         DataError: The body is damaged.
     """
     message = Message()
@@ -136,7 +136,7 @@ def read_body(
 
 
 def _refuse_columns(content: bytes) -> None:
-    """Raise TooMuch if a line has more columns than are taken, however they are separated."""
+    """Raise TooMuch if a line has too many columns, with any separator."""
     if len(content) <= _KEYS:
         return
     columns = max(line.count(sign) for line in content.splitlines() for sign in _SEPARATORS)
@@ -146,14 +146,14 @@ def _refuse_columns(content: bytes) -> None:
 
 
 def refuse_more_rows(rows: int, limits: ServeLimits) -> None:
-    """Raise TooMuch if a request has more rows than the server takes."""
+    """Raise TooMuch if a request has more rows than the server accepts."""
     if rows > limits.rows:
         hint = f"Send {limits.rows:,} at a time, or use dlcli predict on a file."
         raise TooMuch(f"has more than {counted(limits.rows, 'row')}", str(NAME), hint)
 
 
 def in_memory(content: bytes) -> io.BufferedReader:
-    """Return a stream of some bytes."""
+    """Return a stream that reads the given bytes."""
     return io.BufferedReader(io.BytesIO(content))
 
 
@@ -188,7 +188,7 @@ def _lines(content: bytes) -> list[Any]:
 
 
 def _json_rows(rows: Any, size: int, column: str, limits: ServeLimits) -> tuple[JsonRows, list[Notice]]:
-    """Return rows of JSON, from `size` bytes; a text alone is a row of `column`."""
+    """Return the rows of a JSON document of `size` bytes; a plain string is a row with the key `column`."""
     if isinstance(rows, dict | str):
         rows = [rows]
     if not isinstance(rows, list):
@@ -224,7 +224,7 @@ def _json_rows(rows: Any, size: int, column: str, limits: ServeLimits) -> tuple[
 
 
 def _nested(row: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
-    """Yield the paths of keys within values, each of which would be a column, too.
+    """Yield the paths of keys in nested values, each of which becomes a column as well.
 
     Raises:
         RecursionError: Values are nested too deeply.
@@ -255,7 +255,7 @@ def _refuse_constant(name: str) -> Any:
 
 
 def _incomplete(lacking: Mapping[str, int], rows: int) -> list[Notice]:
-    """Return a notice if some rows lack keys that others have: they are read as missing values."""
+    """Return a notice if some rows lack keys that others have, which are read as missing values."""
     if not lacking:
         return []
     names = sorted(lacking)
@@ -267,7 +267,7 @@ def _incomplete(lacking: Mapping[str, int], rows: int) -> list[Notice]:
 def _form(
     body: Body, message: Message, kind: str, column: str, limits: ServeLimits | None
 ) -> tuple[Given, list[Notice]]:
-    """Return the rows of the files of a form: images, or one table."""
+    """Return the rows of the files in a form: images, or one table."""
     files = [part for part in _parts(body.content, message.get_param("boundary")) if part.name]
     if not files:
         raise DataError("the form has no file", str(NAME), "Send one, such as with curl -F file=@NAME.")
@@ -282,13 +282,13 @@ def _form(
 
 @dataclass(frozen=True)
 class _Part:
-    name: str  # of the file; empty for another field of the form
+    name: str  # file name; empty for other fields of the form
     type: str
     content: bytes
 
 
 def _parts(content: bytes, boundary: Any) -> list[_Part]:
-    """Return the parts of a form (RFC 7578): the boundary does not occur within them."""
+    """Split a form into its parts (RFC 7578) at the boundary, which does not occur within them."""
     if not isinstance(boundary, str) or not re.fullmatch(r"[\x21-\x7e ]{1,70}", boundary):
         raise DataError("the form has no boundary", "Content-Type", "Send it as curl -F does.")
     delimiter = b"\r\n--" + boundary.encode("ascii")

@@ -1,4 +1,4 @@
-"""What a model expects and returns: `/schema`, an example that can be sent, and the line of curl that sends it."""
+"""The format of a model's requests and answers: `/schema`, an example request, and a curl command that sends it."""
 
 from __future__ import annotations
 
@@ -28,27 +28,27 @@ from dlcli.serving.answers import Answer, NotAnswered, Predictor
 from dlcli.serving.bodies import FILES, JSON, Body, accepted
 from dlcli.serving.limits import ServeLimits
 
-# The longest example that stands in the line of curl itself.
+# Maximum length of an example that the command of curl contains.
 _SHORT = 700
 
-_STEPS = 3  # of an example of sequences of any length
+_STEPS = 3  # number of steps of an example, if sequences may have any length
 _GREY = 128
-_TONE, _LOUD = 440, 10_000  # Hz, and the largest sample
+_TONE, _LOUD = 440, 10_000  # frequency of the example in Hz, and its amplitude
 
 
 class Contract:
-    """The format of requests to a run's model, and of the answers.
+    """The format of requests to a run's model, and of its answers.
 
     Args:
         opened: the run.
-        predictor: answers requests; the example is sent to it, so that it is known to work.
-        limits: of a request.
+        predictor: answers requests; the example is verified by sending it.
+        limits: limits on a request.
 
     Attributes:
         note: why there is no example; empty if there is one.
 
     Raises:
-        CorruptRun: The model fails.
+        CorruptRun: The model fails on the example.
     """
 
     def __init__(self, opened: OpenedRun, predictor: Predictor, limits: ServeLimits) -> None:
@@ -63,7 +63,7 @@ class Contract:
         self.answer = found if isinstance(found, Answer) else None
         self.note = ""
         if isinstance(found, NotAnswered):
-            if not isinstance(found.cause, InputError):  # it would fail on all rows
+            if not isinstance(found.cause, InputError):  # the model fails on all rows
                 raise found.cause
             self.example = None
             self.note = (
@@ -98,7 +98,7 @@ class Contract:
         return found
 
     def columns(self) -> list[dict[str, Any]]:
-        """Return the columns of a request: name, role, type, and how their cells are written."""
+        """Return the columns of a request, each with name, role, type and format of its cells."""
         kind = self._model.kind
         if kind in FILES:
             return []
@@ -107,14 +107,14 @@ class Contract:
         return [_described(column) for column in self._read()]
 
     def _read(self) -> list[Column]:
-        """Return the columns of a table that are read."""
+        """Return the columns of a table that the model reads."""
         if self._model.columns is not None:
             return [c for c in self._model.columns if c.role in ("feature", "id", "time")]
-        names = getattr(self._model.preprocessing, "columns_", ())  # of a run of an earlier version
+        names = getattr(self._model.preprocessing, "columns_", ())  # a run of an earlier version
         return [Column(name, "numeric") for name in names]
 
     def _steps(self) -> dict[str, Any]:
-        """Return how many steps a row of a series or a sequence has."""
+        """Return the number of steps of a row, for series and sequences."""
         preprocessing: Any = self._model.preprocessing
         if isinstance(preprocessing, Series):
             known = preprocessing.columns_[-preprocessing.known_ :] if preprocessing.known_ else []
@@ -127,9 +127,10 @@ class Contract:
         return {"length": preprocessing.length_ or None}
 
     def curl(self, address: str, token: str = "") -> str:
-        """Return a line for a shell that sends the example; `token` is what a shell replaces by the token."""
+        """Return the shell command that sends the example; `token` is a shell expression for the token."""
         at = {path: shlex.quote(f"{address}/{path}") for path in ("schema", "example", "predict")}
-        secret = f'--oauth2-bearer "{token}" ' if token else ""  # not a header, whose value would be masked
+        # Not as a header, whose value would be masked in the output.
+        secret = f'--oauth2-bearer "{token}" ' if token else ""
         if self.example is None:
             return f"curl -sS {secret}{at['schema']}"
         text = "" if self.example.type != JSON else self.example.content.decode()
@@ -189,7 +190,7 @@ class Contract:
 
 
 def _tone(rate: int) -> Body:
-    """Return a .wav of a tone of half a second."""
+    """Return a .wav file of a tone of half a second."""
     written = io.BytesIO()
     wave = np.sin(2 * np.pi * _TONE * np.arange(rate // 2) / rate)
     wavfile.write(written, rate, (wave * _LOUD).astype(np.int16))
@@ -197,7 +198,7 @@ def _tone(rate: int) -> Body:
 
 
 def _usual_cell(column: Column, usual: Mapping[str, float]) -> Any:
-    """Return a usual value, as text where numbers are not plain, so that the text of each value is read like it."""
+    """Return a typical value of a column, as text if its numbers have a format of their own."""
     value = usual_value(column, usual)
     is_plain = column.kind != "numeric" or column.number == PLAIN
     return value if is_plain else number_text(value, column.number)

@@ -7,10 +7,10 @@ from urllib.parse import urlsplit
 
 
 def is_local(name: str) -> bool:
-    """Return whether a name or address is one under which only this machine is reached.
+    """Return whether a host name or address can only reach this machine itself.
 
-    Another name in the header Host is that of a page whose address was changed to this machine's after it was loaded,
-    so that it could read the answers (DNS rebinding).
+    With another name in the header Host, a request may come from a web page whose name was made to resolve to this
+    machine (DNS rebinding).
     """
     try:
         return name == "localhost" or ipaddress.ip_address(name).is_loopback

@@ -10,13 +10,13 @@ class ServeLimits:
     """Limits of a server.
 
     Attributes:
-        bytes: of the body of a request.
-        rows: of a request.
-        pixels: of an uploaded image; all those of a request have at most four times as many.
-        seconds: until the body of a request has to be there, and then until its answer.
-        queue: requests that wait for the model; one more is refused.
-        held: bytes of all bodies that are in memory at the same time.
-        connections: number of open ones from which on requests are refused.
+        bytes: maximum size of the body of a request, in bytes.
+        rows: maximum number of rows of a request.
+        pixels: maximum number of pixels of an image; all images of a request have at most four times as many.
+        seconds: timeout in seconds for receiving the body of a request, and again for its answer.
+        queue: maximum number of requests that wait for the model; further ones are refused.
+        held: maximum size of all bodies in memory, in bytes.
+        connections: number of open connections from which on requests are refused.
         idle: seconds after which a connection without a request is closed.
     """
 

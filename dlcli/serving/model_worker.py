@@ -1,4 +1,4 @@
-"""`ModelWorker`: the thread that runs the model, on all waiting requests in one batch."""
+"""`ModelWorker`: the thread that runs the model, with all waiting requests in one batch."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any
 
-# Requests that are answered together. Later ones wait for the next turn, and no request waits for a batch to be full.
+# Maximum number of requests in a batch. No request waits for a batch to be full.
 _TOGETHER = 64
 
 
@@ -17,11 +17,11 @@ class Busy(Exception):
 
 
 class ModelWorker:
-    """Answers requests in a thread of its own, as many as wait at a time.
+    """Answers requests in a thread of its own, each time all that are waiting.
 
     Args:
-        answer: returns the answer to each of several requests, or the exception in its place.
-        waiting: number of requests that may wait.
+        answer: returns the answers to several requests; an exception takes the place of an answer.
+        waiting: maximum number of waiting requests.
     """
 
     def __init__(self, answer: Callable[[Sequence[Any]], Sequence[Any]], waiting: int) -> None:
@@ -32,20 +32,19 @@ class ModelWorker:
 
     @property
     def waiting(self) -> int:
-        """The number of requests that wait."""
+        """The number of waiting requests."""
         return self._queue.qsize()
 
     def submit(self, request: Any) -> Future[Any]:
-        """Return the future answer; one that is cancelled before its turn is not computed.
+        """Queue a request and return the future of its answer; a future that is cancelled in time is not computed.
 
         Raises:
             Busy: The queue of requests is full.
         """
         future: Future[Any] = Future()
         held = [request]
-        future.add_done_callback(
-            lambda _: held.clear()
-        )  # one that is cancelled holds no memory until its turn
+        # A cancelled request does not hold its memory until its turn.
+        future.add_done_callback(lambda _: held.clear())
         try:
             self._queue.put_nowait((held, future))
         except queue.Full:
@@ -53,7 +52,7 @@ class ModelWorker:
         return future
 
     def close(self) -> None:
-        """Answer what waits, and end the thread."""
+        """Answer the waiting requests, then end the thread."""
         self._queue.put(None)
         self._thread.join()
 
@@ -74,7 +73,7 @@ class ModelWorker:
     def _settle(self, asked: Sequence[tuple[list[Any], Future[Any]]]) -> None:
         try:
             answers = self._answer([request for (request,), _ in asked])
-        except BaseException as error:  # the thread goes on, whatever a user's model raises
+        except BaseException as error:  # the thread continues, whatever a user's model raises
             answers = [error] * len(asked)
         for (_, future), answer in zip(asked, answers, strict=True):
             if isinstance(answer, BaseException):

@@ -1,4 +1,4 @@
-"""The parts of the OpenAPI document that follow from the model."""
+"""The parts of the OpenAPI document that depend on the model."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from dlcli.serving.bodies import CSV, FILES, FORM, JSON, JSON_LINES, TEXT
 from dlcli.serving.contract import Contract
 
 _TYPES = {"numeric": ["number", "string", "null"], "boolean": ["boolean", "string", "null"]}
-_MOST = 100  # categories that are listed
+_MOST = 100  # maximum number of categories that are listed
 
 _STRING = {"type": "string"}
 _FILE = {"type": "string", "format": "binary"}
 
 
 def request_body(contract: Contract) -> dict[str, Any]:
-    """Return the bodies that `/predict` takes."""
+    """Return the schema of the bodies that `/predict` accepts."""
     if (files := FILES.get(contract.schema["kind"])) is not None:
         form = {"type": "object", "properties": {"file": {"type": "array", "items": _FILE}}}
         return {"required": True, "content": {FORM: {"schema": form}, files: {"schema": _FILE}}}
@@ -37,7 +37,7 @@ def request_body(contract: Contract) -> dict[str, Any]:
 
 
 def answer_schema(contract: Contract) -> dict[int | str, dict[str, Any]]:
-    """Return the answers of `/predict`, by status."""
+    """Return the schemas of the answers of `/predict`, by status."""
     line: dict[str, Any] = {"type": "object"}
     if names := contract.schema.get("answers"):
         line["properties"] = {name: {} for name in names}

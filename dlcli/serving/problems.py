@@ -1,4 +1,4 @@
-"""Errors as answers: their status, and each problem with its row and column."""
+"""Convert errors to answers with a status, and each problem with its row and column."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dlcli.serving.bodies import TooMuch, UnsupportedType
 
 SCHEMA_VERSION = 1
 
-# Places such as `request:2, column size` (the second line), `request, row 1, column size` and `step 3, column load`.
+# Matches places such as `request:2, column size` (second line), `request, row 1, column size`, `step 3, column load`.
 _LINE, _ROW = re.compile(r"^[^:,]*:(\d+)"), re.compile(r"(?:^|[ ,:])row (\d+)")
 _COLUMN = re.compile(r"(?:^|[ ,:])column (.*)$", re.DOTALL)
 _ABSENT = re.compile(r"^there is no column (.*?)(?: in request)?$", re.DOTALL)
@@ -21,16 +21,16 @@ def failure(status: int, *problems: Problem, lines: str = "") -> tuple[int, dict
     """Return the answer to a request that failed.
 
     Args:
-        status: of HTTP.
-        problems: what is wrong.
-        lines: what the lines in the places of problems are: `rows`, counted from 1, `lines` of a file, or no lines.
+        status: HTTP status.
+        problems: the problems.
+        lines: unit of the line numbers in places of problems: `rows` or `lines` of a file, from 1; empty if none.
     """
     errors = [{**problem.to_json(), **_place(problem.where, problem.message, lines)} for problem in problems]
     return status, {"schema_version": SCHEMA_VERSION, "status": "ERROR", "errors": errors}
 
 
 def refusal_of(error: BaseException, lines: str) -> tuple[int, dict[str, Any]] | None:
-    """Return the answer to a request with a mistake in it; None for an error that is not the request's fault."""
+    """Return the answer to an error that the request has caused; None for other errors."""
     if not isinstance(error, InputError):
         return None
     status = 413 if isinstance(error, TooMuch) else 415 if isinstance(error, UnsupportedType) else 422
@@ -42,7 +42,7 @@ def _few(error: DlcliError, most: int = 20) -> Sequence[Problem]:
 
 
 def _place(where: str, message: str, lines: str) -> dict[str, Any]:
-    """Return row (from 0, as the answers count) or line (from 1), and the column."""
+    """Return the row (from 0, as in answers) or the line (from 1), and the column."""
     found: dict[str, Any] = {}
     if lines and (line := _LINE.match(where)):
         found |= {"row": int(line[1]) - 1} if lines == "rows" else {"line": int(line[1])}

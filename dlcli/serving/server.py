@@ -1,4 +1,4 @@
-"""The server: its socket, and its shutdown, which first answers all accepted requests."""
+"""The server: its socket, and a shutdown that first answers all accepted requests."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from dlcli.serving.api import Service, create_app
 
 _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
-# Connections that wait to be accepted.
+# Maximum number of connections that wait to be accepted (backlog).
 _WAITING = 512
 
-# Seconds after a signal during which connections are still taken and told to close, so that no client finds one closed
-# that it is about to use.
+# Seconds after a signal during which connections are still accepted and told to close, so that no client uses a
+# connection that is already closed.
 _NOTICE = 1.0
 
 
 def bound_socket(host: str, port: int) -> socket.socket:
-    """Return a socket that listens on an address. Who connects before requests are taken waits until then.
+    """Return a socket that listens on an address. Connections wait until the server accepts requests.
 
     Raises:
         InputError: The port is in use, or this machine has no such address.
@@ -45,7 +45,7 @@ def bound_socket(host: str, port: int) -> socket.socket:
     found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         found.bind(address)
-        found.listen(_WAITING)  # two servers may bind a port at the same time, but only one can listen
+        found.listen(_WAITING)  # two servers can bind the same port, but only one can listen
     except OSError as error:
         found.close()
         if error.errno == 13:
@@ -59,10 +59,10 @@ def bound_socket(host: str, port: int) -> socket.socket:
 
 
 class _Connection(H11Protocol):
-    """A connection that is closed if no request comes."""
+    """A connection that is closed if no request arrives in time."""
 
     idle: float
-    unread = 0  # bytes of answers that the client had not taken when it was last looked at
+    unread = 0  # bytes of answers that the client had not read at the last check
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
@@ -74,7 +74,7 @@ class _Connection(H11Protocol):
         asks = self.cycle is not None and not self.cycle.response_complete
         if not asks and self.timeout_keep_alive_task is None:
             self.timeout_keep_alive_task = (
-                waiting  # the head of a request is not complete: no more time than before
+                waiting  # the head of a request is incomplete, so the timeout is not extended
             )
         elif waiting is not None:
             waiting.cancel()
@@ -82,20 +82,20 @@ class _Connection(H11Protocol):
     def shutdown(self) -> None:
         if self.cycle is None and not self.transport.is_closing():
             self._unset_keepalive_if_required()
-            self._wait(_NOTICE)  # for the request of a connection that has just been made
+            self._wait(_NOTICE)  # a new connection has this time to send its request
         else:
             super().shutdown()
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
-        if self.transport.is_closing():  # when the client has taken the answer
+        if self.transport.is_closing():  # once the client has read the answer
             self._unset_keepalive_if_required()
             self._wait()
 
     def timeout_keep_alive_handler(self) -> None:
         left = self.transport.get_write_buffer_size()
         if left and left == self.unread:
-            self.transport.abort()  # closing waits until the client reads on
+            self.transport.abort()  # `close` would wait for the client
         elif left:
             self.unread = left
             self._wait()
@@ -109,11 +109,11 @@ class _Connection(H11Protocol):
 
 
 class DrainingServer(uvicorn.Server):
-    """A server that answers what it has taken after SIGTERM or Ctrl-C; a second signal ends it at once.
+    """A server that answers all accepted requests after SIGTERM or Ctrl-C; a second signal ends it at once.
 
     Args:
-        service: what is served.
-        ready: called when requests are taken.
+        service: the model and its limits.
+        ready: called when the server accepts requests.
     """
 
     def __init__(self, service: Service, ready: Callable[[], None]) -> None:
@@ -140,7 +140,7 @@ class DrainingServer(uvicorn.Server):
         self._asked = 0.0
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen."""
+        """Start to listen."""
         await super().startup(sockets)
         self._ready()
 
@@ -153,16 +153,16 @@ class DrainingServer(uvicorn.Server):
         return stop
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Accept those who have connected, stop listening, and wait until all requests are answered."""
+        """Accept pending connections, stop listening, and wait until all requests are answered."""
         loop, made = asyncio.get_running_loop(), cast(Any, self.config.http_protocol_class)
         for listening in sockets or []:
-            with contextlib.suppress(OSError):  # none waits any more, or it has gone already
+            with contextlib.suppress(OSError):  # no connection is waiting
                 while True:
                     one, _ = listening.accept()
                     await loop.connect_accepted_socket(
                         lambda: made(config=self.config, server_state=self.server_state, app_state={}), one
                     )
-        # By then each request is answered or refused: who does not take the answer would hold the end up for ever.
+        # By then each request is answered or refused; a client that does not read its answer must not delay the end.
         latest = loop.call_later(2 * self._service.limits.seconds + _NOTICE, self._abort)
         await super().shutdown(sockets)
         latest.cancel()
@@ -187,7 +187,8 @@ class DrainingServer(uvicorn.Server):
             self._asked = time.monotonic()
             self._service.draining = True
             return
-        if time.monotonic() - self._asked > SAME:  # otherwise the same signal, to the process and its group
+        # Otherwise it is the same signal, sent to the process and to its group.
+        if time.monotonic() - self._asked > SAME:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
 

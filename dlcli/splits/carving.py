@@ -1,8 +1,7 @@
-"""Carving rows off: final test rows before the folds are made, and validation rows within each fold.
+"""Carve off rows: final test rows before the folds are made, and validation rows within each fold.
 
-A `Carver` takes rows and a share, and returns (remaining rows, carved rows), both sorted. A strategy chooses one by
-what must be kept together: nothing (`by_row`), groups (`by_group`), or the order in time (`by_time`). `by_default`
-chooses by the data.
+A `Carver` takes rows and a share, and returns (remaining rows, carved rows), both sorted. It draws single rows
+(`by_row`), whole groups (`by_group`), or the latest rows (`by_time`); `by_default` chooses by the data.
 """
 
 from __future__ import annotations
@@ -35,14 +34,14 @@ def carve(
     With `labels`, the same share of each class is drawn as far as possible; classes with a single row count as rows of
     the largest class.
     """
-    count = _at_least_one(size, len(rows))  # a part that is asked for is never empty without a word
+    count = _at_least_one(size, len(rows))  # a requested part is never empty
     if count in (0, len(rows)):
         nothing, everything = rows[:0], np.sort(rows)
         return (everything, nothing) if count == 0 else (nothing, everything)
     stratify = labels[rows] if labels is not None else None
     if stratify is not None:
         _, inverse, per_class = np.unique(stratify, return_inverse=True, return_counts=True)
-        # scikit-learn rejects classes with one row, and parts with fewer rows than classes.
+        # scikit-learn rejects classes with a single row, and parts with fewer rows than classes.
         if per_class.min() < 2 or min(count, len(rows) - count) < len(per_class):
             stratify = (
                 None if min(count, len(rows) - count) < len(per_class) else _merge_single(inverse, per_class)
@@ -139,7 +138,7 @@ def ends_before(data: Data, times: np.ndarray, time: Any) -> np.ndarray:
 
 
 def set_aside(data: Data, test_size: float, carver: Carver) -> tuple[np.ndarray, np.ndarray]:
-    """Return the rows that folds are made of, and the final test rows: the dataset's own, else a share of all rows."""
+    """Return the rows for the folds, and the final test rows: the dataset's own, else a share `test_size` of all."""
     rows = np.arange(len(data))
     if data.test_rows is None:
         return carver(rows, test_size)

@@ -49,7 +49,7 @@ class Folding(ABC):
 
     @abstractmethod
     def _carver(self, data: Data) -> Carver:
-        """Return the carver that keeps together the rows that the strategy keeps together."""
+        """Return the carver for the strategy, which keeps the same rows together as its folds."""
 
 
 def classes_of(data: Data, alternative: str) -> np.ndarray:

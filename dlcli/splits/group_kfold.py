@@ -20,7 +20,7 @@ _PURPOSE = "splitting by groups"
 
 @dataclass(frozen=True)
 class GroupKFold(Folding):
-    """K-fold over groups: each group is held out once, and no group is in two parts of a split.
+    """K-fold cross-validation over groups: each group is held out once, and no group is in two parts of a split.
 
     Attributes:
         folds: number of folds; None holds out one group at a time.

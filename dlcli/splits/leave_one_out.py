@@ -17,12 +17,12 @@ from dlcli.splits.folding import Folding
 class LeaveOneOut(Folding):
     """Leave-one-out: each row is held out alone.
 
-    The metrics of a fold are those of a single row, so evaluate the pooled predictions instead.
+    The metrics of a fold are those of a single row; use the pooled metrics over all folds instead.
 
     Attributes:
         test_size: share of all rows that are in no fold, for the final test of a refitted model.
         val_size: share of a fold's training rows used for validation.
-        seed: seed of drawing the final test rows and the validation rows.
+        seed: seed of the final test rows and the validation rows.
     """
 
     seed: Seed = 0

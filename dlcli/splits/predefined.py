@@ -1,4 +1,4 @@
-"""A split that a column of the data defines."""
+"""Splits that are defined by a column of the data."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Predefined:
     Attributes:
         val_size: share of the training rows used for validation if the column names none: of the groups if the data has
             groups, else the latest rows if it has times.
-        seed: seed of drawing the validation rows.
+        seed: seed of the validation rows.
     """
 
     val_size: Share = 0.15

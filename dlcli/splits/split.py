@@ -24,12 +24,13 @@ _COPY = "Copy the folder again, or train again."
 
 _PARTS: tuple[Part, ...] = ("train", "val", "test")
 
-# How much larger a split may be than its file: row numbers are compressed by 5, and small arrays need no limit.
+# Maximum ratio of a split's size to that of its file (row numbers compress by a factor of 5), and the size in bytes up
+# to which any ratio is accepted.
 _RATIO, _SMALL = 64, 1 << 20
 
 
-def test_words(is_fold: bool) -> str:
-    """Return the name of a split's `test` rows for people: those of a fold are held-out, others the final test rows.
+def name_of_test_rows(is_fold: bool) -> str:
+    """Return the name of a split's `test` rows in texts: `held-out` for a fold, else `final test`.
 
     Keys of metrics are `test/...` in both cases.
     """
@@ -88,7 +89,7 @@ class Split:
                 ):
                     raise ValueError("a part does not contain row numbers")
                 count = sum(part.shape[0] for part in headers)
-                # Different numbers cannot be compressed as much as repeated ones.
+                # Distinct row numbers cannot be compressed as much as repeated ones.
                 most = _SMALL + _RATIO * sum(part.packed for part in headers)
                 if (rows is not None and count > rows) or sum(part.unpacked for part in headers) > most:
                     raise ValueError(f"it has {count:,} rows, more than it can have")

@@ -19,7 +19,7 @@ from dlcli.splits.folding import Folding
 class TimeSeries(Folding):
     """Folds that follow each other in time; rows of the same point in time are kept together.
 
-    Several series are split separately, and a fold consists of the folds with the same number of all series.
+    Several series are split separately; fold i consists of fold i of each series.
 
     Attributes:
         folds: number of held-out periods.

@@ -8,9 +8,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
+
+# scipy.stats.t.ppf, without the import of scipy.stats, which takes a second.
 from scipy.special import (
     stdtrit,
-)  # scipy.stats.t.ppf, without the import of scipy.stats, which takes a second
+)
 
 
 @dataclass(frozen=True)

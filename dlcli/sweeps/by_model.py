@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from dlcli.formatting import counted, number
+from dlcli.sweeps.auto_space import what_starts_have
 from dlcli.sweeps.dimension import plain_text
 from dlcli.sweeps.leaderboard import Standing
 from dlcli.sweeps.objective import Objective
-from dlcli.sweeps.own_space import what_starts_have
 from dlcli.sweeps.plan import SweepPlan
 from dlcli.sweeps.records import Records
 from dlcli.sweeps.trial import Trial

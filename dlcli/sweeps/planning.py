@@ -19,9 +19,9 @@ from dlcli.config.reserved_keys import BY_DATA, SUPPLIED
 from dlcli.distributed.launcher import refuse_launched
 from dlcli.errors import ConfigError, DlcliError
 from dlcli.experiment import Experiment, plan_experiment
+from dlcli.sweeps.auto_planning import AutoSpace, plan_auto_space
 from dlcli.sweeps.objective import read_objectives
 from dlcli.sweeps.options import AUTO, Sweep
-from dlcli.sweeps.own_planning import OwnSpace, plan_own_space
 from dlcli.sweeps.plan import GRID, SweepPlan
 from dlcli.sweeps.space import Space
 from dlcli.sweeps.space_parser import (
@@ -76,9 +76,9 @@ def plan_sweep(
         fixed.append("sweep=auto" if found.composed.choices["sweep"] == "default" else "sweep.space=auto")
         found = draft(fixed, folders, SUPPLIED, BY_DATA)
         section = found.composed.config["sweep"]
-    own: OwnSpace | None = None
+    own: AutoSpace | None = None
     if section["space"] == AUTO:
-        own = plan_own_space(found, fixed, domains, conf_dirs, runs_dir)
+        own = plan_auto_space(found, fixed, domains, conf_dirs, runs_dir)
         fixed = own.fixed
         found = draft([*fixed, *as_overrides(first)], folders, SUPPLIED, BY_DATA)
         section = {**found.composed.config["sweep"], "space": own.section}

@@ -25,10 +25,10 @@ from dlcli.reports.sweep_plots import (
     parallel_coordinates,
     pareto,
 )
+from dlcli.sweeps.auto_space import what_starts_have
 from dlcli.sweeps.dimension import Choice, Range, plain_text
 from dlcli.sweeps.leaderboard import Standing
 from dlcli.sweeps.options import AUTO
-from dlcli.sweeps.own_space import what_starts_have
 from dlcli.sweeps.plan import SweepPlan
 from dlcli.sweeps.space import size, values_by_key
 from dlcli.sweeps.trial import State, Trial

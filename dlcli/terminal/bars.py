@@ -30,9 +30,8 @@ class TrainingBar:
     def __init__(self, terminal: Terminal, run: TrainingStarted) -> None:
         self._terminal = terminal
         self._console = terminal.console
-        ends = (
-            run.max_epochs is not None and run.max_epochs >= 0
-        )  # else something else does, such as max_time
+        # Else something else does, such as max_time.
+        ends = run.max_epochs is not None and run.max_epochs >= 0
         self._max_epochs = run.max_epochs if ends else None
         self._steps_per_epoch = max(1, run.steps_per_epoch)
         self._monitor, self._mode = run.monitor, run.mode

@@ -111,9 +111,8 @@ class Terminal:
 
         grid = Table.grid(padding=(0, 2))
         width = min(self._out.width, MAX_WIDTH)
-        room = (
-            width - 6 - min(max(map(len, rows), default=0), width // 2)
-        )  # for a value, beside frame and key
+        # For a value, beside frame and key.
+        room = width - 6 - min(max(map(len, rows), default=0), width // 2)
         # A path that is wrapped within a frame cannot be copied, so it is printed below in one piece.
         whole = {key: text for key, text in rows.items() if os.sep in text and _longest_word(text) > room}
         rows = {key: text for key, text in rows.items() if key not in whole}

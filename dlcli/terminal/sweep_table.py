@@ -27,9 +27,8 @@ if TYPE_CHECKING:
 
 _STATES = ("finished", "pruned", "failed")
 _NARROW = 80  # with fewer columns the bar is short
-_ECHO = len(
-    "^C"
-)  # a terminal prints this after the last line; if it wrapped there, the block would be one line higher
+# A terminal prints this after the last line; if it wrapped there, the block would be one line higher.
+_ECHO = len("^C")
 
 
 @dataclass

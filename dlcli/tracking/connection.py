@@ -29,9 +29,8 @@ URI_VARIABLE = "MLFLOW_TRACKING_URI"
 DATABASE = "mlflow.db"  # in a runs folder
 
 _log = logging.getLogger(__name__)
-_loading = (
-    threading.RLock()
-)  # imports of MLflow's modules in two threads at once can fail, since they are circular
+# Imports of MLflow's modules in two threads at once can fail, since they are circular.
+_loading = threading.RLock()
 
 _TIMEOUT = "MLFLOW_HTTP_REQUEST_TIMEOUT"
 _TRANSFER_TIMEOUT = "120"
@@ -75,12 +74,13 @@ def tracking_uri(runs_dir: Path, uri: str | None = None) -> str:
     if not uri.startswith("databricks") and (uri.startswith("file:") or "://" not in uri):
         hint = f"Use {default} (the default if {URI_VARIABLE} is unset), or http://HOST:PORT for a server."
         raise StoreError(f"MLflow does not support this store: {redact(uri)}", URI_VARIABLE, hint)
+    # A store in memory, which ends with the process.
     if uri in (
         "sqlite:",
         "sqlite://",
         "sqlite:///",
         "sqlite:///:memory:",
-    ):  # a store in memory, which ends with the process
+    ):
         hint = f"Use {default} (the default if {URI_VARIABLE} is unset)."
         raise StoreError("the address names no file", redact(uri), hint)
     if uri.startswith("postgres:"):

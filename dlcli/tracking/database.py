@@ -182,9 +182,8 @@ def _refuse_other_programs(file: Path, known: list[str]) -> None:
     """
     with file.open("rb") as opened:
         head = opened.read(len(_HEAD))
-    if (
-        head.strip(b"\0") and head != _HEAD and not journals(file)
-    ):  # SQLite takes a short text for an empty database
+    # SQLite takes a short text for an empty database.
+    if head.strip(b"\0") and head != _HEAD and not journals(file):
         problem = sqlite_problem("file is not a database", str(file), file)
         assert problem is not None
         raise problem

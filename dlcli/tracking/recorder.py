@@ -141,9 +141,8 @@ class Recorder:
             self._write_end(error)
             if self._sampler:
                 self._sampler.stop()
-            with contextlib.suppress(
-                DlcliError
-            ):  # all lines are written; this only protects against a power failure
+            # All lines are written; this only protects against a power failure.
+            with contextlib.suppress(DlcliError):
                 self._history.flush()
             complete = self._projector.finish()
         finally:

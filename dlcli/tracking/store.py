@@ -217,9 +217,8 @@ class Store:
             except MlflowException as error:
                 if error.error_code != "RESOURCE_ALREADY_EXISTS":
                     raise
-                found = self.client.get_experiment_by_name(
-                    name
-                )  # another client of the server has just created it
+                # Another client of the server has just created it.
+                found = self.client.get_experiment_by_name(name)
         if found is None:
             raise StoreError(f"the experiment {name!r} cannot be created", self.public_uri)
         self._check_experiment(ExperimentRow(found.experiment_id, found.lifecycle_stage), name)

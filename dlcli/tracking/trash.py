@@ -267,11 +267,12 @@ def _source(runs_dir: Path, intent: Intent) -> Path:
 def _move_one(runs_dir: Path, intent: Intent, member: Member, moves: list[tuple[Path, Path]]) -> None:
     here = runs_dir / member.place / member.run_id
     there = _source(runs_dir, intent) / member.place / member.run_id
+    # An intent may come with a folder from elsewhere.
     for folder in (
         here.parent,
         there.parent.parent,
         there.parent,
-    ):  # an intent may come with a folder from elsewhere
+    ):
         if folder.is_symlink():
             raise InputError("is a link, but should be a folder", str(folder), "Remove the link.")
     if intent.action == "delete":

@@ -12,10 +12,10 @@ from dlcli.config.folders import user_folders
 from dlcli.datasets.data import Data
 from dlcli.errors import ConfigError, first_line
 from dlcli.experiment import Experiment, plan_estimation, plan_experiment, settled
-from dlcli.sweeps.candidates import candidate_folds, candidate_models
+from dlcli.sweeps.auto_space import declared_ranges, with_starts
+from dlcli.sweeps.candidate_models import candidate_folds, candidate_models
 from dlcli.sweeps.dimension import Choice, Range, as_override, plain_text
 from dlcli.sweeps.options import AUTO
-from dlcli.sweeps.own_space import declared_ranges, with_starts
 from dlcli.sweeps.space import Space
 
 # Without mistakes in these sections rows can be read and split; others are found with each model.
@@ -23,7 +23,7 @@ _OF_ROWS = {"dataset", "cv", "trainer"}
 
 
 @dataclass(frozen=True)
-class OwnSpace:
+class AutoSpace:
     """What models declare, for an experiment.
 
     Attributes:
@@ -47,13 +47,13 @@ class OwnSpace:
         return with_starts(space, self.configs, self.ranges)
 
 
-def plan_own_space(
+def plan_auto_space(
     asked: Draft,
     fixed: Sequence[str],
     domains: Mapping[str, Choice | Range],
     conf_dirs: Sequence[Path],
     runs_dir: Path | None,
-) -> OwnSpace:
+) -> AutoSpace:
     """Compose each model with its defaults, and return the space of their ranges.
 
     Args:
@@ -108,13 +108,13 @@ def plan_own_space(
     }
     if len(found) == 1:
         ((model, own),) = ranges.items()
-        return OwnSpace([*fixed, as_override("model", model)], dict(own), configs, ranges, told, decided)
+        return AutoSpace([*fixed, as_override("model", model)], dict(own), configs, ranges, told, decided)
     if len(next(iter(found.values())).splits) == 1 and not any(map(_names_pruner, fixed)):
         fixed.append("sweep/pruner=none")
         told["pruner"] = "none: epochs of different models are not comparable, and there is one split"
     section: dict[str, Any] = {"model": list(found)}
     section |= {as_override("model", model): dict(own) for model, own in ranges.items() if own}
-    return OwnSpace(fixed, section, configs, ranges, told, decided)
+    return AutoSpace(fixed, section, configs, ranges, told, decided)
 
 
 def _rows(asked: Draft, conf_dirs: Sequence[Path]) -> tuple[Data, dict[str, Any]]:

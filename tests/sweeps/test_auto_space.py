@@ -18,10 +18,10 @@ from dlcli.config.reserved_keys import BY_DATA, SUPPLIED
 from dlcli.datasets.data import Data
 from dlcli.errors import ConfigError
 from dlcli.result import Result
-from dlcli.sweeps.candidates import candidate_folds
+from dlcli.sweeps.auto_space import declared_ranges, defaults_of, with_starts
+from dlcli.sweeps.candidate_models import candidate_folds
 from dlcli.sweeps.dimension import Dimension, Range
 from dlcli.sweeps.options import MOST_TRIALS
-from dlcli.sweeps.own_space import declared_ranges, defaults_of, with_starts
 from dlcli.sweeps.planning import plan_sweep
 from dlcli.sweeps.space import Space
 from dlcli.sweeps.space_parser import as_overrides, searched_space
