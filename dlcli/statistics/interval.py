@@ -9,10 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike
 
-# scipy.stats.t.ppf, without the import of scipy.stats, which takes a second.
-from scipy.special import (
-    stdtrit,
-)
+from scipy.special import stdtrit  # scipy.stats.t.ppf; the import of scipy.stats takes a second
 
 
 @dataclass(frozen=True)
