@@ -17,10 +17,10 @@ Share = Annotated[float, Ge(0), Le(1)]
 
 
 class ImageAugmentation:
-    """Flips, rotates, shifts, cuts out and mixes images `(N, C, H, W)`, in this order; areas without image are black.
+    """Flips, rotates, shifts, cuts out and mixes images `(N, C, H, W)`, in this order; empty areas are black.
 
-    Masks, targets `(N, H, W)` of codes, are moved as their images are; areas without image have no class. What is cut
-    out of an image keeps its class.
+    Masks, targets `(N, H, W)` of class codes, are transformed like their images; empty areas have no class. A cutout
+    does not change the mask.
 
     Args:
         flip: probability that an image is mirrored horizontally.
@@ -72,7 +72,7 @@ def _flip(x: Tensor, masks: Tensor | None, chance: float) -> tuple[Tensor, Tenso
 
 
 def _rotate(x: Tensor, masks: Tensor | None, degrees: float) -> tuple[Tensor, Tensor | None]:
-    """Rotate with bilinear interpolation, and masks to the nearest pixel; bytes become floats of the same range."""
+    """Rotate images with bilinear interpolation, masks with nearest; bytes become floats in the same range."""
     rows, _, height, width = x.shape
     angle = (torch.rand(rows, device=x.device) * 2 - 1) * math.radians(degrees)
     cos, sin, zero = angle.cos(), angle.sin(), torch.zeros_like(angle)
@@ -89,7 +89,7 @@ def _rotate(x: Tensor, masks: Tensor | None, degrees: float) -> tuple[Tensor, Te
     turned = nn.functional.grid_sample(values, grid, align_corners=False)
     if masks is None:
         return turned, None
-    # Shifted by one, so that pixels outside the image, which are 0, become those without a class.
+    # Codes are shifted by one, so that pixels outside the image, which are 0, become pixels without a class.
     codes = torch.where(masks == IGNORED, 0, masks.to(grid.dtype) + 1)[:, None]
     moved = nn.functional.grid_sample(codes, grid, mode="nearest", align_corners=False)[:, 0]
     return turned, torch.where(moved == 0, IGNORED, moved - 1).to(masks.dtype)
@@ -104,7 +104,7 @@ def _shift(x: Tensor, masks: Tensor | None, share: float) -> tuple[Tensor, Tenso
     columns = left + torch.arange(width, device=x.device).view(1, 1, 1, -1)
 
     def moved(values: Tensor, outside: int) -> Tensor:
-        # Two gathers along one side each are faster on a CPU than one that indexes single pixels.
+        # Two gathers along one side each are faster on a CPU than indexing single pixels.
         padded = nn.functional.pad(values, (right, right, down, down), value=outside)
         kinds = values.shape[1]
         vertical = padded.gather(2, lines.expand(-1, kinds, -1, padded.shape[3]))

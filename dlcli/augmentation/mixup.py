@@ -11,9 +11,9 @@ from torch import Tensor
 def mixup(batch: Mapping[str, Tensor], alpha: float) -> dict[str, Tensor]:
     """Mix `x` of each row with that of another row, with one weight per batch drawn from Beta(alpha, alpha).
 
-    The other row's weight is the smaller of the drawn weight and its complement. The mixtures have the same
-    distribution, but each is dominated by its own row, so that training metrics, computed with `y`, remain meaningful.
-    The targets are returned as `y` and `y_mixed` instead of being mixed, so that any loss can be used.
+    The weight of the other row is the smaller of the drawn weight and its complement. The distribution of mixtures is
+    the same, but each is dominated by its own row, so that training metrics, computed with `y`, remain meaningful. The
+    targets are returned as `y` and `y_mixed` instead of being mixed, so that any loss can be used.
     """
     x, y = batch["x"], batch["y"]
     # Draw on the CPU, because reading a number from another device would synchronize.

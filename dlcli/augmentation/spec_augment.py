@@ -13,10 +13,10 @@ Count = Annotated[int, Ge(0)]
 
 
 class SpecAugment:
-    """Sets bands and frames of spectrograms to 0, which is their mean after scaling; each row has its own masks.
+    """Sets bands and frames of spectrograms to 0, their mean after scaling; each row has its own masks.
 
-    The width of a mask is uniform from 0 to its maximum, and so is its place. Time is not warped, which the paper found
-    to matter least. The arguments are named as those of `torchaudio.transforms.SpecAugment`.
+    Width and position of a mask are uniformly distributed. Time warping is not applied, since the paper found that it
+    contributes least. The arguments have the names of `torchaudio.transforms.SpecAugment`.
 
     Args:
         n_freq_masks: number of masks of neighbouring bands.
@@ -68,7 +68,7 @@ class SpecAugment:
 
 
 def _mask(size: int, lengths: Tensor, most: Tensor | int) -> Tensor:
-    """Return masks `(N, size)` of up to `most` neighbouring places within the first `lengths` `(N,)`."""
+    """Return masks `(N, size)` of up to `most` neighbouring positions within the first `lengths` `(N,)`."""
     rows, device = len(lengths), lengths.device
     width = (torch.rand(rows, device=device) * (most + 1)).long().minimum(lengths)
     first = (torch.rand(rows, device=device) * (lengths - width + 1)).long()

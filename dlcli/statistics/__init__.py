@@ -1,1 +1,1 @@
-"""Statistics of resampled metrics: intervals and tests, each with the source of its formula."""
+"""Intervals and tests for resampled metrics, each with the source of its formula."""

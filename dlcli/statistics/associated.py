@@ -1,4 +1,4 @@
-"""Groups of columns of a table that say nearly the same."""
+"""Find groups of strongly correlated columns of a table."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import pandas as pd
 
 
 def correlated_groups(table: pd.DataFrame, threshold: float = 0.8) -> list[list[str]]:
-    """Return the names of the columns in groups, whose members are connected by strong correlations.
+    """Return the names of the columns in groups that are connected by strong correlations.
 
-    Of numbers, booleans and dates the correlation is the absolute one of their ranks (Spearman); of words it is
-    Cramer's V. A column of words and one of numbers are not compared.
+    The correlation of numeric, boolean and date columns is the absolute rank correlation (Spearman), that of
+    categorical columns is Cramer's V. Columns of the two kinds are not compared.
 
     Args:
         table: The columns.
-        threshold: The correlation from which on two columns belong together.
+        threshold: Minimum correlation of columns in the same group.
     """
     names = [str(name) for name in table.columns]
     numbers = {name: ranks for name in names if (ranks := _ranks(table[name])) is not None}
@@ -59,10 +59,10 @@ def _correlation(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def _cramers_v(one: pd.Series, other: pd.Series) -> float:
-    """Return Cramer's V of two columns of words, 0 to 1 (Cramer, Mathematical Methods of Statistics, 1946)."""
+    """Return Cramer's V of two categorical columns, 0 to 1 (Cramer, Mathematical Methods of Statistics, 1946)."""
     counts = pd.crosstab(one.astype(str), other.astype(str)).to_numpy(float)
     rows, columns = counts.shape
-    if min(rows, columns) < 2 or max(rows, columns) > len(one) / 4:  # almost every row has a word of its own
+    if min(rows, columns) < 2 or max(rows, columns) > len(one) / 4:  # almost all values are unique
         return 0.0
     expected = counts.sum(axis=1, keepdims=True) * counts.sum(axis=0) / counts.sum()
     squares = float(((counts - expected) ** 2 / expected).sum())

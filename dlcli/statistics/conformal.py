@@ -1,7 +1,7 @@
-"""Conformal prediction: sets of classes and intervals of numbers that hold the target with a given probability.
+"""Conformal prediction: sets of classes and intervals of numbers that contain the target with a given probability.
 
-The guarantee is over new rows as a whole, not for each kind of row, and needs rows that are exchangeable with those of
-the calibration (Vovk, Gammerman and Shafer, "Algorithmic Learning in a Random World", 2005).
+The coverage is marginal: it is guaranteed on average over new rows, not for each kind of row, if the rows are
+exchangeable with the calibration rows (Vovk, Gammerman and Shafer, "Algorithmic Learning in a Random World", 2005).
 """
 
 from __future__ import annotations
@@ -19,21 +19,25 @@ import pandas as pd
 
 from dlcli.errors import InputError
 
-# Rounding must not ask for one more row.
+# Tolerance, so that rounding does not require one more row.
 _ROUNDING = 1e-9
 
 
 def fewest_rows(coverage: float) -> int:
-    """Return the smallest number of calibration rows with which a coverage can be had."""
+    """Return the smallest number of calibration rows for a coverage."""
     return max(1, math.ceil(coverage / (1 - coverage) - _ROUNDING))
 
 
 def conformal_quantile(scores: np.ndarray, coverage: float) -> np.ndarray:
     """Return the `ceil((n + 1) coverage)`-th smallest of n scores along the first dimension.
 
-    The score of a new row is at most this value with at least the given probability. This is split conformal prediction
-    (Lei et al., "Distribution-Free Predictive Inference for Regression", JASA 113, 2018, theorem 2.2). Scores that are
-    no numbers count as infinite.
+    With at least the given probability, the score of a new row is at most this value: split conformal prediction (Lei
+    et al., "Distribution-Free Predictive Inference for Regression", JASA 113, 2018, theorem 2.2). NaN counts as
+    infinite.
+
+    Args:
+        scores: Scores of the calibration rows, `(N, ...)`.
+        coverage: The probability, between 0 and 1.
 
     Raises:
         InputError: There are too few scores for the coverage.
@@ -51,15 +55,15 @@ def conformal_quantile(scores: np.ndarray, coverage: float) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class ConformalSets:
-    """Sets of classes: those whose probability is large enough (Sadinle, Lei and Wasserman, JASA 114, 2019).
+    """Prediction sets: the classes whose probability is large enough (Sadinle, Lei and Wasserman, JASA 114, 2019).
 
-    The score of a row is 1 minus the probability of its class. The predicted class is always in the set, which would
-    otherwise be empty for rows on which no class is probable enough; this can only raise the coverage.
+    The score of a row is 1 minus the probability of its class. The predicted class is always in the set; otherwise the
+    set of a row without a probable class would be empty. This can only increase the coverage.
 
     Attributes:
-        coverage: The probability that was asked for.
+        coverage: The requested probability.
         rows: Number of calibration rows.
-        limit: The largest score of a class in the set.
+        limit: Maximum score of the classes in a set.
     """
 
     coverage: float
@@ -75,7 +79,7 @@ class ConformalSets:
         return cls(coverage, len(table), float(conformal_quantile(scores, coverage)))
 
     def columns(self, predictions: pd.DataFrame) -> pd.DataFrame:
-        """Return the column `set`: names of the classes, separated as in a line of CSV."""
+        """Return the column `set`: the names of the classes as one line of CSV."""
         names, _ = _shares(predictions)
         patterns, which = np.unique(self._within(predictions), axis=0, return_inverse=True)
         texts = [_line([name for name, inside in zip(names, row, strict=True) if inside]) for row in patterns]
@@ -99,16 +103,17 @@ class ConformalSets:
 
 @dataclass(frozen=True, eq=False)
 class ConformalIntervals:
-    """Intervals of numbers: the prediction plus and minus a width, or quantiles moved by one.
+    """Prediction intervals: the prediction plus and minus a margin, or quantiles that are moved by a margin.
 
-    The score of a row is its absolute error. With several quantiles it is how far the target lies outside of the lowest
-    and the highest one, negative within (Romano, Patterson and Candès, "Conformalized Quantile Regression", NeurIPS
-    2019, equation 6). Several targets, and the steps of a forecast, are calibrated one by one.
+    The score of a row is its absolute error. With several quantiles, it is the distance of the target from the range
+    between the lowest and the highest one, negative within the range (Romano, Patterson and Candès, "Conformalized
+    Quantile Regression", NeurIPS 2019, equation 6). Several targets, and the steps of a forecast, are calibrated
+    separately.
 
     Attributes:
-        coverage: The probability that was asked for, of each target and step.
+        coverage: The requested probability, for each target and step.
         rows: Number of calibration rows.
-        limits: The largest score within the interval of each step, `(S,)`, by the ending of the target's columns.
+        limits: Suffix of the target's columns to the maximum score in the interval of each step, `(S,)`.
     """
 
     coverage: float
@@ -154,7 +159,7 @@ class ConformalIntervals:
         for ending, limits in self.limits.items():
             low, high = _bounds(table, ending)
             low, high = low - limits[steps], high + limits[steps]
-            # Quantiles that are too far apart are moved inwards, at most to their middle.
+            # A negative margin moves the quantiles inwards, at most to their middle.
             middle = (low + high) / 2
             crossed = low > high
             found[ending] = np.where(crossed, middle, low), np.where(crossed, middle, high)
@@ -165,15 +170,15 @@ Conformal = ConformalSets | ConformalIntervals
 
 
 def conformal_of(kind: str, table: pd.DataFrame, coverage: float) -> Conformal:
-    """Return sets or intervals that are fitted to calibration rows.
+    """Return prediction sets or intervals, calibrated on rows that the model was not trained on.
 
     Args:
         kind: Kind of the task's targets.
         table: Targets and predictions of rows that the model was not trained on, as `Task.judged` returns them.
-        coverage: The probability with which a new row's target is to be covered.
+        coverage: The probability with which the target of a new row is to be covered.
 
     Raises:
-        InputError: The task has neither, the coverage is not between 0 and 1, or there are too few rows for it.
+        InputError: The task supports neither, the coverage is not between 0 and 1, or there are too few rows for it.
     """
     if not 0 < coverage < 1:
         raise InputError(f"{coverage:g} is not between 0 and 1", "--coverage", "Such as --coverage 0.9")
@@ -209,7 +214,7 @@ def _steps(table: pd.DataFrame) -> np.ndarray:
 
 
 def _bounds(table: pd.DataFrame, ending: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return the lowest and the highest quantile of a target, or the prediction twice."""
+    """Return the lowest and the highest predicted quantile of a target, or the prediction twice."""
     pattern = re.compile(rf"q([0-9.e+-]+){re.escape(ending)}")
     levels = {float(match[1]): name for name in map(str, table.columns) if (match := pattern.fullmatch(name))}
     names = [levels[min(levels)], levels[max(levels)]] if levels else [f"prediction{ending}"] * 2

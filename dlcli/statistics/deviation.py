@@ -1,4 +1,4 @@
-"""Standard deviations for scaling; constant values, whose deviation is a rounding error, get 1."""
+"""Standard deviations for scaling, with 1 for constant values, whose computed deviation is a rounding error."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from numpy.typing import ArrayLike
 
 def deviations(values: np.ndarray) -> np.ndarray:
     """Return the standard deviation of each column of `(N, F)`, or 1 for a constant column: `(F,)`."""
-    # NumPy uses pairwise summation for a single column. Summing along the rows of the matrix would accumulate
-    # rounding errors.
+    # Column by column, since NumPy uses pairwise summation for a single column. Sums along the first axis of the matrix
+    # would accumulate rounding errors.
     std = np.array([column.std() for column in values.T])
     largest = np.maximum(values.max(axis=0), -values.min(axis=0))
     return scales(std, largest, len(values))
@@ -18,7 +18,7 @@ def deviations(values: np.ndarray) -> np.ndarray:
 def scales(std: ArrayLike, largest: ArrayLike, rows: int) -> np.ndarray:
     """Return the standard deviations, with 1 in place of those within the rounding error.
 
-    A sensor that always shows 21.3 has a computed deviation of about 1e-15; scaled by it, 21.4 would be huge.
+    A feature that is always 21.3 has a computed deviation of about 1e-15, so the scaled value of 21.4 would be huge.
     scikit-learn's StandardScaler does not scale such features, either.
 
     Args:

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
-
 from scipy.special import stdtrit  # scipy.stats.t.ppf; the import of scipy.stats takes a second
 
 
@@ -28,7 +27,7 @@ class Interval:
         return replace(self, low=low, high=self.high if highest is None else min(self.high, highest))
 
 
-# The interval of a mean that nothing is known of.
+# The interval of a mean without any values.
 UNDEFINED = Interval(math.nan, math.nan, math.nan, math.nan, math.nan)
 
 

@@ -9,13 +9,13 @@ import numpy as np
 
 @dataclass(frozen=True, eq=False)
 class LabelErrors:
-    """Rows whose label is probably wrong.
+    """The rows whose labels are probably wrong.
 
     Attributes:
         rows: Positions of the rows, the most likely error first, `(M,)`.
-        suggested: The class that is probably right, `(M,)`.
+        suggested: The probable class of these rows, `(M,)`.
         joint: Estimated number of rows by given and true class, `(C, C)`.
-        thresholds: The mean probability of each class over the rows that are labelled so, `(C,)`; NaN without any.
+        thresholds: The mean probability of each class over the rows with this label, `(C,)`; NaN if there are none.
     """
 
     rows: np.ndarray
@@ -30,17 +30,17 @@ class LabelErrors:
 
 
 def find_label_errors(labels: np.ndarray, probabilities: np.ndarray) -> LabelErrors:
-    """Return the rows that are off the diagonal of the confident joint.
+    """Find likely label errors: the rows off the diagonal of the confident joint.
 
-    A row counts as of class j if its probability of j reaches the mean probability of j over the rows that are labelled
-    j; of several such classes the most probable one counts. Rows that count as of another class than their label are
-    returned, ordered by the normalized margin: the probability of the label minus the largest of another class. The
-    joint is the calibrated one, whose rows sum to the counts of the labels (Northcutt, Jiang and Chuang, "Confident
-    Learning: Estimating Uncertainty in Dataset Labels", JAIR 70, 2021, equations 1 to 3 and section 3.2).
+    A row is counted in class j if its probability of j is at least the mean probability of j over the rows with label
+    j; if that holds for several classes, in the most probable one. Rows that are counted in another class than their
+    label are returned, ordered by the normalized margin: the probability of the label minus the largest probability of
+    another class. The joint is calibrated, so its rows sum to the counts of the labels (Northcutt, Jiang and Chuang,
+    "Confident Learning: Estimating Uncertainty in Dataset Labels", JAIR 70, 2021, equations 1 to 3 and section 3.2).
 
     Args:
-        labels: Class codes, `(N,)`.
-        probabilities: Of models that were not trained on the row, `(N, C)`.
+        labels: Given class codes, `(N,)`.
+        probabilities: Class probabilities, each row predicted by models that were not trained on it, `(N, C)`.
     """
     rows, classes = probabilities.shape
     counts = np.bincount(labels, minlength=classes)
@@ -48,7 +48,7 @@ def find_label_errors(labels: np.ndarray, probabilities: np.ndarray) -> LabelErr
     np.add.at(sums, labels, probabilities[np.arange(rows), labels])
     with np.errstate(invalid="ignore"):
         thresholds = sums / counts
-    # Rounding must not keep a row from the threshold that it equals.
+    # Tolerance for rows whose probability equals the threshold up to rounding.
     reaches = probabilities >= np.where(np.isnan(thresholds), np.inf, thresholds) - 1e-6
     best = np.where(reaches, probabilities, -1.0).argmax(axis=1)
     counted = reaches.any(axis=1)

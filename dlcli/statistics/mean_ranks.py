@@ -1,4 +1,4 @@
-"""Tests of several models on the same folds: the Friedman test, Nemenyi's critical difference, Holm's correction.
+"""Tests of several models on the same folds: Friedman test, Nemenyi's critical difference, Holm's correction.
 
 Demsar, "Statistical Comparisons of Classifiers over Multiple Data Sets", Journal of Machine Learning Research 7, 2006.
 """

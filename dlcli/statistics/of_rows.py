@@ -1,6 +1,6 @@
-"""Confidence intervals of figures that are means over independent rows, such as the accuracy of a single hold-out.
+"""Confidence intervals of means over independent rows, such as the accuracy on the test rows of a hold-out.
 
-They cover the choice of the rows only, not that of the training rows or the seed.
+They cover the choice of the test rows only, not that of the training rows or the seed.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ def wilson_interval(hits: int, rows: int) -> tuple[float, float]:
 
 
 def difference_interval(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
-    """Return the 95 % interval of the mean of a - b, values of the same rows `(N,)`, by the normal approximation.
+    """Return the 95 % interval of the mean of a - b by the normal approximation.
 
     Args:
-        a: one value per row, at least two.
-        b: the values that they are compared with.
+        a: one value per row, `(N,)`, N >= 2.
+        b: values of the same rows, `(N,)`.
     """
     differences = a - b
     reach = _Z * float(differences.std(ddof=1)) / math.sqrt(len(differences))
@@ -43,11 +43,12 @@ def difference_interval(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
 
 
 def mean_interval(values: np.ndarray) -> tuple[float, float]:
-    """Return the 95 % interval of the mean of nonnegative values `(N,)`, such as absolute errors, by the normal
-    approximation.
+    """Return the 95 % interval of the mean of nonnegative values, such as absolute errors.
+
+    It uses the normal approximation and does not extend below 0.
 
     Args:
-        values: one value per row, at least two.
+        values: one value per row, `(N,)`, N >= 2.
     """
     mean = float(values.mean())
     reach = _Z * float(values.std(ddof=1)) / math.sqrt(len(values))

@@ -1,4 +1,4 @@
-"""Paired tests: whether B is better than A on the same folds or rows."""
+"""Paired tests of two models, A and B, on the same folds or rows."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def corrected_paired_t(a: ArrayLike, b: ArrayLike, n_train: float, n_test: float
     se = math.sqrt(corrected_variance(differences, n_train, n_test))
     name = "corrected paired t-test"
     if se == 0:
-        # All differences are equal, which says nothing about their variance: the exact test that flips their signs.
+        # All differences are equal, so that their variance cannot be estimated: use the exact sign-flip test.
         return Difference(mean, mean, mean, 1.0 if mean == 0 else 2.0 ** (1 - count), name)
     reach = float(stats.t.ppf(0.975, count - 1)) * se
     p = 2 * float(stats.t.sf(abs(mean) / se, count - 1))
@@ -74,15 +74,15 @@ def mcnemar(right_a: ArrayLike, right_b: ArrayLike) -> float:
 
 
 def paired_bootstrap(a: ArrayLike, b: ArrayLike, seed: int = 0) -> Difference:
-    """Return the mean difference of values of the same rows `(N,)`, its percentile interval and p-value.
+    """Return the mean of b - a, values of the same rows `(N,)`, with its percentile interval and p-value.
 
-    Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, section 13.3. Rows are resampled and models are
-    fixed, so the variation between training runs is not included.
+    Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, section 13.3. Rows are resampled while the models
+    are fixed, so the variation between training runs is not included.
     """
     differences = np.asarray(b, dtype=float) - np.asarray(a, dtype=float)
     mean = float(differences.mean())
     random = np.random.default_rng(seed)
-    # Several draws at a time, but no more than the memory has room for if there are many rows.
+    # Several draws at a time, limited by memory.
     at_once = max(1, 1_000_000 // len(differences))
     means = np.concatenate(
         [
@@ -115,7 +115,7 @@ def paired_bootstrap_of(
     if not math.isfinite(mean):
         return None
     random = np.random.default_rng(seed)
-    # Each draw computes the metric on all rows. The number of draws decreases with the rows, so that it takes seconds.
+    # Each draw computes the metric on all rows. With many rows fewer draws are made, so that it takes seconds.
     draws = int(np.clip(20_000_000 // rows, 200, 1000))
     drawn_rows = (random.integers(rows, size=rows) for _ in range(draws))
     found = np.array([b(drawn) - a(drawn) for drawn in drawn_rows])
@@ -127,10 +127,10 @@ def paired_bootstrap_of(
 
 
 def _bootstrap_p(found: np.ndarray) -> float:
-    """Return the two-sided p-value of drawn differences.
+    """Return the two-sided p-value of bootstrapped differences.
 
-    One is added, so that a finite number of draws gives no p-value of 0 (Davison and Hinkley, "Bootstrap Methods and
-    Their Application", 1997, section 4.2).
+    One is added to the counts, so that the p-value of a finite number of draws is not 0 (Davison and Hinkley,
+    "Bootstrap Methods and Their Application", 1997, section 4.2).
     """
     less, more = ((int(side.sum()) + 1) / (len(found) + 1) for side in (found <= 0, found >= 0))
     return min(1.0, 2 * min(less, more))

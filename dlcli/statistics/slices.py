@@ -1,4 +1,4 @@
-"""Errors by slice: which groups of rows a model judges worse than the other rows."""
+"""Errors by slice: groups of rows on which a model's mean error differs from that on the other rows."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from dlcli.statistics.mean_ranks import holm
 # The quantile of the normal distribution for an interval of 95 %.
 _Z = 1.959963984540054
 
-# The fewest rows of a slice, and the parts into which numbers are divided.
+# Minimum number of rows of a slice, and number of bins of numeric columns.
 FEWEST, _PARTS = 20, 4
-_MOST_NAMES = 50  # values of a column of words that are slices
+_MOST_NAMES = 50  # maximum number of values of a categorical column that are slices
 
 
 @dataclass(frozen=True)
 class Slice:
-    """A group of rows and how its mean error differs from that of all other rows.
+    """A group of rows, and the difference of its mean error from that of all other rows.
 
     Attributes:
         column: The column, or `target` for the classes.
@@ -32,8 +32,8 @@ class Slice:
         error: Mean error of the rows.
         difference: The mean error minus that of all other rows.
         low: Lower end of the 95 % interval of the difference.
-        high: Its upper end.
-        p: The p-value of no difference, with Holm's correction for the number of slices.
+        high: Upper end of the interval.
+        p: p-value of the null hypothesis of no difference, with Holm's correction for the number of slices.
     """
 
     column: str
@@ -49,10 +49,10 @@ class Slice:
 def find_slices(columns: Mapping[str, pd.Series], errors: np.ndarray) -> list[Slice]:
     """Return the slices of all columns, those with the largest difference first.
 
-    Slices are the values of columns of words, the quarters of numbers and dates by their quantiles, and missing values;
-    each has at least 20 rows, as have the rows outside it. The difference is tested by Welch's test with the normal
-    approximation, and p-values are corrected for the number of slices (Holm, 1979), so that the unlucky ones among many
-    are not called weaknesses.
+    Slices are the values of categorical columns, the quartiles of numeric and date columns, and missing values. Each
+    slice and its complement have at least 20 rows. The difference is tested by Welch's test with the normal
+    approximation; p-values are corrected for the number of slices (Holm, 1979), since some of many slices differ by
+    chance.
 
     Args:
         columns: Values of each column, `(N,)`.
@@ -89,7 +89,7 @@ def find_slices(columns: Mapping[str, pd.Series], errors: np.ndarray) -> list[Sl
 
 
 def _parts_of(values: pd.Series) -> Iterator[tuple[str, np.ndarray]]:
-    """Yield the name of each part of a column, and which rows it has."""
+    """Yield the slices of a column, each as its name and a mask of its rows."""
     missing = values.isna().to_numpy()
     if missing.any():
         yield "missing", missing

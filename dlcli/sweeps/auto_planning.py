@@ -1,4 +1,4 @@
-"""Plan the space of `sweep=auto`: the models that are compared, their ranges, and where the search starts."""
+"""Plan the search space of `sweep=auto`: the models to compare, their ranges, and the first points."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from dlcli.sweeps.dimension import Choice, Range, as_override, plain_text
 from dlcli.sweeps.options import AUTO
 from dlcli.sweeps.space import Space
 
-# Without mistakes in these sections rows can be read and split; others are found with each model.
+# Rows can be read and split if these sections have no mistakes; other mistakes are found when the models are composed.
 _OF_ROWS = {"dataset", "cv", "trainer"}
 
 
 @dataclass(frozen=True)
 class AutoSpace:
-    """What models declare, for an experiment.
+    """The space that the models of an experiment declare.
 
     Attributes:
         fixed: overrides that all trials share.
         section: the space, as in `sweep.space`.
         configs: option of each model to its configuration with its defaults.
         ranges: option of each model to the ranges that it declares.
-        told: rows of the panel about what was decided.
-        folds: the overrides among `fixed` that choose the folds, if these were decided.
+        told: lines of the panel about the decisions.
+        folds: the overrides in `fixed` that choose the folds, if dlcli has chosen them.
     """
 
     fixed: list[str]
@@ -43,7 +43,7 @@ class AutoSpace:
     folds: tuple[str, ...] = ()
 
     def started(self, space: Space) -> Space:
-        """Return the space whose first points are the defaults."""
+        """Return the space with the defaults as its first points."""
         return with_starts(space, self.configs, self.ranges)
 
 
@@ -54,17 +54,17 @@ def plan_auto_space(
     conf_dirs: Sequence[Path],
     runs_dir: Path | None,
 ) -> AutoSpace:
-    """Compose each model with its defaults, and return the space of their ranges.
+    """Compose each model with its defaults, and return the space of the models' ranges.
 
     Args:
         asked: the composed configuration; `sweep.models` says which models are compared.
         fixed: overrides that all trials share.
-        domains: the keys that the command line varies.
+        domains: key to values, for the keys that the command line varies.
         conf_dirs: the user's conf folders, as they were given.
         runs_dir: the folder of all runs.
 
     Raises:
-        ConfigError: the chosen model, or one that the user named, is not a valid experiment.
+        ConfigError: the experiment is not valid with the chosen model, or with one that the user has named.
     """
     told: dict[str, str] = {}
     decided: tuple[str, ...] = ()
@@ -98,7 +98,7 @@ def plan_auto_space(
         raise next(iter(left.values()))
     if told:
         told["models"] = told["models"].format(", ".join(found))
-    left.pop(chosen, None)  # a default model for another kind of rows, which was not asked for
+    left.pop(chosen, None)  # the default model does not support these rows, and the user has not chosen it
     if left:
         told["left out"] = "; ".join(f"{model} ({first_line(error)})" for model, error in left.items())
     configs = {model: experiment.composed.config for model, experiment in found.items()}
@@ -118,7 +118,7 @@ def plan_auto_space(
 
 
 def _rows(asked: Draft, conf_dirs: Sequence[Path]) -> tuple[Data, dict[str, Any]]:
-    """Return the rows, which no model needs to fit yet, and the configuration."""
+    """Return the dataset and the configuration, without checking that the model fits the rows."""
     if asked.unsound & _OF_ROWS:
         raise ConfigError(asked.problems)
     config = settled(asked.composed.config, asked.unsound)

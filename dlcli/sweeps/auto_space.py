@@ -1,4 +1,4 @@
-"""The space of `sweep=auto`: the ranges that a model declares, and those around the values of its optimizer."""
+"""The search space of `sweep=auto`: the ranges that a model declares, and ranges around its optimizer's values."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from dlcli.config.signature import signature
 from dlcli.sweeps.dimension import Choice, Dimension, Range, plain_text
 from dlcli.sweeps.space import Space
 
-# Values of a range in steps that become a list with a default that lies between them.
+# Maximum number of values of a stepped range that is converted to a list in order to include a default between them.
 _LISTED = 100
 
-# A model's class attribute: argument, or dotted key of any section, to its values in Hydra's grammar.
+# Name of a model's class attribute: argument, or dotted key of any section, to its values in Hydra's grammar.
 DECLARED = "search_space"
 
-# Values of these keys of an optimizer are searched up to this factor below and above them; others, and 0, are kept.
+# Keys of the optimizer that are searched between their value divided and multiplied by the factor, unless it is 0.
 _OF_OPTIMIZER, _FACTOR = ("lr", "weight_decay"), 5.0
 
 
 def declared_ranges(config: Mapping[str, Any]) -> dict[str, str]:
-    """Return key to values for the model and the optimizer of a configuration; empty if there is nothing to search."""
+    """Return key to values, in Hydra's grammar, for the model and the optimizer; empty if nothing can be searched."""
     kind = locate(config["model"][TARGET])
     own: Mapping[str, str] = getattr(kind, DECLARED, {})
     found = {key if "." in key else f"model.{key}": str(values) for key, values in own.items()}
@@ -31,7 +31,7 @@ def declared_ranges(config: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _takes_steps(config: Mapping[str, Any]) -> bool:
-    """Return whether the optimizer is one of torch's, not one that solves or grows a model on all rows."""
+    """Return whether the optimizer takes gradient steps on batches, unlike a solver or the growing of trees."""
     return str(config["optimizer"][TARGET]).startswith("torch.optim.") and not str(
         config["optimizer"][TARGET]
     ).endswith(".LBFGS")
@@ -47,7 +47,7 @@ def _around(optimizer: Mapping[str, Any]) -> dict[str, str]:
 
 
 def defaults_of(config: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any]:
-    """Return the values that keys have in a configuration, or by default in the signature of its model."""
+    """Return the values of keys in a configuration, or their defaults in the signature of its model."""
     arguments = signature(cast("Any", locate(config["model"][TARGET]))).arguments
     found: dict[str, Any] = {}
     for key in keys:
@@ -65,12 +65,12 @@ def defaults_of(config: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any
 def with_starts(
     space: Space, configs: Mapping[str, Mapping[str, Any]], own: Mapping[str, Mapping[str, str]]
 ) -> Space:
-    """Return a space whose first points are the defaults of each model, which the models' own ranges contain then.
+    """Return a space whose first points are the defaults of each model; the models' ranges are extended by them.
 
     Args:
         space: the space.
         configs: option of the group `model` to the configuration with its defaults.
-        own: option to its own ranges; values that the user gave are not extended.
+        own: option to the ranges that the model declares; values that the user has given are not extended.
     """
     dimensions = tuple(
         _including(dimension, defaults_of(configs[model], [dimension.key]).get(dimension.key))
@@ -90,7 +90,7 @@ def with_starts(
 
 
 def what_starts_have(space: Space, model: str = "") -> str:
-    """Return what the points that are tried first have: `the defaults of mlp but for model.hidden`."""
+    """Describe the points that are tried first: `the defaults of mlp but for model.hidden`."""
     of = f" of {model}" if model else ""
     return f"the defaults{of} but for {', '.join(space.apart)}" if space.apart else f"the defaults{of}"
 
@@ -101,7 +101,7 @@ def _model_of(dimension: Dimension, configs: Mapping[str, Any]) -> str | None:
 
 
 def _start(dimension: Dimension, known: Mapping[str, Any]) -> Any:
-    """Return the default of a dimension, or its first value if its values do not contain the default."""
+    """Return the default of a dimension if it is among the values, else the first value."""
     values = dimension.domain.values_in_order()
     if dimension.key not in known or not _contains(dimension.domain, known[dimension.key]):
         return values[0]
@@ -117,7 +117,7 @@ def _contains(domain: Choice | Range, value: Any) -> bool:
 
 
 def _including(dimension: Dimension, value: Any) -> Dimension:
-    """Return a dimension whose values contain a default, such as one that an experiment's file sets."""
+    """Return the dimension, extended by a default if it is not among the values."""
     domain = dimension.domain
     if value is None or _contains(domain, value):
         return dimension
@@ -130,7 +130,7 @@ def _including(dimension: Dimension, value: Any) -> Dimension:
     if domain.step is not None and not math.isclose(
         (value - domain.low) / domain.step, round((value - domain.low) / domain.step), abs_tol=1e-6
     ):
-        # Other bounds would move all values: 10 beside 8, 16, 24.
+        # Extending the bounds would shift all values of a stepped range, such as 8, 16, 24 for 10.
         if (domain.points or 0) > _LISTED:
             return dimension
         return replace(dimension, domain=Choice(tuple(sorted((value, *domain.values_in_order())))))

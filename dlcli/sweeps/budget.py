@@ -11,8 +11,8 @@ from dlcli.executors.time_limits import too_long
 
 _TICK = 0.5  # seconds between two checks of the clock
 
-# After `sweep.timeout`, running trials may continue for twice as long as the longest finished trial took, or for as
-# long again as the timeout if none has finished, and at least for _LEAST seconds.
+# After `sweep.timeout`, running trials may continue for twice the duration of the longest finished trial (or once the
+# timeout if none has finished), and for at least _LEAST seconds.
 _TIMES, _LEAST = 2.0, 30.0
 
 
@@ -33,11 +33,11 @@ class TrialLimits:
         self.begin()
 
     def begin(self) -> None:
-        """Restart the clock, since the trial was waiting for a process until now."""
+        """Restart the clock. Called when the trial has a process, after waiting for one."""
         self.begun = self.clock()
 
     def overrun(self) -> TrainingError | None:
-        """Return the error of a trial that has exceeded its limit, else None."""
+        """Return an error if the trial has exceeded its limit, else None."""
         if self.seconds is None or self.clock() - self.begun < self.seconds:
             return None
         return too_long("sweep.trial_timeout", self.seconds, "the trial")
@@ -63,12 +63,12 @@ class SweepLimits:
 
     @property
     def tick(self) -> float | None:
-        """Seconds between checks of the limits; None if there are no limits."""
+        """Interval between checks of the limits, in seconds; None without limits."""
         return None if self.seconds is None and self.trial_seconds is None else _TICK
 
     @property
     def beyond(self) -> float:
-        """Seconds since the sweep's timeout; 0 before it."""
+        """Seconds since the sweep's timeout; 0 before the timeout."""
         return 0.0 if self.seconds is None else max(0.0, self.clock() - self.begun - self.seconds)
 
     @property
@@ -77,12 +77,12 @@ class SweepLimits:
         return self.seconds is not None and self.clock() - self.begun >= self.seconds
 
     def is_beyond(self, longest: float | None) -> bool:
-        """Return whether running trials count as hanging, given the seconds of the longest finished trial."""
+        """Return whether running trials have to be ended, given the seconds of the longest finished trial."""
         if self.seconds is None:
             return False
         usual = self.seconds if longest is None else _TIMES * longest
         return self.beyond > max(usual, _LEAST)
 
     def of_trial(self) -> TrialLimits:
-        """Return the limits of a trial that starts now."""
+        """Return the limit of a trial that starts now."""
         return TrialLimits(self.trial_seconds, self.clock)

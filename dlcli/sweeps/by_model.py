@@ -1,4 +1,4 @@
-"""What the trials of a sweep say about its models: the best of each, its defaults, and why the winner won."""
+"""Compare the models of a sweep: the best trial of each, its defaults, and the margin of the winner."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class ModelStanding:
 
 
 def by_model(plan: SweepPlan, standing: Standing) -> list[ModelStanding]:
-    """Return the models in the order of their best values; empty if the sweep compared none."""
+    """Return the models in the order of their best values; empty if the sweep did not vary the model."""
     names = list(dict.fromkeys(plain_text(t.params[_MODEL]) for t in standing.trials if _MODEL in t.params))
     found = [_standing(plan, standing, name) for name in names]
     places = {name: place for place, name in enumerate(_in_order(standing))}
@@ -77,7 +77,7 @@ def _best_of(standing: Standing, model: str) -> Trial | None:
 
 
 def why_it_won(plan: SweepPlan, standing: Standing, records: Records) -> list[str]:
-    """Return sentences on what was tried, and on the winner beside the defaults and the best of the next model."""
+    """Return sentences on the trials, and on the winner compared with its defaults and with the second-best model."""
     objective, best = plan.objectives[0], standing.best
     if best is None or len(plan.objectives) > 1:
         return []
@@ -114,7 +114,7 @@ def _told(objective: Objective, one: ModelStanding) -> str:
 
 
 def _beside(objective: Objective, records: Records, best: Trial, other: Trial, name: str) -> str:
-    """Return how the best trial compares with another one on the same rows."""
+    """Return a sentence that compares the best trial with another one on the same rows."""
     direction = "lower" if objective.mode == "min" else "higher"
     if objective.is_cost:
         return f"{objective.metric} {objective.text(best.values[0])}, {objective.text(other.values[0])} of {name}"

@@ -1,4 +1,4 @@
-"""What `sweep.models` compares: candidate models for the kind of rows, and the folds on which they are compared."""
+"""The models that `sweep.models=auto` compares, by kind of rows, and the folds on which they are compared."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dlcli.config.pasted import override
 from dlcli.datasets.data import Data
 from dlcli.formatting import counted
 
-# Kind of rows, or of targets, to the models that are compared with the chosen one, in this order.
+# Kind of data, or of targets, to the models that are compared with the chosen one, in this order.
 _MODELS: Mapping[str, Sequence[str]] = {
     "table": ("tabm", "hist_gradient_boosting", "random_forest", "linear"),
     "tokens": ("linear", "textcnn"),
@@ -23,20 +23,20 @@ _MODELS: Mapping[str, Sequence[str]] = {
     "segmentation": ("unet",),
 }
 
-# Largest numbers of rows for five and for three folds; more rows, and series, are held out once.
+# Maximum numbers of rows for five folds and for three folds; for more rows, and for series, a hold-out is used.
 _FIVE_FOLDS, _THREE_FOLDS = 2_000, 20_000
 _TEST_SIZE = 0.2
-# Fewest groups per fold: fewer leave too few choices.
+# Minimum number of groups per fold.
 _GROUPS_PER_FOLD = 3
 
 
 @dataclass(frozen=True)
 class Folds:
-    """How candidates are compared.
+    """The folds on which candidates are compared.
 
     Attributes:
-        words: overrides; empty if the configured split stays.
-        reason: for the panel.
+        words: overrides that choose the folds; empty for the configured split.
+        reason: reason for the choice, for the panel.
     """
 
     words: tuple[str, ...]
@@ -44,13 +44,13 @@ class Folds:
 
 
 def candidate_models(data: Data, chosen: str) -> list[str]:
-    """Return the models that are compared for these rows, the chosen one first."""
+    """Return the models to compare on this dataset, the chosen one first."""
     kind = data.target_kind if data.target_kind in _MODELS else data.kind
     return list(dict.fromkeys([chosen, *_MODELS[kind]]))
 
 
 def candidate_folds(data: Data, config: Mapping[str, Any]) -> Folds:
-    """Return the folds of trials whose split was left open: with more folds a choice is less of a coincidence."""
+    """Return the folds for trials if the user has not chosen a split; more folds make the choice less noisy."""
     rows = len(data) - (0 if data.test_rows is None else len(data.test_rows))
     why = _why_held_out_once(data, config)
     if why or rows > _THREE_FOLDS:

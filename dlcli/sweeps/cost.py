@@ -14,25 +14,25 @@ from dlcli.sweeps.plan import SweepPlan
 from dlcli.sweeps.space import values_by_key
 from dlcli.sweeps.sweep_summary import describe_sweep
 
-# Bytes of a slim run besides its weights and rows: configuration, metrics, its part of the store.
+# Bytes of a trial's or fold's run apart from weights and rows: configuration, metrics, rows in the store.
 _RECORD_BYTES = 60_000
-# Bytes per row: in the split; and for validation rows for each of number, target, prediction and outputs.
+# Bytes per row of the split, and per value of a validation row (number, target, prediction and outputs).
 _SPLIT_BYTES, _VALUE_BYTES = 2, 8
-# Seconds of a training run besides its steps (preprocessing, evaluation, record), and to load all libraries.
+# Seconds of a training run apart from its steps (preprocessing, evaluation, record), and for importing all libraries.
 _BEYOND_STEPS, _START = 0.2, 4.0
 
 
 @dataclass(frozen=True)
 class CostEstimate:
-    """Estimates for a sweep, measured on its first point; other points may take more or less.
+    """Estimated cost of a sweep, measured on its first point; other points may take more or less.
 
     Attributes:
-        description: what is searched, for a panel.
+        description: description of the search, for a panel.
         space: key to its values as text.
         points: number of points of the space; None if it is infinite.
         trials: number of trials.
-        seconds: for all trials with the configured parallelism, without early stopping and pruning.
-        disk: bytes at the end.
+        seconds: duration of all trials with the configured parallelism, without early stopping and pruning.
+        disk: disk usage at the end, in bytes.
     """
 
     description: dict[str, str]
@@ -43,7 +43,7 @@ class CostEstimate:
     disk: int
 
     def rows(self) -> dict[str, str]:
-        """Return the rows of a panel."""
+        """Return the lines of a panel: label to text."""
         return {
             **self.description,
             "time": f"about {duration(self.seconds)} at most, by the first point",
@@ -78,7 +78,11 @@ def estimate_cost(plan: SweepPlan) -> CostEstimate:
 
 
 def check_room(plan: SweepPlan, weights: int) -> int:
-    """Return the bytes that the sweep will leave, given the bytes of one run's checkpoints.
+    """Check that the disk has room for a sweep, and return the bytes that the sweep will take.
+
+    Args:
+        plan: the sweep.
+        weights: bytes of the checkpoints of one run.
 
     Raises:
         ConfigError: the disk has less free space.
@@ -94,7 +98,7 @@ def check_room(plan: SweepPlan, weights: int) -> int:
 
 
 def disk(plan: SweepPlan, weights: int) -> int:
-    """Return the bytes that the sweep will leave, given the bytes of one run's checkpoints."""
+    """Return the bytes that a sweep will take, given the bytes of the checkpoints of one run."""
     splits, data = plan.estimation.splits, plan.estimation.data
     folds = len(plan.estimation.folds)
     kept = min(plan.total, plan.kept) * folds + 1  # and the refitted winner

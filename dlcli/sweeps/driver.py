@@ -1,4 +1,4 @@
-"""The loop of a sweep: each free slot starts the next trial, and failed trials do not stop the sweep."""
+"""The main loop of a sweep: free slots start the next trials; failed trials do not stop the sweep."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class _Attempt:
         recorder: of its run, if its folds are child runs.
         limits: its time limit.
         job: the job that is running.
-        is_cut: whether it was ended because of `sweep.timeout`; it continues when the sweep does.
+        is_cut: whether it was ended because of `sweep.timeout`; it continues when the sweep is resumed.
     """
 
     trial: Trial
@@ -87,12 +87,12 @@ class Driver:
         self._stopped = deque(trial for trial in standing.trials if trial.state == "running")
         self._attempts: list[_Attempt] = []
         self._running: dict[Future[Result], _Attempt] = {}
-        # An error of dlcli on a thread that delivers events.
+        # An error of dlcli itself in a thread that delivers events.
         self._trouble: Future[Result] = Future()
         self._limits = SweepLimits(plan.options.seconds, plan.options.trial_seconds)
 
     def run(self, executor: Executor) -> None:
-        """Run trials until none is left to start and all have ended."""
+        """Run trials until all have ended and no further trial is to start."""
         self._executor = executor
         try:
             while True:
@@ -109,7 +109,7 @@ class Driver:
                 for future in done:
                     self._settle(self._running.pop(future), future)
         except BaseException as error:
-            # Running trials are recorded as interrupted, whatever stops the sweep, and continue when it does.
+            # Whatever stops the sweep, running trials are recorded as interrupted, and continue when it is resumed.
             stop = error if isinstance(error, Interrupted) else Interrupted(signal.SIGTERM)
             for attempt in self._attempts:
                 attempt.record.__exit__(type(stop), stop, error.__traceback__)
@@ -157,7 +157,7 @@ class Driver:
         problem: ConfigError | None = None
         try:
             config, tags = self._plan.trial(params)
-        except ConfigError as error:  # the values are valid each, but not in combination
+        except ConfigError as error:  # each value is valid, but not their combination
             config, tags, problem = self._plan.config, {}, error
         if trial is None:
             trial = self._records.make(number, params, config, tags)
@@ -187,9 +187,9 @@ class Driver:
         self._running[self._executor.submit(attempt.job, listen)] = attempt
 
     def _hear(self, trial: Trial, event: Event, *, reports_epochs: bool) -> None:
-        """Pass on an event of a trial's job, and report its epochs to the study.
+        """Pass on an event of a trial's job; finished epochs are also reported to the study.
 
-        An error here is not the trial's fault and stops the sweep.
+        An error here is an error of dlcli or the study, and stops the sweep.
 
         Raises:
             Pruned: the study prunes the trial.
@@ -200,11 +200,11 @@ class Driver:
                 return
             objective = self._standing.objectives[0]
             value = event.metrics.get(objective.metric, math.nan)
-            best = trial.reports.get(event.epoch, math.nan)  # of the epochs before
+            best = trial.reports.get(event.epoch, math.nan)  # value of the epochs before
             trial.reports[event.epoch + 1] = value if objective.is_better(value, best) else best
             is_hopeless = self._study.report(trial, event.epoch + 1)
         except Exception as error:
-            with suppress(InvalidStateError):  # one is enough
+            with suppress(InvalidStateError):  # one error is enough
                 self._trouble.set_exception(error)
             return
         if is_hopeless:
@@ -246,7 +246,7 @@ class Driver:
         self._end(attempt)
 
     def _cut(self, attempt: _Attempt, stop: Interrupted) -> None:
-        """Record that a trial was ended after `sweep.timeout`; it continues when the sweep does."""
+        """Record that a trial was ended because of `sweep.timeout`; it continues when the sweep is resumed."""
         attempt.record.__exit__(type(stop), stop, stop.__traceback__)
         self._attempts.remove(attempt)
         self._stopped.append(attempt.trial)
@@ -286,7 +286,7 @@ class Driver:
 
 
 def _reason(error: BaseException) -> str:
-    """Return an error as one line, as its record begins."""
+    """Return an error as one line."""
     if isinstance(error, Interrupted):
         return f"its process was stopped by {error}"
     text = str(error) if isinstance(error, DlcliError) else f"{type(error).__name__}: {error}".strip(": ")

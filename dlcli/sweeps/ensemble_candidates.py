@@ -1,4 +1,4 @@
-"""The models among which the members of an ensemble are selected: the trials of a sweep, or several runs."""
+"""The candidates for an ensemble: the trials of a sweep, or several runs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class EnsembleCandidate:
-    """A run whose models may become members: one model, or those of its folds.
+    """A run whose models (one, or those of its folds) may become members of an ensemble.
 
     Attributes:
         run: The run.
@@ -37,10 +37,10 @@ class EnsembleCandidate:
         return self.run.ledger.run_name
 
     def held_out(self, rows: int) -> list[np.ndarray]:
-        """Return for each part the numbers of the rows that it has not been trained on, of data with `rows` rows.
+        """Return for each of its models the numbers of rows that the model was not trained on.
 
-        Of a fold of a cross-validation these are its held-out rows, unless they are the final test rows, as those of
-        the seeds of a hold-out are; else the validation rows.
+        For a fold of a cross-validation these are its held-out rows, unless they are the final test rows (as for the
+        seeds of a hold-out); otherwise its validation rows. `rows` is the number of rows of the data.
         """
         found = []
         for part in self.parts:
@@ -63,7 +63,7 @@ def find_candidates(
 
     Raises:
         InputError: There are fewer than two candidates with weights.
-        DataError: A run was trained on other data than the first.
+        DataError: A run was trained on other data than the first run.
     """
     listed: list[OpenedRun] = []
     for run in runs:

@@ -12,13 +12,13 @@ from dlcli.errors import ConfigError, Problem
 from dlcli.formatting import number
 from dlcli.inference.latency import LATENCY
 
-# Measurements of a job besides its metrics that can be objectives; lower is better.
+# Measurements of a job, other than metrics, that can be objectives; lower is better.
 COSTS = ("model/parameters", "model/multiply_adds", LATENCY)
 
 
 @dataclass(frozen=True)
 class Objective:
-    """A metric, and whether less (min) or more (max) of it is better."""
+    """A metric, and whether lower (min) or higher (max) values are better."""
 
     metric: str
     mode: str
@@ -31,15 +31,15 @@ class Objective:
 
     @property
     def is_cost(self) -> bool:
-        """Whether it is a cost instead of a metric, so that a training run cannot monitor it."""
+        """Whether it is a cost, which a training run cannot monitor, instead of a metric."""
         return self.metric in COSTS
 
     def text(self, value: float) -> str:
-        """Return a value as text; costs that are counts are written in full."""
+        """Return a value as text; counts are not rounded."""
         return f"{value:,.0f}" if self.is_cost and float(value).is_integer() else number(value)
 
     def of(self, folds: Sequence[Mapping[str, float]]) -> float:
-        """Return the mean over the folds of a trial, given the metrics of each."""
+        """Return the value of a trial: the mean over its folds, given the metrics of each fold."""
         return statistics.fmean(metrics.get(self.metric, math.nan) for metrics in folds)
 
 

@@ -10,7 +10,7 @@ from annotated_types import Ge, Gt
 from dlcli.config.timespan import seconds_of
 
 USUAL_TRIALS = 20
-# Trials of a search in a model's own ranges that ends with its time.
+# Maximum number of trials of a search with `sweep=auto` and a timeout.
 MOST_TRIALS = 200
 
 AUTO = "auto"
@@ -26,7 +26,7 @@ class Sweep:
         timeout: no trial starts after this time: seconds, or text such as 30m, 2h, 1h30m.
         trial_timeout: a trial (with all of its folds) that takes longer is ended and fails; same format.
         max_failures: stop the sweep after this number of failed trials.
-        refit: train the winner on all rows but the final test rows, and test it once.
+        refit: train the winner on all rows except the final test rows, and test it once.
         space: key to the values that are tried, in Hydra's grammar; `auto`: the ranges that the models declare.
         models: options of the group `model` that a space `auto` compares; `auto`: those for the kind of rows; None: the
             chosen one.

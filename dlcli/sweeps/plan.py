@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from dlcli.experiment import Experiment
     from dlcli.splits.split import Split
 
-# Samplers that try every point.
+# Samplers that try every point of the space.
 GRID = {TARGET: "dlcli.sweeps.samplers.grid"}
 
 
@@ -39,17 +39,17 @@ class SweepPlan:
     """A sweep that has passed every check.
 
     Attributes:
-        experiment: of the first point of the space, without the final test rows in its folds.
+        experiment: experiment of the first point of the space; its folds do not contain the final test rows.
         fixed: overrides that all trials share.
         space: the search space.
         options: the `sweep` section.
-        objectives: of the sweep.
-        whole: the rows of the trials, and the final test rows.
+        objectives: objectives of the sweep.
+        whole: the split of the refit: the rows of the trials, and the final test rows.
         conf_dirs: the user's conf folders, as they were given.
-        warnings: about settings and data, if they were searched for.
-        decided: rows of the panel about models and folds that were left open.
-        folds: overrides of the folds that were left open, which are recorded with those of the command: a single trial
-            is trained on the same folds.
+        warnings: warnings about settings and data, if they were checked.
+        decided: lines of the panel about models and folds that dlcli has chosen.
+        folds: overrides of the folds if dlcli has chosen them. They are recorded with those of the command, so that a
+            trial that is repeated as a separate run has the same folds.
     """
 
     experiment: Experiment
@@ -82,7 +82,7 @@ class SweepPlan:
     def slots(self) -> int:
         """The number of trials that run at the same time."""
         jobs = self.config["executor"]["jobs"]
-        # Which points a sampler chooses depends on the results that it has.
+        # The points that a sampler proposes depend on the results that it knows.
         return 1 if jobs == "auto" else min(jobs, max(1, self.total))
 
     @property
@@ -98,7 +98,7 @@ class SweepPlan:
 
     @property
     def sampler(self) -> Mapping[str, Any]:
-        """The section `sweep.sampler`, as it was decided when the sweep started (`settled_sampler`)."""
+        """The section `sweep.sampler`, as determined when the sweep started (`settled_sampler`)."""
         section: Mapping[str, Any] = self.config["sweep"]["sampler"]
         return section
 
@@ -126,7 +126,7 @@ class SweepPlan:
         return Variations(self._draft, self.experiment.folders)
 
     def _draft(self, overrides: Sequence[str]) -> Draft:
-        """Return the draft of a point with all options decided.
+        """Return the draft of a point, with all options determined.
 
         Raises:
             ConfigError: it has mistakes.
@@ -147,14 +147,14 @@ class SweepPlan:
         return self.trial(params)[0]
 
     def trial(self, params: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
-        """Return the configuration of one point, and the tags that record what its `auto` became.
+        """Return the configuration of one point, and the tags that record its values of `auto`.
 
         Raises:
             ConfigError: the point is not a valid experiment.
         """
         fixed, folders = self._shared, self.experiment.folders
         config = {**self._variations.composed(fixed, as_overrides(params)).config}
-        # These are settings of the sweep, and may have changed since it was started.
+        # These settings belong to the sweep, and may have changed since it was started.
         where = {key: self.config[key] for key in ("executor", "tracking", "runs_dir", "dataset")}
         where["dataset"] = {**where["dataset"], "batch_size": config["dataset"]["batch_size"]}
         del config["sweep"]
@@ -170,12 +170,12 @@ class SweepPlan:
         """Return the command that trains one point as a separate experiment."""
         folders = [word for folder in self.conf_dirs for word in ("-C", str(folder))]
         words = [*folders, *self.words(params)]
-        if not any(word.startswith("runs_dir=") for word in words):  # an override, which Python takes as well
+        if not any(word.startswith("runs_dir=") for word in words):  # may be an override, given in Python
             _, *place = runs_dir_option(Path(self.config["runs_dir"]).absolute()) or [""]
             words += [override("runs_dir", folder) for folder in place]
         return dlcli_line("train", *words)
 
     def words(self, params: Mapping[str, Any]) -> list[str]:
-        """Return the overrides of one point, without those that concern the search."""
+        """Return the overrides of one point, without those that concern the search only."""
         kept = [text for text in self.fixed if not text.lstrip("+~").startswith(OF_THE_SWEEP)]
         return [*kept, *as_overrides(params)]

@@ -48,14 +48,14 @@ def plan_sweep(
     earlier: Mapping[str, Any] | None = None,
     tell: Callable[[str], None] | None = None,
 ) -> SweepPlan:
-    """Read the space and check it: the first point as an experiment, then each value of each dimension.
+    """Read the search space; check the first point as an experiment, then each value of each dimension.
 
     Args:
-        overrides: of the command; those with several values are dimensions of the space.
+        overrides: overrides of the command; those with several values are dimensions of the space.
         conf_dirs: the user's conf folders, as they were given.
         runs_dir: the folder of all runs; None uses the configuration's.
         earlier: the recorded configuration of a sweep that continues, whose sampler is kept.
-        tell: receives warnings about settings and data, as `train` gives them.
+        tell: receives warnings about settings and data, as for `train`.
 
     Raises:
         ConfigError: with all mistakes.
@@ -72,7 +72,7 @@ def plan_sweep(
         raise ConfigError(found.problems)
     section = found.composed.config["sweep"]
     if not section["space"] and not varied:
-        # A section of the user's own keeps its sampler, pruner and limits.
+        # Sampler, pruner and limits of a user-defined section are kept.
         fixed.append("sweep=auto" if found.composed.choices["sweep"] == "default" else "sweep.space=auto")
         found = draft(fixed, folders, SUPPLIED, BY_DATA)
         section = found.composed.config["sweep"]
@@ -113,7 +113,7 @@ def plan_sweep(
     )
     plan = replace(plan, decided=own.told if own else {}, folds=own.folds if own else ())
     if tell:
-        # Of the final test rows too, which no trial uses.
+        # Includes the final test rows, which no trial uses.
         plan = replace(plan, warnings=tuple(warn(experiment, tell, "one value for each key")))
     return plan
 
@@ -131,12 +131,13 @@ def make_plan(
     """Build the plan of a sweep, and check its options and each value of its space.
 
     Args:
-        experiment: of the first point of the space.
+        experiment: experiment of the first point of the space.
         fixed: overrides that all trials share.
         space: the search space.
         options: the `sweep` section without sampler and pruner.
         section: the `sweep` section of the configuration.
-        is_choice: whether trials are compared on the experiment's folds, with their held-out rows as validation rows.
+        is_choice: whether trials are compared on the folds of the experiment, whose held-out rows are then validation
+            rows.
         conf_dirs: the user's conf folders, as they were given.
 
     Raises:
@@ -160,9 +161,9 @@ def make_plan(
 
 
 def settled_sampler(section: Mapping[str, Any], space: Space, options: Sweep) -> Mapping[str, Any]:
-    """Return the configured sampler, or a grid if the number of trials suffices for all points.
+    """Return the configured sampler, or the grid if the number of trials suffices for all points.
 
-    It is decided once and recorded. Otherwise an extended sweep could switch to a grid and try points twice.
+    The choice is made once and recorded; otherwise an extended sweep could switch to the grid and repeat points.
     """
     trials = options.total(None, is_grid=False)
     return GRID if space.points is not None and space.points <= trials else section
@@ -175,10 +176,10 @@ def _options_of(section: Mapping[str, Any]) -> Sweep:
 
 
 def check_options(plan: SweepPlan) -> None:
-    """Refuse invalid durations, and samplers or pruners that do not fit the sweep.
+    """Check durations, sampler and pruner of a sweep.
 
     Raises:
-        ConfigError: one of them is wrong.
+        ConfigError: a duration is invalid, or the sampler or pruner does not support the sweep.
     """
     plan.options.seconds, plan.options.trial_seconds  # noqa: B018 they raise
     with warnings.catch_warnings():
@@ -208,7 +209,7 @@ def check_points(plan: SweepPlan) -> None:
         ConfigError: with all mistakes.
     """
     estimation, problems = plan.estimation, []
-    judging = [*estimation.splits, plan.whole]  # the final test rows too
+    judging = [*estimation.splits, plan.whole]  # includes the final test rows
     for dimension, params in plan.space.neighbours():
         named = partial(of_value, dimension.key, dimension.domain, params)
         try:

@@ -1,6 +1,6 @@
 """The group `sweep/pruner`: Optuna's pruners, which end unpromising trials early.
 
-A trial reports its best value so far after each epoch; with several folds, the mean so far after each fold.
+A trial reports its best value after each epoch; with several folds, the mean over its finished folds after each fold.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def none() -> BasePruner:
-    """Let every trial run to its end."""
+    """Never end a trial early."""
     return NopPruner()
 
 

@@ -1,4 +1,4 @@
-"""Trials as runs: created, and read back from their ledgers."""
+"""Create the runs of trials, and read trials from their ledgers."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ _PLACE = "trial "
 
 
 class Records:
-    """The trials of a sweep as child runs; with several folds, each fold is a child run of its trial.
+    """The trials of a sweep as child runs; with several folds, each fold is a child run of the trial.
 
     Args:
-        store: where runs are created.
-        sweep: the sweep's ledger.
+        store: creates the runs.
+        sweep: the ledger of the sweep.
         estimation: the rows, and the splits of a trial.
-        objectives: of the sweep.
+        objectives: objectives of the sweep.
     """
 
     def __init__(
@@ -49,15 +49,15 @@ class Records:
 
     @property
     def folds(self) -> list[Fold]:
-        """The folds of a trial, with the seeds of the first point."""
+        """The folds of a trial, with the seeds of the first point's configuration."""
         return self._estimation.folds
 
     def folds_of(self, config: dict[str, Any]) -> list[Fold]:
-        """Return the folds of a trial with a configuration; the seed may be a searched setting."""
+        """Return the folds of a trial for its configuration, since the seed may be searched."""
         return replace(self._estimation, config=config).folds
 
     def read(self) -> list[Trial]:
-        """Return all trials so far, by number; a trial whose record is lost counts as failed."""
+        """Return all recorded trials, sorted by number; a trial whose record is lost counts as failed."""
         return [self._read(number) for number in recorded(self.children.known)]
 
     def make(
@@ -77,7 +77,7 @@ class Records:
         return Trial(number, params, run_dir, run_dir.parent.name)
 
     def fold_dir(self, trial: Trial, index: int, config: dict[str, Any]) -> Path:
-        """Return the folder of a trial's fold that starts now; create its run if there is none."""
+        """Return the folder of a fold that is about to start; its run is created if necessary."""
         if len(self.folds) == 1:
             return trial.run_dir
         fold = self.folds_of(config)[index]
@@ -119,7 +119,7 @@ class Records:
                 raise TrainingError(f"{objective.metric} is {value}")
 
     def figures(self, folder: Path) -> dict[str, float]:
-        """Return the metrics of a finished run, and its costs if one of them is an objective."""
+        """Return the metrics of a finished run, and its costs if any cost is an objective."""
         metrics = dict(read_result(folder).metrics)
         if any(objective.is_cost for objective in self._objectives):
             check_recorded(Ledger.load(folder), HISTORY_FILE)
@@ -181,13 +181,13 @@ def _params(folder: Path) -> dict[str, Any]:
 
 
 def recorded(known: Iterable[str]) -> range:
-    """Return the numbers of the trials that were started, given the places of all runs of a sweep."""
+    """Return the numbers of all started trials, given the places of the child runs of a sweep."""
     numbers = [int(place.removeprefix(_PLACE)) for place in known if place.startswith(_PLACE)]
     return range(max(numbers, default=-1) + 1)
 
 
 def running_best(objective: Objective, values: Sequence[float]) -> dict[int, float]:
-    """Return epoch (from 1) to the best value up to there, which is the value of a trial that ends there."""
+    """Return epoch (from 1) to the best value up to that epoch, the value of a trial that ends there."""
     found: dict[int, float] = {}
     best = math.nan
     for epoch, value in enumerate(values, start=1):

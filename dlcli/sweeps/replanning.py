@@ -1,4 +1,4 @@
-"""Plan a search that continues, from its recorded overrides, and compare the plan with its record."""
+"""Plan a resumed search from its recorded overrides, and compare the plan with the record."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from dlcli.sweeps.planning import plan_sweep
 from dlcli.sweeps.records import recorded
 from dlcli.sweeps.search_in_folds import NestedSearch, plan_nested
 
-# Keys of the section `sweep` that must not differ. The number of trials and time limits may; the sampler is recorded.
+# Keys of the section `sweep` that must not change. The number of trials and time limits may; the sampler is recorded.
 _SAME = ("space", "objectives", "pruner")
 
 
@@ -39,7 +39,7 @@ def plan_again(resumption: Resumption, conf_dirs: Sequence[Path]) -> SweepPlan:
 
 
 def _refuse_fewer(resumption: Resumption) -> None:
-    """Refuse a number of trials below the number of recorded ones."""
+    """Raise a ConfigError if `sweep.trials` is less than the number of recorded trials."""
     before, asked = (c["sweep"]["trials"] for c in (resumption.opened.config, resumption.config))
     if asked is None or asked == before:
         return

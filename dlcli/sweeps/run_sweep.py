@@ -1,4 +1,4 @@
-"""A sweep from its first trial, or from where it was stopped, to the refit of its best trial."""
+"""Run or continue a sweep, up to the refit of its best trial."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def run_sweep(
     Args:
         plan: the sweep.
         run_dir: the folder of the sweep's run.
-        store: where the trials' runs are created.
+        store: creates the runs of the trials.
         listen: receives the events.
         system_metrics: False leaves out system metrics, even if the configuration asks for them.
         executor: an open executor; None opens the configured one.
@@ -74,7 +74,7 @@ def run_sweep(
             if best is None or driver.is_stopped_by_failures:
                 raise _no_winner(standing, plan, driver, recorder.ledger)
             forget_results(recorder.ledger)
-            # Before the refit, which may fail or be stopped although the search is done.
+            # Recorded before the refit, which may fail or be stopped although the search has finished.
             importances, missing = write_sweep_report(run_dir, plan, study, standing)
             _tag_best(store, standing)
             recorder.tag("dlcli.best_command", plan.command(best.params))
@@ -167,7 +167,7 @@ def open_executor(plan: SweepPlan) -> Executor:
 
 
 class _Keeper:
-    """Updates the sweep's record, and removes weights, as trials end."""
+    """Updates the sweep's record and removes weights when a trial ends."""
 
     def __init__(
         self,
@@ -193,7 +193,7 @@ class _Keeper:
         self._listen(TrialEnded(trial, best))
 
     def catch_up(self) -> None:
-        """Record trials that ended when the sweep was killed; earlier records are unchanged."""
+        """Record trials that had ended when the sweep was killed; existing records are unchanged."""
         best = self._standing.best
         for trial in self._standing.having("finished"):
             self._log(trial, best)
@@ -209,7 +209,7 @@ class _Keeper:
             self._recorder.log(figures, step=trial.number)
 
     def tidy(self, trials: list[Trial]) -> None:
-        """Remove the weights of trials that have ended and are not among the best."""
+        """Remove the weights of ended trials that are not among the best."""
         kept = self._standing.ranked[: self._keep]
         self._kept = {trial.number for trial in kept}
         folders = {folder for trial in kept for folder in self._records.existing_folds(trial)}
@@ -228,7 +228,7 @@ def _place_of_refit(winner: Trial) -> str:
 def _refit(
     plan: SweepPlan, records: Records, run_dir: Path, winner: Trial, listen: Listener
 ) -> tuple[dict[str, float], dict[str, float]]:
-    """Train the best trial on all rows but the final test rows; return its metrics on these, and the baselines."""
+    """Train the best trial on all rows except the final test rows; return its test metrics and the baselines'."""
     config: dict[str, Any] = plan.trial_config(winner.params)
     estimation = replace(plan.estimation, config=config)
     folds = records.existing_folds(winner)
@@ -243,7 +243,7 @@ def _refit(
 
 
 def _tag_best(store: Store, standing: Standing) -> None:
-    """Tag the best trials, and untag those that were the best before the sweep was extended."""
+    """Tag the best trials, and remove the tag from trials that were the best before the sweep was extended."""
     best = {trial.number for trial in standing.front}
     for trial in standing.having("finished"):
         tagged = Ledger.load(trial.run_dir).tags.get(BEST_TAG) == "true"
@@ -253,7 +253,7 @@ def _tag_best(store: Store, standing: Standing) -> None:
 
 @contextmanager
 def _noting_how_to_resume(ledger: Ledger, plan: SweepPlan, standing: Standing) -> Iterator[None]:
-    """Add notes to whatever stops the sweep: its progress, and how to resume it."""
+    """Add notes to an exception that stops the sweep: its progress, and how to resume it."""
     try:
         yield
     except (Interrupted, DiskFull, ExecutorError) as stop:
@@ -267,7 +267,7 @@ def _noting_how_to_resume(ledger: Ledger, plan: SweepPlan, standing: Standing) -
 
 
 def _no_winner(standing: Standing, plan: SweepPlan, driver: Driver, ledger: Ledger) -> TrainingError:
-    """Return the error of a sweep without a best trial: too many or all trials failed, or there was no time."""
+    """Return the error of a sweep without a best trial: too many or all trials failed, or the time was too short."""
     failed, best = standing.having("failed"), standing.best
     why = why_failed(standing)
     so_far = f"{best_so_far(plan, best)} " if best else ""

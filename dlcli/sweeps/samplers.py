@@ -1,9 +1,9 @@
-"""The group `sweep/sampler`: samplers that propose the next point, of dlcli and of Optuna.
+"""The group `sweep/sampler`: samplers of dlcli and of Optuna, which propose the next point.
 
-A target is passed those of the following arguments that its signature names: `space`, `sweep_seed` (the same for all
-trials), `seed` (different for each trial, so that proposals depend on the results so far, but not on how often the
-sweep was stopped), and `earlier` (trials from before the sweep was resumed). Any Optuna sampler can be named in place
-of one without keys: `sweep/sampler=random sweep.sampler._target_=optuna.samplers.NAME`.
+A target receives those of the following arguments that its signature names: `space`; `sweep_seed`, which is the same
+for all trials; `seed`, which differs between trials, so that proposals depend on the results, but not on how often the
+sweep was stopped; and `earlier`, the trials from before the sweep was resumed. Any Optuna sampler can replace one
+without keys: `sweep/sampler=random sweep.sampler._target_=optuna.samplers.NAME`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
     from optuna.trial import FrozenTrial
 
-# With fewer trials the best ones say too little (Optuna uses the best tenth).
+# Minimum number of trials to learn from, since Optuna uses the best tenth.
 _ENOUGH_TO_WARM = 20
 
 
@@ -58,10 +58,10 @@ def tpe(
 
     Args:
         seed: of this trial.
-        startup_trials: number of trials that are drawn at random before.
-        candidates: number of points among which the most promising one is taken.
+        startup_trials: number of initial trials that are drawn at random.
+        candidates: number of drawn points, of which the most promising one is proposed.
     """
-    # With groups, keys that exist only together are modelled together.
+    # With `group=True`, conditional keys are modelled in groups.
     return TPESampler(
         seed=seed, n_startup_trials=startup_trials, n_ei_candidates=candidates, multivariate=True, group=True
     )
@@ -86,16 +86,16 @@ def cmaes(
 ) -> BaseSampler:
     """CMA-ES (Hansen and Ostermeier, 2001) for numbers; choices are drawn at random.
 
-    A resumed sweep over numbers only restarts near the good trials so far (warm start, Nomura et al., 2021).
+    A resumed sweep with numeric keys only restarts near the good earlier trials (warm start, Nomura et al., 2021).
 
     Args:
         seed: of this trial.
-        space: what is searched.
+        space: the search space.
         earlier: trials from before the sweep was resumed.
         sigma: initial standard deviation as a share of the space; None uses Optuna's default.
         population: number of trials per generation; None uses Optuna's default.
     """
-    # Optuna accepts earlier trials only if they have exactly the numbers that it varies.
+    # Optuna accepts earlier trials only if they have exactly the numeric keys of the space.
     same = all(isinstance(d.domain, Range) and d.domain.points != 1 and not d.given for d in space.dimensions)
     warm = list(earlier) if same and len(earlier) >= _ENOUGH_TO_WARM else None
     return CmaEsSampler(

@@ -1,7 +1,7 @@
-"""Nested cross-validation: a sweep within each fold's training rows, whose winner the fold trains.
+"""Nested cross-validation: a sweep within the training rows of each fold; the fold is trained with its winner.
 
-Choosing settings on the rows of the evaluation makes the winner look better than it is (Cawley and Talbot, JMLR 2010).
-Here the rows that a fold holds out are not used by its search.
+Choosing settings on the rows of the evaluation biases the winner's metrics (Cawley and Talbot, JMLR 2010). Here the
+held-out rows of a fold are not used by its search.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ class NestedSearch:
     """The searches of all folds, called by their cross-validation.
 
     Attributes:
-        plan: what the searches share: the space, and the configuration of a point.
+        plan: the plan that all searches share: the space, and the configuration of a point.
         strategy: splits the training rows of a fold.
-        listen: receives their events.
+        listen: receives the events of the searches.
     """
 
     plan: SweepPlan
@@ -63,7 +63,7 @@ class NestedSearch:
         """Return the settings that each fold chose; a split is searched once for all seeds."""
         found: dict[int, FoldSettings] = {}
         with ExitStack() as stack:
-            # Opened by the first search and shared by all, because workers take seconds to start.
+            # One executor for all searches, because workers take seconds to start.
             executor = cache(lambda: stack.enter_context(open_executor(self.plan)))
             for fold in folds:
                 if fold.number not in found:
@@ -119,7 +119,7 @@ class NestedSearch:
 def plan_nested(
     experiment: Experiment, overrides: Sequence[str], listen: Listener = ignore
 ) -> NestedSearch | None:
-    """Return the searches of an experiment, checked like a sweep; None if its folds do not search.
+    """Return the searches of an experiment, after the checks of a sweep; None if it has no search in folds.
 
     Raises:
         ConfigError: with all mistakes.
@@ -160,5 +160,5 @@ def plan_nested(
 
 
 def _of_trials(overrides: Sequence[str]) -> list[str]:
-    """Return the overrides that apply to trials: those that do not concern the outer folds."""
+    """Return the overrides that apply to trials: all except those of the outer folds."""
     return [text for text in overrides if not text.lstrip("+~").startswith(("cv=", "cv."))]

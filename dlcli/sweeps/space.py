@@ -34,9 +34,9 @@ class Space:
     """A search space.
 
     Attributes:
-        dimensions: those that others depend on first.
+        dimensions: the dimensions; each comes after those that it depends on.
         starts: points that are tried first.
-        apart: keys in which these differ from the defaults, since the values that the user gave exclude them.
+        apart: keys in which these points differ from the defaults, because the user's values exclude the default.
     """
 
     dimensions: tuple[Dimension, ...]
@@ -44,7 +44,7 @@ class Space:
     apart: tuple[str, ...] = ()
 
     def walk(self, choose: Callable[[Dimension], Any]) -> dict[str, Any]:
-        """Return a point as key to value; `choose` gives the value of each dimension that exists there."""
+        """Return a point as key to value; `choose` returns the value of each dimension that exists at the point."""
         params: dict[str, Any] = {}
         for dimension in self.dimensions:
             if dimension.exists(params):
@@ -53,13 +53,13 @@ class Space:
 
     @property
     def first(self) -> dict[str, Any]:
-        """The point that is tried first: by default with the first value of each dimension."""
+        """The point that is tried first, by default that with the first value of each dimension."""
         if self.starts:
             return self.starts[0]
         return self.walk(lambda dimension: dimension.domain.values_in_order()[0])
 
     def domains_at(self, params: Mapping[str, Any]) -> dict[str, Choice | Range]:
-        """Return the values of each key that exists at a point."""
+        """Return key to its values, for the keys that exist at a point."""
         return {d.key: d.domain for d in self.dimensions if d.exists(params)}
 
     @property
@@ -105,9 +105,10 @@ class Space:
         yield params
 
     def neighbours(self) -> Iterator[tuple[Dimension, dict[str, Any]]]:
-        """Yield the first point with one setting changed at a time: to each choice, and to both ends of each range.
+        """Yield the first point with one key changed at a time, to each choice or to both ends of a range.
 
-        Keys that exist only with another choice have their first value. A mistake in a value shows at one of these.
+        Keys that exist only for another choice have their first value. Every value occurs in one of these points, so
+        that each can be checked.
         """
         for dimension in self.dimensions:
             values = dimension.domain.values_in_order()
@@ -117,7 +118,7 @@ class Space:
                 yield dimension, self.walk(_choosing({**where, dimension.key: value}, dimension))
 
     def _where(self, dimension: Dimension) -> dict[str, Any]:
-        """Return settings with which a dimension exists: its conditions, and the conditions of these."""
+        """Return settings for which a dimension exists: its conditions, and recursively their conditions."""
         found: dict[str, Any] = {}
         for key, text in dimension.given:
             parent, value = next(
@@ -143,7 +144,12 @@ def _choosing(values: Mapping[str, Any], changed: Dimension) -> Callable[[Dimens
 def read_space(
     section: Mapping[str, Any], options: Callable[[str], Sequence[str]], where: str = "sweep.space"
 ) -> Space:
-    """Read the space of the section `where`; `options` returns the options of a group, for `model=glob(*)`.
+    """Read a search space from a section.
+
+    Args:
+        section: the section, as in `sweep.space`.
+        options: returns the options of a group, for `model=glob(*)`.
+        where: dotted name of the section, for messages.
 
     Raises:
         ConfigError: with every dimension that cannot be read.
@@ -173,13 +179,13 @@ def arranged(dimensions: Sequence[Dimension], where: str = "sweep.space") -> Spa
     """Return the space of these dimensions.
 
     Raises:
-        ConfigError: they depend on each other in a circle.
+        ConfigError: their conditions form a cycle.
     """
     return Space(tuple(_in_order(dimensions, where)))
 
 
 def _in_order(found: Sequence[Dimension], where: str) -> Iterator[Dimension]:
-    """Yield the dimensions in their order, but each after those that it depends on."""
+    """Yield the dimensions in a stable topological order: each after those that it depends on."""
     rest = list(found)
     while rest:
         open_keys = {dimension.key for dimension in rest}
@@ -218,14 +224,14 @@ def _read(
 
 
 def read_domain(key: str, text: str, options: Callable[[str], Sequence[str]]) -> Choice | Range:
-    """Return the values that `KEY=TEXT` stands for in Hydra's grammar."""
+    """Return the values that `KEY=TEXT` describes in Hydra's grammar."""
     override = f"{key}={text}"
     if is_secret(key):
         hint = f"Give it a single value from an environment variable: '{key}=${{oc.env:NAME}}'."
         raise ConfigError("is a secret, but every value of a search is recorded", key, hint)
     try:
         parsed = OverridesParser.create().parse_override(override)
-    except Exception as error:  # the grammar's errors come in several kinds
+    except Exception as error:  # the grammar raises several types
         raise ConfigError(unreadable(override, error)) from error
     value: Any = parsed.value() if parsed.is_sweep_override() else None
     if isinstance(value, Glob):
@@ -250,7 +256,7 @@ def _range(override: str, parsed: Any) -> Range:
     start, stop, step = parsed.start, parsed.stop, parsed.step
     if start is None or stop is None or step <= 0:
         raise ConfigError("is no range that goes up", override, "Write range(START,STOP) or range(0,10,2).")
-    count = math.ceil((stop - start) / step - 1e-9)  # the stop itself is not in it, as in Python
+    count = math.ceil((stop - start) / step - 1e-9)  # the stop is excluded, as in Python
     if count < 1:
         raise ConfigError(
             "stands for no value at all", override, "The end of a range is not in it: range(1,5)."
@@ -275,7 +281,7 @@ def _interval(override: str, parsed: Any) -> Range:
 
 
 def _misplaced(dimension: Dimension, all_of_them: Sequence[Dimension], where: str) -> Iterator[Problem]:
-    """Yield the mistakes of a dimension: conditions that never hold, and keys with two values."""
+    """Yield the problems of a dimension: conditions that can never hold, and keys with two sets of values."""
     for key, text in dimension.given:
         parents = [d for d in all_of_them if d.key == key and isinstance(d.domain, Choice)]
         values = {plain_text(v) for d in parents if isinstance(d.domain, Choice) for v in d.domain.values}
@@ -295,7 +301,7 @@ def _can_both_exist(one: Dimension, other: Dimension) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    """Return a value with quoted strings of the grammar as plain text."""
+    """Return a value with the grammar's quoted strings as plain text."""
     if isinstance(value, list):
         return [_plain(item) for item in value]
     if isinstance(value, dict):
@@ -303,7 +309,7 @@ def _plain(value: Any) -> Any:
     return value.text if hasattr(value, "with_quotes") else value
 
 
-_FEW = 16  # up to this number, all values are listed
+_FEW = 16  # maximum number of values that are listed
 
 
 def size(space: Space) -> str:
@@ -312,7 +318,7 @@ def size(space: Space) -> str:
 
 
 def values_by_key(space: Space) -> dict[str, str]:
-    """Return key to its values as text, with the conditions under which it exists: `16, 32 with model=mlp`."""
+    """Return key to its values as text, with its conditions: `16, 32 with model=mlp`."""
     found: dict[str, list[tuple[str, list[str]]]] = {}
     for dimension in space.dimensions:
         known = found.setdefault(dimension.key, [])

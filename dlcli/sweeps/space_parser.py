@@ -1,4 +1,4 @@
-"""Match the keys of a space with the options of the groups that it varies, and find names that do not exist."""
+"""Make the keys of a space depend on the varied options that have them, and find names that do not exist."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from dlcli.sweeps.validation import of_value
 def existing_options(
     dimensions: Sequence[Dimension], folders: Sequence[Path]
 ) -> tuple[list[Dimension], list[Problem]]:
-    """Return the dimensions without unknown options and without what depends on these, and the mistakes."""
+    """Return the dimensions without unknown options and without dimensions that depend on them, and the problems."""
     known, defaults = groups(folders), default_options()
     problems: list[Problem] = []
     gone: set[tuple[str, str]] = set()
@@ -52,9 +52,9 @@ def existing_options(
 def with_conditions(
     dimensions: Sequence[Dimension], fixed: Sequence[str], folders: Sequence[Path]
 ) -> tuple[list[Dimension], list[Problem]]:
-    """Make a key depend on those options of a varied group that have it; a key that no option has is a mistake.
+    """Return the dimensions with conditions on varied groups, and a problem for each key that no option has.
 
-    For example, `model=mlp,linear model.hidden=8,16` searches `model.hidden` only with the MLP.
+    For example, with `model=mlp,linear model.hidden=8,16` the key `model.hidden` is searched for the MLP only.
     """
     known = groups(folders)
     varied = {
@@ -65,7 +65,7 @@ def with_conditions(
 
     @cache
     def keys_with(option: str) -> Keys | None:
-        """Return the keys with an option; None if they depend on the data."""
+        """Return the keys of the configuration with an option; None if they depend on the data."""
         composed = draft([*fixed, option], folders, SUPPLIED, BY_DATA).composed
         group = option.partition("=")[0]
         undecided = group in BY_DATA and composed.choices.get(group) == BY_DATA[group]
@@ -95,13 +95,13 @@ def with_conditions(
 
 
 def _group_of(key: str, among: Iterable[str]) -> str | None:
-    """Return the innermost group whose option decides whether a key exists."""
+    """Return the innermost group whose option determines whether a key exists."""
     above = [group for group in among if key.startswith(f"{group.replace('/', '.')}.")]
     return max(above, key=len, default=None)
 
 
 def separate(overrides: Sequence[str]) -> tuple[list[str], dict[str, str]]:
-    """Return the overrides that all trials share, and key to text of those with several values; the last one counts."""
+    """Return the overrides with one value, and key to text for those with several values (the last one counts)."""
     parser = OverridesParser.create()
     fixed: list[str] = []
     varied: dict[str, str] = {}
@@ -122,7 +122,7 @@ def separate(overrides: Sequence[str]) -> tuple[list[str], dict[str, str]]:
 
 
 def domains_of(varied: Mapping[str, str], folders: Sequence[Path]) -> dict[str, Choice | Range]:
-    """Return the values of each key that the command line varies; unreadable ones are reported with the space."""
+    """Return key to values for the keys that the command line varies; unreadable ones are reported later."""
     found: dict[str, Choice | Range] = {}
     for key, text in varied.items():
         with suppress(ConfigError):
@@ -136,10 +136,10 @@ def combined_space(
     domains: Mapping[str, Choice | Range],
     fixed: Sequence[str],
 ) -> dict[str, Any]:
-    """Return the space of the configuration, updated with the command line.
+    """Return the space of the configuration, updated by the command line.
 
-    A condition on a key that the command line sets is resolved: keys that depend on its value are kept without the
-    condition, keys that depend on other values are removed.
+    Conditions on keys that the command line sets are resolved: dimensions whose condition holds are kept without it,
+    others are removed.
     """
     settled = {key: value for key, _, value in (text.lstrip("+").partition("=") for text in fixed)}
     possible = {key: [*map(plain_text, d.values)] for key, d in domains.items() if isinstance(d, Choice)}
@@ -172,22 +172,22 @@ def as_overrides(params: Mapping[str, Any]) -> list[str]:
 
 
 def with_task(fixed: Sequence[str], task: str) -> tuple[str, ...]:
-    """Return the shared overrides with the task, which was found from the data once for all trials."""
+    """Return the shared overrides with the task, which is determined from the data once for all trials."""
     return (*fixed, *([] if any(text.startswith("task=") for text in fixed) else [f"task={task}"]))
 
 
 def searched_space(
     section: Mapping[str, Any], fixed: Sequence[str], folders: Sequence[Path], where: str = "sweep.space"
 ) -> Space:
-    """Read the space of the section `where` and match it with the overrides that all trials share.
+    """Read the space of the section `where`, with conditions on varied groups, given the shared overrides.
 
     Raises:
-        ConfigError: with everything that cannot be read or does not exist.
+        ConfigError: with all values that cannot be read and all names that do not exist.
     """
     dimensions, unreadable = read_dimensions(section, lambda group: group_options(group, folders), where)
     dimensions, unknown = existing_options(dimensions, folders)
     dimensions, missing = with_conditions(dimensions, fixed, folders)
-    if unknown:  # a misspelt option may have the keys that the others lack
+    if unknown:  # the intended option may have keys that the others lack
         missing = [problem for problem in missing if problem.hint.startswith("Did you mean")]
     space = arranged(dimensions, where)
     problems = [*unreadable, *unknown, *missing]
@@ -199,7 +199,7 @@ def searched_space(
 
 
 def find_unsound(space: Space, fixed: Sequence[str], folders: Sequence[Path]) -> Iterator[Problem]:
-    """Yield the mistakes of each value of each dimension that show in the configuration, before rows are read."""
+    """Yield the mistakes of each value of each dimension that can be found before rows are read."""
 
     def composed(params: Mapping[str, Any]) -> tuple[Problem, ...]:
         return draft([*fixed, *as_overrides(params)], folders, SUPPLIED, BY_DATA).problems

@@ -1,6 +1,6 @@
 """The Optuna study of a sweep, rebuilt from the trials' records whenever the sweep continues.
 
-It is kept in memory. The trials' ledgers are the only record on disk, because two records could disagree after a kill.
+It is kept in memory. Only the trials' ledgers are on disk, because two records could disagree after a kill.
 """
 
 from __future__ import annotations
@@ -29,22 +29,22 @@ from dlcli.sweeps.space import Space
 from dlcli.sweeps.trial import Trial
 from dlcli.training.loader import derive_seed
 
-# Random points to draw in search of an untried one; if all of them were tried, almost all of the space was.
+# Number of random points to draw when looking for an untried one. If all were tried, little of the space is left.
 _DRAWS = 100
 
 
 class Study:
-    """Proposes points, and decides whether trials are pruned. `report` is thread-safe.
+    """Proposes points and decides on pruning. `report` is thread-safe.
 
     Args:
         space: the search space.
-        objectives: of the sweep.
+        objectives: objectives of the sweep.
         sampler: the section `sweep.sampler`.
         pruner: the section `sweep.pruner`.
-        seed: of the sweep.
+        seed: seed of the sweep.
         folds: number of folds of a trial.
-        epochs: largest number of epochs of a fold.
-        earlier: trials so far, in the order of their numbers.
+        epochs: maximum number of epochs of a fold.
+        earlier: recorded trials, in the order of their numbers.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Study:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # warnings of experimental features of Optuna
             self._pruner = build(pruner, where="sweep.pruner", max_resource=max(1, self._last))
-        # Wilcoxon's test compares single folds with those of the best trial, other pruners the mean of folds so far.
+        # The Wilcoxon pruner compares single folds with those of the best trial, others the mean of finished folds.
         self._averages = folds > 1 and not isinstance(self._pruner, optuna.pruners.WilcoxonPruner)
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.optuna = optuna.create_study(
@@ -80,7 +80,7 @@ class Study:
             _check_params(trial, space)
             self._add(trial.params)
             for step in trial.reports:
-                self.report(trial, step)  # again, because successive halving stores the rung of a trial
+                self.report(trial, step)  # successive halving stores the rung of a trial when it is asked
             if trial.state != "running":
                 self.tell(trial)
         self._earlier = self.optuna.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
@@ -91,10 +91,10 @@ class Study:
         return not self._is_multiple and not isinstance(self._pruner, optuna.pruners.NopPruner)
 
     def ask(self, number: int) -> dict[str, Any]:
-        """Propose the point of the next trial, which has this number.
+        """Return the point of the trial with this number, which is the next one.
 
-        First come the starting points of the space. It is an untried point as long as there are any, because repeating
-        a trial gives no information.
+        The starting points of the space come first. An untried point is returned if there is any, because repeating a
+        trial gives no information.
         """
         if number < len(self._space.starts):
             start = self._space.starts[number]
@@ -121,14 +121,14 @@ class Study:
             assert trial.number == number
             proposed = self._space.walk(lambda dimension: _suggest(trial, dimension))
         params = self._untried(number, proposed)
-        if params is not proposed:  # the trial is not used elsewhere yet
+        if params is not proposed:  # nothing has used the trial yet, so its point can be replaced
             frozen = self.optuna.get_trials(deepcopy=False)[number]
             frozen.params, frozen.distributions = self._as_optuna_has(params)
         self._tried.add(_identity(params))
         return params
 
     def _untried(self, number: int, proposed: dict[str, Any]) -> dict[str, Any]:
-        """Return the proposed point, or a random untried one if it was tried already."""
+        """Return the proposed point, or a random untried one if it has been tried."""
         if _identity(proposed) not in self._tried:
             return proposed
         new = (point for point in self._others(number) if _identity(point) not in self._tried)
@@ -157,8 +157,8 @@ class Study:
     def tell(self, trial: Trial) -> None:
         """Register the end of a trial.
 
-        Failed trials are registered as pruned, so that the sampler avoids points that fail (the loss diverges, memory
-        runs out): Optuna ignores trials that it calls failed.
+        Failed trials are registered as pruned, so that the sampler avoids points where the loss diverges or memory runs
+        out; Optuna ignores trials in the state FAIL.
         """
         state = TrialState.COMPLETE if trial.state == "finished" else TrialState.PRUNED
         with warnings.catch_warnings():
@@ -186,7 +186,7 @@ class Study:
             )
 
     def _add(self, params: Mapping[str, Any]) -> None:
-        """Add a running trial with a known point to Optuna; a trial whose record is lost has an empty one."""
+        """Add a running trial with a known point to Optuna; the point is empty if the trial's record is lost."""
         values, distributions = self._as_optuna_has(params)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -196,17 +196,17 @@ class Study:
         self._tried.add(_identity(params))
 
     def _as_optuna_has(self, params: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, BaseDistribution]]:
-        """Return a point's values and distributions by the names of its dimensions."""
+        """Return the values and distributions of a point, by name of the dimension, as Optuna represents them."""
         existing = [d for d in self._space.dimensions if d.key in params and d.exists(params)]
         values = {d.name: _label(d, params[d.key]) for d in existing}
         return values, {d.name: _distribution(d) for d in existing}
 
 
 def _check_params(trial: Trial, space: Space) -> None:
-    """Check that a recorded trial has settings of the search only, since they become overrides.
+    """Check that a recorded trial has settings of the search space only, since they become overrides.
 
     Raises:
-        CorruptRun: it has others.
+        CorruptRun: it has other settings.
     """
     if others := trial.params.keys() - {dimension.key for dimension in space.dimensions}:
         raise CorruptRun(
@@ -246,7 +246,7 @@ def _distribution(dimension: Dimension) -> BaseDistribution:
 
 
 def _label(dimension: Dimension, value: Any) -> Any:
-    """Return a value as Optuna accepts it: lists among the choices as text."""
+    """Return a value in a type that Optuna accepts: a list among the choices becomes text."""
     if isinstance(dimension.domain, Choice) and isinstance(value, list | tuple | dict):
         return plain_text(value)
     return value

@@ -1,4 +1,4 @@
-"""The texts and files of a sweep: its panel, its messages at the end, and its report."""
+"""Texts and files of a sweep: its panel, its final messages, and its report."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ if TYPE_CHECKING:
 
     from dlcli.sweeps.study import Study
 
-_SEED = 0  # of the random forest for the importances
-_LINES = 12  # lines of the Pareto front; trials.csv has all of it
-# What pictures that cannot always be drawn need.
+_SEED = 0  # seed of the random forest for the importances
+_LINES = 12  # maximum number of lines of the Pareto front; trials.csv has all of it
+# Plots that cannot always be drawn, with what they need.
 _NEEDS = {
     "parallel_coordinates": "two settings",
     "importances": "four finished trials that differ in value, and a setting that all of them have",
@@ -53,12 +53,12 @@ _ENDINGS: tuple[State, ...] = ("finished", "pruned", "failed")
 
 
 def describe_sweep(plan: SweepPlan, run_dir: Path | None = None) -> dict[str, str]:
-    """Return the rows of the panel."""
+    """Return the lines of the panel: label to text."""
     data, folds = plan.estimation.data, len(plan.estimation.folds)
     split = plan.estimation.splits[0].sizes
     goals = ", ".join(f"{'least' if o.mode == 'min' else 'most'} {o.metric}" for o in plan.objectives)
     final = len(plan.estimation.final_test)
-    # For the search of a fold these are the rows that the fold holds out.
+    # In the search of a fold, these are the held-out rows of the fold.
     whose = "final test" if len(plan.whole.test) else "held-out"
     task = build(
         with_metrics(plan.config["task"], plan.config.get("metric")),
@@ -82,7 +82,7 @@ def describe_sweep(plan: SweepPlan, run_dir: Path | None = None) -> dict[str, st
 
 
 def _trials(plan: SweepPlan) -> str:
-    """Return the number of trials, how they are chosen, and the time that they may take."""
+    """Return the text of the panel on the number of trials, the sampler, and the time limits."""
     starts, limit = len(plan.space.starts), plan.options.seconds
     how = f"by {_name(plan.sampler)}, pruner {_name(plan.config['sweep']['pruner'])}"
     most = "at most " if limit is not None else ""
@@ -104,7 +104,7 @@ def _name(section: Mapping[str, str]) -> str:
 
 
 def best_so_far(plan: SweepPlan, best: Trial) -> str:
-    """Return a sentence on the best trial."""
+    """Return a sentence about the best trial."""
     by = f" by {plan.objectives[0].metric}" if len(plan.objectives) > 1 else ""
     return f"The best{by} is {_worth(plan, best)}."
 
@@ -115,7 +115,7 @@ def _worth(plan: SweepPlan, trial: Trial) -> str:
 
 
 def _front(plan: SweepPlan, standing: Standing) -> list[str]:
-    """Return a sentence on the Pareto front, and a line for each of its trials, by the first objective."""
+    """Return a sentence about the Pareto front, and a line for each of its trials, sorted by the first objective."""
     front = standing.ranked[: len(standing.front)]
     lines = [
         f"{counted(len(front), 'trial')} on the Pareto front, where no other is better by all objectives:"
@@ -136,7 +136,7 @@ def _short(value: object) -> str:
 
 
 def why_failed(standing: Standing) -> str:
-    """Return a sentence (after a space) on the most frequent reason of failure, or an empty string."""
+    """Return a sentence (with a leading space) about the most frequent reason of failure, or an empty text."""
     reasons = Counter(trial.reason or "unknown" for trial in standing.having("failed"))
     for reason, count in reasons.most_common(1):
         which = "first" if count == 1 < len(reasons) else "most frequent"
@@ -151,14 +151,14 @@ def messages(
     resume: str | None,
     why: Sequence[str] = (),
 ) -> list[str]:
-    """Return the messages at the end.
+    """Return the final messages of a sweep.
 
     Args:
         plan: the sweep.
         standing: its trials.
         final: metrics of the refitted winner.
         resume: the command that resumes a sweep after its timeout.
-        why: sentences on the models, and on why the winner won.
+        why: sentences that compare the models.
     """
     best = standing.best
     assert best is not None
@@ -188,7 +188,7 @@ def messages(
 def write_sweep_report(
     run_dir: Path, plan: SweepPlan, study: Study, standing: Standing
 ) -> tuple[dict[str, float], list[str]]:
-    """Write `trials.csv` and `plots/`; return the importances of settings, and sentences on what is missing."""
+    """Write `trials.csv` and `plots/`; return the importances of settings, and notes on plots that are missing."""
     atomic_write(run_dir / "trials.csv", trials_csv(plan, standing))
     plots = run_dir / "plots"
     plots.mkdir(exist_ok=True)
@@ -215,7 +215,7 @@ def write_sweep_report(
 def _pictures(
     plan: SweepPlan, importances: Mapping[str, float], standing: Standing
 ) -> dict[str, Callable[[], Figure | None]]:
-    """Return name to a function that draws the picture, or returns None where that is not possible."""
+    """Return name of a plot to a function that draws it, or returns None if it cannot be drawn."""
     goal, done = plan.objectives[0], standing.having("finished")
     scales = _scales(plan, done)
     tried = [Tried(trial.number, _drawn(trial, scales), trial.values[0]) for trial in done]
@@ -243,7 +243,7 @@ def _pictures(
 
 
 def _scales(plan: SweepPlan, done: Sequence[Trial]) -> dict[str, SettingAxis]:
-    """Return the scale of each key: numeric, or categorical for keys that are a choice under any condition."""
+    """Return key to its axis: numeric, or categorical if the key is a choice under any condition."""
     found: dict[str, SettingAxis] = {}
     for key in dict.fromkeys(dimension.key for dimension in plan.space.dimensions):
         domains = [dimension.domain for dimension in plan.space.dimensions if dimension.key == key]
@@ -265,7 +265,7 @@ def _drawn(trial: Trial, scales: Mapping[str, SettingAxis]) -> dict[str, object]
 
 
 def trials_csv(plan: SweepPlan, standing: Standing) -> str:
-    """Return a table with a line per trial: number, state, best or not, objectives, settings, metrics, run."""
+    """Return a CSV with a line per trial: number, state, whether it is the best, objectives, settings, metrics, run."""
     keys = list(dict.fromkeys(dimension.key for dimension in plan.space.dimensions))
     goals = [objective.metric for objective in plan.objectives]
     figures = list(

@@ -17,16 +17,16 @@ class Trial:
     """One trial.
 
     Attributes:
-        number: counted from 0.
+        number: number of the trial, from 0.
         params: key to value.
-        run_dir: its run's folder.
-        run_id: its run.
+        run_dir: folder of its run.
+        run_id: ID of its run.
         state: running, finished, pruned or failed.
-        values: one for each objective, once it has finished.
-        reports: epoch or fold (counted from 1) to the value of the first objective there.
-        metrics: means over its folds.
+        values: value of each objective, once it has finished.
+        reports: epoch or fold (from 1) to the reported value of the first objective.
+        metrics: metrics, as means over its folds.
         reason: why it failed.
-        seconds: its duration; of a trial that was stopped, since it continued.
+        seconds: its duration; for a trial that was stopped, since it was continued.
     """
 
     number: int

@@ -1,4 +1,4 @@
-"""Checks of a search space, and the wording of mistakes in its values."""
+"""Check a search space, and attribute mistakes to its values."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _FIXED_KEYS = ("runs_dir", "run_name", "experiment_name")
 
 
 def check_space(space: Space, objectives: Sequence[Objective], hint: str, where: str = "sweep.space") -> None:
-    """Refuse an empty space (with `hint`), and keys whose trials could not be compared.
+    """Check that a space is not empty (else the error has `hint`), and has no keys that make trials incomparable.
 
     Raises:
         ConfigError: with all mistakes.
@@ -51,7 +51,7 @@ def check_space(space: Space, objectives: Sequence[Objective], hint: str, where:
 
 @contextmanager
 def naming_values(domains: Mapping[str, Choice | Range], params: Mapping[str, Any]) -> Iterator[None]:
-    """Report a mistake in one of a point's values as a mistake of that value."""
+    """Convert errors that a value of a point has caused to errors that name its override."""
     try:
         yield
     except ConfigError as error:
@@ -65,7 +65,7 @@ def naming_values(domains: Mapping[str, Choice | Range], params: Mapping[str, An
 
 
 def of_value(key: str, domain: Choice | Range, params: Mapping[str, Any], problem: Problem) -> Problem:
-    """Return a mistake of one point with the override that caused it."""
+    """Return a problem of a point as a problem of the override that caused it."""
     override, hint = as_override(key, params[key]), problem.hint
     if problem.where == override:  # such as an unknown option
         return problem
