@@ -144,12 +144,7 @@ def _choosing(values: Mapping[str, Any], changed: Dimension) -> Callable[[Dimens
 def read_space(
     section: Mapping[str, Any], options: Callable[[str], Sequence[str]], where: str = "sweep.space"
 ) -> Space:
-    """Read a search space from a section.
-
-    Args:
-        section: the section, as in `sweep.space`.
-        options: returns the options of a group, for `model=glob(*)`.
-        where: dotted name of the section, for messages.
+    """Read a search space from the section `where`; `options` returns a group's options, for `model=glob(*)`.
 
     Raises:
         ConfigError: with every dimension that cannot be read.
