@@ -24,8 +24,9 @@ from dlcli.checks.trainer import find_accumulation_problems, find_refused, find_
 from dlcli.config.build import build, locate
 from dlcli.config.catalog import accepting
 from dlcli.config.folders import options
+from dlcli.config.metric_words import metric_called
 from dlcli.config.pasted import pasted
-from dlcli.config.suggest import did_you_mean
+from dlcli.config.suggest import did_you_mean, question
 from dlcli.config.target_types import check_type
 from dlcli.datasets.data import Data, take
 from dlcli.errors import ConfigError, DlcliError, Problem
@@ -275,7 +276,13 @@ def _monitor(
                 hint = "Add validation rows (cv.val_size=0.15), or, outside a sweep, use monitor=train/loss."
                 yield Problem(f"{monitor} is monitored, but there are no validation rows", where, hint)
             else:
-                hint = _unchosen(monitor, where, task) or did_you_mean(monitor, logged)
+                called = metric_called(monitor, [f"val/{name}" for name in options("metric")])
+                hint = (
+                    _unchosen(monitor, where, task)
+                    or question(filter(None, [metric_called(monitor, logged)]))
+                    or _unchosen(called, where, task)
+                    or did_you_mean(monitor, logged)
+                )
                 hint = hint or f"Logged metrics: {', '.join(logged)}."
                 yield Problem(f"{monitor} is monitored, but never logged", where, hint)
         elif mode in ("min", "max") and mode != better.get(monitor.partition("/")[2], mode):

@@ -14,7 +14,9 @@ import numpy as np
 from dlcli.comparison.pairing import Evaluated, find_refusal, training_rows
 from dlcli.comparison.scale import MetricScale, scale_of, units_differ
 from dlcli.comparison.sentences import ALPHA, difference_in_words, no_test
+from dlcli.config.metric_words import metrics_meant
 from dlcli.config.next_command import next_command, resume_command
+from dlcli.config.suggest import question
 from dlcli.errors import CorruptRun, InputError
 from dlcli.inference.predictions_file import held_out
 from dlcli.runs.folder import OpenedRun, open_run
@@ -106,11 +108,12 @@ def compare_runs(refs: Sequence[str], runs_dir: Path, metric: str | None = None)
     common = [name for name in names if all(name in run.folds[0] for run in runs)]
     metric = metric or next((name for name in common if name != "loss"), next(iter(common), ""))
     if metric not in common:
-        hint = f"All runs have: {', '.join(common)}." if common else "Choose runs of the same task."
+        nearest = question(metrics_meant(metric, common)) if metric else ""
+        hint = f"{nearest} All runs have: {', '.join(common)}." if common else "Choose runs of the same task."
         message = (
             f"not all runs have {metric} on held-out rows" if metric else "the runs have no metric in common"
         )
-        raise InputError(message, "--metric", hint)
+        raise InputError(message, "--metric", hint.strip())
     figures = {
         name: tuple(
             _mean([fold[name] for fold in run.folds]) if name in run.folds[0] else None for run in runs

@@ -108,6 +108,55 @@ GROUPS = {
     "criterion": "task/loss",
 }
 
+# What other tools call options, by group; the likeliest first.
+OPTIONS: dict[str, dict[str, tuple[str, ...]]] = {
+    "task": {
+        "classification": ("multiclass", "binary"),
+        "classify": ("multiclass", "binary"),
+        "categorical": ("multiclass",),
+        "softmax": ("multiclass",),
+        "sigmoid": ("binary",),
+        "numeric": ("regression",),
+        "timeseries": ("forecast",),
+        "time_series": ("forecast",),
+        "tags": ("multilabel",),
+        "multi_label_classification": ("multilabel",),
+    },
+    "task/loss": {
+        "bce": ("binary_cross_entropy",),
+        "log_loss": ("cross_entropy", "binary_cross_entropy"),
+        "logloss": ("cross_entropy", "binary_cross_entropy"),
+        "ce": ("cross_entropy",),
+        "nll": ("cross_entropy",),
+        "l1": ("mae",),
+        "l2": ("mse",),
+        "smooth_l1": ("huber",),
+        "pinball": ("quantile",),
+    },
+    "model": {
+        "logistic_regression": ("linear",),
+        "logistic": ("linear",),
+        "logreg": ("linear",),
+        "ridge": ("linear",),
+        "rf": ("random_forest",),
+        "xgboost": ("hist_gradient_boosting",),
+        "lightgbm": ("hist_gradient_boosting",),
+        "catboost": ("hist_gradient_boosting",),
+        "gbm": ("hist_gradient_boosting",),
+        "bert": ("pretrained_text",),
+        "mobilenet": ("pretrained_image",),
+        "efficientnet": ("pretrained_image",),
+        "vit": ("pretrained_image",),
+    },
+    "dataset": {"csv": ("table",), "parquet": ("table",), "excel": ("table",), "images": ("image_folder",)},
+    "scheduler": {
+        "reducelronplateau": ("plateau",),
+        "reduce_on_plateau": ("plateau",),
+        "constant": ("none",),
+    },
+    "cv": {"loo": ("leave_one_out",), "train_test_split": ("holdout",), "timeseriessplit": ("time_series",)},
+}
+
 # Names of the number of folds.
 FOLDS = ("folds", "n_splits", "n_folds", "num_folds", "k_folds", "kfold")
 
@@ -125,6 +174,8 @@ FLAGS = {
 
 DATA = ("data", "dataset", "data_path", "train_file", "data_file", "file", "input", "csv")
 METRICS = ("metric", "metrics", "eval_metric", "objective")
+# The share of rows to train on, of which the rest is tested on.
+SHARES = ("train_size", "train_split", "train_ratio", "split")
 EXPERIMENTS = ("config", "config_name", "config_file", "cfg", "cn")
 DEVICES = ("device", "cuda_device", "gpu", "gpu_id")
 WORKERS = ("workers", "num_workers", "dataloader_num_workers", "dataset.num_workers", "data.num_workers")

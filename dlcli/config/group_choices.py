@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from dlcli.config.folders import groups, options
+from dlcli.config.foreign_words import OPTIONS
+from dlcli.config.metric_words import metrics_meant
 from dlcli.config.overrides import Setting
 from dlcli.config.pasted import pasted
 from dlcli.config.suggest import choices, hint, near, question
@@ -56,9 +58,13 @@ def _option(setting: Setting, picks: Picks, folders: Sequence[Path], defaults: M
     group, value = setting.key, setting.value
     there = options(group, folders)
     if group == "metric":
-        named = [name for name in (value if isinstance(value, list) else [value]) if name in there] or ["mcc"]
-        chosen, best = pasted("task.metrics", ["default", *named]), pasted("monitor", f"val/{named[0]}")
-        how = f"Write {chosen}, or to choose the best epoch by it {best}."
+        asked = map(_text, value if isinstance(value, list) else [value])
+        named = list(dict.fromkeys(name for word in asked for name in metrics_meant(word, there)[:1]))
+        example = named or ["mcc"]
+        chosen, best = pasted("task.metrics", ["default", *example]), pasted("monitor", f"val/{example[0]}")
+        how = hint(
+            "" if named else choices(there), f"Write {chosen}, or to choose the best epoch by it {best}."
+        )
         picks.problems.append(_problem(setting, "the metrics are a list of the task", how))
         return
     if setting.kind == "delete" or value is None:
@@ -78,7 +84,7 @@ def _option(setting: Setting, picks: Picks, folders: Sequence[Path], defaults: M
         if name in there:
             meant.append(name)
             continue
-        close = near(name, there)
+        close = _meant(group, name, there)
         message = f"there is no option {name}" if name else "names no option"
         forgotten = _forgotten_folder(group, name)
         picks.problems.append(
@@ -90,6 +96,17 @@ def _option(setting: Setting, picks: Picks, folders: Sequence[Path], defaults: M
             picks.unsure.add(group)
     if meant:
         picks.options[group] = meant if isinstance(value, list) else meant[0]
+
+
+def _meant(group: str, name: str, there: Collection[str]) -> list[str]:
+    """Return the options that a word may mean: of other tools, misspelt, shortened or with more letters."""
+    plain = name.lower().replace("-", "_")
+    if words := [option for option in OPTIONS.get(group, {}).get(plain, ()) if option in there]:
+        return words
+    if close := near(name, there):
+        return close
+    pairs = [(option, *sorted((option, plain), key=len)) for option in there]
+    return [option for option, short, long in pairs if len(short) > 2 and long.startswith(short)][:3]
 
 
 def _forgotten_folder(group: str, name: str) -> str:

@@ -22,9 +22,11 @@ from dlcli.config.foreign_words import (
     GROUPS,
     KEYS,
     METRICS,
+    SHARES,
     TABLES,
     WORKERS,
 )
+from dlcli.config.metric_words import metric_called
 from dlcli.config.pasted import assignment, dlcli_line
 from dlcli.errors import Problem
 
@@ -213,14 +215,21 @@ def _setting(name: str, value: str) -> list[str]:
             else []
         )
     if plain in METRICS:
-        return [f"monitor=val/{value}"]
+        names = [metric_called(name, options("metric", ())) or name for name in _listed(value)]
+        if plain == "metrics":
+            return [f"task.metrics=[default,{','.join(names)}]"]
+        return [f"monitor=val/{names[0]}"]
     if plain in EXPERIMENTS:
         file = Path(value)
         if file.suffix in (".yaml", ".yml"):
             return [assignment("experiment", file.stem)]
-        return [f"experiment={value}"] if value in options("experiment", ()) else []
+        own = Path("conf", "experiment", f"{value}.yaml").is_file()
+        return [f"experiment={value}"] if own or value in options("experiment", ()) else []
     if plain in DEVICES:
         return _device(value)
+    if plain in SHARES:
+        share = re.fullmatch(r"0?(\.\d+)", value)
+        return [f"cv.test_size={1 - float(share[1]):.6g}"] if share else []
     if plain in FOLDS or (plain == "cv" and value.isdigit()):
         return ["cv=kfold", f"cv.folds={value}"]
     if plain in GROUPS:
@@ -234,6 +243,11 @@ def _setting(name: str, value: str) -> list[str]:
     if "." in name and name.split(".")[0] in groups(()):  # LightningCLI: --trainer.max_epochs
         return [f"{name}={value}" if _is_value(value) else assignment(name, value)]
     return []
+
+
+def _listed(value: str) -> list[str]:
+    """Return the words of a list as it is typed: `a`, `a,b` or `[a, b]`."""
+    return [word.strip(" '\"") for word in value.strip("[] ").split(",")]
 
 
 def _same_option(group: str, value: str) -> str:

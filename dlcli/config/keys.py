@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from dlcli.config.build import PARTIAL, TARGET, locate
+from dlcli.config.folders import options
+from dlcli.config.foreign_words import FOLDS, KEYS
 from dlcli.config.overrides import Setting
 from dlcli.config.own_keys import Root, own_type
 from dlcli.config.reserved_keys import Supplied, supplied_to
 from dlcli.config.signature import Signature, signature
 from dlcli.config.suggest import choices, hint, near_keys, question
+from dlcli.config.yaml_file import read
 from dlcli.errors import ConfigError, CorruptRun, Problem
 
 Read = Callable[[Any], Signature | None]
@@ -103,17 +107,39 @@ class Keys:
 
     def _unknown(self, setting: Setting, message: str, *hints: str) -> Problem:
         known = list(self.known())
-        close = near_keys(setting.key, known)
-        parent = setting.key.rpartition(".")[0]
+        parent, _, last = setting.key.rpartition(".")
+        foreign = "cv.folds" if last.lower() in FOLDS else KEYS.get(last.lower(), "")
+        is_sibling = foreign in known and foreign.rpartition(".")[0] == parent
+        close = [foreign] if is_sibling else near_keys(setting.key, known)
+        if not close and foreign in known:
+            close = [foreign]
         siblings = [key.rpartition(".")[2] for key in known if key.rpartition(".")[0] == parent]
         few = choices(siblings) if parent and not close else ""
         anything = () if close or few or any(hints) else ("dlcli show prints all keys.",)
-        return _problem(setting, message, question(close), few, *hints, *anything)
+        meant = foreign.rpartition(".")[2] if foreign.startswith(f"{parent}.") else last
+        having = _options_with(parent, meant) if parent in self.sections and not close else ""
+        return _problem(setting, message, question(close), few, having, *hints, *anything)
 
     def known(self) -> Iterator[str]:
         """Yield every dotted key that a user may set; keys that dlcli supplies are excluded."""
         yield from signature(Root).arguments
         yield from _walk(self.config, "", self.supplied, self._read)
+
+
+def _options_with(group: str, key: str) -> str:
+    """Return which options of a group have a key that the chosen one lacks; empty if none has."""
+    having = [name for name, file in options(group).items() if key in _top_keys(file)]
+    # Short names are those of the simplest options.
+    shown = sorted(having, key=lambda name: (len(name), name))[:4]
+    return f"Options with {key}: {', '.join(f'{group}={name}' for name in shown)}." if shown else ""
+
+
+def _top_keys(file: Path) -> Mapping[str, Any]:
+    try:
+        found = read(file)
+    except ConfigError:
+        return {}
+    return found if isinstance(found, Mapping) else {}
 
 
 def own_keys(section: str) -> Mapping[str, Any]:

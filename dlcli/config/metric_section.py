@@ -9,8 +9,9 @@ from typing import Any
 
 from dlcli.config.build import TARGET, locate
 from dlcli.config.folders import options
+from dlcli.config.metric_words import metrics_meant
 from dlcli.config.pasted import pasted
-from dlcli.config.suggest import choices, did_you_mean, hint
+from dlcli.config.suggest import choices, hint, question
 from dlcli.config.yaml_file import read
 from dlcli.errors import ConfigError, Problem
 
@@ -49,7 +50,7 @@ def with_chosen_metrics(
                 Problem(
                     f"there is no metric {name}",
                     "task.metrics",
-                    hint(did_you_mean(name, known), choices(known)),
+                    hint(question(metrics_meant(name, known)), choices(known)),
                 )
             )
         elif problem := _problem(name, section, task, _has_quantiles(node)):

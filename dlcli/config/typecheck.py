@@ -22,6 +22,9 @@ from dlcli.config.suggest import did_you_mean
 _NOT_PLAIN = {"is_instance_of", "is_subclass_of", "needs_python_object", "callable_type"}
 
 
+# What other languages call no value; null is read as such.
+_NO_VALUE = ("none", "nil", "na", "n/a")
+
 # Pydantic's message about a text that is too short.
 _AT_LEAST = re.compile(r"String should have at least (\d+ characters?)")
 
@@ -43,11 +46,22 @@ def mismatch(value: Any, argument: Argument, where: str = "") -> tuple[str, str]
         # JSON mode has the semantics of a configuration: a list may be a tuple and an int a float, but "3" is no int.
         checker.validate_json(json.dumps(value), strict=True)
     except ValidationError as error:
+        if isinstance(value, str) and value.lower() in _NO_VALUE:
+            return _without_value(value, argument)
         return _explain(value, argument.annotation, error, where)
     except Exception:
         # If a validator of a third-party type raises another error, the value is not known to be wrong.
         return None
     return None
+
+
+def _without_value(text: str, argument: Argument) -> tuple[str, str]:
+    """Return what is wrong with a word for no value, where it is no text."""
+    wrong = f'is the text "{text}"'
+    if type(None) in typing.get_args(argument.annotation):
+        return wrong, "For no value, write null."
+    takes = type_name(argument.annotation)
+    return f"{wrong}, but needs {takes or 'a value'}", "Leave it out for the default."
 
 
 def _same(value: Any, default: Any) -> bool:
@@ -101,10 +115,12 @@ def _explain(value: Any, annotation: Any, error: Any, where: str) -> tuple[str, 
     # For a mapping or a list, this is the first word that is not among the choices.
     wrong = next((word for word in _words(value) if word not in choices), "") if choices else ""
     hint = did_you_mean(wrong, choices) if wrong else ""
-    if expected[:1] == ["text"] and isinstance(value, int | float) and not isinstance(value, bool):
-        # Only a whole number is known as the user has typed it.
-        typed = f": {pasted(where, str(value))}" if where and isinstance(value, int) else ""
-        hint = f"Quote text that looks like a number twice{typed or ', as in ' + pasted('run_name', '1e3')}."
+    if expected[:1] == ["text"] and isinstance(value, int | float):
+        # Only a whole number is known as the user has typed it; `True` and `true` are the same text to most programs.
+        kind = f"is read as {shown}" if isinstance(value, bool) else "looks like a number"
+        text = shown if isinstance(value, bool) else str(value)
+        typed = f": {pasted(where, text)}" if where and isinstance(value, int) else ""
+        hint = f"Quote text that {kind} twice{typed or ', as in ' + pasted('run_name', '1e3')}."
     return f"should be {', or '.join(dict.fromkeys(expected))}, not {shown[:80]}", hint
 
 
@@ -131,7 +147,8 @@ def type_name(annotation: Any) -> str:
         return "null"
     origin, parts = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is typing.Annotated:
-        return " ".join([type_name(parts[0]), *filter(None, map(_bound, parts[1:]))])
+        bounds = " and ".join(filter(None, map(_bound, parts[1:])))
+        return f"{type_name(parts[0])} {bounds}".strip()
     if origin is Literal:
         return " or ".join(map(str, parts))
     if origin is typing.Union or origin is types.UnionType:
