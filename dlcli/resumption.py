@@ -208,10 +208,20 @@ def _check_divergence(opened: OpenedRun, config: Mapping[str, Any]) -> None:
     Raises:
         InputError: it would probably diverge again, after the same steps.
     """
-    is_same = all(config[section] == opened.config[section] for section in ("trainer", "dataset", "executor"))
+    is_same = all(
+        _without_ends(config[section]) == _without_ends(opened.config[section])
+        for section in ("trainer", "dataset", "executor")
+    )
     if is_same and (diverged := divergence(opened.ledger)):
         message = f"its {diverged}, and the same steps would probably end there again"
         raise InputError(message, opened.ledger.run_name, way_out(opened.ledger, opened.config))
+
+
+def _without_ends(section: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a section without the keys that only decide when training ends, after the same steps."""
+    return {
+        key: value for key, value in section.items() if key not in ("max_epochs", "max_time", "max_steps")
+    }
 
 
 def _epochs_done(ledger: Ledger) -> int:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from dlcli.comparison.pairing import Evaluated, find_refusal, training_rows
+from dlcli.comparison.recorded_loss import losses_differ, recorded_loss
 from dlcli.comparison.scale import MetricScale, scale_of, units_differ
 from dlcli.comparison.sentences import ALPHA, difference_in_words, no_test
 from dlcli.config.metric_words import metrics_meant
@@ -121,6 +122,9 @@ def compare_runs(refs: Sequence[str], runs_dir: Path, metric: str | None = None)
         for name in names
     }
     refusal = find_refusal(runs) or units_differ(metric, [run.folders[0] for run in runs])
+    if different := refusal or losses_differ(metric, [_config(run) for run in opened]):
+        others = _others(runs, metric, common)
+        refusal = refusal or (f"{different} Compare by --metric {others[0]}." if others else different)
     scale = scale_of(metric, [run.folders[0] for run in runs])
     found = [] if refusal else [_pair(a, b, metric, scale) for a, b in itertools.combinations(runs, 2)]
     pairs = [pair for pair in found if pair is not None]
@@ -277,7 +281,13 @@ def _of_all_rows(a: Evaluated, b: Evaluated, metric: str) -> Difference | None:
     # Imported late, because it loads torch, which folds do not need.
     from dlcli.inference.recorded_predictions import figure_of_rows
 
-    figures = [[figure_of_rows(folder, metric) for folder in run.folders] for run in (a, b)]
+    figures = [
+        [
+            figure_of_rows(folder, name) if factor == 1 else None
+            for folder, name, factor in _named(run, metric)
+        ]
+        for run in (a, b)
+    ]
     of_a, of_b = ([figure for figure in several if figure is not None] for several in figures)
     if len(of_a) < len(a.folders) or len(of_b) < len(b.folders):
         return None
@@ -293,19 +303,27 @@ def _rows(run: Evaluated, metric: str) -> np.ndarray | None:
 
     None if the metric is not a mean over rows of a single target.
     """
-    if metric not in _OF_ROWS:
-        return None
     seeds = []
-    for folder in run.folders:
+    for folder, name, factor in _named(run, metric):
+        if name not in _OF_ROWS:
+            return None
         table = held_out(folder)
         if not {"prediction", "target"} <= set(table.columns):
             return None
-        if metric == "accuracy":
+        if name == "accuracy":
             seeds.append((table["prediction"] == table["target"]).to_numpy(dtype=float))
         else:
             errors = (table["prediction"] - table["target"]).to_numpy(dtype=float)
-            seeds.append(errors**2 if metric == "mse" else np.abs(errors))
+            seeds.append(factor * (errors**2 if name == "mse" else np.abs(errors)))
     return np.mean(seeds, axis=0)
+
+
+def _named(run: Evaluated, metric: str) -> list[tuple[Path, str, float]]:
+    """Return each folder with the metric that its predictions give, and a factor; 0 for other losses."""
+    if metric != "loss":
+        return [(folder, metric, 1.0) for folder in run.folders]
+    config = _config(run.opened)
+    return [(folder, *(recorded_loss(folder, config) or ("", 0.0))) for folder in run.folders]
 
 
 def _corrected(pairs: Sequence[Pair]) -> list[Pair]:

@@ -17,7 +17,7 @@ from dlcli.cross_validation.fold_summary import pooled_metrics
 from dlcli.cross_validation.holdout_refit import refit_holdout
 from dlcli.cross_validation.parent_record import record_parent
 from dlcli.cross_validation.parent_report import write_parent_report, write_size_curve
-from dlcli.cross_validation.refit import PLACE, refit
+from dlcli.cross_validation.refit import PLACE, final_model_sentence, refit
 from dlcli.cross_validation.size_curve import size_points, size_sentence
 from dlcli.datasets.notices import of_runs, sentences
 from dlcli.errors import DataError
@@ -121,7 +121,7 @@ def cross_validate(
             messages.append(
                 "There is a single split: the interval covers the training seed, not the choice of rows."
             )
-        messages += chosen_by(folds, choices)
+        messages += filter(None, [final_model_sentence(estimation, run_dirs), *chosen_by(folds, choices)])
         trees = summary.trees(results)
         verdict = verdict_on_folds(task, results, [fold.split for fold in folds])
         messages += against_trees(summary.metrics, trees, verdict)

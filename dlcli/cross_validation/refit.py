@@ -16,12 +16,13 @@ from dlcli.cross_validation.children import Children
 from dlcli.cross_validation.estimation import Estimation
 from dlcli.events import JobsPlanned, Listener
 from dlcli.executors.executor import execute
+from dlcli.formatting import counted
 from dlcli.gate.vouching import CONF_DIRS_FILE, recorded_folders
 from dlcli.job import Job
 from dlcli.runs.creation import contents
 from dlcli.runs.folder import read_result
 from dlcli.runs.recorded import read_words
-from dlcli.splits.split import Split
+from dlcli.splits.split import Split, shares_rows
 from dlcli.tracking.digests import MODEL_MANIFEST, check_recorded
 from dlcli.tracking.ledger import Ledger
 
@@ -93,6 +94,25 @@ def refit_config(config: dict[str, Any], folds: Sequence[Path]) -> dict[str, Any
     }
     trainer = {**config["trainer"], "max_epochs": epochs}
     return {**config, "trainer": trainer, "callbacks": callbacks, "monitor": "train/loss", "mode": "min"}
+
+
+def final_model_sentence(estimation: Estimation, folds: Sequence[Path]) -> str:
+    """Return how the final model was trained and tested, or that final test rows were not used; empty otherwise."""
+    tests = len(estimation.final_test)
+    if not estimation.config["cv"]["refit"]:
+        if not tests or any(shares_rows(split.test, estimation.final_test) for split in estimation.splits):
+            return ""
+        return f"The {tests:,} final test rows were not used: cv.refit=true trains a final model and tests it on them."
+    whole = estimation.whole
+    epochs = refit_config(estimation.config, folds)["trainer"]["max_epochs"]
+    tested = (
+        f"tested once on {tests:,} final test rows" if tests else "there are no final test rows to test it on"
+    )
+    rows = len(whole.train) + len(whole.val)
+    return (
+        f"The final model was trained on all {rows:,} rows of the folds for {counted(epochs, 'epoch')}, the median of "
+        f"the folds' best epochs; {tested}."
+    )
 
 
 def _files(

@@ -51,13 +51,15 @@ def epoch_charts(name: str, epochs: Epochs, main: str, best_epoch: float | None)
     return tuple(charts)
 
 
-def diagnosis_of(epochs: Epochs, max_epochs: object) -> str:
-    """Return the sentence about over- and underfitting; also for a run that has not ended."""
+def diagnosis_of(account: Account) -> str:
+    """Return the sentence about over- and underfitting, also of a run that has not ended."""
     history: dict[str, list[tuple[int, float]]] = {}
-    for epoch, metrics in enumerate(epochs):
+    for epoch, metrics in enumerate(account.epochs):
         for name, value in metrics.items():
             history.setdefault(name, []).append((epoch, value))
-    return diagnose(history, max_epochs if isinstance(max_epochs, int) else None)
+    max_epochs = account.section("trainer").get("max_epochs")
+    baseline = account.run.result.baselines.get("val/loss")
+    return diagnose(history, max_epochs if isinstance(max_epochs, int) else None, baseline)
 
 
 def _main(account: Account) -> str:

@@ -141,9 +141,7 @@ def _diagnosis(account: Account) -> str:
         return ""
     if account.run.status == "FINISHED" and account.run.result.messages:
         return account.run.result.messages[-1]
-    return (
-        diagnosis_of(account.epochs, account.section("trainer").get("max_epochs")) if account.epochs else ""
-    )
+    return diagnosis_of(account) if account.epochs else ""
 
 
 def _curves(account: Account) -> tuple[Block, ...]:

@@ -135,7 +135,7 @@ def _of_run(account: Account) -> tuple[Block, ...]:
     if (drawing := learning_curves_of(account)) is not None:
         blocks.append(drawing)
     if account.epochs and not account.folds:
-        blocks.append(Prose(diagnosis_of(account.epochs, account.section("trainer").get("max_epochs"))))
+        blocks.append(Prose(diagnosis_of(account)))
     blocks.append(Facts({"run": account.ledger.run_id, "created": account.ledger.created_at}))
     if run.repeat is not None:
         blocks.append(Command(run.repeat))

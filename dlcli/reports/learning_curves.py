@@ -27,6 +27,7 @@ def learning_curves(
     best_epoch: int | None,
     monitor: str = "val/loss",
     max_epochs: int | None = None,
+    baseline: float | None = None,
 ) -> Figure:
     """Plot train and val curves of the loss and the main metric, with the best epoch and the diagnosis.
 
@@ -37,13 +38,14 @@ def learning_curves(
         best_epoch: Number of the best epoch, from 0; None for no mark.
         monitor: The monitored metric, such as `val/loss`.
         max_epochs: The limit of the epochs, which the diagnosis names.
+        baseline: The val loss of a constant prediction, with which the diagnosis compares.
     """
     main = _main_metric(history, monitor)
     metrics = ["loss"] if main is None else ["loss", main]
     figure, axes = new_figure(len(metrics), width=5.2 * len(metrics), height=3.9)
     for ax, metric in zip(axes, metrics, strict=True):
         _draw(ax, history, metric, best_epoch)
-    caption(figure, diagnose(history, max_epochs))
+    caption(figure, diagnose(history, max_epochs, baseline))
     return figure
 
 

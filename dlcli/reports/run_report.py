@@ -61,12 +61,14 @@ def write_report(
             history.setdefault(name, []).append((epoch, value))
     if evaluations:
         write_predictions(run_dir, predictions_table(model, evaluations))
+    constant = evaluations["val"].baselines.get("", {}) if "val" in evaluations else {}
+    baseline = constant.get("loss")
     if not pictures:
-        return diagnose(history, max_epochs)
+        return diagnose(history, max_epochs, baseline)
     plots = run_dir / "plots"
     plots.mkdir(exist_ok=True)
     about = f"{run_name} · {data.name}" if run_name else data.name
-    curves = learning_curves(history, fitted.best_epoch, monitor, max_epochs)
+    curves = learning_curves(history, fitted.best_epoch, monitor, max_epochs, baseline)
     save(curves, plots / "learning_curves.png", about)
     if layers := gradient_curves(history):
         save(layers, plots / "gradients.png", about)
@@ -84,7 +86,7 @@ def write_report(
             if filters := filter_figure(model, data, first, image):
                 save(filters, plots / "filters.png", about)
         _write_breakdown(run_dir / "breakdown.csv", model, evaluations)
-    return diagnose(history, max_epochs)
+    return diagnose(history, max_epochs, baseline)
 
 
 def _worst_images(

@@ -75,6 +75,8 @@ def panel_rows(
     sizes = {
         name_of_test_rows(is_fold) if part == "test" else part: rows for part, rows in split.sizes.items()
     }
+    if is_fold and not len(split.test):  # of a hold-out before its refit
+        del sizes["held-out"]
     unused = len(data) - sum(sizes.values())
     if final_test := min(final_test, unused):
         sizes["final test"] = final_test

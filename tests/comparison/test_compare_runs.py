@@ -7,6 +7,8 @@ import math
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
+import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
@@ -134,10 +136,42 @@ def test_several_seeds_of_a_hold_out_are_their_mean(runs_dir: Path) -> None:
         assert pair.difference.mean == pytest.approx(recorded, abs=1e-6)
 
 
-def test_the_loss_of_a_hold_out_has_no_test_and_a_next_step(runs_dir: Path) -> None:
-    assert compare_runs(["dumb", "single"], runs_dir, "loss").refusal == (
-        "There is no test, because loss of a single hold-out cannot be computed from the recorded predictions. "
-        "Compare by --metric accuracy, or train with folds: cv=kfold."
+def test_the_loss_of_a_hold_out_is_tested_where_predictions_give_it(runs_dir: Path) -> None:
+    (loss,), (log_loss,) = (
+        compare_runs(["dumb", "single"], runs_dir, name).pairs for name in ("loss", "log_loss")
+    )
+    assert loss.difference == log_loss.difference
+    assert loss.words.startswith("single better than dumb in loss by ")
+
+
+@pytest.mark.parametrize(("name", "targets"), [("mse", 1), ("mae", 1), ("mse", 2)])
+def test_the_loss_of_numbers(name: str, targets: int, tmp_path: Path) -> None:
+    x = np.random.default_rng(0).normal(size=(60, 2))
+    table = pd.DataFrame(x, columns=["a", "b"]).assign(u=100 * x[:, 0], v=x[:, 1])
+    table.to_csv(tmp_path / "t.csv", index=False)
+    chosen = ["dataset.target=u", "dataset.drop=[v]"] if targets == 1 else ["dataset.target=[u,v]"]
+    words = [
+        "dataset=table",
+        f"dataset.path='{tmp_path / 't.csv'}'",
+        *chosen,
+        f"runs_dir='{tmp_path / 'runs'}'",
+    ]
+    quick = ["model=mlp", "model.hidden=4", "trainer.accelerator=cpu", f"task/loss={name}"]
+    for epochs in (1, 4):
+        dlcli.train([*words, *quick, f"trainer.max_epochs={epochs}", f"run_name=e{epochs}"])
+    found = compare_runs(["e1", "e4"], tmp_path / "runs", "loss")
+    if targets > 1:  # each is scaled by its own deviation
+        assert found.refusal is not None
+        assert found.refusal.startswith(
+            "There is no test, because loss of a single hold-out cannot be computed"
+        )
+        return
+    recorded = found.figures["loss"][1] - found.figures["loss"][0]
+    assert found.pairs[0].difference.mean == pytest.approx(recorded, rel=1e-4)
+    dlcli.train([*words, *quick, "task/loss=huber", "trainer.max_epochs=1", "run_name=other"])
+    assert compare_runs(["e1", "other"], tmp_path / "runs", "loss").refusal == (
+        f"The runs have different losses ({name.upper()} and Huber(delta=1.0)), so there is no test of them. "
+        f"Compare by --metric mse."
     )
 
 

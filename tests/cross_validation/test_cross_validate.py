@@ -147,10 +147,23 @@ def test_the_refitted_model_trained_on_all_other_rows_for_the_median_of_epochs(v
         if Ledger.load(folder).kind == "refit"
     ]
     config = yaml.safe_load((refitted / "config.yaml").read_text())
+    epochs = config["trainer"]["max_epochs"]
+    assert (
+        f"The final model was trained on all 120 rows of the folds for {epochs} epochs, the median of the folds' best "
+        "epochs; tested once on 30 final test rows."
+    ) in validated.messages
     assert config["trainer"]["max_epochs"] == np.median(best) + 1
     assert Split.load(refitted / "split.npz").sizes == {"train": 120, "val": 0, "test": 30}
     weights = [folder / "model" / "weights.safetensors" for folder in (refitted, validated.run_dir)]
     assert weights[0].samefile(weights[1])
+
+
+def test_final_test_rows_without_a_final_model_are_told(tmp_path: Path) -> None:
+    words = [*QUICK, "trainer.max_epochs=1", "cv=kfold", "cv.folds=2", "cv.test_size=0.2"]
+    result = dlcli.train([*words, f"runs_dir='{tmp_path}'"])
+    assert (
+        "The 30 final test rows were not used: cv.refit=true trains a final model and tests it on them."
+    ) in result.messages
 
 
 def test_seeds_split_the_variance(tmp_path: Path) -> None:

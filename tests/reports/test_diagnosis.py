@@ -91,6 +91,21 @@ def said(train: list[float], val: list[float], max_epochs: int | None = None, **
     return diagnose({name: list(enumerate(values)) for name, values in named.items()}, max_epochs)
 
 
+# Eight layers of sigmoids on the digits, 10 classes: accuracy stays at 0.2.
+SIGMOIDS = [2.30, 2.30, 2.29, 2.05, 1.90, 1.86, 1.85, 1.84, 1.85, 1.84, 1.85, 1.84, 1.84, 1.85, 1.84, 1.84]
+
+
+def test_a_network_that_has_hardly_learnt_has_not_converged_without_a_word() -> None:
+    history = {name: list(enumerate(SIGMOIDS)) for name in ("train/loss", "val/loss")}
+    for baseline, below in ((2.303, "is only 20% below the 2.3"), (1.8, "never fell below the 1.8")):
+        sentence = diagnose(history, 20, baseline)
+        assert f"it no longer falls, but {below} of a constant prediction" in sentence
+        assert "converged" not in sentence
+    # Another model of the same loss that started far above it has learnt; without a baseline nothing is known.
+    for known in (7.0, None, math.nan, 0.0):
+        assert diagnose(history, 20, known).endswith("converged, no sign of over- or underfitting.")
+
+
 def test_a_rise_of_a_tenth_over_many_epochs_is_overfitting() -> None:
     """The val loss was lowest at epoch 3 with 0.296 and ended at 0.324, with a train loss of 0.261."""
     val = [0.35, 0.31, 0.296, 0.299, 0.301, 0.304, 0.308, 0.311, 0.315, 0.317, 0.32, 0.322, 0.324]

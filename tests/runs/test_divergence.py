@@ -46,8 +46,12 @@ def test_a_lower_rate_is_the_way_out(tmp_path: Path) -> None:
     assert (
         found.value.problems[0].hint == f"Resuming it would probably diverge again. {error.problems[0].hint}"
     )
-    with pytest.raises(dlcli.errors.Diverged):  # a change of the trainer is tried
-        dlcli.resume(first, ["trainer.max_epochs=1"])
+    with pytest.raises(
+        InputError, match="the same steps would probably end there again"
+    ):  # as with more epochs
+        dlcli.resume(first, ["trainer.max_epochs=9"])
+    with pytest.raises(dlcli.errors.Diverged):  # a change of the place of running is tried
+        dlcli.resume(first, ["trainer.accelerator=auto"])
 
 
 @pytest.mark.parametrize("cv", ["cv=holdout", "cv=stratified_kfold"])
