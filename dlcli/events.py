@@ -1,4 +1,4 @@
-"""The events of a command's work, from one training run to a sweep, and the function type that receives them.
+"""Events of training runs, cross-validations and sweeps, and the type of the function that receives them.
 
 Code that trains, cross-validates or sweeps takes a `Listener` and calls it with each event. The terminal, the run's
 record and the sweep are listeners. Jobs that run side by side call it from several threads.
@@ -31,12 +31,12 @@ class TrainingStarted:
 
     Attributes:
         description: what is trained, for the user: label to text.
-        max_epochs: None or -1 where something else ends the training.
-        steps_per_epoch: optimizer steps.
+        max_epochs: maximum number of epochs; None or -1 without one.
+        steps_per_epoch: number of optimizer steps per epoch.
         monitor: the metric by which the best epoch is chosen.
         mode: min or max.
-        first_epoch: counted from 0; above 0 where the run continues.
-        stops_early: whether a metric that no longer improves ends it before `max_epochs`.
+        first_epoch: first epoch, counted from 0; greater than 0 if the run continues.
+        stops_early: whether early stopping may end it before `max_epochs`.
     """
 
     description: Mapping[str, str]
@@ -50,7 +50,7 @@ class TrainingStarted:
 
 @dataclass(frozen=True)
 class StepsDone:
-    """Some optimizer steps are done. Sent often, so that listeners must be cheap; by another process twice a second."""
+    """Some optimizer steps are done. Sent often, so listeners must be fast; from other processes twice a second."""
 
     steps: int
 
@@ -140,7 +140,7 @@ class SweepPlanned:
         description: what is searched, for the user: label to text.
         total: the number of trials, earlier ones included.
         objective: the metric that trials are compared by; the first of several.
-        earlier: trials that were made before.
+        earlier: trials from before the sweep was resumed.
     """
 
     description: Mapping[str, str]

@@ -49,7 +49,7 @@ from dlcli.splits.split import Split, check_overlap, limit_splits, thin_rows
 from dlcli.tasks.facts import target_facts
 from dlcli.training.rehearsal import Rehearsal, rehearse
 
-# The default preprocessing for each kind of rows; a model may name another.
+# Kind of data to its default preprocessing; a model may choose another.
 _PREPROCESSING = {
     "table": "table",
     "image": "image",
@@ -58,10 +58,10 @@ _PREPROCESSING = {
     "audio": "spectrogram",
 }
 
-# Bytes of a file that is read within about a second.
+# Maximum size in bytes of a file that is read within about a second.
 _FAST = 1 << 24
 
-# Rows of a quick rehearsal: enough for layers that normalise over a batch.
+# Number of rows of a quick rehearsal, enough for layers that normalise over a batch.
 _FEW_ROWS = 8
 
 
@@ -74,8 +74,8 @@ class Experiment:
         config: the configuration with absolute paths.
         folders: the user's own conf folders.
         estimation: the raw rows and their splits.
-        automatic: decides what `auto` means.
-        choices: what it decided for this configuration.
+        automatic: resolves `auto`.
+        choices: its choices for this configuration.
     """
 
     composed: Composed
@@ -98,7 +98,7 @@ class Experiment:
     def rehearse(self, *, quick: bool = False) -> Rehearsal:
         """Train a copy of the network for a few batches of the first split; torch's random state is unchanged.
 
-        With `quick`, only a few rows are used, which shows errors, but gives no useful estimates.
+        With `quick`, only a few rows are used. This finds errors, but gives no useful estimates.
 
         Raises:
             ConfigError: the model, the loss or the optimizer fails, or there is too little memory or disk space.
@@ -141,14 +141,14 @@ def plan_experiment(
 ) -> Experiment:
     """Compose the configuration, read and split the rows, and check everything.
 
-    All mistakes are reported at once. If there are any in the configuration, and reading the rows may take long, those
-    of the rows are only looked for with `thorough`.
+    All mistakes are reported together. If the configuration has any, and reading the rows may take long, the rows are
+    only checked with `thorough`.
 
     Args:
-        overrides: of the command.
+        overrides: overrides of the command.
         conf_dirs: the user's conf folders, as they were given.
         runs_dir: the folder of all runs; None uses the configuration's.
-        thorough: also read many rows if there are mistakes, and check what does not depend on these.
+        thorough: even if there are mistakes, read many rows and check what does not depend on the mistakes.
         sweeping: keep the section `sweep`.
         objectives: the metrics and modes that the section `sweep` names.
         earlier: the recorded configuration of a search that continues.
@@ -171,7 +171,7 @@ def plan_experiment(
     if (problems and not thorough and not _reads_fast(found.composed.config)) or _unreadable(found):
         told = with_columns(problems, found.composed.config.get("dataset", {}))
         raise ConfigError([*told, *_known_now(found)])
-    # A search that continues has the lookback of its record, whatever the rule for `auto` is by now.
+    # A search that continues keeps the recorded lookback, even if the rule for `auto` has changed.
     before = None if earlier is None or is_open(earlier["dataset"]) else earlier["dataset"].get("lookback")
     config = with_lookback(settled(found.composed.config, found.unsound), before)
     try:
@@ -221,7 +221,7 @@ def settled_metrics(
     unsound: Collection[str] = (),
     earlier: Mapping[str, Any] | None = None,
 ) -> tuple[dict[str, Any], list[Problem], list[Problem]]:
-    """Return the configuration with all metrics of the task and with their directions, and what is wrong with either.
+    """Return the configuration with the task's metrics and their directions, and the problems of both.
 
     Args:
         config: the configuration.
@@ -239,7 +239,7 @@ def settled_metrics(
 
 
 def _reads_fast(config: Mapping[str, Any]) -> bool:
-    """Return whether the rows are in a file that is read within about a second."""
+    """Return whether the dataset is a file that is read within about a second."""
     path = config.get("dataset", {}).get("path")
     try:
         return isinstance(path, str) and Path(path).is_file() and Path(path).stat().st_size <= _FAST
@@ -248,7 +248,7 @@ def _reads_fast(config: Mapping[str, Any]) -> bool:
 
 
 def _unreadable(found: Draft) -> bool:
-    """Return whether mistakes keep the rows from being read and split; a wrong batch size does not."""
+    """Return whether mistakes prevent reading and splitting the rows, unlike a wrong batch size."""
     sections = {"dataset", "cv"} & found.unsound
     keys = {problem.where for problem in found.problems if problem.where.split(".")[0] in sections}
     limits = any(problem.where.startswith("trainer.limit_") for problem in found.problems)
@@ -264,11 +264,11 @@ def _known_now(found: Draft) -> list[Problem]:
 
 
 def decided_by_data(composed: Composed, data: Data) -> dict[str, str]:
-    """Return the options of groups that depend on the data: its task, and the preprocessing for rows and model."""
+    """Return the options that the data decides: the task, and the preprocessing for its rows and the model."""
     fitting = {"task": data.target_kind, "preprocessing": _PREPROCESSING[data.kind]}
     if data.target_kind == "forecast":
         fitting["preprocessing"] = "series"
-    with suppress(ConfigError):  # a model that cannot be found is reported as that
+    with suppress(ConfigError):  # reported by validation
         model = locate(composed.config["model"].get(TARGET, ""))
         if data.kind == "tokens":
             fitting["preprocessing"] = getattr(model, "text_preprocessing", fitting["preprocessing"])
@@ -282,7 +282,7 @@ def settled(config: dict[str, Any], unsound: Collection[str] = ()) -> dict[str, 
     """Return the configuration as the run records it, with absolute paths; `unsound` sections are unchanged."""
     config = absolute_paths(config)
     if "dataset" not in unsound and isinstance(config["dataset"].get("types"), str):
-        # The file may change, or be absent where the run's folder is moved to.
+        # The file may change later, or be missing where the run's folder is moved to.
         config = {
             **config,
             "dataset": {**config["dataset"], "types": given_types(config["dataset"]["types"])},
@@ -320,7 +320,7 @@ def plan_estimation(config: dict[str, Any], folders: Sequence[Path]) -> Estimati
             "Add cv=predefined, or leave out dataset.split.",
         )
     splits = strategy.splits(data)
-    # Drawing millions of rows again takes seconds.
+    # Computing the splits of millions of rows again would take seconds.
     final_test = splits[0].test if isinstance(strategy, Holdout) else strategy.final_test(data)
     check_overlap(data, splits)
     rows, folds = (config["trainer"].get(f"limit_{what}") for what in ("rows", "folds"))

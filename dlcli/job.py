@@ -74,13 +74,13 @@ class Job:
     Attributes:
         config: the resolved configuration.
         run_dir: the run's folder, in which the driver has written `split.npz`.
-        seed: of weights, order and dropout.
+        seed: seed of initial weights, order of rows and dropout.
         code: folders of the user's own code, appended to `sys.path`.
-        slim: whether it is a fold or a trial, which leaves pictures and system metrics to its parent and saves its
-            outputs for it.
-        keep_last: whether the last epoch counts as the best, since there are no rows to choose it by.
+        slim: whether it is a fold or a trial, which has no plots and system metrics of its own, and saves its outputs
+            for its parent.
+        keep_last: whether the last epoch counts as the best one, because there are no validation rows.
         times_rows: whether to measure the network's latency.
-        final_test: number of the rows that are set aside for the final test; 0 if they are the split's own test rows.
+        final_test: number of rows that are set aside for the final test; 0 if they are the test rows of the split.
     """
 
     config: dict[str, Any]
@@ -113,9 +113,9 @@ def run_job(job: Job, listen: Listener = ignore) -> Result:
     A run that was stopped continues from its last checkpoint. `listen` receives the job's events.
 
     Raises:
-        TrainingError: the training failed; the run is marked FAILED.
-        Pruned: the listener raised it after an epoch; the run is marked KILLED, and tagged.
-        Interrupted: a signal came; the run is marked KILLED.
+        TrainingError: training failed; the run is recorded as FAILED.
+        Pruned: the listener raised it after an epoch; the run is recorded as KILLED, with a tag.
+        Interrupted: a signal was received; the run is recorded as KILLED.
     """
     started = time.monotonic()
     run_dir = Path(job.run_dir)
@@ -190,7 +190,7 @@ def run_job(job: Job, listen: Listener = ignore) -> Result:
 
 @contextmanager
 def _naming(ledger: Ledger) -> Iterator[None]:
-    """Add notes to whatever stops a job: where its record is, and how to resume it (a fold with its parent)."""
+    """Add notes to an exception that stops a job: where its record is, and how to resume it or its parent."""
     where = display(ledger.run_dir)
     kept = f"The run is FAILED; its results so far are kept in {where}"
     try:
@@ -202,7 +202,7 @@ def _naming(ledger: Ledger) -> Iterator[None]:
             interrupt.add_note(f"Its last checkpoint is kept in {where}")
         interrupt.add_note(f"Go on with it: {resume_command(ledger)}")
         raise
-    except SystemExit as end:  # a model that exits fails its job only, and no other trial of a sweep
+    except SystemExit as end:  # a model that exits must fail its own job only, not the whole sweep
         failed = TrainingError(f"the model's own code ended the program: SystemExit: {end.code}")
         failed.add_note(kept)
         raise failed from end
@@ -220,7 +220,7 @@ def _train(
         The fitted network, the fitted preprocessing, and what reading and preprocessing left out or converted.
     """
     config, run_dir = job.config, Path(job.run_dir)
-    # The random state of a notebook is not changed.
+    # Preserve the random state, for example that of a notebook.
     with isolate_rng():
         parts = assemble(config, data, split, job.seed)
         network = parts.network
@@ -304,7 +304,7 @@ def _fit_arguments(job: Job, parts: Parts) -> dict[str, Any]:
 
 
 def take_part(text: str, world: World) -> None:
-    """Train as one rank of several, on the job of rank 0 (`Job.to_json`), without recording anything."""
+    """Train as another rank on the job of rank 0 (`Job.to_json`), without recording anything."""
     job = Job.from_json(text)
     sys.path.extend(folder for folder in job.code if folder not in sys.path)
     data, split = load_data(job.config["dataset"]), read_split(Ledger.load(Path(job.run_dir)))
@@ -315,7 +315,7 @@ def take_part(text: str, world: World) -> None:
 
 
 def _record(recorder: Recorder, listen: Listener, event: Event) -> None:
-    """Record what is trained and an epoch's metrics, and pass every event on."""
+    """Record the description of the run and the metrics of epochs, and pass every event on."""
     if isinstance(event, TrainingStarted) and recorder.ledger.kind != "trial":
         recorder.describe(event.description)
     if isinstance(event, EpochDone):
@@ -329,7 +329,7 @@ def _record(recorder: Recorder, listen: Listener, event: Event) -> None:
 
 
 def main() -> None:
-    """Run the job of a file (`python -m dlcli.job FILE`), or without a file be a rank that gets jobs from rank 0."""
+    """Run the job in a file (`python -m dlcli.job FILE`); without a file, run as a rank that takes jobs from rank 0."""
     present_process()
     if len(sys.argv) < 2:
         sys.exit(run_rank(take_part))

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 1
 
-# Metrics by which a run is compared with trees, the first two that there are.
+# Metrics by which a run is compared with trees; the first two available ones are used.
 AGAINST_TREES = ("auroc", "log_loss", "accuracy", "f1", "rmse", "r2")
 
 
@@ -33,14 +33,15 @@ class Result:
         baselines: The same metrics for a baseline that ignores the inputs.
         duration_s: Duration of the run, in seconds.
         folds: Results of the folds of a cross-validation.
-        trials: Of a sweep, each trial's number, `params` and `value`.
-        best: Of a sweep, the best trial, with the `command` that trains it.
-        front: Of a sweep with several objectives, numbers of the trials on the Pareto front.
-        models: Of a sweep over models, for each the number of its `trials`, the `value` of its `best` one, and that of
-            its `default` settings.
-        params: Of a fold in nested cross-validation, the settings that were chosen for it.
-        members: Of an ensemble, the IDs of the runs whose models predict together.
-        notices: What reading the data left out or converted: `key`, `count`, `text`, `where`, `hint`, `warns`.
+        trials: For a sweep, number, `params` and `value` of each trial.
+        best: For a sweep, the best trial, with the `command` that trains it.
+        front: For a sweep with several objectives, the numbers of the trials on the Pareto front.
+        models: For a sweep over models, for each model its number of `trials`, the `value` of the `best` one, and that
+            of its `default` settings.
+        params: For a fold of a nested cross-validation, the settings that were chosen for it.
+        members: For an ensemble, the IDs of the runs whose models are its members.
+        notices: Notices on values that were left out or converted when the data was read: `key`, `count`, `text`,
+            `where`, `hint`, `warns`.
         messages: Sentences for the user.
     """
 
@@ -108,12 +109,12 @@ class Result:
 def against_trees(
     metrics: Mapping[str, float], baselines: Mapping[str, float], verdict: str = ""
 ) -> list[str]:
-    """Return the sentence about a run and the baseline of trees on the same rows, if there is one.
+    """Return the sentence that compares a run with the baseline `trees`, as a list of at most one item.
 
     Args:
-        metrics: of the run: `test/auroc`, or for folds `cv/auroc_mean`.
-        baselines: those of the trees are `trees/test/auroc`, ...
-        verdict: which of both is better.
+        metrics: metrics of the run: `test/auroc`, or for folds `cv/auroc_mean`.
+        baselines: metrics of the baselines; those of the trees are `trees/test/auroc`, ...
+        verdict: sentence on which of them is better.
     """
     for part, suffix in (("test", ""), ("cv", "_mean"), ("val", "")):
         names = [f"{part}/{name}{suffix}" for name in AGAINST_TREES]

@@ -42,8 +42,8 @@ from dlcli.training.restoration import check_checkpoints
 
 NOTHING_LEFT = "The run is finished: there is nothing to do."
 
-# Keys that may change when a run is resumed: where the data is, and how long, where and how it is trained; and trees
-# beside it, which may be left out.
+# Keys that may change when a run is resumed: the location of the data, the length of training, hardware and executor,
+# and the baseline of trees, which may be left out.
 _MAY_CHANGE = (
     *(f"dataset.{key}" for key in DATA_PATHS),
     *(f"trainer.{key}" for key in ("max_epochs", "max_steps", "max_time", "accelerator", "devices")),
@@ -54,7 +54,7 @@ _MAY_CHANGE = (
     "baseline",
 )
 
-# In a search, the length of training may not change, because its trials could not be compared.
+# In a search, the length of training may not change, because trials would not be comparable.
 _MAY_CHANGE_IN_SEARCH = tuple(
     key
     for key in _MAY_CHANGE
@@ -70,12 +70,12 @@ _MAY_CHANGE_IN_SWEEP = (
 
 @dataclass(frozen=True)
 class Resumption:
-    """A run that continues, with its changes.
+    """The plan to resume a run, with changed settings.
 
     Attributes:
-        opened: the run as it is recorded.
-        config: its configuration from now on.
-        words: the recorded overrides and the new ones; a search is planned again from them.
+        opened: the recorded run.
+        config: the configuration with which it continues.
+        words: recorded and new overrides, from which a search is planned again.
     """
 
     opened: OpenedRun
@@ -83,7 +83,7 @@ class Resumption:
     words: tuple[str, ...]
 
     def record(self) -> None:
-        """Record the changes in the run's folder, so that they also apply when it is resumed again.
+        """Record the changes in the run's folder, so that they remain in effect.
 
         Raises:
             InputError: another process records the run; nothing was changed.
@@ -92,8 +92,8 @@ class Resumption:
         if self.config == self.opened.config and tags.items() <= self.opened.ledger.tags.items():
             return
         with locked_ledger(folder) as ledger:
-            # The status changes first and the configuration last, so that after a kill in between the run looks like
-            # one that was stopped, and can be resumed.
+            # The status is changed first and the configuration last: after a kill in between, the run has the state
+            # of a stopped run, and can be resumed.
             recorded = self.opened.claim.recorded()
             files = {
                 **({CONF_DIRS_FILE: "".join(f"{path}\n" for path in recorded)} if recorded else {}),
@@ -105,9 +105,9 @@ class Resumption:
             replace_recorded(ledger, files, status="KILLED", tags={**ledger.tags, **tags})
 
     def _tags(self) -> dict[str, str]:
-        """Return tags with the changed settings: MLflow's params, which cannot change, are those of the start.
+        """Return tags with the changed settings, since MLflow's params cannot be changed.
 
-        Settings that have such a tag already get one again, since a kill may have come between a tag and its setting.
+        Settings that already have such a tag get it again, since a kill may have separated a tag from its setting.
         """
         before, after = (Shown.of(config, ()).params for config in (self.opened.config, self.config))
         tags = {f"{CHANGED_TAG}.{key}": (before.get(key), value) for key, value in after.items()}
@@ -123,7 +123,7 @@ def open_whole(
     trust: bool = False,
     overrides: Sequence[str] = (),
 ) -> OpenedRun:
-    """Open a run, or its outermost parent, after recording the end of runs whose process has ended.
+    """Open a run's outermost parent, or the run itself, after recording the end of runs whose process has ended.
 
     Raises:
         RunNotFound: there is no such run.
@@ -145,7 +145,7 @@ def open_whole(
 
 
 def how_far(opened: OpenedRun) -> str:
-    """Return a message on how a run ended and how much of it is done; a sweep reports its trials itself."""
+    """Return a message on how a run ended and on its progress (for a sweep, its own messages report the trials)."""
     ledger, config = opened.ledger, opened.config
     ends = {"FINISHED": "had finished", "FAILED": "had failed", "KILLED": "had been stopped"}
     end = "had been killed" if opened.was_cut_off else ends.get(ledger.status, "had not ended")
@@ -166,11 +166,11 @@ def how_far(opened: OpenedRun) -> str:
 
 
 def plan_resumption(opened: OpenedRun, overrides: Sequence[str]) -> Resumption | None:
-    """Return how a run continues, or None if nothing is left to do. Nothing is written yet.
+    """Return the plan to resume a run, or None if nothing is left to do. Nothing is written.
 
     Raises:
         ConfigError: an override would make it another experiment.
-        InputError: it is an ensemble that did not finish or is to change, or it would diverge again.
+        InputError: it is an unfinished ensemble or one to be changed, or the run would diverge again.
     """
     check_subfolders(opened.folder)
     if opened.ledger.kind == "ensemble":
@@ -203,10 +203,10 @@ def plan_resumption(opened: OpenedRun, overrides: Sequence[str]) -> Resumption |
 
 
 def _check_divergence(opened: OpenedRun, config: Mapping[str, Any]) -> None:
-    """Refuse to repeat a training that diverged, if neither its trainer, its data nor its place of running changes.
+    """Refuse to resume a run that diverged if neither the trainer, the data nor the executor changes.
 
     Raises:
-        InputError: it would probably diverge again, after the same steps.
+        InputError: it would diverge again at the same step.
     """
     is_same = all(
         _without_ends(config[section]) == _without_ends(opened.config[section])
@@ -230,7 +230,7 @@ def _epochs_done(ledger: Ledger) -> int:
 
 
 def relocated_words(words: Sequence[str], dataset: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the recorded overrides, with the present location of the data."""
+    """Yield the recorded overrides, with the current location of the data."""
     for word in words:
         settings, _ = parse([word])
         section, _, key = settings[0].key.partition(".") if settings else ("", "", "")
@@ -255,7 +255,7 @@ def _with_changes(
     config: dict[str, Any], overrides: Sequence[str], may_change: Sequence[str], file: Path
 ) -> dict[str, Any]:
     settings, problems = parse(overrides)
-    # Values from the environment, which are not recorded, may be given again, also from another variable.
+    # Values from the environment are not recorded; they may be given again, also by another variable.
     from_outside = {s.key for s in settings if reads_environment(_at(config, s.key))}
     if not any(key.startswith("sweep.") for key in may_change):
         of_sweeps = [setting for setting in settings if setting.key.startswith("sweep.")]

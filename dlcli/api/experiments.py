@@ -96,7 +96,7 @@ def resume(
         overrides: what may change: `trainer.max_epochs` and `sweep.trials` (larger), where data lies, `executor`.
         conf_dirs: the user's own configuration folders (`-C`).
         runs_dir: the folder of all runs; None uses the project's, by default `runs`.
-        trust: run the code that the run's folder names, even where the folder is not known to be the user's own.
+        trust: run the code that the run's folder names, even if the folder is not known to be the user's own.
 
     Returns:
         The result of the whole run, as `train` or `sweep` return it.
@@ -131,8 +131,8 @@ def check(
         runs_dir: the folder of all runs, whose disk needs room; None uses the key `runs_dir`.
 
     Returns:
-        What the training would need (`parameters`, `memory` and `disk` in bytes, `seconds_per_epoch`), and what the
-        data holds (`rows`, `classes`, `columns`), with `warnings` about what makes results misleading.
+        The requirements of training (`parameters`, `memory` and `disk` in bytes, `seconds_per_epoch`), and the profile
+        of the data (`rows`, `classes`, `columns`), with `warnings` about data that makes results misleading.
 
     Raises:
         dlcli.errors.ConfigError: with all mistakes in `problems`.

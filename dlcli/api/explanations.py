@@ -1,4 +1,4 @@
-"""Functions of the Python API that look into a trained run and its data."""
+"""Functions of the Python API that explain a trained run and check its labels."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ def explain(
     runs_dir: str | Path | None = None,
     trust: bool = False,
 ) -> Explanation:
-    """Return what a run's model uses, and which groups of rows it judges worst, as `dlcli explain` does.
+    """Return the importance of columns and the errors by groups of rows, as `dlcli explain` does.
 
     Args:
         run: a run ID or its beginning, a name, a folder, `last` or `best`; `RUN1,RUN2` is an ensemble.
-        rows: most rows for importance and partial dependence; slices use all.
+        rows: maximum number of rows for importance and partial dependence; slices use all rows.
         repeats: number of permutations of each column.
         overrides: where the run's data lies now: `dataset.path=FILE`.
         conf_dirs: the user's own configuration folders; model code beside them may run.
@@ -69,9 +69,10 @@ def label(
     """Return the rows of a run whose label is probably wrong, as `dlcli label` does.
 
     Args:
-        run: a run ID or its beginning, a name, a folder, or `last`; a cross-validation judges all rows of its folds.
-        output: a .csv to write.
-        picture: of a run on images, a .png of the most likely errors to write.
+        run: a run ID or its beginning, a name, a folder, or `last`; for a cross-validation, all rows of its folds are
+            checked.
+        output: a .csv file to write.
+        picture: a .png file of the most likely errors to write, for a run on images.
         overrides: where the run's data lies now: `dataset.path=FILE`; only a picture needs the data.
         conf_dirs: the user's own configuration folders; dataset code beside them may run.
         runs_dir: the folder of all runs; None uses the project's, by default `runs`.
@@ -79,7 +80,7 @@ def label(
 
     Returns:
         `errors`, a DataFrame with a line for each likely error, the most likely first: `row`, `label`, `suggested`,
-        `p_label` and `p_suggested`; `rows`, the number that was judged; and `expected`, the estimated number of errors.
+        `p_label` and `p_suggested`; `rows`, the number of checked rows; and `expected`, the estimated number of errors.
 
     Raises:
         dlcli.errors.RunNotFound: there is no such run.

@@ -1,6 +1,6 @@
-"""The progress of training in a notebook: one line that is replaced, and the warnings below it.
+"""Progress of training in a notebook: one line that is updated, and warnings below it.
 
-A terminal's bars would fill a notebook with lines; Jupyter replaces an output that has an ID.
+The bars of a terminal would fill a notebook with lines; Jupyter can update an output that has an ID.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ from dlcli.events import (
 from dlcli.formatting import REDRAW_SECONDS, duration, number
 from dlcli.sanitize.presentable import presentable
 
-_NOTES = 12  # that are shown
+_NOTES = 12  # maximum number of notes that are shown
 
 
 @contextmanager
 def notebook_listener() -> Iterator[Listener]:
-    """Yield a listener that shows progress where this is a notebook; elsewhere, one that does nothing."""
+    """Yield a listener that shows progress in a notebook; outside of a notebook, one that does nothing."""
     display = _display_of_notebook()
     if display is None:
         yield ignore
@@ -52,14 +52,14 @@ def notebook_listener() -> Iterator[Listener]:
 
 
 def _display_of_notebook() -> Any:
-    """Return IPython's `display` where a kernel runs this process, else None."""
+    """Return IPython's `display` if this process is the kernel of a notebook, else None."""
     ipython, display = sys.modules.get("IPython"), sys.modules.get("IPython.display")
     shell = ipython.get_ipython() if ipython is not None else None
     return display.display if display is not None and hasattr(shell, "kernel") else None
 
 
 class _Shown:
-    """The output of a notebook's cell: HTML, or text where HTML is not supported."""
+    """The output of a cell: HTML, or text if HTML is not supported."""
 
     def __init__(self, html: Markup, text: str) -> None:
         self._html, self._text = html, text
@@ -72,11 +72,11 @@ class _Shown:
 
 
 class ProgressLine:
-    """The line of a notebook; `listen` receives the events, from any thread.
+    """The progress line; `listen` receives the events, from any thread.
 
     Args:
-        display: IPython's `display`, or something like it: called with an object and `display_id=True`, it returns an
-            object with a method `update`.
+        display: IPython's `display`: called with an object and `display_id=True`, it returns an object with a method
+            `update`.
     """
 
     def __init__(self, display: Any) -> None:
@@ -100,13 +100,13 @@ class ProgressLine:
             self._draw(at_once=self._take(event))
 
     def close(self) -> None:
-        """Show the end."""
+        """Show the final state."""
         with self._lock:
             self._what, self._figures = "", self._figures if self._is_single else ""
             self._draw(at_once=True)
 
     def _take(self, event: Event) -> bool:
-        """Note what an event says; return whether it has to be shown at once."""
+        """Update the state by an event; return whether it has to be shown at once."""
         match event:
             case Note(text) | Warned(text):
                 self._notes.append(text)

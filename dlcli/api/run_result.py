@@ -1,4 +1,4 @@
-"""The result of a run as Python and notebooks see it."""
+"""The result of a run in the Python API, with its representation in notebooks."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Plot:
-    """A picture of a run; a notebook shows it.
+    """A plot of a run, which a notebook displays.
 
     Attributes:
-        name: Name of the picture, such as `roc`.
+        name: Name of the plot, such as `roc`.
         file: The PNG file.
     """
 
@@ -34,22 +34,22 @@ class Plot:
 
 @dataclass(frozen=True)
 class RunResult(Result):
-    """The result of a run, with its tables and pictures, which are read from the run's folder when they are asked for.
+    """The result of a run, with its tables and plots, which are read from the run's folder on access.
 
-    In a notebook it shows its figures with baselines and intervals, its learning curves and the diagnosis.
+    A notebook shows metrics with baselines and intervals, learning curves and the diagnosis.
     """
 
     @classmethod
     def from_result(cls, result: Result) -> Self:
-        """Return the result of a command with the tables and pictures of its run."""
+        """Return the result of a command with access to the tables and plots of its run."""
         own = {field.name: getattr(result, field.name) for field in fields(Result)}
         return cls(**{**own, "folds": tuple(map(cls.from_result, result.folds))})
 
     @property
     def figures(self) -> pd.DataFrame:
-        """The metrics as a table, a line for each, with baselines and the ends of 95 % intervals where there are any.
+        """The metrics as a table, one per line, with baselines and the ends of 95 % intervals if available.
 
-        Of a cross-validation these are means over folds; `metrics` has all numbers by name.
+        For a cross-validation these are means over folds; the attribute `metrics` has all values by name.
         """
         import pandas as pd
 
@@ -65,7 +65,7 @@ class RunResult(Result):
 
     @property
     def history(self) -> pd.DataFrame:
-        """Train and validation metrics by `epoch`, from 1; of a cross-validation also by `fold` and `seed`."""
+        """Training and validation metrics by `epoch`, from 1; for a cross-validation also by `fold` and `seed`."""
         import pandas as pd
 
         account = self._account()
@@ -94,7 +94,7 @@ class RunResult(Result):
 
     @property
     def plots(self) -> dict[str, Plot]:
-        """The pictures of the run by name; a notebook shows each."""
+        """The plots of the run by name."""
         from dlcli.runs.overview import pictures_in
 
         return {

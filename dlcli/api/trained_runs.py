@@ -31,19 +31,19 @@ def evaluate(
     use: Literal["folds", "refit"] | None = None,
     coverage: float | None = None,
 ) -> Result:
-    """Compute a run's metrics again from its saved model and the raw rows, as `dlcli eval` does.
+    """Compute a run's metrics again with its saved model on the raw rows, as `dlcli eval` does.
 
     Args:
         run: a run ID or its beginning, a name, a folder, `last` or `best`; `RUN1,RUN2` is an ensemble.
         split: the rows of the run's split to evaluate on.
         overrides: where the run's data lies now: `dataset.path=FILE`, `dataset.root=DIR`.
-        file: evaluate on the rows of this file instead, which has the targets too.
+        file: evaluate on the rows of this file instead, which must contain the targets.
         conf_dirs: the user's own configuration folders; model code beside them may run.
         runs_dir: the folder of all runs; None uses the project's, by default `runs`.
         trust: also run model code that lies in the run's folder alone.
-        use: of a cross-validation: `folds`, the mean of its folds' models, or `refit`, the refitted model, which is the
-            default if there is one.
-        coverage: also judge sets of classes or intervals of numbers that are to cover this share of the rows.
+        use: models of a cross-validation: `folds` for the mean of its folds' models, `refit` for the refitted model
+            (the default if there is one).
+        coverage: also evaluate prediction sets or intervals that are to cover this share of the rows.
 
     Returns:
         A result whose `metrics` and `baselines` are named `test/...` or `val/...`.
@@ -98,8 +98,8 @@ def predict(
         conf_dirs: the user's own configuration folders; model code beside them may run.
         runs_dir: the folder of all runs; None uses the project's, by default `runs`.
         trust: also run model code that lies in the run's folder alone.
-        use: of a cross-validation: `folds`, the mean of its folds' models, or `refit`, the refitted model, which is the
-            default if there is one.
+        use: models of a cross-validation: `folds` for the mean of its folds' models, `refit` for the refitted model
+            (the default if there is one).
         coverage: add the columns `set`, or `low` and `high`, which are to cover this share of new rows.
 
     Returns:
@@ -161,9 +161,9 @@ def ensemble(
     """Select the runs that predict best together, and record them as a run, as `dlcli ensemble` does.
 
     Args:
-        runs: a sweep, whose trials are the candidates, or two runs or cross-validations or more.
+        runs: a sweep, whose trials are the candidates, or at least two runs or cross-validations.
         metric: select by this metric on rows that the models were not trained on; None takes the monitored one.
-        size: number of models that are added, with replacement.
+        size: number of models to add, with replacement.
         name: name of the ensemble's run.
         overrides: where the runs' data lies now: `dataset.path=FILE`.
         conf_dirs: the user's own configuration folders; model code beside them may run.
@@ -175,7 +175,7 @@ def ensemble(
 
     Raises:
         dlcli.errors.InputError: fewer than two candidates have weights, or they do not fit together.
-        dlcli.errors.DataError: the candidates are judged on other rows, or were trained on other data.
+        dlcli.errors.DataError: the candidates were evaluated on different rows, or trained on different data.
     """
     with command_session():
         from dlcli.runner import ensemble as runner
@@ -212,12 +212,12 @@ def export(
         conf_dirs: the user's own configuration folders; model code beside them may run.
         runs_dir: the folder of all runs; None uses the project's, by default `runs`.
         trust: also run model code that lies in the run's folder alone.
-        use: of a cross-validation: `folds`, the mean of its folds' models, or `refit`, the refitted model, which is the
-            default if there is one.
+        use: models of a cross-validation: `folds` for the mean of its folds' models, `refit` for the refitted model
+            (the default if there is one).
 
     Returns:
         The `file`, its `description` (a JSON file with names, types and shapes of inputs and outputs), and the
-        `largest_difference` between its outputs and the model's on `rows` rows.
+        `largest_difference` between its outputs and the model's, over `rows` rows.
 
     Raises:
         dlcli.errors.RunNotFound: there is no such run.
@@ -248,15 +248,15 @@ def compare(
     """Return what differs between runs, and whether one of them is significantly better, as `dlcli compare` does.
 
     Args:
-        runs: two runs or more: IDs or their beginnings, names, folders, `last` or `best`.
+        runs: at least two runs: IDs or their beginnings, names, folders, `last` or `best`.
         metric: compare by this metric, such as `accuracy`; None takes the first that is not the loss.
-        picture: draw the critical differences of three runs or more into this PNG file.
+        picture: draw the critical differences of at least three runs into this PNG file.
         runs_dir: the folder of all runs; None uses the project's, by default `runs`.
 
     Returns:
         `settings` (key to the runs' values, where they differ), `figures` (metric to the runs' values on held-out
-        rows), `pairs` with differences and p-values, and for three runs or more the `ranking`. `refusal` says why the
-        runs' rows cannot be paired, if so.
+        rows), `pairs` with differences and p-values, and the `ranking` of at least three runs. `refusal` is the reason
+        if the runs' rows cannot be paired.
 
     Raises:
         dlcli.errors.RunNotFound: there is no such run.
@@ -318,21 +318,21 @@ def load_run(
     use: Literal["folds", "refit"] | None = None,
     coverage: float | None = None,
 ) -> SavedModel:
-    """Return a run's trained model with its preprocessing: from raw rows to predictions.
+    """Return a run's trained model with its preprocessing, which predicts raw rows.
 
     Args:
         run: a run ID or its beginning, a name, a folder, `last` or `best`; `RUN1,RUN2` is an ensemble.
-        conf_dirs: the user's own configuration folders (`-C`): the code beside them may run where it is unchanged.
+        conf_dirs: the user's own configuration folders (`-C`); code beside them may run if it is unchanged.
         runs_dir: the folder of all runs; None uses the project's, by default `runs`.
         trust: also run the model code that the run's folder holds.
-        use: of a cross-validation: `folds`, the mean of its folds' models, or `refit`, the refitted model, which is the
-            default if there is one.
-        coverage: predictions include the columns `set`, or `low` and `high`, which are to cover this share of new rows.
+        use: models of a cross-validation: `folds` for the mean of its folds' models, `refit` for the refitted model
+            (the default if there is one).
+        coverage: add to predictions the columns `set`, or `low` and `high`, which are to cover this share of new rows.
 
     Returns:
         A model whose `predict(rows)` takes N raw rows (a DataFrame, a list of texts, or an array of images) and returns
-        a DataFrame with one row for each, in the user's own labels or units; it warns and has `attrs["notices"]` as the
-        table of `predict` has. `outputs(rows)` returns the network's outputs `(N, num_outputs)` without any warning.
+        a DataFrame with one row for each, in the user's own labels or units, with warnings and `attrs["notices"]` as
+        for `predict`. `outputs(rows)` returns the network's outputs `(N, num_outputs)` without warnings.
 
     Raises:
         dlcli.errors.RunNotFound: there is no such run.

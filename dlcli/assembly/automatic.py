@@ -1,8 +1,8 @@
 """Resolve the values `auto` of a new experiment, once for all of its training runs.
 
-Folds differ in their number of training rows, and a refit has more of them. If each of them decided for itself, the
-refit could be of a model, or with a batch size, that no validation row has judged. The smallest fold decides, and the
-values stand in the configuration that all runs record.
+Folds differ in their number of training rows, and a refit has more of them. If the values were resolved for each of
+them, the refit could use a model or a batch size that was never validated. They are therefore resolved for the smallest
+fold, and recorded in the configuration of all runs.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from dlcli.training.penalty_path import PenaltyPath, first_penalty
 
 AUTO = "auto"
 
-# Training rows that are preprocessed to count the columns of numbers.
+# Number of training rows that are preprocessed to count numeric columns.
 _ROWS = 1024
 
 
@@ -38,11 +38,11 @@ class HasAutomatic(Protocol):
 
     @staticmethod
     def automatic(training_rows: int, columns: int) -> dict[str, tuple[Any, str]]:
-        """Return what `auto` means, and for what reason, by the name of the argument.
+        """Return argument to the value of `auto` and the reason for it.
 
         Args:
             training_rows: number of training rows.
-            columns: number of columns with more than two different numbers.
+            columns: number of numeric columns with more than two different values.
         """
 
 
@@ -52,7 +52,7 @@ class AutomaticChoice(NamedTuple):
     Attributes:
         key: section and name, such as `model.members`.
         value: the value.
-        reason: for the panel: `for 109 training rows`.
+        reason: reason for the panel, such as `for 109 training rows`.
     """
 
     key: str
@@ -62,13 +62,13 @@ class AutomaticChoice(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Automatic:
-    """Decides what `auto` means, for the configuration of an experiment and for those of its trials.
+    """Resolves `auto` in the configurations of an experiment and of its trials.
 
     Attributes:
         data: the dataset.
-        rows: numbers of the training rows of the smallest fold.
-        earlier: the recorded configuration of a search that continues. What it leaves open, as those of earlier
-            versions do, each run decides for itself as before.
+        rows: numbers of the training rows of the smallest fold, `(N,)`.
+        earlier: the recorded configuration of a search that continues. Values `auto` in it, from earlier versions, are
+            resolved by each run as before.
     """
 
     data: Data
@@ -77,11 +77,11 @@ class Automatic:
 
     @classmethod
     def of(cls, data: Data, splits: Sequence[Split], earlier: Mapping[str, Any] | None = None) -> Automatic:
-        """Decide by the smallest of the splits."""
+        """Return the object for the smallest of the splits."""
         return cls(data, min((split.train for split in splits), key=len), earlier)
 
     def choices(self, config: Mapping[str, Any]) -> tuple[AutomaticChoice, ...]:
-        """Return a choice for each `auto` of a configuration, and for a first penalty that it leaves open."""
+        """Return the choices for each `auto` of a configuration, and for a path's first penalty if it is not set."""
         rows = len(self.rows)
         found = (*_batches(config, rows), *_of_model(config, self.data, self.rows), *_penalty(config, rows))
         if self.earlier is None:
@@ -89,7 +89,7 @@ class Automatic:
         return tuple(one for one in found if _value(self.earlier, one.key) != _value(config, one.key))
 
     def settle(self, config: dict[str, Any]) -> dict[str, Any]:
-        """Return a configuration with the chosen values."""
+        """Return the configuration with the chosen values in place of `auto`."""
         return with_choices(config, self.choices(config))
 
 
@@ -99,7 +99,7 @@ def _batches(config: Mapping[str, Any], rows: int) -> Iterator[AutomaticChoice]:
 
 
 def _penalty(config: Mapping[str, Any], rows: int) -> Iterator[AutomaticChoice]:
-    """Yield the first penalty of a path: the best epoch of one path would be another penalty of another path."""
+    """Yield the first penalty of a path, which must be the same for all runs, because epochs count the penalties."""
     optimizer = config["optimizer"]
     if locate(optimizer[TARGET]) is PenaltyPath and optimizer.get("first") is None:
         reason = f"as the first penalty {_for_rows(rows)}"
@@ -132,7 +132,7 @@ def _for_rows(rows: int) -> str:
 
 
 def _columns(config: Mapping[str, Any], data: Data, rows: np.ndarray) -> int:
-    """Return the number of columns that a model may embed, counted in evenly spaced rows."""
+    """Return the number of numeric columns that a model may embed, counted on evenly spaced rows."""
     if data.kind != "table":
         return 0
     places = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), _ROWS)).astype(np.int64))
@@ -148,7 +148,7 @@ def _columns(config: Mapping[str, Any], data: Data, rows: np.ndarray) -> int:
 
 
 def with_choices(config: dict[str, Any], choices: Sequence[AutomaticChoice]) -> dict[str, Any]:
-    """Return the configuration with the chosen values."""
+    """Return the configuration with the chosen values in place of `auto`."""
     for choice in choices:
         section, name = choice.key.split(".")
         config = {**config, section: {**config[section], name: choice.value}}
@@ -161,7 +161,7 @@ def automatic_tags(choices: Sequence[AutomaticChoice]) -> dict[str, str]:
 
 
 def recorded_choices(tags: Mapping[str, str], config: Mapping[str, Any]) -> dict[str, str]:
-    """Return those of a run's tags that record choices which a configuration still has."""
+    """Return the tags of a run that record choices, as far as the configuration still has their values."""
     start = f"{AUTO_TAG}."
     return {
         tag: text

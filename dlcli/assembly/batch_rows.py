@@ -10,32 +10,31 @@ from dlcli.config.build import locate
 from dlcli.training.fields import Fields
 from dlcli.training.penalty_path import rows_of_a_piece
 
-# `auto` aims at this number of steps in an epoch, with batches between these bounds. Runs of earlier versions recorded
-# `auto` and compute their batches again when they are resumed: another rule needs another word.
+# With `auto`, an epoch has about this number of steps, with batch sizes between these bounds. The rule must not change,
+# because runs of earlier versions recorded `auto` and apply the rule again when they are resumed.
 _STEPS, _FEWEST, _MOST = 100, 32, 1024
 
 
 def automatic_rows(training_rows: int) -> int:
-    """Return the rows per batch of `auto`: the power of two that is nearest to a hundredth of the training rows.
+    """Return the batch size of `auto`: the power of two nearest to a hundredth of the number of training rows.
 
-    It is at least 32 and at most 1024. With Adam, larger batches reach the same quality in as many epochs on such
-    tables, and an epoch takes a fraction of the time, since a step of a small network takes as long for 32 as for 256
-    rows.
+    It is between 32 and 1024. With Adam, larger batches reach the same quality in as many epochs on such tables, and an
+    epoch takes a fraction of the time, since a step of a small network takes as long for 32 as for 256 rows.
     """
     return min(max(2 ** round(math.log2(max(training_rows, 1) / _STEPS)), _FEWEST), _MOST)
 
 
 def rows_of(size: Any, training_rows: int) -> int:
-    """Return the rows per batch that `dataset.batch_size` means for a number of training rows."""
+    """Return the batch size for a value of `dataset.batch_size` and a number of training rows."""
     if size == "auto":
         return automatic_rows(training_rows)
     return training_rows if size == "full" else int(size)
 
 
 def batch_rows(config: Mapping[str, Any], train: Fields) -> int:
-    """Return the number of rows per batch.
+    """Return the batch size of a configuration for the training fields.
 
-    For an optimizer that takes all rows, this is the number of rows whose loss is computed at a time.
+    For an optimizer that uses all rows in each step, this is the number of rows whose loss is computed at a time.
     """
     return (
         rows_of_a_piece(train)
@@ -45,7 +44,7 @@ def batch_rows(config: Mapping[str, Any], train: Fields) -> int:
 
 
 def takes_all_rows(config: Mapping[str, Any]) -> bool:
-    """Return whether a step of the optimizer takes the loss of all training rows, whatever the batch size."""
+    """Return whether each step of the optimizer uses all training rows, whatever the batch size."""
     return bool(getattr(locate(config["optimizer"]["_target_"]), "takes_all_rows", False))
 
 

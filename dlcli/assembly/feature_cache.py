@@ -1,4 +1,4 @@
-"""Train on cached features of a frozen backbone: when that is possible, and where the features are stored."""
+"""Train on cached features of a frozen backbone, if possible."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from dlcli.training.fields import Field, first_rows
 from dlcli.training.network import Network
 from dlcli.training.user_errors import blamed_on
 
-# Kinds of data with cacheable features. Others have fields besides `x`, or outputs that need `x` itself.
+# Kinds of data whose features can be cached. Other kinds have fields besides `x`, or outputs that need `x` itself.
 _KINDS = ("image", "tokens")
 
 
@@ -41,7 +41,7 @@ def cached_features(
 ) -> Features | None:
     """Return the features of the network's backbone, or None if they cannot be cached.
 
-    They cannot if the backbone is trained or if augmentation changes the rows in every epoch.
+    Features cannot be cached if the backbone is trained, or if augmentation changes the rows in every epoch.
 
     Args:
         config: The run's configuration.
@@ -60,14 +60,14 @@ def cached_features(
 def with_features(
     config: Mapping[str, Any], parts: Parts, data: Data, split: Split, runs_dir: Path, listen: Listener
 ) -> tuple[Parts, dict[str, str]]:
-    """Return the parts with cached features in place of `x` if possible, and the line for the terminal's panel."""
+    """Return the parts with cached features in place of `x` if possible, and a line for the panel."""
     features = _of_training(config, parts, data, runs_dir)
     if features is None:
         wanted = _wants_cache(config, parts.network, data)
         return parts, {"features": "computed in each epoch: augmentation changes the rows"} if wanted else {}
 
-    # Features of the test rows are cached as well, because the evaluation after training reads them. It uses full
-    # precision, so features of another precision would not serve.
+    # Features of the test rows are cached as well if the evaluation after training can use them. It uses full
+    # precision, so it cannot use features of another precision.
     test_rows = split.test if features.in_full else split.test[:0]
     rows = np.concatenate([parts.fitted.rows, split.val, test_rows])
     features.compute(rows, _progress(listen, len(features.store.missing(rows))))
@@ -99,7 +99,7 @@ def _replaced(parts: Parts, split: Split, features: Callable[[np.ndarray], Field
     """Return the parts with features in place of `x`."""
 
     def replaced(fields: Mapping[str, Field], rows: np.ndarray) -> dict[str, Field]:
-        # Lengths are kept, because batches group rows of similar length with and without features.
+        # Lengths are kept, because batches group rows of similar length, as without cached features.
         others = {name: values for name, values in fields.items() if name != "x"}
         return {"features": features(rows), **others}
 

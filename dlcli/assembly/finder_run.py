@@ -46,7 +46,7 @@ def settle(
 ) -> dict[str, Any]:
     """Return the configuration with the found value.
 
-    It is also written to the run's folder, so that a repetition of the run does not need to run the finder again.
+    The value is also recorded in the run's folder, so that a repetition of the run does not run the finder again.
     """
     section, key = found.key.split(".")
     settled = {**config, section: {**config[section], key: found.value}, "finder": {}}

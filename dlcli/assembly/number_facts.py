@@ -1,4 +1,4 @@
-"""Facts of the training rows: their number, and how the numbers of a table are distributed over them."""
+"""Facts of the training rows for models: their number, and quantiles of numeric columns."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from dlcli.config.signature import Argument, signature
 from dlcli.models.numbers import QUANTILE_STEPS
 from dlcli.training.fields import Field
 
-# Quantiles are taken over at most these numbers of training rows, evenly spaced, and of cells.
+# Quantiles are computed on at most this number of training rows, evenly spaced, and this number of cells.
 _ROWS, _CELLS = 1 << 15, 1 << 22
 
 
 def number_facts(model: Mapping[str, Any], x: Field, rows: int | None = None) -> dict[str, Any]:
-    """Return `training_rows` and `quantiles`, each if a model has an argument of that name.
+    """Return the facts `training_rows` and `quantiles`, each if the model has an argument of that name.
 
-    `quantiles` has one list for each column of `x` `(N, F)`, at 0, 1/64, ..., 1. The list of a column with at most two
-    different values is empty. A model with `numbers=plain` needs none.
+    `quantiles` has one list for each column of `x` `(N, F)`, at 0, 1/64, ..., 1. The list is empty for a column with at
+    most two different values. A model with `numbers=plain` does not need them.
 
     Args:
         model: the configuration's section `model`.

@@ -21,10 +21,10 @@ from dlcli.training.optimizers import parameter_groups
 from dlcli.training.recipe import Recipe
 from dlcli.training.schedules import Length, Schedule
 
-# Names in torch's error messages to the optimizer's keys.
+# Name in torch's error messages to the optimizer's key.
 _CALLED = {"learning rate": "lr", "beta parameter": "betas", "epsilon": "eps"}
 
-# Torch's fused SGD and Adagrad refuse the sparse gradients that their other implementations take.
+# torch's fused SGD and Adagrad do not support sparse gradients, unlike their other implementations.
 _FUSED = ("torch.optim.Adam", "torch.optim.AdamW")
 
 
@@ -62,7 +62,7 @@ def make_callbacks(config: Mapping[str, Any]) -> list[Callback]:
 
 
 def may_fuse(trainer: Mapping[str, Any]) -> bool:
-    """Return whether Lightning can clip gradients as asked with a fused optimizer: not in mixed precision."""
+    """Return whether a fused optimizer supports the trainer's gradient clipping: not in mixed precision."""
     return not trainer.get("gradient_clip_val") or str(trainer.get("precision")) in ("None", "32", "32-true")
 
 
@@ -75,8 +75,8 @@ def make_optimizer(
     """Return the optimizer of a configuration node.
 
     Weight decay is not applied to biases and normalization layers, unless `weight_decay_on` is `all`. With `fuse`,
-    torch's fused implementation is used if the optimizer has one and the node does not choose another: on a CPU it
-    saves a quarter of the time of a small network's step.
+    torch's fused implementation is used if there is one and the node does not choose another; on a CPU it saves a
+    quarter of the time of a small network's step.
 
     Raises:
         ConfigError: The optimizer rejects one of its arguments.
@@ -113,7 +113,7 @@ def _can_fuse(node: Mapping[str, Any], takes: Mapping[str, Any], groups: Iterabl
 
 
 def _refused(message: str, node: Mapping[str, Any]) -> str:
-    """Return the key that torch's message is about (`Invalid learning rate: -1`); empty if it names none."""
+    """Return the key that torch's message refers to (`Invalid learning rate: -1`); empty if it is unknown."""
     keys = {str(key).replace("_", " "): str(key) for key in node} | {str(key): str(key) for key in node}
     names = keys | {words: key for words, key in _CALLED.items() if key in node}
     named = [name for name in names if f" {name} " in f" {message.replace(':', ' ')} "]
@@ -123,7 +123,7 @@ def _refused(message: str, node: Mapping[str, Any]) -> str:
 def make_schedule(node: Mapping[str, Any], optimizer: Optimizer, length: Length) -> Schedule:
     """Return the learning-rate schedule of a configuration node.
 
-    A schedule that steps after each epoch gets its length in epochs.
+    The length of a schedule that steps after each epoch is given in epochs.
 
     Raises:
         ConfigError: The scheduler needs the total number of steps, and the trainer's settings do not determine it.
@@ -153,7 +153,7 @@ def make_chosen(config: Mapping[str, Any], group: str) -> Any:
 
 
 def describe_optimizer(config: Mapping[str, Any]) -> dict[str, str]:
-    """Return a line for the panel about an optimizer that takes all rows; empty for others."""
+    """Return a line for the panel about an optimizer that uses all rows in each step; empty for others."""
     if not takes_all_rows(config):
         return {}
     name = config["optimizer"]["_target_"].rpartition(".")[2]

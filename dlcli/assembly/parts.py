@@ -30,7 +30,7 @@ from dlcli.training.fields import Field, as_fields
 from dlcli.training.network import Network
 from dlcli.training.out_of_memory import release_freed
 
-# Rows of a table that are transformed at a time, so that memory does not hold a second copy of all raw rows.
+# Number of rows of a table that are transformed at a time, to avoid a second copy of all raw rows in memory.
 _ROWS = 1 << 16
 
 
@@ -40,11 +40,11 @@ class Parts:
 
     Attributes:
         fitted: The fitted preprocessing and the training rows that it was fitted on.
-        train: Fields of the training rows: `x`, `y` and those that the preprocessing adds.
+        train: Fields of the training rows: `x`, `y` and the other fields of the preprocessing.
         val: Fields of the validation rows; None without validation rows.
         task: The task, which defines the meaning of the outputs.
         facts: Facts of the data that the model is built from, by `facts_of_model`.
-        target_facts: Arguments that the task received from the targets.
+        target_facts: Arguments that the task receives from the targets.
         network: The model, preceded by the part of the preprocessing that runs on the device.
         columns: The columns of a table, as new rows are read.
     """
@@ -65,7 +65,7 @@ class Parts:
 
 
 def preprocessing_of(config: Mapping[str, Any]) -> Preprocessing:
-    """Build a configuration's preprocessing; one of texts, series or audio receives how the model reads them."""
+    """Build a configuration's preprocessing; for texts, series and audio it receives settings of the model."""
     model = locate(config["model"][TARGET])
     facts = text_facts(model) | series_facts(model) | audio_facts(model)
     preprocessing: Preprocessing = build(config["preprocessing"], where="preprocessing", **facts)
@@ -83,7 +83,7 @@ def assemble(
 ) -> Parts:
     """Fit the preprocessing, transform the rows, and build task and network.
 
-    Torch's global random state is left as it is after the network's initialization.
+    torch's global random state is not restored after the network's initialization.
 
     Args:
         config: The run's configuration.
@@ -92,7 +92,7 @@ def assemble(
         seed: Seed of the network's initial weights.
         targets: Facts of the targets; computed on the training rows if None.
         at_most: Maximum number of rows to fit and train on; None for all.
-        on_demand: Whether the rows of a large table are transformed only when they are read, for a rehearsal.
+        on_demand: Whether the rows of a large table are transformed on access only, for a rehearsal.
     """
     fitted = fit_preprocessing(preprocessing_of(config), data, split, at_most)
     targets = targets or target_facts(data, fitted.rows)
@@ -107,7 +107,7 @@ def assemble(
 
     def fields(rows: np.ndarray) -> dict[str, Field]:
         y = as_fields({"y": task.encode(data.y[rows])})
-        # A table that was read by its columns holds no value that cannot be transformed.
+        # A table that was read by its columns contains only values that can be transformed.
         if on_demand and data.kind == "table" and data.columns is not None and len(rows) > _ROWS:
             return fields_on_demand(lambda some: preprocessing.transform(take(data.x, some)), rows) | y
         return as_fields(_transformed(preprocessing, data, rows)) | y
@@ -123,7 +123,7 @@ def assemble(
     node = config["model"]
     made = build(node, where="model", **facts_of_model(preprocessing, facts))
     model = check_type(made, "model", node["_target_"])
-    # A few rows lack categories, and with them columns that the weights were trained for.
+    # A few rows may lack categories, and so columns for which the weights were trained.
     if at_most is None and (file := starting_weights(config)):
         start_from(model, file)
     network = Network(
@@ -138,12 +138,12 @@ def assemble(
 
 
 def fitted_columns(data: Data, fitted: FittedPreprocessing) -> Columns | None:
-    """Return the columns of a table after fitting: those that are used, with the categories of the training rows."""
+    """Return the columns that are used after fitting, with the categories of the training rows."""
     columns = data.columns
     if data.kind != "table" or not isinstance(fitted.preprocessing, NeedsColumns):
         return columns
     needed = fitted.preprocessing.needed_columns()
-    if columns is None:  # a table of the user's own dataset
+    if columns is None:  # the table of a user-defined dataset
         columns = Columns.of_kinds(column_kinds(data.x))
     left_out = getattr(fitted.preprocessing, "left_out_", {})
     reasons = left_out if isinstance(left_out, dict) else {}
@@ -152,7 +152,7 @@ def fitted_columns(data: Data, fitted: FittedPreprocessing) -> Columns | None:
 
 
 def _transformed(preprocessing: Preprocessing, data: Data, rows: np.ndarray) -> dict[str, Any]:
-    """Return the fields of some rows. A large table is transformed in pieces into preallocated arrays."""
+    """Return the fields of some rows. A large table is transformed piece by piece into preallocated arrays."""
     if data.kind != "table" or len(rows) <= _ROWS:  # fields of other kinds of data need not be arrays
         return preprocessing.transform(take(data.x, rows))
 
@@ -163,5 +163,5 @@ def _transformed(preprocessing: Preprocessing, data: Data, rows: np.ndarray) -> 
             if name not in fields:
                 fields[name] = np.empty((len(rows), *values.shape[1:]), dtype=values.dtype)
             fields[name][first : first + _ROWS] = values
-        release_freed()  # the memory of this piece, and of the rows that the preprocessing was fitted on
+        release_freed()  # memory of this piece, and of the rows on which the preprocessing was fitted
     return fields

@@ -1,4 +1,4 @@
-"""Check that the transformed rows of a table will fit into memory, before they are transformed."""
+"""Check before transforming the rows of a table that the result fits into memory."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from dlcli.process.memory import free_memory
 
 @runtime_checkable
 class SpreadsCategories(Protocol):
-    """A preprocessing that may encode one column of a table as many."""
+    """A preprocessing that may encode a column of a table as many columns."""
 
     def spread_columns(self) -> dict[str, int]:
-        """Return the columns of categories, each with the number of columns that it becomes."""
+        """Return categorical column to the number of columns that encode it."""
 
 
 def check_fits_in_memory(preprocessing: Preprocessing, data: Data, rows: np.ndarray, more: int = 0) -> None:
-    """Raise an error if the fields of some rows of a table, which are kept while training, do not fit into memory.
+    """Check that the fields of training and validation rows of a table fit into memory.
 
     Args:
         preprocessing: the fitted preprocessing.
         data: the raw rows.
         rows: numbers of the training rows.
-        more: number of further rows that are kept, those of validation.
+        more: number of validation rows.
 
     Raises:
-        DataError: they do not; the message names the column that needs the most.
+        DataError: they do not fit; the message names the column that needs the most memory.
     """
     if data.kind != "table":
         return

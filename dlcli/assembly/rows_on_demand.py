@@ -1,4 +1,4 @@
-"""`RowsOnDemand`: a field of a large table whose rows are transformed when they are read, for a rehearsal."""
+"""`RowsOnDemand`: a field of a large table whose rows are transformed on access, for a rehearsal."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from torch import Tensor
 
 from dlcli.training.fields import Field
 
-# Transforms the rows of a part, given by their numbers.
+# A function that transforms rows, given their numbers.
 Transform = Callable[[np.ndarray], Mapping[str, Any]]
 
 
 class RowsOnDemand:
-    """One field of the rows of a part, such as `x`.
+    """One field of the rows, such as `x`.
 
-    A rehearsal reads few batches, so that transforming all rows would take most of its time and memory.
+    A rehearsal reads few batches only; transforming all rows would take most of its time and memory.
 
     Args:
         rows: number of rows.
@@ -42,11 +42,11 @@ class RowsOnDemand:
         return self._of(np.arange(*rows.indices(self._rows)))
 
     def index_select(self, dim: int, index: Tensor) -> Tensor:
-        """Return the rows of an index."""
+        """Return the rows at the positions `index`."""
         return self._of(index.cpu().numpy()).to(self.device)
 
     def to(self, device: torch.device) -> RowsOnDemand:
-        """Return the same rows; batches are moved when they are read."""
+        """Return this object; batches are moved to the device when they are read."""
         return self
 
     def _of(self, positions: np.ndarray) -> Tensor:
@@ -54,7 +54,7 @@ class RowsOnDemand:
 
 
 def fields_on_demand(transform: Transform, rows: np.ndarray) -> dict[str, Field]:
-    """Return the fields of rows that are transformed when they are read; all fields of a batch at once."""
+    """Return the fields of rows that are transformed on access, all fields of a batch together."""
 
     @lru_cache(maxsize=1)
     def transformed(positions: bytes) -> Mapping[str, Any]:

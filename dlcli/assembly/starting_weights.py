@@ -31,8 +31,8 @@ _WEIGHTS = Path("model", "weights.safetensors")
 def starting_weights(config: Mapping[str, Any]) -> Path | None:
     """Return the file of the initial weights; None if there is none, or if only the model itself reads its `weights`.
 
-    A model with an argument `weights` loads its backbone itself. If the file comes from a run, it also contains a
-    head; then the file is returned, so that the head is loaded by this module.
+    A model with an argument `weights` loads its backbone itself. The file of a run also contains a head, so it is
+    returned, and the head is loaded by this module.
     """
     given = _run_or_file(config)
     if given is None:
@@ -75,7 +75,7 @@ def settle_weights(config: dict[str, Any]) -> dict[str, Any]:
 def _run_or_file(config: Mapping[str, Any]) -> str | None:
     """Return `model.weights` if it names a run or a file, else None.
 
-    A model with its own argument `weights` lists the words that name neither in `weights_words`.
+    A model with its own argument `weights` lists values that are neither in `weights_words`.
     """
     given = config["model"].get("weights")
     if given is None or not _takes_weights(config):
@@ -140,14 +140,14 @@ def _last_layer(model: nn.Module) -> Callable[[str], bool]:
 def check_weights(config: Mapping[str, Any], data: Data, splits: Sequence[Split]) -> Iterator[Problem]:
     """Yield a problem if the initial weights were trained on this run's validation or test rows.
 
-    The metrics would be too optimistic.
+    The metrics on these rows would be too optimistic.
     """
     file = starting_weights(config)
     source = _run_of(file) if file else None
     if source is None or source.tags.get("dlcli.data_fingerprint") != data.fingerprint:
         return
     split = read_split(source)
-    # The final model of a sweep or a cross-validation is refitted, on the validation rows as well.
+    # The final model of a sweep or a cross-validation is refitted, so it is trained on the validation rows as well.
     trained = split.train if source.kind not in ("sweep", "cv") else np.union1d(split.train, split.val)
     held_out = np.unique(np.concatenate([rows for split in splits for rows in (split.val, split.test)]))
     if seen := len(np.intersect1d(trained, held_out)):

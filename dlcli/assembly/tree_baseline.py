@@ -1,4 +1,4 @@
-"""The baseline `trees`: a quick forest on the same training rows, evaluated on the same rows as the model."""
+"""The baseline `trees`: gradient-boosted trees on the same training rows, evaluated on the same rows as the model."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ from dlcli.tasks.base import Task
 from dlcli.training.fields import as_fields
 from dlcli.training.scores import Scores
 
-# Iterations of boosting, and after how many of them the validation rows are looked at.
+# Number of boosting iterations, and interval between evaluations on the validation rows.
 _ITERATIONS, _EACH = 100, 20
 
-# By default from this number of training rows on, since fewer leave too few test rows to tell models apart; and up to
-# this number of trees times numbers in the training rows, which take some seconds.
+# By default, the baseline is computed from this number of training rows on (fewer leave too few test rows to tell
+# models apart), and up to this number of trees times values in the training rows, which takes some seconds.
 _FEWEST, _MOST = 500, 500_000_000
 
-# The work per character of a text, in the same unit; and the number of texts whose length is measured.
+# Cost per character of a text, in the same unit, and number of texts whose length is measured.
 _OF_A_CHARACTER, _SOME = 40, 1000
 
 
 def wants_trees(config: Mapping[str, Any], data: Data, fitted: FittedPreprocessing, task: Task) -> bool:
-    """Return whether a run has the baseline; the arguments are those of `add_trees`."""
+    """Return whether to compute the baseline; the arguments are those of `add_trees`."""
     asked = config.get("baseline", "none")
     loss = type(task.criterion)
     has_trees = loss.__name__ in HistGradientBoosting.losses and getattr(losses, loss.__name__, None) is loss
@@ -65,22 +65,22 @@ def add_trees(
     *,
     is_slim: bool = False,
 ) -> list[Notice]:
-    """Grow trees on the training rows, and add their metrics to the baselines of the evaluations, if they are wanted.
+    """Train trees on the training rows, and add their metrics to the baselines, if `wants_trees`.
 
-    The validation rows choose the number of iterations, as they choose the epoch of the model. An error of trees that
-    were not asked for does not fail the run, whose model is trained.
+    The number of iterations is chosen on the validation rows, like the epoch of the model. An error does not fail the
+    run, unless the baseline was requested.
 
     Args:
         config: the run's configuration.
         data: the dataset.
         fitted: the model's preprocessing, and the training rows that it has not dropped.
-        seed: of the model.
-        task: that of the model, on the CPU; thresholds are the default.
-        evaluations: of the model.
-        is_slim: whether the run is a fold or a trial, which has trees only if they are asked for.
+        seed: seed of the model.
+        task: task of the model, on the CPU, with default thresholds.
+        evaluations: evaluations of the model, which the baseline is added to.
+        is_slim: whether the run is a fold or a trial, which has the baseline only if it was requested.
 
     Returns:
-        A notice if no validation rows chose the number of iterations, or if there are no trees because of an error.
+        A notice if there were no validation rows to choose the number of iterations, or if the trees failed.
     """
     is_asked_for = config.get("baseline") == TREES
     is_left_out = is_slim and not is_asked_for
@@ -88,7 +88,7 @@ def add_trees(
         return []
     try:
         found = _trees(data, fitted, seed, task.baseline()[0], evaluations)
-    except Exception as error:  # of any values that the trees, but not the model, refuse
+    except Exception as error:  # the trees may refuse values that the model accepts
         if is_asked_for:
             error.add_note("The model is trained: resumed with baseline=none, the run ends without trees")
             raise
@@ -133,7 +133,7 @@ def _trees(
         with torch.no_grad():
             outputs = {part: model.outputs(torch.from_numpy(own), last) for part, own in sums.items()}
             loss = float(task.loss(outputs["val"], targets["val"])) if "val" in outputs else -last
-        if chosen and not loss < best:  # a loss may be infinite, or no number
+        if chosen and not loss < best:  # a loss may be infinite or NaN
             break
         best, chosen = loss, outputs
     found = {}
@@ -145,7 +145,7 @@ def _trees(
 
 
 def _texts_of(fitted: FittedPreprocessing) -> Mapping[str, TextDirections]:
-    """Return what the model's columns of texts become, which the trees take as they are."""
+    """Return the encodings of the model's columns of texts, which the trees use unchanged."""
     return fitted.preprocessing.texts_ if isinstance(fitted.preprocessing, Table) else {}
 
 

@@ -1,4 +1,4 @@
-"""What the end of a run says about decision trees on the same rows: whether the model is better than they are."""
+"""Compare a model with the baseline `trees` on the same rows, for the final message of a run."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from dlcli.statistics.paired import corrected_paired_t
 from dlcli.tasks.base import Task
 from dlcli.training.fields import as_fields
 
-# Fewer rows than these have no interval by the normal approximation.
+# Minimum number of rows for an interval by the normal approximation.
 _FEWEST = 30
 
 
 def verdict_on_rows(task: Task, evaluations: Mapping[Part, Evaluation]) -> str:
-    """Return whether a run or its trees have the lower loss on the test rows, or else on the validation rows.
+    """Return a sentence on whether a run or its trees have the lower loss, on test rows or else validation rows.
 
-    The loss of each row is paired. The interval covers the choice of the rows, and not that of the training rows or the
-    seed. Empty without trees, for a loss that is no mean over rows, and on fewer than 30 rows.
+    The losses are paired by row. The interval covers the choice of the rows, not that of the training rows or the seed.
+    The result is empty without trees, for a loss that is not a mean over rows, and for fewer than 30 rows.
     """
     part: Part = "test" if "test" in evaluations else "val"
     evaluation = evaluations.get(part)
@@ -43,7 +43,7 @@ def verdict_on_rows(task: Task, evaluations: Mapping[Part, Evaluation]) -> str:
 
 
 def verdict_on_folds(task: Task, results: Sequence[Result], splits: Sequence[Split]) -> str:
-    """Return whether a cross-validation or its trees are better, by the corrected paired t-test over its folds."""
+    """Return a sentence on whether a cross-validation or its trees are better (corrected paired t-test over folds)."""
     scales = task.scales()
     for name in AGAINST_TREES:
         key = f"test/{name}"
@@ -70,14 +70,14 @@ def verdict_on_folds(task: Task, results: Sequence[Result], splits: Sequence[Spl
 
 
 def _losses(task: Task, outputs: torch.Tensor, y: torch.Tensor) -> np.ndarray | None:
-    """Return the loss of each row `(N,)`; None if it is not finite, or no mean over rows."""
+    """Return the loss of each row `(N,)`; None if it is not finite, or not a mean over rows."""
     with torch.no_grad():
         try:
             found = torch.func.vmap(lambda one, target: task.loss(one[None], target[None]))(
                 outputs.double(), y.double() if y.is_floating_point() else y
             )
             whole = float(task.loss(outputs.double(), y))
-        except (RuntimeError, ValueError, TypeError):  # a loss that depends on the values of a batch
+        except (RuntimeError, ValueError, TypeError):  # a user-defined loss may require a whole batch
             return None
     losses = found.numpy()
     is_mean = losses.shape == (len(y),) and math.isclose(losses.mean(), whole, rel_tol=1e-3, abs_tol=1e-6)
@@ -85,7 +85,7 @@ def _losses(task: Task, outputs: torch.Tensor, y: torch.Tensor) -> np.ndarray | 
 
 
 def _conclusion(mean: float, ends: tuple[float, float], name: str, where: str, *, lower: bool = True) -> str:
-    """Return the conclusion about the difference of this run and the trees; above 0 the trees are better."""
+    """Return the conclusion from the difference between this run and the trees; if positive, the trees are better."""
     less, more = ("lower", "higher") if lower else ("higher", "lower")
     if ends[0] > 0 or ends[1] < 0:
         who, way_out = ("The trees are", ": model=hist_gradient_boosting trains them") if mean > 0 else (

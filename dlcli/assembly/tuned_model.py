@@ -1,4 +1,4 @@
-"""A trained model as its files are read again, with what its task tunes on the validation rows."""
+"""Reload a trained model from its files, and tune its task on the validation rows."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from dlcli.training.features import Features
 def reload_tuned(
     config: Mapping[str, Any], run_dir: Path, data: Data, split: Split, device: torch.device
 ) -> tuple[SavedModel, Features | None, dict[str, Any]]:
-    """Return the saved model, its cached features, and what its task tuned on the validation rows."""
+    """Return the saved model, its cached features, and the facts that its task tuned on the validation rows."""
     folder = run_dir / "model"
     model = load_model(folder, trust=True)
     features = cached_features(config, model.network, model.preprocessing, data, run_dir.parents[2], device)

@@ -56,7 +56,7 @@ def make_console(stderr: bool) -> Console:
 
 def to_nowhere(stream: TextIO) -> None:
     """Redirect a stream to the null device."""
-    # Without this, Python's flush on exit would fail again.
+    # Otherwise Python's flush on exit would fail again.
     with contextlib.suppress(OSError, ValueError), Path(os.devnull).open("wb") as devnull:
         os.dup2(devnull.fileno(), stream.fileno())
 

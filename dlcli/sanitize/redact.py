@@ -25,7 +25,7 @@ _NOUNS = (
     r"auth|client|deploy|session|host) ?keys?|(?:open ?ai|wandb|hf|aws|azure|gcp) key|apikeys?|auth|authorization|"
     r"bearer|cookies?|jwt|session(?: ?id)?|(?:access|api|auth|bearer|refresh|id|session|secret|csrf) ?tokens?|token"
 )
-# Tokens of a text or of a transformer are not secrets.
+# Names of settings in which `token` means a token of a text, not a secret.
 _OF_MODELS = (
     r"(?:pad|eos|bos|unk|cls|sep|mask|class|special|start|end|num|max|min|n|per|reg|register|dist|distillation|image|"
     r"prefix|prompt|first|last|next|query|extra|use|with|has|no) token"
@@ -233,7 +233,7 @@ def _is_open(text: str) -> bool:
 
 
 def _is_placeholder(text: str) -> bool:
-    """Return the same for a value in a sentence, where `VALUE` and `<token>` are placeholders."""
+    """Return whether a value in a sentence contains no secret; `VALUE` and `<token>` are placeholders."""
     return _is_open(text) or _PLACEHOLDER.fullmatch(text.strip("\"'.,")) is not None
 
 

@@ -1,1 +1,1 @@
-"""What a person sees on a terminal: panels, tables, bars and notes."""
+"""Output on a terminal: panels, tables, progress bars and notes."""

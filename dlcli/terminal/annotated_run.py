@@ -1,4 +1,4 @@
-"""Terminal output about a run whose name, tags or note were changed."""
+"""Show a run whose name, tags or note were changed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dlcli.tracking.tags import NOTE_TAG
 
 
 def tell_annotated(terminal: Terminal, changed: AnnotatedRun, note: str) -> None:
-    """Print what the run is called and tagged now; or the JSON document."""
+    """Print the new name, tags or note of a run; or the JSON document."""
     ledger = changed.ledger
     tags = {key: value for key, value in ledger.tags.items() if not key.startswith(("dlcli.", "mlflow."))}
     written = ledger.tags.get(NOTE_TAG, "")

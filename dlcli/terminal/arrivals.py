@@ -1,4 +1,4 @@
-"""Terminal output about runs that were imported or pushed."""
+"""Show runs that were imported or pushed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dlcli.terminal.console import Terminal
 
 
 def tell_arrived(terminal: Terminal, arrived: Arrived) -> None:
-    """Print what has arrived; or the JSON document."""
+    """Print the imported runs; or the JSON document."""
     for note in arrived.notes:
         terminal.warning(note)
     if terminal.json:
@@ -36,7 +36,7 @@ def tell_arrived(terminal: Terminal, arrived: Arrived) -> None:
 
 
 def tell_pushed(terminal: Terminal, pushed: Sequence[PushedRun], where: str) -> None:
-    """Print what was pushed; or the JSON document."""
+    """Print the pushed runs; or the JSON document."""
     if terminal.json:
         runs = [
             {"run_id": x.ledger.run_id, "run_name": x.ledger.run_name, "id_there": x.run_id, "sent": x.sent}

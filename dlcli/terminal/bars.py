@@ -30,7 +30,7 @@ class TrainingBar:
     def __init__(self, terminal: Terminal, run: TrainingStarted) -> None:
         self._terminal = terminal
         self._console = terminal.console
-        # Else something else does, such as max_time.
+        # Otherwise another limit ends training, such as max_time.
         ends = run.max_epochs is not None and run.max_epochs >= 0
         self._max_epochs = run.max_epochs if ends else None
         self._steps_per_epoch = max(1, run.steps_per_epoch)
@@ -38,7 +38,7 @@ class TrainingBar:
         self._epochs_done = run.first_epoch
         self._step = 0  # within the epoch
         self._stops_early = run.stops_early
-        self._steps_seen = 0  # by this process; the remaining time is estimated from them
+        self._steps_seen = 0  # steps of this process, from which the remaining time is estimated
         self._best = math.nan
         self._metrics: Mapping[str, float] = {}
         self._start = self._stepped = time.monotonic()
@@ -83,7 +83,7 @@ class TrainingBar:
             self._unsaid = True
 
     def _epoch_text(self) -> str:
-        # The next epoch counts from its first step on: the run may stop after this one.
+        # The next epoch is shown from its first step on, since the run may stop after this one.
         shown = max(1, self._epochs_done + (1 if self._step else 0))
         if self._max_epochs is None:
             return f"epoch {shown}"
@@ -114,7 +114,9 @@ class TrainingBar:
 
     def _render(self) -> RenderableType:
         epoch, clock, metrics = self._epoch_text(), self._time_text(), self._metric_texts()
-        if self._max_epochs is None:  # the end is unknown, so the bar shows the progress within the epoch
+        if (
+            self._max_epochs is None
+        ):  # the number of epochs is unknown, so the bar shows the progress within the epoch
             total, done = self._steps_per_epoch, self._step
         else:
             total = self._max_epochs * self._steps_per_epoch
@@ -136,9 +138,9 @@ class TrainingBar:
 
 
 class ComputingBar:
-    """Shows for how many rows something is computed, and the remaining time. Removed at the end of its context.
+    """Shows the number of processed rows and the remaining time. Removed at the end of its context.
 
-    In a log it is the single line `announced`. `total` is None if the number of rows is unknown.
+    In a log, only the line `announced` is printed. `total` is None if the number of rows is unknown.
     """
 
     def __init__(self, terminal: Terminal, what: str, total: int | None, announced: str = "") -> None:
@@ -162,7 +164,7 @@ class ComputingBar:
         self._display.__exit__(kind, error, trace)
 
     def advance_to(self, done: int) -> None:
-        """Show the number of finished rows."""
+        """Show the number of processed rows."""
         self._done = done
         self._display.changed()
 

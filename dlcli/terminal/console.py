@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 
 MAX_WIDTH = 100  # wider panels are hard to read
 
-# Parts of a message that are pasted into a shell: a quoted override, and a command up to the end of its line. Their
-# blanks are not places to break a line at.
+# Parts of a message that users paste into a shell: a quoted override, and a command up to the end of its line. They
+# must not be wrapped at their blanks.
 _TO_PASTE = re.compile(
     r"""(?<![^\s(])'[\w./@+~-]+=[^']*'(?:"'"'[^']*')*|: (?:\w+=\S+ )*(?:dlcli|srun|rm|mv) .*"""
 )
@@ -49,15 +49,15 @@ _KEPT = "\ue000"
 class Terminal:
     """The output of one command, for a user, or with `json` for a program.
 
-    With `json`, stdout carries one document, written by `document` or `error`; everything else, including what a user's
-    model prints, goes to stderr. With `data`, stdout carries the data that the command produces (`data_out`). As a
-    context manager it also silences libraries (`quiet`).
+    With `json`, stdout contains one document, written by `document` or `error`; all other output, including that of a
+    user's model, goes to stderr. With `data`, stdout contains the data that the command produces (`data_out`). As a
+    context manager, it also silences libraries (`quiet`).
     """
 
     def __init__(self, json: bool = False, *, data: bool = False) -> None:
         self.json = json
         self._reserved = json or data
-        self.run_dir: Path | None = None  # of the command's run, once it exists
+        self.run_dir: Path | None = None  # folder of the command's run, once it exists
         self._stdout = sys.stdout
         self._out = make_console(stderr=self._reserved)
         self._err = make_console(stderr=True)
@@ -89,7 +89,7 @@ class Terminal:
 
     @contextlib.contextmanager
     def displaying(self) -> Iterator[None]:
-        """Mark that a live display is drawn on `console`, so that other output appears above it."""
+        """Declare that a live display is drawn on `console`, so that other output is printed above it."""
         self._displays += 1
         try:
             yield
@@ -111,7 +111,7 @@ class Terminal:
 
         grid = Table.grid(padding=(0, 2))
         width = min(self._out.width, MAX_WIDTH)
-        # For a value, beside frame and key.
+        # Width of a value, without frame and key.
         room = width - 6 - min(max(map(len, rows), default=0), width // 2)
         # A path that is wrapped within a frame cannot be copied, so it is printed below in one piece.
         whole = {key: text for key, text in rows.items() if os.sep in text and _longest_word(text) > room}
@@ -162,7 +162,7 @@ class Terminal:
         if self.live:
             self._out.print()
         if title:
-            # rich would wrap its own title if the table is narrower than the name of the run.
+            # Printed separately, because rich wraps a title to the width of the table.
             self._out.print(plain(title, "bold"), soft_wrap=True)
         for part in fitting(columns, self._out.width):
             self._table(part)
@@ -174,7 +174,7 @@ class Terminal:
         from rich.table import Table
         from rich.text import Text
 
-        # The text is presentable already, and headings may have been wrapped.
+        # Secrets and control characters have been removed already, and headings may have been wrapped.
         table = Table(
             box=box.SIMPLE_HEAD if self.live else None,
             header_style="bold",
@@ -192,9 +192,9 @@ class Terminal:
         self._out.print(presentable(text), soft_wrap=True)
 
     def sentence(self, text: str, indent: int | None = None) -> None:
-        """Print a text, wrapped between words; a text with a command is not wrapped, so that it can be copied.
+        """Print a text, wrapped between words; commands in it are not wrapped, so that they can be copied.
 
-        Lines after the first are indented by `indent`, or else as far as the first one's bullet or blanks.
+        Lines after the first are indented by `indent`; by default, to the text after the first line's bullet or blanks.
         """
         if self.live and ": dlcli " not in text:
             width = min(self._out.width, MAX_WIDTH)
@@ -205,12 +205,12 @@ class Terminal:
         self.note(text)
 
     def warning(self, text: str, *, asked_for: bool = False) -> None:
-        """Print a warning; one that is part of the result (`asked_for`) goes to the same stream as the result."""
+        """Print a warning to stderr; with `asked_for`, it is part of the result and goes to the result's stream."""
         # Only the console of a live display can print above it.
         self._say(self._out if self._displays or asked_for else self._err, "warning: ", "bold yellow", text)
 
     def error(self, exc: DlcliError, run: Mapping[str, object] | None = None) -> None:
-        """Print where each problem of an error is, what is wrong, and what to do; with `json`, also write the document.
+        """Print each problem of an error with its place and hint; with `json`, also write the document.
 
         `run` adds the stopped run to the document.
         """
@@ -229,7 +229,7 @@ class Terminal:
     def document(self, document: Mapping[str, object]) -> None:
         """Write the one JSON document to the real stdout."""
         try:
-            # Predictions hold the user's rows, which are not redacted.
+            # Predictions contain the user's rows, which are not redacted.
             redacted = {k: v if k == "predictions" else redact_all(_plain(v), k) for k, v in document.items()}
             self._stdout.write(json_document(redacted) + "\n")
             self._stdout.flush()
@@ -238,7 +238,7 @@ class Terminal:
 
     @contextlib.contextmanager
     def data_out(self) -> Iterator[IO[bytes]]:
-        """Give the real stdout as a binary stream; a closed pipe ends the output without an error.
+        """Yield the real stdout as a binary stream; a closed pipe ends the output without an error.
 
         On a terminal, control characters are made visible; a pipe or a file gets the bytes unchanged.
         """
@@ -249,7 +249,7 @@ class Terminal:
             to_nowhere(self._stdout)
 
     def _say(self, console: Console, lead: str, lead_style: str, text: str, style: str = "") -> None:
-        # rich would break long words, but a path must stay in one piece, so lines are wrapped here.
+        # Wrapped here, because rich breaks long words, and paths must stay in one piece.
         from rich.text import Text
 
         text = presentable(text)

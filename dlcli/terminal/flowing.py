@@ -1,7 +1,7 @@
-"""A table of many rows that fits any width: columns that do not fit on a line continue on the next one, indented.
+"""Lay out a table of many rows for any width: columns that do not fit on a line are indented on the next one.
 
-No cell is shortened or broken, so that names can be copied; a cell that is wider than the screen is wrapped by the
-terminal itself.
+Cells are not shortened or broken, so that names can be copied; a cell that is wider than the screen is wrapped by the
+terminal.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def flowing(
     Args:
         rows: cells by heading; all rows have the same headings.
         width: columns of the screen.
-        right: headings of the columns whose cells are aligned at the right.
+        right: headings of right-aligned columns.
     """
     from rich.cells import cell_len
 
@@ -38,7 +38,7 @@ def flowing(
 
 
 def _lines(widths: Mapping[str, int], width: int) -> list[list[str]]:
-    """Return which columns stand together on a line."""
+    """Return the columns of each line."""
     lines: list[list[str]] = []
     used = 0
     for name, size in widths.items():

@@ -1,4 +1,4 @@
-"""The live table of several training runs: a line for each, redrawn; in a log, a line at the end of each."""
+"""The live table of several training runs, one line each; in a log, a line at the end of each run."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from dlcli.terminal.live_display import LiveDisplay
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-# The number of lines shown; of more, the running ones and the last finished ones.
+# Maximum number of lines: those of running jobs and of the last finished ones.
 _LINES = 20
-# The largest width of a number, and the blanks around a column.
+# Maximum width of a number, and blanks around a column.
 _FIGURE, _AROUND = 9, 3
 
 
@@ -33,7 +33,7 @@ class _Line:
     state: str = "waits"
     epoch: int = 0
     max_epochs: int | None = None
-    steps: int = 0  # within the epoch
+    steps: int = 0  # steps in the current epoch
     steps_per_epoch: int = 1
     began: float = 0.0
     watched: float = math.nan
@@ -107,7 +107,7 @@ class FoldTable:
                 self._terminal.note(f"{line.name} ({done}/{len(self._lines)})  {figures}  {seconds:.1f} s")
 
     def _main(self, line: _Line) -> list[str]:
-        """Return the loss and the main metric: the monitored one, or else the first that is not a loss."""
+        """Return the loss and the main metric: the monitored one, or else the first that is not the loss."""
         watched = self._monitor.partition("/")[2]
         losses = [name for name in line.metrics if name.endswith("/loss")]
         others = [name for name in line.metrics if name not in losses]
@@ -132,7 +132,7 @@ class FoldTable:
         return table
 
     def _shown(self) -> list[str]:
-        """Return the metrics that fit beside name, epoch, monitored value and time."""
+        """Return the metrics for which there is room beside name, epoch, monitored value and time."""
 
         def taken(*texts: str) -> int:
             return max(_FIGURE, *map(len, texts)) + _AROUND
@@ -155,7 +155,7 @@ class FoldTable:
 
 
 def _shown(name: str) -> str:
-    """Return a metric as the table calls it: each of its runs is a fold, whose `test` rows are held-out."""
+    """Return the name of a metric in the table: the `test` rows of a fold are its held-out rows."""
     return f"held-out {name.removeprefix('test/')}" if name.startswith("test/") else name
 
 

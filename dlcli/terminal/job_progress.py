@@ -37,12 +37,12 @@ class JobProgress:
         self._round = ExitStack()
 
     def close(self, error: BaseException | None = None) -> None:
-        """End the live displays; their last state stays on the screen."""
+        """End the live displays; their last state remains on the screen."""
         self._before_panel.close()
         leave(self._round, error)
 
     def show(self, event: Event) -> None:
-        """Draw an event of a job, or of a round of jobs."""
+        """Show an event of a job, or of a round of jobs."""
         match event:
             case JobEvent(index, StepsDone(steps)):
                 if self._table is not None:
@@ -100,7 +100,7 @@ class JobProgress:
                 self._advance_features(index, done, total)
 
     def _advance_features(self, index: int, done: int, total: int) -> None:
-        """Draw a bar for the first job that computes features before the panel; jobs beside it share its work."""
+        """Show a bar for the first job that computes features before the panel; parallel jobs share its work."""
         if self._computing is None:
             bar = ComputingBar(
                 self._terminal, "features", total, f"computing the features of {total:,} rows, once"

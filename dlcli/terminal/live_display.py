@@ -1,4 +1,4 @@
-"""Output that is redrawn in place on a terminal; elsewhere nothing is drawn."""
+"""Live output that is redrawn in place on a terminal; elsewhere nothing is drawn."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _TICK_SECONDS = 1.0  # clocks move at least this often, also within a long step
 
 
 class LiveDisplay:
-    """Draws `render` as often as changes are visible, and once a second for its clocks, within its context.
+    """Draws `render` within its context: when it changes, at a limited rate, and once a second for its clocks.
 
-    The last state stays on the screen, unless the display is `transient`. `render` is called by one thread at a time,
-    which holds `lock`; callers that change its state from several threads hold it, too.
+    The last state remains on the screen, unless the display is `transient`. `render` is called by one thread at a time,
+    which holds `lock`; callers that change its state from several threads must hold the lock as well.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class LiveDisplay:
 
     def __enter__(self) -> LiveDisplay:
         if self._terminal.live:
-            # Not rich's own thread, which redraws several times a second, also what has just been drawn.
+            # rich's own thread is not used, because it redraws several times a second even without changes.
             self._live = Live(
                 console=self._terminal.console,
                 auto_refresh=False,
@@ -75,12 +75,12 @@ class LiveDisplay:
             self._clock.join()
 
     def take_away(self) -> None:
-        """Remove the display from the screen at the end."""
+        """Remove the display from the screen when it ends."""
         if self._live is not None:
             self._live.transient = True
 
     def changed(self, *, much: bool = False) -> None:
-        """Redraw, unless that was done a moment ago; immediately if `much` has changed."""
+        """Redraw, unless the display was redrawn a moment ago; with `much`, redraw at once."""
         if self._live is not None and (much or time.monotonic() >= self._drawn + REDRAW_SECONDS):
             self._draw()
 
@@ -91,12 +91,12 @@ class LiveDisplay:
                 self._live.refresh()
 
     def _tick(self) -> None:
-        """Redraw where nothing else did for a second, until the context is left."""
+        """Until the context is left, redraw whenever the display was not redrawn for a second."""
         while not self._over.wait(_TICK_SECONDS):
             if time.monotonic() >= self._drawn + _TICK_SECONDS / 2:
                 self._draw()
 
 
 def leave(displays: ExitStack, error: BaseException | None = None) -> None:
-    """End live displays, with the error that ended the work they show."""
+    """Close live displays, passing the error that ended the work."""
     displays.__exit__(type(error) if error else None, error, error.__traceback__ if error else None)

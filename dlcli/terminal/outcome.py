@@ -1,4 +1,4 @@
-"""The result of a run on the terminal."""
+"""Show the result of a run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dlcli.terminal.console import Terminal
 from dlcli.terminal.flowing import flowing
 from dlcli.terminal.table_layout import with_one_loss
 
-_TRIALS = 20  # trials in the table at the end of a sweep
+_TRIALS = 20  # maximum number of trials in the table of a sweep
 
 
 def tell_outcome(terminal: Terminal, result: Result, json: bool) -> None:
@@ -30,7 +30,7 @@ def tell_outcome(terminal: Terminal, result: Result, json: bool) -> None:
 
 
 def tell_trials(terminal: Terminal, result: Result) -> None:
-    """Print a table of the trials of a sweep in the order of their numbers; of many, the first and the best."""
+    """Print a table of a sweep's trials, sorted by number; of many trials, only the first and the best."""
     best = (result.best or {}).get("trial")
     shown = [trial for place, trial in enumerate(result.trials) if place < _TRIALS or trial["trial"] == best]
     rows = []
@@ -60,7 +60,7 @@ def tell_figures(terminal: Terminal, result: Result) -> None:
     if result.best is not None:
         tested = {name: value for name, value in result.metrics.items() if name.startswith("test/")}
         figures = {**result.best["metrics"], **tested}
-        # Metrics of two models: of the best trial, and of its refit.
+        # Metrics of two models: the best trial and its refit.
         folds = result.best.get("folds", 1)
         headings = {
             "val": f"val (mean of {folds} folds)" if folds > 1 else "val (best trial)",

@@ -1,4 +1,4 @@
-"""A command's events on the terminal."""
+"""Show the events of a command."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from dlcli.terminal.waiting import Waiting
 
 
 class Progress:
-    """A context manager that gives a listener, which shows a command's events.
+    """A context manager that yields a listener, which shows the events of a command.
 
     Args:
-        terminal: where they are drawn.
-        title: of the panel.
-        notes_below_panel: keep notes until a sweep's panel is shown.
+        terminal: the terminal.
+        title: title of the panel.
+        notes_below_panel: delay notes until a sweep's panel is shown.
     """
 
     def __init__(self, terminal: Terminal, title: str, *, notes_below_panel: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""Terminal output about a version of a registered model."""
+"""Show a version of a registered model."""
 
 from __future__ import annotations
 

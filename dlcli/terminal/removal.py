@@ -1,4 +1,4 @@
-"""Terminal output about runs and files that are deleted, restored or removed."""
+"""Show runs and files that are deleted, restored or removed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from dlcli.terminal.console import Terminal
 from dlcli.terminal.flowing import flowing
 from dlcli.terminal.run_list import tell_runs
 
-_SHOWN = 20  # runs in a preview; --json has all
+_SHOWN = 20  # maximum number of runs in a preview; --json has all
 
 _MEANS = {
     "trash": "runs deleted {age} ago or earlier: gone for good",
@@ -28,14 +28,14 @@ _MEANS = {
 
 
 def tell_affected(terminal: Terminal, affected: Affected, now: datetime) -> None:
-    """Print which runs are affected, and how much they take."""
+    """Print the affected runs and their disk usage."""
     tell_runs(terminal, [(0, run) for run in affected.runs[:_SHOWN]], now)
     if len(affected.runs) > _SHOWN:
         terminal.note(f"... and {counted(len(affected.runs) - _SHOWN, 'more run')}: --json lists them.")
 
 
 def in_all(affected: Affected) -> str:
-    """Return how much is affected: `2 runs, with 11 folds and trials, 12.3 MB`."""
+    """Return the totals of affected runs: `2 runs, with 11 folds and trials, 12.3 MB`."""
     runs, parts = len(affected.runs), affected.count - len(affected.runs)
     beside = f" with {counted(parts, 'part')}" if parts else ""
     return f"{counted(runs, 'run')}{beside}, {amount(affected.size)}"
@@ -100,7 +100,7 @@ def _line(one: Garbage) -> dict[str, str]:
 
 
 def tell_usage(terminal: Terminal, usages: Sequence[Usage], beside: dict[str, int], shown: int) -> None:
-    """Print what the largest runs take, all runs together, and what is beside them."""
+    """Print the disk usage of the largest runs, of all runs together, and of other files."""
     rows = [{"name": usage.run.name, **_cells(usage.sizes)} for usage in usages[: shown or None]]
     total = {kind: sum(usage.sizes[kind] for usage in usages) for kind in KINDS}
     rows.append({"name": f"all {counted(len(usages), 'run')}", **_cells(total)})

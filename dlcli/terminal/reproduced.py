@@ -1,4 +1,4 @@
-"""A run and its repetition on the terminal."""
+"""Show the comparison of a run with its repetition."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dlcli.terminal.outcome import tell_outcome
 
 
 def tell_reproduction(terminal: Terminal, result: Result, found: Reproduction) -> None:
-    """Print the new run's outcome and how it compares; or the JSON document."""
+    """Print the new run's result and the comparison; or the JSON document."""
     if terminal.json:
         terminal.document({**result.to_json(), "reproduction": found.to_json()})
         return

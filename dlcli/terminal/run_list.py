@@ -1,4 +1,4 @@
-"""The list of runs on the terminal."""
+"""Show the list of runs."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from dlcli.sanitize.presentable import presentable_name
 from dlcli.terminal.console import Terminal
 from dlcli.terminal.flowing import flowing
 
-# Lines that are printed at once: one by one takes longer, and a longer text would be shortened.
+# Number of lines that are printed at once: single lines take longer, and a longer text would be shortened.
 _AT_ONCE = 100
 
 _NUMBERS = ("age", "duration", "size")
 
 
 def tell_runs(terminal: Terminal, runs: Sequence[tuple[int, ListedRun]], now: datetime) -> None:
-    """Print runs, each with its level of nesting below the run before it; damaged ones follow by themselves."""
+    """Print runs, each given with its level of nesting; damaged runs follow in a table of their own."""
     sound = [(level, run) for level, run in runs if run.status != DAMAGED]
     names = Counter(run.name for _, run in sound)
     rows = [_cells(run, level, names[run.name] > 1, now) for level, run in sound]

@@ -1,4 +1,4 @@
-"""One run on the terminal."""
+"""Show a run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dlcli.terminal.flowing import flowing
 from dlcli.terminal.outcome import tell_figures
 from dlcli.tracking.tags import LIKE_TAG, NOTE_TAG, REPRODUCES_TAG
 
-_MANY = 40  # files that are listed one by one
+_MANY = 40  # maximum number of files that are listed one by one
 
 _HOLDS = {
     "breakdown.csv": "metrics by class or target",
@@ -38,7 +38,7 @@ _HOLDS = {
 
 
 def tell_run(terminal: Terminal, run: Overview, now: datetime) -> None:
-    """Print what a run was, its results, files and pictures, and the command that repeats it; or the JSON document."""
+    """Print the overview of a run, with its results, files and the command that repeats it; or the JSON document."""
     if terminal.json:
         terminal.document(_as_json(run))
         return

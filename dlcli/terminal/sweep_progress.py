@@ -1,4 +1,4 @@
-"""The progress of a sweep on the terminal."""
+"""Show the progress of a sweep."""
 
 from __future__ import annotations
 
@@ -33,19 +33,19 @@ if TYPE_CHECKING:
 
 
 class SweepProgress:
-    """Shows the panel, then a table of running trials and the best one. Several sweeps share a panel.
+    """Shows the panel, then a live table of running trials and the best one. Several sweeps share a panel.
 
     Args:
-        terminal: where it is drawn.
-        title: of the panel.
-        keeps_notes: keep notes until the panel is shown.
+        terminal: the terminal.
+        title: title of the panel.
+        keeps_notes: delay notes until the panel is shown.
     """
 
     def __init__(self, terminal: Terminal, title: str, *, keeps_notes: bool) -> None:
         self._terminal = terminal
         self._title = title
         self._keeps_notes = keeps_notes
-        self._notes: list[str] = []  # to be shown below the panel
+        self._notes: list[str] = []  # shown below the panel
         self._search = ""
         self._has_panel = False
         self._exit = ExitStack()
@@ -53,12 +53,12 @@ class SweepProgress:
         self._unit = "epoch"
 
     def close(self, error: BaseException | None = None) -> None:
-        """End the live display; its last state stays on the screen, unless the sweep was interrupted."""
+        """End the live display; its last state remains on the screen, unless the sweep was interrupted."""
         self._show_notes()
         leave(self._exit, error)
 
     def note(self, text: str) -> None:
-        """Show a note, or keep it until the panel is shown."""
+        """Show a note, or delay it until the panel is shown."""
         if self._keeps_notes:
             self._notes.append(text)
         else:
@@ -71,11 +71,11 @@ class SweepProgress:
         self._keeps_notes = False
 
     def show(self, event: Event) -> None:
-        """Draw an event of a sweep."""
+        """Show an event of a sweep."""
         match event:
             case SearchStarted(name):
                 self._search = name
-            case SearchEnded():  # its table stays as it was at its end
+            case SearchEnded():  # the last state of its table remains
                 self._exit.close()
             case SweepPlanned():
                 self._begin(event)

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 _STATES = ("finished", "pruned", "failed")
-_NARROW = 80  # with fewer columns the bar is short
-# A terminal prints this after the last line; if it wrapped there, the block would be one line higher.
+_NARROW = 80  # width in columns below which the bar is short
+# A terminal prints this after the last line on Ctrl-C; if it were wrapped, the display would be one line higher.
 _ECHO = len("^C")
 
 
@@ -37,8 +37,8 @@ class _Slot:
     fold: tuple[int, int] | None = None
     epoch: int = 0
     value: float = math.nan
-    features: float | None = None  # the share of rows whose features are computed, until the first epoch
-    steps: int = 0  # within the epoch
+    features: float | None = None  # share of rows whose features are computed, until the first epoch
+    steps: int = 0  # steps in the current epoch
     steps_per_epoch: int = 1
     max_epochs: int | None = None
     began: float = 0.0
@@ -49,10 +49,10 @@ class SweepTable:
     """The table of a sweep. A context manager, which ends the live display; thread-safe.
 
     Args:
-        terminal: where it is drawn.
-        total: the number of trials.
-        metric: the objective.
-        title: the name of a sweep that is one of several.
+        terminal: the terminal.
+        total: number of trials.
+        metric: name of the objective.
+        title: name of the sweep, if it is one of several.
     """
 
     def __init__(self, terminal: Terminal, total: int, metric: str, title: str = "") -> None:
@@ -77,21 +77,21 @@ class SweepTable:
     ) -> None:
         with self._lock:
             if kind is not None and issubclass(kind, Interrupted):
-                self._display.take_away()  # the error message names the finished trials and the best
+                self._display.take_away()  # the error message contains the finished trials and the best one
             self._display.__exit__(kind, error, trace)
 
     def count(self, state: str) -> None:
-        """Count a trial that ended before the sweep continued."""
+        """Count a trial that ended before the sweep was resumed."""
         with self._lock:
             self._counts[state] += 1
 
     def lead(self, best: tuple[int, float, Mapping[str, Any]] | None) -> None:
-        """Set the best of these trials."""
+        """Set the best trial so far."""
         with self._lock:
             self._best = best
 
     def began(self, trial: int, params: Mapping[str, Any], fold: tuple[int, int] | None) -> None:
-        """Show that a trial, or its next fold (number, number of folds), has started."""
+        """Show that a trial, or its next fold (index, number of folds), has started."""
         with self._lock:
             self._running[trial] = _Slot(params, fold, began=time.monotonic())
             self._display.changed()
@@ -101,7 +101,7 @@ class SweepTable:
         with self._lock:
             if trial not in self._running:
                 return
-            # Parallel trials share the work, so only the first one prints the line.
+            # Parallel trials share the work, so only the first one prints a line.
             if not self._terminal.live and all(slot.features is None for slot in self._running.values()):
                 self._note(f"trial {trial}: computing the features of {total:,} rows, once")
             self._running[trial].features = done / total
@@ -116,7 +116,7 @@ class SweepTable:
             self._display.changed()
 
     def judged(self, trial: int) -> None:
-        """Show that the training of a trial has ended, and that its model is evaluated."""
+        """Show that the training of a trial has ended and its model is being evaluated."""
         with self._lock:
             if slot := self._running.get(trial):
                 slot.is_judged = True
@@ -145,7 +145,7 @@ class SweepTable:
         reason: str | None,
         best: tuple[int, float, Mapping[str, Any]] | None,
     ) -> None:
-        """Show that a trial has ended, and the best of all so far; in a log, print a line."""
+        """Show that a trial has ended, and the best trial so far; in a log, print a line."""
         with self._lock:
             self._running.pop(trial, None)
             self._counts[state] += 1
@@ -218,7 +218,7 @@ def _at(slot: _Slot) -> str:
 
 
 def _differences(running: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return the settings in which running trials differ (of a single one all), by unique short keys."""
+    """Return the settings in which running trials differ (all settings of a single trial), by unique short keys."""
     keys = dict.fromkeys(key for params in running for key in params)
     differing = [key for key in keys if any(params.get(key) != running[0].get(key) for params in running)]
     last = Counter(key.rpartition(".")[2] for key in keys)

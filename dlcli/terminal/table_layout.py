@@ -5,16 +5,16 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator, Mapping
 
-# The smallest width of a wrapped heading, so that it is not broken into syllables.
+# Minimum width of a wrapped heading, so that words are not broken.
 _HEADING = 12
-# Blanks around the first column, and around and between the others.
+# Blanks around the first column, and around and between the other columns.
 _AROUND_FIRST, _AROUND = 2, 3
 
 Columns = Mapping[str, Mapping[str, str]]
 
 
 def fitting(columns: Columns, width: int) -> Iterator[Columns]:
-    """Yield tables that show all columns (heading to cells by row) within `width`; no cell is wrapped."""
+    """Split the columns (heading to cells by row) into tables that fit `width`; no cell is wrapped."""
     room = width - _AROUND_FIRST - max((len(row) for cells in columns.values() for row in cells), default=0)
     if sum(map(_width, columns, columns.values())) <= room:
         yield columns
@@ -33,7 +33,7 @@ def fitting(columns: Columns, width: int) -> Iterator[Columns]:
 
 
 def with_one_loss(columns: Columns) -> Columns:
-    """Return a table in which `log_loss` is no row of its own where the task's loss has the same cells."""
+    """Return the table without the row `log_loss` if the row of the task's loss has the same cells."""
     if not any("log_loss" in cells for cells in columns.values()):
         return columns
     if any(cells.get("loss") != cells.get("log_loss") for cells in columns.values()):

@@ -1,4 +1,4 @@
-"""A line that describes what a command does until it has output to show; it is removed at the end."""
+"""A line that describes the work of a command until it has other output; it is removed at the end."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 
-_SILENT_SECONDS = 1.0  # a clock appears after these
+_SILENT_SECONDS = 1.0  # seconds until a clock appears
 
 
 class Waiting:
-    """Shows a text on a terminal within its context, with a clock that ticks; in a log, nothing."""
+    """Shows a text with a running clock on a terminal within its context; in a log, nothing."""
 
     def __init__(self, terminal: Terminal, text: str) -> None:
         self._text = text
