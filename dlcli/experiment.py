@@ -39,7 +39,6 @@ from dlcli.datasets.windows import History
 from dlcli.errors import ConfigError, Diverged, DlcliError, Problem
 from dlcli.files.disk import free_space
 from dlcli.formatting import amount
-from dlcli.preprocessing.base import notices_of
 from dlcli.runs.folder import absolute_paths
 from dlcli.runs.recorded_lookback import is_open, with_lookback
 from dlcli.splits.holdout import Holdout
@@ -56,6 +55,8 @@ _PREPROCESSING = {
     "tokens": "text",
     "sequence": "sequences",
     "audio": "spectrogram",
+    "questions": "pretrained_questions",
+    "words": "words",
 }
 
 # Maximum size in bytes of a file that is read within about a second.
@@ -126,7 +127,7 @@ class Experiment:
                 where="runs_dir",
                 hint="Make room, or record on another disk: --runs-dir DIR.",
             )
-        return replace(rehearsal, **features, notices=tuple(notices_of(parts.preprocessing)))
+        return replace(rehearsal, **features, notices=tuple(parts.notices))
 
 
 def plan_experiment(
@@ -272,7 +273,10 @@ def decided_by_data(composed: Composed, data: Data) -> dict[str, str]:
         model = locate(composed.config["model"].get(TARGET, ""))
         if data.kind == "tokens":
             fitting["preprocessing"] = getattr(model, "text_preprocessing", fitting["preprocessing"])
-        fitting["preprocessing"] = getattr(model, "preprocessing", fitting["preprocessing"])
+        own = getattr(model, "preprocessing", fitting["preprocessing"])
+        fitting["preprocessing"] = (
+            own.get(data.kind, fitting["preprocessing"]) if isinstance(own, Mapping) else own
+        )
     return {
         group: fitting[group] for group, option in BY_DATA.items() if composed.choices.get(group) == option
     }

@@ -237,7 +237,8 @@ def _train(
         recorder.tag("dlcli.preprocessing", parts.fitted.proof(data, split))
         own = column_notices(parts.columns) if parts.columns is not None else []
         unseen = unseen_categories(data, split, parts.columns)
-        notices = [*data.notices, *own, *unseen, *notices_of(parts.preprocessing)]
+        lost = parts.notices
+        notices = [*data.notices, *own, *unseen, *lost]
         recorder.log(notice_metrics(notices), step=0)
         restore_checkpoints(recorder.ledger)
         parts, cached = with_features(config, parts, data, split, run_dir.parents[2], listen)
@@ -259,6 +260,7 @@ def _train(
                     summary,
                     run_dir,
                     parts.columns,
+                    notices=lost,
                     is_fold=recorder.ledger.kind == "fold",
                     final_test=job.final_test,
                 )

@@ -178,7 +178,7 @@ def test_a_run_that_was_stopped_ends_with_the_same_bits(trained: Result, shapes:
 
 def test_what_does_not_fit_is_refused(shapes: Path, trained: Result, tmp_path: Path) -> None:
     for change, message in (
-        ("model=cnn", "CNN has one output per image, but the targets of shapes are segmentation"),
+        ("model=cnn", "CNN has one vector of outputs per row, but the targets of shapes are segmentation"),
         ("task/loss=cross_entropy", "CrossEntropy is for"),
         ("task=multiclass", "Multiclass is for binary or multiclass targets"),
         ("monitor=val/iou", "val/iou is monitored, but never logged"),
@@ -194,7 +194,7 @@ def test_what_does_not_fit_is_refused(shapes: Path, trained: Result, tmp_path: P
                 + [change]
             )
     with pytest.raises(
-        ConfigError, match="UNet has an output per pixel, but the targets of digits are multiclass"
+        ConfigError, match="UNet has outputs for segmentation, but the targets of digits are multiclass"
     ):
         dlcli.check(["dataset=digits", "model=unet", f"runs_dir='{tmp_path}'"])
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,10 +17,11 @@ from dlcli.assembly.starting_weights import start_from, starting_weights
 from dlcli.config.build import TARGET, build, locate
 from dlcli.config.target_types import check_type
 from dlcli.datasets.data import Data, take
+from dlcli.datasets.notices import Notice
 from dlcli.datasets.reading.columns import Columns
 from dlcli.datasets.tables.source import column_kinds
 from dlcli.models.row_reading import audio_facts, series_facts, text_facts
-from dlcli.preprocessing.base import NeedsColumns, Preprocessing, facts_of_model
+from dlcli.preprocessing.base import NeedsColumns, Preprocessing, facts_of_model, notices_of
 from dlcli.preprocessing.fitted import FittedPreprocessing, fit_preprocessing
 from dlcli.splits.split import Split
 from dlcli.tasks.base import Task
@@ -62,6 +63,12 @@ class Parts:
     def preprocessing(self) -> Preprocessing:
         """The fitted preprocessing."""
         return self.fitted.preprocessing
+
+    @property
+    def notices(self) -> list[Notice]:
+        """What the preprocessing cuts or converts in the training rows and targets, and what a head starts from."""
+        of_model: Sequence[Notice] = getattr(self.network.model, "notices", ())
+        return [*notices_of(self.preprocessing), *self.task.lost_targets(self.train), *of_model]
 
 
 def preprocessing_of(config: Mapping[str, Any]) -> Preprocessing:
@@ -116,6 +123,7 @@ def assemble(
     facts = {
         "input_shape": tuple(train["x"].shape[1:]),
         "num_outputs": task.num_outputs,
+        **outputs_fact(task),
         **preprocessing.facts(),
         **number_facts(config["model"], train["x"], None if at_most is None else len(split.train)),
     }
@@ -135,6 +143,13 @@ def assemble(
     )
     columns = fitted_columns(data, fitted)
     return Parts(fitted, train, val, task, facts, dict(targets), network, columns)
+
+
+def outputs_fact(task: Task) -> dict[str, Any]:
+    """Return `outputs_of` and `output_names`, unless the model has outputs of rows, as most do."""
+    if task.outputs_of == "row":
+        return {}
+    return {"outputs_of": task.outputs_of, "output_names": list(task.output_names)}
 
 
 def fitted_columns(data: Data, fitted: FittedPreprocessing) -> Columns | None:

@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 
 from dlcli.assembly.number_facts import number_facts
 from dlcli.assembly.optimization import make_chosen, make_optimizer, make_schedule
-from dlcli.assembly.parts import preprocessing_of
+from dlcli.assembly.parts import outputs_fact, preprocessing_of
 from dlcli.assembly.starting_weights import fitting_weights, starting_weights
 from dlcli.checks.callbacks import find_callback_problems
 from dlcli.checks.endings import find_endings
@@ -160,7 +160,9 @@ def _averaging(config: Mapping[str, Any]) -> Iterator[Problem]:
         yield Problem("SWA requires a known number of epochs", "weight_averaging", hint)
 
 
-def _row_facts(config: Mapping[str, Any], data: Data, split: Split, num_outputs: int = 0) -> dict[str, Any]:
+def _row_facts(
+    config: Mapping[str, Any], data: Data, split: Split, task: Task | None = None
+) -> dict[str, Any]:
     """Return the shape of a preprocessed row, and the other facts that the model is built from."""
     # Weights only fit the columns that result from all training rows, in which every category occurs.
     complete = data.kind == "table" and starting_weights(config) is not None
@@ -180,7 +182,7 @@ def _row_facts(config: Mapping[str, Any], data: Data, split: Split, num_outputs:
     known = as_fields({"x": fields["x"]})["x"]
     facts = {
         "input_shape": tuple(known.shape[1:]),
-        "num_outputs": num_outputs,
+        **({"num_outputs": 0} if task is None else {"num_outputs": task.num_outputs, **outputs_fact(task)}),
         **preprocessing.facts(),
         **number_facts(config["model"], known, len(split.train)),
     }
@@ -194,7 +196,7 @@ def _reason(error: Exception) -> str:
 
 def _model(config: Mapping[str, Any], data: Data, split: Split) -> None:
     """Build the model on the meta device, which allocates no memory, and check it against the data."""
-    facts = _row_facts(config, data, split, make_task(config, data, split).num_outputs)
+    facts = _row_facts(config, data, split, make_task(config, data, split))
     kind = locate(config["model"]["_target_"])
     inputs = inspect.signature(kind.forward).parameters if hasattr(kind, "forward") else ("lengths",)
     # Sequences of different lengths need a model that masks the padding. Texts are padded with a special token.

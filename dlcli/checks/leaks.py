@@ -12,8 +12,10 @@ import pandas as pd
 from dlcli.config.pasted import pasted
 from dlcli.datasets.audio.recordings import Recordings
 from dlcli.datasets.data import Data
+from dlcli.datasets.questions.questions import Questions
 from dlcli.datasets.tables.typed_frames import kind_of
 from dlcli.datasets.texts import Texts
+from dlcli.datasets.words.sentences import Sentences
 from dlcli.errors import Problem
 from dlcli.splits.split import Split, goes_forward, name_of_test_rows
 
@@ -35,6 +37,8 @@ _EQUAL = {
     "tokens": ("texts", "letter for letter"),
     "image": ("images", "pixel for pixel"),
     "audio": ("recordings", "sample for sample"),
+    "questions": ("questions", "letter for letter"),
+    "words": ("sentences", "word for word"),
 }
 
 
@@ -89,7 +93,7 @@ def _codes(x: Any) -> np.ndarray | None:
     """Return a hash of each row `(N,)`; None where hashing is slow, or rows overlap by design."""
     if isinstance(x, pd.DataFrame):
         return pd.util.hash_pandas_object(x, index=False).to_numpy()
-    if isinstance(x, Texts):
+    if isinstance(x, Texts | Questions | Sentences):
         return np.fromiter(map(hash, x), dtype=np.int64, count=len(x))
     if isinstance(x, Recordings) or (isinstance(x, np.ndarray) and x.ndim >= 3):
         digests = (hashlib.blake2b(np.ascontiguousarray(row).data, digest_size=8).digest() for row in x)

@@ -17,10 +17,13 @@ from dlcli.datasets.audio.recordings import Recordings
 from dlcli.datasets.data import Data, take
 from dlcli.datasets.masks.class_maps import pixel_counts
 from dlcli.datasets.notices import warnings_of
+from dlcli.datasets.questions.questions import Questions
 from dlcli.datasets.ragged_rows import RaggedRows
 from dlcli.datasets.tables.typed_frames import kind_of
 from dlcli.datasets.texts import Texts
 from dlcli.datasets.windows import History
+from dlcli.datasets.words.sentences import Sentences
+from dlcli.datasets.words.tags import Tags
 from dlcli.errors import Problem
 from dlcli.preprocessing.columns.texts import has_texts
 from dlcli.splits.split import Split, in_time, name_of_test_rows
@@ -158,9 +161,11 @@ def _numbers_rows(values: pd.Series) -> bool:
 
 
 def count_classes(data: Data) -> dict[str, int]:
-    """Return the number of rows of each class, or with each label; of masks, with a pixel of each class."""
-    if data.targets:
+    """Return the number of rows of each class, or with each label, or with a pixel or a word of each class."""
+    if not data.classes:
         return {}
+    if isinstance(data.y, Tags):
+        return dict(zip(data.classes, data.y.rows_with(len(data.classes)).tolist(), strict=True))
     if data.target_kind == "segmentation":
         present = (pixel_counts(data.y, len(data.classes)) > 0).sum(axis=0)
         return dict(zip(data.classes, present.tolist(), strict=True))
@@ -220,6 +225,10 @@ def describe_rows(data: Data) -> str:
         return f"sequences of {_range(x.lengths, 'steps')}"
     if isinstance(x, Texts):
         return f"texts of {_range(pc.fill_null(pc.utf8_length(x.values), 0).to_numpy(), 'characters')}"
+    if isinstance(x, Questions):
+        return f"questions on contexts of {_range(x.characters(), 'characters')}"
+    if isinstance(x, Sentences):
+        return f"sentences of {_range(x.lengths, 'words')}"
     if isinstance(x, Recordings):
         low, middle, high = np.quantile(x.seconds, (0, 0.5, 1))
         return f"recordings of {low:.3g} to {high:.3g} s, median {middle:.3g} s, {x.rate:,} Hz"

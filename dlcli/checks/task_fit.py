@@ -20,6 +20,9 @@ from dlcli.tasks.base import Task
 from dlcli.tasks.facts import target_facts
 from dlcli.tasks.metric_choice import with_metrics
 
+# Kinds of targets for which outputs that predict them perfectly are known.
+_PERFECTED = ("binary", "multiclass", "multilabel", "regression")
+
 
 def check_task(node: Mapping[str, Any], data: Data, split: Split) -> list[Problem]:
     """Return what is wrong with a `task` section for these targets and rows."""
@@ -66,7 +69,7 @@ def fits_targets(node: Mapping[str, Any], data: Data) -> Iterator[Problem]:
     own = getattr(model, "targets", None)
     if is_for(model, data.target_kind) or (own is None and not model.__module__.startswith("dlcli.")):
         return
-    what = "one output per image" if own is None else "an output per pixel"
+    what = "one vector of outputs per row" if own is None else f"outputs for {' or '.join(sorted(own))}"
     fitting = accepting("model", data.kind, data.target_kind)
     yield Problem(
         f"{model.__name__} has {what}, but the targets of {data.name} are {data.target_kind}",
@@ -160,7 +163,7 @@ def _undefined(
 ) -> Problem | None:
     """Return what is wrong with a monitored metric, `val/auroc`; None if it is defined on all rows."""
     of, _, name = monitored.partition("/")
-    if of not in ("train", "val") or name == "loss" or data.target_kind in ("forecast", "segmentation"):
+    if of not in ("train", "val") or name == "loss" or data.target_kind not in _PERFECTED:
         return None
     part: Part = "train" if of == "train" else "val"
     undefined = [

@@ -14,6 +14,7 @@ from dlcli.config.keys import own_keys, read_signature
 from dlcli.config.reserved_keys import SUPPLIED, supplied_to
 from dlcli.config.signature import UNKNOWN
 from dlcli.config.suggest import choices, did_you_mean, hint
+from dlcli.config.target_kinds import ONE_A_ROW
 from dlcli.config.typecheck import type_name
 from dlcli.config.yaml_file import read
 from dlcli.errors import ConfigError
@@ -75,7 +76,7 @@ def is_for(model: Any, targets: str) -> bool:
     row.
     """
     own = getattr(model, "targets", None)
-    return targets != "segmentation" if own is None else targets in own
+    return targets in ONE_A_ROW if own is None else targets in own
 
 
 def list_options(group: str, folders: Sequence[Path] = ()) -> list[Option]:

@@ -25,7 +25,7 @@ _ANY_CALL = re.compile(r"\$\{([^{}:]*:?)")
 _READ_HERE = ("trainer", "cv", "executor", "tracking", "sweep")
 
 # Keys that are paths: recorded as absolute paths, so that a run can be read from any working directory.
-_PLACES = ("dataset.path", "dataset.root", "dataset.test_path")
+_PLACES = ("dataset.path", "dataset.root", "dataset.test_path", "dataset.val_path")
 
 
 def reads_environment(text: Any) -> bool:

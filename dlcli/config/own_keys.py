@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Lt, MaxLen, MinLen
 
+from dlcli.config.target_kinds import TargetKind
+
 
 @dataclass(frozen=True)
 class Root:
@@ -86,10 +88,7 @@ class MetricKeys:
         baseline: also compute the metric for a constant prediction.
     """
 
-    accepts: (
-        Sequence[Literal["binary", "multiclass", "multilabel", "regression", "forecast", "segmentation"]]
-        | None
-    ) = None
+    accepts: Sequence[TargetKind] | None = None
     takes: Literal["probabilities", "labels", "values", "centered", "standardized"] | None = None
     higher_is_better: bool | None = None
     lowest: float | None = None

@@ -18,6 +18,10 @@ _OF_TARGETS = dict.fromkeys(
         "naive_quantiles",
         "relative_quantiles",
         "several_series",
+        "longest",
+        "usual_words",
+        "usual_tags",
+        "unanswerable",
     ),
     _FROM_DATA,
 ) | dict.fromkeys(("horizon", "season"), "It comes from the dataset.")
@@ -34,6 +38,8 @@ SUPPLIED: Supplied = {
             (
                 "input_shape",
                 "num_outputs",
+                "outputs_of",
+                "output_names",
                 "cardinalities",
                 "vocab_size",
                 "horizon",
@@ -58,7 +64,8 @@ SUPPLIED: Supplied = {
     "task.*": _OF_TARGETS,
     "metric.*": _OF_TARGETS
     | dict.fromkeys(
-        ("task", "num_classes", "num_labels", "num_outputs", "around", "offset", "deviation"), _FROM_DATA
+        ("task", "num_classes", "num_labels", "num_types", "num_outputs", "around", "offset", "deviation"),
+        _FROM_DATA,
     )
     | {"levels": "Use task.loss.quantiles."},
     "optimizer": {"params": "dlcli passes the model's parameters."},

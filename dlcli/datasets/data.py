@@ -11,12 +11,12 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from dlcli.config.target_kinds import TargetKind
 from dlcli.datasets.notices import Notice
 from dlcli.datasets.reading.columns import Columns
 from dlcli.errors import Problem
 
-Kind = Literal["table", "image", "sequence", "tokens", "audio"]
-TargetKind = Literal["binary", "multiclass", "multilabel", "regression", "forecast", "segmentation"]
+Kind = Literal["table", "image", "sequence", "tokens", "audio", "questions", "words"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,13 +30,16 @@ class Data:
     - floats `(N,)` or `(N, K)` in the user's own unit: regression, where `targets` are the names of the K columns;
     - floats `(N, horizon, K)`, as `dlcli.datasets.windows.Windows`: a forecast;
     - integers `(N, H, W)`, an array or `dlcli.datasets.masks.class_maps.Masks`: segmentation, where each pixel has its
-      position in `classes`, or 255 if it has none.
+      position in `classes`, or 255 if it has none;
+    - an object with an attribute `target_kind`: `dlcli.datasets.questions.answers.Answers`,
+      `dlcli.datasets.words.tags.Tags`.
 
     Attributes:
         name: name of the dataset.
         kind: kind of rows.
         x: one entry per row: a pandas DataFrame for tables, `dlcli.datasets.texts.Texts` for texts,
-            `dlcli.datasets.audio.recordings.Recordings` for audio, else an array;
+            `dlcli.datasets.audio.recordings.Recordings` for audio, `dlcli.datasets.questions.questions.Questions`,
+            `dlcli.datasets.words.sentences.Sentences` for words, else an array;
             images are bytes `(N, H, W)` or `(N, H, W, C)`.
         y: the targets.
         classes: names of the classes or labels.
@@ -99,6 +102,9 @@ class Data:
     @property
     def target_kind(self) -> TargetKind:
         """Kind of the targets, which is also the name of the matching task."""
+        own: TargetKind | None = getattr(self.y, "target_kind", None)
+        if own is not None:
+            return own
         if np.issubdtype(self.y.dtype, np.floating):
             return "forecast" if self.y.ndim == 3 else "regression"
         if self.y.ndim == 3:

@@ -19,7 +19,7 @@ from dlcli.files.paths import kind_at
 _FEEDING = frozenset({"batch_size"})
 
 # Keys that are paths, recorded as absolute paths so that a run can be read from any folder.
-DATA_PATHS = ("path", "root", "test_path")
+DATA_PATHS = ("path", "root", "test_path", "val_path")
 
 _loaded: dict[str, Data] = {}
 # Modification times and sizes of the files when they were read.

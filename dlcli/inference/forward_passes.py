@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -14,6 +14,19 @@ from dlcli.training.loader import BatchLoader
 from dlcli.training.network import Network
 
 _NO_TARGETS = torch.empty(0)
+
+
+def joined(parts: Sequence[Tensor], padding: float = 0) -> Tensor:
+    """Return the rows of parts `(N_i, ...)` as one tensor; where other dimensions differ, shorter ones are padded."""
+    longest = [max(sizes) for sizes in zip(*(part.shape[1:] for part in parts), strict=True)]
+    if all(list(part.shape[1:]) == longest for part in parts):
+        return torch.cat(list(parts))
+    whole = parts[0].new_full((sum(map(len, parts)), *longest), padding)
+    first = 0
+    for part in parts:
+        whole[(slice(first, first + len(part)), *(slice(0, size) for size in part.shape[1:]))] = part
+        first += len(part)
+    return whole
 
 
 @torch.inference_mode()
@@ -47,5 +60,6 @@ def through(
         outputs = outputs.float() if isinstance(outputs, Tensor) else outputs
         parts.append([values.cpu() for values in keep(outputs, y)])
     task.cpu()  # where the metrics of an evaluation are computed
-    order, found = loader.order(), [torch.cat(several) for several in zip(*parts, strict=True)]
+    order = loader.order()
+    found = [joined(several, task.padding) for several in zip(*parts, strict=True)]
     return found if order is None else [values[order.argsort()] for values in found]

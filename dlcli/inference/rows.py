@@ -10,9 +10,11 @@ import pandas as pd
 
 from dlcli.datasets.images.image_files import ImageFiles
 from dlcli.datasets.notices import Notice
+from dlcli.datasets.questions.questions import Questions
 from dlcli.datasets.reading.column_notices import unseen_notices
 from dlcli.datasets.reading.columns import Columns
 from dlcli.datasets.reading.frames import names_in_model, read_frame
+from dlcli.datasets.words.sentences import Sentences
 from dlcli.errors import DataError, first_line
 
 # The hint for a caller who passes the name of a file, by kind of data; for tables it shows how to read the file.
@@ -37,7 +39,7 @@ def as_rows(x: Any, kind: str, columns: Columns | None = None, *, are_read: bool
     Raises:
         DataError: `x` is the name of a file, or cannot be converted to a table.
     """
-    if isinstance(x, Path) or (isinstance(x, str) and (kind != "tokens" or _is_file(x))):
+    if isinstance(x, Path) or (isinstance(x, str) and (kind not in ("tokens", "words") or _is_file(x))):
         raise DataError(
             f"{x} is the name of a file, but predict expects the rows themselves",
             "new data",
@@ -50,6 +52,10 @@ def as_rows(x: Any, kind: str, columns: Columns | None = None, *, are_read: bool
         return _read(x if isinstance(x, pd.DataFrame) else _as_table(x), columns)
     if kind == "tokens":
         return x
+    if kind == "questions":
+        return Questions.of(x)
+    if kind == "words":
+        return Sentences.of(x)
     if isinstance(x, ImageFiles):  # decoded batch by batch
         return x
     if kind == "audio":  # waveforms of unequal length, which the preprocessing converts

@@ -174,7 +174,7 @@ class SavedModel:
     ) -> tuple[Tensor, pd.DataFrame]:
         """Return outputs and predictions for rows that have been read, without sets and intervals."""
         outputs = self.outputs(rows, device, counts)
-        return outputs, self.task.predictions(outputs)
+        return outputs, self.task.described(outputs, rows)
 
 
 def load_model(folder: Path, *, trust: bool = False) -> SavedModel:

@@ -2,45 +2,61 @@
 
 from __future__ import annotations
 
+import inspect
 import json
+from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from annotated_types import Ge, MinLen
 from torch import Tensor, nn
 
+from dlcli.config.target_kinds import ONE_A_ROW
+from dlcli.datasets.notices import Notice
 from dlcli.errors import ConfigError
 from dlcli.models import layers as shared
-from dlcli.models.hub import plain_description, pretrained_folder, transformers, without_bars
+from dlcli.models.hub import plain_description, transformers
 from dlcli.models.layers import Activation, Share
 from dlcli.models.positions import most_tokens
+from dlcli.models.pretrained_heads import LoadedBackbone, load_backbone
 
 
 class PretrainedText(nn.Module):
-    """A transformers backbone, pooling of its last states, and a new head.
+    """A transformers backbone and a head, which the task chooses.
+
+    For outputs of rows, the last states are pooled. For outputs of words, the state of a word's first token is taken
+    (as in BERT, Devlin et al., 2019), for outputs of tokens that of each token of the context. The head is that of the
+    pretrained model if it has one that fits, else new, which `notices` tell.
 
     Args:
-        num_outputs: logits or values per text.
+        num_outputs: logits or values per text, word or token.
         name: name of the model on the hub, or a folder.
         backbone_config: the backbone's config.json, read by the preprocessing together with the tokenizer.
         pretrained: load the pretrained weights; if false, initialize at random.
-        pooling: pooling of the tokens' states to one vector.
+        pooling: pooling of the tokens' states to one vector, for outputs of rows.
         hidden: number of units of a dense layer before the output; 0 omits it.
         activation: activation function of the dense layer.
         dropout: dropout rate before the output.
+        outputs_of: what the outputs are of: each `row`, each `word`, or each `token` of a context.
+        output_names: names of the outputs of a word.
         restored: skip loading the weights, because they will be loaded from a run.
 
     Raises:
         ConfigError: the texts were tokenized by another tokenizer, or some weights are missing.
     """
 
-    accepts: ClassVar = {"tokens"}
+    accepts: ClassVar = {"tokens", "questions", "words"}
+    targets: ClassVar = ONE_A_ROW | {"answer_span", "tag"}
     search_space: ClassVar = {
         "hidden": "0,128",
         "dropout": "interval(0,0.5)",
     }
     # The preprocessing that `preprocessing=auto` chooses, which uses the model's tokenizer.
-    preprocessing: ClassVar = "pretrained_text"
+    preprocessing: ClassVar = {
+        "tokens": "pretrained_text",
+        "questions": "pretrained_questions",
+        "words": "pretrained_words",
+    }
     requires: ClassVar = ("transformers",)
     # Settings with which the head is linear, so that it can be solved on the features of a frozen backbone.
     linear_head: ClassVar = {"hidden": 0, "dropout": 0}
@@ -55,6 +71,8 @@ class PretrainedText(nn.Module):
         hidden: Annotated[int, Ge(0)] = 0,
         activation: Activation = "gelu",
         dropout: Share = 0.1,
+        outputs_of: Literal["row", "word", "token"] = "row",
+        output_names: Sequence[str] = (),
         restored: bool = False,
     ) -> None:
         super().__init__()
@@ -69,9 +87,10 @@ class PretrainedText(nn.Module):
         library = transformers()
         config = library.AutoConfig.for_model(description.pop("model_type"), **description)
         if pretrained and not restored and torch.get_default_device().type != "meta":
-            self.backbone = _pretrained(name, config)
+            loaded = load_backbone(name, config, outputs_of, output_names)
         else:
-            self.backbone = library.AutoModel.from_config(config, trust_remote_code=False)
+            loaded = LoadedBackbone(library.AutoModel.from_config(config, trust_remote_code=False))
+        self.backbone = loaded.backbone
         if getattr(self.backbone, "pooler", None) is not None:
             self.backbone.pooler = None  # an unused layer on the first token's state
         self.longest_text = most_tokens(config)
@@ -79,18 +98,43 @@ class PretrainedText(nn.Module):
         self._blocks = int(config.num_hidden_layers)
         width = int(config.hidden_size)
         dense = [nn.Linear(width, hidden), shared.activation(activation)] if hidden else []
-        self.head = nn.Sequential(*dense, *shared.dropout(dropout), nn.Linear(hidden or width, num_outputs))
+        output = nn.Linear(hidden or width, num_outputs)
+        if loaded.output is not None and output.weight.shape == loaded.output.weight.shape:
+            output.load_state_dict(loaded.output.state_dict())
+        elif loaded.output is not None:
+            loaded.told = "the head is new: that of the pretrained model has no dense layer (model.hidden=0)"
+        self.head = nn.Sequential(*dense, *shared.dropout(dropout), output)
+        self._outputs_of = outputs_of
+        self.notices = [Notice("head", 1, loaded.told, "model.name", warns=False)] if loaded.told else []
+        self._takes_segments = "token_type_ids" in inspect.signature(self.backbone.forward).parameters
 
     def feature_settings(self) -> dict[str, Any]:
         """Return all settings that the features depend on besides the backbone's weights."""
         return {"pooling": self.pooling, "config": self._backbone_config}
 
-    def features(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """Map tokens `(N, T)` with `lengths` `(N,)` to one vector per row, `(N, F)`."""
+    def features(
+        self,
+        x: Tensor,
+        lengths: Tensor | None = None,
+        firsts: Tensor | None = None,
+        segments: Tensor | None = None,
+    ) -> Tensor:
+        """Map tokens to vectors `(N, F)` of rows, `(N, V, F)` of words or `(N, W, T, F)` of the tokens of windows.
+
+        Args:
+            x: tokens `(N, T)`, or `(N, W, T)` in windows.
+            lengths: number of tokens of each row `(N,)`.
+            firsts: for words, the place of the first token of each `(N, V)`.
+            segments: for windows, the token types `(N, W, T)`, -1 for padding.
+        """
+        if segments is not None:
+            return self._windows(x, segments)
         if lengths is None:
             lengths = torch.full((x.shape[0],), x.shape[1], device=x.device)
         mask = torch.arange(x.shape[1], device=x.device) < lengths.unsqueeze(1)
         states = self.backbone(input_ids=x, attention_mask=mask.long()).last_hidden_state
+        if firsts is not None:
+            return states.gather(1, firsts.unsqueeze(2).expand(-1, -1, states.shape[2]))
         if self.pooling == "first":
             return states[:, 0]
         if self.pooling == "last":
@@ -98,14 +142,33 @@ class PretrainedText(nn.Module):
         weights = mask.unsqueeze(2).to(states.dtype)
         return (states * weights).sum(1) / weights.sum(1)
 
+    def _windows(self, x: Tensor, segments: Tensor) -> Tensor:
+        """Return the states of the tokens of all windows; windows that only pad a batch see their first token."""
+        x, flat = x.flatten(0, 1), segments.flatten(0, 1)
+        mask = (flat >= 0).long()
+        mask[:, 0] = 1
+        types = {"token_type_ids": flat.clamp_min(0)} if self._takes_segments else {}
+        states = self.backbone(input_ids=x, attention_mask=mask, **types).last_hidden_state
+        return states.unflatten(0, segments.shape[:2])
+
     def forward(
-        self, x: Tensor | None = None, lengths: Tensor | None = None, features: Tensor | None = None
+        self,
+        x: Tensor | None = None,
+        lengths: Tensor | None = None,
+        firsts: Tensor | None = None,
+        segments: Tensor | None = None,
+        offsets: Tensor | None = None,
+        features: Tensor | None = None,
     ) -> Tensor:
-        """Map tokens, or their features, to `(N, num_outputs)`."""
+        """Map tokens, or their features, to `(N, num_outputs)`, `(N, V, num_outputs)` for words, or `(N, W, T, 4)`.
+
+        The latter are start and end logits of the tokens of windows, with their characters, `offsets` `(N, W, T, 2)`.
+        """
         if features is None:
             assert x is not None
-            features = self.features(x, lengths)
-        return self.head(features)
+            features = self.features(x, lengths, firsts, segments)
+        outputs: Tensor = self.head(features)
+        return outputs if offsets is None else torch.cat([outputs.float(), offsets.float()], dim=3)
 
     def layers(self, *, coarse: bool) -> list[list[str]]:
         """Return the names of the backbone's parameters: embeddings, then each block; the rest joins the last block."""
@@ -121,24 +184,3 @@ class PretrainedText(nn.Module):
                 place = int(name.removeprefix(f"{blocks}.").partition(".")[0]) + 1
             layers[place].append(name)
         return layers
-
-
-def _pretrained(name: str, config: Any) -> Any:
-    """Return the transformers model with its weights.
-
-    Raises:
-        ConfigError: some weights are missing, which would be initialized at random, frozen or not.
-    """
-    place = pretrained_folder(name, "model.name")
-    with without_bars():
-        model, found = transformers().AutoModel.from_pretrained(
-            place, config=config, dtype=torch.float32, output_loading_info=True, trust_remote_code=False
-        )
-    missing = sorted(key for key in found["missing_keys"] if not key.startswith("pooler."))
-    if missing:
-        raise ConfigError(
-            f"{name} lacks {len(missing)} of its weights: {', '.join(missing[:3])}",
-            "model.name",
-            "Download it again, or initialize at random: model.pretrained=false.",
-        )
-    return model

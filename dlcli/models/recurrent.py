@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from dlcli.config.target_kinds import ONE_A_ROW
 from dlcli.models import layers as shared
 from dlcli.models.layers import Depth, Initialization, Pooling, SequencePooling, Share, Size, initialize
 from dlcli.models.sequence_input import AsSequence
@@ -18,6 +19,8 @@ _CELLS: dict[str, Callable[..., nn.RNNBase]] = {"rnn": nn.RNN, "lstm": nn.LSTM, 
 
 class Recurrent(nn.Module):
     """Recurrent layers, pooling of their states, and a linear output; images are read as sequences of pixel rows.
+
+    For outputs of words, the states are not pooled: each step has an output.
 
     Args:
         input_shape: steps and features `(T, F)`, an image `(C, H, W)`, or the steps of tokens `(T,)`.
@@ -30,11 +33,13 @@ class Recurrent(nn.Module):
         bidirectional: also read the sequence backwards; the states of both directions are concatenated.
         pooling: `last` takes the final state (of each direction); `mean`, `max` and `attention` pool the states of all
             steps.
-        dropout: dropout rate between the layers and before the output.
+        dropout: dropout rate between the layers and before the output; for outputs of words also of the embeddings.
         initialization: initialization of the weights.
+        outputs_of: what the outputs are of: each `row`, or each `word`, which is a step.
     """
 
-    accepts: ClassVar = {"sequence", "image", "tokens", "audio"}
+    accepts: ClassVar = {"sequence", "image", "tokens", "audio", "words"}
+    targets: ClassVar = ONE_A_ROW | {"tag"}
     longest_text: ClassVar = 2048
     search_space: ClassVar = {
         "hidden": "64,128,256",
@@ -56,6 +61,7 @@ class Recurrent(nn.Module):
         pooling: Pooling = "last",
         dropout: Share = 0.0,
         initialization: Initialization = "default",
+        outputs_of: Literal["row", "word"] = "row",
     ) -> None:
         super().__init__()
         self.sequence = AsSequence(input_shape, vocab_size, embedding)
@@ -71,17 +77,26 @@ class Recurrent(nn.Module):
         states = 2 * hidden if bidirectional else hidden
         # The final state of the backward direction is that of the first step.
         both_ends = bidirectional and pooling == "last"
-        self.pool = None if both_ends else SequencePooling(pooling, states)
+        self.pool = None if both_ends or outputs_of == "word" else SequencePooling(pooling, states)
+        self.drop = nn.Dropout(dropout) if outputs_of == "word" and dropout else None
+        self.outputs_of = outputs_of
         self.head = nn.Sequential(*shared.dropout(dropout), nn.Linear(states, num_outputs))
         initialize(self, initialization)
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """Map `(N, T, F)`, `(N, C, H, W)` or tokens `(N, T)`, with `lengths` `(N,)`, to `(N, num_outputs)`."""
+        """Map `(N, T, F)`, `(N, C, H, W)` or tokens `(N, T)`, with `lengths` `(N,)`, to `(N, num_outputs)`.
+
+        Outputs of words are `(N, T, num_outputs)`.
+        """
         sequence = self.sequence(x)
+        if self.drop is not None:
+            sequence = self.drop(sequence)
         if lengths is not None and self.layers.bidirectional:
             states, last = self._both_directions(sequence, lengths)
         else:
             states, last = self.layers(sequence)  # padding follows the row's steps and does not affect them
+        if self.outputs_of == "word":
+            return self.head(states)
         if self.pool is not None:
             return self.head(self.pool(states, lengths))
         # An LSTM also returns its cell states.

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
+from dlcli.config.target_kinds import ONE_A_ROW
 from dlcli.models import layers as shared
 from dlcli.models.layers import (
     Activation,
@@ -40,12 +41,14 @@ class Transformer(nn.Module):
         pooling: pooling of the steps' states to one vector.
         dropout: dropout rate after the embedding and within the layers.
         initialization: initialization of the weights.
+        outputs_of: what the outputs are of: each `row`, or each `word`, which is a step and is not pooled.
 
     Raises:
         ValueError: `hidden` is not divisible by `heads`.
     """
 
-    accepts: ClassVar = {"sequence", "image", "tokens", "audio"}
+    accepts: ClassVar = {"sequence", "image", "tokens", "audio", "words"}
+    targets: ClassVar = ONE_A_ROW | {"tag"}
     search_space: ClassVar = {
         "hidden": "32,64,128",
         "layers": "range(1,4)",
@@ -66,6 +69,7 @@ class Transformer(nn.Module):
         pooling: Pooling = "mean",
         dropout: Share = 0.1,
         initialization: Initialization = "default",
+        outputs_of: Literal["row", "word"] = "row",
     ) -> None:
         super().__init__()
         if hidden % heads:
@@ -78,20 +82,24 @@ class Transformer(nn.Module):
             layers, hidden, heads, feedforward, dropout, activation, norm_first=True
         )
         self.norm = nn.LayerNorm(hidden)
-        self.pool = SequencePooling(pooling, hidden)
+        self.pool = SequencePooling(pooling, hidden) if outputs_of == "row" else None
         self.head = nn.Linear(hidden, num_outputs)
         initialize(self, initialization)
 
     positions: Tensor
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """Map `(N, T, F)`, `(N, C, H, W)` or tokens `(N, T)`, with `lengths` `(N,)`, to `(N, num_outputs)`."""
+        """Map `(N, T, F)`, `(N, C, H, W)` or tokens `(N, T)`, with `lengths` `(N,)`, to `(N, num_outputs)`.
+
+        Outputs of words are `(N, T, num_outputs)`.
+        """
         states = self.embed(self.sequence(x))
         states = self.drop(states + self._positions(states.shape[1]))
         padding = None if lengths is None else ~present(lengths, states.shape[1])
         for layer in self.layers:
             states = layer(states, src_key_padding_mask=padding)
-        return self.head(self.pool(self.norm(states), lengths))
+        states = self.norm(states)
+        return self.head(states if self.pool is None else self.pool(states, lengths))
 
     def _positions(self, steps: int) -> Tensor:
         """Return the encodings of the first steps, extending the table for rows longer than any before."""

@@ -17,6 +17,7 @@ from dlcli.datasets.masks.class_maps import Masks
 from dlcli.datasets.notices import Notice
 from dlcli.datasets.raw_rows import read_rows
 from dlcli.datasets.reading.column_notices import unseen_notices
+from dlcli.datasets.words.tags import Tags
 from dlcli.errors import DataError, InputError
 from dlcli.inference.saved_model import SavedModel
 from dlcli.prediction.new_images import depth_of_model
@@ -25,7 +26,7 @@ from dlcli.preprocessing.spectrogram import Spectrogram
 from dlcli.tasks.base import Task
 
 # Keys that assign rows to training and test. They are ignored, because all new rows are evaluated.
-_SPLITTING = ("test_path", "split", "borders", "test_steps", "group", "lists", "test", "val")
+_SPLITTING = ("test_path", "val_path", "split", "borders", "test_steps", "group", "lists", "test", "val")
 
 
 def labelled_rows(dataset: Mapping[str, Any], file: Path, model: SavedModel) -> Data:
@@ -100,6 +101,6 @@ def _with_known_classes(data: Data, task: Task, file: Path) -> Data:
         order = [data.classes.index(name) for name in known]
         return replace(data, y=data.y[:, order], classes=tuple(known))
     codes = np.array([known.index(name) for name in data.classes])
-    if isinstance(data.y, Masks):
+    if isinstance(data.y, Masks | Tags):
         return replace(data, y=data.y.recoded(codes, len(known)), classes=tuple(known))
     return replace(data, y=codes[data.y], classes=tuple(known))

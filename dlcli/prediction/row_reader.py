@@ -16,10 +16,12 @@ from dlcli.errors import InputError
 from dlcli.inference.saved_model import SavedModel
 from dlcli.prediction.new_audio import AudioSettings, read_recordings
 from dlcli.prediction.new_images import ImageSettings, read_images
+from dlcli.prediction.new_questions import QuestionSettings, read_new_questions
 from dlcli.prediction.new_rows import NewRows
 from dlcli.prediction.new_sequences import StepSettings, read_sequences, read_series
 from dlcli.prediction.new_tables import read_tables
 from dlcli.prediction.new_texts import TextLayout, TextSettings, read_texts
+from dlcli.prediction.new_words import WordSettings, read_sentences
 from dlcli.prediction.reading_settings import read_settings
 from dlcli.preprocessing.sequences import Sequences
 from dlcli.preprocessing.series import Series
@@ -72,6 +74,10 @@ class RowReader:
             self.settings = read(CellOptions)
         elif model.kind == "tokens":
             self.settings = read(TextSettings, text=getattr(self._preprocessing, "column_", "") or None)
+        elif model.kind == "questions":
+            self.settings = read(QuestionSettings)
+        elif model.kind == "words":
+            self.settings = read(WordSettings)
         elif model.kind == "image":
             # Runs of earlier versions took the colours of transparent pixels.
             background = "ignore" if model.image_kinds is None else "white"
@@ -107,8 +113,12 @@ class RowReader:
             return read_tables(files, model.columns, kept, settings, report, given.stream)
         if model.kind == "tokens":
             return read_texts(files, kept, settings, report, given.stream, given.layout)
+        if model.kind == "questions":
+            return read_new_questions(files, kept, settings, report, given.stream)
         if keep:
             raise InputError("columns can be kept only from tables and texts", "--keep", "Remove the option.")
+        if model.kind == "words":
+            return read_sentences(files, settings, given.stream)
         if model.kind == "image":
             return read_images(files, model, settings, report, given.stored)
         if isinstance(self._preprocessing, Spectrogram):

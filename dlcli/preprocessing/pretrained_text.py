@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, Self
@@ -13,9 +12,7 @@ from tokenizers import Tokenizer
 
 from dlcli.datasets.notices import Notice
 from dlcli.datasets.texts import Texts
-from dlcli.errors import ConfigError
-from dlcli.models.hub import pretrained_folder, transformers
-from dlcli.models.positions import most_tokens
+from dlcli.preprocessing.pretrained_tokenizer import pretrained_files
 from dlcli.preprocessing.tokens import encoded, length_that_keeps, told_of_new, told_of_training
 
 # Longest text that is chosen automatically. Features of longer texts take long, and some models use two positions
@@ -56,30 +53,16 @@ class PretrainedText(BaseEstimator):
         Raises:
             ConfigError: the tokenizer is not available, or is not one that dlcli can save.
         """
-        place = pretrained_folder(self.name, "model.name")
-        library = transformers()
-        tokenizer = library.AutoTokenizer.from_pretrained(place, trust_remote_code=False)
-        if not tokenizer.is_fast:
-            raise ConfigError(
-                f"{self.name} has no tokenizer.json", "model.name", "Choose a model with a fast tokenizer."
-            )
-        config = library.AutoConfig.from_pretrained(place, trust_remote_code=False)
-        positions = most_tokens(config)
-        if positions is not None and (self.max_length or 0) > positions:
-            raise ConfigError(
-                f"{self.name} accepts at most {positions} tokens",
-                "preprocessing.max_length",
-                f"Give {positions} or less.",
-            )
+        files = pretrained_files(self.name, self.max_length)
         texts = Texts.of(x)
         self.column_ = texts.name
-        self.tokenizer_ = tokenizer.backend_tokenizer.to_str()
-        self.unknown_ = int(tokenizer.unk_token_id or 0)
-        self.backbone_config_ = json.dumps(config.to_dict(), sort_keys=True, default=str)
+        self.tokenizer_ = files.tokenizer
+        self.unknown_ = files.unknown
+        self.backbone_config_ = files.config
         self.rows_seen_ = len(texts)
         whole = encoded(texts, self._tokenizer(whole=True), self.unknown_).full
         self.longest_ = int(whole.max(initial=0))
-        most = min(positions or _LONGEST, _LONGEST)
+        most = min(files.positions or _LONGEST, _LONGEST)
         self.length_ = self.max_length or length_that_keeps(whole, most)
         self.measured_ = self.transform_and_count(texts)[1]
         return self

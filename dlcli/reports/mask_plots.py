@@ -54,12 +54,13 @@ def iou_of_classes(confusion: np.ndarray, classes: Sequence[str]) -> Figure:
     return figure
 
 
-def pixel_confusion(confusion: np.ndarray, classes: Sequence[str]) -> Figure:
-    """Plot which share of the pixels of each class is predicted as which class.
+def share_confusion(confusion: np.ndarray, classes: Sequence[str], title: str) -> Figure:
+    """Plot which share of the pixels, or words, of each class is predicted as which class.
 
     Args:
         confusion: numbers of pixels `(C, C)`, with the targets in lines.
         classes: names of the classes; the most frequent ones are drawn if there are too many.
+        title: of the plot.
     """
     shown = np.sort(np.argsort(-confusion.sum(axis=1), kind="stable")[:_MOST_CLASSES])
     shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
@@ -76,7 +77,7 @@ def pixel_confusion(confusion: np.ndarray, classes: Sequence[str]) -> Figure:
     names = [literal(shorten(classes[code], 14)) for code in shown]
     ax.set_xticks(range(len(shown)), names, rotation=90)
     ax.set_yticks(range(len(shown)), names)
-    label_axes(ax, "Pixels of each class, in percent", "predicted", "target")
+    label_axes(ax, title, "predicted", "target")
     return figure
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,8 +17,9 @@ from dlcli.datasets.notices import Notice, told
 from dlcli.datasets.reading.column_notices import unseen_notices
 from dlcli.datasets.reading.columns import Columns
 from dlcli.files.paths import display
+from dlcli.formatting import counted
 from dlcli.models.forest import Forest
-from dlcli.preprocessing.base import Preprocessing, notices_of
+from dlcli.preprocessing.base import Preprocessing
 from dlcli.preprocessing.fitted import FittedPreprocessing
 from dlcli.splits.split import Split, in_time, name_of_test_rows
 from dlcli.tasks.base import Task
@@ -62,12 +63,14 @@ def panel_rows(
     summary: ModelSummary,
     run_dir: Path,
     columns: Columns | None = None,
+    notices: Sequence[Notice] = (),
     is_fold: bool = False,
     final_test: int = 0,
 ) -> dict[str, str]:
     """Return the panel's rows: data, task, split, preprocessing, how rows are read, model and the run's folder.
 
-    `columns` are those of a table after fitting: which are left out, and whose categories training has seen. The test
+    `columns` are those of a table after fitting: which are left out, and whose categories training has seen. `notices`
+    are about what is read of the training rows. The test
     rows of a fold are called held-out, those of other runs final test rows, of which a fold leaves `final_test` aside.
     Other rows that are in no part of the split are counted as unused.
     """
@@ -84,7 +87,7 @@ def panel_rows(
     counts = ", ".join(f"{rows:,} {part}" for part, rows in sizes.items())
     order = ", split in time" if in_time(data, split) else ""
     frozen = summary.parameters - summary.trainable
-    own = [notice.text for notice in notices_of(fitted.preprocessing)]
+    own = [notice.text for notice in notices]
     reading = "; ".join(filter(None, [told(data.notices), *own]))
     trains = f" ({summary.trainable:,} trainable)" if frozen else ""
     model = network.model
@@ -138,6 +141,10 @@ def describe_question(data: Data, task: Task, columns: Columns | None = None) ->
 
 
 def _targets(data: Data) -> str:
+    if data.target_kind == "answer_span":
+        return counted(int(data.y.counts.sum()), "answer")
+    if data.target_kind == "tag":
+        return counted(len(data.classes), "tag")
     if data.target_kind in ("regression", "forecast"):
         return "1 target" if len(data.targets) == 1 else f"{len(data.targets)} targets"
     return f"{len(data.classes)} {'labels' if data.target_kind == 'multilabel' else 'classes'}"
@@ -152,5 +159,7 @@ def _plural(data: Data) -> str:
         "sequence": "sequences",
         "tokens": "texts",
         "audio": "recordings",
+        "questions": "questions",
+        "words": "sentences",
     }
     return nouns[data.kind]

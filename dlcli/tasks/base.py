@@ -6,14 +6,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import pandas as pd
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
-from dlcli.datasets.data import TargetKind
+from dlcli.config.target_kinds import TargetKind
+from dlcli.datasets.notices import Notice
 from dlcli.tasks.metric import AnyMetric
 from dlcli.tasks.metric_choice import MetricChoice, chosen_metrics
 from dlcli.tasks.threshold import untuned
@@ -21,6 +22,8 @@ from dlcli.tasks.threshold import untuned
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+
+OutputsOf = Literal["row", "word", "token"]
 
 # Rows of a batch of an evaluation whose outputs are small.
 _EVALUATED = 512
@@ -51,6 +54,10 @@ class Task(nn.Module, ABC):
         default_metrics: names of the metrics of tasks of this class, options of the group `metric`. A task of the
             user's own may instead define `metrics`, `metric_names` and `epoch_metrics`.
         quantile_metrics: those that are added if the loss has several quantiles.
+        outputs_of: what the model has outputs of: each `row`, each `word` of it, or each `token` of a context. A model
+            for several of them asks for this fact by name.
+        output_names: names of the outputs of a word, which a pretrained head may have as well.
+        padding: what pads the entries of rows with several results, where batches differ in the length of the longest.
     """
 
     kind: ClassVar[TargetKind]
@@ -61,6 +68,9 @@ class Task(nn.Module, ABC):
     is_tuned: bool = False
     default_metrics: ClassVar[tuple[str, ...]] = ()
     quantile_metrics: ClassVar[tuple[str, ...]] = ()
+    outputs_of: ClassVar[OutputsOf] = "row"
+    output_names: tuple[str, ...] = ()
+    padding: ClassVar[float] = 0
 
     @abstractmethod
     def encode(self, y: Any) -> Any:
@@ -116,6 +126,10 @@ class Task(nn.Module, ABC):
         The two may have other facts, such as another mean and deviation of the targets. By default outputs stay.
         """
         return outputs
+
+    def lost_targets(self, fields: Mapping[str, Any]) -> list[Notice]:
+        """Return notices on training rows, given as fields with `y`, whose targets the preprocessing has cut off."""
+        return []
 
     @abstractmethod
     def metric_inputs(self, outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
@@ -197,6 +211,14 @@ class Task(nn.Module, ABC):
         task, outputs = self.baseline()
         return {"": (task, outputs.expand(len(x), -1))}
 
+    def judged_baselines(self, x: Any, y: Any, kept: Tensor) -> dict[str, tuple[Task, Tensor]]:
+        """Return the baselines for raw rows `x` with targets `y`, as what is kept of their outputs for judging.
+
+        By default these are `baselines`; a task that compares baselines with the targets when it keeps them overrides
+        this method.
+        """
+        return self.baselines(x, kept)
+
     def baseline_descriptions(self) -> dict[str, str]:
         """Return what the `baselines` repeat, by name, to be used in a sentence; empty if there is nothing to add."""
         return {}
@@ -204,6 +226,13 @@ class Task(nn.Module, ABC):
     @abstractmethod
     def predictions(self, outputs: Tensor) -> pd.DataFrame:
         """Return a readable table with one line per prediction, in the user's own labels or unit."""
+
+    def described(self, outputs: Tensor, x: Any) -> pd.DataFrame:
+        """Return a readable table of what `predicted` kept for raw rows `x`; by default `predictions`.
+
+        A task whose predictions are parts of the rows, such as answers in texts, overrides this method.
+        """
+        return self.predictions(outputs)
 
     @abstractmethod
     def targets(self, y: Any) -> pd.DataFrame:

@@ -9,7 +9,9 @@ import numpy as np
 
 from dlcli.datasets.data import Data, take
 from dlcli.datasets.masks.class_maps import pixel_counts
+from dlcli.datasets.questions.answers import Answers
 from dlcli.datasets.windows import History, SeriesRows, Windows
+from dlcli.datasets.words.tags import Tags, usual_tags_of
 from dlcli.statistics.deviation import deviations
 
 # Steps of 0.025 resolve the usual prediction intervals, up to 95 %.
@@ -25,6 +27,10 @@ def target_facts(data: Data, train: np.ndarray) -> dict[str, Any]:
       target, the number of rows without and with each label `(K, 2)`; for masks, the number of training pixels `(C,)`;
     - `targets`, `target_mean`, `target_std`: for regression, per column `(K,)`, in the user's own unit; the deviation
       of a constant column is 1; `target_quantiles` are the quantiles at 0, 0.025, ..., 1, `(K, 41)`;
+    - for tags, `class_counts` are numbers of words `(C,)`, `longest` is the number of words of the longest row of all
+      data; `usual_words` are the training words whose most frequent tag is not that of most words, `usual_tags` their
+      codes;
+    - for answers as spans, `unanswerable`: whether there are questions without an answer;
     - for a forecast also `horizon`, `season`, `naive_error`, `naive_quantiles` (of that error with its sign, `(K,
       41)`), `several_series` and, if there are, `relative_quantiles`: the same in units of each series' own naive
       error; all statistics are computed over the steps of the series that the training rows cover, counting each step
@@ -45,6 +51,17 @@ def target_facts(data: Data, train: np.ndarray) -> dict[str, Any]:
             "relative_quantiles": relative_quantiles(history).tolist() if history.stretches.names else None,
         }
     y = data.y[train]
+    if isinstance(y, Tags):
+        words, tags = usual_tags_of(take(data.x, train), y, len(data.classes))
+        return {
+            "classes": list(data.classes),
+            "class_counts": y.counts(len(data.classes)).tolist(),
+            "longest": data.y.longest,
+            "usual_words": words,
+            "usual_tags": tags,
+        }
+    if isinstance(y, Answers):
+        return {"unanswerable": bool((y.counts == 0).any())}
     if data.target_kind == "regression":
         columns = y.reshape(len(y), -1).astype(np.float64)
         return {

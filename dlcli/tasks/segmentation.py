@@ -205,7 +205,10 @@ class Segmentation(Task):
 
         confusion = self._confusions(outputs).double().sum(dim=0).numpy()
         yield "iou", mask_plots.iou_of_classes(confusion, self.classes)
-        yield "confusion_matrix", mask_plots.pixel_confusion(confusion, self.classes)
+        yield (
+            "confusion_matrix",
+            mask_plots.share_confusion(confusion, self.classes, "Pixels of each class, in percent"),
+        )
 
     def row_pictures(
         self, images: np.ndarray, y: Any, outputs: Callable[[], Tensor], captions: Sequence[str], of: int

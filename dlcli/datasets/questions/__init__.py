@@ -1,0 +1,1 @@
+"""Questions on contexts, with answers that are spans of these."""

@@ -1,0 +1,178 @@
+"""Reading questions in SQuAD's JSON (Rajpurkar et al., 2016; with unanswerable questions, 2018)."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dlcli.datasets.questions.answers import Span
+from dlcli.datasets.tables.compression import opened
+from dlcli.errors import DataError, first_line
+from dlcli.process.memory import free_memory
+
+_HINT = 'A file of SQuAD is {"data": [{"title": ..., "paragraphs": [{"context": ..., "qas": [...]}]}]}.'
+# Characters of a text that a message shows.
+_SHOWN = 60
+
+
+@dataclass
+class ReadQuestions:
+    """Questions as they were read, one entry per question in each list.
+
+    Attributes:
+        questions: the questions.
+        contexts: their contexts.
+        spans: their answers; None where the file says nothing of answers, as for new questions.
+        groups: title of the article; empty if it has none.
+        ids: the file's own names of the questions; their place in the file where it has none.
+        unanswerable: number of questions that are marked as unanswerable.
+    """
+
+    questions: list[str] = field(default_factory=list)
+    contexts: list[str] = field(default_factory=list)
+    spans: list[list[Span] | None] = field(default_factory=list)
+    groups: list[str] = field(default_factory=list)
+    ids: list[str] = field(default_factory=list)
+    unanswerable: int = 0
+
+    def __len__(self) -> int:
+        return len(self.questions)
+
+
+def read_squad(file: Path, encoding: str = "utf-8", *, with_answers: bool = True) -> ReadQuestions:
+    """Return the questions of a file.
+
+    Args:
+        file: the file, which may be compressed.
+        encoding: its encoding.
+        with_answers: whether each question must have answers, or be marked as unanswerable.
+
+    Raises:
+        DataError: it is not JSON, or lacks a key, or an answer is not at its place; with the place in the file.
+    """
+    document = _document(file, encoding)
+    found = ReadQuestions()
+    for number, article in enumerate(_list(document, "data", str(file))):
+        where = f"{file}: data[{number}]"
+        title = article.get("title") if isinstance(article, dict) else None
+        for place, paragraph in enumerate(_list(article, "paragraphs", where)):
+            inside = f"{where}.paragraphs[{place}]"
+            context = _text(paragraph, "context", inside)
+            for position, question in enumerate(_list(paragraph, "qas", inside)):
+                own = f"{inside}.qas[{position}]"
+                found.questions.append(_text(question, "question", own))
+                found.contexts.append(context)
+                found.spans.append(_spans(question, context, own, with_answers))
+                found.groups.append(str(title) if title is not None else "")
+                found.ids.append(str(question.get("id", own.partition(": ")[2])))
+                found.unanswerable += found.spans[-1] == []
+    if not found.questions:
+        raise DataError("holds no question", str(file), _HINT)
+    return found
+
+
+def is_squad(file: Path) -> bool:
+    """Return whether a file is one JSON object with a key `data`, rather than a table of JSON lines."""
+    with opened(file) as stream:
+        begin = stream.read(1 << 12).decode("utf-8-sig", "replace").lstrip()
+    if not begin.startswith("{"):
+        return False
+    first = begin.partition("\n")[0]
+    try:
+        line = json.loads(first)
+    except ValueError:
+        return True  # an object that does not end with its first line, or bad JSON
+    return "data" in line or not {"question", "context"} <= set(line)
+
+
+def check_answer(text: str, start: int, context: str, where: str, hint: str = "") -> Span:
+    """Return the span of an answer.
+
+    Raises:
+        DataError: it is empty, or not where the file says.
+    """
+    if not text.strip():
+        raise DataError("the answer is empty", where, hint or "Leave the answer out, or give its text.")
+    if context[start : start + len(text)] == text and start >= 0:
+        return start, start + len(text)
+    there = context[max(0, start) : max(0, start) + len(text)]
+    place = context.find(text)
+    near = f" It first occurs at {place}." if place >= 0 else " It does not occur in the context."
+    raise DataError(
+        f"the answer {_shown(text)} is not at {start}, where the context has {_shown(there)}",
+        where,
+        f"Positions count characters from 0.{near}",
+    )
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}...")
+
+
+def _spans(question: dict[str, Any], context: str, where: str, with_answers: bool) -> list[Span] | None:
+    impossible = question.get("is_impossible", False)
+    if "answers" not in question and not impossible:
+        if not with_answers:
+            return None
+        raise DataError(
+            "has no answers", where, 'Add "answers", or mark the question: "is_impossible": true.'
+        )
+    answers = [] if impossible else _list(question, "answers", where)
+    if not answers and not impossible and with_answers:
+        raise DataError(
+            "has an empty list of answers", where, 'If there is no answer: "is_impossible": true.'
+        )
+    spans = []
+    for number, answer in enumerate(answers):
+        place = f"{where}.answers[{number}]"
+        start = answer.get("answer_start") if isinstance(answer, dict) else None
+        if isinstance(start, bool) or not isinstance(start, int):
+            raise DataError(
+                "has no whole number answer_start",
+                place,
+                "Give the position of the answer's first character.",
+            )
+        spans.append(check_answer(_text(answer, "text", place, empty=True), start, context, place))
+    return spans
+
+
+def _document(file: Path, encoding: str) -> Any:
+    with opened(file, most=free_memory()) as stream:
+        content = stream.read()
+    try:
+        return json.loads(content.decode("utf-8-sig" if encoding == "utf-8" else encoding))
+    except LookupError as error:
+        raise DataError(f"there is no encoding {encoding}", "dataset.encoding") from error
+    except UnicodeDecodeError as error:
+        hint = "Set dataset.encoding to the encoding of the file."
+        raise DataError(f"is not {encoding}: {first_line(error)}", str(file), hint) from error
+    except json.JSONDecodeError as error:
+        where = f"{file}:{error.lineno}, column {error.colno}"
+        raise DataError(f"is not JSON: {error.msg}", where, _HINT) from error
+    except RecursionError as error:
+        raise DataError("is nested too deeply", str(file), _HINT) from error
+
+
+def _list(node: Any, key: str, where: str) -> list[Any]:
+    found = node.get(key) if isinstance(node, dict) else None
+    if not isinstance(found, list):
+        what = f"has no list {key}" if isinstance(node, dict) else f"is {_kind(node)}, not an object"
+        raise DataError(what, where, _HINT)
+    return found
+
+
+def _text(node: Any, key: str, where: str, *, empty: bool = False) -> str:
+    found = node.get(key) if isinstance(node, dict) else None
+    if not isinstance(found, str):
+        what = f"has no text {key}" if isinstance(node, dict) else f"is {_kind(node)}, not an object"
+        raise DataError(what, where, _HINT)
+    if not empty and not found.strip():
+        raise DataError(f"the {key} is empty", where, "Fill it in, or leave the entry out.")
+    return found
+
+
+def _kind(node: Any) -> str:
+    kinds: dict[type, str] = {list: "a list", str: "a text", bool: "a boolean", type(None): "null"}
+    return kinds.get(type(node), "a number")

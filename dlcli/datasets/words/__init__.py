@@ -1,0 +1,1 @@
+"""Sentences of words, with a tag for each word."""

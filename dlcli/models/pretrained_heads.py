@@ -1,0 +1,90 @@
+"""Heads of transformers' own models: for question answering, and for a class of each token."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from dlcli.errors import ConfigError
+from dlcli.models.hub import pretrained_folder, transformers, without_bars
+
+# What the outputs are of, to the classes of transformers with a head for it, and its use in words.
+_HEADS = {
+    "word": ("ForTokenClassification", "tags of words"),
+    "token": ("ForQuestionAnswering", "question answering"),
+}
+
+
+class LoadedBackbone:
+    """A pretrained backbone, and the output layer of its own head if that fits.
+
+    Attributes:
+        backbone: the transformers model without a head.
+        output: the head's linear layer; None if the weights have none that fits.
+        told: what the head starts from, as a sentence; empty for outputs of whole texts, whose head is always new.
+    """
+
+    def __init__(self, backbone: Any, output: nn.Linear | None = None, told: str = "") -> None:
+        self.backbone = backbone
+        self.output = output
+        self.told = told
+
+
+def load_backbone(
+    name: str, config: Any, outputs_of: Literal["row", "word", "token"], names: Sequence[str]
+) -> LoadedBackbone:
+    """Return the backbone with its pretrained weights, and the output layer of its own head.
+
+    Args:
+        name: name of the model on the hub, or a folder.
+        config: its configuration.
+        outputs_of: what the outputs are of.
+        names: names of the outputs of a word, which the head's labels must be.
+
+    Raises:
+        ConfigError: some weights are missing, which would be initialized at random, frozen or not.
+    """
+    if outputs_of == "row":
+        return LoadedBackbone(_from_pretrained("AutoModel", name, config))
+    suffix, use = _HEADS[outputs_of]
+    kinds = [str(kind) for kind in config.architectures or ()]
+    if not any(kind.endswith(suffix) for kind in kinds):
+        has = f"it holds a {kinds[0]}" if kinds else "its config.json names no architecture"
+        told = f"the head for {use} is new, with random weights: {name} has none ({has})"
+        return LoadedBackbone(_from_pretrained("AutoModel", name, config), None, told)
+    model = _from_pretrained(f"AutoModel{suffix}", name, config)
+    backbone = model.base_model
+    inside = set(backbone.modules())
+    layers = [layer for layer in model.modules() if isinstance(layer, nn.Linear) and layer not in inside]
+    if len(layers) != 1:
+        return LoadedBackbone(backbone, None, f"the head for {use} is new: that of {name} is not one layer")
+    output = layers[0]
+    if outputs_of == "word":
+        labels = [str(config.id2label[code]) for code in range(len(config.id2label))]
+        if sorted(labels) != sorted(names):
+            told = f"the head for {use} is new: that of {name} has other labels, {', '.join(labels[:5])}, ..."
+            return LoadedBackbone(backbone, None, told)
+        order = torch.tensor([labels.index(one) for one in names])
+        with torch.no_grad():
+            output.weight.copy_(output.weight[order].clone())
+            output.bias.copy_(output.bias[order].clone())
+    return LoadedBackbone(backbone, output, f"the head for {use} is that of {name}, which is trained further")
+
+
+def _from_pretrained(kind: str, name: str, config: Any) -> Any:
+    place = pretrained_folder(name, "model.name")
+    with without_bars():
+        model, found = getattr(transformers(), kind).from_pretrained(
+            place, config=config, dtype=torch.float32, output_loading_info=True, trust_remote_code=False
+        )
+    missing = sorted(key for key in found["missing_keys"] if "pooler." not in key)
+    if missing:
+        raise ConfigError(
+            f"{name} lacks {len(missing)} of its weights: {', '.join(missing[:3])}",
+            "model.name",
+            "Download it again, or initialize at random: model.pretrained=false.",
+        )
+    return model

@@ -1,0 +1,60 @@
+"""Metrics of tags: precision, recall and F1 of entities, and the accuracy of words, over all rows together."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from dlcli.tasks.metric import Metric
+
+EntityFigure = Literal["precision", "recall", "f1", "macro_f1", "accuracy"]
+
+
+class EntityScore(Metric):
+    """How predicted entities and tags agree with those given.
+
+    Args:
+        kind: `precision`, `recall` and `f1` of all entities together (micro averages, as seqeval reports them),
+            `macro_f1`, the mean F1 of the types that occur, or `accuracy`, the share of words with the right tag.
+        num_types: number of types of entities.
+    """
+
+    higher_is_better = True
+    plot_lower_bound = 0.0
+    plot_upper_bound = 1.0
+    shares = "entities"
+    counted: Tensor
+
+    def __init__(self, kind: EntityFigure, num_types: int) -> None:
+        super().__init__()
+        self.kind = kind
+        self.add_sum("counted", (3, num_types + 1))
+
+    def update(self, predicted: Tensor, y: Tensor) -> None:
+        """Add rows; `predicted` `(N, 3, K + 1)` are numbers given, predicted and right: entities, then words."""
+        self.counted = self.counted + predicted.double().sum(dim=0)
+
+    def compute(self) -> Tensor:
+        """Return the value; precision without predicted entities and recall without given ones are 0, as in seqeval."""
+        given, found, right = self.counted
+        if self.kind == "accuracy":
+            return right[-1] / given[-1]
+        if self.kind == "macro_f1":
+            there = (given + found)[:-1] > 0
+            return entity_figures(self.counted[:, :-1])["f1"][there].mean()
+        return entity_figures(self.counted[:, :-1].sum(dim=1, keepdim=True))[self.kind][0]
+
+
+def entity_figures(counts: Tensor) -> dict[str, Tensor]:
+    """Return precision, recall and F1 of each type `(K,)`, given numbers that are given, predicted and right `(3, K)`.
+
+    They are 0 where nothing is predicted, or nothing given.
+    """
+    given, found, right = counts.double()
+    return {
+        "precision": right / found.clamp_min(1),
+        "recall": right / given.clamp_min(1),
+        "f1": torch.where(given + found > 0, 2 * right / (given + found).clamp_min(1), 0.0),
+    }

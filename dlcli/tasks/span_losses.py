@@ -1,0 +1,50 @@
+"""Losses of answers as spans. Each returns the loss of each row, and which rows have a target."""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from dlcli.tasks.best_spans import SpanScores
+
+
+class SpanLikelihood(nn.Module):
+    """The mean of the negative log-likelihoods of an answer's start and end.
+
+    An answer that several windows contain is right in each of them: their probabilities are added (Clark and Gardner,
+    2018).
+    """
+
+    accepts: ClassVar = {"answer_span"}
+    lower_bound: ClassVar = 0.0
+
+    def forward(self, scores: SpanScores, y: Tensor, unanswerable: bool) -> tuple[Tensor, Tensor]:
+        """Return the loss of each row `(N,)`, and whether a window contains its answer `(N,)`; others have loss 0.
+
+        Args:
+            scores: the scores.
+            y: records of `Answers.records`, padded `(N, L)`; the first answer counts.
+            unanswerable: whether the first token stands for no answer; otherwise, rows without one have no target.
+        """
+        has = y[:, 0] > 0
+        begin = y[:, 1].long()[:, None, None]
+        end = (y[:, 2] if y.shape[1] > 2 else y[:, 0]).long()[:, None, None]
+        is_start = scores.allowed & (scores.first <= begin) & (begin < scores.last)
+        is_end = scores.allowed & (scores.first < end) & (end <= scores.last)
+        whole = (is_start.any(dim=2) & is_end.any(dim=2) & has[:, None]).unsqueeze(2)
+        is_start, is_end = is_start & whole, is_end & whole
+        if unanswerable:
+            is_start[:, 0, 0] |= ~has
+            is_end[:, 0, 0] |= ~has
+        targeted = is_start.flatten(1).any(dim=1)
+
+        def likelihood(found: Tensor, right: Tensor) -> Tensor:
+            # A row without a target sums over all tokens, which is 0, and whose gradient is finite.
+            used = torch.where(targeted[:, None, None], right, torch.isfinite(found))
+            return found.masked_fill(~used, -math.inf).flatten(1).logsumexp(dim=1)
+
+        both = likelihood(scores.start, is_start) + likelihood(scores.end, is_end)
+        return torch.where(targeted, -both / 2, torch.zeros_like(both)), targeted
