@@ -77,8 +77,8 @@ LATE = (
     ),
     (
         "an optional package",
-        r"datasets/|models/|training/lora|exporting/|executors/slurm",
-        r"dlcli.(datasets.huggingface|exporting.table_graph)|huggingface_hub|transformers|timm|segmentation_models_pytorch|torch|peft|openpyxl"
+        r"datasets/|models/|training/lora|exporting/|executors/slurm|runner/explained_rows",
+        r"dlcli.(datasets.huggingface|exporting.table_graph|inference.saliency)|huggingface_hub|transformers|timm|segmentation_models_pytorch|torch|peft|openpyxl"
         r"|pillow_heif|onnx|executorch|submitit|soundfile",
     ),
     (

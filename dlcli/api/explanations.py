@@ -18,6 +18,7 @@ def explain(
     *,
     rows: int = 1000,
     repeats: int = 10,
+    examples: int = 6,
     overrides: str | Sequence[str] = (),
     conf_dirs: Sequence[str | Path] = (),
     runs_dir: str | Path | None = None,
@@ -29,6 +30,7 @@ def explain(
         run: a run ID or its beginning, a name, a folder, `last` or `best`; `RUN1,RUN2` is an ensemble.
         rows: maximum number of rows for importance and partial dependence; slices use all rows.
         repeats: number of permutations of each column.
+        examples: of images and texts, number of the worst and of typical rows whose pixels or words are explained.
         overrides: where the run's data lies now: `dataset.path=FILE`.
         conf_dirs: the user's own configuration folders; model code beside them may run.
         runs_dir: the folder of all runs; None uses the project's, by default `runs`.
@@ -36,7 +38,8 @@ def explain(
 
     Returns:
         `importances` of columns, with intervals, in units of the loss; `dependence` of the predictions on the most
-        important columns; and `slices`, groups of rows with their error and its difference from that of other rows.
+        important columns; `slices`, groups of rows with their error and its difference from that of other rows; and
+        `examples`, the worst and typical images or texts, with `pixels` and `regions`, or `words`.
 
     Raises:
         dlcli.errors.RunNotFound: there is no such run.
@@ -49,6 +52,7 @@ def explain(
             str(run),
             rows=rows,
             repeats=repeats,
+            examples=examples,
             overrides=word_list(overrides),
             conf_dirs=path_list(conf_dirs),
             runs_dir=path_or_none(runs_dir),

@@ -9,6 +9,7 @@ import typer
 from dlcli.cli.common import ConfDirs, DataPlace, Json, RunsDir, SomeModels, Trust, session
 
 _SHOWN = 12
+_WORDS = 4
 
 
 def explain(
@@ -16,18 +17,24 @@ def explain(
     overrides: DataPlace = None,
     rows: Annotated[int, typer.Option(min=20, metavar="N", help="Most rows for the importance.")] = 1000,
     repeats: Annotated[int, typer.Option(min=2, metavar="N", help="Permutations of each column.")] = 10,
+    examples: Annotated[
+        int,
+        typer.Option(min=0, max=24, metavar="N", help="Worst, and typical, images or texts to explain."),
+    ] = 6,
     conf_dir: ConfDirs = None,
     trust: Trust = False,
     runs_dir: RunsDir = None,
     json: Json = False,
 ) -> None:
-    """Show which columns a run's model uses, and on which groups of rows its error is largest.
+    """Show which columns, pixels or words a model uses, and on which groups of rows its error is largest.
 
     It is computed on rows that training did not see: the final test rows, or the held-out rows of a cross-validation.
+    `dlcli report` shows the result as well.
 
     - `dlcli explain folded`
     """
     with session(json, supervised=True) as terminal:
+        from dlcli.files.paths import display
         from dlcli.formatting import number
         from dlcli.runner import explain as runner
         from dlcli.sanitize.presentable import presentable_name
@@ -37,6 +44,7 @@ def explain(
             run,
             rows=rows,
             repeats=repeats,
+            examples=examples,
             overrides=overrides or (),
             conf_dirs=conf_dir or (),
             runs_dir=runs_dir,
@@ -79,5 +87,31 @@ def explain(
             ],
             ("rows", found.error, "more than others", "Holm p"),
         )
+        show(
+            [
+                {
+                    "row": f"{one.row} ({one.which})",
+                    "target": presentable_name(one.target),
+                    "prediction": presentable_name(one.prediction),
+                    "words that raise it": presentable_name(_strongest(one.words, 1)),
+                    "lower it": presentable_name(_strongest(one.words, -1)),
+                }
+                for one in found.examples
+                if one.words
+            ],
+            (),
+        )
         for message in found.messages:
             terminal.sentence(message)
+        for file in found.files:
+            terminal.sentence(f"Written: {display(file)}")
+
+
+def _strongest(words: tuple[tuple[str, float], ...], sign: int) -> str:
+    """Return the words with the largest attributions of a sign, and these."""
+    sums: dict[str, float] = {}
+    for word, value in words:
+        if word.strip():
+            sums[word.lower()] = sums.get(word.lower(), 0.0) + value
+    found = sorted(((sign * value, word) for word, value in sums.items() if sign * value > 0), reverse=True)
+    return ", ".join(f"{word} {sign * value:+.2g}" for value, word in found[:_WORDS])

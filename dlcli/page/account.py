@@ -15,6 +15,7 @@ from dlcli.files.paths import display, is_file
 from dlcli.gate.documents import read_text, yaml_text
 from dlcli.inference.predictions_file import all_predictions
 from dlcli.page.worst_rows import JudgedRows, judge_rows
+from dlcli.runs.explanation_record import read_explanation
 from dlcli.runs.folder import recorded_epochs
 from dlcli.runs.inventory import run_folders, with_true_status
 from dlcli.runs.overview import Overview, overview
@@ -67,6 +68,7 @@ class Account:
         refitted: the child run with the refitted model; None if there is none.
         judged: the worst rows and the intervals on the held-out rows; None without predictions.
         environment: the installed packages, one per line.
+        explanation: what `dlcli explain` wrote, unchecked; None if the run has not been explained.
         missing: a sentence for each part that cannot be read, with the reason.
     """
 
@@ -80,6 +82,7 @@ class Account:
     refitted: ChildRun | None
     judged: JudgedRows | None
     environment: str
+    explanation: dict[str, Any] | None = None
     missing: tuple[str, ...] = field(default=())
 
     @property
@@ -162,6 +165,7 @@ def account_of(run_dir: Path, now: datetime) -> Account:
         refitted,
         tried("The predictions", lambda: _judged(ledger, refitted), None),
         environment,
+        tried("The explanation", lambda: read_explanation(ledger), None),
         tuple(missing),
     )
 

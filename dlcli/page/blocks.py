@@ -197,6 +197,22 @@ class Gallery:
 
 
 @dataclass(frozen=True)
+class ColouredText:
+    """A text whose words are coloured.
+
+    Attributes:
+        title: what it is.
+        words: words and what lies between them, each with a number from -1 to 1, 0 for no colour.
+        note: a sentence below it.
+    """
+
+    title: str
+    words: tuple[tuple[str, float], ...]
+    note: str = ""
+    kind: str = field(default="coloured", init=False)
+
+
+@dataclass(frozen=True)
 class Folded:
     """A long text that is collapsed at first, and not printed."""
 
@@ -213,7 +229,7 @@ class Command:
     kind: str = field(default="command", init=False)
 
 
-Block = Prose | Facts | Figures | Drawing | Gallery | Folded | Command
+Block = Prose | Facts | Figures | Drawing | Gallery | ColouredText | Folded | Command
 
 
 @dataclass(frozen=True)

@@ -53,6 +53,7 @@ def line_chart(
     mark: tuple[float, float, str] | None = None,
     may_be_log: bool = False,
     below: str = "epoch",
+    are_whole: bool = True,
 ) -> Markup:
     """Return a chart of one or more lines.
 
@@ -62,6 +63,7 @@ def line_chart(
         mark: a point with a label, such as the best epoch.
         may_be_log: whether the vertical axis is logarithmic if the values span a large factor.
         below: label of the horizontal axis.
+        are_whole: whether its values are whole numbers, such as epochs.
     """
     lines = [ChartLine(line.name, line.tone, _thinned(line.points)) for line in lines if line.points]
     head = Markup('<text class="t" x="2" y="15">{}</text>').format(presentable_name(title))
@@ -70,7 +72,8 @@ def line_chart(
         return _svg(title, head + empty)
     xs = [x for line in lines for x, _ in line.points]
     ys = [y for line in lines for _, y in line.points]
-    across, up = _whole_axis(min(xs), max(xs)), _value_axis(min(ys), max(ys), may_be_log)
+    across = _whole_axis(min(xs), max(xs)) if are_whole else _value_axis(min(xs), max(xs), False)
+    up = _value_axis(min(ys), max(ys), may_be_log)
 
     def place(x: float, y: float) -> tuple[str, str]:
         left = _LEFT + across.share(x) * (_WIDTH - _LEFT - _RIGHT)

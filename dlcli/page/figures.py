@@ -246,6 +246,31 @@ def table_of_importances(account: Account) -> Figures | None:
     )
 
 
+def table_of_members(account: Account) -> Figures | None:
+    """Return the members of an ensemble that was selected, and how often each counts in the mean."""
+    found = account.ledger.result
+    members = [one for one in found.get("members", ()) if isinstance(one, dict)]
+    if account.ledger.kind != "ensemble" or not members:
+        return None
+    total = sum(count for one in members if isinstance(count := one.get("count"), int)) or 1
+    rows = []
+    for one in members:
+        count = one.get("count")
+        share = f"{count / total:.0%}" if isinstance(count, int) else ""
+        rows.append((str(one.get("run_name", "")), str(one.get("run_id", "")), _int(count), share))
+    chosen = found.get("selection")
+    note = ""
+    if isinstance(chosen, dict) and isinstance(chosen.get("ensemble"), int | float):
+        single = _numbers(chosen).get("best_single", math.nan)
+        note = (
+            f"Selected by {chosen.get('metric')} on {_numbers(chosen).get('rows', 0):,.0f} rows that each member was "
+            f"not trained on: {shown_number(float(chosen['ensemble']))} together, {shown_number(single)} for the best "
+            "single one. Both are optimistic, since members were chosen by these rows."
+        )
+    heading = ("member", "run", "counts", "weight")
+    return Figures("members", f"{account.ledger.run_name}, members", heading, tuple(rows), note, many=_MANY)
+
+
 def _few_metrics(part: str, found: Iterable[Mapping[str, float]]) -> list[str]:
     names = dict.fromkeys(name[len(part) :] for metrics in found for name in metrics if name.startswith(part))
     return list(names)[:_METRICS]

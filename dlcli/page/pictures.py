@@ -17,6 +17,8 @@ _BYTES, _PIXELS, _SIDE = 8 << 20, 40_000_000, 20_000
 # Maximum size in bytes of all pictures of a page, and their maximum number.
 _ALL_BYTES, _MOST = 24 << 20, 40
 
+SALIENCY_TITLE = "Pixels that predictions follow from"
+
 # Name of a picture's file to its caption, in the order of the page.
 _TITLES = {
     "folds": "Each fold",
@@ -30,6 +32,7 @@ _TITLES = {
     "precision_recall": "Precision and recall",
     "reliability": "Reliability",
     "worst": "The worst images",
+    "saliency": SALIENCY_TITLE,
     "history": "The trials",
     "importances": "What mattered",
     "parallel_coordinates": "Settings of the trials",
@@ -38,7 +41,7 @@ _TITLES = {
     "learning_curves": "Learning curves",
 }
 # Pictures whose colours must not be inverted: images, and scales from dark to light.
-_AS_THEY_ARE = ("worst", "parallel_coordinates", "contour")
+_AS_THEY_ARE = ("worst", "saliency", "parallel_coordinates", "contour")
 
 
 def read_pictures(files: list[Path], left_out: set[str]) -> tuple[list[Photograph], list[str]]:

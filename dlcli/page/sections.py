@@ -7,19 +7,22 @@ from datetime import datetime
 from typing import Any
 
 from dlcli import __version__
+from dlcli.errors import CorruptRun
 from dlcli.files.paths import display
 from dlcli.formatting import age_text, amount, duration
 from dlcli.page.account import Account, configuration_text
 from dlcli.page.blocks import Block, Cell, Command, Facts, Figures, Folded, Gallery, Page, Prose, Section
+from dlcli.page.explanation import blocks_of_explanation
 from dlcli.page.figures import (
     figures_tables,
     key_figures,
     table_of_folds,
     table_of_importances,
+    table_of_members,
     table_of_trials,
 )
 from dlcli.page.learning import diagnosis_of, learning_curves_of
-from dlcli.page.pictures import read_pictures
+from dlcli.page.pictures import SALIENCY_TITLE, read_pictures
 from dlcli.page.wording import data_name, kind_words, what_was_done
 from dlcli.runs.overview import pictures_in
 from dlcli.tracking.tags import LIKE_TAG, NOTE_TAG, REPRODUCES_TAG
@@ -49,9 +52,11 @@ def page_of_run(account: Account, now: datetime) -> Page:
     sections = (
         Section("Results", _results(account)),
         Section("Learning curves", _curves(account)),
+        Section("Members", _some(table_of_members(account))),
         Section("Folds", _some(table_of_folds(account), *pictures.get("folds", ()))),
         Section("Trials", _trials(account, pictures.get("trials", ()))),
         Section("Predictions", (*pictures.get("", ()), *_worst(account))),
+        Section("Explanation", _explanation(account, pictures.get("explanation", ()), problems)),
         Section("Data and split", _data(account)),
         Section("Configuration", _configuration(account)),
         Section("Environment", _environment(account)),
@@ -169,7 +174,7 @@ def _pictures(account: Account, problems: list[str]) -> dict[str, tuple[Block, .
     shown, sentences = read_pictures(pictures_in(folder), left_out)
     problems += sentences
     found: dict[str, list[Any]] = {}
-    places = {"Each fold": "folds"}
+    places = {"Each fold": "folds", SALIENCY_TITLE: "explanation"}
     trials = (
         "The trials",
         "What mattered",
@@ -188,6 +193,17 @@ def _worst(account: Account) -> tuple[Block, ...]:
     if judged is None:
         return ()
     return _some(judged.worst, Prose(judged.remark, "quiet") if judged.remark else None)
+
+
+def _explanation(account: Account, pictures: tuple[Block, ...], problems: list[str]) -> tuple[Block, ...]:
+    if account.explanation is None:
+        return ()
+    try:
+        blocks = blocks_of_explanation(account.explanation, account.ledger)
+    except CorruptRun as damage:
+        problems.append(f"The explanation: {damage.problems[0].message}.")
+        return ()
+    return (*blocks[:2], *pictures, *blocks[2:])
 
 
 def _data(account: Account) -> tuple[Block, ...]:

@@ -81,6 +81,13 @@ def numbered_words(texts: Iterable[str], numbers: Mapping[str, int], lowercase: 
     return Words(np.array(values, np.int32), np.array(lengths, np.int64))
 
 
+def word_places(text: str, lowercase: bool) -> tuple[str, list[tuple[int, int]]]:
+    """Return a text as its words are read from it, in its own case where that keeps its length, and their places."""
+    plain = text if text.isascii() else unicodedata.normalize("NFKC", text)
+    lower = plain.lower() if lowercase else plain
+    return (plain if len(plain) == len(lower) else lower), [match.span() for match in _WORD.finditer(lower)]
+
+
 class NewWords(dict[str, int]):
     """Numbers words from 1, in the order in which they are read."""
 

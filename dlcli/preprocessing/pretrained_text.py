@@ -13,6 +13,7 @@ from tokenizers import Tokenizer
 from dlcli.datasets.notices import Notice
 from dlcli.datasets.texts import Texts
 from dlcli.preprocessing.pretrained_tokenizer import pretrained_files
+from dlcli.preprocessing.token_places import TokenPlaces, places_of
 from dlcli.preprocessing.tokens import encoded, length_that_keeps, told_of_new, told_of_training
 
 # Longest text that is chosen automatically. Features of longer texts take long, and some models use two positions
@@ -93,6 +94,10 @@ class PretrainedText(BaseEstimator):
 
     def on_device(self) -> None:
         """Return None: batches need no further transformation."""
+
+    def token_places(self, text: str) -> TokenPlaces:
+        """Return the tokens of a text, those that the model reads, and where they stand."""
+        return places_of(self._tokenizer(), text, None)
 
     def _tokenizer(self, *, whole: bool = False) -> Any:
         tokenizer = Tokenizer.from_str(self.tokenizer_)

@@ -14,6 +14,7 @@ from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, tr
 from dlcli.datasets.notices import Notice
 from dlcli.datasets.texts import Texts
 from dlcli.models.row_reading import LONGEST_TEXT, ReadsText
+from dlcli.preprocessing.token_places import TokenPlaces, places_of
 from dlcli.preprocessing.tokens import encoded, length_that_keeps, told_of_new, told_of_training
 
 PADDING, UNKNOWN = "<pad>", "<unk>"
@@ -126,6 +127,10 @@ class Text(BaseEstimator):
         """Return the tokens in the order of their numbers."""
         codes = self._tokenizer().get_vocab()
         return sorted(codes, key=codes.__getitem__)
+
+    def token_places(self, text: str) -> TokenPlaces:
+        """Return the tokens of a text, those that the model reads, and where they stand."""
+        return places_of(self._tokenizer(), text, self.length_)
 
     def _tokenizer(self) -> Tokenizer:
         tokenizer = Tokenizer.from_str(self.tokenizer_)

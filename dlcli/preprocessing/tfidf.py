@@ -25,9 +25,11 @@ from dlcli.preprocessing.ngrams import (
     known_words,
     ngram_key,
     numbered_words,
+    word_places,
     words_of,
 )
 from dlcli.preprocessing.ragged import Ragged
+from dlcli.preprocessing.token_places import TokenPlaces
 from dlcli.preprocessing.tokens import told_of_new
 
 PADDING, UNKNOWN = "<pad>", "<unk>"
@@ -144,6 +146,25 @@ class Tfidf(BaseEstimator):
             "lengths": size,
         }
         return fields, dict(measured)
+
+    def token_places(self, text: str) -> TokenPlaces:
+        """Return each occurrence of the known n-grams of a text, and where their words stand."""
+        self._check()
+        plain, places = word_places(text, self.lowercase)
+        words = numbered_words([plain], known_words(self.words_), self.lowercase).values.astype(np.int64)
+        numbers: list[int] = []
+        found: list[tuple[tuple[int, int], ...]] = []
+        for size in range(1, self.ngrams + 1):
+            for first in range(len(words) - size + 1):
+                own = np.zeros((1, LONGEST_NGRAM), np.int64)
+                own[0, :size] = words[first : first + size]
+                if (own[0, :size] > 0).all():
+                    key = ngram_key(own)[0]
+                    place = int(np.searchsorted(self.keys_, key))
+                    if place < len(self.keys_) and self.keys_[place] == key:
+                        numbers.append(place + _FIRST)
+                        found.append(tuple(places[first : first + size]))
+        return TokenPlaces(plain, tuple(numbers), tuple(found))
 
     def _check(self) -> None:
         """Raise an error, at the first use, if fitted arrays of a foreign folder do not fit together."""

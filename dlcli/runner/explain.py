@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,18 @@ from torch import Tensor
 
 from dlcli.datasets.data import Data, take
 from dlcli.datasets.raw_rows import load_current
-from dlcli.errors import DataError, InputError
+from dlcli.errors import DataError
+from dlcli.files.disk import write_errors
+from dlcli.files.paths import display
 from dlcli.formatting import counted
 from dlcli.inference.evaluation import choose_device
 from dlcli.inference.importance import Dependence, Importance, dependence, importances
 from dlcli.inference.saved_model import SavedModel
 from dlcli.runner import runs_directory
+from dlcli.runner.explained_rows import KINDS, ExplainedRow, draw_rows, explained_rows
+from dlcli.runner.row_errors import row_errors, slice_columns, without_row_errors
 from dlcli.runs.ensembles import OpenedModel, open_model
+from dlcli.runs.explanation_record import SALIENCY_PICTURE, write_explanation
 from dlcli.runs.folder import with_overrides
 from dlcli.runs.model_errors import model_errors
 from dlcli.runs.recorded import read_final_test, read_split
@@ -33,6 +38,8 @@ from dlcli.training.fields import as_fields
 
 _CURVES = 4  # number of columns whose partial dependence is computed
 _ALPHA = 0.05
+_ROWS_ARE = {"tokens": "texts", "audio": "recordings"}
+_LISTS = ("importances", "dependence", "slices", "examples")
 _SAME = "Name runs with the same final test rows: the same cv, cv.test_size and cv.seed."
 
 
@@ -51,6 +58,8 @@ class Explanation:
         dependence: Partial dependence of the predictions on the most important columns.
         error: Name of the error of a row, such as the absolute error.
         slices: Groups of rows, those with the largest difference of their mean error first.
+        examples: Of images and texts the worst and typical rows, with the pixels or words that predictions follow from.
+        files: What was written into the run's folder, for `dlcli report`.
         messages: Sentences for the user.
     """
 
@@ -64,11 +73,20 @@ class Explanation:
     dependence: tuple[Dependence, ...]
     error: str
     slices: tuple[Slice, ...]
+    examples: tuple[ExplainedRow, ...]
+    files: tuple[Path, ...]
     messages: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """Return the `--json` document."""
-        return {"status": "OK", **asdict(self), "run_dir": str(self.run_dir)}
+        """Return the `--json` document; heat maps of images are in the picture."""
+        return {
+            "status": "OK",
+            **{name: value for name, value in vars(self).items() if name not in _LISTS},
+            **{name: [asdict(one) for one in getattr(self, name)] for name in _LISTS[:-1]},
+            "examples": [one.plain() for one in self.examples],
+            "run_dir": str(self.run_dir),
+            "files": [str(file) for file in self.files],
+        }
 
 
 def explain(
@@ -76,6 +94,7 @@ def explain(
     *,
     rows: int = 1000,
     repeats: int = 10,
+    examples: int = 6,
     overrides: Sequence[str] = (),
     conf_dirs: Sequence[Path] = (),
     runs_dir: Path | None = None,
@@ -87,6 +106,7 @@ def explain(
         run: The user's reference to the run.
         rows: Maximum number of rows for importance and partial dependence; slices use all rows.
         repeats: Number of permutations of each column.
+        examples: Of images and texts, number of the worst and of typical rows whose pixels or words are explained.
         overrides: Where the run's data lies now.
         conf_dirs: Conf folders given by the user.
         runs_dir: The runs folder in use.
@@ -105,18 +125,18 @@ def explain(
     opened.check_rows(data)
     task = found.model.task
     if not task.keeps_outputs:
-        raise _without_errors(task)
+        raise without_row_errors(task)
     with model_errors(opened.folder):
         parts, of_rows = _parts(found, data)
         numbers = np.concatenate([own for _, own in parts])
         outputs = torch.cat([_outputs_of(task, model, take(data.x, own), device) for model, own in parts])
         encoded = as_fields({"y": task.encode(data.y[numbers])})["y"][:]
         loss = float(task.loss(outputs, encoded))
-        errors, what = _errors(task, outputs, data.y[numbers])
+        errors, what = row_errors(task, outputs, data.y[numbers])
         # Rows that several models predict, such as those of repeated folds or several seeds, count once.
         judged = pd.Series(errors).groupby(numbers).mean()
         distinct = judged.index.to_numpy()
-        slices = find_slices(_columns(data, distinct, found.model), judged.to_numpy())
+        slices = find_slices(slice_columns(data, distinct), judged.to_numpy())
         messages = list(found.notes)
         if len(distinct) < len(numbers):
             times = f"{len(numbers) / len(distinct):.2g}"
@@ -147,10 +167,15 @@ def explain(
             )
             messages += _about_importance(used)
         else:
-            messages.append(f"Importance is that of columns of a table; these rows are {data.kind}s.")
+            rows_are = _ROWS_ARE.get(data.kind, f"{data.kind}s")
+            messages.append(f"Importance is that of columns of a table; these rows are {rows_are}.")
+        explained: list[ExplainedRow] = []
+        if data.kind in KINDS:
+            explained, said = explained_rows(parts, data, task, outputs, device, examples)
+            messages += said
     messages += _about_slices(slices)
     ledger = opened.ledger
-    return Explanation(
+    explanation = Explanation(
         ledger.run_id,
         ledger.run_name,
         opened.folder,
@@ -161,8 +186,39 @@ def explain(
         curves,
         what,
         tuple(slices),
+        tuple(explained),
+        (),
         tuple(messages),
     )
+    return _recorded(explanation, found, data, runs_directory(runs_dir))
+
+
+def _recorded(explanation: Explanation, found: OpenedModel, data: Data, runs_dir: Path) -> Explanation:
+    """Write the explanation into the run's folder, unless it is of several runs, or lies elsewhere."""
+    ledger = found.run.ledger
+    of_folds = all(member.ledger.parent_id == ledger.run_id for member in found.members)
+    reason = ""
+    if found.members and not of_folds and ledger.kind != "ensemble":
+        reason = "it is of several runs"
+    elif not ledger.is_in_place or not found.run.folder.resolve().is_relative_to(runs_dir.resolve()):
+        reason = f"the run does not lie in {display(runs_dir)}, the runs folder in use"
+    if reason:
+        told = f"The explanation was not recorded: {reason}."
+        return replace(explanation, messages=(*explanation.messages, told))
+    folder = found.run.folder / "plots"
+    picture = folder / f"{SALIENCY_PICTURE}.png"
+    files = []
+    with write_errors(folder):
+        picture.unlink(missing_ok=True)
+        if any(one.pixels is not None for one in explanation.examples):
+            folder.mkdir(exist_ok=True)
+            draw_rows(explanation.examples, data, picture, f"{ledger.run_name} · {data.name}")
+            files.append(picture)
+    document = explanation.to_json()
+    left_out = ("status", "run_id", "run_name", "run_dir", "files")
+    kept = {name: value for name, value in document.items() if name not in left_out}
+    files.append(write_explanation(ledger, kept))
+    return replace(explanation, files=tuple(files))
 
 
 def _parts(found: OpenedModel, data: Data) -> tuple[list[tuple[SavedModel, np.ndarray]], str]:
@@ -214,60 +270,6 @@ def _loss_of(task: Task, data: Data, rows: np.ndarray) -> Callable[[Tensor, np.n
         return float(task.loss(outputs, encoded[torch.from_numpy(positions)]))
 
     return score
-
-
-def _errors(task: Task, outputs: Tensor, y: Any) -> tuple[np.ndarray, str]:
-    """Return the error of each row, and the name of the error.
-
-    Raises:
-        InputError: The predictions are neither classes, labels nor numbers.
-    """
-    predicted, targets = task.predictions(outputs), task.targets(y)
-    pairs = [
-        (name.replace("prediction", "target", 1), name)
-        for name in map(str, predicted.columns)
-        if name.startswith("prediction") and name.replace("prediction", "target", 1) in targets
-    ]
-    lines, rows = len(predicted), len(outputs)
-    if not pairs or lines % max(rows, 1):
-        raise _without_errors(task)
-    is_number = all(pd.api.types.is_float_dtype(predicted[name]) for _, name in pairs)
-    per_target = [
-        np.abs(predicted[name].to_numpy(float) - targets[target].to_numpy(float))
-        if is_number
-        else (predicted[name].to_numpy() != targets[target].to_numpy()).astype(float)
-        for target, name in pairs
-    ]
-    errors = np.mean(per_target, axis=0).reshape(rows, -1).mean(axis=1)
-    return errors, "absolute error" if is_number else "share of wrong rows"
-
-
-def _without_errors(task: Task) -> InputError:
-    return InputError(f"{type(task).__name__} has no error of single rows", "RUN", "Look at dlcli report.")
-
-
-def _columns(data: Data, rows: np.ndarray, model: SavedModel) -> dict[str, pd.Series]:
-    """Return the columns by which rows are grouped: columns of a table, lengths of texts, series, and classes."""
-    found: dict[str, pd.Series] = {}
-    x = take(data.x, rows)
-    if isinstance(x, pd.DataFrame) and data.kind == "table":
-        found |= {str(name): x[name].reset_index(drop=True) for name in x.columns if _divides(x[name])}
-    if data.kind == "tokens":
-        found["length of the text"] = pd.Series([len(str(text)) for text in x])
-    y = data.y[rows]
-    series: Any = getattr(y, "series", None)
-    names: Any = getattr(getattr(y, "stretches", None), "names", None)
-    if series is not None and names:
-        found["series"] = pd.Series(np.asarray(series)).astype(str)
-    if data.classes and getattr(y, "ndim", 0) == 1:
-        found["target"] = pd.Series(np.asarray(data.classes, dtype=object)[y])
-    elif isinstance(y, np.ndarray) and y.ndim == 1:
-        found["target"] = pd.Series(y)
-    return found
-
-
-def _divides(values: pd.Series) -> bool:
-    return bool(values.nunique() > 1)
 
 
 def _about_importance(used: Sequence[Importance]) -> list[str]:

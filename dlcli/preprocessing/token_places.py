@@ -1,0 +1,73 @@
+"""Where in a text each of its tokens stands, so that what a model makes of tokens can be shown as words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+
+# A word, a character of Chinese or Japanese, which are written without blanks, or a run of punctuation.
+_CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+_SHOWN_WORD = re.compile(rf"[{_CJK}]|[^\W{_CJK}]+|[^\w\s]+")
+
+
+@dataclass(frozen=True)
+class TokenPlaces:
+    """The tokens of a text in the order in which the model reads them, or of a bag each occurrence of its tokens.
+
+    Attributes:
+        text: The text that the places are in, which may be normalized.
+        numbers: The number of each token.
+        places: Of each token, beginning and end of the characters that it stands for; none for special tokens, several
+            for an n-gram.
+    """
+
+    text: str
+    numbers: tuple[int, ...]
+    places: tuple[tuple[tuple[int, int], ...], ...]
+
+
+@runtime_checkable
+class LocatesTokens(Protocol):
+    """A preprocessing that knows where tokens stand."""
+
+    def token_places(self, text: str) -> TokenPlaces:
+        """Return the tokens of a text, those that the model reads, and where they stand."""
+
+
+def places_of(tokenizer: Any, text: str, length: int | None) -> TokenPlaces:
+    """Return the places of a tokenizer's tokens, cut at `length`."""
+    found = tokenizer.encode(text)
+    numbers, offsets = found.ids[:length], found.offsets[:length]
+    return TokenPlaces(
+        text, tuple(numbers), tuple(((begin, end),) if end > begin else () for begin, end in offsets)
+    )
+
+
+def by_word(found: TokenPlaces, values: Sequence[float]) -> list[tuple[str, float]]:
+    """Return the words of a text and what lies between them, each with the sum of the values of its tokens.
+
+    A token's value is divided equally among its places, and within one by characters.
+
+    Args:
+        found: The tokens.
+        values: A value for each of them.
+    """
+    density = np.zeros(len(found.text))
+    for value, places in zip(values, found.places, strict=True):
+        for begin, end in places:
+            density[begin:end] += value / len(places) / (end - begin)
+    parts: list[tuple[str, float]] = []
+    last = 0
+    for match in _SHOWN_WORD.finditer(found.text):
+        begin, end = match.span()
+        if begin > last:
+            parts.append((found.text[last:begin], float(density[last:begin].sum())))
+        parts.append((match.group(), float(density[begin:end].sum())))
+        last = end
+    if last < len(found.text):
+        parts.append((found.text[last:], float(density[last:].sum())))
+    return parts
