@@ -114,9 +114,8 @@ class TrainingBar:
 
     def _render(self) -> RenderableType:
         epoch, clock, metrics = self._epoch_text(), self._time_text(), self._metric_texts()
-        if (
-            self._max_epochs is None
-        ):  # the number of epochs is unknown, so the bar shows the progress within the epoch
+        # The number of epochs is unknown, so the bar shows the progress within the epoch.
+        if self._max_epochs is None:
             total, done = self._steps_per_epoch, self._step
         else:
             total = self._max_epochs * self._steps_per_epoch

@@ -1,4 +1,4 @@
-"""Changes to the record of a run that has ended."""
+"""Change the record of a run that has ended."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def amend(store: Store, run_dir: Path, tags: Mapping[str, str]) -> None:
 
 @contextmanager
 def locked_ledger(run_dir: Path) -> Iterator[Ledger]:
-    """Yield a run's ledger while no other process can record the run. MLflow is updated when the run is recorded next.
+    """Yield a run's ledger while no other process can record the run. MLflow is not updated.
 
     Raises:
         InputError: Another process is recording the run.

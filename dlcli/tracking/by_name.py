@@ -1,8 +1,8 @@
-"""`RUNS_DIR/by-name/NAME`: a link to the folder of each whole run, which a person can find without knowing its ID.
+"""`RUNS_DIR/by-name/NAME`: links to the folders of whole runs by name, for users who browse the runs folder.
 
-The newest run of a name has the link of that name, as `dlcli show NAME` means it; older ones have the beginning of
-their ID after it. Links are relative, so that they stay true when the runs folder is moved. They are a view: nothing
-reads them, and a file system without links has none.
+The link NAME leads to the newest run of that name, like `dlcli show NAME`; links to older ones have the beginning of
+their ID as a suffix. Links are relative, so that the runs folder can be moved. dlcli does not depend on them, and there
+are none on a file system without links.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from dlcli.errors import CorruptRun
 from dlcli.tracking.ledger import LEDGER_FILE, Ledger
 from dlcli.tracking.places import BY_NAME, folder_name
 
-_LONGEST = 200  # bytes of a name that are used: a file system allows 255, and IDs may follow
-_ID = 8  # characters of an ID that tell runs of one name apart
+_LONGEST = 200  # maximum bytes of a name; file systems allow 255, and an ID may follow
+_ID = 8  # characters of an ID that distinguish runs of the same name
 
 
 def link_run(ledger: Ledger) -> None:
-    """Add the link of a new run; the run that had it before gets a link with its ID. Never fails."""
+    """Add the link of a new run; the previous run of that name gets a link with its ID. Never fails."""
     if ledger.parent_id is not None:
         return
     folder, name = ledger.runs_dir / BY_NAME, _file_name(ledger.run_name, ledger.run_id)
@@ -39,13 +39,13 @@ def link_run(ledger: Ledger) -> None:
 
 
 def refresh_links(runs_dir: Path) -> None:
-    """Make the links those of the runs that are there; nothing is written if they are. Never fails."""
+    """Update the links to those of the existing runs, if they differ. Never fails."""
     folder = runs_dir / BY_NAME
     with suppress(OSError):
         if folder.is_symlink():
             return
         _remove_unfinished(folder)
-        # First what is there: the link of a run that another process creates meanwhile is neither, and stays.
+        # Existing links are listed first, so that the link of a run that is created meanwhile is not removed.
         present = {path.name: place for path in folder.glob("*") if (place := _target(path)) is not None}
         wanted = _wanted(_ledgers(runs_dir))
         if wanted == present:
@@ -60,7 +60,7 @@ def refresh_links(runs_dir: Path) -> None:
 
 
 def followed(path: Path) -> Path:
-    """Return the folder to which a link by name leads, if that is a run's in its runs folder; otherwise the path."""
+    """Return the run's folder to which a link by name leads, if it is in the same runs folder; else the path."""
     if path.parent.name != BY_NAME or (place := _target(path)) is None:
         return path
     return path.parent.parent / Path(*place.parts[1:])
@@ -83,12 +83,12 @@ def _ledgers(runs_dir: Path) -> Iterable[Ledger]:
 
 
 def _place(ledger: Ledger) -> Path:
-    """Return a run's folder as seen from the folder of the links."""
+    """Return a run's folder relative to the folder of the links."""
     return Path("..", folder_name(ledger.experiment), ledger.run_id, "artifacts")
 
 
 def _target(link: Path) -> Path | None:
-    """Return where one of our links leads; None for everything else, which is not ours."""
+    """Return the target of a link that dlcli has made; None for anything else."""
     try:
         place = Path(os.readlink(link))  # noqa: PTH115 - it raises for other files
     except OSError:
@@ -99,10 +99,10 @@ def _target(link: Path) -> Path | None:
 
 
 def _link(link: Path, place: Path) -> None:
-    if os.path.lexists(link) and _target(link) is None:  # the user's own file
+    if os.path.lexists(link) and _target(link) is None:  # a file of the user
         return
     fresh = link.with_name(f".{secrets.token_hex(8)}")
-    with suppress(OSError):  # one that the file system refuses does not hold up the others
+    with suppress(OSError):  # a link that the file system refuses must not affect the others
         fresh.symlink_to(place)
         try:
             fresh.replace(link)
@@ -111,14 +111,14 @@ def _link(link: Path, place: Path) -> None:
 
 
 def _remove_unfinished(folder: Path) -> None:
-    """Remove links under temporary names, which killed commands have left."""
+    """Remove links with temporary names that killed commands have left."""
     for path in folder.glob(".*"):
         if _target(path) is not None:
             path.unlink(missing_ok=True)
 
 
 def _file_name(name: str, run_id: str) -> str:
-    """Return a run's name as the name of a file; with its ID if characters had to be replaced."""
+    """Return a file name for a run's name; with its ID if characters had to be replaced."""
     safe = re.sub(r"[/\\\x00-\x1f\x7f]+", "_", name).strip().lstrip(".")
     safe = safe.encode("utf-8", "replace")[:_LONGEST].decode("utf-8", "ignore")
     return safe if safe and safe == name else f"{safe or 'run'}-{run_id[:_ID]}"

@@ -29,13 +29,13 @@ URI_VARIABLE = "MLFLOW_TRACKING_URI"
 DATABASE = "mlflow.db"  # in a runs folder
 
 _log = logging.getLogger(__name__)
-# Imports of MLflow's modules in two threads at once can fail, since they are circular.
+# MLflow's modules import each other in circles, so that importing them in two threads at once can fail.
 _loading = threading.RLock()
 
 _TIMEOUT = "MLFLOW_HTTP_REQUEST_TIMEOUT"
 _TRANSFER_TIMEOUT = "120"
 
-# With MLflow's defaults, a store that refuses connections blocks for four minutes, and usage is reported.
+# With MLflow's defaults, a store that refuses connections blocks for four minutes, and usage statistics are sent.
 _DEFAULTS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     _TIMEOUT: "8",
@@ -48,7 +48,7 @@ _DEFAULTS = {
 }
 _PROBE_TIMEOUT = (3.0, 5.0)  # seconds to connect, and to answer
 _POSTGRESQL = "postgresql://USER@HOST/DATABASE"
-# Packages of database drivers whose names differ from the module's.
+# Module of a database driver to its package, if the names differ.
 _DRIVERS = {
     "psycopg": "'psycopg[binary]' 'sqlalchemy>=2.1'",
     "psycopg2": "psycopg2-binary",
@@ -61,7 +61,7 @@ def _set_defaults() -> None:
         os.environ.setdefault(name, value)
 
 
-_set_defaults()  # whatever imports MLflow later, in this process or in a child, must have them
+_set_defaults()  # they must be set before MLflow is imported, in this process or a child
 
 
 def tracking_uri(runs_dir: Path, uri: str | None = None) -> str:
@@ -74,7 +74,7 @@ def tracking_uri(runs_dir: Path, uri: str | None = None) -> str:
     if not uri.startswith("databricks") and (uri.startswith("file:") or "://" not in uri):
         hint = f"Use {default} (the default if {URI_VARIABLE} is unset), or http://HOST:PORT for a server."
         raise StoreError(f"MLflow does not support this store: {redact(uri)}", URI_VARIABLE, hint)
-    # A store in memory, which ends with the process.
+    # A store in memory would be lost at the end of the process.
     if uri in (
         "sqlite:",
         "sqlite://",
@@ -106,7 +106,7 @@ def default_store(runs_dir: Path) -> str:
 def _sqlite_uri(path: Path) -> str:
     resolved = str(path.resolve())
     quoted = resolved.replace("%", "%25").replace("?", "%3F")
-    # MLflow creates the folder of a plain `sqlite:` URI, but under its quoted name.
+    # MLflow would create the folder of a plain `sqlite:` URI under its quoted name.
     return f"sqlite:///{quoted}" if quoted == resolved else f"sqlite+pysqlite:///{quoted}"
 
 
@@ -117,12 +117,12 @@ def sqlite_file(uri: str) -> Path | None:
 
 
 def is_server(uri: str) -> bool:
-    """Return whether the store is a server, which may be unavailable temporarily."""
+    """Return whether the store is a server, which may be temporarily unavailable."""
     return uri.startswith(("http://", "https://", "databricks"))
 
 
 def remember(uri: str, runs_dir: Path) -> str | None:
-    """Return the store's address for the ledger: None for that of the runs folder, which moves with it.
+    """Return the store's address for the ledger; None for the store of the runs folder, so that it can be moved.
 
     The address of another store is kept in the environment, including its password, for `recall` in this process and in
     its child processes.
@@ -156,18 +156,18 @@ def recall(recorded: str | None, runs_dir: Path) -> str:
 
 
 def load_mlflow(uri: str | None = None) -> None:
-    """Import MLflow with dlcli's defaults. This takes seconds, so call it before acquiring a lock.
+    """Import MLflow with dlcli's settings. This takes seconds, so call it before acquiring a lock.
 
-    Threads call it before they import anything of MLflow.
+    Threads must call it before they import any module of MLflow.
 
     Args:
         uri: address of the store that will be used, if any.
     """
     _set_defaults()
-    # Messages on how MLflow creates and upgrades its tables are not for the user.
+    # Suppress messages about the creation and upgrade of MLflow's tables.
     for name in ("alembic", "mlflow.tracking"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    # Nor are tracebacks of its errors, which `store_errors` translates.
+    # Suppress tracebacks of errors, which `store_errors` translates.
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
     with _loading, warnings.catch_warnings():
@@ -192,7 +192,7 @@ def connect(uri: str, tell: Callable[[str], None] = _log.warning) -> MlflowClien
 
 
 def prepare(uri: str, tell: Callable[[str], None] = _log.warning) -> None:
-    """Create or repair a SQLite store if necessary; MLflow is imported unless an earlier command has kept an empty one.
+    """Create or repair a SQLite store if necessary, importing MLflow unless an empty store is cached.
 
     Other stores are not contacted.
     """
@@ -206,12 +206,12 @@ def prepare(uri: str, tell: Callable[[str], None] = _log.warning) -> None:
 
 
 def for_mlflow(uri: str) -> str:
-    """Return the address for MLflow, in a form with which it does not create the folder of a moved SQLite file."""
+    """Return the address for MLflow, in a form with which it does not create a missing folder of a SQLite file."""
     return re.sub("^sqlite:", "sqlite+pysqlite:", uri)
 
 
 def forget_connections(uri: str) -> None:
-    """Close MLflow's pooled connections, by which it would keep writing to a file that was moved or deleted."""
+    """Close MLflow's pooled connections, which would continue to write to a file that was moved or deleted."""
     loaded = sys.modules.get("mlflow.store.tracking.sqlalchemy_store")
     if loaded and (engine := loaded.SqlAlchemyStore._engine_map.get(for_mlflow(uri))):
         engine.dispose()
@@ -231,7 +231,7 @@ def patient() -> Iterator[None]:
 
 
 def probe(uri: str) -> None:
-    """Raise StoreError within seconds if a server does not answer. Any answer is sufficient: MLflow reports errors."""
+    """Raise a StoreError within seconds if a server does not answer. Any answer counts, since MLflow reports errors."""
     if re.match(r"(postgresql|mysql|mssql)[:+]", uri):
         _probe_database(uri)
     if not uri.startswith("http"):
@@ -242,11 +242,11 @@ def probe(uri: str) -> None:
         try:
             requests.get(uri.rstrip("/") + "/health", timeout=_PROBE_TIMEOUT)
         except requests.exceptions.SSLError:
-            return  # the server answers; whether its certificate is accepted depends on MLflow's settings
+            return  # the server answers; MLflow's settings determine whether its certificate is accepted
 
 
 def _probe_database(uri: str) -> None:
-    """Connect to the database once, since MLflow would retry for two minutes."""
+    """Connect to the database once, because MLflow would retry for two minutes."""
     import sqlalchemy
     from sqlalchemy.exc import OperationalError
 
@@ -283,7 +283,7 @@ def store_errors(uri: str) -> Iterator[None]:
 
 
 def no_run(uri: str) -> StoreError:
-    """Return the error for a run that the store had, and has no longer."""
+    """Return the error for a run that is no longer in the store."""
     hint = (
         "It was deleted there, or lost by the store. Only a SQLite file can be refilled from the ledgers, since other "
         "stores assign the IDs of runs. The record in the run's folder is complete."
@@ -298,7 +298,7 @@ def _translated(error: Exception, uri: str) -> DlcliError:
         return StoreError(f"the driver {error.name} is not installed", where, hint)
     if problem := sqlite_problem(text, where, sqlite_file(uri)):
         return problem
-    # Errors of `requests` are of this class, too. Nothing is imported: a thread may be the one that has the error.
+    # Errors of `requests` are OSErrors, too. Nothing is imported here, because a thread may have raised the error.
     network = isinstance(error, OSError)
     if network or re.search(r"API request to .* failed with (exception|timeout)|Max retries exceeded", text):
         hint = f"Start it, or correct {URI_VARIABLE}, or unset it to record in the runs folder."

@@ -1,4 +1,4 @@
-"""Translation of SQLite's errors, and names for damaged files that are moved away."""
+"""Translate SQLite's errors, and name damaged files that are moved away."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ JOURNALS = ("-journal", "-wal", "-shm")
 
 
 def sqlite_problem(message: str, where: str, file: Path | None = None) -> DlcliError | None:
-    """Return the error for a message of SQLite; None for any other message.
+    """Return the error for a known message of SQLite; None for other messages.
 
     Args:
         message: text of an exception.
@@ -41,7 +41,7 @@ def sqlite_problem(message: str, where: str, file: Path | None = None) -> DlcliE
 
 
 def journals(file: Path) -> list[Path]:
-    """Return SQLite's existing journals of a file, which hold parts of its content."""
+    """Return the existing SQLite journals of a file, which contain parts of its data."""
     return [path for ending in JOURNALS if (path := Path(f"{file}{ending}")).exists()]
 
 

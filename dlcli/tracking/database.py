@@ -1,4 +1,4 @@
-"""Atomic creation and upgrade of a store's SQLite file.
+"""Create and upgrade a store's SQLite file atomically.
 
 MLflow creates its tables in seventy separate transactions; a kill in between leaves a file that MLflow can neither use
 nor repair. Therefore a new file, or the upgraded copy of an older one, is written beside the target and then renamed.
@@ -25,7 +25,7 @@ from dlcli.tracking import schema
 from dlcli.tracking.damage import journals, move_away, moved, sqlite_problem, unused
 from dlcli.tracking.locks import try_acquire, wait_for_lock
 
-_LOCK_TIMEOUT = 300.0  # seconds; creating a store takes about one, filling it with a thousand runs about ten
+_LOCK_TIMEOUT = 300.0  # seconds; creating a store takes one second, filling it with a thousand runs ten
 _HEAD = b"SQLite format 3\0"
 _PATIENCE = 10.0  # seconds to wait for another program that is writing
 
@@ -33,7 +33,7 @@ _log = logging.getLogger(__name__)
 
 
 def ensure(file: Path, tell: Callable[[str], None] = _log.warning) -> None:
-    """Create a store's file, or upgrade it to the installed MLflow's schema, if necessary. Safe for parallel processes.
+    """Create a store's file, or upgrade it to the installed MLflow's schema, if necessary. Process-safe.
 
     A file with any content is never deleted.
 
@@ -50,7 +50,7 @@ def ensure(file: Path, tell: Callable[[str], None] = _log.warning) -> None:
     with locked_store(file):
         if is_ready(file):
             return
-        for leftover in file.parent.glob(f".{file.name}.*.new*"):  # files of processes that were killed
+        for leftover in file.parent.glob(f".{file.name}.*.new*"):  # left by processes that were killed
             leftover.unlink(missing_ok=True)
         if not _is_absent(file):
             _repair(file, tell)
@@ -66,11 +66,11 @@ def ensure(file: Path, tell: Callable[[str], None] = _log.warning) -> None:
 
 @contextlib.contextmanager
 def locked_store(file: Path) -> Iterator[None]:
-    """Lock the store while it is created or filled, or gets experiments or datasets: MLflow fails in parallel."""
+    """Lock the store for its creation, and for new experiments and datasets, which MLflow cannot insert in parallel."""
     from filelock import FileLock
 
     path = Path(f"{file}.lock")
-    if not path.parent.is_dir():  # the lock would create it again
+    if not path.parent.is_dir():  # the lock would create the folder again
         hint = "Check whether it was moved or deleted meanwhile."
         raise StoreError("the folder of the store no longer exists", str(path.parent), hint)
     with write_errors(path.parent):
@@ -91,9 +91,9 @@ def open_database(file: Path) -> Iterator[sqlite3.Connection]:
 
 @contextlib.contextmanager
 def _looked_at(file: Path) -> Iterator[sqlite3.Connection]:
-    """Yield a connection that cannot write, so that another program's file stays as it is.
+    """Yield a read-only connection, which does not change another program's file.
 
-    SQLite has to write where its journal must be applied first, as after a kill of a process that used the store.
+    Only if a journal has to be applied, after a process that used the store was killed, SQLite needs to write.
     """
     mode = "rw" if journals(file) else "ro"
     with _translated(file), contextlib.closing(_connect(file, mode)) as connection:
@@ -114,7 +114,7 @@ def _translated(file: Path) -> Iterator[None]:
 
 
 def is_ready(file: Path) -> bool:
-    """Return whether a store's file is complete, as far as an earlier command has checked with this MLflow."""
+    """Return whether an earlier command has found the store's file complete with the installed MLflow."""
     if _is_absent(file):
         return False
     with _looked_at(file) as connection:
@@ -161,7 +161,7 @@ def _repair(file: Path, tell: Callable[[str], None]) -> None:
 
 
 def check_no_programs(file: Path) -> None:
-    """Check that a runs folder's store, which may come from another user, runs no code when it is used.
+    """Check that a store, which may come from another user, executes no code when it is used.
 
     Raises:
         StoreError: The file has triggers, or views with the names of tables.
@@ -175,14 +175,14 @@ def check_no_programs(file: Path) -> None:
 
 
 def _refuse_other_programs(file: Path, known: list[str]) -> None:
-    """Check that a file is a store of MLflow, before anything is written to it.
+    """Check that a file is a store of MLflow before writing to it.
 
     Raises:
         StoreError: It belongs to another program, or to a newer MLflow.
     """
     with file.open("rb") as opened:
         head = opened.read(len(_HEAD))
-    # SQLite takes a short text for an empty database.
+    # SQLite reads a short text file as an empty database.
     if head.strip(b"\0") and head != _HEAD and not journals(file):
         problem = sqlite_problem("file is not a database", str(file), file)
         assert problem is not None
@@ -200,7 +200,7 @@ def _refuse_other_programs(file: Path, known: list[str]) -> None:
 
 
 def another_programs(file: Path) -> StoreError:
-    """Return the error for a file that is no store of MLflow."""
+    """Return the error for a file that is not a store of MLflow."""
     hint = f"Move it away, or give another file in MLFLOW_TRACKING_URI: {move_away(file)}"
     return StoreError("the file is another program's database", str(file), hint)
 
@@ -208,7 +208,7 @@ def another_programs(file: Path) -> StoreError:
 def _put_in_place(file: Path, make: Callable[[Path], None], keep: str = "") -> Path | None:
     """Replace a file atomically by one that `make` writes, and return the name under which the old one is kept.
 
-    Journals are moved or deleted before, since SQLite would apply them to the new file.
+    Journals are moved or deleted first, since SQLite would apply them to the new file.
 
     Args:
         file: path of the file.

@@ -1,8 +1,8 @@
-"""Digests of a run's files, which ensure that the files are loaded as they were recorded.
+"""Digests of a run's files, by which changes since the recording are detected before a file is read.
 
-The ledger contains the SHA-256 of every file in a run's folder that later commands rely on, and a file is compared with
-it before it is read. While a file is being replaced, two digests are accepted: the new one is recorded before the file
-is written, and the old one is removed after that. So the file is accepted after a kill at any moment.
+The ledger contains the SHA-256 of every file in a run's folder that later commands rely on. While a file is being
+replaced, two digests are accepted: the new one is recorded before the file is written, and the old one is removed
+afterwards. The file is therefore accepted after a kill at any moment.
 
 Digests detect accidents and edits. They are not a signature: whoever can write the ledger can change its digests.
 """
@@ -22,10 +22,10 @@ from dlcli.files.regular import open_regular, os_reason
 from dlcli.tracking.history import HISTORY_FILE
 from dlcli.tracking.ledger import Ledger, atomic_write
 
-# Name of a file in a folder to its accepted digests, of which there may be several after a kill.
+# Name of a file in a folder to its accepted digests; after a kill there may be several.
 Accepted = Mapping[str, list[str]]
 
-# What to do about a file that differs, or a function that returns it.
+# The hint for a file that differs, or a function that returns it.
 Hint = str | Callable[[], str]
 
 ANEW = "Copy the folder again, or train again."
@@ -33,7 +33,7 @@ UNCHECKED = (
     "The run was recorded without digests, by an earlier dlcli: changes to its files cannot be detected."
 )
 
-# Files that a run writes until its end. The files that it starts with have digests from the beginning.
+# Files that a run writes until its end. Files that exist at its start have digests from the beginning.
 MODEL_MANIFEST = "model/digests.json"
 PREDICTIONS_FILE = "predictions.parquet"
 OUTPUTS_FILE = "outputs.npz"
@@ -62,7 +62,7 @@ def digest_of_file(path: Path, hint: Hint = ANEW, size: int | None = None) -> st
 def check_file(path: Path, accepted: list[str], hint: Hint = ANEW, recorded_in: str = "") -> None:
     """Compare a file with its accepted digests: `SHA256`, or `SIZE:SHA256` of its first bytes.
 
-    `recorded_in` names the file of the digests, which may be the damaged one.
+    `recorded_in` is the file that contains the digests, which may be the damaged one.
 
     Raises:
         CorruptRun: The file has none of these digests, is missing, or cannot be read.
@@ -89,13 +89,13 @@ def replace_files(
     write: Callable[[dict[str, list[str]]], None],
     known: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, list[str]]:
-    """Replace files, in this order; after a kill at any moment, all of them are accepted.
+    """Replace files in this order, such that all of them are accepted after a kill at any moment.
 
     Args:
         folder: folder of the files.
         files: name to content, or to the path of a file that is moved to this name.
         accepted: digests that are accepted so far.
-        write: records the digests that are accepted during the replacement, old and new.
+        write: records the digests that are accepted during the replacement, both old and new.
         known: digests of new files that are known already.
 
     Returns:
@@ -115,8 +115,8 @@ def replace_files(
 
 
 def replace_recorded(ledger: Ledger, files: Mapping[str, bytes | str], **changes: Any) -> None:
-    """Replace files of a run, after setting fields of its ledger. No other process may record the run meanwhile."""
-    if ledger.digests is None:  # adding digests now would certify files that were never checked
+    """Set fields of a run's ledger and replace files. The caller ensures that no other process records the run."""
+    if ledger.digests is None:  # new digests would certify files that were never checked
         ledger.update(**changes)
         for name, content in files.items():
             atomic_write(ledger.run_dir / name, content)
@@ -158,7 +158,7 @@ def check_code(ledger: Ledger) -> None:
 
 
 def results_of(run_dir: Path) -> dict[str, list[str]]:
-    """Return the digests of a run's results; that of the history covers its present size, since it may grow."""
+    """Return the digests of a run's results; that of the history covers its current size, since it may grow."""
     found = {}
     for name in _RESULTS:
         path = run_dir / name
@@ -169,7 +169,7 @@ def results_of(run_dir: Path) -> dict[str, list[str]]:
 
 
 def forget_results(ledger: Ledger) -> None:
-    """Remove the digests of a run's results, since the resumed run is about to write them again."""
+    """Remove the digests of a run's results, which the resumed run is about to write again."""
     kept = {name: accepted for name, accepted in (ledger.digests or {}).items() if name not in _RESULTS}
     if ledger.digests is not None and kept != ledger.digests:
         ledger.update(digests=kept)

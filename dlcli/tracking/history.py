@@ -24,18 +24,18 @@ from dlcli.tracking.ledger import encode_number
 
 HISTORY_FILE = "metrics.jsonl"
 
-# How the names of an epoch's metrics begin; the others, such as a rate, are not read again.
+# Prefixes of the metrics of epochs; other metrics, such as the learning rate, are not read back.
 OF_EPOCHS = ("train/", "val/", "penalty", "iterations")
 
-_LONGEST_LINE = 1 << 20  # bytes; a line has the metrics of one step
-_MOST_METRICS = 20_000  # different names in a run; MLflow takes a millisecond for each
+_LONGEST_LINE = 1 << 20  # maximum bytes of a line, which has the metrics of one step
+_MOST_METRICS = 20_000  # maximum number of different metrics of a run; MLflow takes a millisecond for each
 _COPY = "Copy the folder again."
 
-_PATIENCE = 1.0  # seconds to wait for the lock: a worker whose driver was killed is about to end
+_PATIENCE = 1.0  # seconds to wait for the lock, which a worker whose driver was killed may still hold
 
 
 class MetricsLine(NamedTuple):
-    """The metrics of one step; `end` is the byte offset of the next line."""
+    """The metrics of one step; `end` is the offset of the next line in bytes."""
 
     step: int
     time_ms: int
@@ -47,7 +47,7 @@ def read_history(run_dir: Path, offset: int = 0) -> Iterator[MetricsLine]:
     """Yield the complete lines of a run's history from a byte offset on. Damaged lines are skipped.
 
     Raises:
-        CorruptRun: The history is not a regular file, cannot be read, or has a line that no run writes.
+        CorruptRun: The history is not a regular file, cannot be read, or exceeds the limits.
     """
     path = run_dir / HISTORY_FILE
     try:
@@ -92,10 +92,10 @@ def is_recorded(run_dir: Path) -> bool:
 
 
 class HistoryWriter:
-    """The writer of a run's history. Safe to use from several threads.
+    """The writer of a run's history. Thread-safe.
 
-    Keeps the file locked, so that a leftover worker of a killed driver and a resumed run cannot both write. A metric
-    that is already recorded at a step is not recorded again, since a resumed run repeats its last epoch.
+    It holds a lock on the file, so that a leftover worker of a killed driver and a resumed run cannot both write. A
+    metric that is already recorded at a step is not recorded again, because a resumed run repeats its last epoch.
     """
 
     def __init__(self, run_dir: Path) -> None:
@@ -104,7 +104,7 @@ class HistoryWriter:
         self._steps: dict[str, set[int]] = {}
         with write_errors(run_dir):
             if self._path.exists():
-                _check(self._path)  # before it is opened, which may have an effect on a device
+                _check(self._path)  # first, because opening a device may have an effect
             self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK, 0o644)
         if not _lock(self._fd):
             os.close(self._fd)
@@ -146,7 +146,7 @@ class HistoryWriter:
         return metric in self._steps
 
     def last_step(self, *, prefix: str = "", without: str = "\0") -> int:
-        """Return the highest step of the metrics that start with `prefix`, not with `without`; -1 if there are none."""
+        """Return the highest step of the metrics that start with `prefix` and not with `without`; -1 if none."""
         names = (n for n in self._steps if n.startswith(prefix) and not n.startswith(without))
         return max((max(self._steps[name]) for name in names), default=-1)
 

@@ -1,8 +1,8 @@
-"""Bookkeeping of the runs that a SQLite store has had: a list in the store, and a mark beside the runs.
+"""Keep track of the runs that a SQLite store has had: a list in the store, and a mark beside the runs.
 
-A run that is in the list but no longer in the store was deleted by the user. A run that is not in the list was lost
-with another file, or is newer than the backup that was restored. The mark is the line that was last written to the
-list: a store without that line is a different store or an older copy.
+A run that is in the list but not in the store was deleted by the user. A run that is not in the list was lost with
+another file, or is newer than a restored backup. The mark is the last line of the list: a store without that line is
+another store or an older copy.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from dlcli.tracking.schema import is_known_complete, tables
 MARK_FILE = ".entered.json"
 
 _LIST = "dlcli_runs"
-_MAX_BYTES = 1 << 20  # bytes of the mark
+_MAX_BYTES = 1 << 20  # maximum size of the mark
 
 
 class KnownRun(NamedTuple):
@@ -34,10 +34,10 @@ class KnownRun(NamedTuple):
 
 
 def note(connection: sqlite3.Connection, ledgers: Iterable[Ledger]) -> None:
-    """Add runs to the list, each with the time of the end up to which the store is complete.
+    """Add runs to the list, each with the time of its end if the store has all of it.
 
     Raises:
-        StoreError: The file is no store: another program has put it there since it was checked.
+        StoreError: The file is not a store; another program has replaced it since it was checked.
     """
     if not is_known_complete(connection):
         raise another_programs(Path(connection.execute("PRAGMA database_list").fetchone()[2]))
@@ -51,9 +51,9 @@ def note(connection: sqlite3.Connection, ledgers: Iterable[Ledger]) -> None:
 
 @contextmanager
 def noting(file: Path, runs_dir: Path) -> Iterator[tuple[sqlite3.Connection, Callable[[Ledger], None]]]:
-    """Context of one transaction; yield the connection, and a function that adds a run to the list.
+    """A transaction: yield the connection, and a function that adds a run to the list.
 
-    Once that is committed, the mark is advanced if it refers to this store.
+    After the commit, the mark is updated if it belongs to this store.
     """
     added = False
 
@@ -81,7 +81,7 @@ def known_runs(connection: sqlite3.Connection) -> dict[str, KnownRun]:
 
 
 def has_had(connection: sqlite3.Connection, run_id: str) -> bool:
-    """Return whether the store has or once had a run."""
+    """Return whether the store has, or has had, a run."""
     question = f"SELECT 1 FROM {_LIST} WHERE run_uuid = ?"
     return _LIST in tables(connection) and connection.execute(question, (run_id,)).fetchone() is not None
 
@@ -131,5 +131,5 @@ def _marks(runs_dir: Path) -> dict[str, tuple[int, str]]:
 
 
 def _key(file: Path, runs_dir: Path) -> str:
-    """Return the key of a store in the marks: relative for a store in the runs folder, which moves with it."""
+    """Return the key of a store in the marks; a relative path for a store in the runs folder, which may be moved."""
     return str(file.relative_to(runs_dir)) if file.is_relative_to(runs_dir) else str(file)

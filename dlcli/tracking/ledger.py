@@ -30,7 +30,7 @@ from dlcli.tracking.ledger_shape import invalid_fields
 SCHEMA_VERSION = 2
 LEDGER_FILE = "ledger.json"
 
-# IDs become parts of paths, and must not lead to another folder.
+# IDs are used in paths, and must not lead to another folder.
 _ID = re.compile(r"[\w-]+")
 
 _encode = json.JSONEncoder(default=str).encode
@@ -42,13 +42,13 @@ Status = Literal["SCHEDULED", "RUNNING", "FINISHED", "FAILED", "KILLED"]
 def atomic_write(path: Path, content: bytes | str, *, durable: bool = True) -> None:
     """Replace a file atomically: a reader sees the old or the new content, also after a kill.
 
-    The file's folder is created if it is missing, but no parent of it: a runs folder that was moved away meanwhile must
-    not be created again.
+    A missing folder of the file is created, but not its parents, since a runs folder that was moved away must not be
+    created again.
 
     Args:
         path: path of the file.
         content: the new content.
-        durable: whether to call fsync, without which the change may be lost in a power failure (not in a kill).
+        durable: whether to call fsync, without which a power failure (not a kill) may lose the change.
 
     Raises:
         DiskFull: There is no space left; the old file is kept.
@@ -68,7 +68,7 @@ def atomic_write(path: Path, content: bytes | str, *, durable: bool = True) -> N
 
 
 def encode_number(value: float) -> float | str:
-    """Return a number for strict JSON: NaN and infinities, which JSON lacks, become strings that `float` accepts."""
+    """Return a number for strict JSON: NaN and infinities become strings that `float` accepts."""
     value = float(value)
     return value if math.isfinite(value) else {"nan": "NaN", "inf": "Infinity"}.get(str(value), "-Infinity")
 
@@ -94,9 +94,9 @@ class Ledger:
         experiment: name of the experiment.
         kind: kind of run.
         token: identifies the run before it has an ID.
-        tracking_uri: the store; None if it is that of the runs folder, so that the folder can be moved.
+        tracking_uri: address of the store; None for the store of the runs folder, so that the folder can be moved.
         parent_id: ID of the parent run.
-        artifact_uri: where MLflow keeps the artifacts; None if that is the run's folder, so that it can be moved.
+        artifact_uri: location of the artifacts in MLflow; None for the run's folder, so that it can be moved.
         status: status of the run.
         created_at: time of creation.
         started_at: time of the last start or resumption.
@@ -107,10 +107,10 @@ class Ledger:
         tags: tags.
         error: why the run failed.
         result: further results.
-        about: description of data and model for people: `panel` (label to text), `profile` of the data, `warnings`, and
-            the `words` of an ensemble's command.
-        projected: what MLflow has already.
-        former_runs_dir: the runs folder of a run that was recorded with schema 1, whose `config.yaml` does not name it.
+        about: description of data and model for users: `panel` (label to text), `profile` of the data, `warnings`, and
+            for an ensemble the `words` of its command.
+        projected: progress of the projection to MLflow.
+        former_runs_dir: the recorded runs folder of a run of schema 1, whose `config.yaml` does not contain it.
         digests: digests of the folder's files (`dlcli.tracking.digests`); None for runs of versions without digests.
     """
 
@@ -152,7 +152,7 @@ class Ledger:
             raise CorruptRun(f"written by a newer dlcli (ledger schema {version})", str(path), hint)
         digests = document.get("digests")
         own = digests.pop(LEDGER_FILE, None) if isinstance(digests, dict) else None
-        # Ledgers of schema 1 had no digests: with digests, another version was put in.
+        # Ledgers of schema 1 have no digests; with digests, the version was changed.
         if isinstance(digests, dict) and (version == 1 or own != [_digest(document)]):
             hint = "Copy the folder again, or restore it from a backup."
             raise CorruptRun("the run's ledger was changed: SHA-256 mismatch", str(path), hint)
@@ -185,7 +185,7 @@ class Ledger:
 
     @property
     def is_in_place(self) -> bool:
-        """Whether the folder is in a runs folder; otherwise the run can be read, but not resumed."""
+        """Whether the folder is at its place in a runs folder; otherwise the run can be read, but not resumed."""
         return self.run_dir.name == "artifacts" and self.run_dir.parent.name == self.run_id
 
     def sibling(self, run_id: str) -> Path:
@@ -212,7 +212,7 @@ class Ledger:
             atomic_write(self.run_dir / LEDGER_FILE, self._to_json(), durable=durable)
 
     def snapshot(self) -> Ledger:
-        """Return a copy whose fields belong together, for a thread that reads them while another one updates them."""
+        """Return a consistent copy of the fields, for a thread that reads while another thread updates."""
         with self._lock:
             return copy.copy(self)
 
@@ -236,7 +236,7 @@ class Ledger:
         document = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "run_dir"}
         document["metrics"] = {k: encode_number(v) for k, v in self.metrics.items()}
         document["result"] = redact_all(self.result)
-        # Names in the profile are those of columns and classes, not of settings.
+        # Keys in the profile are names of columns and classes, not of settings.
         named, profile = {**self.about}, self.about.get("profile")
         named.pop("profile", None)
         document["about"] = redact_all(named) | (
@@ -257,7 +257,7 @@ def _remove_location(document: dict[str, Any]) -> None:
 
 
 def _is(value: Any, kind: str) -> bool:
-    """Return whether a value of the document has a field's type, such as `str | None`."""
+    """Return whether a value of the document has the type of a field, such as `str | None`."""
     if value is None:
         return kind.endswith("| None")
     if kind in ("Kind", "Status"):
@@ -268,14 +268,14 @@ def _is(value: Any, kind: str) -> bool:
 
 
 def _digest(document: Mapping[str, Any]) -> str:
-    """Return the digest of a ledger's content, by which a flipped bit in a metric is detected."""
+    """Return the digest of a ledger's content, which detects a flipped bit in a metric, for example."""
     return hashlib.sha256(_encode(document).encode()).hexdigest()
 
 
 def _lines(document: Mapping[str, Any], depth: int = 0) -> str:
-    """Return a document as JSON with a line for each field, and for each entry of a field.
+    """Return a document as JSON with one line for each field and for each entry of a field.
 
-    `json.dumps(indent=2)`, whose encoder is written in Python, takes several times as long.
+    `json.dumps(indent=2)` takes several times as long, because its encoder is written in Python.
     """
     pad = "  " * (depth + 1)
 

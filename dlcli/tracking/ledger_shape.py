@@ -10,7 +10,8 @@ from typing import Any
 _DIGEST = re.compile(r"(\d+:)?[0-9a-f]{64}")
 _ID = re.compile(r"[\w-]+")
 
-# Characters of a name or a tag, and of a message: MLflow and the recorder allow less. Number of tags, and of messages.
+# Maximum characters of a name or tag and of a message (MLflow and the recorder allow fewer), and maximum numbers of
+# tags and of messages.
 _TEXT, _MESSAGE, _MOST = 10_000, 100_000, 10_000
 
 
@@ -88,7 +89,7 @@ def _is_dict(value: Any) -> bool:
 
 
 def _is_member(value: Any) -> bool:
-    """Return whether it is a member of an ensemble."""
+    """Return whether a value has the shape of a member of an ensemble."""
     return (
         _is_dict(value)
         and _is_id(value.get("run_id"))
@@ -130,7 +131,7 @@ def _is_warning(value: Any) -> bool:
     return set(value) == {"where", "message", "hint"} and all(map(_is_text, value.values()))
 
 
-# The fields of `Ledger.about`: the run's data and model, for people.
+# Entries of `Ledger.about` to checks of their values.
 _ABOUT: dict[str, Callable[[Any], bool]] = {
     "panel": _is_texts,
     "profile": _is_profile,
@@ -138,7 +139,7 @@ _ABOUT: dict[str, Callable[[Any], bool]] = {
     "warnings": lambda value: _is_list(value, _is_warning) and len(value) <= _MOST,
 }
 
-# What `Recorder.finish` is given as the result, by name.
+# Entries of `Ledger.result` to checks of their values.
 _RESULT: dict[str, Callable[[Any], bool]] = {
     "metrics": lambda value: _is_list(value, _is_text),
     "messages": lambda value: _is_list(value, _is_text) and len(value) <= _MOST,

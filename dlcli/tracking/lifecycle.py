@@ -1,4 +1,4 @@
-"""MLflow's part in deleting and restoring runs: its runs follow the folders, which are authoritative."""
+"""Delete and restore runs in MLflow, after their folders, which are authoritative."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ Clients = Callable[[str | None], "MlflowClient"]
 
 
 def clients_of(runs_dir: Path, known: dict[str | None, MlflowClient | StoreError] | None = None) -> Clients:
-    """Return a function from a ledger's store to a client; a store that does not answer is asked once.
+    """Return a function from a ledger's store to a client; a store that does not answer is tried once.
 
     Args:
         runs_dir: the runs folder.
-        known: clients, or errors, by store, to which others are added.
+        known: store to its client, or to the error of connecting; results are added to it.
     """
     found = {} if known is None else known
 
@@ -62,10 +62,10 @@ def clients_of(runs_dir: Path, known: dict[str | None, MlflowClient | StoreError
 
 
 def tell_mlflow(runs_dir: Path, intent: Intent, client: Clients) -> list[str]:
-    """Delete or restore MLflow's runs as an intent says, and end it; return a line for each store that does not follow.
+    """Apply an intent to MLflow's runs, and end it; return a note for each store that could not be updated.
 
-    The caller holds the lock of the trash. Runs whose store does not answer stay in the intent, and the next command
-    that reaches the store continues. Runs that have been moved otherwise since are left out.
+    The caller holds the lock of the trash. Runs whose store does not answer stay in the intent, which the next command
+    that reaches the store continues. Runs that have been moved again since are left out.
     """
     telling = _Telling(runs_dir, intent, client)
     by_store: dict[str | None, list[Member]] = {}
@@ -73,7 +73,7 @@ def tell_mlflow(runs_dir: Path, intent: Intent, client: Clients) -> list[str]:
         if intent.action != "purge" and member.in_mlflow and is_carried_out(runs_dir, intent, member):
             by_store.setdefault(member.tracking_uri, []).append(member)
     for uri, members in by_store.items():
-        if uri is not None and not intent.signed:  # from elsewhere: it must not reach a server
+        if uri is not None and not intent.signed:  # an intent from elsewhere must not change a server
             telling.waiting.update(members)
         else:
             telling.tell(uri, members)
@@ -90,7 +90,7 @@ class _Telling:
     problems: dict[str, None] = field(default_factory=dict)
 
     def tell(self, uri: str | None, members: Sequence[Member]) -> None:
-        """Let the runs of one store follow."""
+        """Apply the intent to the runs of one store."""
         with self._noticing(members):
             address = recall(uri, self.runs_dir)
             prepare(address)
@@ -105,7 +105,7 @@ class _Telling:
 
     @contextmanager
     def _noticing(self, members: Sequence[Member]) -> Iterator[None]:
-        """Note the error of a store that did not make the change."""
+        """Note the error if a store could not be updated."""
         try:
             yield
         except StoreError as error:
@@ -118,7 +118,7 @@ class _Telling:
                 self.problems[f"{which}: {NO_RUN}; its folder is complete"] = None
 
     def _in_file(self, file: Path, members: Sequence[Member]) -> None:
-        """Let runs follow in one transaction, without those that cannot be recorded."""
+        """Apply the intent in one transaction, without runs that cannot be recorded."""
         ledgers = {member: _ledger(self.runs_dir, self.intent, member) for member in members}
         with noting(file, self.runs_dir) as (connection, add):
             for member, ledger in ledgers.items():
@@ -141,7 +141,7 @@ class _Telling:
             self._complete(member, ledger)
 
     def _complete(self, member: Member, ledger: Ledger) -> None:
-        """Send what a store lacks of a run that is back."""
+        """Send the missing data of a restored run to its store."""
         if self.intent.brings_back and not ledger.unfinished and not is_in_mlflow(ledger):
             with self._noticing([member]):
                 Projection(ledger, partial(self.client, member.tracking_uri)).push_all()
@@ -163,7 +163,7 @@ def _follow_in_file(
         return
     if _is_copy(runs_dir, member, ledger, found.artifact_uri):
         return
-    if intent.action == "arrive" and ledger is not None:  # MLflow may have had only a part of it
+    if intent.action == "arrive" and ledger is not None:  # MLflow may have only a part of it
         enter(connection, ledger)
         add(ledger)
     wanted = "deleted" if intent.action == "delete" else "active"
@@ -187,7 +187,7 @@ def _follow_on_server(
 
 
 def _is_copy(runs_dir: Path, member: Member, ledger: Ledger | None, artifact_uri: str) -> bool:
-    """Return whether MLflow's run is that of another folder; without a ledger, if the store may be a shared one."""
+    """Return whether MLflow's run belongs to another folder; without a ledger, only for a store that may be shared."""
     if ledger is not None:
         return original_of(ledger, artifact_uri) is not None
     recorded = local_path(artifact_uri)
@@ -197,7 +197,7 @@ def _is_copy(runs_dir: Path, member: Member, ledger: Ledger | None, artifact_uri
 
 
 def _ledger(runs_dir: Path, intent: Intent, member: Member) -> Ledger | None:
-    """Return the run's ledger where it lies now; None if it cannot be read, as that of a damaged run."""
+    """Return the ledger at the run's current location; None if it cannot be read."""
     base = runs_dir if intent.brings_back else runs_dir / TRASH
     try:
         return Ledger.load(base / member.place / member.run_id / "artifacts")

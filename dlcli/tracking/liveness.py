@@ -1,9 +1,9 @@
-"""Liveness of runs: an entry for each run that is unfinished or not completely in MLflow, locked by its processes.
+"""Liveness of runs: an entry, locked by its processes, for each run that is unfinished or incomplete in MLflow.
 
-The entry `RUNS_DIR/.active/TOKEN` is written before the MLflow run exists, so a kill at any moment leaves a trace. The
-processes that work on the run (the driver that created it, the process that records it) hold a shared lock, which the
-kernel releases when the process ends. A process that obtains the exclusive lock therefore knows that no other is left.
-The cost of checking grows with the number of entries, not of runs.
+The entry `RUNS_DIR/.active/TOKEN` is written before the MLflow run is created, so that a kill at any moment leaves an
+entry. The processes that work on the run (its driver, the process that records it) hold a shared lock, which the kernel
+releases when they end. A process that obtains the exclusive lock therefore knows that there is no other process. The
+cost of checking grows with the number of entries, not of runs.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from dlcli.tracking.locks import try_flock, wait_for_lock
 
 ACTIVE_DIR = ".active"
 
-# Seconds that another command may take to update a run's record on a slow server.
+# Seconds to wait for another command that updates a run's record on a slow server.
 _PATIENCE = 600.0
 
-_MAX_BYTES = 1 << 20  # bytes of an entry, which has a few lines
+_MAX_BYTES = 1 << 20  # maximum size of an entry, which has a few lines
 
-# A forked child shares its parent's open files and their locks: without this, a data-loading worker that outlives a
-# killed run would keep the run alive. (Programs started by exec inherit none: Python opens files with O_CLOEXEC.)
+# Forked children inherit open files with their locks: without this, a data-loading worker that outlives a killed run
+# would keep the run alive. (Programs started by exec inherit none, because Python opens files with O_CLOEXEC.)
 _held: weakref.WeakSet[RunLock] = weakref.WeakSet()
 
 
@@ -54,9 +54,9 @@ class RunLock:
 
     @classmethod
     def hold(cls, runs_dir: Path, token: str, info: Mapping[str, Any]) -> RunLock:
-        """Lock the run's entry together with other processes; it is created if it does not exist."""
+        """Acquire the shared lock of a run's entry, which is created if it does not exist."""
         folder = runs_dir / ACTIVE_DIR
-        if folder.is_symlink():  # entries would be written, and files removed, elsewhere
+        if folder.is_symlink():  # otherwise files would be written and removed elsewhere
             raise InputError("is a link, but should be a folder", str(folder), "Remove the link.")
         path = folder / token
         with write_errors(folder):
@@ -70,7 +70,7 @@ class RunLock:
                         return cls(path, fd)
                     os.close(fd)
                     continue
-                # Create and lock it under another name first, so that no process sees the entry unlocked.
+                # The entry is created and locked under another name first, so that no process sees it unlocked.
                 fresh = folder / f".{token}.{os.getpid()}"
                 fd = os.open(fresh, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o644)
                 try:
@@ -78,7 +78,7 @@ class RunLock:
                     os.write(fd, _line({"token": token, **info}))
                     fresh.rename(path)
                     return cls(path, fd)
-                except FileNotFoundError:  # another process removed it as abandoned, before it was locked
+                except FileNotFoundError:  # another process removed it as abandoned before it was locked
                     os.close(fd)
                 except OSError:
                     os.close(fd)
@@ -94,7 +94,7 @@ class RunLock:
 
     @classmethod
     def take_over(cls, path: Path) -> RunLock | None:
-        """Lock an entry exclusively; None if another process holds it, or it is gone."""
+        """Acquire the exclusive lock of an entry; None if another process holds it, or it does not exist."""
         try:
             check_regular(path)
             fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_NONBLOCK | os.O_NOFOLLOW)
@@ -130,7 +130,7 @@ class RunLock:
 
 
 def is_held(path: Path) -> bool:
-    """Return whether a process works on the run of an entry. Writes nothing, so that it can look at anyone's folder."""
+    """Return whether a process works on the run of an entry. Writes nothing, so it works for read-only folders."""
     try:
         check_regular(path)
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)

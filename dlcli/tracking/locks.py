@@ -1,4 +1,4 @@
-"""Waiting for a lock that another process holds, unless that process is stopped."""
+"""Wait for a lock that another process holds, unless that process is stopped."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _PAUSE, _LOOK = 0.05, 2.0  # seconds between attempts, and between checks of the
 
 
 def holder_of(path: Path) -> int | None:
-    """Return the ID of the process that has a file locked; None if there is none, or it cannot be determined."""
+    """Return the ID of the process that holds the lock of a file; None if there is none, or it is unknown."""
     with contextlib.suppress(OSError, ValueError):
         about = path.stat()
         file = f"{os.major(about.st_dev):02x}:{os.minor(about.st_dev):02x}:{about.st_ino}"
@@ -61,13 +61,13 @@ def wait_for_lock(try_it: Callable[[], bool], path: Path, patience: float, what:
     """Wait until a file is locked by this process.
 
     Args:
-        try_it: tries once to lock it, and returns whether that succeeded.
+        try_it: tries once to lock the file, and returns whether that succeeded.
         path: path of the file.
         patience: seconds to wait for another process; infinite if it may hold the lock for long.
-        what: description of what is locked, for messages, such as "the store".
+        what: name of the locked object for messages, such as "the store".
 
     Raises:
-        StoreError: The time is up, or the process that holds the lock is stopped.
+        StoreError: The lock was not released in time, or the process that holds it is stopped.
     """
     begun = checked = time.monotonic()
     is_told = False

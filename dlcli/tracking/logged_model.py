@@ -1,6 +1,6 @@
-"""The saved model of a run in a SQLite store, as MLflow's page of models and its registry know it.
+"""The saved model of a run as a logged model in a SQLite store, for MLflow's pages and its registry.
 
-Each run that is no part of another one has at most one logged model. Its ID follows from the run's ID.
+Each run without a parent has at most one logged model, whose ID follows from the run's ID.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from dlcli.tracking.ledger import Ledger, to_ms
 
 MODEL_FOLDER = "model"
 
-_READY = 2  # of mlflow.entities.LoggedModelStatus
-_NOT_IN_NAMES = re.compile(r"[/:.%\"']")  # of logged models
+_READY = 2  # value of mlflow.entities.LoggedModelStatus
+_NOT_IN_NAMES = re.compile(r"[/:.%\"']")  # characters that names of logged models cannot contain
 
-# After a run's folder was moved: the addresses of its logged model and of its registered versions; see `moved_model`.
+# SQL that updates the addresses of a run's logged model and registered versions after a move; see `moved_model`.
 MODEL_ADDRESSES = (
     "UPDATE logged_models SET artifact_location = :model WHERE model_id = :model_id",
     "UPDATE model_versions SET storage_location = :model WHERE run_id = :id AND storage_location LIKE :former",
@@ -40,7 +40,7 @@ def moved_model(run_id: str, folder: Path) -> dict[str, str]:
 
 
 def enter_model(connection: sqlite3.Connection, ledger: Ledger) -> None:
-    """Insert or update the logged model of a run with its test metrics, if the run has finished and is no part."""
+    """Insert or update the logged model of a run with its test metrics, if the run has finished and has no parent."""
     folder = ledger.run_dir / MODEL_FOLDER
     if ledger.status != "FINISHED" or ledger.parent_id is not None or not (folder / "MLmodel").is_file():
         return
@@ -69,7 +69,7 @@ def enter_model(connection: sqlite3.Connection, ledger: Ledger) -> None:
         " VALUES (?, 'RUN_OUTPUT', ?, 'MODEL_OUTPUT', ?)",
         (uuid4().hex, ledger.run_id, model),
     )
-    # Those of a run that was resumed have other times and steps.
+    # The metrics of a resumed run have other times and steps.
     connection.execute("DELETE FROM logged_model_metrics WHERE model_id = ?", (model,))
     connection.execute(
         "INSERT OR REPLACE INTO logged_model_metrics (model_id, metric_name, metric_timestamp_ms, metric_step,"

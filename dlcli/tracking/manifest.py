@@ -1,4 +1,4 @@
-"""Digests within a folder (`digests.json`): of checkpoints, and of a saved model, which may be copied alone."""
+"""`digests.json`: digests in the folders of checkpoints and of a saved model, which may be copied alone."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dlcli.tracking.ledger import atomic_write
 SCHEMA_VERSION = 1
 MANIFEST_FILE = "digests.json"
 
-_MAX_BYTES = 1 << 20  # bytes of a manifest, which has one entry for each of a few files
+_MAX_BYTES = 1 << 20  # maximum size of a manifest, which has one entry for each of a few files
 
 
 class Manifest:
@@ -55,7 +55,7 @@ class Manifest:
 
     @classmethod
     def for_writing(cls, folder: Path, run_id: str) -> Self:
-        """Return the manifest of a folder that a run writes to; its existing files stay accepted until replaced."""
+        """Return the manifest of a folder that a run writes to; existing files are accepted until they are replaced."""
         try:
             existing = cls.load(folder)
         except CorruptRun:
@@ -64,7 +64,7 @@ class Manifest:
         return cls(folder, run_id, existing.accepted if existing is not None and is_same_run else {})
 
     def check(self, *names: str, hint: str = ANEW) -> None:
-        """Compare files with their digests.
+        """Compare the files of the folder with their digests.
 
         Raises:
             CorruptRun: A file differs, is missing, or was not written by dlcli.
@@ -79,12 +79,12 @@ class Manifest:
         *,
         often: bool = False,
     ) -> None:
-        """Replace files, in this order; after a kill at any moment, all of them are accepted.
+        """Replace files in this order, such that all of them are accepted after a kill at any moment.
 
         Args:
             files: name to content, or to the path of a file that is moved to this name.
             digests: digests of large files that are known already.
-            often: whether the files are replaced often. The previous digests then stay accepted until the next
+            often: whether the files are replaced often. Then the previous digests are accepted until the next
                 replacement, which saves a write.
         """
         self.adopt(*files)
@@ -99,7 +99,7 @@ class Manifest:
                 self.accepted[name] = [digest_of_file(self._folder / name)]
 
     def forget(self, *names: str) -> None:
-        """Remove the digests of deleted files; recorded with the next replacement."""
+        """Remove the digests of deleted files; this is recorded with the next replacement."""
         for name in names:
             self.accepted.pop(name, None)
 

@@ -1,4 +1,4 @@
-"""Params, dataset inputs, metrics and tags of a run, sent through MLflow's client to stores that get no rows directly.
+"""Send params, dataset inputs, metrics and tags of a run through MLflow's client, for stores other than SQLite.
 
 Importing this module imports MLflow, which takes a second.
 """
@@ -25,7 +25,7 @@ def log_params(client: MlflowClient, run_id: str, shown: Shown) -> None:
 
 
 def log_inputs(client: MlflowClient, run_id: str, shown: Shown) -> None:
-    """Send a run's dataset inputs. On a server, another client may insert the same dataset at the same time: retry."""
+    """Send a run's dataset inputs; retry if another client of the server inserts the same dataset at the same time."""
     inputs = [
         DatasetInput(
             Dataset(
@@ -50,7 +50,7 @@ def log_inputs(client: MlflowClient, run_id: str, shown: Shown) -> None:
 
 
 def log_metrics(client: MlflowClient, run_id: str, lines: Iterable[MetricsLine]) -> None:
-    """Send the metrics of some lines of a run's history."""
+    """Send the metrics of lines of a run's history."""
     metrics = [
         Metric(name, value, line.time_ms, line.step) for line in lines for name, value in line.metrics.items()
     ]

@@ -1,4 +1,4 @@
-"""Params and dataset inputs of a run in MLflow, of which a copy is kept in the run's folder.
+"""Params and dataset inputs of a run in MLflow, with a copy in the run's folder.
 
 The copy, `mlflow.json`, is written once, before the run's first ledger; a new store is filled from it.
 """
@@ -20,7 +20,7 @@ from dlcli.sanitize.redact import redact, redact_value
 from dlcli.tracking.tags import TAG_LENGTH
 
 SHOWN_FILE = "mlflow.json"
-CONTEXT_TAG = "mlflow.data.context"  # of an input: train, val or final test
+CONTEXT_TAG = "mlflow.data.context"  # tag of an input: train, val or final test
 
 # Characters that MLflow does not accept in a param's name, but that a column's name may contain.
 _NO_NAME = re.compile(r"[^/\w.\- :]")
@@ -30,7 +30,7 @@ _CUT = " ... (cut)"
 
 @dataclass(frozen=True)
 class DatasetRecord:
-    """A dataset for MLflow. MLflow keeps one per name and digest, so each part of a split needs its own digest."""
+    """A dataset for MLflow, which identifies it by name and digest, so each part of a split needs its own digest."""
 
     name: str
     digest: str
@@ -84,7 +84,7 @@ class Shown:
 
     @classmethod
     def read(cls, run_dir: Path) -> Shown:
-        """Read them from a run's folder. Runs of earlier versions have no such file: their configuration is used."""
+        """Read them from a run's folder; for earlier versions without this file, use the configuration."""
         with suppress(CorruptRun, KeyError, TypeError, AttributeError):
             document = read_json(run_dir / SHOWN_FILE)
             params = {str(key): str(value) for key, value in document["params"].items()}

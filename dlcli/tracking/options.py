@@ -1,4 +1,4 @@
-"""Options of the record."""
+"""Options of the record: the section `tracking`."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ class Tracking:
     """Configuration section `tracking`.
 
     Args:
-        tags: `minimal` leaves the host's name, the user and git out of the tags.
+        tags: `minimal` omits host name, user and git from the tags.
         system_metrics: whether to sample CPU, memory, disk, network and GPU during the run.
         checkpoint_minutes: interval at which `checkpoints/last.ckpt` is written within an epoch, in minutes.
-        keep: number of folds or trials, the best by `monitor`, that keep weights and checkpoints; None keeps all folds,
-            but one trial.
+        keep: number of folds or trials, the best by `monitor`, that keep weights and checkpoints; None keeps all folds
+            and one trial.
     """
 
     tags: Literal["full", "minimal"] = "full"

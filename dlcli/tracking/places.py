@@ -21,7 +21,7 @@ FEATURES_DIR = ".features"  # in a runs folder: cached outputs of frozen backbon
 
 
 def folder_name(experiment: str) -> str:
-    """Return an experiment's folder name: its name, or if that is unsafe, a safe version with a digest."""
+    """Return the folder name of an experiment: its name or, if that is unsafe, a safe version with a digest."""
     safe = re.sub(r"[^\w.+-]+", "_", experiment)[:80].strip("._") or "experiment"
     if safe == experiment and not safe.startswith("mlflow.db") and safe != BY_NAME:
         return safe
@@ -34,7 +34,7 @@ def run_folder(runs_dir: Path, experiment: str, run_id: str) -> Path:
 
 
 def make_folder(folder: Path, *, within: Path) -> None:
-    """Create a folder within an existing one; raises InputError if that one does not exist (it may have been moved)."""
+    """Create a folder within an existing one; raises InputError if `within` does not exist (it may have been moved)."""
     with write_errors(folder):
         for part in reversed(folder.relative_to(within).parents[:-1]):
             (within / part).mkdir(exist_ok=True)
@@ -54,7 +54,7 @@ def find_folder(runs_dir: Path, run_id: str) -> Path | None:
 
 
 def link_out(folder: Path) -> Path | None:
-    """Return the link, in a run's folder or above it in the runs folder, that leads out of the runs folder, if any."""
+    """Return the link on the path from the runs folder to a run's folder that leads out of the runs folder, or None."""
     runs_dir = folder.parents[2]
     for place in (folder.parents[1], folder.parent, folder):
         if place.is_symlink() and not resolved(place).is_relative_to(resolved(runs_dir)):
@@ -70,10 +70,9 @@ def local_path(uri: str) -> Path | None:
 
 
 def original_of(ledger: Ledger, artifact_uri: str) -> Path | None:
-    """Return the folder of the original if a run's folder is a copy, according to the store; otherwise None.
+    """Return the folder of the original run if, according to the store, a run's folder is a copy; otherwise None.
 
-    In a store that several runs folders share, a copy must not write to the run of the original as long as the original
-    exists.
+    If several runs folders share a store, a copy must not write to the original's run while the original exists.
     """
     recorded = local_path(artifact_uri)
     shared = ledger.tracking_uri is not None and ledger.artifact_uri is None

@@ -1,9 +1,9 @@
 """Projection of a run's record on disk to MLflow.
 
-Pushing is idempotent. The ledger records the progress after each batch. After a kill in between, the batch is sent
-again with the same timestamps, and MLflow's tables keep one row for each (metric, time, step, value).
+Pushing is idempotent. The ledger records the progress after each batch. After a kill, the last batch is sent again with
+the same timestamps, and MLflow's tables keep one row for each (metric, time, step, value).
 
-A SQLite store gets the rows directly, in one transaction, for which MLflow is not imported. Other stores get them
+Rows are written directly to a SQLite store, in one transaction and without importing MLflow. Other stores are updated
 through MLflow's client.
 """
 
@@ -44,12 +44,12 @@ _METRICS_AT_A_TIME = 1000
 
 
 class Projection:
-    """Projection of one run from its ledger to MLflow. All methods raise StoreError or DiskFull.
+    """Projects one run from its ledger to MLflow. All methods raise StoreError or DiskFull.
 
     Args:
-        ledger: of the run.
-        connected: returns MLflow's client for the run's store, which a SQLite store needs only for artifacts that are
-            kept elsewhere. By default, it is connected.
+        ledger: ledger of the run.
+        connected: returns MLflow's client for the run's store; by default, it connects. For a SQLite store it is only
+            needed for artifacts that are kept elsewhere.
     """
 
     def __init__(self, ledger: Ledger, connected: Callable[[], MlflowClient] | None = None) -> None:
@@ -65,7 +65,7 @@ class Projection:
         return self._connected() if self._connected is not None else connect(self._uri)
 
     def follow(self) -> None:
-        """If the store's file was replaced by another one, insert this run into it."""
+        """If the store's file was replaced, insert this run into the new file."""
         with store_errors(self._uri):
             self._watch.follow(self._ledger)
 
@@ -88,7 +88,7 @@ class Projection:
         """Send what MLflow lacks of a run that has ended."""
         self.follow()
         if self._ledger.status in ("FAILED", "KILLED"):
-            # The status first, since there may be space or time for a few bytes only.
+            # The status comes first, since there may be disk space or time for a few bytes only.
             self._push_status()
         self._push()
         self._send_artifacts()
@@ -99,14 +99,14 @@ class Projection:
         self.follow()
 
     def push_tags(self) -> None:
-        """Send tags that are new or changed, and what else MLflow lacks of a run in a SQLite store."""
+        """Send new or changed tags; to a SQLite store, everything that is missing."""
         if self._file:
             self._update(self._file)
         else:
             self._send_tags()
 
     def find(self) -> RunRow:
-        """Return the run as MLflow has it. Raises StoreError if it has not."""
+        """Return the run in MLflow; raises StoreError if it does not exist."""
         with store_errors(self._uri):
             if self._file:
                 with open_database(self._file) as connection:
@@ -118,7 +118,7 @@ class Projection:
             return RunRow(info.lifecycle_stage, info.artifact_uri or "")
 
     def _update(self, file: Path) -> None:
-        """Write what a SQLite store lacks, a long history in several transactions."""
+        """Write what a SQLite store lacks; a long history in several transactions."""
         lacks = True
         while lacks:
             ledger = self._ledger.snapshot()
@@ -131,12 +131,12 @@ class Projection:
                 progress = update(connection, ledger)
                 lacks = next(read_history(ledger.run_dir, progress["offset"]), None) is not None
                 if not (lacks or ledger.unfinished) and ledger.artifact_uri is None:
-                    add(ledger)  # the store has all of the run
+                    add(ledger)  # the store is complete
             if any(ledger.projected.get(name) != value for name, value in progress.items()):
                 self._note(**progress)
 
     def beat(self) -> None:
-        """Send a heartbeat to a server, and set the status back to RUNNING in case another machine has changed it."""
+        """Send a heartbeat to a server, and reset the status to RUNNING in case another machine has changed it."""
         with store_errors(self._uri):
             self._client.set_tag(self._ledger.run_id, HEARTBEAT_TAG, str(int(time.time())))
             self._client.update_run(self._ledger.run_id, status="RUNNING")
@@ -156,7 +156,7 @@ class Projection:
             self._note(offset=batch[-1].end)
 
     def _send_tags(self) -> None:
-        """Send tags that are new or changed."""
+        """Send new or changed tags."""
         from dlcli.tracking.mlflow_entities import log_tags
 
         tags, known = dict(self._ledger.tags), self._ledger.projected.get("tags", {})
@@ -167,7 +167,7 @@ class Projection:
             self._note(tags=tags)
 
     def _send_name(self) -> None:
-        """Send the name of a run that has been renamed; MLflow has the first one since the run was created."""
+        """Send the name of a renamed run."""
         name = self._ledger.run_name
         if self._ledger.projected.get("name", name) != name:
             with store_errors(self._uri):
@@ -212,7 +212,7 @@ class Projection:
 
 
 def is_in_mlflow(ledger: Ledger) -> bool:
-    """Return whether a run has ended, and MLflow has all of it, as far as its ledger knows."""
+    """Return whether, according to its ledger, a run has ended and MLflow has all of it."""
     done = ledger.projected
     return (
         not ledger.unfinished
@@ -225,7 +225,7 @@ def is_in_mlflow(ledger: Ledger) -> bool:
 
 
 def _batches(lines: Iterator[MetricsLine]) -> Iterator[list[MetricsLine]]:
-    """Yield groups of lines for one call each; lines are not divided, so that progress is an offset between lines."""
+    """Yield groups of whole lines, each for one call, so that the progress is an offset between lines."""
     while first := next(lines, None):
         batch, count = [first], len(first.metrics)
         for line in lines:

@@ -1,4 +1,4 @@
-"""The thread that updates MLflow during a run, without making training wait."""
+"""The thread that updates MLflow during a run, without delaying training."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from dlcli.tracking.projection import DELETED, Projection
 
 _log = logging.getLogger(__name__)
 
-# Seconds between pushes, and at most between attempts while the store does not answer.
+# Seconds between pushes, and maximum seconds between attempts while the store does not answer.
 _INTERVAL, _LONGEST_BACKOFF = 2.0, 30.0
 _HEARTBEAT = 30.0  # seconds
-_GRACE = 5.0  # seconds after the run's end in which a store that does not answer is tried again
+_GRACE = 5.0  # seconds after the end of the run during which a store that does not answer is retried
 
 
 class Projector(threading.Thread):
-    """Pushes every two seconds. If the store does not answer, warns once and retries with exponential backoff."""
+    """Pushes every two seconds; if the store does not answer, warns once and retries with exponential backoff."""
 
     def __init__(self, ledger: Ledger) -> None:
         super().__init__(name="dlcli-projector", daemon=True)
@@ -34,7 +34,7 @@ class Projector(threading.Thread):
 
     def run(self) -> None:
         """Push until the run has ended, then push what remains."""
-        # The run is RUNNING now; a part of another one may end before anyone looks.
+        # Push the status RUNNING now, except for child runs, which may end soon.
         wait = 0.0 if self._ledger.parent_id is None else _INTERVAL
         while not self._over.wait(wait):
             wait = _INTERVAL if self._attempt(last=False) else min(max(2 * wait, _INTERVAL), _LONGEST_BACKOFF)
@@ -43,9 +43,9 @@ class Projector(threading.Thread):
             time.sleep(0.5)
 
     def finish(self) -> bool:
-        """Wait until the rest is pushed or the store was given up, and return whether MLflow has all of the run.
+        """Push the rest, unless the store does not answer; return whether MLflow has all of the run.
 
-        At the end of a run that is no part of another, a warning says what MLflow lacks, and what to do.
+        For a run without a parent, a warning says what MLflow lacks and what to do.
         """
         self._over.set()
         self.join()

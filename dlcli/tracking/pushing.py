@@ -1,7 +1,7 @@
-"""Sending recorded runs to another store, to which they were not recorded: `dlcli runs push`.
+"""Send recorded runs to another store: `dlcli runs push`.
 
-A server assigns the IDs of its runs. The run's own ID is a tag there, by which it is found again: a run that was sent
-already is not sent twice, and one that was interrupted is completed.
+A server assigns IDs to its runs. The run's own ID is stored in a tag, by which it is found again: a run is not sent
+twice, and an interrupted push is completed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 ID_TAG = "dlcli.run_id"  # the run's own ID, in a store that has given it another one
-_PUSHED_TAG = "dlcli.pushed"  # when the run had ended, once the store has all of it
+_PUSHED_TAG = "dlcli.pushed"  # end of the run; set when the store has all of it
 
 Sent = Literal["sent", "completed", "there"]
 
@@ -33,7 +33,7 @@ def push_run(store: Store, ledger: Ledger, parent_id: str | None) -> tuple[str, 
     """Send a run that has ended.
 
     Args:
-        store: where to.
+        store: the store to send to.
         ledger: the run.
         parent_id: the ID of its parent in that store.
 
@@ -41,7 +41,7 @@ def push_run(store: Store, ledger: Ledger, parent_id: str | None) -> tuple[str, 
         The run's ID in the store, and whether it was sent, completed, or there already.
 
     Raises:
-        StoreError: The store refuses or does not answer; another push continues.
+        StoreError: The store refuses or does not answer; repeating the push continues.
     """
     with store_errors(store.uri):
         if file := sqlite_file(store.uri):
@@ -62,7 +62,7 @@ def _enter(file: Path, ledger: Ledger) -> Sent:
         connection.execute("BEGIN IMMEDIATE")
         question = "SELECT end_time FROM runs WHERE run_uuid = ?"
         found = connection.execute(question, (ledger.run_id,)).fetchone()
-        # Later runs of the experiment may be recorded there by others, for whom this runs folder may not exist.
+        # Other users, who lack this runs folder, may record later runs of the experiment there.
         enter(connection, ledger, file.parent / folder_name(ledger.experiment))
         note(connection, [ledger])
     is_same = found is not None and found[0] == (to_ms(ledger.ended_at) if ledger.ended_at else None)
@@ -85,7 +85,7 @@ def _create(store: Store, experiment_id: str, ledger: Ledger, parent_id: str | N
 
 
 def _send(store: Store, ledger: Ledger, run_id: str) -> None:
-    """Send everything; what the store has already is sent again without an effect."""
+    """Send all data of a run; sending it again has no effect."""
     from dlcli.tracking.mlflow_entities import log_inputs, log_metrics, log_params, log_tags
 
     client, shown = store.client, Shown.read(ledger.run_dir)

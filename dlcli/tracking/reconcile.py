@@ -1,4 +1,4 @@
-"""Reconciliation: runs whose process is gone are recorded as killed, and MLflow is brought up to date.
+"""Reconciliation: record runs whose process has ended as killed, and update MLflow.
 
 Called by every command that opens the store. The cost grows with the number of unfinished runs, not of all runs.
 """
@@ -46,9 +46,9 @@ _OPEN = ("RUNNING", "SCHEDULED")
 
 
 def reconcile(runs_dir: Path, store: Store | None = None) -> list[str]:
-    """Settle the runs of processes that are gone, and return a line for the user for each run that was killed.
+    """Settle runs whose process has ended, and return a note for each run that was killed.
 
-    Never fails: if the store does not answer, a later command updates it; the ledgers are correct without it.
+    Never fails: if the store does not answer, a later command updates it. The ledgers do not depend on it.
     """
     work = _Reconciliation(runs_dir.resolve(), store)
     remove_abandoned(work.runs_dir)
@@ -71,10 +71,10 @@ def reconcile(runs_dir: Path, store: Store | None = None) -> list[str]:
 
 
 def settle_ledgers(runs_dir: Path) -> list[str]:
-    """Record runs whose process is gone as killed, in their ledgers only; returns a line for the user for each.
+    """Record runs whose process has ended as killed, in their ledgers only, and return a note for each.
 
-    For commands that do not open the store: it loads no MLflow, and the next command that does updates MLflow. Never
-    fails, since the folder may not be writable.
+    It is for commands that do not open the store: MLflow is not imported, and the next command that opens the store
+    updates it. Never fails, since the folder may not be writable.
     """
     work = _Reconciliation(runs_dir.resolve(), None)
     settle_folders(work.runs_dir)
@@ -100,18 +100,18 @@ class _Reconciliation:
     clients: dict[str | None, MlflowClient | StoreError] = field(default_factory=dict)
 
     def try_to_settle(self, entry: RunLock) -> None:
-        """Settle one run as far as possible now; the next command tries again."""
+        """Settle one run as far as possible; the next command tries again."""
         uri = self._store_of(read_entry(entry.path))
         try:
             self.settle(entry)
         except StoreError as error:
-            if error.problems[0].message == NO_ANSWER:  # wait for the store once, not once per run
+            if error.problems[0].message == NO_ANSWER:  # wait once for the store, not for each run
                 self.clients[uri] = error
         except DlcliError:
             pass
 
     def settle(self, entry: RunLock) -> None:
-        """Settle one run, whose entry no other process holds."""
+        """Settle one run whose entry no other process holds."""
         about = read_entry(entry.path)
         if "experiment" not in about:
             entry.remove()
@@ -134,7 +134,7 @@ class _Reconciliation:
             if error.problems[0].message != NO_RUN:
                 raise
             is_not_ours = True
-            # From a SQLite file the user must have deleted it: otherwise, `follow` would have inserted it again.
+            # The user must have deleted it in the SQLite file; otherwise `follow` would have inserted it again.
             if sqlite_file(ledger.store_uri) is None:
                 self.notes.append(
                     f"{ledger.run_name} ({ledger.run_id[:8]}): {NO_RUN}. {error.problems[0].hint}"
@@ -147,7 +147,7 @@ class _Reconciliation:
             entry.remove()
 
     def settle_ledger(self, ledger: Ledger) -> bool:
-        """Record in its ledger that a run was killed, if its process is gone; False if the run is yet to start."""
+        """Record in its ledger that a run was killed if its process has ended; return False if it has not started."""
         if ledger.status == "SCHEDULED" and self._is_alive(ledger.parent_id):
             return False
         if ledger.unfinished:
@@ -159,7 +159,7 @@ class _Reconciliation:
         return True
 
     def _ledger(self, about: dict[str, Any]) -> Ledger | None:
-        """Return the run's ledger in this runs folder; a recorded location elsewhere is ignored."""
+        """Return the run's ledger in this runs folder; a recorded location outside is ignored."""
         if about.get("run_id"):
             return self.known_ledger(about)
         for run in self._runs_of_token(about):
@@ -168,9 +168,9 @@ class _Reconciliation:
         return None
 
     def known_ledger(self, about: Mapping[str, Any]) -> Ledger | None:
-        """Return the ledger of the run that an entry names, if it is in this runs folder and can be read."""
+        """Return the ledger of the run of an entry, if it is in this runs folder and can be read."""
         folder = find_folder(self.runs_dir, str(about.get("run_id")))
-        if folder is None or link_out(folder) is not None:  # it belongs to another runs folder
+        if folder is None or link_out(folder) is not None:  # the run belongs to another runs folder
             return None
         with suppress(CorruptRun):
             return Ledger.load(folder)
@@ -194,7 +194,7 @@ class _Reconciliation:
             return list(client.search_runs([experiment.experiment_id], only))
 
     def _store_of(self, about: Mapping[str, Any]) -> str | None:
-        """Return the store in an entry, None for that of the runs folder, whose address earlier versions recorded."""
+        """Return the store of an entry; None for that of the runs folder, whose address earlier versions recorded."""
         uri = about.get("tracking_uri")
         return None if not uri or sqlite_file(str(uri)) == self.runs_dir / DATABASE else str(uri)
 
@@ -210,14 +210,14 @@ class _Reconciliation:
         return self._is_alive(read_entry(path).get("parent_id"))
 
     def client(self, uri: str | None) -> MlflowClient:
-        """Return a client for a ledger's store; a store that did not answer is not tried again."""
+        """Return a client for the store; a store that did not answer is not tried again."""
         if uri not in self.clients and self.store is not None and uri == self.store.recorded_uri:
             self.clients[uri] = self.store.client
         return clients_of(self.runs_dir, self.clients)(uri)
 
 
 def _sweep(run_dir: Path) -> None:
-    """Remove files that the run's process had not finished writing. Links are not followed."""
+    """Remove temporary files of the run's process. Links are not followed."""
     release_reserve(run_dir)
     for place, _, _ in os.walk(run_dir):
         remove_abandoned(Path(place))
@@ -228,7 +228,7 @@ def _sweep(run_dir: Path) -> None:
 
 
 def _is_not_ours(projection: Projection, ledger: Ledger) -> bool:
-    """Return whether the run was deleted in MLflow, or belongs to the runs folder of which this one is a copy.
+    """Return whether the run was deleted in MLflow, or belongs to the runs folder of which this is a copy.
 
     In both cases, MLflow must not be updated. Raises StoreError if the store does not have the run.
     """
@@ -245,7 +245,7 @@ def _last_sign_of_life(run_dir: Path) -> str:
 
 
 def _settle_elsewhere(client: MlflowClient, here: Collection[str]) -> None:
-    """Record runs on a server as killed whose machine has sent no heartbeat for too long."""
+    """Record runs on a server as killed if their machine has not sent a heartbeat for too long."""
     ids = [experiment.experiment_id for experiment in client.search_experiments()]
     only = f"attributes.status = 'RUNNING' and tags.`{HEARTBEAT_TAG}` LIKE '%'"
     for run in client.search_runs(ids, only) if ids else ():

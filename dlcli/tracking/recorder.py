@@ -30,15 +30,15 @@ _BASELINE = "baseline/"
 
 ERROR_FILE = "error.txt"
 
-# Released when the run ends, so that the end can be recorded on a full disk: a ledger, a traceback, a row in SQLite.
+# Disk space that is released when the run ends, to record the end on a full disk: ledger, traceback, row in SQLite.
 _RESERVE_FILE, _RESERVE_BYTES = ".reserve", 512 * 1024
 
 
 class Recorder:
     """Context manager that records a job.
 
-    The run is RUNNING within the context. It ends as FINISHED; as KILLED (Ctrl-C, a signal, pruned by a sweep, or a
-    full disk for a part of another run); or as FAILED (any other exception: its message becomes a tag, its traceback
+    The run is RUNNING within the context. Its final status is FINISHED, KILLED (Ctrl-C, a signal, pruning, or a full
+    disk in a child run), or FAILED (any other exception, whose message is stored in a tag and whose traceback in
     `error.txt`). Exceptions propagate. Everything is written to disk immediately; MLflow is updated within seconds, or
     later if it does not answer.
 
@@ -63,7 +63,7 @@ class Recorder:
         self._sampler = Sampler(self._record_sample) if self._system_metrics else None
         try:
             if sqlite_file(ledger.store_uri) is None:
-                load_mlflow(ledger.store_uri)  # before the threads start, since parallel imports can fail
+                load_mlflow(ledger.store_uri)  # before threads start, since parallel imports can fail
             _reserve(run_dir)
             resumed = {ERROR_TAG: ""} if ledger.tags.get(ERROR_TAG) else {}
             ledger.update(
@@ -85,7 +85,7 @@ class Recorder:
         return self
 
     def log(self, metrics: Mapping[str, float], step: int) -> None:
-        """Record metrics at a step; those that are recorded there already (by a resumed run) are not changed."""
+        """Record metrics at a step; metrics that are already recorded at the step (in a resumed run) are unchanged."""
         with _while_running():
             self._history.append(step, metrics)
 
@@ -95,7 +95,7 @@ class Recorder:
             self.ledger.add_tags({name: shortened(visible(redact_value(name, value)), TAG_LENGTH)})
 
     def describe(self, panel: Mapping[str, str]) -> None:
-        """Record what is trained, as the terminal shows it: label to text. The place of the record may change."""
+        """Record the panel (label to text) that describes the run, without the location of the record."""
         own = {k: shortened(visible(v), TAG_LENGTH) for k, v in panel.items() if k != "record"}
         with _while_running():
             self.ledger.update(durable=False, about={**self.ledger.about, "panel": own})
@@ -109,9 +109,9 @@ class Recorder:
     ) -> None:
         """Record the final metrics and further results (`result`) in the ledger.
 
-        Metrics that no epoch has logged are added to the history at `step`, by default the last step. In an extended
-        run, the new values are at the new last step. Those of baselines are a tag instead: MLflow would draw a chart
-        with one point for each, before the curves.
+        Metrics that were not logged by an epoch are added to the history at `step`, by default the last step; in an
+        extended run, this is the new last step. Metrics of baselines are stored in a tag instead, because MLflow would
+        draw a chart with a single point for each of them.
         """
         step = max(self._history.last_step(without=PREFIX), 0) if step is None else step
         figures = {k: float(v) for k, v in metrics.items()}
@@ -137,11 +137,11 @@ class Recorder:
     ) -> None:
         complete = False
         try:
-            # The ledger comes first: if the following, which takes time, is interrupted, the record is still correct.
+            # The ledger comes first, so that the record is correct even if the following steps are interrupted.
             self._write_end(error)
             if self._sampler:
                 self._sampler.stop()
-            # All lines are written; this only protects against a power failure.
+            # All lines have been written; flushing only protects against a power failure.
             with contextlib.suppress(DlcliError):
                 self._history.flush()
             complete = self._projector.finish()
@@ -171,7 +171,7 @@ class Recorder:
 
 @contextlib.contextmanager
 def _while_running() -> Iterator[None]:
-    """Translate InputError: a folder that is no longer writable during a run is a failure, not wrong input."""
+    """Translate InputError: during a run, a folder that is no longer writable is a failure, not wrong input."""
     try:
         yield
     except InputError as error:
@@ -185,7 +185,7 @@ def _ending(error: BaseException | None, *, is_part: bool) -> tuple[Status, str 
     if isinstance(error, Interrupted | KeyboardInterrupt | Pruned):
         return "KILLED", None
     text = str(error) if isinstance(error, DlcliError) else f"{type(error).__name__}: {error}"
-    # A full disk is not the fault of a fold or trial: it counts as stopped and can be resumed; its parent has failed.
+    # On a full disk, a fold or trial counts as stopped, since it can be resumed; its parent has failed.
     status: Status = "KILLED" if is_part and isinstance(error, DiskFull) else "FAILED"
     return status, shortened(visible(redact(text)), TAG_LENGTH)
 

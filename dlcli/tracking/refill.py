@@ -1,7 +1,7 @@
-"""Refilling of a SQLite store from the ledgers after it was lost.
+"""Refill a SQLite store from the ledgers after its file was lost.
 
-The file may have been moved away, deleted, or replaced by an empty one or by a backup. Runs keep their IDs. A run that
-the user deleted in this store stays deleted.
+The file may have been moved, deleted, or replaced by an empty file or a backup. Runs keep their IDs. A run that the
+user had deleted in this store remains deleted.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _log = logging.getLogger(__name__)
 
 
 class Watch:
-    """Detects that a store's file was replaced while in use; then refills it and reconnects."""
+    """Detects that a store's file was replaced during its use; then refills it and reconnects."""
 
     def __init__(self, uri: str, runs_dir: Path) -> None:
         self._uri, self._runs_dir = uri, runs_dir
@@ -46,7 +46,7 @@ class Watch:
             return False
         prepare(self._uri)
         refill(self._uri, self._runs_dir)
-        if ledger is not None:  # what was sent after the file had disappeared is lost
+        if ledger is not None:  # data that was sent after the file had disappeared is lost
             with open_database(self._file) as connection:
                 connection.execute("BEGIN IMMEDIATE")
                 if not has_had(connection, ledger.run_id) or ledger.run_id in _active(connection):
@@ -65,15 +65,15 @@ class Watch:
 
 
 def refill(uri: str, runs_dir: Path, tell: Callable[[str], None] = _log.warning) -> None:
-    """Insert the runs of a folder that a SQLite store lacks, if the store's file was replaced.
+    """If the file of a SQLite store was replaced, insert the runs of a folder that it lacks.
 
-    If it was not, this only reads one small file. After a kill, the next command continues. Other stores than SQLite
-    assign the IDs of runs and cannot be refilled.
+    Otherwise, this only reads one small file. After a kill, the next command continues. Stores other than SQLite files
+    assign IDs to runs, and cannot be refilled.
 
     Args:
         uri: address of the store.
         runs_dir: the runs folder.
-        tell: called with a line on what was inserted.
+        tell: called with a note on the inserted runs.
     """
     file = sqlite_file(uri)
     if file is None or is_marked(file, runs_dir):
@@ -119,11 +119,11 @@ class _Refill:
     def _enter(self, folders: list[Path]) -> None:
         with open_database(self.file) as connection:
             connection.execute("BEGIN IMMEDIATE")
-            # Ledgers are read within the transaction, so that later updates of running runs are not overwritten.
+            # Ledgers are read within the transaction, so that it does not overwrite later updates of running runs.
             note(connection, [x for folder in folders if (x := self._enter_one(connection, folder))])
 
     def _enter_one(self, connection: sqlite3.Connection, folder: Path) -> Ledger | None:
-        """Insert one run. An invalid folder is skipped, so that it blocks neither the other runs nor any command."""
+        """Insert one run. An invalid folder is skipped, so that it affects neither other runs nor commands."""
         connection.execute("SAVEPOINT run")
         try:
             ledger = Ledger.load(folder)

@@ -1,4 +1,4 @@
-"""Update of MLflow's absolute artifact addresses after a runs folder was moved or copied."""
+"""Update MLflow's absolute artifact addresses after a runs folder was moved or copied."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _PATIENCE = 60  # seconds to wait for another process that writes to a SQLite fi
 
 
 def relocate(runs_dir: Path) -> str:
-    """Update the artifact addresses in a runs folder's store, and return a sentence on that, or an empty text.
+    """Update the artifact addresses in a runs folder's store, and return a note, or an empty text if none has changed.
 
     Only runs that exist in this runs folder are updated, in one transaction. The caller must hold the store's lock.
     Raises StoreError.
@@ -60,7 +60,7 @@ def _addresses(run_id: str, folder: Path) -> dict[str, str]:
 
 
 def _moved(connection: sqlite3.Connection, runs_dir: Path) -> Iterator[tuple[str, tuple[Path, Path]]]:
-    """Yield runs in the runs folder whose recorded address differs: ID, with current and recorded folder."""
+    """Yield the ID of each run in the runs folder whose recorded folder differs, with current and recorded folder."""
     experiments = connection.execute("SELECT experiment_id, name, artifact_location FROM experiments")
     elsewhere = (
         "SELECT run_uuid, artifact_uri FROM runs WHERE experiment_id = :id "

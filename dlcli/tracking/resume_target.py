@@ -1,4 +1,4 @@
-"""Where a resumed run is recorded: in its own runs folder, and in the store that the user names."""
+"""The location of a resumed run's record: its own runs folder, and the store that the user names."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from dlcli.tracking.store import Store
 
 
 def check_places(family: Sequence[Ledger]) -> None:
-    """Check that the folders of a run and of its descendants are in place, and that no link leads out of them.
+    """Check that a run and its descendants are in their places in the runs folder, without links that lead out of it.
 
     Raises:
-        InputError: Resuming would write elsewhere.
+        InputError: Resuming would write to another folder.
     """
     for ledger in family:
         if not ledger.is_in_place:
@@ -41,10 +41,10 @@ def check_places(family: Sequence[Ledger]) -> None:
 
 
 def check_no_link_out(ledger: Ledger) -> None:
-    """Check that no link leads from the runs folder to a run's folder elsewhere, where the record would be changed.
+    """Check that a run's folder is not a link, or below a link, that leads out of the runs folder.
 
     Raises:
-        InputError: One does.
+        InputError: It is.
     """
     if (link := link_out(ledger.run_dir)) is not None:
         real = resolved(link)
@@ -53,14 +53,14 @@ def check_no_link_out(ledger: Ledger) -> None:
 
 
 def store_for_resuming(ledger: Ledger, command: str) -> str:
-    """Return the store for a resumed run: its runs folder's, or, if it is recorded in another, the one the user names.
+    """Return the address of the store for a resumed run: that of its runs folder, or the one that the user names.
 
     Args:
         ledger: ledger of the run.
         command: the command that resumes it, for the message.
 
     Raises:
-        StoreError: The run is recorded in another store, and the user names none.
+        StoreError: The run is recorded in another store, and the user has not named one.
     """
     if ledger.tracking_uri is None:
         return default_store(ledger.runs_dir)
@@ -75,17 +75,17 @@ def store_for_resuming(ledger: Ledger, command: str) -> str:
 
 
 def switch_store(store: Store, family: Sequence[Ledger]) -> str:
-    """Record a run and its descendants in the store that the user names from now on.
+    """Continue the record of a run and its descendants in the store that the user names.
 
     Args:
         store: the store.
         family: ledgers of the run, which comes first, and of its descendants.
 
     Returns:
-        A sentence on what changes, or an empty text.
+        A note on the change, or an empty text.
 
     Raises:
-        StoreError: The store does not have the run, or has it with the folder of the original of this copy.
+        StoreError: The store does not have the run, or has it for the folder of which this one is a copy.
     """
     root = family[0]
     if store.recorded_uri is None and root.tracking_uri is None:
@@ -103,7 +103,8 @@ def switch_store(store: Store, family: Sequence[Ledger]) -> str:
     if root.tracking_uri == store.recorded_uri:
         return ""
     was = root.store_uri
-    for ledger in reversed(family):  # the root last: after a kill, the next resumption repeats this
+    # The root comes last, so that after a kill the next resumption repeats this.
+    for ledger in reversed(family):
         ledger.update(tracking_uri=store.recorded_uri)
     return f"The run was recorded in {was}, and continues in {store.public_uri}."
 

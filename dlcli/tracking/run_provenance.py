@@ -20,7 +20,7 @@ _PACKAGES = {"torch": "torch", "lightning": "pytorch-lightning", "mlflow": "mlfl
 
 
 def provenance(level: Literal["full", "minimal"] = "full") -> dict[str, str]:
-    """Return the provenance tags of a run. `minimal` leaves out host, user and git."""
+    """Return the provenance tags of a run; `minimal` omits host, user and git."""
     tags = {
         "dlcli.command": command_line(),
         "dlcli.version": __version__,
@@ -42,11 +42,11 @@ def command_line() -> str:
 
 
 def git_state(folder: Path) -> dict[str, str]:
-    """Return the commit of a folder's repository and whether tracked files are modified; empty without a repository."""
-    # The repository may name a program that tells git which files have changed: without it, git looks by itself.
+    """Return commit of a folder's repository, and whether tracked files are modified; empty without a repository."""
+    # The repository's configuration may name a program (fsmonitor), which must not be executed.
     command = ["git", "-c", "core.fsmonitor=false", "status"]
     command += ["--porcelain=v2", "--branch", "--untracked-files=no"]
-    # Do not take the lock of the index, for which the user's git commands would have to wait.
+    # Do not lock the index, since the user's git commands would have to wait.
     environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
     try:
         found = subprocess.run(
@@ -66,16 +66,16 @@ def environment_txt() -> str:
     """Return the installed packages, one `name==version` per line, like `pip freeze`."""
     found: dict[str, str] = {}
     for name, version in filter(None, map(_name_and_version, metadata.distributions())):
-        found.setdefault(name, version)  # the first one on the path is in use
+        found.setdefault(name, version)  # the first one on the path is imported
     return "".join(
         f"{name}=={version}\n" for name, version in sorted(found.items(), key=lambda x: x[0].lower())
     )
 
 
 def _name_and_version(package: metadata.Distribution) -> tuple[str, str] | None:
-    """Return a package's name and version; None if its files do not contain them.
+    """Return a package's name and version; None if its metadata lacks them.
 
-    `package.metadata` would parse the long description too, which takes 15 times as long.
+    `package.metadata` takes 15 times as long, because it also parses the long description.
     """
     head = (package.read_text("METADATA") or package.read_text("PKG-INFO") or "").partition("\n\n")[0]
     fields = dict(re.findall(r"^(Name|Version):[ \t]*(.*?)\s*$", head, re.MULTILINE))

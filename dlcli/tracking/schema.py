@@ -1,4 +1,4 @@
-"""MLflow's tables in a SQLite file: creation, upgrades and checks for completeness."""
+"""MLflow's tables in a SQLite file: creation, upgrade, and checks for completeness."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from types import ModuleType
 from dlcli.errors import first_line
 from dlcli.files.kept import kept, read_kept
 
-_SEEN = "dlcli_store"  # dlcli's table: the version of MLflow and the revision with which the file was found complete
-# SQL conditions for the rows of each table that a new store contains.
+_SEEN = "dlcli_store"  # dlcli's table: version of MLflow and revision for which the file was found complete
+# Table to the SQL condition for its rows in a new store.
 _OF_A_FRESH_STORE = {
     "alembic_version": "1",
     "workspaces": "name = 'default'",
@@ -34,7 +34,7 @@ def tables(connection: sqlite3.Connection) -> set[str]:
 
 
 def revisions(connection: sqlite3.Connection) -> list[str]:
-    """Return the revision of the tables, as a list that is empty if none is recorded."""
+    """Return the recorded revision of the tables as a list, which is empty if there is none."""
     if "alembic_version" not in tables(connection):
         return []
     return [revision for (revision,) in connection.execute("SELECT version_num FROM alembic_version")]
@@ -53,7 +53,7 @@ def is_complete(connection: sqlite3.Connection) -> bool:
 
 
 def is_known_complete(connection: sqlite3.Connection) -> bool:
-    """Return whether an earlier command has found the file complete with this MLflow; asking MLflow takes 0.1 s."""
+    """Return whether an earlier command has found the file complete with this MLflow, without importing MLflow."""
     if _SEEN not in tables(connection):
         return False
     seen = connection.execute(f"SELECT mlflow, revision FROM {_SEEN}").fetchall()
@@ -61,7 +61,7 @@ def is_known_complete(connection: sqlite3.Connection) -> bool:
 
 
 def is_of_another_program(connection: sqlite3.Connection) -> bool:
-    """Return whether a file without a revision has tables that MLflow never makes.
+    """Return whether a file without a revision has tables that MLflow never creates.
 
     A store whose creation was interrupted has no revision yet, but some of MLflow's tables.
     """
@@ -78,22 +78,23 @@ def is_of_another_program(connection: sqlite3.Connection) -> bool:
 
 
 def programs(connection: sqlite3.Connection) -> list[str]:
-    """Return the names of triggers, and of views in the place of MLflow's tables, which MLflow does not make.
+    """Return the names of triggers and views that MLflow has not created.
 
-    SQLite runs them on every access, possibly without an end. MLflow has a trigger for its table `secrets`.
+    Views count if they have the name of one of MLflow's tables. SQLite executes triggers and views on access, possibly
+    without end. MLflow itself has a trigger for its table `secrets`.
     """
     found = connection.execute(
         "SELECT name, type, tbl_name FROM sqlite_master WHERE type IN ('trigger', 'view')"
     ).fetchall()
     views = {name for name, kind, _ in found if kind == "view"}
-    if views:  # MLflow is imported for the names of its tables
+    if views:  # this imports MLflow
         views &= {*_of_mlflow().columns_by_table(), "alembic_version"}
     triggers = {name for name, kind, table in found if kind == "trigger" and table != "secrets"}
     return sorted(views | triggers)
 
 
 def _of_mlflow() -> ModuleType:
-    """Return `dlcli.tracking.mlflow_tables`: most commands find a complete file and need no MLflow."""
+    """Import and return `dlcli.tracking.mlflow_tables`, which most commands do not need."""
     from dlcli.tracking import mlflow_tables
 
     return mlflow_tables
@@ -108,12 +109,12 @@ def note_complete(connection: sqlite3.Connection) -> None:
 
 @functools.cache
 def _mlflow_version() -> str:
-    """Return the version of the installed MLflow without importing it, which takes a second."""
+    """Return the version of the installed MLflow without importing it, which would take a second."""
     return version("mlflow")
 
 
 def holds_anything(connection: sqlite3.Connection) -> bool:
-    """Return whether the file contains more than a new store does."""
+    """Return whether the file contains rows that a new store lacks."""
     return any(
         connection.execute(
             f'SELECT 1 FROM "{name}" WHERE NOT ({_OF_A_FRESH_STORE.get(name, "0")}) LIMIT 1'
@@ -154,7 +155,7 @@ def upgrade_copy(old: Path, file: Path) -> None:
 
 
 def is_fresh_kept() -> bool:
-    """Return whether `make_fresh` needs no MLflow, since an earlier command has kept an empty store."""
+    """Return whether an empty store is cached, so that `make_fresh` does not import MLflow."""
     return read_kept(_kept_name()) is not None
 
 
@@ -163,7 +164,7 @@ def _kept_name() -> str:
 
 
 def _empty_store() -> bytes:
-    """Return an empty store. MLflow needs seconds for its seventy migrations, so that it is kept for later commands."""
+    """Return an empty store. It is cached, because MLflow takes seconds for its seventy migrations."""
     return kept(_kept_name(), _make_empty_store)
 
 

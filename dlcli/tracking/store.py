@@ -1,4 +1,4 @@
-"""The store as the driver uses it: opening it and creating runs in it."""
+"""Open a store and create runs in it, for the driver."""
 
 from __future__ import annotations
 
@@ -52,12 +52,12 @@ if TYPE_CHECKING:
 class Store:
     """An open MLflow store, in which a driver creates runs. A context manager.
 
-    Until it is closed, it holds the entries of the runs that it has created (`dlcli.tracking.liveness`), but not those
-    of child runs, which are alive as long as their parent: a sweep of thousands of trials holds one file open.
+    Until it is closed, it holds the entries of the runs that it has created (`dlcli.tracking.liveness`). It does not
+    hold those of child runs, which count as alive with their parent, so that a sweep holds only one file open.
 
     Attributes:
         runs_dir: the runs folder.
-        notes: what was done to open the store, for the user.
+        notes: notes for the user on repairs made when the store was opened.
         uri: address of the store.
         recorded_uri: the address for ledgers; None for the store of the runs folder.
         public_uri: the address without a password.
@@ -68,7 +68,7 @@ class Store:
         self.runs_dir = runs_dir
         self.notes: tuple[str, ...] = ()
         self.uri = uri
-        # The file of the runs folder's own store, to which rows are written directly; None for all other stores.
+        # The file of the runs folder's own store, to which rows are written directly; None for other stores.
         self._file = sqlite_file(uri) if uri == default_store(runs_dir) else None
         self.recorded_uri = remember(uri, runs_dir)
         self.public_uri = redact(uri)
@@ -79,7 +79,7 @@ class Store:
 
     @cached_property
     def client(self) -> MlflowClient:
-        """MLflow's client for the store, which is connected when it is first used."""
+        """MLflow's client for the store, which is connected on first use."""
         return connect(self.uri)
 
     def create_run(
@@ -106,13 +106,13 @@ class Store:
             parent_id: ID of the parent run.
             datasets: dataset inputs.
             files: initial files, as path in the folder to content.
-            about: what is trained, for people (`Ledger.about`).
+            about: description of data and model for users (`Ledger.about`).
 
         Returns:
             The run's folder (`.../artifacts`).
 
         Raises:
-            StoreError: The store refuses. The MLflow run, if there is one, becomes FAILED; likewise for other errors.
+            StoreError: The store refuses. An MLflow run that exists already is set to FAILED, as for other errors.
             InputError: The folder cannot be created.
             DiskFull: There is no space left.
         """
@@ -132,7 +132,7 @@ class Store:
         except BaseException:
             entry.remove()
             raise
-        # From here on the store may have the run, so the entry is kept until the run has ended.
+        # From here on the store may contain the run, so the entry is kept until the run has ended.
         with self._failing(entry) as created, store_errors(self.uri):
             created_at, shown = now(), Shown.of(params, datasets)
             info = None if self._file else self._register(experiment_id, run_name, created_at, tags)
@@ -151,7 +151,7 @@ class Store:
 
                 self.client.update_run(run_id, status="SCHEDULED")
                 log_params(self.client, run_id, shown)
-                # MLflow checks whether a dataset exists and then inserts it, which is a race between two runs.
+                # Locked, because MLflow first checks whether a dataset exists and then inserts it, a race between runs.
                 with _store_lock(self.runs_dir, self.uri):
                     log_inputs(self.client, run_id, shown)
             ledger = Ledger(
@@ -177,7 +177,7 @@ class Store:
                         self._check_experiment(find_experiment(connection, experiment), experiment)
                         enter(connection, ledger)
                     add(ledger)
-            # The ledger is written last, so that a run which is found is complete.
+            # The ledger is written last, so that a run with a ledger is complete.
             ledger.update(projected={"offset": 0, "tags": tags, "status": "SCHEDULED"})
             link_run(ledger)
         if parent_id is None:
@@ -187,7 +187,7 @@ class Store:
         return run_dir
 
     def close(self) -> None:
-        """Release the runs' entries. The next command settles what is unfinished or not completely in MLflow."""
+        """Release the entries of the runs. The next command settles those that are unfinished or not yet in MLflow."""
         for entry in self._held:
             entry.release()
         self._held.clear()
@@ -199,7 +199,7 @@ class Store:
         self.close()
 
     def experiment_id(self, name: str) -> str:
-        """Return the ID of an experiment, which MLflow's client creates if the store does not have it."""
+        """Return the ID of an experiment, which is created by MLflow's client if it does not exist."""
         if name not in self._experiments:
             with _store_lock(self.runs_dir, self.uri):
                 self._experiments[name] = self._find_or_create(name)
@@ -210,14 +210,14 @@ class Store:
 
         found = self.client.get_experiment_by_name(name)
         if found is None:
-            # A server decides where artifacts are kept; in other stores, a run's folder is its artifact folder.
+            # A server determines the location of artifacts; in other stores, a run's folder is its artifact folder.
             location = None if self.is_server else (self.runs_dir / folder_name(name)).as_uri()
             try:
                 return self.client.create_experiment(name, artifact_location=location, tags=TRAINING_TAGS)
             except MlflowException as error:
                 if error.error_code != "RESOURCE_ALREADY_EXISTS":
                     raise
-                # Another client of the server has just created it.
+                # Another client of the server has created it meanwhile.
                 found = self.client.get_experiment_by_name(name)
         if found is None:
             raise StoreError(f"the experiment {name!r} cannot be created", self.public_uri)
@@ -241,10 +241,10 @@ class Store:
         ).info
 
     def _keep_artifacts(self, info: RunInfo, run_dir: Path) -> str | None:
-        """Return where a run's artifacts are uploaded; None if they stay in its folder, which is set in MLflow.
+        """Return the address for uploading a run's artifacts; None if its folder is registered as their location.
 
-        Artifacts leave the runs folder only if the user has named a store that keeps them elsewhere: a database in the
-        runs folder might have been provided together with it by another user.
+        Artifacts are uploaded only if the user has named a store that keeps them elsewhere. A database in the runs
+        folder does not count, because it may come from another user.
         """
         here = local_path(info.artifact_uri)
         if here == run_dir:
@@ -256,7 +256,7 @@ class Store:
 
     @contextmanager
     def _failing(self, entry: RunLock) -> Iterator[list[str]]:
-        """Yield a list for the ID of a new run, which is recorded as failed if the context raises."""
+        """Yield a list for the ID of a new run; if the context raises, the run is recorded as failed."""
         created: list[str] = []
         try:
             yield created

@@ -1,7 +1,7 @@
-"""The rows of a run in a SQLite store, written from its folder.
+"""Write the rows of a run to a SQLite store, from its folder.
 
-MLflow's client cannot choose a run's ID, takes fifty times as long, and needs a second for its import. The rows are the
-same as those that it writes, except for the IDs of inputs and datasets.
+MLflow's client cannot choose a run's ID, takes fifty times as long, and takes a second to import. The rows are those
+that it would write, except for the IDs of inputs and datasets.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from dlcli.tracking.logged_model import enter_model
 from dlcli.tracking.mlflow_inputs import CONTEXT_TAG, Input, Shown, tag_value
 from dlcli.tracking.tags import ERROR_TAG, NAME_TAG, TRAINING_TAGS, USER_TAG
 
-_METRICS = 20_000  # of one update
-_PREFIXES = ("cv/", "test/", "best/", "val/", "train/")  # of metrics, the first ones first
+_METRICS = 20_000  # maximum number of metrics of one update
+_PREFIXES = ("cv/", "test/", "best/", "val/", "train/")  # prefixes of metrics, in the order of MLflow's page
 
 
 def enter(connection: sqlite3.Connection, ledger: Ledger, artifacts: Path | None = None) -> None:
@@ -30,7 +30,7 @@ def enter(connection: sqlite3.Connection, ledger: Ledger, artifacts: Path | None
     Args:
         connection: the store.
         ledger: the run.
-        artifacts: where a new experiment keeps artifacts; by default, in the experiment's folder.
+        artifacts: location of artifacts for a new experiment; by default, the experiment's folder.
     """
     experiment_id = _experiment(connection, ledger, artifacts or ledger.run_dir.parents[1])
     shown = Shown.read(ledger.run_dir)
@@ -46,10 +46,10 @@ def enter(connection: sqlite3.Connection, ledger: Ledger, artifacts: Path | None
 
 
 def update(connection: sqlite3.Connection, ledger: Ledger) -> dict[str, Any]:
-    """Add what an existing run lacks since its last projection, and return the progress for the ledger.
+    """Add the data of a run since its last projection, and return the progress for the ledger.
 
-    What has not changed since is not written, so that a tag which the user has changed in MLflow stays. Of a long
-    history only a part is added, since other processes cannot write meanwhile.
+    Unchanged data is not written, so that a tag that the user has changed in MLflow is kept. A long history is added in
+    several calls, since other processes cannot write meanwhile.
     """
     done, run_id = ledger.projected, ledger.run_id
     if done.get("status") != ledger.status:
@@ -73,7 +73,7 @@ def set_status(connection: sqlite3.Connection, ledger: Ledger) -> None:
 
 
 def fail(connection: sqlite3.Connection, run_id: str, ended_at: str, reason: str) -> None:
-    """Record that a run could not be created, if the store has it."""
+    """If the store has the run, record that it could not be created."""
     statement = "UPDATE runs SET status = 'FAILED', end_time = ? WHERE run_uuid = ?"
     if connection.execute(statement, (to_ms(ended_at), run_id)).rowcount:
         _insert(connection, "tags", [_pair(run_id, ERROR_TAG, tag_value(reason))], "REPLACE")
@@ -148,7 +148,7 @@ def _run(ledger: Ledger, experiment_id: int) -> dict[str, Any]:
         "start_time": to_ms(ledger.created_at),
         "source_version": "",
         "lifecycle_stage": "active",
-        # Never the ledger's own address: a folder from elsewhere could name a server to which the run is then sent.
+        # Not the ledger's address: a folder from elsewhere could name a server, to which the run would be sent.
         "artifact_uri": ledger.run_dir.as_uri(),
         "experiment_id": experiment_id,
     }
@@ -159,7 +159,7 @@ def _pair(run_id: str, key: str, value: str) -> dict[str, str]:
 
 
 def _add_metrics(connection: sqlite3.Connection, ledger: Ledger, offset: int, most: float = math.inf) -> int:
-    """Insert the metrics of the history from a position on, about `most` of them, and return where they end."""
+    """Insert about `most` metrics of the history from a byte offset on, and return the next offset."""
     metrics: list[dict[str, Any]] = []
     for line in read_history(ledger.run_dir, offset):
         metrics += _metrics(line, ledger.run_id)
@@ -180,7 +180,7 @@ def _add_metrics(connection: sqlite3.Connection, ledger: Ledger, offset: int, mo
 
 
 def _metrics(line: MetricsLine, run_id: str) -> Iterable[dict[str, Any]]:
-    """Yield the metrics of a step. As in MLflow, NaN is a separate column, infinity the largest finite number."""
+    """Yield the rows of a step's metrics. As in MLflow, NaN is a separate column, infinity the largest float."""
     largest = sys.float_info.max
     for key, value in line.metrics.items():
         yield {
@@ -194,7 +194,7 @@ def _metrics(line: MetricsLine, run_id: str) -> Iterable[dict[str, Any]]:
 
 
 def _latest(metrics: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the latest value of each metric: by step, then by time, then by value."""
+    """Return the latest row of each metric: by step, then time, then value."""
     latest: dict[str, dict[str, Any]] = {}
     for metric in metrics:
         other = latest.get(metric["key"])
@@ -204,7 +204,7 @@ def _latest(metrics: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _place(metric: dict[str, Any]) -> int:
-    """Return the place of a metric on MLflow's page of a run, which lists them as they were inserted."""
+    """Return the sort key of a metric, since MLflow's page of a run lists metrics in the order of insertion."""
     return next((i for i, prefix in enumerate(_PREFIXES) if metric["key"].startswith(prefix)), len(_PREFIXES))
 
 
@@ -213,7 +213,7 @@ def _order(metric: dict[str, Any]) -> tuple[int, int, float]:
 
 
 def _enter_input(connection: sqlite3.Connection, data: Input, experiment_id: int, run_id: str) -> None:
-    """Insert a dataset input; an experiment has one dataset per name and digest, to which its runs refer."""
+    """Insert a dataset input; runs of an experiment share one dataset per name and digest."""
     question = "SELECT dataset_uuid FROM datasets WHERE experiment_id = ? AND name = ? AND digest = ?"
     found = connection.execute(question, (experiment_id, data.name, data.digest)).fetchone()
     dataset_id = found[0] if found else uuid4().hex

@@ -1,6 +1,6 @@
-"""System metrics during a run: CPU, memory, disk, network and GPU, under MLflow's names.
+"""System metrics during a run: CPU, memory, disk, network and GPU, with MLflow's names.
 
-Without a GPU they are read here, since the import of MLflow takes longer than many runs.
+Without a GPU they are read here, because importing MLflow takes longer than many runs.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mlflow.system_metrics.metrics.gpu_monitor import GPUMonitor
 
 PREFIX = "system/"
-_INTERVAL = 10.0  # seconds, as MLflow waits; shorter runs have no samples, which say nothing about them
+_INTERVAL = 10.0  # seconds, as in MLflow; shorter runs have no samples
 
 
 class Sampler(threading.Thread):
@@ -34,7 +34,7 @@ class Sampler(threading.Thread):
         self._machine, self._gpus = _Machine(), _gpu_monitor()
 
     def run(self) -> None:
-        """Sample until stopped; samples that fail are skipped."""
+        """Sample until stopped; failed samples are skipped."""
         while not self._stop_asked.wait(_INTERVAL):
             self._sample()
 
@@ -44,7 +44,7 @@ class Sampler(threading.Thread):
         self.join()
 
     def _sample(self) -> None:
-        # An error of a driver, or a full disk (which the run itself reports), must not end the sampling.
+        # An error of a driver or a full disk, which the run itself reports, must not end the thread.
         sample = self._machine.read()
         if self._gpus is not None:
             with contextlib.suppress(Exception):
@@ -57,7 +57,7 @@ class Sampler(threading.Thread):
 
 
 class _Machine:
-    """Reads what MLflow's monitors of CPU, memory, disk and network read, with the same names and units."""
+    """Reads the values of MLflow's monitors of CPU, memory, disk and network, with the same names and units."""
 
     def __init__(self) -> None:
         with contextlib.suppress(Exception):
@@ -65,7 +65,7 @@ class _Machine:
         self._before = _traffic()
 
     def read(self) -> dict[str, float]:
-        """Return percentages and megabytes; network traffic is that since the start of the run."""
+        """Return percentages and megabytes; network traffic is counted from the start of the run."""
         found: dict[str, float] = {}
         for reading in (_processors, _disk, self._network):
             with contextlib.suppress(Exception):  # a container may lack some of the counters
@@ -96,7 +96,7 @@ def _disk() -> dict[str, float]:
 
 
 def _traffic() -> tuple[float, ...]:
-    """Return the bytes received and sent since the machine was started; empty where they are not counted."""
+    """Return the bytes received and sent since the machine was started; empty if they are not available."""
     with contextlib.suppress(Exception):
         if counters := psutil.net_io_counters():
             return counters.bytes_recv, counters.bytes_sent
@@ -104,7 +104,7 @@ def _traffic() -> tuple[float, ...]:
 
 
 def _gpu_monitor() -> GPUMonitor | None:
-    """Return MLflow's monitor of GPUs, or None if there is none to be read."""
+    """Return MLflow's monitor of GPUs, or None if no GPU can be monitored."""
     torch = sys.modules.get("torch")  # a run that trains has imported it
     if torch is None or not torch.cuda.is_available():
         return None

@@ -16,19 +16,19 @@ MLFLOW_NOTE_TAG = "mlflow.note.content"  # what MLflow shows as the description 
 
 TAG_LENGTH = 5000  # maximum characters of a value: MLflow's limit
 
-# Tags of an experiment, with which MLflow's UI opens the page for model training instead of that for language models.
+# Tags of an experiment by which MLflow's UI opens its page for model training instead of that for language models.
 TRAINING_TAGS = {"mlflow.experimentKind": "custom_model_development"}
 
-# With the name of a setting after it: the setting's value since a resumption. MLflow's params cannot change.
+# Prefix, followed by the name of a setting: its value since a resumption, because MLflow's params cannot change.
 CHANGED_TAG = "dlcli.changed"
 
-# With the name of a setting after it: the value that was chosen for `auto`, and why.
+# Prefix, followed by the name of a setting: the value that was chosen for `auto`, and the reason.
 AUTO_TAG = "dlcli.auto"
 
-# Why a checkpoint could not be used for resumption.
+# The reason why a checkpoint could not be used for resumption.
 CHECKPOINT_TAG = "dlcli.checkpoint"
 
-# The run that a run repeats: as it was, or with changes.
+# The run that a run repeats, unchanged (reproduce) or with changes (like).
 REPRODUCES_TAG, LIKE_TAG = "dlcli.reproduces", "dlcli.like"
 
 # The run whose weights a run starts from (model.weights).

@@ -1,7 +1,7 @@
-"""The trash of a runs folder, and the journal with which runs move into it, out of it, or are deleted for good.
+"""The trash of a runs folder, and the journal of moves into it, out of it, and of final deletions.
 
-A deleted run lies in RUNS_DIR/.trash/EXPERIMENT/RUN_ID/artifacts, one level deeper than runs, so that none is found
-there. Runs move together with their child runs. Before the first one is moved, an intent that names all of them is
+A deleted run is in RUNS_DIR/.trash/EXPERIMENT/RUN_ID/artifacts, one level deeper than other runs, so that it is not
+listed. Runs are moved together with their child runs. Before the first move, an intent that names all of them is
 written; after a kill, the next command that reads the runs folder completes it. It is kept until MLflow is updated.
 """
 
@@ -33,10 +33,10 @@ DELETED_FILE = "deleted.json"  # beside the `artifacts` of a run in the trash
 Action = Literal["delete", "restore", "purge", "arrive"]
 
 _INTENTS = ".intents"
-_ARRIVING = ".arriving-"  # with a token after it: the folder of runs that arrive together
+_ARRIVING = ".arriving-"  # prefix, followed by a token: folder of runs that are added together
 _LOCK = ".lock"
 _PATIENCE = 600.0  # seconds to wait for another command that moves many runs
-_MAX_BYTES = 1 << 26  # bytes of an intent: a sweep may have 100,000 trials
+_MAX_BYTES = 1 << 26  # maximum size of an intent; a sweep may have 100,000 trials
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Member:
         place: name of the experiment's folder.
         run_id: name of the run's folder.
         tracking_uri: its store; None for that of the runs folder.
-        in_mlflow: whether MLflow's run of this ID is to follow; not for a folder that is the copy of another one.
+        in_mlflow: whether to apply the intent to MLflow's run of this ID; not for a copy of another folder.
     """
 
     place: str
@@ -58,14 +58,14 @@ class Member:
 
 @dataclass(frozen=True)
 class Intent:
-    """A pending change to runs, as the journal contains it.
+    """A pending change to runs, as recorded in the journal.
 
     Attributes:
         action: delete (into the trash), restore, purge (delete for good), or arrive (from elsewhere).
         members: the runs, each parent before its child runs.
-        at: when the user decided it.
-        moved: whether the folders have moved, so that only MLflow is to follow.
-        signed: whether this user wrote it: one from elsewhere must not change runs of a server.
+        at: time of the user's command.
+        moved: whether the folders have been moved, so that only MLflow has to be updated.
+        signed: whether it was written by this user; others must not change runs on a server.
         path: its file.
     """
 
@@ -78,7 +78,7 @@ class Intent:
 
     @property
     def brings_back(self) -> bool:
-        """Whether the runs are in the runs folder afterwards."""
+        """Whether the runs are in the runs folder after the change."""
         return self.action in ("restore", "arrive")
 
 
@@ -99,12 +99,13 @@ def locked_trash(runs_dir: Path) -> Iterator[Path]:
         lock = partial(try_flock, descriptor, fcntl.LOCK_EX)
         wait_for_lock(lock, trash / _LOCK, _PATIENCE, "the trash of the runs folder")
         remove_abandoned(trash)
-        for intent in intents(runs_dir):  # of a command that was killed, before anything else moves
+        for intent in intents(runs_dir):  # complete the intents of killed commands before any other move
             if not intent.moved:
                 with suppress(DlcliError, OSError):
                     move(runs_dir, intent)
         known = {f"{_ARRIVING}{intent.path.stem}" for intent in intents(runs_dir) if intent.path}
-        for folder in trash.glob(f"{_ARRIVING}*"):  # of a command that was killed before it had an intent
+        # Left by a command that was killed before it wrote an intent.
+        for folder in trash.glob(f"{_ARRIVING}*"):
             if folder.name not in known:
                 shutil.rmtree(folder, ignore_errors=True)
         yield trash
@@ -113,13 +114,13 @@ def locked_trash(runs_dir: Path) -> Iterator[Path]:
 
 
 def begin(runs_dir: Path, action: Action, members: Sequence[Member], arrived: Path | None = None) -> Intent:
-    """Write an intent and move the folders. The caller holds the lock, and ends it when MLflow knows it.
+    """Write an intent and move the folders. The caller holds the lock, and ends the intent when MLflow is updated.
 
-    `arrived` is the folder, within the trash, of runs that arrive, as EXPERIMENT/RUN_ID.
+    `arrived` is the folder within the trash that contains runs to add, as EXPERIMENT/RUN_ID.
 
     Raises:
-        InputError: The folders cannot be moved; they are where they were. What could not be moved back, or has been
-            deleted for good in part, the next command continues.
+        InputError: The folders cannot be moved, and are at their old places. If some could not be moved back, or have
+            been partly deleted, the next command completes the intent.
     """
     token = secrets.token_hex(8)
     path = _trash(runs_dir) / _INTENTS / f"{token}.json"
@@ -145,9 +146,9 @@ def begin(runs_dir: Path, action: Action, members: Sequence[Member], arrived: Pa
 
 
 def move(runs_dir: Path, intent: Intent, moves: list[tuple[Path, Path]] | None = None) -> Intent:
-    """Move the folders of an intent as far as they have not been moved, and note that.
+    """Move the remaining folders of an intent, and record that they have been moved.
 
-    `moves` gets the old and the new place of each folder that is moved.
+    The old and the new path of each moved folder are added to `moves`.
     """
     for member in intent.members:
         with write_errors(_trash(runs_dir), "the trash", "change its permissions, or those of the runs"):
@@ -166,7 +167,7 @@ def move(runs_dir: Path, intent: Intent, moves: list[tuple[Path, Path]] | None =
 
 
 def _moved_back(moves: Sequence[tuple[Path, Path]]) -> bool:
-    """Move folders back to where they were; return whether all of them are there."""
+    """Move folders back; return whether all of them are at their old places."""
     for old, new in reversed(moves):
         try:
             old.parent.mkdir(exist_ok=True)
@@ -177,7 +178,7 @@ def _moved_back(moves: Sequence[tuple[Path, Path]]) -> bool:
 
 
 def end(intent: Intent, waiting: Sequence[Member] = ()) -> None:
-    """Remove an intent, or keep it for the runs that MLflow does not know yet. The caller holds the lock."""
+    """Remove an intent, or keep it for the runs that still have to be updated in MLflow. The caller holds the lock."""
     if intent.path is None or (waiting and tuple(waiting) == intent.members):
         return
     if waiting and os.path.lexists(intent.path):
@@ -187,12 +188,12 @@ def end(intent: Intent, waiting: Sequence[Member] = ()) -> None:
 
 
 def is_carried_out(runs_dir: Path, intent: Intent, member: Member) -> bool:
-    """Return whether a run is where an intent moves it, or gone for good, as far as MLflow is to follow."""
+    """Return whether a run's folder is in the state that an intent demands, so that MLflow can be updated."""
     return os.path.lexists(runs_dir / member.place / member.run_id) == intent.brings_back
 
 
 def intents(runs_dir: Path) -> list[Intent]:
-    """Return the intents that have not ended, the oldest first; those that cannot be read are ignored."""
+    """Return the pending intents, the oldest first; unreadable ones are ignored."""
     try:
         folder = _trash(runs_dir) / _INTENTS
         files = [] if folder.is_symlink() else sorted(folder.glob("*.json"))
@@ -203,9 +204,9 @@ def intents(runs_dir: Path) -> list[Intent]:
 
 
 def settle_folders(runs_dir: Path) -> list[Intent]:
-    """Move what a killed command has not moved, and return the intents that MLflow does not know yet.
+    """Complete the moves of killed commands, and return the intents that still have to be applied to MLflow.
 
-    Never fails: the folder may not be writable, and then the next command tries again.
+    Never fails: if the folder is not writable, the next command tries again.
     """
     with settled_folders(runs_dir) as found:
         return found
@@ -213,9 +214,9 @@ def settle_folders(runs_dir: Path) -> list[Intent]:
 
 @contextmanager
 def settled_folders(runs_dir: Path) -> Iterator[list[Intent]]:
-    """Do what `settle_folders` does, and hold the lock as long as the intents are used.
+    """Like `settle_folders`, as a context that holds the lock while the intents are used.
 
-    Otherwise, another command could decide otherwise on a run in the meantime.
+    Otherwise, another command could change the same runs in the meantime.
     """
     with ExitStack() as stack:
         found: list[Intent] = []
@@ -223,14 +224,14 @@ def settled_folders(runs_dir: Path) -> Iterator[list[Intent]]:
             if intents(runs_dir):
                 free = stack.enter_context(_unless_in_use(runs_dir))
                 for intent in intents(runs_dir) if free else ():
-                    with suppress(DlcliError):  # one that cannot be carried out does not hold up the others
+                    with suppress(DlcliError):  # an intent that cannot be completed must not block the others
                         found.append(intent if intent.moved else move(runs_dir, intent))
         yield found
 
 
 @contextmanager
 def _unless_in_use(runs_dir: Path) -> Iterator[bool]:
-    """Hold the lock if it is free; yield whether it was."""
+    """Hold the lock if it is free; yield whether it is held."""
     descriptor = os.open(
         _trash(runs_dir) / _LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644
     )
@@ -241,7 +242,7 @@ def _unless_in_use(runs_dir: Path) -> Iterator[bool]:
 
 
 def deleted_at(folder: Path) -> str | None:
-    """Return when the run of a folder in the trash was deleted; None if that is unknown."""
+    """Return the time of deletion of a run in the trash; None if it is unknown."""
     with suppress(OSError, ValueError, AttributeError):
         at = json.loads(read_regular(folder.parent / DELETED_FILE, 1 << 12)).get("deleted_at")
         return at if isinstance(at, str) else None
@@ -249,7 +250,7 @@ def deleted_at(folder: Path) -> str | None:
 
 
 def _trash(runs_dir: Path) -> Path:
-    """Return the trash; raises InputError if it is a link, since folders would be moved elsewhere."""
+    """Return the folder of the trash; raises InputError if it is a link, since folders would be moved elsewhere."""
     folder = runs_dir / TRASH
     if folder.is_symlink():
         raise InputError("is a link, but should be a folder", str(folder), "Remove the link.")
@@ -257,7 +258,7 @@ def _trash(runs_dir: Path) -> Path:
 
 
 def _source(runs_dir: Path, intent: Intent) -> Path:
-    """Return the folder, outside of the runs, that an intent moves from or to."""
+    """Return the folder other than the runs folder that an intent moves from or to."""
     arriving = intent.action == "arrive" and intent.path is not None
     return (
         _trash(runs_dir) / f"{_ARRIVING}{intent.path.stem}" if arriving and intent.path else _trash(runs_dir)
@@ -267,7 +268,7 @@ def _source(runs_dir: Path, intent: Intent) -> Path:
 def _move_one(runs_dir: Path, intent: Intent, member: Member, moves: list[tuple[Path, Path]]) -> None:
     here = runs_dir / member.place / member.run_id
     there = _source(runs_dir, intent) / member.place / member.run_id
-    # An intent may come with a folder from elsewhere.
+    # An intent may come from another user, with its runs folder.
     for folder in (
         here.parent,
         there.parent.parent,
@@ -297,9 +298,9 @@ def _move_one(runs_dir: Path, intent: Intent, member: Member, moves: list[tuple[
 
 
 def _supersede(runs_dir: Path, last: Intent) -> None:
-    """Remove the runs of an intent from older ones: the last decision on a run holds.
+    """Remove the runs of an intent from older intents, because the last command takes effect.
 
-    What is deleted for good was deleted before, and MLflow may have yet to follow.
+    Runs that are deleted for good have been deleted before, and MLflow may still have to be updated for that.
     """
     run_ids = {member.run_id for member in last.members}
     for intent in intents(runs_dir):
@@ -315,7 +316,7 @@ def _supersede(runs_dir: Path, last: Intent) -> None:
 
 
 def _write(intent: Intent) -> None:
-    """Write an intent; one of another user, or from elsewhere, is never signed here."""
+    """Write an intent; an unsigned intent remains unsigned."""
     if intent.path is None:
         return
     members = [[x.place, x.run_id, x.tracking_uri, x.in_mlflow] for x in intent.members]
@@ -340,7 +341,7 @@ def _read(file: Path) -> Intent | None:
 
 
 def _is_sound(member: Member) -> bool:
-    """Return whether the names are those of single folders, since they become parts of paths."""
+    """Return whether the names are plain folder names, since they are used in paths."""
     names = (member.place, member.run_id)
     return (member.tracking_uri is None or isinstance(member.tracking_uri, str)) and all(
         isinstance(name, str) and name and not name.startswith(".") and not {"/", "\0"} & set(name)

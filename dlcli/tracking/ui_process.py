@@ -1,4 +1,4 @@
-"""The MLflow UI for a store."""
+"""Start the MLflow UI for a store."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _DEFAULTS = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
 
 @dataclass(frozen=True)
 class Start:
-    """What the pages show first: the address after the server's, and columns of tables by experiment ID."""
+    """The initial view of the UI: the path to open, and the columns of tables by experiment ID."""
 
     address: str = ""
     columns: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -35,8 +35,8 @@ def serve_ui(
         uri: the store.
         port: the port.
         tell: receives the address.
-        start: what the pages show first.
-        browser: whether the address is opened.
+        start: the initial view.
+        browser: whether to open a browser.
     """
     start = start or Start()
     if is_server(uri):
@@ -55,7 +55,7 @@ def serve_ui(
     tell(f"MLflow UI of {redact(uri)}, after a few seconds (Ctrl-C ends it):")
     tell(f"http://127.0.0.1:{port}/{start.address}")
     sys.stdout.flush()
-    # Not as an option: those are visible to all users of the machine, and the address may contain a password.
+    # Not as an option, because options are visible to all users of the machine, and the address may contain a password.
     environment = {**_DEFAULTS, **os.environ, STORE_VARIABLE: for_mlflow(uri)}
     environment[START_VARIABLE] = json.dumps({"address": start.address, "columns": start.columns})
     words = ["-P", "-m", "dlcli.tracking.ui_server", str(port), *(["--open"] if browser else [])]

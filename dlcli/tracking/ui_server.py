@@ -1,8 +1,8 @@
 """MLflow's pages for `dlcli ui`: `python -m dlcli.tracking.ui_server PORT`, without MLflow's messages.
 
-The application is MLflow's own. Only its start page gets a few lines of script, which set what MLflow keeps in the
-browser, where nothing is set yet: the address of the newest experiment, the columns of its table, and that the
-assistant, whose button is hidden, does not open by itself.
+The application is MLflow's own. A few lines of script are added to its start page, which set preferences that MLflow
+keeps in the browser, unless they are set: the page of the newest experiment, the columns of its table, and that the
+assistant, whose button is hidden, is closed.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ _SCRIPT = """<style>button[data-assistant-ui] { display: none }</style><script>t
 
 
 def with_start(app: App, start: MutableMapping[str, Any]) -> App:
-    """Return the application with the script in its start page; everything else passes unchanged."""
-    # The text is within a script: a name with `</script>` must not end it.
+    """Return the application with the script in its start page; other responses are unchanged."""
+    # Escaped, because a name with `</script>` would end the script.
     script = (_SCRIPT % json.dumps(start).replace("<", "\\u003c")).encode()
 
     async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
@@ -76,7 +76,7 @@ def with_start(app: App, start: MutableMapping[str, Any]) -> App:
 
 def main(port: int, open_it: bool) -> None:
     """Serve until Ctrl-C, on this machine only."""
-    # Names of variables that `mlflow server` sets for its own processes.
+    # Environment variables that `mlflow server` sets for its processes.
     from mlflow import server
 
     uri = os.environ[STORE_VARIABLE]

@@ -1,4 +1,4 @@
-"""Removal of a run's folder that has no ledger, because its creation was interrupted."""
+"""Remove a run's folder without a ledger, whose creation was interrupted."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from dlcli.tracking.places import is_run_id, run_folder
 
 
 def remove_unrecorded(runs_dir: Path, about: Mapping[str, Any]) -> Path | None:
-    """Remove the folder of a run that was never recorded; a ledger is written after a run's first files.
+    """Remove the folder of a run without a ledger, which is written after the run's first files.
 
-    Only the files that the creation of the run has written are deleted. A folder that holds anything else stays as it
-    is, without abandoned temporary files: its ledger may have been lost.
+    Only abandoned temporary files and files that the creation of a run writes are deleted. A folder with any other file
+    is kept, because its ledger may have been lost.
 
     Args:
         runs_dir: the runs folder. Links in it are not followed.
         about: the run's entry (`dlcli.tracking.liveness`).
 
     Returns:
-        The folder that stays; None if there is none.
+        The folder that is kept; None if there is none.
     """
     run_id, names = about.get("run_id"), about.get("files", ())
     if not isinstance(run_id, str) or not is_run_id(run_id):
