@@ -18,8 +18,14 @@ from dlcli.config.yaml_file import lines, read
 APART = [{"experiment": option} for option in options("experiment")]
 # Metrics are chosen in a list: tests/tasks/test_metric_options.py.
 SEVERAL = ("experiment", "metric")
+# The model of a task of this kind computes the loss.
+WITHOUT_LOSS = {"detection"}
 TOGETHER = [
-    {group: option for group, option in zip(groups(), chosen, strict=True) if option}
+    {
+        group: option
+        for group, option in zip(groups(), chosen, strict=True)
+        if option and not (group == "task/loss" and WITHOUT_LOSS & set(chosen))
+    }
     for chosen in zip_longest(*(() if group in SEVERAL else options(group) for group in groups()))
 ]
 FILES = [

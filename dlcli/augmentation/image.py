@@ -3,30 +3,40 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Annotated, ClassVar
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Annotated, ClassVar, TypeAlias
 
 import torch
-from annotated_types import Ge, Le
+from annotated_types import Ge, Le, Lt
 from torch import Tensor, nn
 
+from dlcli.augmentation.box_moves import moved_boxes, moving
 from dlcli.augmentation.mixup import mixup
 from dlcli.datasets.masks.class_maps import IGNORED
 
 Share = Annotated[float, Ge(0), Le(1)]
 
+# Images, masks if there are any, and the affine map of each image's coordinates, `(N, 2, 3)`.
+_Moved: TypeAlias = tuple[Tensor, Tensor | None, Tensor]
+_Move: TypeAlias = Callable[[Tensor, Tensor | None], _Moved]
+
 
 class ImageAugmentation:
-    """Flips, rotates, shifts, cuts out and mixes images `(N, C, H, W)`, in this order; empty areas are black.
+    """Flips, rotates, zooms, shifts, recolours, cuts out and mixes images `(N, C, H, W)`, in this order.
 
-    Masks, targets `(N, H, W)` of class codes, are transformed like their images; empty areas have no class. A cutout
-    does not change the mask.
+    Areas without image are black. Masks, targets `(N, H, W)` of codes, and padded boxes `(N, T, 6)` are moved as their
+    images are. Areas without image have no class. Boxes become those that enclose the moved ones, within the image;
+    those of which less than a quarter is left are dropped. What is cut out of an image keeps its class and its box.
 
     Args:
         flip: probability that an image is mirrored horizontally.
+        flip_vertical: probability that an image is mirrored vertically.
         rotation: maximum rotation in degrees, in either direction.
+        zoom: maximum change of an image's scale: the factor is between 1 - zoom and 1 / (1 - zoom), around its centre.
         crop: maximum shift as a share of the image's side, in either direction, in whole pixels (the "random crop" of a
             padded image).
+        colour: maximum change of brightness, contrast and saturation, as a share of each, in either direction.
         cutout: side of a square that is set to 0, as a share of the image's side (DeVries and Taylor, 2017); its centre
             is anywhere in the image.
         mixup: alpha of mixup's Beta distribution; 0 disables mixup.
@@ -41,37 +51,55 @@ class ImageAugmentation:
         crop: Share = 0.0,
         cutout: Share = 0.0,
         mixup: Annotated[float, Ge(0)] = 0.0,
+        flip_vertical: Share = 0.0,
+        zoom: Annotated[float, Ge(0), Lt(1)] = 0.0,
+        colour: Annotated[float, Ge(0), Lt(1)] = 0.0,
     ) -> None:
         self.flip = flip
         self.rotation = rotation
         self.crop = crop
         self.cutout = cutout
         self.mixup = mixup
+        self.flip_vertical = flip_vertical
+        self.zoom = zoom
+        self.colour = colour
 
     @torch.no_grad()
     def __call__(self, batch: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """Return an augmented batch with the same number of rows."""
         x, y = batch["x"], batch.get("y")
         masks = None if y is None or y.ndim != 3 or y.dtype != torch.uint8 else y
-        if self.flip:
-            x, masks = _flip(x, masks, self.flip)
-        if self.rotation:
-            x, masks = _rotate(x, masks, self.rotation)
-        if self.crop:
-            x, masks = _shift(x, masks, self.crop)
+        boxes = None if y is None or y.ndim != 3 or not y.is_floating_point() else y
+        steps: list[tuple[float, _Move]] = [
+            (self.flip, partial(_flip, axis=-1, chance=self.flip)),
+            (self.flip_vertical, partial(_flip, axis=-2, chance=self.flip_vertical)),
+            (self.rotation, partial(_rotate, degrees=self.rotation)),
+            (self.zoom, partial(_zoom, most=self.zoom)),
+            (self.crop, partial(_shift, share=self.crop)),
+        ]
+        for amount, move in steps:
+            if amount:
+                x, masks, matrix = move(x, masks)
+                boxes = None if boxes is None else moved_boxes(boxes, matrix)
+        if self.colour:
+            x = _recolour(x, self.colour)
         if self.cutout:
             x = _cut_out(x, self.cutout)
-        changed = {**batch, "x": x} if masks is None else {**batch, "x": x, "y": masks}
+        moved = masks if masks is not None else boxes
+        changed = {**batch, "x": x} if moved is None else {**batch, "x": x, "y": moved}
         return mixup(changed, self.mixup) if self.mixup else changed
 
 
-def _flip(x: Tensor, masks: Tensor | None, chance: float) -> tuple[Tensor, Tensor | None]:
+def _flip(x: Tensor, masks: Tensor | None, axis: int, chance: float) -> _Moved:
     chosen = torch.rand(len(x), 1, 1, 1, device=x.device) < chance
-    flipped = torch.where(chosen, x.flip(-1), x)
-    return flipped, None if masks is None else torch.where(chosen[:, 0], masks.flip(-1), masks)
+    flipped = torch.where(chosen, x.flip(axis), x)
+    sign = torch.where(chosen[:, 0, 0, 0], -1.0, 1.0)
+    still = torch.ones_like(sign)
+    matrix = moving(sign, still) if axis == -1 else moving(still, sign)
+    return flipped, None if masks is None else torch.where(chosen[:, 0], masks.flip(axis), masks), matrix
 
 
-def _rotate(x: Tensor, masks: Tensor | None, degrees: float) -> tuple[Tensor, Tensor | None]:
+def _rotate(x: Tensor, masks: Tensor | None, degrees: float) -> _Moved:
     """Rotate images with bilinear interpolation, masks with nearest; bytes become floats in the same range."""
     rows, _, height, width = x.shape
     angle = (torch.rand(rows, device=x.device) * 2 - 1) * math.radians(degrees)
@@ -84,6 +112,21 @@ def _rotate(x: Tensor, masks: Tensor | None, degrees: float) -> tuple[Tensor, Te
         ],
         dim=1,
     )
+    # The grid leads from a place of the result to the one in the image; boxes go the other way.
+    back = torch.stack(
+        [torch.stack([cos, sin * (height / width)], 1), torch.stack([-sin * (width / height), cos], 1)], 1
+    )
+    return *_sampled(x, masks, theta), torch.cat([back, theta[..., 2:]], dim=2)
+
+
+def _zoom(x: Tensor, masks: Tensor | None, most: float) -> _Moved:
+    """Scale around the centre, with the interpolation of `_rotate`."""
+    factor = ((torch.rand(len(x), device=x.device) * 2 - 1) * -math.log(1 - most)).exp()
+    return *_sampled(x, masks, moving(1 / factor, 1 / factor)), moving(factor, factor)
+
+
+def _sampled(x: Tensor, masks: Tensor | None, theta: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Return images and masks at the places that `theta` `(N, 2, 3)` leads to from those of the result."""
     values = x if x.is_floating_point() else x.float()
     grid = nn.functional.affine_grid(theta.to(values.dtype), list(x.shape), align_corners=False)
     turned = nn.functional.grid_sample(values, grid, align_corners=False)
@@ -95,7 +138,18 @@ def _rotate(x: Tensor, masks: Tensor | None, degrees: float) -> tuple[Tensor, Te
     return turned, torch.where(moved == 0, IGNORED, moved - 1).to(masks.dtype)
 
 
-def _shift(x: Tensor, masks: Tensor | None, share: float) -> tuple[Tensor, Tensor | None]:
+def _recolour(x: Tensor, most: float) -> Tensor:
+    """Change brightness, contrast and saturation; values stay within 0 and 255, and bytes stay bytes."""
+    factors = 1 + (torch.rand(3, len(x), 1, 1, 1, device=x.device) * 2 - 1) * most
+    values = x.float() * factors[0]
+    mean = values.mean(dim=(1, 2, 3), keepdim=True)
+    values = mean + (values - mean) * factors[1]
+    grey = values.mean(dim=1, keepdim=True)
+    values = (grey + (values - grey) * factors[2]).clamp(0, 255)
+    return values if x.is_floating_point() else values.round().to(x.dtype)
+
+
+def _shift(x: Tensor, masks: Tensor | None, share: float) -> _Moved:
     rows, _, height, width = x.shape
     down, right = round(share * height), round(share * width)
     top = torch.randint(0, 2 * down + 1, (rows, 1, 1, 1), device=x.device)
@@ -110,7 +164,17 @@ def _shift(x: Tensor, masks: Tensor | None, share: float) -> tuple[Tensor, Tenso
         vertical = padded.gather(2, lines.expand(-1, kinds, -1, padded.shape[3]))
         return vertical.gather(3, columns.expand(-1, kinds, height, -1))
 
-    return moved(x, 0), None if masks is None else moved(masks[:, None], IGNORED)[:, 0]
+    still = torch.ones(rows, device=x.device)
+    # A place of the image at (left, top) of the padded one; coordinates run from -1 to 1.
+    away = [
+        2 * (most - first.flatten()) / side
+        for most, first, side in ((right, left, width), (down, top, height))
+    ]
+    return (
+        moved(x, 0),
+        None if masks is None else moved(masks[:, None], IGNORED)[:, 0],
+        moving(still, still, *away),
+    )
 
 
 def _cut_out(x: Tensor, share: float) -> Tensor:

@@ -14,6 +14,7 @@ from dlcli.checks.column_profile import ColumnProfile, describe_columns
 from dlcli.checks.leaks import find_duplicates, find_split_groups, find_target_leaks, find_time_leaks
 from dlcli.config.pasted import pasted, pasted_for_column
 from dlcli.datasets.audio.recordings import Recordings
+from dlcli.datasets.boxes.boxes import Boxes
 from dlcli.datasets.data import Data, take
 from dlcli.datasets.masks.class_maps import pixel_counts
 from dlcli.datasets.notices import warnings_of
@@ -161,11 +162,14 @@ def _numbers_rows(values: pd.Series) -> bool:
 
 
 def count_classes(data: Data) -> dict[str, int]:
-    """Return the number of rows of each class, or with each label, or with a pixel or a word of each class."""
+    """Return the number of rows of each class, or with each label, or with a pixel, a box or a word of each class."""
     if not data.classes:
         return {}
     if isinstance(data.y, Tags):
         return dict(zip(data.classes, data.y.rows_with(len(data.classes)).tolist(), strict=True))
+    if isinstance(data.y, Boxes):
+        present = (data.y.per_class(len(data.classes)) > 0).sum(axis=0)
+        return dict(zip(data.classes, present.tolist(), strict=True))
     if data.target_kind == "segmentation":
         present = (pixel_counts(data.y, len(data.classes)) > 0).sum(axis=0)
         return dict(zip(data.classes, present.tolist(), strict=True))

@@ -10,6 +10,7 @@ _OF_TARGETS = dict.fromkeys(
     (
         "classes",
         "class_counts",
+        "typical_boxes",
         "targets",
         "target_mean",
         "target_std",

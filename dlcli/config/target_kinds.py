@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import Literal
 
 TargetKind = Literal[
-    "binary", "multiclass", "multilabel", "regression", "forecast", "segmentation", "answer_span", "tag"
+    "binary",
+    "multiclass",
+    "multilabel",
+    "regression",
+    "forecast",
+    "segmentation",
+    "answer_span",
+    "tag",
+    "detection",
 ]
 
 # Those for which a model has one vector of outputs per row, whose length is the task's.

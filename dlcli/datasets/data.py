@@ -32,7 +32,7 @@ class Data:
     - integers `(N, H, W)`, an array or `dlcli.datasets.masks.class_maps.Masks`: segmentation, where each pixel has its
       position in `classes`, or 255 if it has none;
     - an object with an attribute `target_kind`: `dlcli.datasets.questions.answers.Answers`,
-      `dlcli.datasets.words.tags.Tags`.
+      `dlcli.datasets.words.tags.Tags`, `dlcli.datasets.boxes.boxes.Boxes`.
 
     Attributes:
         name: name of the dataset.
@@ -83,6 +83,8 @@ class Data:
     columns: Columns | None = None
 
     def __post_init__(self) -> None:
+        if hasattr(self.y, "target_kind"):
+            return
         if np.issubdtype(self.y.dtype, np.floating):
             self._check_names(
                 self.targets, 1 if self.y.ndim == 1 else self.y.shape[-1], "one name per target column"

@@ -55,7 +55,9 @@ def through(
     parts = []
     for batch in loader:
         on_device = {name: values.to(device) for name, values in batch.items()}
-        y = on_device.pop("y", _NO_TARGETS)  # a model that takes targets in training must not see them here
+        y = on_device.get("y", _NO_TARGETS)
+        if not task.needs_targets:  # a model that takes targets in training must not see them here
+            on_device.pop("y", None)
         outputs = network(on_device)
         outputs = outputs.float() if isinstance(outputs, Tensor) else outputs
         parts.append([values.cpu() for values in keep(outputs, y)])

@@ -18,7 +18,7 @@ from dlcli.errors import ConfigError, Problem, first_line
 from dlcli.files.paths import typed
 from dlcli.models.hub import check_cached
 from dlcli.models.pretrained_image import no_architecture, timm_package
-from dlcli.models.weights import compare_weights, of_whole_model, read_weights
+from dlcli.models.weights import compare_weights, of_whole_model, read_weights, weights_problem
 
 # Images are padded to a multiple of this: the coarsest features are of squares of 32 pixels.
 _MULTIPLE = 32
@@ -148,14 +148,7 @@ class EncoderDecoder(nn.Module):
             )
         if encoder and (problem := no_architecture(encoder)):
             yield Problem(problem.message, "encoder", problem.hint)
-        weights = arguments.get("weights")
-        # A value without the suffix of a weight file may be a run's name.
-        if isinstance(weights, str) and Path(weights).suffix and not typed(weights).exists():
-            yield Problem(
-                f"there is no file {weights}",
-                "weights",
-                "Give an existing file, a run, hub (downloads timm's weights) or null (initializes at random).",
-            )
+        yield from weights_problem(arguments.get("weights"))
 
 
 _LIST = "List them with: dlcli list pretrained."

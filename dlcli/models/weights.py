@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from dlcli.errors import ConfigError, first_line
+from dlcli.errors import ConfigError, Problem, first_line
+from dlcli.files.paths import typed
 
 # Keys under which checkpoints of training scripts hold the weights, and prefixes that wrappers add to names.
 _WITHIN = ("state_dict", "model", "model_state_dict")
@@ -73,6 +74,16 @@ def read_weights(file: Path, where: str) -> dict[str, Tensor]:
     if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
         raise ConfigError(f"{file} contains no state dict", where, "Give a file with names and tensors.")
     return {_unwrapped(str(name)): value for name, value in content.items()}
+
+
+def weights_problem(weights: Any) -> Iterator[Problem]:
+    """Yield a problem if `weights` has the suffix of a file that does not exist; without one, it may name a run."""
+    if isinstance(weights, str) and Path(weights).suffix and not typed(weights).exists():
+        yield Problem(
+            f"there is no file {weights}",
+            "weights",
+            "Give an existing file, a run, hub (downloads timm's weights) or null (initializes at random).",
+        )
 
 
 def of_whole_model(file: Path) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from dlcli.config.suggest import choices, hint, near, question
+from dlcli.datasets.boxes.boxes import Boxes
 from dlcli.datasets.data import Data
 from dlcli.datasets.evaluation_only import Expected, Targets, evaluating
 from dlcli.datasets.images.pixel_notices import unseen_kinds
@@ -101,6 +102,8 @@ def _with_known_classes(data: Data, task: Task, file: Path) -> Data:
         order = [data.classes.index(name) for name in known]
         return replace(data, y=data.y[:, order], classes=tuple(known))
     codes = np.array([known.index(name) for name in data.classes])
+    if isinstance(data.y, Boxes):
+        return replace(data, y=data.y.recoded(codes), classes=tuple(known))
     if isinstance(data.y, Masks | Tags):
         return replace(data, y=data.y.recoded(codes, len(known)), classes=tuple(known))
     return replace(data, y=codes[data.y], classes=tuple(known))

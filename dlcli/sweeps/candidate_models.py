@@ -21,6 +21,7 @@ _MODELS: Mapping[str, Sequence[str]] = {
     "audio": ("resnet", "cnn", "gru", "tcn"),
     "forecast": ("linear_forecast", "dlinear", "segrnn", "patchtst"),
     "segmentation": ("unet",),
+    "detection": ("centernet", "detector"),
 }
 
 # Maximum numbers of rows for five folds and for three folds; for more rows, and for series, a hold-out is used.

@@ -58,6 +58,7 @@ class Task(nn.Module, ABC):
             for several of them asks for this fact by name.
         output_names: names of the outputs of a word, which a pretrained head may have as well.
         padding: what pads the entries of rows with several results, where batches differ in the length of the longest.
+        needs_targets: whether the model computes the loss, so that it takes the targets of judged rows as well.
     """
 
     kind: ClassVar[TargetKind]
@@ -71,6 +72,7 @@ class Task(nn.Module, ABC):
     outputs_of: ClassVar[OutputsOf] = "row"
     output_names: tuple[str, ...] = ()
     padding: ClassVar[float] = 0
+    needs_targets: ClassVar[bool] = False
 
     @abstractmethod
     def encode(self, y: Any) -> Any:
@@ -96,6 +98,10 @@ class Task(nn.Module, ABC):
     def kept(self, outputs: Any, y: Tensor) -> tuple[Tensor, Tensor]:
         """Return what is kept of a batch's outputs and of its targets for judging, one entry per row each."""
         return outputs, y
+
+    def training_metrics(self, names: Sequence[str]) -> Sequence[str]:
+        """Return those of the metrics of an epoch that outputs in training suffice for."""
+        return names
 
     def kept_loss(self, outputs: Tensor, y: Tensor) -> Tensor:
         """Return the mean loss over the rows, a scalar, from what `kept` returned."""

@@ -13,6 +13,7 @@ from dlcli.datasets.questions.answers import Answers
 from dlcli.datasets.windows import History, SeriesRows, Windows
 from dlcli.datasets.words.tags import Tags, usual_tags_of
 from dlcli.statistics.deviation import deviations
+from dlcli.tasks.typical_boxes import typical_boxes
 
 # Steps of 0.025 resolve the usual prediction intervals, up to 95 %.
 _SHARES = np.linspace(0, 1, 41)
@@ -24,7 +25,8 @@ def target_facts(data: Data, train: np.ndarray) -> dict[str, Any]:
     Statistics are computed on the training rows `train` only.
 
     - `classes` and `class_counts`: class names, and the number of training rows of each class `(C,)`; for a multilabel
-      target, the number of rows without and with each label `(K, 2)`; for masks, the number of training pixels `(C,)`;
+      target, the number of rows without and with each label `(K, 2)`; for masks, the number of training pixels `(C,)`,
+      for boxes, that of boxes, and `typical_boxes` (see there);
     - `targets`, `target_mean`, `target_std`: for regression, per column `(K,)`, in the user's own unit; the deviation
       of a constant column is 1; `target_quantiles` are the quantiles at 0, 0.025, ..., 1, `(K, 41)`;
     - for tags, `class_counts` are numbers of words `(C,)`, `longest` is the number of words of the longest row of all
@@ -69,6 +71,12 @@ def target_facts(data: Data, train: np.ndarray) -> dict[str, Any]:
             "target_mean": columns.mean(axis=0).tolist(),
             "target_std": deviations(columns).tolist(),
             "target_quantiles": np.quantile(columns, _SHARES, axis=0).T.tolist(),
+        }
+    if data.target_kind == "detection":
+        return {
+            "classes": list(data.classes),
+            "class_counts": y.per_class(len(data.classes)).sum(axis=0).tolist(),
+            "typical_boxes": typical_boxes(y, len(data.classes)),
         }
     if data.target_kind == "segmentation":
         counts = pixel_counts(y, len(data.classes)).sum(axis=0)

@@ -89,7 +89,7 @@ class TrainingModule(pl.LightningModule):
         self._averaged_step = 0
         self._losses: list[Tensor] = []
         self._within_epoch: Any = None
-        self._train_scores = Scores(task, metrics)
+        self._train_scores = Scores(task, task.training_metrics(metrics))
         self._val_scores = Scores(task, metrics)
 
     @property

@@ -114,6 +114,13 @@ class Scores:
         outputs, y = torch.cat(self._outputs).float(), torch.cat(self._targets)
         # Evaluated on the task's device, and summed in double precision where that exists.
         device = counting_device(outputs.device)
+        if self._collectors:
+            self._count_metrics(outputs, y, device)
+        self._loss = self._loss + self._task.kept_loss(outputs, y).to(device).double() * len(y)
+        self._rows += len(y)
+        self._outputs, self._targets, self._waiting = [], [], 0
+
+    def _count_metrics(self, outputs: Tensor, y: Tensor, device: torch.device) -> None:
         inputs = [values.to(device) for values in self._task.metric_inputs(outputs, y)]
         named = {name: values.to(device) for name, values in self._task.metric_kwargs(outputs, y).items()}
         if device != self._device:
@@ -123,9 +130,6 @@ class Scores:
         for name in self._collectors:
             metric = self._metrics[name]
             metric.update(*inputs, **keywords(metric, named))
-        self._loss = self._loss + self._task.kept_loss(outputs, y).to(device).double() * len(y)
-        self._rows += len(y)
-        self._outputs, self._targets, self._waiting = [], [], 0
 
     def compute(self) -> dict[str, float]:
         """Return `loss` and the metrics by name, and reset."""

@@ -103,3 +103,40 @@ def test_augmentation_runs_on_the_device_of_the_batch() -> None:
     }
     changed = ImageAugmentation(0.5, 10, 0.25, 0.25, 0.2)(batch)
     assert {value.device.type for value in changed.values()} == {"meta"}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"flip": 0.5}, {"flip_vertical": 0.5}, {"zoom": 0.4}, {"crop": 0.3}, {"rotation": 20.0}],
+    ids=lambda options: next(iter(options)),
+)
+def test_boxes_are_moved_with_their_images(options: dict[str, float]) -> None:
+    torch.manual_seed(0)
+    x = torch.zeros(8, 3, 60, 80, dtype=torch.uint8)
+    x[:, :, 20:35, 30:55] = 255
+    y = torch.full((8, 2, 6), -1.0)
+    y[:, 0] = torch.tensor([30 / 80, 20 / 60, 55 / 80, 35 / 60, 1, 0])
+    changed = ImageAugmentation(**options)({"x": x, "y": y})
+    assert not torch.equal(changed["y"], y)
+    for image, boxes in zip(changed["x"], changed["y"], strict=True):
+        rows, columns = torch.nonzero(image[0] > 127, as_tuple=True)
+        seen = torch.stack([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]).float()
+        torch.testing.assert_close(boxes[0, :4] * torch.tensor([80, 60, 80, 60]), seen, atol=0.8, rtol=0)
+        assert boxes[:, 4].tolist() == [1, -1]
+
+
+def test_boxes_that_leave_their_image_are_dropped() -> None:
+    torch.manual_seed(0)
+    y = torch.tensor([[[0.0, 0.2, 0.05, 0.3, 2.0, 0.0]]]).repeat(20, 1, 1)
+    moved = ImageAugmentation(crop=0.3)({"x": torch.zeros(20, 1, 50, 50), "y": y})["y"]
+    gone = moved[:, 0, 4] < 0
+    assert 0 < int(gone.sum()) < 20
+    assert (moved[~gone][..., :4].clamp(0, 1) == moved[~gone][..., :4]).all()
+
+
+def test_colours_change_within_their_range() -> None:
+    torch.manual_seed(0)
+    x = torch.randint(0, 256, (4, 3, 8, 8), dtype=torch.uint8)
+    changed = ImageAugmentation(colour=0.5)({"x": x})["x"]
+    assert changed.dtype == torch.uint8
+    assert not torch.equal(changed, x)

@@ -1,0 +1,1 @@
+"""Boxes around objects of images, as targets: COCO, Pascal VOC and YOLO annotations."""

@@ -1,0 +1,102 @@
+"""`Boxes`: the boxes of the objects in each image, as the targets of `Data`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+
+# Columns of a padded box: left, top, right, bottom, the code of its class, and whether it is a crowd.
+LEFT, TOP, RIGHT, BOTTOM, CODE, CROWD = range(6)
+COLUMNS = 6
+
+# The code of a place in a padded array that holds no box.
+PADDING = -1
+
+
+class Boxes:
+    """An array-like of boxes: each image has any number of them, each with a class.
+
+    Coordinates are shares of the image's width and height, from 0 to 1, so that they hold for the image in any size.
+    Indexing returns other `Boxes`; numpy's `asarray` pads them to `(N, most boxes of an image, 6)`.
+
+    Args:
+        corners: left, top, right and bottom of all boxes, image by image, `(M, 4)`.
+        codes: the class of each box, positions in the classes of `Data`, `(M,)`.
+        crowds: whether a box is a crowd, `(M,)`, which neither the loss nor a metric counts.
+        counts: number of boxes of each image, `(N,)`.
+        sizes: height and width of each image in pixels, `(N, 2)`, which tables of boxes are in.
+    """
+
+    target_kind: ClassVar = "detection"
+
+    def __init__(
+        self,
+        corners: np.ndarray,
+        codes: np.ndarray,
+        crowds: np.ndarray,
+        counts: np.ndarray,
+        sizes: np.ndarray,
+    ) -> None:
+        self.corners = np.asarray(corners, np.float32).reshape(-1, 4)
+        self.codes = np.asarray(codes, np.int64)
+        self.crowds = np.asarray(crowds, np.bool_)
+        self.counts = np.asarray(counts, np.int64)
+        self.sizes = np.asarray(sizes, np.int64).reshape(-1, 2)
+        self._ends = np.cumsum(self.counts)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the padded boxes."""
+        return np.dtype(np.float32)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """`(N, most boxes of an image, 6)`."""
+        return len(self), int(self.counts.max(initial=0)), COLUMNS
+
+    @property
+    def ndim(self) -> int:
+        """Number of dimensions, 3."""
+        return 3
+
+    def __len__(self) -> int:
+        return len(self.counts)
+
+    def __getitem__(self, rows: slice | Sequence[int] | np.ndarray) -> Boxes:
+        picked = np.arange(len(self))[rows]
+        starts = self._ends - self.counts
+        places = [np.arange(starts[row], self._ends[row]) for row in picked]
+        found = np.concatenate(places) if places else np.empty(0, np.int64)
+        return Boxes(
+            self.corners[found],
+            self.codes[found],
+            self.crowds[found],
+            self.counts[picked],
+            self.sizes[picked],
+        )
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        padded = np.full(self.shape, PADDING, np.float32)
+        rows = np.repeat(np.arange(len(self)), self.counts)
+        places = np.arange(len(self.codes)) - np.repeat(self._ends - self.counts, self.counts)
+        padded[rows, places, :CODE] = self.corners
+        padded[rows, places, CODE] = self.codes
+        padded[rows, places, CROWD] = self.crowds
+        return padded
+
+    def recoded(self, codes: np.ndarray) -> Boxes:
+        """Return the boxes with other codes: `codes` `(C,)` maps each old code to a new one."""
+        return Boxes(self.corners, codes[self.codes], self.crowds, self.counts, self.sizes)
+
+    def per_class(self, classes: int) -> np.ndarray:
+        """Return the number of boxes of each class in each image, without crowds, `(N, C)`."""
+        rows = np.repeat(np.arange(len(self)), self.counts)
+        counts = np.zeros((len(self), classes), np.int64)
+        np.add.at(counts, (rows[~self.crowds], self.codes[~self.crowds]), 1)
+        return counts
+
+    def pieces(self) -> Iterator[Any]:
+        """Yield what a digest of the boxes is made of."""
+        yield from (self.corners, self.codes, self.crowds, self.counts)

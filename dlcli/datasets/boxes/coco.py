@@ -1,0 +1,154 @@
+"""Annotations in COCO's JSON: `images`, `annotations` with `bbox` [left, top, width, height], and `categories`."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from dlcli.datasets.boxes.annotations import Annotation, Annotations, Box, BoxFolder, parts_in
+from dlcli.datasets.folders.part_words import part_of
+from dlcli.datasets.folders.stored import Stored
+from dlcli.datasets.notices import Notice, first_names
+from dlcli.errors import DataError, Problem
+from dlcli.formatting import counted
+
+_KEYS = ("images", "annotations", "categories")
+_NAMED = 5
+
+
+def coco_files(folder: BoxFolder) -> list[Stored]:
+    """Return the JSON files that look like COCO's: they contain its keys.
+
+    Of a `dataset.path` that is a JSON file, that file.
+    """
+    files = folder.named(".json")
+    if folder.place.suffix.lower() == ".json":
+        return [file for file in files if file.name == folder.place.name]
+    return [file for file in files if b'"images"' in (content := file.read()) and b'"annotations"' in content]
+
+
+def read_coco(folder: BoxFolder, *, skip: bool) -> Annotations:
+    """Read all COCO files of a folder.
+
+    Raises:
+        DataError: a file is no such JSON, names an image that is missing, or a category that it does not define.
+    """
+    files = coco_files(folder)
+    if not files:
+        raise DataError(
+            "contains no COCO JSON, a file with the keys images, annotations and categories",
+            str(folder.place),
+        )
+    documents = {file: _document(file) for file in files}
+    names: dict[int, str] = {}
+    for file, document in documents.items():
+        for category in document["categories"]:
+            number, name = int(category["id"]), str(category["name"])
+            if names.setdefault(number, name) != name:
+                raise DataError(
+                    f"category {number} is {name}, but {names[number]} in another file", file.where
+                )
+    rows: list[Annotation] = []
+    missing: list[tuple[Stored, str]] = []
+    for file, document in documents.items():
+        rows += _rows(file, document, names, folder, missing)
+    if missing and not skip:
+        hint = "Add it, or leave such images out: dataset.on_bad=skip."
+        raise DataError(
+            [Problem(f"there is no image {name}", file.where, hint) for file, name in missing[:_NAMED]]
+        )
+    notices = []
+    if missing:
+        lost = first_names([name for _, name in missing])
+        text = f"{counted(len(missing), 'image')} that annotations name but that are missing left out: {lost}"
+        notices.append(Notice("missing_images", len(missing), text, str(folder.place)))
+    used = {box.label for row in rows for box in row.boxes}
+    order = [names[number] for number in sorted(names)]
+    # Exports of annotation tools have a category 0 that is the name of the set, and no box.
+    if len(order) > 1 and order[0] not in used and any(
+        category.get("supercategory") == order[0] for document in documents.values()
+        for category in document["categories"]
+    ):  # fmt: skip
+        text = f"category {order[0]} has no box and is a group of the others: left out"
+        notices.append(Notice("empty_categories", 1, text, str(folder.place), warns=False))
+        order = order[1:]
+    return Annotations(rows, tuple(dict.fromkeys(order)), tuple(notices))
+
+
+def _document(file: Stored) -> dict[str, Any]:
+    """Return the content of a COCO file, whose lists have been checked."""
+    try:
+        document = json.loads(file.read().decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise DataError("is not text in UTF-8", file.where) from error
+    except json.JSONDecodeError as error:
+        raise DataError(f"is no JSON: {error.msg}", f"{file.where}, line {error.lineno}") from error
+    if not isinstance(document, dict) or not all(isinstance(document.get(key), list) for key in _KEYS):
+        lacking = [key for key in _KEYS if not isinstance(document, dict) or key not in document]
+        raise DataError(
+            f"is no COCO JSON: it lacks {', '.join(lacking) or 'a list of ' + ' or '.join(_KEYS)}",
+            file.where,
+            "It needs lists named images, annotations and categories.",
+        )
+    for key, wanted in (("images", ("id", "file_name")), ("categories", ("id", "name")),
+                        ("annotations", ("image_id", "category_id", "bbox"))):  # fmt: skip
+        for number, entry in enumerate(document[key]):
+            lacking = [name for name in wanted if not isinstance(entry, Mapping) or name not in entry]
+            if lacking:
+                raise DataError(f"{key}[{number}] has no {' and no '.join(lacking)}", file.where)
+    return document
+
+
+def _rows(
+    file: Stored,
+    document: Mapping[str, Any],
+    names: Mapping[int, str],
+    folder: BoxFolder,
+    missing: list[tuple[Stored, str]],
+) -> Iterator[Annotation]:
+    known = {image["id"] for image in document["images"]}
+    boxes: dict[Any, list[Box]] = defaultdict(list)
+    problems: list[Problem] = []
+    for number, entry in enumerate(document["annotations"]):
+        where = f"annotation {entry.get('id', number)}"
+        if (message := _mistake(entry, known, names)) is not None:
+            choices = ", ".join(f"{code} {name}" for code, name in sorted(names.items())[:12])
+            problems.append(Problem(f"{where} {message}", file.where, f"Its categories are {choices}."))
+            if len(problems) == _NAMED:
+                break
+            continue
+        left, top, width, height = map(float, entry["bbox"])
+        corners = (left, top, left + width, top + height)
+        label = names[entry["category_id"]]
+        boxes[entry["image_id"]].append(Box(corners, label, where, bool(entry.get("iscrowd", 0))))
+    if problems:
+        raise DataError(problems)
+    part = part_in_name(file.name)
+    for image in document["images"]:
+        found = folder.image(str(image["file_name"]), file.name)
+        if found is None:
+            missing.append((file, str(image["file_name"])))
+            continue
+        size = (image["height"], image["width"]) if image.get("height") and image.get("width") else None
+        yield Annotation(found, tuple(boxes[image["id"]]), file.where, part, size)
+
+
+def _mistake(entry: Mapping[str, Any], images: set[Any], names: Mapping[int, str]) -> str | None:
+    """Return what is wrong with an annotation, to follow its name."""
+    box = entry["bbox"]
+    if entry["category_id"] not in names:
+        return f"has the category_id {entry['category_id']}, which is none of the categories"
+    if entry["image_id"] not in images:
+        return f"has the image_id {entry['image_id']}, which is none of the images"
+    if not isinstance(box, Sequence) or len(box) != 4 or not all(isinstance(v, int | float) for v in box):
+        return f"has the bbox {box}, not four numbers"
+    return None
+
+
+def part_in_name(name: str) -> str:
+    """Return the part that a file's name, `instances_train2017.json`, or else a folder of it stands for; or ""."""
+    words = re.split(r"[\s_.-]+", name.rpartition("/")[2].rpartition(".")[0])
+    return next((part for word in words if (part := part_of(word))), "") or parts_in(name)

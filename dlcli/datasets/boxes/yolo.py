@@ -1,0 +1,133 @@
+"""Annotations in YOLO's text: a file for each image, with a line `class x y width height` for each box."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import yaml
+
+from dlcli.datasets.boxes.annotations import Annotation, Annotations, Box, BoxFolder, stem_of
+from dlcli.datasets.folders.stored import Stored
+from dlcli.datasets.notices import Notice, first_names
+from dlcli.errors import DataError, Problem
+from dlcli.formatting import counted
+
+_NAMED = 5
+# Files that name the classes: one per line, or the key `names` of a YAML file.
+NAME_FILES = ("classes.txt", "obj.names", "_darknet.labels", "data.yaml", "data.yml", "dataset.yaml")
+
+
+def label_files(folder: BoxFolder) -> dict[str, list[Stored]]:
+    """Return the text files that may have the boxes of an image of their name, by that name."""
+    stems = {stem_of(image.name) for image in folder.images}
+    found: dict[str, list[Stored]] = {}
+    for file in folder.named(".txt"):
+        if (stem := stem_of(file.name)) in stems:
+            found.setdefault(stem, []).append(file)
+    return found
+
+
+def names_of_folder(folder: BoxFolder) -> list[str]:
+    """Return the names of the classes from `classes.txt`, `data.yaml` or the like; empty if there is no such file.
+
+    Raises:
+        DataError: a YAML file has no list of names.
+    """
+    for wanted in NAME_FILES:
+        for file in folder.files:
+            if file.name.rpartition("/")[2].lower() == wanted:
+                return _names(file)
+    return []
+
+
+def _names(file: Stored) -> list[str]:
+    text = file.read().decode("utf-8-sig", "replace")
+    if not file.name.lower().endswith((".yaml", ".yml")):
+        return [line.strip() for line in text.splitlines() if line.strip()]
+    try:
+        names = (yaml.safe_load(text) or {}).get("names")
+    except (yaml.YAMLError, AttributeError) as error:
+        raise DataError("is no YAML file with the key names", file.where) from error
+    if isinstance(names, dict):
+        names = [names[number] for number in sorted(names)]
+    if not isinstance(names, list) or not names:
+        raise DataError("has no list of names", file.where)
+    return [str(name) for name in names]
+
+
+def read_yolo(folder: BoxFolder, classes: Sequence[str] | None) -> Annotations:
+    """Read the boxes of all images; an image without a file has none.
+
+    Args:
+        folder: the files.
+        classes: names of the classes 0, 1, ...; None takes those of `classes.txt` or `data.yaml`.
+
+    Raises:
+        DataError: the classes have no names, or a line is no box or has an unknown class.
+    """
+    labels = label_files(folder)
+    names = list(classes or names_of_folder(folder))
+    if not names:
+        raise DataError(
+            "has no classes.txt or data.yaml, which names the classes",
+            str(folder.place),
+            "Add it, or name them: dataset.classes=[NAME,NAME].",
+        )
+    rows: list[Annotation] = []
+    problems: list[Problem] = []
+    lacking: list[str] = []
+    for image in folder.images:
+        own = labels.get(stem_of(image.name), [])
+        if len(own) > 1:
+            own = [file for file in own if _place(file.name) == _place(image.name)] or own[:1]
+        if not own:
+            lacking.append(image.name)
+            rows.append(Annotation(image, (), image.where, relative=True))
+            continue
+        try:
+            rows.append(Annotation(image, _boxes(own[0], names), own[0].where, relative=True))
+        except DataError as error:
+            problems += error.problems
+            if len(problems) >= _NAMED:
+                break
+    if problems:
+        raise DataError(problems[:_NAMED])
+    notices = []
+    if lacking:
+        text = f"{counted(len(lacking), 'image')} without a file of boxes: {first_names(lacking)}"
+        notices.append(Notice("images_without_file", len(lacking), text, str(folder.place), warns=False))
+    return Annotations(rows, tuple(names), tuple(notices))
+
+
+def _place(name: str) -> tuple[str, ...]:
+    """Return the folders of a file, without those that tell labels from images."""
+    return tuple(folder for folder in name.split("/")[:-1] if folder.lower() not in ("images", "labels"))
+
+
+def _boxes(file: Stored, names: Sequence[str]) -> tuple[Box, ...]:
+    boxes = []
+    for number, line in enumerate(file.read().decode("utf-8-sig", "replace").splitlines(), start=1):
+        words = line.split()
+        if not words:
+            continue
+        where = f"{file.where}, line {number}"
+        try:
+            values = [float(word) for word in words]
+            code = int(words[0])
+        except ValueError:
+            values, code = [], 0
+        if len(values) == 5:
+            x, y, width, height = values[1:]
+            corners = (x - width / 2, y - height / 2, x + width / 2, y + height / 2)
+        elif len(values) > 6 and len(values) % 2 == 1:  # a polygon: its box
+            corners = (min(values[1::2]), min(values[2::2]), max(values[1::2]), max(values[2::2]))
+        else:
+            raise DataError(
+                f"is no box: {line.strip()[:60]!r}", where, "A line is: class x y width height, the latter as "
+                "shares of the image's sides.",
+            )  # fmt: skip
+        if not 0 <= code < len(names):
+            known = ", ".join(f"{own} {name}" for own, name in enumerate(names[:12]))
+            raise DataError(f"has the class {code}, which has no name", where, f"The classes are {known}.")
+        boxes.append(Box(corners, names[code], f"line {number} ({names[code]})"))
+    return tuple(boxes)

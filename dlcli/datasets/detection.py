@@ -1,0 +1,74 @@
+"""Images with boxes around objects, each of a class: COCO JSON, Pascal VOC XML, or YOLO text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import numpy as np
+
+from dlcli.datasets.boxes.annotations import box_folder
+from dlcli.datasets.boxes.box_checks import checked_boxes
+from dlcli.datasets.boxes.reading_boxes import Format, read_boxes
+from dlcli.datasets.data import Data
+from dlcli.datasets.folders.class_folders import PartFolders
+from dlcli.datasets.folders.path_groups import groups_of_names
+from dlcli.datasets.images.loading import ImageOptions, load_images
+from dlcli.errors import DataError
+from dlcli.files.paths import typed
+
+
+def load(
+    path: str,
+    format: Format = "auto",
+    classes: Sequence[str] | None = None,
+    group: str | None = None,
+    parts: PartFolders = "auto",
+    **options: Annotated[Any, ImageOptions],
+) -> Data:
+    """Load images `(N, H, W)` if they are grey, else `(N, H, W, 3)`, and their `Boxes`.
+
+    Args:
+        path: a folder, .tar or .zip of images and annotations, or a COCO JSON beside its images.
+        format: coco, voc or yolo; auto is that of the files.
+        classes: names of the classes in the order of their codes; None takes the files' own order: that of COCO's
+            categories, of `classes.txt` or `data.yaml`, or else of the alphabet.
+        group: a regular expression, whose first group (or match) in an image's name is its group; rows of a group are
+            kept together.
+        parts: whether files, lists and folders named train, val and test are parts of the split; false ignores them.
+        options: fields of `ImageOptions`.
+
+    Raises:
+        DataError: a file is missing or invalid, a class is unknown, or a box lies outside its image.
+    """
+    asked, place = ImageOptions(**options), typed(path)
+    skip = asked.on_bad == "skip"
+    read = read_boxes(box_folder(place), format, classes, parts=parts == "auto", skip=skip)
+    if not read.annotations.rows:
+        raise DataError("contains no image with annotations", str(place))
+    split = dict(zip((row.image.name for row in read.annotations.rows), read.parts, strict=False))
+    size = (asked.size, asked.size) if isinstance(asked.size, int) else asked.size
+    annotations, boxes, notices = checked_boxes(read.annotations, size, asked.fit, skip=skip)
+    found = load_images(place, [row.image for row in annotations.rows], asked)
+    annotations, boxes = annotations.only(found.rows.tolist()), boxes[found.rows]
+    if not len(boxes.codes):
+        raise DataError("has no boxes", str(place))
+    images = [row.image for row in annotations.rows]
+    own = np.array([split.get(image.name, "") for image in images])
+    val, test = (np.flatnonzero(own == part) for part in ("val", "test"))
+    return Data(
+        name=place.name.partition(".")[0],
+        kind="image",
+        x=found.x,
+        y=boxes,
+        classes=annotations.classes,
+        source=str(place),
+        val_rows=val if len(val) else None,
+        test_rows=test if len(test) else None,
+        parts=own if split else None,
+        groups=np.asarray(groups_of_names(images, group)) if group else None,
+        note=found.note,
+        content=found.content,
+        notices=(*annotations.notices, *notices, *found.notices),
+        kinds=found.kinds,
+    )

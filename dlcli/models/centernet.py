@@ -1,0 +1,250 @@
+"""A small detector without anchors: a map of each class's centres, and the sides of the box around each of them.
+
+Zhou et al., "Objects as points", 2019, with the training targets of Liu et al., "Training-time-friendly network for
+real-time object detection", 2020, which learn from all pixels near a centre and converge in fewer epochs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, ClassVar, Literal
+
+import torch
+from annotated_types import Ge, Gt, Le, MinLen
+from torch import Tensor, nn
+from torch.nn import functional
+
+from dlcli.errors import Problem
+from dlcli.models.detections import packed_detections, pixel_boxes
+from dlcli.models.layers import Size
+from dlcli.models.pretrained_image import no_architecture
+from dlcli.models.timm_backbone import made_backbone, pixel_scale
+from dlcli.models.weights import weights_problem
+
+# Images are padded to a multiple of this: the coarsest features are of squares of 32 pixels.
+_MULTIPLE = 32
+# Share of a box around its centre that is trained, and of its side that are six deviations of its Gaussian.
+_CENTRE = 0.54
+# The bias of the maps of centres, whose probability is 0.01 at first.
+_RARE = -4.6
+
+
+class CenterNet(nn.Module):
+    """A timm backbone, a path back to a fine resolution, and maps of centres and of boxes.
+
+    Images are bytes (or floats from 0 to 255), which the model scales as in the weights' training, and pads. A
+    detection is a centre with a higher score than the eight around it.
+
+    Args:
+        input_shape: channels, height and width of an image.
+        num_outputs: number of classes.
+        backbone: timm's name of a model that returns features of several sizes, such as `mobilenetv2_100`.
+        weights: a file with the backbone's weights, or those of a run of this model; `hub` downloads timm's weights;
+            None initializes at random.
+        stride: pixels that a place of the maps is one of, along each side.
+        width: number of channels of the path back, and of the maps' layers.
+        detections: most detections of an image.
+        nms: overlap (IoU) from which of two detections of a class the less sure one is dropped; 1 drops none.
+        box_weight: weight of the boxes' loss (generalized IoU) beside that of the centres (focal).
+        normalization: `own` scales pixels by the mean and deviation that the weights were trained with, `data` by those
+            of the training rows.
+        mean: mean of each channel, from 0 to 1; None takes timm's value for the backbone.
+        std: deviation of each channel; None takes timm's value for the backbone.
+        arguments: further arguments of the backbone.
+        restored: skip loading the backbone's weights, because they will be loaded from a run.
+    """
+
+    accepts: ClassVar = {"image"}
+    targets: ClassVar = {"detection"}
+    requires: ClassVar = ("timm",)
+    # Values of `weights` that are neither a file nor a run.
+    weights_words: ClassVar = {"hub": "downloads timm's weights", "null": "initializes at random"}
+    search_space: ClassVar = {"width": "32,64,128", "box_weight": "tag(log,interval(1,10))"}
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        input_shape: tuple[int, int, int],
+        num_outputs: int,
+        backbone: Annotated[str, MinLen(1)] = "mobilenetv2_100",
+        weights: str | None = "hub",
+        stride: Literal[4, 8, 16] = 8,
+        width: Size = 64,
+        detections: Annotated[int, Ge(1), Le(1000)] = 100,
+        nms: Annotated[float, Gt(0), Le(1)] = 0.6,
+        box_weight: Annotated[float, Gt(0)] = 5.0,
+        normalization: Literal["own", "data"] = "own",
+        mean: tuple[float, ...] | None = None,
+        std: tuple[float, ...] | None = None,
+        arguments: Mapping[str, Any] | None = None,
+        restored: bool = False,
+    ) -> None:
+        super().__init__()
+        channels, self.height, self.width = input_shape
+        self.backbone, config = made_backbone(backbone, channels, weights, restored, arguments or {})
+        self.takes_raw = normalization == "own"
+        scale = pixel_scale(config, channels, mean, std)
+        self.register_buffer("mean", scale[0])
+        self.register_buffer("std", scale[1])
+        self.stride, self.detections, self.nms, self.box_weight = stride, detections, nms, box_weight
+        self._padding = -self.height % _MULTIPLE, -self.width % _MULTIPLE
+        info: Any = self.backbone.feature_info
+        self._used = [step for step, reduction in enumerate(info.reduction()) if reduction >= stride]
+        depths = [info.channels()[step] for step in self._used]
+
+        def layer(inputs: int) -> nn.Sequential:
+            return nn.Sequential(
+                nn.Conv2d(inputs, width, 3, padding=1, bias=False),
+                nn.BatchNorm2d(width),
+                nn.ReLU(inplace=True),
+            )
+
+        self.head = nn.ModuleDict(
+            {
+                "lateral": nn.ModuleList(nn.Conv2d(depth, width, 1) for depth in depths),
+                "merge": nn.ModuleList(layer(width) for _ in depths[1:]),
+                "centres": nn.Sequential(layer(width), nn.Conv2d(width, num_outputs, 1)),
+                "sides": nn.Sequential(layer(width), nn.Conv2d(width, 4, 1)),
+            }
+        )
+        centres: Any = self.head["centres"]
+        last = centres[-1]
+        nn.init.normal_(last.weight, std=0.01)
+        nn.init.constant_(last.bias, _RARE)
+        rows, columns = (
+            (side + pad) // stride for side, pad in zip((self.height, self.width), self._padding, strict=True)
+        )
+        grid = torch.stack(
+            [
+                (torch.arange(columns) + 0.5).expand(rows, columns) * stride,
+                (torch.arange(rows) + 0.5)[:, None].expand(rows, columns) * stride,
+            ]
+        )
+        self.register_buffer("grid", grid, persistent=False)
+
+    def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """Map images, and padded boxes `(N, T, 6)` where the loss is wanted, to what `packed_detections` returns.
+
+        In training the detections are left out.
+        """
+        centres, corners = self._maps(x)
+        loss = None if y is None else self._loss(centres, corners, y)
+        if self.training:
+            return packed_detections(loss, x.new_empty(len(x), 0, 6, dtype=centres.dtype))
+        return packed_detections(loss, self._detected(centres, corners))
+
+    def _maps(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return logits of centres `(N, C, H, W)`, and corners of the box at each place in pixels `(N, 4, H, W)`."""
+        if self.takes_raw:
+            x = (x.to(self.mean.dtype) / 255 - self.mean) / self.std
+        down, right = self._padding
+        found = self.backbone(functional.pad(x, (0, right, 0, down)))
+        lateral: Any = self.head["lateral"]
+        merge: Any = self.head["merge"]
+        features = [one(found[step]) for one, step in zip(lateral, self._used, strict=True)]
+        path = features.pop()
+        for one in merge:
+            path = one(functional.interpolate(path, scale_factor=2.0, mode="nearest") + features.pop())
+        centres: Tensor = self.head["centres"](path)
+        sides = self.head["sides"](path).float().clamp(max=8).exp() * self.stride
+        grid: Any = self.grid
+        return centres.float(), torch.cat([grid - sides[:, :2], grid + sides[:, 2:]], dim=1)
+
+    def _loss(self, centres: Tensor, corners: Tensor, y: Tensor) -> Tensor:
+        if not y.shape[1]:
+            y = functional.pad(y, (0, 0, 0, 1), value=-1.0)
+        boxes, codes, there = pixel_boxes(y.float(), self.height, self.width)
+        middle = (boxes[..., :2] + boxes[..., 2:]) / 2
+        sides = (boxes[..., 2:] - boxes[..., :2]).clamp_min(1e-3)
+        grid: Any = self.grid
+        # The Gaussian's centre is that of the place that holds the box's, so that its peak is 1.
+        peak = (middle / self.stride).floor() * self.stride + self.stride / 2
+        away = (grid[None, None] - peak[..., None, None]).abs()  # (N, T, 2, H, W)
+        deviation = (_CENTRE * sides / 6).clamp_min(self.stride / 6)[..., None, None]
+        heat = (-0.5 * (away / deviation) ** 2).sum(dim=2).exp() * there[..., None, None]
+        of_class = codes.clamp_min(0)[..., None, None].expand_as(heat)
+        target = torch.zeros_like(centres).scatter_reduce_(1, of_class, heat, "amax")
+        number = there.sum().clamp_min(1)
+        chance, log_chance, log_other = (
+            centres.sigmoid(),
+            functional.logsigmoid(centres),
+            functional.logsigmoid(-centres),
+        )
+        right = (1 - chance) ** 2 * log_chance * (target == 1)
+        wrong = (1 - target) ** 4 * chance**2 * log_other * (target < 1)
+        focal = -(right + wrong).sum() / number
+        # Each place near a centre learns the box whose Gaussian is highest there.
+        near = (away <= (_CENTRE * sides / 2).clamp_min(self.stride / 2)[..., None, None]).all(dim=2)
+        weight, of = (heat * near).max(dim=1)  # (N, H, W)
+        rows, down, right_ = torch.nonzero(weight > 0, as_tuple=True)
+        if not len(rows):
+            return focal + corners.sum() * 0
+        which = of[rows, down, right_]
+        # All places of a box together weigh as much as those of another one.
+        total = weight.new_zeros(there.shape).index_put(
+            (rows, which), weight[rows, down, right_], accumulate=True
+        )
+        share = weight[rows, down, right_] / total[rows, which]
+        overlap = _generalized_iou(corners[rows, :, down, right_], boxes[rows, which])
+        return focal + self.box_weight * ((1 - overlap) * share).sum() / number
+
+    def _detected(self, centres: Tensor, corners: Tensor) -> Tensor:
+        """Return the detections `(N, D, 6)`."""
+        scores = centres.sigmoid()
+        scores = scores * (functional.max_pool2d(scores, 3, stride=1, padding=1) == scores)
+        places = scores.shape[2] * scores.shape[3]
+        most = min(self.detections, scores.shape[1] * places)
+        best, index = scores.flatten(1).topk(most, dim=1)
+        label, place = torch.div(index, places, rounding_mode="floor"), index % places
+        boxes = corners.flatten(2).transpose(1, 2).gather(1, place[..., None].expand(-1, -1, 4))
+        boxes = boxes / boxes.new_tensor([self.width, self.height, self.width, self.height])
+        boxes = boxes.clamp(0, 1)
+        if self.nms < 1:
+            best = best * _kept(boxes, label, self.nms)
+            best, order = best.sort(dim=1, descending=True, stable=True)
+            label = label.gather(1, order)
+            boxes = boxes.gather(1, order[..., None].expand(-1, -1, 4))
+        label = torch.where(best > 0, label, -1)
+        return torch.cat([boxes, best[..., None], label[..., None].to(best)], dim=2)
+
+    @classmethod
+    def mistakes(cls, arguments: Mapping[str, Any]) -> Iterator[Problem]:
+        """Yield problems of well-typed arguments: names that timm would reject when building the model."""
+        backbone = arguments.get("backbone", "")
+        if backbone and (problem := no_architecture(backbone)):
+            yield Problem(problem.message, "backbone", problem.hint)
+        yield from weights_problem(arguments.get("weights"))
+
+
+def _kept(boxes: Tensor, label: Tensor, overlap: float) -> Tensor:
+    """Return 1 for detections to keep, else 0, `(N, D)`: non-maximum suppression, by matrices, within each class.
+
+    A detection is dropped if one with a higher score that is kept overlaps it: the fixed point of that rule, which is
+    reached after as many rounds as a chain of such detections is long; three are usual.
+    """
+    own, other = boxes[:, :, None], boxes[:, None]
+    sides = (
+        torch.minimum(own[..., 2:], other[..., 2:]) - torch.maximum(own[..., :2], other[..., :2])
+    ).clamp_min(0)
+    both = sides[..., 0] * sides[..., 1]
+    area = (boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1])
+    over = both / (area[:, :, None] + area[:, None] - both).clamp_min(1e-12)
+    before = torch.ones(boxes.shape[1], boxes.shape[1], device=boxes.device).tril(-1)
+    drops = ((over > overlap) & (label[:, :, None] == label[:, None])).to(
+        boxes
+    ) * before  # (N, D, its rivals)
+    keep = torch.ones_like(area)
+    for _ in range(8):
+        keep = ((drops * keep[:, None]).amax(dim=2) == 0).to(boxes)
+    return keep
+
+
+def _generalized_iou(one: Tensor, other: Tensor) -> Tensor:
+    """Return the generalized intersection over union of pairs of boxes `(M,)` (Rezatofighi et al., 2019)."""
+    sides = (torch.minimum(one[:, 2:], other[:, 2:]) - torch.maximum(one[:, :2], other[:, :2])).clamp_min(0)
+    hull = torch.maximum(one[:, 2:], other[:, 2:]) - torch.minimum(one[:, :2], other[:, :2])
+    both = sides.prod(dim=1)
+    union = (one[:, 2:] - one[:, :2]).prod(dim=1) + (other[:, 2:] - other[:, :2]).prod(dim=1) - both
+    around = hull.prod(dim=1)
+    return both / union.clamp_min(1e-6) - (around - union) / around.clamp_min(1e-6)

@@ -1,0 +1,86 @@
+"""A timm model as the backbone of a detector: features of several sizes, with weights from a file or the hub."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from dlcli.errors import ConfigError, first_line
+from dlcli.files.paths import typed
+from dlcli.models.hub import check_cached
+from dlcli.models.pretrained_image import timm_package
+from dlcli.models.weights import compare_weights, of_whole_model, read_weights
+
+# Parts of timm's models that follow their features.
+_UNUSED = ("classifier.", "head.", "fc.", "conv_head.", "bn2.", "norm.", "head_norm.", "norm_pre.")
+_LIST = "List them with: dlcli list pretrained."
+
+
+def made_backbone(
+    name: str, channels: int, weights: str | None, restored: bool, arguments: Mapping[str, Any]
+) -> tuple[nn.Module, Any]:
+    """Return a timm model that maps images to features of several sizes, and timm's configuration of it.
+
+    Args:
+        name: timm's name.
+        channels: channels of an image.
+        weights: a file of the model's weights or of a run of a detector, `hub`, or None for random ones.
+        restored: whether the weights will be loaded from a run.
+        arguments: further arguments of timm.
+
+    Raises:
+        ConfigError: timm has no such model, it has no features of several sizes, or the weights do not fit.
+    """
+    config = timm_package().get_pretrained_cfg(name)
+    if config is None:
+        raise ConfigError(f"timm has no model {name}", "model.backbone", _LIST)
+    if restored or torch.get_default_device().type == "meta":
+        weights = None if restored or weights == "hub" else weights
+    if weights == "hub":
+        check_cached(config.hf_hub_id, name, "model.weights")
+    try:
+        made = timm_package().create_model(
+            name, pretrained=weights == "hub", features_only=True, in_chans=channels, **arguments
+        )
+    except ConfigError:
+        raise
+    except Exception as error:  # the library raises many types for what does not fit together
+        raise ConfigError(
+            f"{name} cannot be a backbone: {first_line(error)}", "model.backbone", "Choose another one."
+        ) from error
+    if weights not in (None, "hub"):
+        _load(made, typed(str(weights)), name)
+    return made, config
+
+
+def pixel_scale(
+    config: Any, channels: int, mean: Sequence[float] | None, std: Sequence[float] | None
+) -> tuple[Tensor, Tensor]:
+    """Return mean and deviation of each channel that the weights were trained with, `(1, C, 1, 1)` each."""
+    found = []
+    for name, given in (("mean", mean), ("std", std)):
+        values = torch.tensor(given or getattr(config, name), dtype=torch.float32)
+        if len(values) != channels:  # statistics of colour images for greyscale images
+            values = values.mean().expand(channels)
+        found.append(values.clone().reshape(1, -1, 1, 1))
+    return found[0], found[1]
+
+
+def _load(model: nn.Module, file: Path, name: str) -> None:
+    weights = read_weights(file, "model.weights")
+    if of_whole_model(file):
+        prefix = "backbone."
+        weights = {key.removeprefix(prefix): w for key, w in weights.items() if key.startswith(prefix)}
+    misfit = compare_weights(model, weights, lambda key: key.startswith(_UNUSED))
+    if misfit:
+        raise ConfigError(
+            f"{file} does not fit {name}: {misfit}",
+            "model.weights",
+            "Choose the backbone of the weights (model.backbone=...).",
+        )
+    if torch.get_default_device().type != "meta":
+        model.load_state_dict(weights, strict=False)

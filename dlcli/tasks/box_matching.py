@@ -1,0 +1,83 @@
+"""Matching of detections with the boxes of their images, as COCO's evaluation does it."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from dlcli.datasets.boxes.boxes import CODE, CROWD
+
+# Least overlaps (IoU) at which a detection is right: 0.5, 0.55, ..., 0.95, as torchmetrics rounds them.
+OVERLAPS = tuple(torch.linspace(0.5, 0.95, 10).tolist())
+
+# Columns of a detection.
+SCORE, LABEL, DETECTION = 4, 5, 6
+
+# Images that are matched at a time.
+_BLOCK = 256
+
+
+def box_overlaps(detections: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
+    """Return intersection over union, and over the detection's own area, of all pairs `(N, D, T)`.
+
+    Args:
+        detections: left, top, right and bottom in the first columns, `(N, D, ...)`.
+        boxes: the same of boxes, `(N, T, ...)`.
+    """
+    own, other = detections[:, :, None], boxes[:, None]
+    wide = (torch.minimum(own[..., 2], other[..., 2]) - torch.maximum(own[..., 0], other[..., 0])).clamp_min(
+        0
+    )
+    high = (torch.minimum(own[..., 3], other[..., 3]) - torch.maximum(own[..., 1], other[..., 1])).clamp_min(
+        0
+    )
+    both = wide * high
+    area = (own[..., 2] - own[..., 0]) * (own[..., 3] - own[..., 1])
+    union = area + (other[..., 2] - other[..., 0]) * (other[..., 3] - other[..., 1]) - both
+    return both / union.clamp_min(1e-12), both / area.clamp_min(1e-12)
+
+
+def matched_boxes(detections: Tensor, boxes: Tensor) -> Tensor:
+    """Return score, label, and at which overlaps each detection is right, or is not counted, `(N, D, 4)`.
+
+    In the order of their scores, detections take the box of their class that they overlap most, of those that none
+    before has taken. A detection without one that lies in a crowd of its class is not counted. The last two columns are
+    numbers whose bit k stands for the k-th of `OVERLAPS`. Detections with a label below 0 are padding.
+
+    Args:
+        detections: in the order of their scores, `(N, D, 6)`.
+        boxes: padded boxes `(N, T, 6)`.
+
+    The rules are those of pycocotools' `COCOeval.evaluateImg`.
+    """
+    parts = zip(detections.split(_BLOCK), boxes.split(_BLOCK), strict=True)
+    found = [
+        torch.cat([own[..., SCORE:], _bits(own.double(), y.double()).to(own)], dim=2) for own, y in parts
+    ]
+    return torch.cat(found) if found else detections.new_zeros(0, detections.shape[1], 4)
+
+
+def _bits(detections: Tensor, boxes: Tensor) -> Tensor:
+    """Return the two numbers of each detection, `(N, D, 2)`."""
+    rows, most = detections.shape[:2]
+    least = torch.tensor([min(value, 1 - 1e-10) for value in OVERLAPS]).to(detections)
+    bits = 2 ** torch.arange(len(OVERLAPS), device=detections.device)
+    found = detections.new_zeros(rows, most, 2)
+    if not most or not boxes.shape[1]:
+        return found
+    boxes = boxes.flip(1)  # of equal overlaps, the last box counts
+    over, within = box_overlaps(detections, boxes)
+    same = (detections[..., None, LABEL] == boxes[:, None, :, CODE]) & (boxes[:, None, :, CODE] >= 0)
+    crowd = boxes[:, None, :, CROWD] > 0
+    over = over.masked_fill(~same | crowd, -1.0)
+    in_crowd = within.masked_fill(~same | ~crowd, -1.0).amax(dim=2)
+    taken = torch.zeros(rows, len(OVERLAPS), boxes.shape[1], dtype=torch.bool, device=boxes.device)
+    last = int((detections[..., LABEL] >= 0).sum(dim=1).max())
+    for rank in range(last):
+        best, place = over[:, rank, None].masked_fill(taken, -1.0).max(dim=2)
+        hit = best >= least
+        taken.scatter_(2, place[..., None], hit[..., None] | taken.gather(2, place[..., None]))
+        ignored = ~hit & (in_crowd[:, rank, None] >= least)
+        found[:, rank, 0] = (hit * bits).sum(dim=1).to(found)
+        found[:, rank, 1] = (ignored * bits).sum(dim=1).to(found)
+    return found

@@ -1,0 +1,73 @@
+"""The detector of centres."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from dlcli.models.centernet import CenterNet
+
+pytest.importorskip("timm")
+
+
+def made(**more: object) -> CenterNet:
+    torch.manual_seed(0)
+    options = {"backbone": "mobilenetv2_050", "weights": None, "width": 16, "detections": 20, **more}
+    return CenterNet((3, 48, 80), 2, **options)  # type: ignore[arg-type]
+
+
+def boxes_of(*boxes: tuple[float, ...]) -> torch.Tensor:
+    rows = [
+        [left / 80, top / 48, right / 80, bottom / 48, code, 0] for left, top, right, bottom, code in boxes
+    ]
+    return torch.tensor([rows])
+
+
+def test_the_maps_that_fit_best_are_decoded_to_the_boxes() -> None:
+    model = made(nms=1.0).eval()
+    y = boxes_of((4, 4, 28, 30, 0), (40, 10, 76, 40, 1), (50, 2, 62, 10, 0))
+    centres = torch.full((1, 2, 8, 12), -4.0, requires_grad=True)
+    sides = torch.zeros(1, 4, 8, 12, requires_grad=True)
+    optimizer = torch.optim.Adam([centres, sides], lr=0.3)
+    for _ in range(150):
+        grid = model.grid
+        step = sides.exp() * model.stride
+        loss = model._loss(centres, torch.cat([grid - step[:, :2], grid + step[:, 2:]], dim=1), y)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    with torch.no_grad():
+        step = sides.exp() * model.stride
+        found = model._detected(centres, torch.cat([grid - step[:, :2], grid + step[:, 2:]], dim=1))[0]
+    sure = found[found[:, 4] > 0.5]
+    assert sorted(sure[:, 5].tolist()) == [0, 0, 1]
+    for box in y[0]:
+        nearest = (sure[:, :4] - box[:4]).abs().amax(dim=1).argmin()
+        assert sure[nearest, 5] == box[4]
+        torch.testing.assert_close(sure[nearest, :4], box[:4], atol=0.04, rtol=0)
+
+
+@torch.no_grad()
+def test_padding_and_crowds_change_no_loss() -> None:
+    model = made().eval()
+    x = torch.randint(0, 255, (1, 3, 48, 80), dtype=torch.uint8)
+    y = boxes_of((4, 4, 28, 30, 0))
+    crowd = torch.cat([y, y.clone()], dim=1)
+    crowd[0, 1, 5] = 1
+    padded = torch.cat([y, torch.full((1, 3, 6), -1.0)], dim=1)
+    losses = [float(model(x, y=one)[0, 0]) for one in (y, crowd, padded)]
+    assert losses[0] == pytest.approx(losses[1]) == pytest.approx(losses[2])
+    assert model(x)[0, 0].isnan()
+    assert float(model(x, y=torch.full((1, 0, 6), -1.0))[0, 0]) > 0, "an image without boxes has a loss"
+    assert model.train()(x, y=y).shape == (1, 1)
+
+
+def test_of_overlapping_detections_the_less_sure_one_is_dropped() -> None:
+    model = made(nms=0.5).eval()
+    centres = torch.full((1, 2, 8, 12), -9.0)
+    centres[0, 0, 2, 2], centres[0, 0, 2, 4], centres[0, 1, 2, 6] = 3.0, 2.0, 1.0
+    box = torch.tensor([4.0, 4.0, 44.0, 40.0]).reshape(1, 4, 1, 1).expand(1, 4, 8, 12)
+    found = model._detected(centres, box)[0]
+    sure = found[found[:, 4] > 0.1]
+    assert sure[:, 5].tolist() == [0, 1], "detections of another class stay"
+    torch.testing.assert_close(sure[:, 4], torch.tensor([3.0, 1.0]).sigmoid())
