@@ -19,7 +19,7 @@ from dlcli.checks.endings import find_endings
 from dlcli.checks.forest_fit import check_baseline, check_forest
 from dlcli.checks.solver_fit import check_solver
 from dlcli.checks.steps import find_empty_epochs
-from dlcli.checks.task_fit import check_task, fits_targets, make_task
+from dlcli.checks.task_fit import check_task, fits_targets, make_task, mixes_targets
 from dlcli.checks.trainer import find_accumulation_problems, find_refused, find_trainer_problems
 from dlcli.config.build import build, locate
 from dlcli.config.catalog import accepting
@@ -89,6 +89,7 @@ def find_mistakes(
     passes("baseline task", lambda: check_baseline(config, data))
     if passes("augmentation", lambda: _pairing(config, data, "augmentation", "Choose augmentation=none.")):
         passes("augmentation", lambda: _makes(make_chosen, config, "augmentation"))
+    passes("augmentation", lambda: mixes_targets(config["augmentation"], data))
     fits = passes("model", lambda: _pairing(config, data, "model"))
     fits = fits and passes("model", lambda: fits_targets(config["model"], data))
     hint = f"Use the dataset's default, or choose one for {data.kind} data."
@@ -245,6 +246,8 @@ def _pairing(config: Mapping[str, Any], data: Data, group: str, hint: str = "") 
 def _unchosen(monitored: str, where: str, task: Task) -> str:
     """Return a hint on how to add a monitored metric from the group `metric`; empty if the group lacks it."""
     part, _, name = monitored.partition("/")
+    if name in task.metric_names:  # one that is not computed in training
+        return ""
     if part not in ("train", "val") or name not in options("metric") or not task.metric_choices:
         return ""
     return f"Have it computed: {pasted('task.metrics', ['default', name])} {pasted(where, monitored)}."

@@ -78,6 +78,14 @@ def fits_targets(node: Mapping[str, Any], data: Data) -> Iterator[Problem]:
     )
 
 
+def mixes_targets(node: Mapping[str, Any], data: Data) -> Iterator[Problem]:
+    """Yield a problem if pairs of rows are mixed whose targets cannot be mixed."""
+    if data.target_kind == "detection" and node.get("mixup"):
+        yield Problem(
+            "the boxes of two images cannot be mixed", "augmentation.mixup", "Set augmentation.mixup=0."
+        )
+
+
 def _quantiles(node: Mapping[str, Any]) -> list[Problem]:
     """Return a problem if the task does not support several quantiles, which need several outputs per target."""
     several = len((node.get("loss") or {}).get("quantiles", ())) > 1

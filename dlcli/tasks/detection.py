@@ -14,7 +14,6 @@ from annotated_types import Ge, Le
 from torch import Tensor, nn
 
 from dlcli.datasets.boxes.boxes import Boxes
-from dlcli.errors import ConfigError
 from dlcli.tasks.base import Task
 from dlcli.tasks.box_files import placed_boxes, write_boxes
 from dlcli.tasks.box_matching import DETECTION, LABEL, SCORE, matched_boxes
@@ -80,10 +79,6 @@ class Detection(Task):
 
     def step(self, network: Any, batch: Mapping[str, Tensor]) -> tuple[Tensor, Any]:
         """Return the loss that the model computes, and the outputs."""
-        if "y_mixed" in batch:
-            raise ConfigError(
-                "the boxes of two images cannot be mixed", "augmentation.mixup", "Set augmentation.mixup=0."
-            )
         outputs = network(batch)
         return outputs[:, 0].mean(), outputs
 
