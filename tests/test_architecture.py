@@ -7,6 +7,8 @@ import re
 import subprocess
 import sys
 from collections import defaultdict
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -45,27 +47,68 @@ HEAVY = (
 )
 
 
-def imports(file: Path) -> set[str]:
-    """Return the first components below `dlcli` of a file's imports, except those for type checking."""
-    found = set()
+@dataclass(frozen=True)
+class Source:
+    """What the tests need of a module's syntax tree, which is read once.
 
-    def walk(node: ast.AST) -> None:
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+    Attributes:
+        below: the first components below `dlcli` of what it imports, except for type checking.
+        froms: line, module and names of each `from ... import`.
+        late: modules that functions import.
+        bound: names that it assigns, defines or imports.
+        defined: public classes and functions at its top level.
+    """
+
+    below: frozenset[str]
+    froms: tuple[tuple[int, str, tuple[str, ...]], ...]
+    late: tuple[str, ...]
+    bound: frozenset[str]
+    defined: tuple[str, ...]
+
+
+@cache
+def source(file: Path) -> Source:
+    below: set[str] = set()
+    froms: list[tuple[int, str, tuple[str, ...]]] = []
+    late: list[str] = []
+    bound: set[str] = set()
+
+    def walk(node: ast.AST, in_function: bool, checked_only: bool) -> None:
+        if isinstance(node, ast.Name):
+            if isinstance(node.ctx, ast.Store):
+                bound.add(node.id)
             return
-        names = []
-        if isinstance(node, ast.ImportFrom) and node.module:
-            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-        elif isinstance(node, ast.Import):
+        if isinstance(node, (ast.ImportFrom, ast.Import)):
+            own = getattr(node, "module", None)
             names = [alias.name for alias in node.names]
-        for name in names:
-            parts = name.split(".")
-            if parts[0] == "dlcli" and len(parts) > 1 and parts[1] in LEVEL:
-                found.add(parts[1])
+            bound.update(alias.asname or alias.name for alias in node.names)
+            if isinstance(node, ast.ImportFrom):
+                froms.append((node.lineno, own or "", tuple(names)))
+            modules = names if isinstance(node, ast.Import) else [own] if own else []
+            if in_function:
+                late.extend(modules)
+            whole = [f"{own}.{name}" for name in names] if own else []
+            for name in [] if checked_only else [*modules, *whole]:
+                parts = name.split(".")
+                if parts[0] == "dlcli" and len(parts) > 1 and parts[1] in LEVEL:
+                    below.add(parts[1])
+            return
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            bound.add(node.name)
+        in_function = in_function or isinstance(node, ast.FunctionDef)
+        checked_only = checked_only or (
+            isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+        )
         for child in ast.iter_child_nodes(node):
-            walk(child)
+            walk(child, in_function, checked_only)
 
-    walk(ast.parse(file.read_text()))
-    return found
+    tree = ast.parse(file.read_text())
+    walk(tree, False, False)
+    public = [node.name for node in tree.body if isinstance(node, (ast.ClassDef, ast.FunctionDef))]
+    return Source(
+        frozenset(below), tuple(froms), tuple(late), frozenset(bound),
+        tuple(name for name in public if not name.startswith("_")),
+    )  # fmt: skip
 
 
 # Imports within functions, below `dlcli/cli`: the reason, the modules, and what they import there.
@@ -120,7 +163,7 @@ def test_every_part_has_its_layer() -> None:
 def test_imports_go_down(part: str) -> None:
     for owner, file in parts():
         if owner == part:
-            assert not {other for other in imports(file) if LEVEL[other] < LEVEL[part]}, file
+            assert not {other for other in source(file).below if LEVEL[other] < LEVEL[part]}, file
 
 
 def test_all_that_is_shown_passes_one_exit() -> None:
@@ -186,20 +229,12 @@ def test_the_public_surface() -> None:
         assert callable(getattr(dlcli, name))
 
 
-def late_imports(file: Path) -> list[str]:
-    """Return what functions import, without the imports for type checking."""
-    functions = [n for n in ast.walk(ast.parse(file.read_text())) if isinstance(n, ast.FunctionDef)]
-    nodes = {node for function in functions for node in ast.walk(function)}
-    froms = [node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module]
-    return froms + [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
-
-
 def test_imports_stand_at_the_top_except_for_a_reason() -> None:
     found = {
         (place, name)
         for _, file in [*parts(), ("", PACKAGE / "__init__.py"), ("", PACKAGE / "__main__.py")]
         if not (place := str(file.relative_to(PACKAGE))).startswith("cli/")
-        for name in late_imports(file)
+        for name in source(file).late
     }
     for _, where, what in LATE:
         matching = {(place, name) for place, name in found if re.match(where, place) and re.match(what, name)}
@@ -211,34 +246,27 @@ def test_imports_stand_at_the_top_except_for_a_reason() -> None:
 def test_imported_modules_and_names_exist() -> None:
     """Those within functions too, which fail only when they are called."""
     folder = PACKAGE.parent
-    files = [file for part in ("dlcli", "tests", "bench") for file in (folder / part).rglob("*.py")]
-    nodes = {file.relative_to(folder): list(ast.walk(ast.parse(file.read_text()))) for file in files}
-    known = defaultdict(set)
-    for file, found in nodes.items():
+    sources = {
+        file.relative_to(folder): source(file)
+        for part in ("dlcli", "tests", "bench")
+        for file in (folder / part).rglob("*.py")
+    }
+    known: dict[str, set[str]] = defaultdict(set)
+    for file, found in sources.items():
         name = ".".join(file.with_suffix("").parts).removesuffix(".__init__")
-        known[name] |= bound(found)
+        known[name] |= found.bound
         while "." in name:
             name, _, inner = name.rpartition(".")
             known[name].add(inner)
     missing = [
-        f"{file}:{node.lineno} {node.module}.{alias.name}"
-        for file, found in nodes.items()
-        for node in found
-        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in ("dlcli", "tests")
-        for alias in node.names
-        if alias.name not in known[node.module or ""]
+        f"{file}:{line} {module}.{name}"
+        for file, found in sources.items()
+        for line, module, names in found.froms
+        if module.split(".")[0] in ("dlcli", "tests")
+        for name in names
+        if name not in known[module]
     ]
     assert missing == []
-
-
-def bound(nodes: list[ast.AST]) -> set[str]:
-    """Return the names that a module assigns, defines or imports."""
-    names = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
-    names |= {node.name for node in nodes if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
-    imported = [
-        alias for node in nodes if isinstance(node, (ast.Import, ast.ImportFrom)) for alias in node.names
-    ]
-    return names | {alias.asname or alias.name for alias in imported}
 
 
 def test_modules_form_no_circle() -> None:
@@ -246,9 +274,10 @@ def test_modules_form_no_circle() -> None:
     names = {".".join(file.relative_to(PACKAGE.parent).with_suffix("").parts): file for _, file in parts()}
     edges = {}
     for name, file in names.items():
-        froms = [node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.ImportFrom)]
         edges[name] = {
-            at for node in froms for at in (node.module, *(f"{node.module}.{a.name}" for a in node.names))
+            at
+            for _, module, names_ in source(file).froms
+            for at in (module, *(f"{module}.{one}" for one in names_))
         }
     while leaves := {name for name, below in edges.items() if not below & set(edges)}:
         edges = {name: below for name, below in edges.items() if name not in leaves}
@@ -276,19 +305,12 @@ ONE_OF_A_KIND = {
 }
 
 
-def defined(kinds: tuple[type[ast.stmt], ...]) -> dict[str, set[str]]:
-    """Return the public names that modules define at their top level, each with its modules."""
-    found = defaultdict(set)
-    for _, file in parts():
-        for node in ast.parse(file.read_text()).body:
-            if isinstance(node, kinds) and not node.name.startswith("_"):
-                found[node.name].add(str(file.relative_to(PACKAGE)))
-    return found
-
-
 def test_a_public_name_has_one_meaning() -> None:
     """A command's name is also that of its function in the runner and in the Python API."""
-    found = defined((ast.ClassDef, ast.FunctionDef))
+    found: dict[str, set[str]] = defaultdict(set)
+    for _, file in parts():
+        for name in source(file).defined:
+            found[name].add(str(file.relative_to(PACKAGE)))
     for command in {*dlcli.__all__, "reproduce", "serve", "ui"}:
         found[command] -= {
             f"cli/{command}.py",
