@@ -29,7 +29,7 @@ from dlcli.exporting.heads import INSTEAD, head_of, output_columns
 from dlcli.files.disk import write_errors
 from dlcli.files.paths import is_folder, kind_at, resolved
 from dlcli.files.unfinished import scratch_folder, unfinished
-from dlcli.inference.ensemble import Ensemble
+from dlcli.inference.ensemble_model import Ensemble
 from dlcli.inference.saved_model import SavedModel
 from dlcli.prediction.output import csv_to
 from dlcli.preprocessing.table import Table

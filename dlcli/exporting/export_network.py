@@ -21,7 +21,7 @@ from dlcli.exporting.exported_program import (
     write_program,
 )
 from dlcli.files.paths import is_folder, kind_at
-from dlcli.inference.ensemble import Ensemble
+from dlcli.inference.ensemble_model import Ensemble
 from dlcli.inference.saved_model import SavedModel
 from dlcli.runs.folder import OpenedRun, with_overrides
 from dlcli.runs.model_errors import model_errors

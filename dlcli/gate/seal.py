@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from dlcli.errors import CorruptRun
-from dlcli.files.kept import state_folder
 from dlcli.files.unfinished import unfinished
+from dlcli.files.user_cache import state_folder
 from dlcli.gate.documents import read_json
 from dlcli.tracking.ledger import atomic_write
 

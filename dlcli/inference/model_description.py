@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Protocol, get_args, runtime_checkable
 
+from safetensors import safe_open
+
+from dlcli.config.build import TARGET, locate
 from dlcli.datasets.data import Kind
 from dlcli.errors import CorruptRun
 from dlcli.gate.documents import JSON_BYTES, read_json, read_text
@@ -16,6 +20,15 @@ DAMAGED_MODEL = "The folder is incomplete or damaged: copy it again, or repeat t
 _KINDS = get_args(Kind)
 _LARGEST = 1 << 31  # maximum size of a dimension
 _IMAGE = 3  # dimensions of an image: channels, height, width
+
+
+@runtime_checkable
+class ReadsItsShapes(Protocol):
+    """A model whose arguments `auto` can be determined from the shapes of its weights."""
+
+    @staticmethod
+    def automatic_of(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
+        """Return the values of the arguments that may be `auto`, given the shape of each weight."""
 
 
 def read_task_facts(folder: Path) -> dict[str, Any]:
@@ -37,6 +50,23 @@ def read_description(folder: Path) -> dict[str, Any]:
             "the model's description has no shape of a row of its kind", str(file), DAMAGED_MODEL
         )
     return found
+
+
+def without_auto(model: Mapping[str, Any], weights: Path) -> dict[str, Any]:
+    """Return the section `model` of a description with each `auto` replaced by its value.
+
+    Only models of earlier versions have `auto`. The rule for it may have changed since they were trained, so the value
+    follows from the shapes of the weights.
+    """
+    kind: Any = locate(model[TARGET])
+    if not isinstance(kind, ReadsItsShapes) or "auto" not in map(str, model.values()):
+        return dict(model)
+    with safe_open(weights, framework="pt") as opened:
+        shapes = {name: tuple(opened.get_slice(name).get_shape()) for name in opened.keys()}  # noqa: SIM118
+    found = kind.automatic_of(shapes)
+    return {
+        name: found[name] if value == "auto" and name in found else value for name, value in model.items()
+    }
 
 
 def _is_shape(value: Any) -> bool:

@@ -21,7 +21,7 @@ import torch
 from captum.attr import IntegratedGradients, LayerAttribution, LayerGradCam
 from torch import Tensor, nn
 
-from dlcli.inference.ensemble import Ensemble
+from dlcli.inference.ensemble_model import Ensemble
 from dlcli.inference.saved_model import SavedModel
 from dlcli.models.mlp import MeanOfTokens
 from dlcli.models.token_counts import weighted_sums

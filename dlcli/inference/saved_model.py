@@ -36,20 +36,20 @@ from dlcli.errors import CorruptRun, NotSet, first_line
 from dlcli.files.regular import check_regular, os_reason
 from dlcli.gate.fitted_objects import load_fitted
 from dlcli.gate.gate import Gate, current
+from dlcli.inference.columns_file import recorded_columns
 from dlcli.inference.declared_size import check_declared_size, within_size
 from dlcli.inference.forward_passes import through
-from dlcli.inference.model_columns import read_columns
 from dlcli.inference.model_description import (
     DAMAGED_MODEL,
     DESCRIPTION,
     LABELS,
     read_description,
     read_task_facts,
+    without_auto,
 )
-from dlcli.inference.recorded_auto import without_auto
 from dlcli.inference.rows import as_rows, unseen_in
 from dlcli.inference.write_model import PREPROCESSING_FILE, WEIGHTS_FILE
-from dlcli.preprocessing.base import CountsNewRows, Preprocessing, facts_of_model
+from dlcli.preprocessing.base import CountsNewRows, NeedsColumns, Preprocessing, facts_of_model
 from dlcli.statistics.conformal import Conformal
 from dlcli.tasks.base import Task
 from dlcli.tasks.metric_choice import with_metrics
@@ -224,7 +224,7 @@ def load_model(folder: Path, *, trust: bool = False) -> SavedModel:
             rows_at_once=at_once,
             calibration=task.calibration(),
         )
-    columns = read_columns(folder, preprocessing)
+    columns = _read_columns(folder, preprocessing)
     kinds = description.get("image_kinds")
     return SavedModel(
         network,
@@ -249,6 +249,14 @@ def load_task(folder: Path, *, trust: bool = False) -> Task:
 def _gate(folder: Path, trust: bool) -> Gate:
     """Return the active gate, or else a new one for this folder."""
     return current() or Gate(str(folder), is_open=trust)
+
+
+def _read_columns(folder: Path, preprocessing: Preprocessing) -> Columns | None:
+    """Return the columns of a model folder, or those that the preprocessing of an earlier version needs."""
+    columns = recorded_columns(folder)
+    if columns is None and isinstance(preprocessing, NeedsColumns):
+        return Columns.of_kinds(preprocessing.needed_columns(), getattr(preprocessing, "dates_written_", {}))
+    return columns
 
 
 def _check_weights(file: Path) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from dlcli.errors import DataError, InputError
-from dlcli.inference.ensemble import Ensemble
+from dlcli.inference.ensemble_model import Ensemble
 from dlcli.inference.predictions_file import all_predictions
 from dlcli.runs.ensembles import OpenedModel
 from dlcli.runs.folder import OpenedRun

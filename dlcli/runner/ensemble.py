@@ -16,7 +16,7 @@ from dlcli.datasets.raw_rows import load_current
 from dlcli.errors import DataError, InputError
 from dlcli.events import Listener, Note, ignore
 from dlcli.formatting import counted, number
-from dlcli.inference.ensemble import EnsembleMember, ensemble_of
+from dlcli.inference.ensemble_model import EnsembleMember, ensemble_of
 from dlcli.inference.evaluation import choose_device, evaluate_rows, figures, predictions_table
 from dlcli.inference.greedy import Selection, select_greedily
 from dlcli.inference.predictions_file import write_predictions

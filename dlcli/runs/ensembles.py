@@ -208,7 +208,7 @@ def _weighted(groups: Sequence[Sequence[tuple[OpenedRun, int]]]) -> list[tuple[O
 
 def _ensemble(chosen: Sequence[tuple[OpenedRun, int]]) -> SavedModel:
     # Imported late, since it loads torch.
-    from dlcli.inference.ensemble import EnsembleMember, ensemble_of
+    from dlcli.inference.ensemble_model import EnsembleMember, ensemble_of
 
     counts: Counter[Path] = Counter()
     for run, count in chosen:

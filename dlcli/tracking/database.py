@@ -123,7 +123,7 @@ def is_ready(file: Path) -> bool:
 
 def needs_mlflow(file: Path) -> bool:
     """Return whether `ensure` imports MLflow for a file that is not ready."""
-    return not (_is_absent(file) and schema.is_fresh_kept())
+    return not (_is_absent(file) and schema.is_fresh_cached())
 
 
 def _is_absent(file: Path) -> bool:

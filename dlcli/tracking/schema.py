@@ -12,7 +12,7 @@ from pathlib import Path
 from types import ModuleType
 
 from dlcli.errors import first_line
-from dlcli.files.kept import kept, read_kept
+from dlcli.files.user_cache import cached, read_cached
 
 _SEEN = "dlcli_store"  # dlcli's table: version of MLflow and revision for which the file was found complete
 # Table to the SQL condition for its rows in a new store.
@@ -154,18 +154,18 @@ def upgrade_copy(old: Path, file: Path) -> None:
         note_complete(copy)
 
 
-def is_fresh_kept() -> bool:
+def is_fresh_cached() -> bool:
     """Return whether an empty store is cached, so that `make_fresh` does not import MLflow."""
-    return read_kept(_kept_name()) is not None
+    return read_cached(_cached_name()) is not None
 
 
-def _kept_name() -> str:
+def _cached_name() -> str:
     return f"store-of-mlflow-{_mlflow_version()}"
 
 
 def _empty_store() -> bytes:
     """Return an empty store. It is cached, because MLflow takes seconds for its seventy migrations."""
-    return kept(_kept_name(), _make_empty_store)
+    return cached(_cached_name(), _make_empty_store)
 
 
 @functools.cache

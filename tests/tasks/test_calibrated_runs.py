@@ -12,7 +12,7 @@ import torch
 
 import dlcli
 from dlcli.exporting.exported_program import write_program
-from dlcli.inference.ensemble import Ensemble
+from dlcli.inference.ensemble_model import Ensemble
 from dlcli.inference.predictions_file import all_predictions
 from dlcli.inference.saved_model import load_model
 from dlcli.result import Result

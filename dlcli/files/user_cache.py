@@ -24,7 +24,7 @@ def state_folder() -> Path:
     return Path(state).expanduser() / "dlcli"
 
 
-def read_kept(name: str) -> bytes | None:
+def read_cached(name: str) -> bytes | None:
     """Return the cached content of a name; None if there is none, or if its file is damaged."""
     with suppress(OSError, RuntimeError):
         for file in state_folder().glob(f"{name}-*"):
@@ -34,9 +34,9 @@ def read_kept(name: str) -> bytes | None:
     return None
 
 
-def kept(name: str, make: Callable[[], bytes]) -> bytes:
+def cached(name: str, make: Callable[[], bytes]) -> bytes:
     """Return the cached content of a name; if there is none, compute it by `make` and cache it."""
-    found = read_kept(name)
+    found = read_cached(name)
     if found is not None:
         return found
     content = make()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dlcli.files.kept import kept, read_kept, state_folder
+from dlcli.files.user_cache import cached, read_cached, state_folder
 
 
 def counted(content: bytes) -> tuple[Callable[[], bytes], list[bytes]]:
@@ -25,13 +25,13 @@ def test_a_file_is_made_once_and_again_if_it_is_damaged(
 ) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     make, made = counted(b"content")
-    assert read_kept("some") is None
-    assert [kept("some", make) for _ in range(3)] == [b"content"] * 3
+    assert read_cached("some") is None
+    assert [cached("some", make) for _ in range(3)] == [b"content"] * 3
     assert len(made) == 1
     (file,) = state_folder().glob("some-*")
     file.write_bytes(b"damaged")
-    assert read_kept("some") is None
-    assert kept("some", make) == b"content"
+    assert read_cached("some") is None
+    assert cached("some", make) == b"content"
     assert len(made) == 2
     assert [found.read_bytes() for found in state_folder().iterdir()] == [b"content"]
 
@@ -44,7 +44,7 @@ def test_a_user_without_a_home_folder_does_without(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(Path, "expanduser", homeless)
     make, made = counted(b"content")
-    assert [kept("some", make) for _ in range(2)] == [b"content"] * 2
+    assert [cached("some", make) for _ in range(2)] == [b"content"] * 2
     assert len(made) == 2
 
 
@@ -54,5 +54,5 @@ def test_a_folder_that_cannot_be_made_is_done_without(
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
     make, made = counted(b"content")
-    assert [kept("some", make) for _ in range(2)] == [b"content"] * 2
+    assert [cached("some", make) for _ in range(2)] == [b"content"] * 2
     assert len(made) == 2

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 import dlcli
 from dlcli.cli.app import app
 from dlcli.errors import CorruptRun, DataError, InputError
-from dlcli.inference.ensemble import Ensemble, merged_facts
+from dlcli.inference.ensemble_model import Ensemble, merged_facts
 from dlcli.result import Result
 from dlcli.runner.export import bundle
 from dlcli.tasks.losses import Quantile
