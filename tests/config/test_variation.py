@@ -107,7 +107,7 @@ def test_one_of_each_kind_is_composed() -> None:
         ([], [["model.hidden=[8]"], ["model.hidden=[16]"]], 2),
         ([], [["monitor=val/loss"], ["monitor=val/accuracy"]], 2),
         ([], [["optimizer.lr=null"], ["optimizer.lr=0.1"], ["optimizer.lr=${seed}"]], 3),
-        ([], [["model.hidden=8"], ["model.hidden=0"], ["model.hidden=x"], ["model.hidden=9"]], 2),
+        ([], [["model.hidden=8"], ["model.hidden=0"], ["model.hidden=x"], ["model.hidden=9"]], 3),
         (["model=mlp"], [["model.hidden=8", "model={hidden: 9}"], ["model.hidden=7", "model={hidden: 9}"]], 2),
         (["~optimizer.lr"], [["optimizer.lr=0.1"], ["optimizer.lr=0.2"]], 2),
         (["optimizer=sgd"], [["optimizer._target_=torch.optim.Adam"], ["optimizer._target_=torch.optim.SGD"]], 2),
