@@ -119,7 +119,7 @@ def test_show_explains_an_option() -> None:
     assert "params" not in text
     keys = {key["name"]: key for key in document("show", "model/cnn")["keys"]}
     assert keys["dropout"] == {
-        "name": "dropout", "value": 0.25, "type": "float >= 0 < 1", "is_section": False,
+        "name": "dropout", "value": 0.25, "type": "float >= 0 and < 1", "is_section": False,
         "explanation": "Dropout rate after the blocks.",
     }  # fmt: skip
 
