@@ -59,6 +59,9 @@ _PREPROCESSING = {
     "words": "words",
 }
 
+# The same for kinds of targets that need their own.
+_OF_TARGETS = {"forecast": "series", "seq2seq": "pairs"}
+
 # Maximum size in bytes of a file that is read within about a second.
 _FAST = 1 << 24
 
@@ -267,8 +270,7 @@ def _known_now(found: Draft) -> list[Problem]:
 def decided_by_data(composed: Composed, data: Data) -> dict[str, str]:
     """Return the options that the data decides: the task, and the preprocessing for its rows and the model."""
     fitting = {"task": data.target_kind, "preprocessing": _PREPROCESSING[data.kind]}
-    if data.target_kind == "forecast":
-        fitting["preprocessing"] = "series"
+    fitting["preprocessing"] = _OF_TARGETS.get(data.target_kind, fitting["preprocessing"])
     with suppress(ConfigError):  # reported by validation
         model = locate(composed.config["model"].get(TARGET, ""))
         if data.kind == "tokens":

@@ -137,7 +137,7 @@ LATE = (
     ("what a command does not need that reads runs", r"config/(overrides|environment)", r"hydra|omegaconf"),
     ("", r"runner/report", r"dlcli.(comparison|page)"),
     ("", r"gate/fitted_objects|inference/saved_model", r"skops"),
-    ("", r"tasks/", r"dlcli.reports|sklearn"),
+    ("", r"tasks/", r"dlcli.reports|sklearn|sacrebleu"),
     ("", r"comparison/|runs/", r"dlcli.inference"),
     ("", r"models/(hist_gradient_boosting|random_forest)", r"dlcli.models.tree_growth"),
     ("", r"reports/sweep_plots|sweeps/samplers|datasets/audio/loading", r"scipy"),

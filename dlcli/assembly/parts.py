@@ -109,6 +109,7 @@ def assemble(
         config["task"]["_target_"],
     )
     preprocessing = fitted.preprocessing
+    task.attach(preprocessing)
     if at_most is None:
         check_fits_in_memory(preprocessing, data, fitted.rows, len(split.val))
 

@@ -12,6 +12,7 @@ import pandas as pd
 from dlcli.config.pasted import pasted
 from dlcli.datasets.audio.recordings import Recordings
 from dlcli.datasets.data import Data
+from dlcli.datasets.pair_texts import PairTexts
 from dlcli.datasets.questions.questions import Questions
 from dlcli.datasets.tables.typed_frames import kind_of
 from dlcli.datasets.texts import Texts
@@ -81,6 +82,8 @@ def _differ_in_few_columns(x: Any, split: Split) -> bool:
 
 def _together(x: Any) -> str:
     """Return the hint on groups, another remedy for duplicates; a column of texts can serve as the groups."""
+    if isinstance(x, PairTexts):
+        return ""
     if isinstance(x, Texts) and x.name:
         settings = " ".join(["dataset=text", pasted("dataset.text", x.name), pasted("dataset.group", x.name)])
         return f", or keep them in one group: {settings} (and cv=group_kfold for folds)"

@@ -43,6 +43,7 @@ SUPPLIED: Supplied = {
                 "output_names",
                 "cardinalities",
                 "vocab_size",
+                "shares_vocabulary",
                 "horizon",
                 "lookback",
                 "targets",

@@ -14,6 +14,7 @@ TargetKind = Literal[
     "answer_span",
     "tag",
     "detection",
+    "seq2seq",
 ]
 
 # Those for which a model has one vector of outputs per row, whose length is the task's.

@@ -32,7 +32,7 @@ class Data:
     - integers `(N, H, W)`, an array or `dlcli.datasets.masks.class_maps.Masks`: segmentation, where each pixel has its
       position in `classes`, or 255 if it has none;
     - an object with an attribute `target_kind`: `dlcli.datasets.questions.answers.Answers`,
-      `dlcli.datasets.words.tags.Tags`, `dlcli.datasets.boxes.boxes.Boxes`.
+      `dlcli.datasets.words.tags.Tags`, `dlcli.datasets.boxes.boxes.Boxes`, `dlcli.datasets.pair_texts.PairTexts`.
 
     Attributes:
         name: name of the dataset.

@@ -24,6 +24,7 @@ from dlcli.exporting.bundle_table_rows import TableRows, form_of
 from dlcli.exporting.bundle_texts import TextRows
 from dlcli.exporting.bundled_rows import BundledRows, BundleSource
 from dlcli.exporting.card import model_card
+from dlcli.exporting.export_network import refuse_generating
 from dlcli.exporting.exported_program import ABSOLUTE, RELATIVE, need_onnx
 from dlcli.exporting.heads import INSTEAD, head_of, output_columns
 from dlcli.files.disk import write_errors
@@ -87,6 +88,7 @@ def export_bundle(
     folder = resolved(folder)
     _check_folder(folder)
     need_onnx("--bundle")
+    refuse_generating(model, "--bundle")
     _check_kind(model)
     head = head_of(model.task)
     dataset = with_overrides(opened.config, overrides)["dataset"]

@@ -25,6 +25,7 @@ from dlcli.inference.ensemble_model import Ensemble
 from dlcli.inference.saved_model import SavedModel
 from dlcli.runs.folder import OpenedRun, with_overrides
 from dlcli.runs.model_errors import model_errors
+from dlcli.tasks.decoding import Decodes
 from dlcli.training.fields import Batch, first_rows
 
 SUFFIXES = (".pt2", ".onnx", ".pte")
@@ -81,6 +82,7 @@ def export_network(
         raise InputError("there is no such folder", str(file.parent), "Create it, or name another.")
     if kind_at(file) == "device":  # it would be replaced by a file
         raise InputError("is not a regular file", str(file), "Name another --output.")
+    refuse_generating(model, "--output")
     description = description_of(file)
     _refuse_foreign(description)
     if file.suffix == ".onnx":
@@ -99,6 +101,16 @@ def export_network(
         difference = write_program(model.network, batches, file, describe)
     rows = sum(batch_size_of(batch) for batch in batches)
     return Exported(file, description, rows, difference, opened.ledger.run_id, opened.notes)
+
+
+def refuse_generating(model: SavedModel, where: str) -> None:
+    """Raise an InputError for a model that is run once for each generated token."""
+    if isinstance(model.network.model, Decodes):
+        raise InputError(
+            f"{type(model.network.model).__name__} generates one token at a time, which is no single program",
+            where,
+            "Use dlcli predict, dlcli serve, or dlcli.load_run from Python.",
+        )
 
 
 def _refuse_foreign(description: Path) -> None:

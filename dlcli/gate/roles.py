@@ -65,7 +65,10 @@ _CALLBACKS = (
 
 _MODEL = Role("a model", "torch.nn.Module", ("dlcli.models",), offered=_MODULES)
 _LOSS = Role(
-    "a loss", "torch.nn.Module", ("dlcli.tasks.losses", "dlcli.tasks.pixel_losses"), offered=_MODULES
+    "a loss",
+    "torch.nn.Module",
+    ("dlcli.tasks.losses", "dlcli.tasks.pixel_losses", "dlcli.tasks.token_losses"),
+    offered=_MODULES,
 )
 _PART = Role("a layer", "torch.nn.Module", offered=_MODULES)
 _TASK = Role("a task", "dlcli.tasks.base.Task", ("dlcli.tasks",))

@@ -55,12 +55,12 @@ def through(
     parts = []
     for batch in loader:
         on_device = {name: values.to(device) for name, values in batch.items()}
-        y = on_device.get("y", _NO_TARGETS)
+        y = on_device.get("y")
         if not task.needs_targets:  # a model that takes targets in training must not see them here
             on_device.pop("y", None)
-        outputs = network(on_device)
+        outputs = task.evaluated(network, on_device, y)
         outputs = outputs.float() if isinstance(outputs, Tensor) else outputs
-        parts.append([values.cpu() for values in keep(outputs, y)])
+        parts.append([values.cpu() for values in keep(outputs, _NO_TARGETS if y is None else y)])
     task.cpu()  # where the metrics of an evaluation are computed
     order = loader.order()
     found = [joined(several, task.padding) for several in zip(*parts, strict=True)]

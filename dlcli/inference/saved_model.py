@@ -208,6 +208,7 @@ def load_model(folder: Path, *, trust: bool = False) -> SavedModel:
                 model: nn.Module = build(node, where="model", **made_of, restored=True)
         load_weights(model, str(folder / WEIGHTS_FILE))
         task = _build_task(folder, description)
+        task.attach(preprocessing)
         if facts.get("num_outputs", task.num_outputs) != task.num_outputs:
             raise CorruptRun(
                 f"the model has {facts['num_outputs']} outputs, but its task has {task.num_outputs}: "

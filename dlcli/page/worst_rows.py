@@ -47,6 +47,8 @@ def judge_rows(table: pd.DataFrame, recorded: Mapping[str, float], where: str) -
         where: name of the rows for the title, such as `final test rows`.
     """
     rows = int(table["row"].nunique())
+    if {"source", "target", "prediction", "loss"} <= set(table.columns):
+        return _least_alike(table, recorded, where)
     if {"target", "prediction"} <= set(table.columns):
         target, predicted = table["target"], table["prediction"]
         if pd.api.types.is_float_dtype(predicted):
@@ -87,6 +89,26 @@ def _least_overlap(table: pd.DataFrame, recorded: Mapping[str, float], where: st
         return JudgedRows(rows)
     heading = (*_places(table), "IoU", "pixel accuracy", "most missed pixels of")
     return JudgedRows(rows, Figures("worst", f"Images with the lowest IoU, {where}", heading, tuple(lines)))
+
+
+def _least_alike(table: pd.DataFrame, recorded: Mapping[str, float], where: str) -> JudgedRows:
+    """Return the generated texts that have least in common with their targets: the lowest chrF, or the largest loss."""
+    rows = int(table["row"].nunique())
+    equal = (table["target"].astype(str) == table["prediction"].astype(str)).to_numpy()
+    name = "sequence_accuracy"
+    intervals = {}
+    if len(table) == rows and name in recorded and abs(equal.mean() - recorded[name]) < _ROUNDING:
+        intervals[name] = wilson_interval(int(equal.sum()), len(equal))
+    by, sign = ("chrf", 1) if "chrf" in table.columns else ("loss", -1)
+    values = table[by].to_numpy(dtype=float)
+    lines: list[tuple[Cell, ...]] = []
+    for position in np.argsort(sign * values, kind="stable")[:_SHOWN]:
+        row = _row(table, position)
+        texts = (str(row[key]) for key in ("source", "target", "prediction"))
+        lines.append((*_place(row, table), *texts, float(row[by])))
+    heading = (*_places(table), "source", "target", "prediction", "chrF" if by == "chrf" else "loss")
+    title = f"Texts with the {'lowest chrF' if by == 'chrf' else 'largest loss per token'}, {where}"
+    return JudgedRows(rows, Figures("worst", title, heading, tuple(lines)), intervals)
 
 
 def _misclassified(table: pd.DataFrame, recorded: Mapping[str, float], where: str) -> JudgedRows:

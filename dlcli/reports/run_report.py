@@ -20,6 +20,7 @@ from dlcli.reports.gradient_curves import gradient_curves
 from dlcli.reports.image_grid import MOST, image_grid
 from dlcli.reports.learning_curves import learning_curves
 from dlcli.reports.style import save
+from dlcli.reports.translation_plots import attention_figure
 from dlcli.sanitize.escapes import visible_name
 from dlcli.splits.split import Part, name_of_test_rows
 from dlcli.tasks.base import Task
@@ -85,6 +86,9 @@ def write_report(
             image = as_bytes(np.asarray(take(data.x, np.array([first]))))[0]
             if filters := filter_figure(model, data, first, image):
                 save(filters, plots / "filters.png", about)
+        shown = evaluations.get("val", evaluation)
+        if data.kind == "tokens" and (attention := attention_figure(model, data, shown.rows)):
+            save(attention, plots / "attention.png", f"{run_name or data.name} · {data.name}")
         _write_breakdown(run_dir / "breakdown.csv", model, evaluations)
     return diagnose(history, max_epochs, baseline)
 

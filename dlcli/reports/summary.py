@@ -147,6 +147,8 @@ def _targets(data: Data) -> str:
         return counted(len(data.classes), "tag")
     if data.target_kind in ("regression", "forecast"):
         return "1 target" if len(data.targets) == 1 else f"{len(data.targets)} targets"
+    if not data.classes:
+        return "targets are texts"
     return f"{len(data.classes)} {'labels' if data.target_kind == 'multilabel' else 'classes'}"
 
 

@@ -22,6 +22,7 @@ _MODELS: Mapping[str, Sequence[str]] = {
     "forecast": ("linear_forecast", "dlinear", "segrnn", "patchtst"),
     "segmentation": ("unet",),
     "detection": ("centernet", "detector"),
+    "seq2seq": ("seq2seq_transformer", "seq2seq_rnn"),
 }
 
 # Maximum numbers of rows for five folds and for three folds; for more rows, and for series, a hold-out is used.

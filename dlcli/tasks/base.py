@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -21,7 +21,6 @@ from dlcli.tasks.threshold import untuned
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
 
 OutputsOf = Literal["row", "word", "token"]
 
@@ -74,6 +73,9 @@ class Task(nn.Module, ABC):
     padding: ClassVar[float] = 0
     needs_targets: ClassVar[bool] = False
 
+    def attach(self, preprocessing: Any) -> None:
+        """Take what the task needs of the fitted preprocessing, such as the tokens of targets."""
+
     @abstractmethod
     def encode(self, y: Any) -> Any:
         """Return the targets as batches hold them: an array, or a `dlcli.training.fields.Field`."""
@@ -90,6 +92,23 @@ class Task(nn.Module, ABC):
         if "y_mixed" in batch:
             loss = torch.lerp(loss, network.loss(self, outputs, batch["y_mixed"]), batch["share"])
         return loss, outputs
+
+    def evaluated(
+        self,
+        network: Any,
+        batch: Mapping[str, Tensor],
+        y: Tensor | None = None,
+        metrics: Collection[str] | None = None,
+    ) -> Any:
+        """Return the outputs of a batch in evaluation, which take several passes for a task that generates sequences.
+
+        Args:
+            network: `dlcli.training.network.Network`.
+            batch: fields of the rows.
+            y: the encoded targets; None for new rows.
+            metrics: names of the metrics of a training epoch; None for all, of the saved model.
+        """
+        return network(batch)
 
     def loss(self, outputs: Tensor, y: Tensor) -> Tensor:
         """Return the mean loss over the rows, a scalar."""

@@ -52,6 +52,8 @@ def target_facts(data: Data, train: np.ndarray) -> dict[str, Any]:
             "several_series": bool(history.stretches.names),
             "relative_quantiles": relative_quantiles(history).tolist() if history.stretches.names else None,
         }
+    if data.target_kind == "seq2seq":
+        return {}  # the preprocessing knows the tokens of targets
     y = data.y[train]
     if isinstance(y, Tags):
         words, tags = usual_tags_of(take(data.x, train), y, len(data.classes))

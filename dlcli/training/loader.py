@@ -115,6 +115,9 @@ class BatchLoader:
         order = torch.randperm(self.rows, generator=generator)
         if lengths is None:
             return order
+        targets = self.fields.get("y")
+        if isinstance(targets, Ragged):  # of rows of one length, those with targets of similar length
+            lengths = lengths * (int(targets.lengths.max()) + 1) + targets.lengths
         # Only rows of complete batches are sorted; the remaining ones, drawn at random, are of any length.
         whole = self.rows // self.batch_size
         sorted_rows, rest = order.split([whole * self.batch_size, self.rows % self.batch_size])

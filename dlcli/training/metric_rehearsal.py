@@ -23,7 +23,8 @@ def rehearse_metrics(network: Network, task: Task, batch: Batch) -> None:
     if not metrics:
         return
     training = network.training
-    outputs, encoded = task.kept(network.eval()(batch), batch["y"])
+    found = task.evaluated(network.eval(), batch, batch["y"], tuple(metrics))
+    outputs, encoded = task.kept(found, batch["y"])
     network.train(training)
     outputs, device = outputs.float(), counting_device(outputs.device)
     predicted, y = (values.to(device) for values in task.metric_inputs(outputs, encoded))

@@ -89,6 +89,7 @@ class TrainingModule(pl.LightningModule):
         self._averaged_step = 0
         self._losses: list[Tensor] = []
         self._within_epoch: Any = None
+        self._metrics = metrics
         self._train_scores = Scores(task, task.training_metrics(metrics))
         self._val_scores = Scores(task, metrics)
 
@@ -298,7 +299,8 @@ class TrainingModule(pl.LightningModule):
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Collect the outputs, which are evaluated at the end of the epoch."""
         solver: Any = self.optimizers(use_pl_optimizer=False)
-        self._val_scores.update(outputs_of(solver, self.evaluated, batch, batch_idx), batch["y"])
+        outputs = outputs_of(solver, self.evaluated, self.task, batch, batch_idx, self._metrics)
+        self._val_scores.update(outputs, batch["y"])
 
     def on_validation_epoch_start(self) -> None:
         """End the training part of the epoch."""

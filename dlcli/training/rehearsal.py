@@ -133,6 +133,7 @@ def rehearse(
         if val is not None:
             seconds += _validation(
                 network,
+                task,
                 BatchLoader(val, network.evaluation_rows(batch_size), bounded=True),
                 precision,
                 device,
@@ -210,13 +211,15 @@ def _seconds(step: Callable[[], None], device: torch.device, steps: int) -> floa
     return statistics.median(times)
 
 
-def _validation(network: Network, loader: BatchLoader, precision: Precision, device: torch.device) -> float:
+def _validation(
+    network: Network, task: Task, loader: BatchLoader, precision: Precision, device: torch.device
+) -> float:
     """Estimate the seconds that all validation rows take, from one batch."""
     batch = _batch(loader, loader.batches // 2, device)
     network.eval()
     with torch.no_grad(), precision.val_step_context(), blamed_on("model", network.model, batch):
         before = time.perf_counter()
-        network(batch)
+        task.evaluated(network, batch, batch["y"], task.epoch_metrics)
         _wait(device)
     return (time.perf_counter() - before) * loader.rows / len(batch["y"])
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 from torch import Tensor
@@ -29,9 +29,10 @@ def solve(
     return solve_pieces(optimizer, pieces, network, task, backward, rows, ranks)
 
 
-def outputs_of(optimizer: Any, network: Network, batch: Batch, number: int) -> Tensor:
+def outputs_of(
+    optimizer: Any, network: Network, task: Task, batch: Batch, number: int, metrics: Collection[str]
+) -> Any:
     """Return the outputs for a batch of validation rows, of which forests walk only the new trees."""
     if isinstance(optimizer, GrowTrees):
         return optimizer.outputs(network, batch, number)
-    outputs: Tensor = network(batch)
-    return outputs
+    return task.evaluated(network, batch, batch["y"], metrics)

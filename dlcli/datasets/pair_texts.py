@@ -1,0 +1,48 @@
+"""`PairTexts`: one side of pairs of texts, such as sentences and their translations, which knows the other side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from dlcli.datasets.texts import Texts
+
+
+class PairTexts(Texts):
+    """The sources or the targets of pairs of texts; the rows of `other` are those of the other side.
+
+    Sources know their targets, because one vocabulary may be fitted on both sides of the training rows; new rows are
+    plain `Texts`. Targets know their sources for tables of predictions.
+
+    Args:
+        values: the texts of this side.
+        name: name of their column.
+        other: the texts of the other side.
+    """
+
+    # As targets: the kind of task, and what stands in the place of a type of numbers.
+    target_kind = "seq2seq"
+    dtype = np.dtype(object)
+    ndim = 1
+
+    def __init__(self, values: pa.Array | pa.ChunkedArray, name: str, other: Texts) -> None:
+        super().__init__(values, name)
+        self.other = other
+
+    def __getitem__(self, rows: slice | Sequence[int] | np.ndarray) -> PairTexts:
+        """Return some of the rows in this order."""
+        own = super().__getitem__(rows)
+        return PairTexts(own.values, self.name, self.other[rows])
+
+    @classmethod
+    def both(cls, sources: Texts, targets: Texts) -> tuple[PairTexts, PairTexts]:
+        """Return the two sides of pairs."""
+        return cls(sources.values, sources.name, targets), cls(targets.values, targets.name, sources)
+
+
+def other_side(texts: Any) -> Texts | None:
+    """Return the other side of pairs; None for texts that are none."""
+    return texts.other if isinstance(texts, PairTexts) else None

@@ -1,0 +1,248 @@
+"""Sequence-to-sequence learning: a text for each text, such as its translation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+import numpy as np
+import pandas as pd
+import torch
+from annotated_types import Ge, Le
+from torch import Tensor, nn
+
+from dlcli.datasets.pair_texts import other_side
+from dlcli.datasets.texts import Texts
+from dlcli.preprocessing.pairs import PairSubwords
+from dlcli.preprocessing.subwords import PADDING
+from dlcli.tasks.base import Task
+from dlcli.tasks.decoding import generated
+from dlcli.tasks.length_table import by_length
+from dlcli.tasks.metric_choice import MetricChoice
+from dlcli.tasks.text_scores import WIDTH, score_of, text_counts
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# Rows of a batch of an evaluation: the logits of a target take a vocabulary for each token.
+_ROWS = 128
+
+# The first columns of what is kept of a row: the sum of its tokens' losses, and their number.
+_HEAD = 2
+
+
+class Seq2Seq(Task):
+    """Sequence-to-sequence learning. Outputs of a training step are logits `(N, T, V)`, targets tokens `(N, T)`.
+
+    In evaluation, targets are scored given their own earlier tokens (teacher forcing), and a text is generated for each
+    source: greedily in training epochs, by beam search from the saved model. What is kept of a row for judging is `(2 +
+    WIDTH + max_length,)`: the sum of the losses of its tokens, their number, the counts of `text_counts`, and the
+    generated tokens. Of new rows, the logarithm of the generated text's probability, the number of its tokens, and the
+    tokens are kept.
+
+    Args:
+        loss: from logits and tokens to the loss of each token.
+        metrics: names of the metrics in report order, options of the group `metric`; `default` stands for those of the
+            task.
+        beam: number of sequences that beam search follows; 1 is greedy.
+        length_penalty: power of the length by which scores of beam search are divided (Wu et al., 2016): 0 prefers
+            short texts, 1 compares means per token.
+    """
+
+    kind: ClassVar = "seq2seq"
+    accepts: ClassVar = {"seq2seq"}
+    default_metrics = ("bleu", "chrf", "sequence_accuracy")
+
+    def __init__(
+        self,
+        loss: nn.Module,
+        metrics: Sequence[str | MetricChoice] = ("default",),
+        beam: Annotated[int, Ge(1), Le(64)] = 4,
+        length_penalty: Annotated[float, Ge(0)] = 1.0,
+    ) -> None:
+        super().__init__()
+        self.criterion = loss
+        self.beam = beam
+        self.length_penalty = length_penalty
+        self.num_outputs = 0
+        self._tokens: PairSubwords | None = None
+        self.choose(metrics)
+
+    def attach(self, preprocessing: Any) -> None:
+        """Take the encoding of targets, which the preprocessing has fitted."""
+        if isinstance(preprocessing, PairSubwords):
+            self._tokens = preprocessing
+            self.num_outputs = len(preprocessing.target_subwords)
+
+    @property
+    def _subwords(self) -> PairSubwords:
+        if self._tokens is None:
+            raise TypeError("the task has no fitted encoding of targets")
+        return self._tokens
+
+    def encode(self, y: Any) -> Any:
+        """Return the tokens of whole targets, each with its end."""
+        return self._subwords.targets(y)
+
+    def training_metrics(self, names: Sequence[str]) -> list[str]:
+        """Return no metrics: nothing is generated in training steps."""
+        return []
+
+    def step(self, network: Any, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Return the mean loss over the tokens of the batch, and the losses and tokens of each row `(N, 2)`."""
+        y = batch["y"][:, : self._subwords.max_length]
+        sums = self._sums(network({**batch, "y": y}), y)
+        loss, tokens = sums.sum(dim=0)
+        return loss / tokens, sums.detach()
+
+    def _sums(self, logits: Tensor, y: Tensor) -> Tensor:
+        """Return the sum of the losses and the number of tokens of each row `(N, 2)`."""
+        losses = self.criterion(logits.float(), y).sum(dim=1)
+        return torch.stack([losses, (y != PADDING).sum(dim=1).to(losses.dtype)], dim=1)
+
+    def evaluated(
+        self,
+        network: Any,
+        batch: Mapping[str, Tensor],
+        y: Tensor | None = None,
+        metrics: Collection[str] | None = None,
+    ) -> Tensor:
+        """Return losses, tokens and generated tokens of each row `(N, 2 + max_length)`; see `Task.evaluated`."""
+        rows, most = len(batch["x"]), self._subwords.max_length
+        found = torch.zeros(rows, _HEAD + most, device=batch["x"].device)
+        if y is not None:
+            found[:, :_HEAD] = self._sums(network({**batch, "y": y}), y)
+        if metrics is None or set(metrics) & set(self.metric_names):
+            beam = self.beam if metrics is None else 1
+            text = generated(
+                network.model,
+                batch["x"],
+                batch["lengths"],
+                self._subwords.most_steps,
+                beam,
+                self.length_penalty,
+            )
+            found[:, _HEAD : _HEAD + text.tokens.shape[1]] = text.tokens.to(found.dtype)
+            if y is None:
+                found[:, 0], found[:, 1] = text.scores, text.lengths
+        return found
+
+    def kept(self, outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what is kept of each row (see the class), and empty targets `(N, 0)`."""
+        nothing = y.new_zeros(len(y), 0)
+        if outputs.shape[1] == _HEAD:  # of a training step
+            return outputs, nothing
+        texts = self._subwords.target_subwords.decode(y.cpu().numpy())
+        counts = text_counts(self._texts(outputs[:, _HEAD:]), texts, self.metric_names)
+        return torch.cat([outputs[:, :_HEAD], counts.to(outputs), outputs[:, _HEAD:]], dim=1), nothing
+
+    def _texts(self, tokens: Tensor) -> list[str]:
+        """Return the texts of generated tokens `(N, T)`."""
+        return self._subwords.target_subwords.decode(tokens.long().cpu().numpy())
+
+    def kept_loss(self, outputs: Tensor, y: Tensor) -> Tensor:
+        """Return the mean loss over all tokens of the rows."""
+        loss, tokens = outputs[:, :_HEAD].double().sum(dim=0)
+        return loss / tokens
+
+    def rows_at_once(self, input_shape: Sequence[int]) -> int:
+        """Return the rows of a batch of an evaluation."""
+        return _ROWS
+
+    def output_shape(self, y: Tensor) -> tuple[int, ...]:
+        """Return `(N, T, V)`."""
+        return *y.shape, self.num_outputs
+
+    def metric_inputs(self, outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the counts of each row `(N, WIDTH)`."""
+        return outputs[:, _HEAD : _HEAD + WIDTH], y
+
+    def baseline(self) -> tuple[Task, Tensor]:
+        """Return what is kept of a row that is predicted without any token."""
+        return self, torch.zeros(_HEAD + WIDTH)
+
+    def baselines(self, x: Any, kept: Tensor | None = None) -> dict[str, tuple[Task, Tensor]]:
+        """Return what is kept if the most frequent training target is predicted for all rows, and of copied sources.
+
+        The loss is that of the training targets' shares of tokens.
+        """
+        references = other_side(x)
+        if references is None or kept is None:
+            raise TypeError(
+                "the baselines need sources with their targets, and what is kept of a model's outputs"
+            )
+        sources, targets = list(Texts.of(x)), list(references)
+        shares = torch.from_numpy(self._subwords.counts_ + 1.0).float()
+        of_constant: Any = getattr(self.criterion, "of_constant", None)
+        costs = None if of_constant is None else of_constant(shares / shares.sum())
+        tokens = self._subwords.targets(references)
+        lost = [math.nan if costs is None else float(costs[row].sum()) for row in tokens]
+        head = torch.stack([torch.tensor(lost), tokens.lengths.float()], dim=1)
+        guesses = {"": [self._subwords.usual_] * len(targets), "copy": sources}
+        return {
+            name: (self, torch.cat([head, text_counts(texts, targets, self.metric_names)], dim=1))
+            for name, texts in guesses.items()
+        }
+
+    def baseline_descriptions(self) -> dict[str, str]:
+        """Return what the baselines repeat."""
+        return {"": "the most frequent training target", "copy": "the source"}
+
+    def predictions(self, outputs: Tensor) -> pd.DataFrame:
+        """Return the generated text, its number of tokens, and the mean logarithm of their probabilities."""
+        tokens = outputs[:, 1]
+        return pd.DataFrame(
+            {
+                "prediction": self._texts(outputs[:, _HEAD:]),
+                "log_probability": (outputs[:, 0] / tokens.clamp_min(1)).numpy(),
+                "tokens": tokens.numpy().astype(np.int64),
+            }
+        )
+
+    def targets(self, y: Any) -> pd.DataFrame:
+        """Return source and target."""
+        sources = other_side(y)
+        given = {} if sources is None else {"source": list(sources)}
+        return pd.DataFrame({**given, "target": list(Texts.of(y))})
+
+    def judged(self, outputs: Tensor, y: Any) -> pd.DataFrame:
+        """Return source, target and prediction, the mean loss of the target's tokens, and the sentence's chrF."""
+        table = self.targets(y)
+        table["prediction"] = self._texts(outputs[:, _HEAD + WIDTH :])
+        table["loss"] = (outputs[:, 0] / outputs[:, 1]).numpy()
+        table["tokens"] = outputs[:, 1].numpy().astype(np.int64)
+        if "chrf" in self.metric_names:
+            table["chrf"] = self._chrf(outputs)
+        return table
+
+    def _chrf(self, outputs: Tensor) -> np.ndarray:
+        return np.array([score_of(row, "chrf") for row in outputs[:, _HEAD : _HEAD + WIDTH]])
+
+    def metric_inputs_of(self, table: pd.DataFrame) -> tuple[Tensor, Tensor, dict[str, Tensor]] | None:
+        """Restore the counts `(N, WIDTH)` from the texts."""
+        if not {"target", "prediction"} <= set(table.columns):
+            return None
+        predicted, true = (table[name].fillna("").astype(str).tolist() for name in ("prediction", "target"))
+        return text_counts(predicted, true, self.metric_names), torch.empty(len(table), 0), {}
+
+    def describe(self) -> str:
+        """Return such as `seq2seq, loss TokenCrossEntropy, beam 4 (greedy in training)`."""
+        how = "greedy" if self.beam == 1 else f"beam {self.beam} (greedy in epochs)"
+        return f"seq2seq, loss {type(self.criterion).__name__}, {how}"
+
+    def breakdown(self, outputs: Tensor, y: Any) -> pd.DataFrame:
+        """Return rows, loss and metrics by the number of the target's tokens."""
+        return by_length(outputs[:, :_HEAD], outputs[:, _HEAD : _HEAD + WIDTH], self.metric_names)
+
+    def worst(self, outputs: Tensor, y: Any) -> list[tuple[int, str]]:
+        """Return the rows in the order of their mean loss, the largest first."""
+        losses = (outputs[:, 0] / outputs[:, 1]).numpy()
+        order = np.argsort(-losses, kind="stable")
+        return [(int(row), f"loss {losses[row]:.2f}") for row in order]
+
+    def pictures(self, outputs: Tensor, y: Any) -> Iterator[tuple[str, Figure]]:
+        """Yield the metrics by the number of the target's tokens."""
+        from dlcli.reports import translation_plots  # a prediction needs no matplotlib
+
+        yield "length", translation_plots.scores_by_length(self.breakdown(outputs, y))

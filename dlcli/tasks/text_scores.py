@@ -1,0 +1,96 @@
+"""Metrics of generated texts (BLEU, chrF, equality), from counts that are added over rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from dlcli.errors import ConfigError
+from dlcli.tasks.metric import Metric
+
+TextScoreKind = Literal["bleu", "chrf", "sequence_accuracy"]
+
+# For each metric, the number of counts of a row: lengths, matches and totals of 1- to 4-grams; hypothesis, reference
+# and matches of 1- to 6-grams of characters; whether the texts are equal, and 1.
+_WIDTHS: dict[TextScoreKind, int] = {"bleu": 10, "chrf": 18, "sequence_accuracy": 2}
+WIDTH = sum(_WIDTHS.values())
+
+
+class TextScore(Metric):
+    """A metric of generated texts and one reference of each.
+
+    Args:
+        kind: `bleu`: corpus BLEU (Papineni et al., 2002) from 0 to 100 with sacreBLEU's tokenizer 13a (Post, 2018);
+            `chrf`: F2 score of n-grams of characters, from 0 to 100 (Popović, 2015); `sequence_accuracy`: the share of
+            texts that are equal to their reference.
+    """
+
+    higher_is_better = True
+    plot_lower_bound = 0.0
+    shares = "texts"
+    counts: Tensor
+
+    def __init__(self, kind: TextScoreKind) -> None:
+        super().__init__()
+        self.kind = kind
+        self.plot_upper_bound = 1.0 if kind == "sequence_accuracy" else 100.0
+        if kind != "sequence_accuracy":
+            scorers()
+        self.add_sum("counts", (WIDTH,))
+
+    def update(self, predicted: Tensor, y: Tensor) -> None:
+        """Add rows; `predicted` `(N, WIDTH)` are their `text_counts`, and y is not used."""
+        self.counts = self.counts + predicted.double().sum(dim=0)
+
+    def compute(self) -> Tensor:
+        """Return the value; NaN without rows."""
+        return torch.tensor(score_of(self.counts, self.kind), dtype=torch.float64)
+
+
+def text_counts(predicted: Sequence[str], references: Sequence[str], kinds: Sequence[str]) -> Tensor:
+    """Return the counts of each row `(N, WIDTH)`, 0 for metrics other than those of `kinds`."""
+    found = torch.zeros(len(predicted), WIDTH)
+    if not len(predicted):
+        return found
+    parts = dict(zip(_WIDTHS, found.split(list(_WIDTHS.values()), dim=1), strict=True))
+    made = scorers() if set(kinds) & {"bleu", "chrf"} else {}
+    for kind in {"bleu", "chrf"} & set(kinds):
+        counts = made[kind]._extract_corpus_statistics(list(predicted), [list(references)])
+        parts[kind][:] = torch.tensor(counts)
+    parts["sequence_accuracy"][:, 0] = torch.tensor(
+        [text == reference for text, reference in zip(predicted, references, strict=True)]
+    ).float()
+    parts["sequence_accuracy"][:, 1] = 1
+    return found
+
+
+def score_of(counts: Tensor, kind: TextScoreKind) -> float:
+    """Return the metric of added counts `(WIDTH,)`; NaN without rows."""
+    start = list(_WIDTHS).index(kind)
+    parts = counts.split(list(_WIDTHS.values()))
+    own, rows = parts[start].tolist(), float(parts[-1][1])
+    if not rows:
+        return float("nan")
+    if kind == "sequence_accuracy":
+        return own[0] / own[1]
+    return float(scorers()[kind]._compute_score_from_stats([round(count) for count in own]).score)
+
+
+def scorers() -> dict[str, Any]:
+    """Return sacreBLEU's BLEU and chrF; their methods for counts of rows are those of its own significance tests.
+
+    Raises:
+        ConfigError: sacrebleu is not installed.
+    """
+    try:
+        from sacrebleu.metrics import BLEU, CHRF
+    except ImportError as error:
+        raise ConfigError(
+            "bleu and chrf need sacrebleu, which is not installed",
+            "task.metrics",
+            "pip install sacrebleu, or choose task.metrics=[sequence_accuracy].",
+        ) from error
+    return {"bleu": BLEU(force=True), "chrf": CHRF()}

@@ -1,0 +1,150 @@
+"""Complete runs on pairs of texts: training, evaluation, folds, prediction, resuming, comparison."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+import dlcli
+from dlcli.errors import ConfigError, InputError
+from dlcli.result import Result
+from dlcli.training import checkpoints
+from tests.pairs_of_sentences import sentences, write_pairs
+
+pytest.importorskip("sacrebleu")
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_pairs(tmp_path_factory.mktemp("data") / "corpus.tsv", sentences(60))
+
+
+def of(corpus: Path, *more: str) -> list[str]:
+    return [
+        "dataset=pairs",
+        f"dataset.path='{corpus}'",
+        "dataset.source=de",
+        "dataset.target=en",
+        "dataset.batch_size=4",
+        "preprocessing.vocab_size=300",
+        "preprocessing.max_length=40",
+        "trainer.accelerator=cpu",
+        "trainer.gradient_clip_val=1",
+        "optimizer.lr=0.01",
+        "task.beam=2",
+        f"runs_dir='{corpus.parent / 'runs'}'",
+        *more,
+    ]
+
+
+SMALL = (
+    "model.hidden=16", "model.heads=2", "model.feedforward=16", "model.encoder_layers=1", "model.decoder_layers=1",
+)  # fmt: skip
+RNN = ("model=seq2seq_rnn", "model.hidden=12", "model.embedding=12")
+
+
+@pytest.fixture(scope="module")
+def trained(corpus: Path) -> Result:
+    return dlcli.train(of(corpus, *SMALL, "trainer.max_epochs=2", "run_name=one"))
+
+
+def test_it_is_evaluated_from_its_files(trained: Result, corpus: Path) -> None:
+    assert trained.metrics["test/loss"] < trained.baselines["test/loss"]
+    again = dlcli.evaluate(trained.run_dir)
+    for name in ("loss", "bleu", "chrf", "sequence_accuracy"):
+        assert again.metrics[f"test/{name}"] == trained.metrics[f"test/{name}"]
+    table = pd.read_parquet(trained.run_dir / "predictions.parquet")
+    pairs = dict(sentences(60))
+    assert all(pairs[line.source] == line.target for line in table.itertuples())
+    breakdown = pd.read_csv(trained.run_dir / "breakdown.csv")
+    assert breakdown.groupby("split")["rows"].sum().to_dict() == table["split"].value_counts().to_dict()
+    names = {file.name for file in (trained.run_dir / "plots").iterdir()}
+    assert names >= {"attention.png", "length.png", "learning_curves.png"}
+
+
+def test_sentences_are_predicted_from_lines_tables_and_memory(trained: Result, tmp_path: Path) -> None:
+    lines = tmp_path / "new.txt"
+    lines.write_text("Der alte Hund.\nDer rote Ball sieht 3 kleine Hunde.\n")
+    table = tmp_path / "new.tsv"
+    table.write_text("id\tde\n7\tDer alte Hund.\n8\tDer rote Ball sieht 3 kleine Hunde.\n")
+    found = dlcli.predict(trained.run_dir, lines)
+    kept = dlcli.predict(trained.run_dir, table, keep=["id"])
+    in_memory = dlcli.load_run(trained.run_dir).predict(lines.read_text().splitlines())
+    assert found is not None and kept is not None
+    assert kept["id"].tolist() == ["7", "8"]
+    assert list(in_memory.columns) == ["prediction", "log_probability", "tokens"]
+    for name in ("prediction", "tokens"):
+        assert found[name].tolist() == kept[name].tolist() == in_memory[name].tolist()
+
+
+def test_another_file_is_evaluated_by_the_columns_of_the_model(trained: Result, tmp_path: Path) -> None:
+    other = write_pairs(tmp_path / "new.tsv", [(b, a) for a, b in sentences(8, seed=1)], "en\tde")
+    found = dlcli.evaluate(trained.run_dir, file=other)
+    same = write_pairs(tmp_path / "same.tsv", sentences(8, seed=1))
+    assert found.metrics == dlcli.evaluate(trained.run_dir, file=same).metrics
+
+
+class Killed(BaseException):
+    """Stands in for kill -9: nothing that catches errors sees it."""
+
+
+def test_a_run_that_was_killed_within_an_epoch_ends_with_the_same_bits(trained: Result, corpus: Path) -> None:
+    original = checkpoints.Checkpoints.on_train_batch_end
+
+    def kill(self: Any, trainer: Any, module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        original(self, trainer, module, outputs, batch, batch_idx)
+        if (trainer.current_epoch, batch_idx) == (1, 5):
+            raise Killed
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checkpoints.Checkpoints, "on_train_batch_end", kill)
+        with pytest.raises(Killed):
+            dlcli.train(
+                of(
+                    corpus,
+                    *SMALL,
+                    "trainer.max_epochs=2",
+                    "run_name=killed",
+                    "tracking.checkpoint_minutes=1e-9",
+                )
+            )
+    resumed = dlcli.resume("killed", runs_dir=corpus.parent / "runs")
+    weights = [(run.run_dir / "model" / "weights.safetensors").read_bytes() for run in (trained, resumed)]
+    assert weights[0] == weights[1]
+    assert resumed.metrics == trained.metrics
+
+
+def test_folds_are_pooled_and_runs_compared(trained: Result, corpus: Path) -> None:
+    folds = dlcli.train(of(corpus, *RNN, "trainer.max_epochs=1", "cv=kfold", "cv.folds=2", "task.beam=1"))
+    assert 0 <= folds.metrics["cv/chrf_mean"] <= 100
+    table = pd.read_parquet(folds.run_dir / "predictions.parquet")
+    assert sorted(table["row"]) == list(range(60))
+    assert (folds.run_dir / "plots" / "length.png").exists()
+    other = dlcli.train(of(corpus, *RNN, "trainer.max_epochs=1", "run_name=two", "task.beam=1"))
+    found = dlcli.compare([trained.run_dir, other.run_dir], metric="chrf", runs_dir=corpus.parent / "runs")
+    (pair,) = found.pairs
+    assert pair.difference.low <= pair.difference.mean <= pair.difference.high
+    assert "bootstrap" in pair.difference.test
+
+
+def test_what_does_not_fit_is_refused(corpus: Path, trained: Result, tmp_path: Path) -> None:
+    for change, message in (
+        ("model=linear", "Linear has one vector of outputs per row, but the targets of corpus are seq2seq"),
+        ("task=multiclass", "Multiclass is for binary or multiclass targets"),
+        ("monitor=train/bleu", "train/bleu is monitored, but never logged"),
+        ("preprocessing.vocab_size=100", "vocab_size"),
+    ):
+        words = [word for word in of(corpus) if not word.startswith("task.")]
+        with pytest.raises(ConfigError, match=message):
+            dlcli.check([*words, change])
+    write_pairs(tmp_path / "labels.tsv", [("ja", "good"), ("nein", "bad")] * 20, "text\tlabel")
+    classes = ["dataset=text", f"dataset.path='{tmp_path / 'labels.tsv'}'", "dataset.target=label"]
+    with pytest.raises(ConfigError, match="outputs for seq2seq, but the targets of labels are binary"):
+        dlcli.check([*classes, "model=seq2seq_rnn", f"runs_dir='{tmp_path}'"])
+    with pytest.raises(InputError, match="Seq2Seq has no error of single rows"):
+        dlcli.explain(trained.run_dir)
+    with pytest.raises(InputError, match="generates one token at a time"):
+        dlcli.export(trained.run_dir, tmp_path / "model.onnx")
