@@ -115,9 +115,9 @@ class Keys:
             close = [foreign]
         siblings = [key.rpartition(".")[2] for key in known if key.rpartition(".")[0] == parent]
         few = choices(siblings) if parent and not close else ""
-        anything = () if close or few or any(hints) else ("dlcli show prints all keys.",)
         meant = foreign.rpartition(".")[2] if foreign.startswith(f"{parent}.") else last
         having = _options_with(parent, meant) if parent in self.sections and not close else ""
+        anything = () if close or few or having or any(hints) else ("dlcli show prints all keys.",)
         return _problem(setting, message, question(close), few, having, *hints, *anything)
 
     def known(self) -> Iterator[str]:

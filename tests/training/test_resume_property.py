@@ -21,6 +21,7 @@ from safetensors.torch import load_file
 from test_schedules import node
 
 from dlcli.assembly.optimization import make_schedule, may_fuse
+from dlcli.augmentation.mixup import mixup
 from dlcli.events import EpochDone, Event, StepsDone
 from dlcli.models.mlp import MLP
 from dlcli.training import fit as fitting_module
@@ -28,7 +29,9 @@ from dlcli.training.averaging import EMA, SWA
 from dlcli.training.checkpoints import Checkpoints
 from dlcli.training.epoch_state import LAST
 from dlcli.training.fit import FitResult
+from dlcli.training.muon import Muon
 from dlcli.training.trainer_arguments import ARGUMENTS
+from dlcli.training.watch_gradients import WatchGradients
 
 CASES = int(os.environ.get("DLCLI_RESUMES", "6"))
 BATCHES = 7  # of an epoch; the last one is smaller
@@ -65,6 +68,8 @@ OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adam": partial(torch.optim.Adam, lr=0.02),
     "sgd": partial(torch.optim.SGD, lr=0.1, momentum=0.9, nesterov=True),
     "rmsprop": partial(torch.optim.RMSprop, lr=0.01, momentum=0.5),
+    "adamw": partial(torch.optim.AdamW, lr=0.02, amsgrad=True),
+    "muon": partial(Muon, lr=0.02),
     "lbfgs": partial(torch.optim.LBFGS, lr=0.1, max_iter=2, history_size=3),
 }
 
@@ -119,7 +124,10 @@ def settings(seed: int) -> Callable[[], dict[str, Any]]:
             "make_optimizer": make_optimizer,
             "checkpoint_minutes": draw.choice([1e-9, 10]),
         }
-        schedule = draw.choice(["none", "cosine", "polynomial", "onecycle", "step", "exponential", "plateau"])
+        if draw.random() < 0.2:
+            callbacks.append(WatchGradients())
+        schedules = ("none", "cosine", "coslog4", "polynomial", "onecycle", "step", "exponential", "plateau")
+        schedule = draw.choice(schedules)
         if schedule == "onecycle" and optimizer == "lbfgs":
             schedule = "cosine"
         if schedule != "none":
@@ -131,7 +139,7 @@ def settings(seed: int) -> Callable[[], dict[str, Any]]:
         if averaging:
             options["averaging"] = EMA(0.8) if averaging == "ema" else SWA(draw.choice([0.0, 0.5, 0.75]))
         if draw.random() < 0.4:
-            options["augment"] = noise
+            options["augment"] = draw.choice([noise, partial(mixup, alpha=0.4)])
         monitor = draw.choice(["val/loss", "val/loss", "train/loss", "val/accuracy"])
         options |= {"monitor": monitor, "mode": "max" if monitor == "val/accuracy" else "min"}
         options["keep_last"] = draw.random() < 0.1
