@@ -9,10 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from sklearn import metrics as sklearn
 
 import dlcli
 from dlcli.errors import ConfigError, InputError
 from dlcli.result import Result
+from dlcli.splits.split import Split
 
 SIZE = (20, 28)
 
@@ -78,6 +80,26 @@ def test_it_learns_and_is_evaluated_from_its_files(trained: Result) -> None:
     assert trained.metrics["test/miou"] == pytest.approx(np.mean(iou))
     breakdown = pd.read_csv(trained.run_dir / "breakdown.csv")
     assert breakdown.loc[breakdown["split"] == "test", "iou"].to_numpy() == pytest.approx(np.array(iou))
+
+
+def test_metrics_are_those_of_scikit_learn_on_all_pixels(
+    trained: Result, shapes: Path, tmp_path: Path
+) -> None:
+    dlcli.predict(trained.run_dir, shapes / "images", files_dir=tmp_path / "masks")
+    rows = Split.load(trained.run_dir / "split.npz").test
+    names = sorted(file.name for file in (shapes / "masks").iterdir())
+    y, found = (
+        np.concatenate([pixels_of(folder / "masks" / names[row]).ravel() for row in rows])
+        for folder in (shapes, tmp_path)
+    )
+    y, found = y[y != 255], found[y != 255]
+    expected = {
+        "miou": sklearn.jaccard_score(y, found, average="macro"),
+        "dice": sklearn.f1_score(y, found, average="macro"),
+        "pixel_accuracy": sklearn.accuracy_score(y, found),
+        "class_accuracy": sklearn.balanced_accuracy_score(y, found),
+    }
+    assert {name: trained.metrics[f"test/{name}"] for name in expected} == pytest.approx(expected, rel=1e-5)
 
 
 def test_pictures(trained: Result) -> None:

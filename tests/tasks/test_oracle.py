@@ -14,6 +14,8 @@ import scipy.stats
 from sklearn import metrics as sklearn
 
 import dlcli
+from dlcli.config.folders import options
+from dlcli.config.yaml_file import read
 from dlcli.tracking.ledger import Ledger
 
 ROWS = 60
@@ -263,7 +265,9 @@ def test_forecasts(folder: Path) -> None:
         found = numbers(table)
         errors = [(table[f"target({n})"] - table[f"prediction({n})"]).abs().mean() for n in ("y", "z")]
         mase = float(np.mean([error / scale for error, scale in zip(errors, naive, strict=True)]))
-        return {name: found[name] for name in ("mae", "rmse", "mse")} | {"mase": mase}
+        pairs = [(table[f"target({n})"], table[f"prediction({n})"]) for n in ("y", "z")]
+        smape = float(np.mean([200 * (y - g).abs() / (y.abs() + g.abs()) for y, g in pairs]))
+        return {name: found[name] for name in ("mae", "rmse", "mse")} | {"mase": mase, "smape": smape}
 
     recorded = Ledger.load(Path(result.run_dir)).metrics
     table = pd.read_parquet(Path(result.run_dir) / "predictions.parquet")
@@ -302,6 +306,21 @@ def of_classes(table: pd.DataFrame) -> dict[str, float]:
     top = sklearn.top_k_accuracy_score(y, p, k=2, labels=labels)
     means = {"specificity": np.mean(specificities), "g_mean": np.prod(recalls) ** (1 / len(recalls))}
     return found | means | {"top_k_accuracy": top}
+
+
+def of_labels(table: pd.DataFrame) -> dict[str, float]:
+    """Return the metrics that are not computed by default, the means over labels that have them."""
+    labels = [column[7:-1] for column in table if column.startswith("target(")]
+    each = []
+    for label in labels:
+        of = {"target": table[f"target({label})"], "prediction": table[f"prediction({label})"]}
+        two = pd.DataFrame({what: np.where(values == 1, "yes", "no") for what, values in of.items()})
+        two["p(no)"], two["p(yes)"] = 1 - table[f"p({label})"].to_numpy(), table[f"p({label})"].to_numpy()
+        each.append(of_classes(two))
+    return {
+        name: float(np.nanmean([one[name] for one in each]))
+        for name in ("mcc", "specificity", "g_mean", "brier")
+    }
 
 
 def of_numbers(table: pd.DataFrame) -> dict[str, float]:
@@ -351,6 +370,37 @@ def test_chosen_metrics_of_folds_of_two_classes_some_of_which_lack_one(folder: P
 def test_chosen_metrics_of_three_classes(folder: Path) -> None:
     result = trained(folder, "kind", words=(CLASS_METRICS.format(",top_k_accuracy"),))
     assert check(result.run_dir, of_classes, ("val", "test")) == 0
+
+
+def test_chosen_metrics_of_labels_one_of_which_some_folds_lack(folder: Path) -> None:
+    words = ("cv=kfold", "cv.folds=6", "trainer.limit_folds=3", "task.metrics=[mcc,specificity,g_mean,brier]")
+    result = trained(folder, "l0", "rare", words=words)
+    for fold in result.folds:
+        check(Path(fold.run_dir), of_labels, ("test",))
+    check_pooled(result, of_labels)
+
+
+def test_every_metric_has_an_oracle() -> None:
+    """A new option of the group `metric` needs one, too."""
+    classes = {"mcc", "cohen_kappa", "quadratic_kappa", "specificity", "g_mean", "brier", "top_k_accuracy"}
+    chosen = {"smape", "rmsle", "explained_variance", "spearman", "pearson", "concordance"}
+    two = {
+        "accuracy",
+        "balanced_accuracy",
+        "precision",
+        "recall",
+        "f1",
+        "auroc",
+        "average_precision",
+        "log_loss",
+    }
+    intervals = {"pinball", "coverage", "interval_width"}
+    masks = {"miou", "dice", "pixel_accuracy", "class_accuracy"}  # tests/test_segmentation_training.py
+    elsewhere = {"calibration_error", "exact_match", "mae", "rmse", "mse", "r2", "mape", "mase"}
+    judged = classes | chosen | two | intervals | masks | elsewhere
+    single = {"binary", "multiclass", "multilabel", "regression", "forecast", "segmentation"}
+    taken = {name: set(read(file).get("accepts") or single) for name, file in options("metric").items()}
+    assert {name for name, kinds in taken.items() if kinds & single} == judged
 
 
 @pytest.mark.parametrize("targets", [("u",), ("u", "v")], ids="-".join)
