@@ -308,21 +308,6 @@ def of_classes(table: pd.DataFrame) -> dict[str, float]:
     return found | means | {"top_k_accuracy": top}
 
 
-def of_labels(table: pd.DataFrame) -> dict[str, float]:
-    """Return the metrics that are not computed by default, the means over labels that have them."""
-    labels = [column[7:-1] for column in table if column.startswith("target(")]
-    each = []
-    for label in labels:
-        of = {"target": table[f"target({label})"], "prediction": table[f"prediction({label})"]}
-        two = pd.DataFrame({what: np.where(values == 1, "yes", "no") for what, values in of.items()})
-        two["p(no)"], two["p(yes)"] = 1 - table[f"p({label})"].to_numpy(), table[f"p({label})"].to_numpy()
-        each.append(of_classes(two))
-    return {
-        name: float(np.nanmean([one[name] for one in each]))
-        for name in ("mcc", "specificity", "g_mean", "brier")
-    }
-
-
 def of_numbers(table: pd.DataFrame) -> dict[str, float]:
     """Return the metrics that are not computed by default, the means over targets."""
     targets = [column for column in table if column.startswith("target")]
@@ -370,14 +355,6 @@ def test_chosen_metrics_of_folds_of_two_classes_some_of_which_lack_one(folder: P
 def test_chosen_metrics_of_three_classes(folder: Path) -> None:
     result = trained(folder, "kind", words=(CLASS_METRICS.format(",top_k_accuracy"),))
     assert check(result.run_dir, of_classes, ("val", "test")) == 0
-
-
-def test_chosen_metrics_of_labels_one_of_which_some_folds_lack(folder: Path) -> None:
-    words = ("cv=kfold", "cv.folds=6", "trainer.limit_folds=3", "task.metrics=[mcc,specificity,g_mean,brier]")
-    result = trained(folder, "l0", "rare", words=words)
-    for fold in result.folds:
-        check(Path(fold.run_dir), of_labels, ("test",))
-    check_pooled(result, of_labels)
 
 
 def test_every_metric_has_an_oracle() -> None:

@@ -128,7 +128,7 @@ def settings(seed: int) -> Callable[[], dict[str, Any]]:
             callbacks.append(WatchGradients())
         schedules = ("none", "cosine", "coslog4", "polynomial", "onecycle", "step", "exponential", "plateau")
         schedule = draw.choice(schedules)
-        if schedule == "onecycle" and optimizer == "lbfgs":
+        if schedule == "onecycle" and optimizer in ("lbfgs", "muon"):
             schedule = "cosine"
         if schedule != "none":
             made = node(schedule)
