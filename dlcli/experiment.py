@@ -60,7 +60,7 @@ _PREPROCESSING = {
 }
 
 # The same for kinds of targets that need their own.
-_OF_TARGETS = {"forecast": "series", "seq2seq": "pairs"}
+_OF_TARGETS = {"forecast": "series", "seq2seq": "pairs", "language_model": "language"}
 
 # Maximum size in bytes of a file that is read within about a second.
 _FAST = 1 << 24
@@ -273,7 +273,7 @@ def decided_by_data(composed: Composed, data: Data) -> dict[str, str]:
     fitting["preprocessing"] = _OF_TARGETS.get(data.target_kind, fitting["preprocessing"])
     with suppress(ConfigError):  # reported by validation
         model = locate(composed.config["model"].get(TARGET, ""))
-        if data.kind == "tokens":
+        if data.kind == "tokens" and data.target_kind not in _OF_TARGETS:
             fitting["preprocessing"] = getattr(model, "text_preprocessing", fitting["preprocessing"])
         own = getattr(model, "preprocessing", fitting["preprocessing"])
         fitting["preprocessing"] = (

@@ -45,7 +45,7 @@ from dlcli.preprocessing.base import notices_of
 from dlcli.preprocessing.fitted import FittedPreprocessing
 from dlcli.process.program import run_program
 from dlcli.reports.run_report import write_report
-from dlcli.reports.summary import panel_rows, summarize, unseen_categories
+from dlcli.reports.summary import panel_rows, summarize, unseen_in_evaluation
 from dlcli.result import Result, against_trees
 from dlcli.runs.folder import read_result, recorded_baselines, recorded_epochs
 from dlcli.runs.recorded import check_subfolders, read_split
@@ -236,7 +236,7 @@ def _train(
         )
         recorder.tag("dlcli.preprocessing", parts.fitted.proof(data, split))
         own = column_notices(parts.columns) if parts.columns is not None else []
-        unseen = unseen_categories(data, split, parts.columns)
+        unseen = unseen_in_evaluation(data, split, parts.columns, parts.preprocessing)
         lost = parts.notices
         notices = [*data.notices, *own, *unseen, *lost]
         recorder.log(notice_metrics(notices), step=0)

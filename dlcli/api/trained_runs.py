@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from dlcli.api.session import command_session, path_list, path_or_none, word_list
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from dlcli.comparison.compare_runs import Comparison
     from dlcli.exporting.export_network import Exported
     from dlcli.inference.saved_model import SavedModel
@@ -66,85 +63,6 @@ def evaluate(
             overrides=word_list(overrides),
             file=path_or_none(file),
         )
-
-
-def predict(
-    run: str | Path,
-    files: str | Path | Sequence[str | Path],
-    *,
-    output: str | Path | None = None,
-    keep: Sequence[str] | Literal["all"] = (),
-    overrides: str | Sequence[str] = (),
-    files_dir: str | Path | None = None,
-    device: Literal["auto", "cpu"] = "auto",
-    conf_dirs: Sequence[str | Path] = (),
-    runs_dir: str | Path | None = None,
-    trust: bool = False,
-    use: Literal["folds", "refit"] | None = None,
-    coverage: float | None = None,
-) -> pd.DataFrame | None:
-    """Predict files of new rows with a run's saved model, as `dlcli predict` does.
-
-    For rows in memory use `load_run(run).predict(rows)`.
-
-    Args:
-        run: a run ID or its beginning, a name, a folder, `last` or `best`; `RUN1,RUN2` is an ensemble.
-        files: tables, texts, images or folders of them, of the kind that the run was trained on. Targets may be absent.
-        output: a .csv, .parquet or .jsonl to write; files larger than memory need it.
-        keep: columns of tables and texts to carry through, or `"all"`.
-        overrides: how the files are written: `dataset.separator=;`.
-        files_dir: a folder for masks and overlays, of models of images with masks.
-        device: `auto` uses an accelerator where there is one.
-        conf_dirs: the user's own configuration folders; model code beside them may run.
-        runs_dir: the folder of all runs; None uses the project's, by default `runs`.
-        trust: also run model code that lies in the run's folder alone.
-        use: models of a cross-validation: `folds` for the mean of its folds' models, `refit` for the refitted model
-            (the default if there is one).
-        coverage: add the columns `set`, or `low` and `high`, which are to cover this share of new rows.
-
-    Returns:
-        What `dlcli predict` writes, in the order of the files: a line for each row (for series, a line for each step
-        ahead), with columns that say which row it is, those of `keep`, `prediction`, and for classes the probability
-        of each, `p(NAME)`. None where `output` is given. `attrs["notices"]` of the table is a list of what reading left
-        out or converted, and of values unseen in training: `key`, `count`, `text`, `where`, `hint`, `warns`.
-
-    Warns:
-        UserWarning: something that may be wanted is lost, such as a category that training did not see.
-
-    Raises:
-        dlcli.errors.RunNotFound: there is no such run.
-        dlcli.errors.DataError: a file, row or column is not what the model needs.
-        dlcli.errors.InputError: `output` cannot be written.
-    """
-    import pandas as pd
-    import pyarrow as pa
-
-    from dlcli.datasets.notices import as_plain, warn_of
-    from dlcli.prediction.predict_rows import NewData
-    from dlcli.runner import predict as runner
-
-    names = [files] if isinstance(files, str | Path) else files
-    data = NewData([Path(file) for file in names], word_list(overrides), keep)
-    tables: list[pa.Table] = []
-    with command_session():
-        predicted = runner.predict(
-            str(run),
-            data,
-            Path(output) if output is not None else nullcontext(tables.append),
-            files=path_or_none(files_dir),
-            device=device,
-            conf_dirs=path_list(conf_dirs),
-            runs_dir=path_or_none(runs_dir),
-            trust=trust,
-            use=use,
-            coverage=coverage,
-        )
-    warn_of(predicted.notices)
-    if output is not None:
-        return None
-    table = pa.concat_tables(tables).to_pandas() if tables else pd.DataFrame()
-    table.attrs["notices"] = as_plain(predicted.notices)
-    return table
 
 
 def ensemble(

@@ -141,6 +141,7 @@ def assemble(
         make_chosen(config, "finetune"),
         task.combined,
         task.rows_at_once(facts["input_shape"]),
+        finish=task.outputs,
     )
     columns = fitted_columns(data, fitted)
     return Parts(fitted, train, val, task, facts, dict(targets), network, columns)

@@ -209,7 +209,7 @@ def find_time_leaks(data: Data, splits: Sequence[Split]) -> Iterator[Problem]:
     The order is that of `dataset.time` or, without it, of a table's first column of dates. A series is always split in
     time.
     """
-    if data.reach is not None:
+    if data.reach is not None or data.order == "position":
         return
     if data.times is not None:
         if _mixed(data.times, splits):

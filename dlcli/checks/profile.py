@@ -18,6 +18,7 @@ from dlcli.datasets.boxes.boxes import Boxes
 from dlcli.datasets.data import Data, take
 from dlcli.datasets.masks.class_maps import pixel_counts
 from dlcli.datasets.notices import warnings_of
+from dlcli.datasets.passages import Passages
 from dlcli.datasets.questions.questions import Questions
 from dlcli.datasets.ragged_rows import RaggedRows
 from dlcli.datasets.tables.typed_frames import kind_of
@@ -227,6 +228,8 @@ def describe_rows(data: Data) -> str:
         return f"windows ({x.lookback} steps, {x.horizon} to forecast) of {span}"
     if isinstance(x, RaggedRows):
         return f"sequences of {_range(x.lengths, 'steps')}"
+    if isinstance(x, Passages):
+        return f"{'lines' if x.are_documents else 'blocks'} of {_range(x.characters, 'characters')}"
     if isinstance(x, Texts):
         return f"texts of {_range(pc.fill_null(pc.utf8_length(x.values), 0).to_numpy(), 'characters')}"
     if isinstance(x, Questions):

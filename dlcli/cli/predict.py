@@ -51,6 +51,28 @@ def predict(
             "--files", metavar="DIR", help="Folder for masks and overlays, of models of images with masks."
         ),
     ] = None,
+    prompt: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TEXT", help="Beginning of a text that a language model continues.", show_default=False
+        ),
+    ] = None,
+    tokens: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="With --prompt: number of tokens to generate; 500 by default."),
+    ] = None,
+    temperature: Annotated[
+        float | None,
+        typer.Option(
+            metavar="T",
+            help="With --prompt: below 1, likely tokens are more likely; 0: the most likely; 1 by default.",
+        ),
+    ] = None,
+    top_k: Annotated[
+        int | None, typer.Option(metavar="K", help="With --prompt: draw among the K most likely tokens.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(metavar="S", help="With --prompt: seed of the draws.")] = None,
+    samples: Annotated[int | None, typer.Option(metavar="N", help="With --prompt: number of texts.")] = None,
     device: Annotated[Literal["auto", "cpu"], typer.Option(help="Where to compute.")] = "auto",
     use: UseModels = None,
     coverage: Coverage = None,
@@ -65,17 +87,32 @@ def predict(
 
     - `dlcli predict penguins data/penguins.csv --keep island,sex`
     - `dlcli predict penguins data/penguins.csv --output predictions.parquet`
+    - `dlcli predict shakespeare --prompt 'ROMEO:' --temperature 0.8`
 
     Tables and texts are read in pieces, so that a file may be larger than memory. For a cross-validation, or for
     RUN1,RUN2, the predictions are the mean over all models, and `spread` is their standard deviation.
     """
     to_person = output is None and sys.stdout.isatty()
+    given = {"tokens": tokens, "temperature": temperature, "top_k": top_k, "seed": seed, "samples": samples}
+    asked = {name: value for name, value in given.items() if value is not None}
+    refused = {"FILE": files, "--keep": keep, "--files": files_dir, "--coverage": coverage}
     with session(json, data=output is None, supervised=True) as terminal:
         from dlcli.files.paths import display
         from dlcli.prediction.output import as_dicts
         from dlcli.prediction.predict_rows import NewData
         from dlcli.runner import predict as runner
 
+        if prompt is not None or asked:
+            where = {
+                "conf_dirs": conf_dir or (),
+                "runs_dir": runs_dir,
+                "trust": trust,
+                "use": use,
+                "device": device,
+            }
+            wrong = [name for name, value in refused.items() if value is not None]
+            _continue(terminal, run, prompt, asked, wrong, output, where, json=json)
+            return
         rows: list[dict[str, Any]] = []
         to_document = nullcontext(lambda table: rows.extend(as_dicts(table)))
         with ExitStack() as stack:
@@ -130,3 +167,35 @@ def _csv(terminal: Terminal) -> Iterator[Write]:
 
     with terminal.data_out() as stdout:
         yield with_write_errors(csv_to(stdout), "standard output")
+
+
+def _continue(
+    terminal: Terminal,
+    run: str,
+    prompt: str | None,
+    asked: dict[str, Any],
+    wrong: list[str],
+    output: Path | None,
+    where: dict[str, Any],
+    *,
+    json: bool,
+) -> None:
+    """Generate texts from a prompt, and print them or write them to a file."""
+    from dlcli.files.paths import display
+    from dlcli.inference.generation import Sampling
+    from dlcli.prediction.output import as_dicts
+    from dlcli.runner.continuation import check_prompt, continue_prompt
+
+    prompt = check_prompt(prompt, asked, wrong)
+    done = continue_prompt(run, prompt, Sampling(**asked), output, listen=_listener(terminal, None), **where)
+    if json:
+        facts = {name: getattr(done, name) for name in ("run_id", "run_name", "run_dir", "prompt")}
+        found = {"predictions": as_dicts(done.table())} if output is None else {"output": output.resolve()}
+        notices = [asdict(notice) for notice in done.notices]
+        terminal.document({"status": "OK", **facts, **asdict(done.sampling), "notices": notices, **found})
+    elif output is not None:
+        terminal.note(f"{counted(len(done.texts), 'text')} in {display(output)}")
+    else:
+        between = "\n" if done.are_lines else "\n---\n"
+        with terminal.data_out() as out:
+            out.write((between.join(one.text for one in done.texts) + "\n").encode(errors="replace"))

@@ -23,6 +23,9 @@ _OF_TARGETS = dict.fromkeys(
         "usual_words",
         "usual_tags",
         "unanswerable",
+        "characters",
+        "character_counts",
+        "pair_counts",
     ),
     _FROM_DATA,
 ) | dict.fromkeys(("horizon", "season"), "It comes from the dataset.")
@@ -44,6 +47,7 @@ SUPPLIED: Supplied = {
                 "cardinalities",
                 "vocab_size",
                 "shares_vocabulary",
+                "context",
                 "horizon",
                 "lookback",
                 "targets",

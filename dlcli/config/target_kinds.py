@@ -15,6 +15,7 @@ TargetKind = Literal[
     "tag",
     "detection",
     "seq2seq",
+    "language_model",
 ]
 
 # Those for which a model has one vector of outputs per row, whose length is the task's.

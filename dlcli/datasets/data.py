@@ -32,7 +32,8 @@ class Data:
     - integers `(N, H, W)`, an array or `dlcli.datasets.masks.class_maps.Masks`: segmentation, where each pixel has its
       position in `classes`, or 255 if it has none;
     - an object with an attribute `target_kind`: `dlcli.datasets.questions.answers.Answers`,
-      `dlcli.datasets.words.tags.Tags`, `dlcli.datasets.boxes.boxes.Boxes`, `dlcli.datasets.pair_texts.PairTexts`.
+      `dlcli.datasets.words.tags.Tags`, `dlcli.datasets.boxes.boxes.Boxes`, `dlcli.datasets.pair_texts.PairTexts`,
+      `dlcli.datasets.passages.Passages`.
 
     Attributes:
         name: name of the dataset.
@@ -48,6 +49,8 @@ class Data:
         targets: names of the target columns of a regression or forecast.
         groups: group of each row, such as a patient or one of several series; rows of a group are kept together.
         times: time of each row, of any sortable type.
+        order: what `times` are: points in `time`, where a model is used on later rows, or the `position` of rows in a
+            text, whose parts are consecutive.
         parts: predefined split of each row: train, val and test, or fold numbers with -1 for rows that always train.
         note: how the rows are stored, for the panel.
         content: digest that replaces `x` in the fingerprint, for rows that may be in files or in memory.
@@ -81,6 +84,7 @@ class Data:
     notices: tuple[Notice, ...] = ()
     kinds: Mapping[str, int] = field(default_factory=dict)
     columns: Columns | None = None
+    order: Literal["time", "position"] = "time"
 
     def __post_init__(self) -> None:
         if hasattr(self.y, "target_kind"):

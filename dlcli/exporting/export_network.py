@@ -136,7 +136,9 @@ def _batches(opened: OpenedRun, model: SavedModel, dataset: dict[str, Any]) -> l
     for size in _BATCHES:
         # Rows are repeated from the first one if there are not enough.
         some = np.take(rows, np.arange(first, first + size), mode="wrap")
-        batches.append(first_rows(model.fields(take(data.x, some)), size))
+        fields = model.fields(take(data.x, some))
+        taken = {name: values for name, values in fields.items() if name not in model.task.own_fields}
+        batches.append(first_rows(taken, size))
         first += size
     return batches
 

@@ -224,6 +224,7 @@ def load_model(folder: Path, *, trust: bool = False) -> SavedModel:
             combine=task.combined,
             rows_at_once=at_once,
             calibration=task.calibration(),
+            finish=task.outputs,
         )
     columns = _read_columns(folder, preprocessing)
     kinds = description.get("image_kinds")

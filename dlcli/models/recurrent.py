@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from dlcli.config.target_kinds import ONE_A_ROW
+from dlcli.errors import ConfigError
 from dlcli.models import layers as shared
 from dlcli.models.layers import Depth, Initialization, Pooling, SequencePooling, Share, Size, initialize
 from dlcli.models.sequence_input import AsSequence
@@ -20,7 +21,7 @@ _CELLS: dict[str, Callable[..., nn.RNNBase]] = {"rnn": nn.RNN, "lstm": nn.LSTM, 
 class Recurrent(nn.Module):
     """Recurrent layers, pooling of their states, and a linear output; images are read as sequences of pixel rows.
 
-    For outputs of words, the states are not pooled: each step has an output.
+    For outputs of words or of the next token, the states are not pooled: each step has an output.
 
     Args:
         input_shape: steps and features `(T, F)`, an image `(C, H, W)`, or the steps of tokens `(T,)`.
@@ -35,11 +36,15 @@ class Recurrent(nn.Module):
             steps.
         dropout: dropout rate between the layers and before the output; for outputs of words also of the embeddings.
         initialization: initialization of the weights.
-        outputs_of: what the outputs are of: each `row`, or each `word`, which is a step.
+        outputs_of: what the outputs are of: each `row`, each `word`, which is a step, or the `next_token` after each
+            step, with a logit for each of `vocab_size` tokens.
+
+    Raises:
+        ConfigError: the outputs are of the next token, and the layers are bidirectional.
     """
 
     accepts: ClassVar = {"sequence", "image", "tokens", "audio", "words"}
-    targets: ClassVar = ONE_A_ROW | {"tag"}
+    targets: ClassVar = ONE_A_ROW | {"tag", "language_model"}
     longest_text: ClassVar = 2048
     search_space: ClassVar = {
         "hidden": "64,128,256",
@@ -61,10 +66,16 @@ class Recurrent(nn.Module):
         pooling: Pooling = "last",
         dropout: Share = 0.0,
         initialization: Initialization = "default",
-        outputs_of: Literal["row", "word"] = "row",
+        outputs_of: Literal["row", "word", "next_token"] = "row",
     ) -> None:
         super().__init__()
-        self.sequence = AsSequence(input_shape, vocab_size, embedding)
+        if outputs_of == "next_token" and bidirectional:
+            raise ConfigError(
+                "a language model that reads backwards would see the token that it predicts",
+                "model.bidirectional",
+                "Use model.bidirectional=false.",
+            )
+        self.sequence = AsSequence(input_shape, vocab_size, embedding, padded=outputs_of != "next_token")
         self.layers = _CELLS[cell](
             self.sequence.features,
             hidden,
@@ -77,16 +88,17 @@ class Recurrent(nn.Module):
         states = 2 * hidden if bidirectional else hidden
         # The final state of the backward direction is that of the first step.
         both_ends = bidirectional and pooling == "last"
-        self.pool = None if both_ends or outputs_of == "word" else SequencePooling(pooling, states)
+        self.pool = None if both_ends or outputs_of != "row" else SequencePooling(pooling, states)
         self.drop = nn.Dropout(dropout) if outputs_of == "word" and dropout else None
         self.outputs_of = outputs_of
-        self.head = nn.Sequential(*shared.dropout(dropout), nn.Linear(states, num_outputs))
+        outputs = vocab_size if outputs_of == "next_token" and vocab_size else num_outputs
+        self.head = nn.Sequential(*shared.dropout(dropout), nn.Linear(states, outputs))
         initialize(self, initialization)
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Map `(N, T, F)`, `(N, C, H, W)` or tokens `(N, T)`, with `lengths` `(N,)`, to `(N, num_outputs)`.
 
-        Outputs of words are `(N, T, num_outputs)`.
+        Outputs of words are `(N, T, num_outputs)`, those of the next token `(N, T, vocab_size)`.
         """
         sequence = self.sequence(x)
         if self.drop is not None:
@@ -95,13 +107,21 @@ class Recurrent(nn.Module):
             states, last = self._both_directions(sequence, lengths)
         else:
             states, last = self.layers(sequence)  # padding follows the row's steps and does not affect them
-        if self.outputs_of == "word":
+        if self.outputs_of != "row":
             return self.head(states)
         if self.pool is not None:
             return self.head(self.pool(states, lengths))
         # An LSTM also returns its cell states.
         last = last[0] if isinstance(last, tuple) else last
         return self.head(torch.cat([last[-2], last[-1]], dim=1))
+
+    def continued(self, x: Tensor, state: Any) -> tuple[Tensor, Any]:
+        """Return the outputs `(N, vocab_size)` after the last of further tokens `(N, T)`, and the new state.
+
+        `state` is the one after the tokens so far; None begins a text.
+        """
+        states, state = self.layers(self.sequence(x), state)
+        return self.head(states[:, -1]), state
 
     def _both_directions(self, sequence: Tensor, lengths: Tensor) -> tuple[Tensor, Any]:
         """Return the states `(N, T, 2 * hidden)` and the final state of each direction.

@@ -17,11 +17,15 @@ class AsSequence(nn.Module):
             differ in length.
         vocab_size: number of tokens; None if rows are not tokens.
         embedding: size of the token embeddings.
+        padded: whether token 0 is the padding.
     """
 
-    def __init__(self, input_shape: tuple[int, ...], vocab_size: int | None, embedding: int) -> None:
+    def __init__(
+        self, input_shape: tuple[int, ...], vocab_size: int | None, embedding: int, padded: bool = True
+    ) -> None:
         super().__init__()
-        self.table = None if vocab_size is None else nn.Embedding(vocab_size, embedding, padding_idx=0)
+        padding = 0 if padded else None
+        self.table = None if vocab_size is None else nn.Embedding(vocab_size, embedding, padding_idx=padding)
         if self.table is not None:
             self.steps, self.features = input_shape[0], embedding
         elif len(input_shape) == 3:

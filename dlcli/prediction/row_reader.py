@@ -16,6 +16,7 @@ from dlcli.errors import InputError
 from dlcli.inference.saved_model import SavedModel
 from dlcli.prediction.new_audio import AudioSettings, read_recordings
 from dlcli.prediction.new_images import ImageSettings, read_images
+from dlcli.prediction.new_language import LanguageSettings, read_language
 from dlcli.prediction.new_questions import QuestionSettings, read_new_questions
 from dlcli.prediction.new_rows import NewRows
 from dlcli.prediction.new_sequences import StepSettings, read_sequences, read_series
@@ -23,6 +24,7 @@ from dlcli.prediction.new_tables import read_tables
 from dlcli.prediction.new_texts import TextLayout, TextSettings, read_texts
 from dlcli.prediction.new_words import WordSettings, read_sentences
 from dlcli.prediction.reading_settings import read_settings
+from dlcli.preprocessing.language import Language
 from dlcli.preprocessing.sequences import Sequences
 from dlcli.preprocessing.series import Series
 from dlcli.preprocessing.spectrogram import Spectrogram
@@ -72,6 +74,8 @@ class RowReader:
         self.settings: Any
         if model.kind == "table":
             self.settings = read(CellOptions)
+        elif isinstance(self._preprocessing, Language):
+            self.settings = read(LanguageSettings)
         elif model.kind == "tokens":
             self.settings = read(TextSettings, text=getattr(self._preprocessing, "column_", "") or None)
         elif model.kind == "questions":
@@ -111,6 +115,10 @@ class RowReader:
         kept = None if keep == "all" else keep
         if model.kind == "table":
             return read_tables(files, model.columns, kept, settings, report, given.stream)
+        if isinstance(self._preprocessing, Language):
+            return read_language(
+                files, self._preprocessing, kept, settings, report, given.stream, given.layout
+            )
         if model.kind == "tokens":
             return read_texts(files, kept, settings, report, given.stream, given.layout)
         if model.kind == "questions":

@@ -14,12 +14,13 @@ from torch import Tensor, nn
 
 from dlcli.datasets.data import Data
 from dlcli.datasets.notices import Notice, told
+from dlcli.datasets.passages import Passages
 from dlcli.datasets.reading.column_notices import unseen_notices
 from dlcli.datasets.reading.columns import Columns
 from dlcli.files.paths import display
 from dlcli.formatting import counted
 from dlcli.models.forest import Forest
-from dlcli.preprocessing.base import Preprocessing
+from dlcli.preprocessing.base import CountsNewRows, Preprocessing
 from dlcli.preprocessing.fitted import FittedPreprocessing
 from dlcli.splits.split import Split, in_time, name_of_test_rows
 from dlcli.tasks.base import Task
@@ -74,7 +75,7 @@ def panel_rows(
     rows of a fold are called held-out, those of other runs final test rows, of which a fold leaves `final_test` aside.
     Other rows that are in no part of the split are counted as unused.
     """
-    unseen = unseen_categories(data, split, columns)
+    unseen = unseen_in_evaluation(data, split, columns, fitted.preprocessing)
     sizes = {
         name_of_test_rows(is_fold) if part == "test" else part: rows for part, rows in split.sizes.items()
     }
@@ -121,11 +122,15 @@ def _settings(preprocessing: Preprocessing) -> str:
     return f"{name} with {', '.join(f'{key}={value}' for key, value in changed.items())}" if changed else name
 
 
-def unseen_categories(data: Data, split: Split, columns: Columns | None) -> list[Notice]:
-    """Return the notice on validation and test rows with categories that training did not see."""
+def unseen_in_evaluation(
+    data: Data, split: Split, columns: Columns | None, preprocessing: Preprocessing
+) -> list[Notice]:
+    """Return the notice on validation and test rows with categories, or characters, that training did not see."""
+    rows = np.concatenate([split.val, split.test])
+    if isinstance(data.x, Passages) and isinstance(preprocessing, CountsNewRows):
+        return preprocessing.notices_of_new(preprocessing.transform_and_count(data.x[np.sort(rows)])[1])
     if columns is None or data.kind != "table":
         return []
-    rows = np.concatenate([split.val, split.test])
     return unseen_notices(columns.unseen(data.x, rows), len(rows), data.source)
 
 
@@ -147,6 +152,8 @@ def _targets(data: Data) -> str:
         return counted(len(data.classes), "tag")
     if data.target_kind in ("regression", "forecast"):
         return "1 target" if len(data.targets) == 1 else f"{len(data.targets)} targets"
+    if data.target_kind == "language_model":
+        return "the next token is predicted"
     if not data.classes:
         return "targets are texts"
     return f"{len(data.classes)} {'labels' if data.target_kind == 'multilabel' else 'classes'}"
@@ -155,6 +162,8 @@ def _targets(data: Data) -> str:
 def _plural(data: Data) -> str:
     if data.target_kind == "forecast":
         return f"windows of {len(data.x.values):,} steps"
+    if isinstance(data.x, Passages):
+        return "lines" if data.x.are_documents else "blocks"
     nouns = {
         "table": "rows",
         "image": "images",

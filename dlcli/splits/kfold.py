@@ -13,13 +13,16 @@ from sklearn import model_selection
 
 from dlcli.datasets.data import Data
 from dlcli.errors import DataError
-from dlcli.splits.carving import Carver, Seed, by_row
+from dlcli.splits.carving import Carver, Seed, by_row, by_time
 from dlcli.splits.folding import Folding, classes_of
 
 
 @dataclass(frozen=True)
 class KFold(Folding):
     """K-fold: each row is held out once per repeat; validation rows are carved off the others.
+
+    Rows with a position in a text are not shuffled: the held-out rows of a fold are consecutive, and validation rows
+    are the last of the others.
 
     Attributes:
         folds: number of folds.
@@ -38,30 +41,38 @@ class KFold(Folding):
     seed: Seed = 0
 
     def _folds(self, data: Data, rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        if self.repeats > 1 and not self.shuffle:
+        shuffle = self.shuffle and not _consecutive(data)
+        if self.repeats > 1 and not shuffle:
             raise DataError(
                 "repeated folds without shuffling are all identical",
                 where="cv.repeats",
-                hint="Set cv.shuffle=true, or cv.repeats=1.",
+                hint="Set cv.repeats=1." if self.shuffle else "Set cv.shuffle=true, or cv.repeats=1.",
             )
         strata = self._strata(data)
         with warnings.catch_warnings():
             # A class with fewer rows than folds is held out in only some folds, which is unavoidable.
             warnings.filterwarnings("ignore", "The least populated class")
-            yield from self._splitter().split(rows, strata[rows] if strata is not None else None)
+            yield from self._splitter(shuffle).split(rows, strata[rows] if strata is not None else None)
 
-    def _splitter(self) -> model_selection.BaseCrossValidator:
-        seed = self.seed if self.shuffle else None
+    def _splitter(self, shuffle: bool) -> model_selection.BaseCrossValidator:
+        seed = self.seed if shuffle else None
         if self.repeats > 1:
             repeated = (
                 model_selection.RepeatedStratifiedKFold if self.stratify else model_selection.RepeatedKFold
             )
             return repeated(n_splits=self.folds, n_repeats=self.repeats, random_state=seed)
         plain = model_selection.StratifiedKFold if self.stratify else model_selection.KFold
-        return plain(self.folds, shuffle=self.shuffle, random_state=seed)
+        return plain(self.folds, shuffle=shuffle, random_state=seed)
 
     def _carver(self, data: Data) -> Carver:
+        if _consecutive(data):
+            return by_time(data)
         return by_row(self.seed, self._strata(data))
 
     def _strata(self, data: Data) -> np.ndarray | None:
         return classes_of(data, "kfold") if self.stratify else None
+
+
+def _consecutive(data: Data) -> bool:
+    """Return whether rows have a position in a text, of which each part is consecutive."""
+    return data.order == "position" and data.times is not None

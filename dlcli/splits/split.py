@@ -157,7 +157,7 @@ def without_overlap(data: Data, rows: np.ndarray, others: np.ndarray) -> np.ndar
 
 def in_time(data: Data, split: Split) -> bool:
     """Return whether the data has times, and the parts of the split follow each other in time."""
-    return data.times is not None and goes_forward(data.times, split)
+    return data.order == "time" and data.times is not None and goes_forward(data.times, split)
 
 
 def goes_forward(times: np.ndarray, split: Split) -> bool:

@@ -22,7 +22,7 @@ from dlcli.tasks.threshold import untuned
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-OutputsOf = Literal["row", "word", "token"]
+OutputsOf = Literal["row", "word", "token", "next_token"]
 
 # Rows of a batch of an evaluation whose outputs are small.
 _EVALUATED = 512
@@ -53,9 +53,10 @@ class Task(nn.Module, ABC):
         default_metrics: names of the metrics of tasks of this class, options of the group `metric`. A task of the
             user's own may instead define `metrics`, `metric_names` and `epoch_metrics`.
         quantile_metrics: those that are added if the loss has several quantiles.
-        outputs_of: what the model has outputs of: each `row`, each `word` of it, or each `token` of a context. A model
-            for several of them asks for this fact by name.
+        outputs_of: what the model has outputs of: each `row`, each `word` of it, each `token` of a context, or the
+            `next_token` after each. A model for several of them asks for this fact by name.
         output_names: names of the outputs of a word, which a pretrained head may have as well.
+        own_fields: fields of a batch that `outputs` reads, which an exported network does not take.
         padding: what pads the entries of rows with several results, where batches differ in the length of the longest.
         needs_targets: whether the model computes the loss, so that it takes the targets of judged rows as well.
     """
@@ -71,6 +72,7 @@ class Task(nn.Module, ABC):
     outputs_of: ClassVar[OutputsOf] = "row"
     output_names: tuple[str, ...] = ()
     padding: ClassVar[float] = 0
+    own_fields: ClassVar[Set[str]] = frozenset()
     needs_targets: ClassVar[bool] = False
 
     def attach(self, preprocessing: Any) -> None:
@@ -109,6 +111,13 @@ class Task(nn.Module, ABC):
             metrics: names of the metrics of a training epoch; None for all, of the saved model.
         """
         return network(batch)
+
+    def outputs(self, made: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
+        """Return the outputs of a batch from what the model returned for it, by default the same.
+
+        A task whose targets are in the batch itself, such as the next tokens of a text, may return their losses.
+        """
+        return made
 
     def loss(self, outputs: Tensor, y: Tensor) -> Tensor:
         """Return the mean loss over the rows, a scalar."""

@@ -9,10 +9,12 @@ import numpy as np
 
 from dlcli.datasets.data import Data, take
 from dlcli.datasets.masks.class_maps import pixel_counts
+from dlcli.datasets.passages import Passages
 from dlcli.datasets.questions.answers import Answers
 from dlcli.datasets.windows import History, SeriesRows, Windows
 from dlcli.datasets.words.tags import Tags, usual_tags_of
 from dlcli.statistics.deviation import deviations
+from dlcli.tasks.character_counts import character_facts
 from dlcli.tasks.typical_boxes import typical_boxes
 
 # Steps of 0.025 resolve the usual prediction intervals, up to 95 %.
@@ -36,8 +38,11 @@ def target_facts(data: Data, train: np.ndarray) -> dict[str, Any]:
     - for a forecast also `horizon`, `season`, `naive_error`, `naive_quantiles` (of that error with its sign, `(K,
       41)`), `several_series` and, if there are, `relative_quantiles`: the same in units of each series' own naive
       error; all statistics are computed over the steps of the series that the training rows cover, counting each step
-      once.
+      once;
+    - for a text `characters`, `character_counts` and `pair_counts`.
     """
+    if isinstance(data.y, Passages):
+        return character_facts(data.y[train])
     if data.target_kind == "forecast":
         history = take(data.x, train)
         mean, std = history.scale()

@@ -243,3 +243,16 @@ def class_weights_of(
 def _of_each(weights: Tensor, y: Tensor) -> Tensor:
     """Return the weight of each 0 and 1 in y `(N, K)`; weights are `(2,)`, or `(K, 2)`."""
     return torch.where(y > 0.5, weights[..., 1], weights[..., 0])
+
+
+class NextToken(nn.Module):
+    """Cross-entropy of the next token: the mean of the losses among the outputs `(N, 1 + T)` of `LanguageModel`."""
+
+    accepts: ClassVar = {"language_model"}
+    lower_bound: ClassVar = 0.0
+
+    def forward(self, outputs: Tensor, y: Tensor) -> Tensor:
+        """Return the mean, a scalar."""
+        losses = outputs[:, 1:]
+        there = (losses.detach() >= 0).to(losses.dtype)
+        return (losses * there).sum() / there.sum()

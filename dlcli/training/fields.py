@@ -49,6 +49,14 @@ class ReadsAhead(Protocol):
         """Announce the batches that will be read next, in this order; it replaces earlier announcements."""
 
 
+@runtime_checkable
+class DrawsAnew(Protocol):
+    """A field of training rows that differ from epoch to epoch, such as windows that begin at random."""
+
+    def drawn(self, seed: int) -> Field:
+        """Return the rows of an epoch. Fields that belong together draw the same with the same seed."""
+
+
 Fields = Mapping[str, Field]
 Batch = Mapping[str, Tensor]
 

@@ -10,11 +10,14 @@ import torch
 from torch import Tensor
 
 from dlcli.preprocessing.ragged import Ragged
-from dlcli.training.fields import Batch, Fields, ReadsAhead, Rows
+from dlcli.training.fields import Batch, DrawsAnew, Fields, ReadsAhead, Rows
 
 # Rows are sorted by length within pools of this many batches: enough for similar lengths in a batch, and few enough
 # that the batches differ between epochs.
 _POOL = 50
+
+# The last number of the seed of fields that draw their rows anew.
+_DRAWS = -1
 
 # A bounded batch has as many rows as fit into this number of steps, the rows padded to the longest of them.
 _ROWS, _STEPS = 512, 256
@@ -61,6 +64,8 @@ class BatchLoader:
         bounded: bool = False,
     ) -> None:
         self.fields = fields
+        self._draws = shuffle and any(isinstance(values, DrawsAnew) for values in fields.values())
+        self._of_epoch: tuple[int, Fields, Fields] | None = None
         self.rows = len(next(iter(fields.values())))
         self.batch_size = batch_size
         self.shuffle = shuffle
@@ -194,15 +199,28 @@ class BatchLoader:
         last = batch == self.batches - 1
         return batch * self.batch_size, self.rows if last else (batch + 1) * self.batch_size
 
+    def _drawn(self) -> Fields:
+        """Return the fields of this epoch: those of training rows may draw what they hold anew."""
+        if not self._draws:
+            return self.fields
+        if self._of_epoch is None or self._of_epoch[0] != self.epoch or self._of_epoch[1] is not self.fields:
+            seed = derive_seed(self.seed, self.epoch, _DRAWS)
+            drawn = {
+                name: values.drawn(seed) if isinstance(values, DrawsAnew) else values
+                for name, values in self.fields.items()
+            }
+            self._of_epoch = self.epoch, self.fields, drawn
+        return self._of_epoch[2]
+
     def _read(self, order: Tensor | None, batch: int) -> Batch:
-        rows = self._rows(order, batch)
+        rows, fields = self._rows(order, batch), self._drawn()
         if isinstance(rows, slice):
-            return {name: values[rows] for name, values in self.fields.items()}
+            return {name: values[rows] for name, values in fields.items()}
         # Ragged rows are indexed on the CPU, where their lengths are; all other fields on the device.
         on_device = rows.to(self._device, non_blocking=True)
         read = {
             name: values.index_select(0, rows if isinstance(values, Ragged) else on_device)
-            for name, values in self.fields.items()
+            for name, values in fields.items()
         }
         if self.shuffle and self.ranks > 1:
             first, end = self._bounds(batch)

@@ -40,6 +40,7 @@ class Network(nn.Module):
         combine: from the outputs of members to those of the ensemble, `Task.combined`; None averages outputs.
         rows_at_once: rows of the model's input in a batch without gradients, `Task.rows_at_once`.
         calibration: map of the outputs in evaluation, `Task.calibration`.
+        finish: from what the model returns and the batch to outputs, `Task.outputs`; None for the same.
 
     Raises:
         ConfigError: the model's `members` is no number of models.
@@ -53,8 +54,10 @@ class Network(nn.Module):
         combine: Callable[[Tensor], Tensor] | None = None,
         rows_at_once: int = 512,
         calibration: nn.Module | None = None,
+        finish: Callable[[Tensor, Mapping[str, Tensor]], Tensor] | None = None,
     ) -> None:
         super().__init__()
+        self._finish = finish
         self.rows_at_once = rows_at_once
         self.members = _members(model)
         self.calibration = calibration
@@ -75,6 +78,7 @@ class Network(nn.Module):
             combine=self._combine,
             rows_at_once=self.rows_at_once,
             calibration=self.calibration,
+            finish=self._finish,
         )
         network.finetuning = self.finetuning  # the model is prepared already
         network.training = model.training
@@ -135,6 +139,8 @@ class Network(nn.Module):
     def forward(self, batch: Mapping[str, Tensor], prepared: bool = False) -> Tensor:
         """Return the outputs, `(N, ...)`; `prepared` batches come from `prepare`."""
         outputs = self._outputs(batch, prepared or isinstance(batch, Prepared))
+        if self._finish is not None:
+            outputs = self._finish(outputs, batch)
         if self.training:
             return outputs
         whole = outputs if self.members == 1 else self._combine(outputs)

@@ -1,0 +1,209 @@
+"""Plain text for language models: a file, or a folder of files, in blocks or in lines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+from annotated_types import Ge
+
+from dlcli.datasets.data import Data
+from dlcli.datasets.evaluation_only import evaluation_targets
+from dlcli.datasets.folders.archives import is_archive
+from dlcli.datasets.folders.class_folders import list_files
+from dlcli.datasets.notices import Notice
+from dlcli.datasets.passages import LINE_FEED, Passages, stream_of
+from dlcli.datasets.plain_text import PlainText, ended, hash_of, read_plain
+from dlcli.datasets.tables.compression import opened
+from dlcli.datasets.tables.read_table import require_file
+from dlcli.errors import DataError
+from dlcli.files.paths import is_folder, typed
+from dlcli.formatting import counted
+
+# Endings of the files of a folder that are read.
+_SUFFIXES = (".txt", ".md")
+
+# How a text becomes rows.
+Cut = Literal["blocks", "lines"]
+
+# A group is named by the first characters of its line.
+_NAMED = 40
+
+
+def load(
+    path: str,
+    rows: Cut = "blocks",
+    block: Annotated[int, Ge(2)] = 64,
+    by_file: bool = False,
+    encoding: str = "utf-8",
+) -> Data:
+    """Load text for a language model.
+
+    Args:
+        path: a text file, or a folder (or a .tar or .zip) of .txt and .md files, which are read in the order of their
+            names.
+        rows: `blocks` reads each file as one stream, and cuts it into blocks; the parts of a split are consecutive.
+            `lines` takes each line as a text of its own; equal lines are in one group.
+        block: characters of a block. A line that is longer continues in further rows.
+        by_file: draw whole files into the parts of a split.
+        encoding: encoding of the files.
+
+    Raises:
+        DataError: a file is empty, binary or in another encoding, with its line, or there is too little text.
+    """
+    place = typed(path)
+    found = read_passages(place, rows, block, encoding)
+    x, files = found.rows, found.files
+    total = int(x.characters.sum())
+    if rows == "blocks" and total < 3 * block and not evaluation_targets():
+        raise DataError(
+            f"has {counted(total, 'character')}, fewer than three blocks of {block:,}",
+            str(place),
+            "Give more text, or smaller blocks, such as dataset.block=16.",
+        )
+    groups: np.ndarray | None = None
+    if by_file:
+        if len(files) < 2 and not evaluation_targets():
+            hint = "Name a folder of files, or remove dataset.by_file."
+            raise DataError("is a single file, which cannot be split by file", str(place), hint)
+        groups = np.array([file.where for file in files])[found.file_of_rows()]
+    elif rows == "lines":
+        groups = found.equal_lines()
+    return Data(
+        name=place.name.partition(".")[0],
+        kind="tokens",
+        x=x,
+        y=x,
+        source=str(place),
+        groups=groups,
+        times=np.arange(len(x)) if groups is None else None,
+        order="position",
+        note=_note(x, files, groups, block, by_file),
+        notices=found.notices,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class ReadPassages:
+    """The rows of one or several files.
+
+    Attributes:
+        rows: the rows.
+        files: the texts of the files.
+        begins: position of the first character of each file.
+        lines: first position of each line that is a text of its own, and the one after its last, without the end
+            `(2, L)`; empty for blocks.
+        notices: what was left out or converted.
+    """
+
+    rows: Passages
+    files: Sequence[PlainText]
+    begins: np.ndarray
+    lines: np.ndarray
+    notices: tuple[Notice, ...]
+
+    def file_of_rows(self) -> np.ndarray:
+        """Return the number of the file of each row `(N,)`."""
+        return np.searchsorted(self.begins, self.rows.starts, side="right") - 1
+
+    def line_numbers(self) -> np.ndarray:
+        """Return the number of the line of its file in which each row begins, from 1 on, `(N,)`."""
+        ends = np.flatnonzero(self.rows.codes == LINE_FEED)
+        of_file = self.begins[self.file_of_rows()]
+        before = (np.searchsorted(ends, position) for position in (self.rows.starts, of_file))
+        return np.subtract(*before) + 1
+
+    def equal_lines(self) -> np.ndarray:
+        """Return the name of the line of each row `(N,)`: its first characters, and for a longer one a digest."""
+        starts, stops = self.lines
+        names = [
+            text if len(text) <= _NAMED else f"{text[:_NAMED]}... ({hash_of(text)})"
+            for text in Passages(self.rows.codes, starts, stops).texts()
+        ]
+        return np.array(names)[np.searchsorted(starts, self.rows.starts, side="right") - 1]
+
+
+def read_passages(
+    place: Path, rows: Cut, block: int, encoding: str = "utf-8", content: bytes | None = None
+) -> ReadPassages:
+    """Read the rows of a file, a folder or an archive, or of the `content` of a file that is in memory.
+
+    Raises:
+        DataError: a file is empty, binary or in another encoding.
+    """
+    if content is None:
+        files, notices = _files(place, encoding)
+    else:
+        files, notices = [read_plain(content, str(place), encoding)], []
+    if converted := sum(file.converted for file in files):
+        text = f"{counted(converted, 'line')} with the ending CR LF read with the ending LF"
+        notices = [*notices, Notice("converted_line_ends", converted, text, str(place), warns=False)]
+    # The last line may lack its end.
+    codes, begins = stream_of([ended(file.text) if rows == "lines" else file.text for file in files])
+    ends = np.append(begins[1:] - 1, len(codes))
+    lines = np.empty((2, 0), np.int64)
+    if rows == "lines":
+        starts, stops, more = _lines(codes, begins, ends, block)
+        notices, lines = [*notices, *more], np.stack([starts, stops - 1])
+    else:
+        starts, stops = begins, ends
+    first, last = _pieces(starts, stops, block)
+    return ReadPassages(Passages(codes, first, last, rows == "lines"), files, begins, lines, tuple(notices))
+
+
+def _files(place: Path, encoding: str) -> tuple[list[PlainText], list[Notice]]:
+    """Return the texts of a file, or of the files of a folder or an archive, and what was left out."""
+    if is_folder(place) or is_archive(place):
+        entries, notices = list_files(place, _SUFFIXES, "texts (.txt, .md)")
+        return [read_plain(entry.read(), entry.where, encoding) for entry in entries], notices
+    require_file(place)
+    with opened(place) as stream:
+        return [read_plain(stream.read(), str(place), encoding)], []
+
+
+def _lines(
+    codes: np.ndarray, begins: np.ndarray, ends: np.ndarray, block: int
+) -> tuple[np.ndarray, np.ndarray, list[Notice]]:
+    """Return the first and last positions of lines with their ends, without empty lines, and what is told of them."""
+    stops = np.flatnonzero(codes == LINE_FEED) + 1
+    stops = stops[~np.isin(stops, begins)]  # those that precede the documents are no ends of lines
+    starts = np.sort(np.concatenate([begins, stops[~np.isin(stops, ends)]]))
+    filled = stops - starts > 1
+    starts, stops = starts[filled], stops[filled]
+    notices = []
+    if empty := int((~filled).sum()):
+        notices.append(Notice("empty_lines", empty, f"{counted(empty, 'empty line')} left out", warns=False))
+    lengths = stops - starts
+    if long := int((lengths > block).sum()):
+        text = (
+            f"{long:,} of {counted(len(starts), 'line')} are longer than {block:,} characters with their end, and "
+            "continue in further rows"
+        )
+        hint = f"Read whole lines: dataset.block={int(lengths.max())}"
+        notices.append(Notice("continued_lines", long, text, "dataset.block", hint, warns=False))
+    return starts, stops, notices
+
+
+def _pieces(starts: np.ndarray, stops: np.ndarray, block: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the first and last positions of consecutive pieces of at most `block` characters."""
+    number = -(-(stops - starts) // block)
+    first = np.repeat(number.cumsum() - number, number)
+    begins = np.repeat(starts, number) + block * (np.arange(len(first)) - first)
+    return begins, np.minimum(begins + block, np.repeat(stops, number))
+
+
+def _note(
+    x: Passages, files: Sequence[PlainText], groups: np.ndarray | None, block: int, by_file: bool
+) -> str:
+    """Return how the text becomes rows, and how they are split."""
+    total = f"{int(x.characters.sum()):,} characters" + (
+        f" in {len(files):,} files" if len(files) > 1 else ""
+    )
+    if by_file:
+        return f"{total}, split by file"
+    if groups is not None:
+        return f"{total}; equal lines are kept together: {len(np.unique(groups)):,} different lines"
+    return f"{total} in blocks of {block:,}, split by position: the parts are consecutive"

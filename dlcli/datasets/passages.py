@@ -1,0 +1,122 @@
+"""`Passages`: the rows of language models, pieces of documents that are kept as one stream of characters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from dlcli.datasets.plain_text import ended
+from dlcli.datasets.texts import Texts
+
+# A line feed precedes each document in the stream: the first character is predicted as one that begins a line.
+LINE_FEED = 10
+
+
+@dataclass(frozen=True, eq=False)
+class Passages:
+    """Rows of N passages, of which row i consists of the characters `codes[starts[i]:ends[i]]`.
+
+    All characters of a row are targets. The input of the first one is the character before it, `codes[starts[i] - 1]`,
+    which belongs to the row before, or is the line feed that precedes each document.
+
+    Attributes:
+        codes: Unicode code points of all documents, each preceded by a line feed.
+        starts: first character of each row `(N,)`.
+        ends: the one after the last character of each row `(N,)`.
+        are_documents: whether each row is a text of its own, such as a line, or a piece of a longer text.
+    """
+
+    codes: np.ndarray
+    starts: np.ndarray
+    ends: np.ndarray
+    are_documents: bool = False
+
+    # As targets, they are a kind of their own.
+    target_kind: ClassVar = "language_model"
+    dtype: ClassVar = np.dtype(np.int64)
+    ndim: ClassVar = 1
+
+    @classmethod
+    def of(cls, texts: Any, *, are_documents: bool = False) -> Passages:
+        """Return a row for each text of a list, an array or a Series; a line feed ends a document that lacks one."""
+        if isinstance(texts, Passages):
+            return texts
+        found = list(Texts.of(texts))
+        if are_documents:
+            found = [ended(text) for text in found]
+        codes, starts = stream_of(found)
+        return cls(codes, starts, starts + [len(text) for text in found], are_documents)
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    @property
+    def shape(self) -> tuple[int]:
+        """`(N,)`."""
+        return (len(self),)
+
+    @property
+    def characters(self) -> np.ndarray:
+        """Number of characters of each row `(N,)`."""
+        return self.ends - self.starts
+
+    def __getitem__(self, rows: slice | Sequence[int] | np.ndarray) -> Self:
+        """Return some of the rows in this order."""
+        return replace(self, starts=self.starts[rows], ends=self.ends[rows])
+
+    def flat(self) -> np.ndarray:
+        """Return the characters of all rows, concatenated."""
+        return self.codes[places(self.starts, self.characters)]
+
+    def before(self) -> np.ndarray:
+        """Return the character before each row `(N,)`."""
+        return self.codes[self.starts - 1]
+
+    def runs(self) -> np.ndarray:
+        """Return the number of the run of each row `(N,)`: rows that follow each other in the stream are one run."""
+        follows = self.starts[1:] == self.ends[:-1]
+        return np.concatenate([np.zeros(1, np.int64), np.cumsum(~follows)])[: len(self)]
+
+    def texts(self) -> Iterator[str]:
+        """Yield the text of each row."""
+        for start, end in zip(self.starts.tolist(), self.ends.tolist(), strict=True):
+            yield text_of(self.codes[start:end])
+
+    def pieces(self) -> Iterator[Any]:
+        """Yield what a digest of the rows is made of."""
+        yield self.codes
+        yield self.starts
+        yield self.ends
+
+
+def stream_of(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the code points of texts, each preceded by a line feed, and the position of the first character of each.
+
+    They have the smallest type that holds all of them.
+    """
+    parts = [part for text in texts for part in (np.array([LINE_FEED], np.uint32), code_points(text))]
+    codes = np.concatenate(parts) if parts else np.empty(0, np.uint32)
+    most = int(codes.max(initial=0))
+    kind = next(kind for kind in (np.uint8, np.uint16, np.uint32) if most <= np.iinfo(kind).max)
+    lengths = np.array([len(text) + 1 for text in texts], np.int64)
+    return codes.astype(kind), np.cumsum(lengths) - lengths + 1
+
+
+def code_points(text: str) -> np.ndarray:
+    """Return the code points of a text."""
+    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "<u4")
+
+
+def text_of(codes: np.ndarray | Iterable[int]) -> str:
+    """Return the text of code points."""
+    return np.asarray(codes, "<u4").tobytes().decode("utf-32-le", "surrogatepass")
+
+
+def places(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """Return the positions of all steps of rows that begin at `starts` `(N,)`, concatenated."""
+    ends = lengths.cumsum()
+    within = np.arange(ends[-1] if len(ends) else 0) - np.repeat(ends - lengths, lengths)
+    return np.repeat(starts, lengths) + within

@@ -1,0 +1,211 @@
+"""Preprocessing of text for language models: tokens, whose vocabulary is fitted on the training rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+import numpy as np
+import torch
+from annotated_types import Ge
+from sklearn.base import BaseEstimator
+
+from dlcli.datasets.notices import Notice
+from dlcli.datasets.passages import LINE_FEED, Passages, code_points, text_of
+from dlcli.preprocessing.subwords import SMALLEST, SPECIAL, Subwords
+from dlcli.preprocessing.token_windows import TokenRuns, TokenWindows
+
+# The token of characters that the training rows lack, and its place in texts that are shown.
+UNKNOWN, _SHOWN = 0, "\ufffd"
+
+# What stands in the place of a target after the end of a row.
+NO_TARGET = -1
+
+# Begins the keys of the counts of single unseen characters.
+_OF = "character "
+
+# Unseen characters that a notice shows.
+_NAMED = 5
+
+
+class Language(BaseEstimator):
+    """Converts rows of `Passages` to inputs `x` `(N, T)` and targets `next_tokens` `(N, T)`, the token after each.
+
+    The first input of a row is the character before it, so that each character of a row is a target. `characters`
+    `(N,)` is the number of characters of each row. Targets after the end of a row are -1.
+
+    Training rows that follow each other in a text are one stream, in which the windows of an epoch begin at random; a
+    window ends before rows of another part. Rows that are texts of their own are read from their beginning.
+
+    Args:
+        tokens: `characters`, of which those that the training rows lack are one unknown token, or `bpe`: byte-level
+            byte-pair encoding, which has no unknown tokens.
+        vocab_size: maximum number of tokens of byte-pair encoding.
+    """
+
+    accepts: ClassVar = frozenset({"tokens"})
+
+    # A vocabulary of characters; empty for subwords.
+    codes_: np.ndarray
+    # The encoding of subwords as JSON; empty for characters.
+    subwords_: str
+    # Tokens of the longest training row.
+    context_: int
+    # Whether rows are texts of their own.
+    are_documents_: bool
+
+    def __init__(
+        self,
+        tokens: Literal["characters", "bpe"] = "characters",
+        vocab_size: Annotated[int, Ge(SMALLEST)] = 1024,
+    ) -> None:
+        self.tokens = tokens
+        self.vocab_size = vocab_size
+
+    def fit(self, x: Any) -> Self:
+        """Fit the vocabulary on the training rows."""
+        rows = Passages.of(x)
+        self.are_documents_ = rows.are_documents
+        self.rows_seen_ = len(rows)
+        self.codes_, self.subwords_ = np.empty(0, np.int64), ""
+        if self.tokens == "bpe":
+            self.subwords_ = Subwords.fit(_texts_of_runs(rows), self.vocab_size).json()
+        else:
+            # A text begins after a line feed, and any other character is one of the training rows.
+            self.codes_ = np.union1d(rows.flat(), [LINE_FEED]).astype(np.int64)
+        self.context_ = int(self._encoded(rows)[1].max(initial=1))
+        return self
+
+    def transform(self, x: Any) -> dict[str, Any]:
+        """Return the fields of rows of `Passages`, or of texts."""
+        return self.transform_and_count(x)[0]
+
+    def transform_and_count(self, x: Any) -> tuple[dict[str, Any], dict[str, int]]:
+        """Return the fields as `transform` does, and numbers of characters and of unknown ones, with some of them."""
+        rows = Passages.of(x, are_documents=self.are_documents_)
+        tokens, counts = self._encoded(rows)
+        firsts = self._first(rows.before())
+        begins = counts.cumsum() - counts
+        windows = TokenWindows(
+            # Each row is preceded by a token of its own, which does not depend on how the row before is divided.
+            torch.from_numpy(np.insert(tokens, begins, firsts).astype(np.int32)),
+            torch.from_numpy(begins + np.arange(len(rows))),
+            torch.from_numpy(counts),
+            None if rows.are_documents else _runs(rows, tokens, counts, firsts),
+            int(counts.max(initial=1)),
+        )
+        fields: dict[str, Any] = {
+            "x": windows,
+            "next_tokens": windows.shifted(1, NO_TARGET),
+            "characters": torch.from_numpy(rows.characters),
+        }
+        if rows.are_documents and len(set(counts.tolist())) > 1:
+            fields["lengths"] = torch.from_numpy(counts)
+        return fields, self._unseen(rows)
+
+    def notices_of_new(self, counts: Mapping[str, int]) -> list[Notice]:
+        """Return the notice about characters that the training rows lack."""
+        unseen, total = counts.get("unseen_characters", 0), counts.get("characters", 0)
+        if not unseen:
+            return []
+        named = [key.removeprefix(_OF) for key in counts if key.startswith(_OF)]
+        shown = ", ".join(map(repr, sorted(named)[:_NAMED])) + (", ..." if len(named) > _NAMED else "")
+        text = f"{unseen:,} of {total:,} characters are not in the training rows ({shown}), and are read as unknown"
+        hint = "preprocessing.tokens=bpe has no unknown tokens."
+        return [Notice("unseen_characters", unseen, text, "preprocessing.tokens", hint)]
+
+    def facts(self) -> dict[str, Any]:
+        """Return the number of tokens, and the tokens of the longest training row."""
+        return {"vocab_size": self.size, "context": self.context_}
+
+    def on_device(self) -> None:
+        """Return None: batches need no further transformation."""
+
+    @property
+    def size(self) -> int:
+        """Number of tokens."""
+        return len(self._subwords()) if self.subwords_ else len(self.codes_) + 1
+
+    def vocabulary(self) -> list[str]:
+        """Return the tokens in the order of their numbers."""
+        if self.subwords_:
+            return self._subwords().vocabulary()
+        return ["<unk>", *text_of(self.codes_)]
+
+    def encode(self, text: str) -> np.ndarray:
+        """Return the tokens of a text, int64 `(L,)`."""
+        if self.subwords_:
+            return self._subwords().encode([text])[0]
+        return self._tokens_of(code_points(text))
+
+    def decode(self, tokens: Sequence[int] | np.ndarray) -> str:
+        """Return the text of tokens; an unknown one becomes U+FFFD."""
+        if self.subwords_:
+            return self._subwords().decode([tokens])[0]
+        known = np.concatenate([code_points(_SHOWN).astype(np.int64), self.codes_])
+        return text_of(known[np.asarray(tokens, np.int64)])
+
+    def never(self) -> list[int]:
+        """Return the tokens that stand for no text, which are not generated."""
+        return list(range(len(SPECIAL))) if self.subwords_ else [UNKNOWN]
+
+    def _encoded(self, rows: Passages) -> tuple[np.ndarray, np.ndarray]:
+        """Return the tokens of all rows, concatenated, and the number of each row `(N,)`."""
+        if not self.subwords_:
+            return self._tokens_of(rows.flat()), rows.characters.astype(np.int64)
+        found = self._subwords().encode(rows.texts())
+        counts = np.array([len(row) for row in found], np.int64)
+        return np.concatenate(found) if found else np.empty(0, np.int64), counts
+
+    def _first(self, codes: np.ndarray) -> np.ndarray:
+        """Return the token of the character before each row."""
+        if not self.subwords_:
+            return self._tokens_of(codes)
+        known = {int(code): self._subwords().encode([text_of([code])])[0][-1] for code in np.unique(codes)}
+        return np.array([known[code] for code in codes.tolist()], np.int64)
+
+    def _tokens_of(self, codes: np.ndarray) -> np.ndarray:
+        """Return the tokens of code points: 1 for the first of the vocabulary, 0 for one that it lacks."""
+        found = np.searchsorted(self.codes_, codes).astype(np.int64)
+        known = self.codes_[np.minimum(found, len(self.codes_) - 1)] == codes
+        return np.where(known, found + 1, UNKNOWN)
+
+    def _unseen(self, rows: Passages) -> dict[str, int]:
+        codes = rows.flat()
+        counts = {"characters": len(codes), "unseen_characters": 0}
+        if self.subwords_:
+            return counts
+        unseen = codes[self._tokens_of(codes) == UNKNOWN]
+        counts["unseen_characters"] = len(unseen)
+        some, numbers = np.unique(unseen, return_counts=True)
+        return counts | {
+            f"{_OF}{text_of([code])}": int(number) for code, number in zip(some, numbers, strict=True)
+        }
+
+    def _subwords(self) -> Subwords:
+        return _subwords_of(self.subwords_)
+
+
+@lru_cache(maxsize=2)
+def _subwords_of(document: str) -> Subwords:
+    """Return the encoding of a document; the last ones are kept, since creating one takes long."""
+    return Subwords(document)
+
+
+def _runs(rows: Passages, tokens: np.ndarray, counts: np.ndarray, firsts: np.ndarray) -> TokenRuns:
+    """Return the stream in which the rows of a run follow each other; one token precedes each run."""
+    runs, begins = rows.runs(), counts.cumsum() - counts
+    first = np.flatnonzero(np.diff(runs, prepend=-1))
+    stream = np.insert(tokens, begins[first], firsts[first]).astype(np.int32)
+    starts = begins + runs
+    ends = starts[first] + (np.add.reduceat(counts, first) if len(first) else counts)
+    return TokenRuns(*map(torch.from_numpy, (stream, starts, starts[first][runs], ends[runs])))
+
+
+def _texts_of_runs(rows: Passages) -> list[str]:
+    """Return the texts of rows, with those of a run joined."""
+    runs = rows.runs()
+    first = np.flatnonzero(np.diff(runs, prepend=-1))
+    last = np.append(first[1:], len(rows)) - 1
+    return list(Passages(rows.codes, rows.starts[first], rows.ends[last]).texts())

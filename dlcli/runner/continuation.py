@@ -1,0 +1,130 @@
+"""`dlcli predict --prompt`: generate text with a run's saved language model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import pyarrow as pa
+
+from dlcli.datasets.notices import Notice
+from dlcli.errors import InputError
+from dlcli.events import Listener, Note, Warned, ignore
+from dlcli.inference.evaluation import choose_device
+from dlcli.inference.generation import Generated, Sampling, generate, language_of, unknown_in
+from dlcli.prediction.output import check_output, written_to
+from dlcli.runner import runs_directory
+from dlcli.runs.ensembles import Use, open_model
+from dlcli.runs.model_errors import model_errors
+
+
+@dataclass(frozen=True)
+class Continued:
+    """The result of `dlcli predict --prompt`.
+
+    Attributes:
+        run_id: of the run whose model generated.
+        run_name: its name.
+        run_dir: the folder of its artifacts.
+        prompt: the beginning of the texts.
+        sampling: how tokens were drawn.
+        texts: the texts.
+        are_lines: whether each text is a line.
+        notices: what of the prompt the model does not know.
+    """
+
+    run_id: str
+    run_name: str
+    run_dir: Path
+    prompt: str
+    sampling: Sampling
+    texts: tuple[Generated, ...]
+    are_lines: bool
+    notices: tuple[Notice, ...] = ()
+
+    def table(self) -> pa.Table:
+        """Return the texts, with their numbers and the numbers of their generated tokens."""
+        return pa.table(
+            {
+                "sample": pa.array(range(len(self.texts)), pa.int64()),
+                "text": pa.array([one.text for one in self.texts], pa.string()),
+                "tokens": pa.array([one.tokens for one in self.texts], pa.int64()),
+            }
+        )
+
+
+def check_prompt(prompt: str | None, asked: Mapping[str, object], others: Sequence[str]) -> str:
+    """Return the prompt, which settings of the sampling need, and other arguments contradict.
+
+    Args:
+        prompt: the beginning of the texts, if given.
+        asked: the settings of the sampling, as options of the command.
+        others: names of the given arguments that are for files of rows only.
+
+    Raises:
+        InputError: there is no prompt, or there are such arguments.
+    """
+    if prompt is None:
+        where = f"--{next(iter(asked)).replace('_', '-')}" if asked else "FILE"
+        what = "is for texts that a language model generates" if asked else "there are no rows to predict"
+        raise InputError(
+            what, where, "Add --prompt TEXT, or remove it." if asked else "Name a file, or a prompt."
+        )
+    if others:
+        hint = "Remove one of the two. The loss of a file's text: dlcli predict RUN FILE"
+        raise InputError("does not go together with a prompt", others[0], hint)
+    return prompt
+
+
+def continue_prompt(
+    run: str,
+    prompt: str,
+    sampling: Sampling,
+    output: Path | None = None,
+    *,
+    device: Literal["auto", "cpu"] = "auto",
+    conf_dirs: Sequence[Path] = (),
+    runs_dir: Path | None = None,
+    trust: bool = False,
+    use: Use | None = None,
+    listen: Listener = ignore,
+) -> Continued:
+    """Generate texts that begin with a prompt, and write them to a file if there is an `output`.
+
+    Raises:
+        InputError: the run's model is no language model, or the file cannot be written.
+    """
+    if output is not None:
+        check_output(output, ())
+    found = open_model(run, runs_directory(runs_dir), conf_dirs, trust=trust, use=use)
+    for note in found.notes:
+        listen(Note(note))
+    language = language_of(found.model)
+    notices = []
+    if unknown := list(unknown_in(found.model, prompt)):
+        shown = ", ".join(map(repr, unknown))
+        text = (
+            f"the prompt has characters that are not in the training rows ({shown}), and are read as unknown"
+        )
+        notices.append(Notice("unseen_characters", len(unknown), text, "--prompt"))
+    for notice in notices:
+        listen(Warned(notice.text))
+    with model_errors(found.run.folder):
+        texts = generate(found.model, prompt, sampling, choose_device("cpu" if device == "cpu" else "auto"))
+    ledger = found.run.ledger
+    done = Continued(
+        ledger.run_id,
+        ledger.run_name,
+        found.run.folder,
+        prompt,
+        sampling,
+        tuple(texts),
+        language.are_documents_,
+        tuple(notices),
+    )
+    if output is not None:
+        with written_to(output) as write:
+            write(done.table())
+    return done

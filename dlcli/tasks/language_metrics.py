@@ -1,0 +1,41 @@
+"""Metrics of language models, from the sums of losses and the numbers of tokens and characters of all rows."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from dlcli.tasks.metric import Metric
+
+
+class Surprise(Metric):
+    """How well a text is predicted.
+
+    Args:
+        kind: `perplexity`, the exponential of the mean loss per token, or `bits_per_character`, the mean loss per
+            character in bits, which does not depend on what a token is.
+    """
+
+    higher_is_better = False
+    shares = "language"
+    totals: Tensor
+
+    def __init__(self, kind: Literal["perplexity", "bits_per_character"]) -> None:
+        super().__init__()
+        self.kind = kind
+        self.plot_lower_bound = 1.0 if kind == "perplexity" else 0.0
+        self.add_sum("totals", (3,))
+
+    def update(self, predicted: Tensor, y: Tensor) -> None:
+        """Add rows; `predicted` `(N, 3)` are sums of losses, tokens and characters, and y is not used."""
+        self.totals = self.totals + predicted.double().sum(dim=0)
+
+    def compute(self) -> Tensor:
+        """Return the value; NaN without rows."""
+        losses, tokens, characters = self.totals
+        if self.kind == "perplexity":
+            return torch.exp(losses / tokens)
+        return losses / characters / math.log(2)

@@ -1,0 +1,194 @@
+"""Language model: the next token of a text."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from dlcli.datasets.passages import Passages
+from dlcli.preprocessing.language import NO_TARGET
+from dlcli.tasks.base import Task
+from dlcli.tasks.character_counts import PairCounts, bigram_losses, unigram_losses
+from dlcli.tasks.metric_choice import MetricChoice
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# Tokens of a batch of an evaluation, which bound the memory of its logits.
+_TOKENS = 1 << 13
+
+# The loss of a place without a token; losses of tokens are not negative.
+_NONE = -1.0
+
+_NATS = math.log(2)
+
+
+class LanguageModel(Task):
+    """Language model, with the mean cross-entropy of the next token as its loss.
+
+    A model returns logits `(N, T, V)`. Its outputs `(N, 1 + T)` are the number of characters of each row, and the loss
+    of each token in nats, or -1 after the end of a row. Of each row, the sum of losses, the number of tokens and the
+    number of characters are kept, `(N, 3)`.
+
+    Args:
+        characters: the characters of the training rows.
+        character_counts: number of each of them.
+        loss: from outputs and y to the mean loss over the tokens.
+        pair_counts: numbers of pairs of characters, as `pair_counts_of` returns them; None without.
+        metrics: names of the metrics in report order, options of the group `metric`; `default` stands for those of the
+            task.
+    """
+
+    kind: ClassVar = "language_model"
+    accepts: ClassVar = {"language_model"}
+    default_metrics = ("perplexity", "bits_per_character")
+    outputs_of = "next_token"
+    own_fields = frozenset({"next_tokens", "characters"})
+    # What is kept of a row.
+    num_outputs = 3
+
+    def __init__(
+        self,
+        characters: str,
+        character_counts: Sequence[int],
+        loss: nn.Module,
+        pair_counts: PairCounts | None = None,
+        metrics: Sequence[str | MetricChoice] = ("default",),
+    ) -> None:
+        super().__init__()
+        self.characters = characters
+        self.criterion = loss
+        self._counts = np.asarray(character_counts, np.int64)
+        self._pairs = pair_counts
+        self.choose(metrics)
+
+    def encode(self, y: Any) -> Any:
+        """Return the number of characters of each row, int64 `(N,)`; the targets are among the fields."""
+        return y.characters if isinstance(y, Passages) else np.asarray(y, np.int64)
+
+    def outputs(self, made: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
+        """Return the losses `(N, 1 + T)` of the batch's targets; without targets, the logits."""
+        if "next_tokens" not in batch:
+            return made
+        targets = batch["next_tokens"]
+        losses = functional.cross_entropy(
+            made.flatten(0, 1).float(), targets.flatten(), ignore_index=NO_TARGET, reduction="none"
+        ).view_as(targets)
+        losses = torch.where(targets == NO_TARGET, _NONE, losses)
+        return torch.cat([batch["characters"].to(losses.dtype).unsqueeze(1), losses], dim=1)
+
+    def loss(self, outputs: Tensor, y: Tensor) -> Tensor:
+        """Return the mean loss over the tokens, a scalar."""
+        return self.criterion(outputs, y)
+
+    def kept(self, outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Return sum of losses, number of tokens and number of characters of each row, and empty targets `(N, 0)`."""
+        return self.predicted(outputs), outputs.new_zeros(len(outputs), 0)
+
+    def kept_loss(self, outputs: Tensor, y: Tensor) -> Tensor:
+        """Return the mean loss over the tokens of all rows."""
+        totals = outputs.double().sum(dim=0)
+        return (totals[0] / totals[1]).float()
+
+    def predicted(self, outputs: Tensor) -> Tensor:
+        """Return sum of losses, number of tokens and number of characters of each row, `(N, 3)`."""
+        losses = outputs[:, 1:]
+        there = (losses >= 0).to(losses.dtype)
+        return torch.stack([(losses * there).sum(dim=1), there.sum(dim=1), outputs[:, 0]], dim=1)
+
+    def combined(self, outputs: Tensor) -> Tensor:
+        """Return the losses of the mean probabilities of K members, `(N, 1 + T)` from `(N, K, 1 + T)`."""
+        losses = outputs[:, :, 1:]
+        mean = math.log(losses.shape[1]) - (-losses).logsumexp(dim=1)
+        return torch.cat([outputs[:, 0, :1], mean], dim=1)
+
+    def output_shape(self, y: Tensor) -> tuple[int, ...]:
+        """Return `(N, T, V)` with zeros for what the targets do not tell."""
+        return len(y), 0, 0
+
+    def rows_at_once(self, input_shape: Sequence[int]) -> int:
+        """Return the rows that have about eight thousand tokens."""
+        return max(1, _TOKENS // max(1, input_shape[0] or 64))
+
+    def metric_inputs(self, outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Return sums of losses, numbers of tokens and of characters, `(N, 3)`."""
+        return outputs, y
+
+    def baseline(self) -> tuple[Task, Tensor]:
+        """Return the loss of a character that is drawn by its frequency, as a row of one character."""
+        shares = self._counts / self._counts.sum()
+        return self, torch.tensor([-(shares * np.log(shares)).sum(), 1.0, 1.0], dtype=torch.float32)
+
+    def baselines(self, x: Any, kept: Tensor | None = None) -> dict[str, tuple[Task, Tensor]]:
+        """Return what is kept if characters are predicted by their frequency, and by that of pairs of characters.
+
+        The tokens are those of the model, so that all losses are per token.
+        """
+        rows = Passages.of(x)
+        tokens = torch.from_numpy(rows.characters).float() if kept is None else kept[:, 1]
+        found = {"": unigram_losses(rows, self.characters, self._counts)}
+        if self._pairs is not None:
+            found["bigram"] = bigram_losses(rows, self.characters, self._counts, self._pairs)
+        characters = torch.from_numpy(rows.characters).float()
+        return {
+            name: (self, torch.stack([torch.from_numpy(sums).float(), tokens, characters], dim=1))
+            for name, sums in found.items()
+        }
+
+    def baseline_descriptions(self) -> dict[str, str]:
+        """Return nothing: baselines repeat nothing."""
+        return {}
+
+    def predictions(self, outputs: Tensor) -> pd.DataFrame:
+        """Return numbers of characters and tokens, loss per token, perplexity and bits per character of each row."""
+        sums, tokens, characters = outputs.double().unbind(dim=1)
+        loss = (sums / tokens).numpy()
+        return pd.DataFrame(
+            {
+                "characters": characters.numpy().astype(np.int64),
+                "tokens": tokens.numpy().astype(np.int64),
+                "loss": loss,
+                "perplexity": np.exp(loss),
+                "bits_per_character": (sums / characters).numpy() / _NATS,
+            }
+        )
+
+    def targets(self, y: Any) -> pd.DataFrame:
+        """Return no columns: the targets are the text itself."""
+        return pd.DataFrame(index=range(len(y)))
+
+    def metric_inputs_of(self, table: pd.DataFrame) -> tuple[Tensor, Tensor, dict[str, Tensor]] | None:
+        """Restore sums of losses, numbers of tokens and of characters, `(N, 3)`."""
+        if not {"loss", "tokens", "characters"} <= set(table.columns):
+            return None
+        loss, tokens, characters = (
+            table[name].to_numpy(np.float64) for name in ("loss", "tokens", "characters")
+        )
+        kept = torch.from_numpy(np.stack([loss * tokens, tokens, characters], axis=1))
+        return kept, torch.empty(len(table), 0), {}
+
+    def describe(self) -> str:
+        """Return `language model, loss NextToken`."""
+        return f"language model, loss {type(self.criterion).__name__}"
+
+    def worst(self, outputs: Tensor, y: Any) -> list[tuple[int, str]]:
+        """Return the rows in the order of their loss."""
+        loss = (outputs[:, 0] / outputs[:, 1]).numpy()
+        order = np.argsort(-loss, kind="stable")
+        return [(int(row), f"loss {loss[row]:.2f}") for row in order]
+
+    def pictures(self, outputs: Tensor, y: Any) -> Iterator[tuple[str, Figure]]:
+        """Yield the bits per character along the text, or their distribution over rows that are texts."""
+        from dlcli.reports import language_plots  # a prediction needs no matplotlib
+
+        bits = (outputs[:, 0] / outputs[:, 2]).numpy() / _NATS
+        if not getattr(y, "are_documents", False):
+            yield "bits_along_the_text", language_plots.bits_along_the_text(bits, y)
+        yield "bits_per_character", language_plots.bits_of_rows(bits)

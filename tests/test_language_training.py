@@ -1,0 +1,192 @@
+"""Complete runs of language models: training, evaluation, folds, prediction, generated texts, resuming, comparison."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+import dlcli
+from dlcli.cli.app import app
+from dlcli.errors import ConfigError, DataError, InputError
+from dlcli.inference.generation import Sampling, generate
+from dlcli.result import Result
+
+WORDS = ("the cat", "a dog", "the bird", "my horse")
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return sentences of a few words, 4,000 characters, of which the last has a letter that the others lack."""
+    random = np.random.default_rng(0)
+    verbs = ("sees", "likes", "hears")
+    lines = [
+        f"{WORDS[random.integers(4)]} {verbs[random.integers(3)]} {WORDS[random.integers(4)]}."
+        for _ in range(200)
+    ]
+    file = tmp_path_factory.mktemp("data") / "story.txt"
+    file.write_text("\n".join(lines)[:3998] + "Z\n")
+    return file
+
+
+def of(text: Path, *more: str) -> list[str]:
+    return [
+        "dataset=language",
+        f"dataset.path='{text}'",
+        "dataset.block=16",
+        "model.hidden=32",
+        "model.layers=2",
+        "optimizer.lr=0.01",
+        "trainer.accelerator=cpu",
+        "trainer.max_epochs=5",
+        f"runs_dir='{text.parent / 'runs'}'",
+        *more,
+    ]
+
+
+@pytest.fixture(scope="module")
+def trained(text: Path) -> Result:
+    return dlcli.train(of(text, "run_name=one"))
+
+
+def command(*words: object) -> Any:
+    done = CliRunner().invoke(app, [str(word) for word in words])
+    return done
+
+
+def test_it_learns_and_is_evaluated_from_its_files(trained: Result) -> None:
+    assert trained.metrics["test/loss"] < 1.3
+    assert trained.metrics["test/loss"] < trained.baselines["bigram/test/loss"]
+    assert trained.baselines["bigram/test/loss"] < trained.baselines["test/loss"]
+    assert trained.metrics["test/perplexity"] == pytest.approx(np.exp(trained.metrics["test/loss"]))
+    again = dlcli.evaluate(trained.run_dir)
+    for name in ("loss", "perplexity", "bits_per_character"):
+        assert again.metrics[f"test/{name}"] == trained.metrics[f"test/{name}"]
+    table = pd.read_parquet(trained.run_dir / "predictions.parquet").query("split == 'test'")
+    loss = (table["loss"] * table["tokens"]).sum() / table["tokens"].sum()
+    assert loss == pytest.approx(trained.metrics["test/loss"], rel=1e-5)
+    assert table["characters"].sum() == 800
+    assert [notice["count"] for notice in trained.notices if notice["key"] == "unseen_characters"] == [1]
+    assert (trained.run_dir / "samples.txt").read_text().startswith("# 3 texts, temperature 0.8, seed 0\n")
+    pictures = {file.stem for file in (trained.run_dir / "plots").iterdir()}
+    assert pictures >= {"bits_along_the_text", "bits_per_character", "learning_curves"}
+
+
+def test_cached_generation_equals_uncached(trained: Result) -> None:
+    model = dlcli.load_run(trained.run_dir)
+    sampling = Sampling(tokens=60, temperature=0.9, top_k=5, seed=3, samples=2)  # beyond the context of 16
+    found, again = (generate(model, "the c", sampling, cached=cached) for cached in (True, False))
+    assert found == again
+    assert [one.tokens for one in found] == [60, 60]
+    assert found[0] == generate(model, "the c", Sampling(60, 0.9, 5, 3))[0]
+    assert generate(model, "the c", Sampling(9, seed=1)) != generate(model, "the c", Sampling(9, seed=2))
+    assert generate(model, "a dog hears the bi", Sampling(2, temperature=0))[0].text == "a dog hears the bird"
+
+
+def test_prompts_of_the_command_and_of_python(trained: Result, tmp_path: Path) -> None:
+    words = ("predict", trained.run_dir, "--prompt", "my ", "--tokens", 12, "--samples", 2, "--seed", 4)
+    table = dlcli.predict(trained.run_dir, prompt="my ", tokens=12, samples=2, seed=4)
+    assert table is not None
+    texts = table["text"].tolist()
+    assert command(*words).stdout == "\n---\n".join(texts) + "\n"
+    document = json.loads(command(*words, "--json").stdout)
+    assert [one["text"] for one in document["predictions"]] == texts
+    assert command(*words, "--output", tmp_path / "texts.csv").exit_code == 0
+    assert pd.read_csv(tmp_path / "texts.csv")["text"].tolist() == texts
+    with pytest.warns(UserWarning, match="characters that are not in the training rows"):
+        dlcli.predict(trained.run_dir, prompt="Q", tokens=1)
+    for wrong, message in (
+        (("--prompt", "a", trained.run_dir / "samples.txt"), "does not go together with a prompt"),
+        (("--tokens", 3), "Add --prompt TEXT"),
+        (("--prompt", "a", "--top-k", 0), "must be at least 1"),
+    ):
+        done = command("predict", trained.run_dir, *wrong)
+        assert done.exit_code == 2
+        assert message in done.stderr
+
+
+def test_files_are_predicted_and_evaluated(trained: Result, text: Path, tmp_path: Path) -> None:
+    (tmp_path / "new.txt").write_text("the cat sees a dog.\nmy horse")
+    table = dlcli.predict(trained.run_dir, tmp_path / "new.txt")
+    assert table is not None
+    assert table[["row", "line", "characters"]].to_numpy().tolist() == [[0, 1, 16], [1, 1, 12]]
+    found = dlcli.evaluate(trained.run_dir, file=tmp_path / "new.txt")
+    mean = (table["loss"] * table["tokens"]).sum() / table["tokens"].sum()
+    assert found.metrics["test/loss"] == pytest.approx(mean, rel=1e-5)
+    rows = dlcli.load_run(trained.run_dir).predict(["the cat sees a dog.", "dddd"])
+    assert rows["loss"][0] < rows["loss"][1]
+    (tmp_path / "empty.txt").write_text("")
+    for use in (dlcli.predict, lambda run, file: dlcli.evaluate(run, file=file)):
+        with pytest.raises(DataError, match="is empty"):
+            use(trained.run_dir, tmp_path / "empty.txt")
+
+
+def test_a_stopped_run_ends_with_the_same_bits(trained: Result, text: Path) -> None:
+    short = dlcli.train(of(text, "trainer.max_epochs=2", "run_name=short"))
+    resumed = dlcli.resume(short.run_dir, ["trainer.max_epochs=5"])
+    weights = [(run.run_dir / "model" / "weights.safetensors").read_bytes() for run in (trained, resumed)]
+    assert weights[0] == weights[1]
+    assert resumed.metrics["test/loss"] == trained.metrics["test/loss"]
+
+
+def test_runs_are_compared_over_blocks(trained: Result, text: Path) -> None:
+    more = [word for word in of(text) if not word.startswith("model.layers")]
+    other = dlcli.train([*more, "model=gru", "trainer.max_epochs=2", "run_name=two"])
+    found = dlcli.compare([trained.run_dir, other.run_dir], runs_dir=text.parent / "runs")
+    assert found.metric == "perplexity"
+    (pair,) = found.pairs
+    assert "bootstrap" in pair.difference.test
+    assert pair.difference.low <= pair.difference.mean <= pair.difference.high
+    assert dlcli.predict(other.run_dir, prompt="the", tokens=5) is not None
+
+
+def test_lines_in_folds(text: Path) -> None:
+    found = dlcli.train(
+        of(
+            text,
+            "dataset.rows=lines",
+            "dataset.block=40",
+            "cv=group_kfold",
+            "cv.folds=2",
+            "trainer.max_epochs=1",
+        )
+    )
+    table = pd.read_parquet(found.run_dir / "predictions.parquet")
+    lines = [line for line in text.read_text().split("\n") if line]
+    assert sorted(table["row"]) == list(range(len(lines)))
+    fold = dict(zip(table["row"], table["fold"], strict=True))
+    of_line: dict[str, set[int]] = {}
+    for row, line in enumerate(lines):
+        of_line.setdefault(line, set()).add(fold[row])
+    assert all(len(folds) == 1 for folds in of_line.values())
+    assert found.metrics["cv/perplexity_mean"] > 1
+    fold_dir = next(iter(found.folds)).run_dir if hasattr(next(iter(found.folds)), "run_dir") else None
+    if fold_dir:
+        generated = dlcli.predict(fold_dir, prompt="the", samples=3, tokens=50)
+        assert generated is not None
+        assert not generated["text"].str.contains("\n").any()
+
+
+def test_what_does_not_fit_is_refused(trained: Result, text: Path) -> None:
+    for change, message in (
+        (
+            "model=textcnn",
+            "TextCNN has one vector of outputs per row, but the targets of story are language_model",
+        ),
+        ("task=multiclass", "Multiclass is for binary or multiclass targets"),
+        ("dataset.by_file=true", "is a single file"),
+        ("dataset.block=3000", "fewer than three blocks"),
+    ):
+        words = [word for word in of(text) if change.split("=")[0] != "model" or not word.startswith("model")]
+        with pytest.raises((ConfigError, DataError), match=message):
+            dlcli.check([*words, change])
+    digits = dlcli.train(
+        ["dataset=iris", "model=mlp", "trainer.max_epochs=1", f"runs_dir='{text.parent / 'runs'}'"]
+    )
+    with pytest.raises(InputError, match="continues a text"):
+        dlcli.predict(digits.run_dir, prompt="a")
