@@ -27,7 +27,7 @@ from dlcli.training import fit as fitting_module
 from dlcli.training.checkpoints import Checkpoints
 from tests.tones import write_tones
 
-CASES = int(os.environ.get("DLCLI_RESUMED_KINDS", "6"))
+CASES = int(os.environ.get("DLCLI_RESUMED_KINDS", "7"))
 
 
 class Killed(BaseException):
@@ -185,7 +185,7 @@ def bits(result: Result) -> dict[str, Any]:
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-@pytest.mark.parametrize("seed", range(CASES))
+@pytest.mark.parametrize("seed", range(1, CASES))  # 0 is a transformer with a refit, too slow for each run
 def test_a_killed_run_equals_the_whole(
     seed: int, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
