@@ -16,7 +16,7 @@ from dlcli.datasets.folders.archives import is_archive
 from dlcli.datasets.folders.class_folders import list_files
 from dlcli.datasets.notices import Notice
 from dlcli.datasets.passages import LINE_FEED, Passages, stream_of
-from dlcli.datasets.plain_text import PlainText, ended, hash_of, read_plain
+from dlcli.datasets.plain_text import PlainText, hash_of, read_plain, with_last_end
 from dlcli.datasets.tables.compression import opened
 from dlcli.datasets.tables.read_table import require_file
 from dlcli.errors import DataError
@@ -142,7 +142,7 @@ def read_passages(
         text = f"{counted(converted, 'line')} with the ending CR LF read with the ending LF"
         notices = [*notices, Notice("converted_line_ends", converted, text, str(place), warns=False)]
     # The last line may lack its end.
-    codes, begins = stream_of([ended(file.text) if rows == "lines" else file.text for file in files])
+    codes, begins = stream_of([with_last_end(file.text) if rows == "lines" else file.text for file in files])
     ends = np.append(begins[1:] - 1, len(codes))
     lines = np.empty((2, 0), np.int64)
     if rows == "lines":

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from dlcli.datasets.plain_text import ended
+from dlcli.datasets.plain_text import with_last_end
 from dlcli.datasets.texts import Texts
 
 # A line feed precedes each document in the stream: the first character is predicted as one that begins a line.
@@ -46,7 +46,7 @@ class Passages:
             return texts
         found = list(Texts.of(texts))
         if are_documents:
-            found = [ended(text) for text in found]
+            found = [with_last_end(text) for text in found]
         codes, starts = stream_of(found)
         return cls(codes, starts, starts + [len(text) for text in found], are_documents)
 

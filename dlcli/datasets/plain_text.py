@@ -62,7 +62,7 @@ def read_plain(content: bytes, where: str, encoding: str = "utf-8") -> PlainText
     return PlainText(where, text, converted)
 
 
-def ended(text: str) -> str:
+def with_last_end(text: str) -> str:
     """Return a text whose last line has an end."""
     return text if text.endswith("\n") else f"{text}\n"
 

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import pandas as pd
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import logsigmoid
 
 from dlcli.config.target_kinds import TargetKind
 from dlcli.datasets.notices import Notice
@@ -346,14 +345,3 @@ class Task(nn.Module, ABC):
             Columns with the names of the files, one line per row.
         """
         return None
-
-
-def mean_of_sigmoids(logits: Tensor) -> Tensor:
-    """Return the logits `(N, ...)` of the mean probability over the second dimension of `(N, K, ...)`."""
-    return logsigmoid(logits).logsumexp(dim=1) - logsigmoid(-logits).logsumexp(dim=1)
-
-
-def prior_logits(counts: Tensor) -> Tensor:
-    """Return the logits `(C,)` whose probabilities are the shares of `counts` `(C,)`; almost 0 for an empty class."""
-    shares = counts.double() / counts.sum()
-    return shares.clamp_min(torch.finfo(torch.float32).eps).log().float()

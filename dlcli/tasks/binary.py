@@ -11,7 +11,7 @@ import torch
 from annotated_types import Ge, Le
 from torch import Tensor, nn
 
-from dlcli.tasks.base import Task, mean_of_sigmoids, prior_logits
+from dlcli.tasks.base import Task
 from dlcli.tasks.calibration import (
     Calibrator,
     apply_calibration,
@@ -20,6 +20,7 @@ from dlcli.tasks.calibration import (
     described_calibration,
 )
 from dlcli.tasks.classes import codes_of, misclassified, names_of, table_of_classes
+from dlcli.tasks.logits import mean_of_sigmoids, prior_logits
 from dlcli.tasks.metric_choice import MetricChoice
 from dlcli.tasks.threshold import Tunable, best_threshold
 

@@ -11,13 +11,14 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from dlcli.tasks.base import Task, prior_logits
+from dlcli.tasks.base import Task
 from dlcli.tasks.calibration import (
     calibrated_facts,
     calibration_module,
     described_calibration,
 )
 from dlcli.tasks.classes import codes_of, misclassified, names_of, table_of_classes
+from dlcli.tasks.logits import prior_logits
 from dlcli.tasks.metric_choice import MetricChoice
 
 if TYPE_CHECKING:

@@ -11,8 +11,9 @@ import torch
 from annotated_types import Ge, Le
 from torch import Tensor, nn
 
-from dlcli.tasks.base import Task, mean_of_sigmoids, prior_logits
+from dlcli.tasks.base import Task
 from dlcli.tasks.classes import table_of_classes
+from dlcli.tasks.logits import mean_of_sigmoids, prior_logits
 from dlcli.tasks.metric_choice import MetricChoice
 from dlcli.tasks.threshold import Tunable, best_threshold
 

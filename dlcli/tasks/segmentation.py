@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from dlcli.datasets.images.image_files import ImageFiles
 from dlcli.datasets.masks.class_maps import IGNORED, Masks
 from dlcli.preprocessing.file_images import FileMasks
-from dlcli.tasks.base import Task, prior_logits
+from dlcli.tasks.base import Task
+from dlcli.tasks.logits import prior_logits
 from dlcli.tasks.mask_files import write_masks
 from dlcli.tasks.mask_metrics import counts_of, overlaps
 from dlcli.tasks.metric_choice import MetricChoice

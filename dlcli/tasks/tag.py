@@ -16,9 +16,10 @@ from dlcli.datasets.words.schemes import OUTSIDE, entities_of
 from dlcli.datasets.words.sentences import Sentences
 from dlcli.datasets.words.tags import Tags
 from dlcli.preprocessing.ragged import Ragged
-from dlcli.tasks.base import Task, prior_logits
+from dlcli.tasks.base import Task
 from dlcli.tasks.entities import EntityTypes
 from dlcli.tasks.entity_metrics import entity_figures
+from dlcli.tasks.logits import prior_logits
 from dlcli.tasks.metric_choice import MetricChoice
 
 if TYPE_CHECKING:
