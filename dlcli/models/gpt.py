@@ -53,6 +53,7 @@ class GPT(nn.Module):
         if hidden % heads:
             raise ValueError(f"hidden ({hidden}) must be divisible by heads ({heads})")
         self.context = context
+        self.longest_text = context  # of an exported program
         self.tokens = nn.Embedding(vocab_size, hidden)
         self.positions = nn.Embedding(context, hidden)
         self.drop = nn.Dropout(dropout)
@@ -113,9 +114,10 @@ class _Layer(nn.Module):
         rows, steps, hidden = states.shape
         parts = self.attention(self.attention_norm(states)).view(rows, steps, 3, self.heads, -1)
         query, key, value = parts.permute(2, 0, 3, 1, 4).unbind()
-        mask = None
+        mask, causal = None, True
         if cache is not None:
             if number < len(cache):
+                causal = False
                 key, value = (
                     torch.cat(pair, dim=2) for pair in zip(cache[number], (key, value), strict=True)
                 )
@@ -132,7 +134,7 @@ class _Layer(nn.Module):
             value,
             attn_mask=mask,
             dropout_p=self.dropout if self.training else 0.0,
-            is_causal=mask is None and steps == key.shape[2],
+            is_causal=causal,
         )
         states = states + self.attended(found.transpose(1, 2).reshape(rows, steps, hidden))
         return states + self.narrow(functional.gelu(self.widen(self.norm(states))))
