@@ -165,12 +165,12 @@ def test_effort_starts_with_the_defaults_of_each_model(runs_dir: Path) -> None:
         "dataset=iris",
         *UNTIMED,
         *QUICK,
-        "sweep.models=[mlp,hist_gradient_boosting,linear]",
+        "sweep.models=[mlp,table_resnet,linear]",
     ]
     found = dlcli.train(
         [*words, "sweep.trials=4", "cv=kfold", "cv.folds=2", "cv.test_size=0.2", f"runs_dir='{runs_dir}'"]
     )
-    models = ["mlp", "hist_gradient_boosting", "linear"]
+    models = ["mlp", "table_resnet", "linear"]
     assert [trial["params"]["model"] for trial in found.trials][:3] == models
     assert {one["model"] for one in found.models} == set(models)
     assert found.models[0]["value"] == min(one["value"] for one in found.models) == found.best["value"]
