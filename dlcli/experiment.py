@@ -14,6 +14,7 @@ from dlcli.assembly.automatic import Automatic, AutomaticChoice, with_choices
 from dlcli.assembly.batch_rows import takes_all_rows
 from dlcli.assembly.feature_cache import rehearsed
 from dlcli.assembly.optimization import make_recipe
+from dlcli.assembly.own_monitor import with_own_monitor
 from dlcli.assembly.parts import assemble
 from dlcli.assembly.starting_weights import check_weights, settle_weights
 from dlcli.checks.compatibility import check_refit, find_mistakes
@@ -130,7 +131,8 @@ class Experiment:
                 where="runs_dir",
                 hint="Make room, or record on another disk: --runs-dir DIR.",
             )
-        return replace(rehearsal, **features, notices=tuple(parts.notices))
+        images = 0 if quick or parts.task.predicts_rows else len(split.val) + len(split.test)
+        return replace(rehearsal, **features, images=images, notices=tuple(parts.notices))
 
 
 def plan_experiment(
@@ -279,6 +281,7 @@ def decided_by_data(composed: Composed, data: Data) -> dict[str, str]:
         fitting["preprocessing"] = (
             own.get(data.kind, fitting["preprocessing"]) if isinstance(own, Mapping) else own
         )
+        fitting["task"] = getattr(model, "task", fitting["task"])
     return {
         group: fitting[group] for group, option in BY_DATA.items() if composed.choices.get(group) == option
     }
@@ -295,7 +298,7 @@ def settled(config: dict[str, Any], unsound: Collection[str] = ()) -> dict[str, 
         }
     if "trainer" not in unsound:
         config = {**config, "trainer": _limited(config["trainer"])}
-    return config if "model" in unsound else settle_weights(config)
+    return config if "model" in unsound else with_own_monitor(settle_weights(config))
 
 
 def _limited(trainer: dict[str, Any]) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from pytorch_lightning.utilities.seed import isolate_rng
 from dlcli.assembly.automatic import describe_choices
 from dlcli.assembly.feature_cache import with_features
 from dlcli.assembly.finder_run import run_finder, settle
+from dlcli.assembly.judge_training import with_judge
 from dlcli.assembly.optimization import describe_optimizer, make_recipe
 from dlcli.assembly.parts import Parts, assemble
 from dlcli.assembly.tree_baseline import add_trees
@@ -44,6 +45,7 @@ from dlcli.inference.write_model import save_model
 from dlcli.preprocessing.base import notices_of
 from dlcli.preprocessing.fitted import FittedPreprocessing
 from dlcli.process.program import run_program
+from dlcli.reports.generation_report import report_generation
 from dlcli.reports.run_report import write_report
 from dlcli.reports.summary import panel_rows, summarize, unseen_in_evaluation
 from dlcli.result import Result, against_trees
@@ -139,7 +141,8 @@ def run_job(job: Job, listen: Listener = ignore) -> Result:
             if len(split.rows(part))
         }
         beside = add_trees(job.config, data, prepared, job.seed, model.task, evaluations, is_slim=job.slim)
-        recorder.log(notice_metrics(beside), step=0)
+        made = report_generation(run_dir, model, data, split, fitted, pictures=not job.slim)
+        recorder.log(notice_metrics(beside) | made.figures, step=0)
         metrics, baselines = figures(evaluations)
         metrics |= {name: fact for name, fact in tuned.items() if isinstance(fact, float)}
         if job.times_rows:
@@ -182,7 +185,13 @@ def run_job(job: Job, listen: Listener = ignore) -> Result:
                 "scales": model.task.scales(),
                 "duration_s": round(time.monotonic() - started, 3),
                 "notices": as_plain([*notices, *beside]),
-                "messages": [*notes, *(one.text for one in beside), *profile_messages(run_dir), diagnosis],
+                "messages": [
+                    *notes,
+                    *(one.text for one in beside),
+                    *made.messages,
+                    *profile_messages(run_dir),
+                    diagnosis,
+                ],
             },
         )
     return read_result(run_dir)
@@ -226,14 +235,7 @@ def _train(
         network = parts.network
         summary = summarize(network, first_rows(parts.train, 1))
         atomic_write(run_dir / "model_summary.txt", summary.text)
-        recorder.log(
-            {
-                "model/parameters": summary.parameters,
-                "model/trainable_parameters": summary.trainable,
-                "model/multiply_adds": summary.multiply_adds,
-            },
-            step=0,
-        )
+        recorder.log(summary.figures, step=0)
         recorder.tag("dlcli.preprocessing", parts.fitted.proof(data, split))
         own = column_notices(parts.columns) if parts.columns is not None else []
         unseen = unseen_in_evaluation(data, split, parts.columns, parts.preprocessing)
@@ -241,6 +243,7 @@ def _train(
         notices = [*data.notices, *own, *unseen, *lost]
         recorder.log(notice_metrics(notices), step=0)
         restore_checkpoints(recorder.ledger)
+        parts, judge = with_judge(config, parts)
         parts, cached = with_features(config, parts, data, split, run_dir.parents[2], listen)
         found = run_finder(config, parts, job.seed)
         if found is not None:
@@ -264,7 +267,7 @@ def _train(
                     is_fold=recorder.ledger.kind == "fold",
                     final_test=job.final_test,
                 )
-                | cached
+                | {**cached, **judge}
                 | describe_optimizer(config)
                 | describe_choices(recorder.ledger.tags, config)
                 | ({"found": f"{found.key}={found.value}: {found.reason}"} if found else {}),
@@ -311,7 +314,7 @@ def take_part(text: str, world: World) -> None:
     sys.path.extend(folder for folder in job.code if folder not in sys.path)
     data, split = load_data(job.config["dataset"]), read_split(Ledger.load(Path(job.run_dir)))
     with isolate_rng():
-        parts = assemble(job.config, data, split, job.seed)
+        parts, _ = with_judge(job.config, assemble(job.config, data, split, job.seed))
         parts, _ = with_features(job.config, parts, data, split, Path(job.run_dir).parents[2], ignore)
         fit(**_fit_arguments(job, parts), listen=ignore, description={}, world=world)
 

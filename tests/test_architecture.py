@@ -215,6 +215,7 @@ def test_the_public_surface() -> None:
         "evaluate",
         "explain",
         "export",
+        "generate",
         "label",
         "load_run",
         "predict",
@@ -319,6 +320,7 @@ def test_a_public_name_has_one_meaning() -> None:
             "api/trained_runs.py",
             "api/explanations.py",
             "api/predictions.py",
+            "api/made_images.py",
         }
     several = {name: modules for name, modules in found.items() if len(modules) > 1}
     assert {name: modules for name, modules in several.items() if name not in ONE_OF_A_KIND} == {}

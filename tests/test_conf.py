@@ -28,6 +28,9 @@ TOGETHER = [
     }
     for chosen in zip_longest(*(() if group in SEVERAL else options(group) for group in groups()))
 ]
+for chosen in TOGETHER:
+    if chosen.get("task") == "generate":  # its models have losses of their own
+        APART += [{"task/loss": chosen.pop("task/loss")}]
 FILES = [
     *sorted(shipped_folder().rglob("*.yaml")),
     *sorted((Path(__file__).parent.parent / "dlcli" / "templates").rglob("*.yaml")),

@@ -17,6 +17,7 @@ from dlcli.assembly.starting_weights import fitting_weights, starting_weights
 from dlcli.checks.callbacks import find_callback_problems
 from dlcli.checks.endings import find_endings
 from dlcli.checks.forest_fit import check_baseline, check_forest
+from dlcli.checks.generation_fit import check_generation
 from dlcli.checks.solver_fit import check_solver
 from dlcli.checks.steps import find_empty_epochs
 from dlcli.checks.task_fit import check_task, fits_targets, make_task, mixes_targets
@@ -86,12 +87,13 @@ def find_mistakes(
     solved = "optimizer model scheduler weight_averaging augmentation finder trainer"
     passes(solved, lambda: check_solver(config))
     passes("optimizer model task trainer preprocessing", lambda: check_forest(config))
+    passes("optimizer model task trainer callbacks finder augmentation", lambda: check_generation(config))
     passes("baseline task", lambda: check_baseline(config, data))
     if passes("augmentation", lambda: _pairing(config, data, "augmentation", "Choose augmentation=none.")):
         passes("augmentation", lambda: _makes(make_chosen, config, "augmentation"))
     passes("augmentation", lambda: mixes_targets(config["augmentation"], data))
     fits = passes("model", lambda: _pairing(config, data, "model"))
-    fits = fits and passes("model", lambda: fits_targets(config["model"], data))
+    fits = fits and passes("model", lambda: fits_targets(config["model"], config["task"], data))
     hint = f"Use the dataset's default, or choose one for {data.kind} data."
     readable = passes("preprocessing", lambda: _pairing(config, data, "preprocessing", hint))
     fits = readable and passes("preprocessing", lambda: _makes(_row_facts, config, data, split)) and fits

@@ -59,7 +59,7 @@ def _kinds(node: Mapping[str, Any], data: Data) -> list[Problem]:
     ]
 
 
-def fits_targets(node: Mapping[str, Any], data: Data) -> Iterator[Problem]:
+def fits_targets(node: Mapping[str, Any], task: Mapping[str, Any], data: Data) -> Iterator[Problem]:
     """Yield a problem if the model's outputs do not fit the targets, such as one output per row for masks.
 
     A model lists the kinds of targets that it supports in `targets`; dlcli's models without this attribute have one
@@ -67,12 +67,16 @@ def fits_targets(node: Mapping[str, Any], data: Data) -> Iterator[Problem]:
     """
     model = locate(node[TARGET])
     own = getattr(model, "targets", None)
-    if is_for(model, data.target_kind) or (own is None and not model.__module__.startswith("dlcli.")):
+    makes_images = getattr(locate(task[TARGET]), "kind", None) == "generate"
+    kind = "generate" if makes_images else data.target_kind
+    if is_for(model, kind) or (own is None and not model.__module__.startswith("dlcli.")):
         return
     what = "one vector of outputs per row" if own is None else f"outputs for {' or '.join(sorted(own))}"
-    fitting = accepting("model", data.kind, data.target_kind)
+    fitting = accepting("model", data.kind, kind)
     yield Problem(
-        f"{model.__name__} has {what}, but the targets of {data.name} are {data.target_kind}",
+        f"{model.__name__} has {what}, but the task is to make images"
+        if makes_images
+        else f"{model.__name__} has {what}, but the targets of {data.name} are {data.target_kind}",
         "model",
         f"Choose {' or '.join(pasted('model', name) for name in fitting)}.",
     )

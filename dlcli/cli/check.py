@@ -75,6 +75,13 @@ def _rows(found: Rehearsal) -> dict[str, str]:
         "memory": f"{amount(sum(found.memory.values()))} ({memory})",
         **features,
         "epoch": f"{_about(found.seconds_per_epoch)}, {counted(found.steps_per_epoch, 'step')}",
+        **(
+            {
+                "after": f"{_about(found.images * found.seconds_per_row)} to make {counted(found.images, 'image')}"
+            }
+            if found.images
+            else {}
+        ),
         "disk": f"{amount(found.disk)} for checkpoints, {amount(found.disk_peak)} while they are written",
     }
 

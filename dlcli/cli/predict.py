@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
@@ -16,6 +16,7 @@ from dlcli.events import Event, Listener, Note, RowsPredicted, Warned
 from dlcli.formatting import counted
 
 if TYPE_CHECKING:
+    from dlcli.prediction.make_samples import Wanted
     from dlcli.prediction.output import Write
     from dlcli.terminal.bars import ComputingBar
     from dlcli.terminal.console import Terminal
@@ -48,7 +49,7 @@ def predict(
     files_dir: Annotated[
         Path | None,
         typer.Option(
-            "--files", metavar="DIR", help="Folder for masks and overlays, of models of images with masks."
+            "--files", metavar="DIR", help="Folder for masks and overlays, or for the images that are made."
         ),
     ] = None,
     prompt: Annotated[
@@ -71,8 +72,22 @@ def predict(
     top_k: Annotated[
         int | None, typer.Option(metavar="K", help="With --prompt: draw among the K most likely tokens.")
     ] = None,
-    seed: Annotated[int | None, typer.Option(metavar="S", help="With --prompt: seed of the draws.")] = None,
-    samples: Annotated[int | None, typer.Option(metavar="N", help="With --prompt: number of texts.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(metavar="S", help="With --prompt or --samples: seed of the draws.")
+    ] = None,
+    samples: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="With --prompt: number of texts; without it: number of images to make, in --files.",
+        ),
+    ] = None,
+    classes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--class", metavar="NAME", help="Class of the images to make; repeatable.", show_default=False
+        ),
+    ] = None,
     device: Annotated[Literal["auto", "cpu"], typer.Option(help="Where to compute.")] = "auto",
     use: UseModels = None,
     coverage: Coverage = None,
@@ -91,6 +106,8 @@ def predict(
 
     Tables and texts are read in pieces, so that a file may be larger than memory. For a cross-validation, or for
     RUN1,RUN2, the predictions are the mean over all models, and `spread` is their standard deviation.
+
+    A model of `task=generate` makes images: `dlcli predict RUN --samples 64 --class 7 --files DIR`.
     """
     to_person = output is None and sys.stdout.isatty()
     given = {"tokens": tokens, "temperature": temperature, "top_k": top_k, "seed": seed, "samples": samples}
@@ -98,11 +115,13 @@ def predict(
     refused = {"FILE": files, "--keep": keep, "--files": files_dir, "--coverage": coverage}
     with session(json, data=output is None, supervised=True) as terminal:
         from dlcli.files.paths import display
+        from dlcli.prediction.make_samples import GRID, MOST_IN_GRID
         from dlcli.prediction.output import as_dicts
         from dlcli.prediction.predict_rows import NewData
         from dlcli.runner import predict as runner
 
-        if prompt is not None or asked:
+        makes_images = prompt is None and samples is not None and set(asked) <= {"samples", "seed"}
+        if prompt is not None or (asked and not makes_images):
             where = {
                 "conf_dirs": conf_dir or (),
                 "runs_dir": runs_dir,
@@ -120,7 +139,7 @@ def predict(
             listen = _listener(terminal, None if to_person else stack)
             done = runner.predict(
                 run,
-                NewData.of(files or (), keep),
+                NewData.of(files or (), keep) if samples is None else NewData(()),
                 output or (to_document if json else _csv(terminal)),
                 device=device,
                 conf_dirs=conf_dir or (),
@@ -130,14 +149,36 @@ def predict(
                 coverage=coverage,
                 listen=listen,
                 files=files_dir,
+                wanted=_wanted(samples, seed, classes or (), files or ()),
             )
         if json:
-            found = {"predictions": rows} if output is None else {"output": output.resolve()}
+            found: dict[str, Any] = {"predictions": rows} if output is None else {"output": output.resolve()}
+            found |= {"files": (files_dir or runner.SAMPLES).resolve()} if samples is not None else {}
             terminal.document({"status": "OK", **asdict(done), **found})
         elif output is not None:
             terminal.note(f"{counted(done.lines, 'prediction')} in {display(output)}")
-        if files_dir is not None and not json:
+        if samples is not None and not json:
+            folder = files_dir or runner.SAMPLES
+            shown = "all of them" if samples <= MOST_IN_GRID else f"the first {MOST_IN_GRID} of them"
+            terminal.note(
+                f"{counted(samples, 'image')} in {display(folder)}, {shown} in {display(folder / GRID)}"
+            )
+        elif files_dir is not None and not json:
             terminal.note(f"Masks and overlays in {display(files_dir)}")
+
+
+def _wanted(
+    samples: int | None, seed: int | None, classes: Sequence[str], files: Sequence[str]
+) -> Wanted | None:
+    """Return the images to make, or None to predict files."""
+    from dlcli.errors import InputError
+    from dlcli.prediction.make_samples import Wanted
+
+    if samples is not None and files:
+        raise InputError("images are made from noise, not from files", files[0], "Leave it out.")
+    if samples is None and classes:
+        raise InputError("is of images to make", "--class", "Add --samples 64.")
+    return None if samples is None else Wanted(samples, seed or 0, classes)
 
 
 def _listener(terminal: Terminal, stack: ExitStack | None) -> Listener:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Lt, MaxLen, MinLen
 
-from dlcli.config.target_kinds import TargetKind
+from dlcli.config.target_kinds import TaskKind
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class MetricKeys:
         baseline: also compute the metric for a constant prediction.
     """
 
-    accepts: Sequence[TargetKind] | None = None
+    accepts: Sequence[TaskKind] | None = None
     takes: Literal["probabilities", "labels", "values", "centered", "standardized"] | None = None
     higher_is_better: bool | None = None
     lowest: float | None = None

@@ -65,6 +65,10 @@ SUPPLIED: Supplied = {
     "task": _OF_TARGETS
     | dict.fromkeys(("tuned_threshold", "tuned_thresholds"), "Training tunes it: see task.tune_threshold.")
     | dict.fromkeys(
+        ("judge_weights", "judge_image", "judge_reference", "judge_accuracy"),
+        "The judge is trained on the training rows.",
+    )
+    | dict.fromkeys(
         ("calibrated_by", "calibration", "calibration_scores"), "Training finds it: see task.calibrate."
     ),
     "task.*": _OF_TARGETS,

@@ -18,5 +18,8 @@ TargetKind = Literal[
     "language_model",
 ]
 
+# What a task is for: a kind of targets, or images to make of given classes.
+TaskKind = TargetKind | Literal["generate"]
+
 # Those for which a model has one vector of outputs per row, whose length is the task's.
 ONE_A_ROW = frozenset({"binary", "multiclass", "multilabel", "regression", "forecast"})

@@ -32,7 +32,7 @@ from torch import Tensor, nn
 from dlcli.config.build import build
 from dlcli.datasets.notices import Notice, as_plain, warn_of
 from dlcli.datasets.reading.columns import Columns
-from dlcli.errors import CorruptRun, NotSet, first_line
+from dlcli.errors import CorruptRun, InputError, NotSet, first_line
 from dlcli.files.regular import check_regular, os_reason
 from dlcli.gate.fitted_objects import load_fitted
 from dlcli.gate.gate import Gate, current
@@ -93,10 +93,23 @@ class SavedModel:
         """Return the outputs for raw rows, as `Task.predicted` reduces them, `(N, ...)`, on the CPU.
 
         Numbers of truncated or unknown values are added to `counts`.
+
+        Raises:
+            InputError: The model makes images, and predicts nothing from rows.
         """
+        self.check_predicts_rows()
         fields = self.fields(x, counts)
         found = through(self.network, self.task, fields, device, lambda outs, _: (self.task.predicted(outs),))
         return found[0] if found else torch.empty(0, self.task.num_outputs)
+
+    def check_predicts_rows(self) -> None:
+        """Raise an InputError if the model makes images, and predicts nothing from rows."""
+        if not self.task.predicts_rows:
+            raise InputError(
+                f"{type(self.network.model).__name__} makes images, and predicts nothing from rows",
+                "RUN",
+                "Make images: dlcli predict RUN --samples 64",
+            )
 
     def fields(self, x: Any, counts: Counter[str] | None = None) -> dict[str, Field]:
         """Return the fields of raw rows; numbers of truncated or unknown values are added to `counts`."""

@@ -33,6 +33,12 @@ _TITLES = {
     "reliability": "Reliability",
     "worst": "The worst images",
     "saliency": SALIENCY_TITLE,
+    "samples": "Made images",
+    "samples_by_epoch": "Made images by epoch",
+    "interpolation": "From one noise to another",
+    "nearest": "Nearest training rows",
+    "recognized": "What the judge sees",
+    "turns": "The two networks",
     "history": "The trials",
     "importances": "What mattered",
     "parallel_coordinates": "Settings of the trials",
@@ -41,7 +47,9 @@ _TITLES = {
     "learning_curves": "Learning curves",
 }
 # Pictures whose colours must not be inverted: images, and scales from dark to light.
-_AS_THEY_ARE = ("worst", "saliency", "parallel_coordinates", "contour")
+_AS_THEY_ARE = (
+    "worst", "saliency", "samples", "samples_by_epoch", "interpolation", "nearest", "parallel_coordinates", "contour",
+)  # fmt: skip
 
 
 def read_pictures(files: list[Path], left_out: set[str]) -> tuple[list[Photograph], list[str]]:

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from statistics import fmean, median
 from typing import Literal
 
+from dlcli.reports.turn_diagnosis import diagnose_turns
+
 ENOUGH_EPOCHS = 5
 
 Finding = Literal["converged", "falling", "overfitting", "underfitting", "diverging"]
@@ -74,6 +76,8 @@ def diagnose(history: History, max_epochs: int | None = None, baseline: float | 
                 f"{name} loss stopped being a finite number at epoch {min(broken) + 1}: training diverged; "
                 "try a lower learning rate or gradient clipping."
             )
+    if any(name.startswith("train/") and name.endswith("_gradient_norm") for name in history):
+        return diagnose_turns(history, max_epochs)
     epochs = sorted(train.keys() & val.keys())
     if not epochs:
         return "Over- or underfitting cannot be diagnosed without both train loss and val loss."

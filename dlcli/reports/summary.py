@@ -36,6 +36,15 @@ class ModelSummary:
     trainable: int
     multiply_adds: int
 
+    @property
+    def figures(self) -> dict[str, float]:
+        """The numbers by the names of their metrics."""
+        return {
+            "model/parameters": self.parameters,
+            "model/trainable_parameters": self.trainable,
+            "model/multiply_adds": self.multiply_adds,
+        }
+
 
 def summarize(network: nn.Module, row: Mapping[str, Tensor]) -> ModelSummary:
     """Return the layers of a network with their shapes, from a forward pass of one row (a batch of size 1)."""

@@ -24,6 +24,7 @@ def export(
 ) -> Exported:
     """Write a run's network as a file that needs no dlcli; `overrides` say where the run's rows are now."""
     found = open_model(run, runs_directory(runs_dir), conf_dirs, trust=trust, overrides=overrides, use=use)
+    found.model.check_predicts_rows()
     return replace(export_network(found.run, found.model, output, overrides), messages=found.notes)
 
 
@@ -39,5 +40,6 @@ def bundle(
 ) -> Bundled:
     """Write a folder that predicts raw rows without dlcli; `overrides` say where the run's rows are now."""
     found = open_model(run, runs_directory(runs_dir), conf_dirs, trust=trust, overrides=overrides, use=use)
+    found.model.check_predicts_rows()
     exported = export_bundle(found.run, found.model, folder, overrides)
     return replace(exported, messages=tuple(dict.fromkeys((*found.notes, *exported.messages))))

@@ -7,13 +7,18 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Literal
 
+from dlcli.datasets.notices import Notice
 from dlcli.datasets.tables.pieces import STDIN
 from dlcli.events import Listener, Note, ignore
 from dlcli.prediction.coverage import with_coverage
+from dlcli.prediction.make_samples import Wanted, write_samples
 from dlcli.prediction.output import Write, check_folder, check_output, written_to
 from dlcli.prediction.predict_rows import NewData, Predicted, predict_rows
 from dlcli.runner import runs_directory
 from dlcli.runs.ensembles import Use, open_model
+
+# The folder of made images by default.
+SAMPLES = Path("samples")
 
 
 def predict(
@@ -29,23 +34,34 @@ def predict(
     coverage: float | None = None,
     listen: Listener = ignore,
     files: Path | None = None,
+    wanted: Wanted | None = None,
 ) -> Predicted:
     """Predict new rows with a run's saved model, and write the predictions to a file or to what `output` opens.
 
     `files` is a folder for predictions that are files, such as masks. With a `coverage`, predictions include sets of
-    classes or intervals of numbers.
+    classes or intervals of numbers. `wanted` are images to make instead of predicting rows.
     """
     if isinstance(output, Path):
         check_output(output, data.files)
-    if files is not None:
+    if files is not None or wanted is not None:
+        files = files if files is not None else SAMPLES
         check_folder(files, [file for file in data.files if file != STDIN])
     chosen = open_model(run, runs_directory(runs_dir), conf_dirs, trust=trust, use=use)
     found = with_coverage(chosen, coverage)
     opened, model = found.run, found.model
     for note in found.notes:
         listen(Note(note))
+    notices: list[Notice] = []
+    if wanted is None:
+        model.check_predicts_rows()
     with written_to(output) if isinstance(output, Path) else output as write:
-        lines, notices = predict_rows(opened, model, data, write, device=device, listen=listen, files=files)
+        if wanted is not None:
+            assert files is not None  # it has a default
+            lines = write_samples(model, wanted, write, files, device=device, listen=listen)
+        else:
+            lines, notices = predict_rows(
+                opened, model, data, write, device=device, listen=listen, files=files
+            )
     return Predicted(
         opened.ledger.run_id,
         opened.ledger.run_name,

@@ -66,6 +66,7 @@ def serve(
         found = with_coverage(chosen, coverage)
         torch.set_num_threads(share())
         opened, model = found.run, found.model
+        model.check_predicts_rows()
         for note in found.notes:
             listen(Note(note))
         predictor = Predictor(opened, model, settings, limits, device)

@@ -129,7 +129,7 @@ def check_subfolders(run_dir: Path) -> None:
     Raises:
         CorruptRun: Something else has its name.
     """
-    for name in ("checkpoints", "model", "plots"):
+    for name in ("checkpoints", "model", "plots", "samples"):
         place = run_dir / name
         if not place.is_dir() and (place.exists() or place.is_symlink()):
             raise CorruptRun("is not a folder, but the run needs one there", str(place), "Move it away.")

@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from dlcli.config.target_kinds import TargetKind
+from dlcli.config.target_kinds import TargetKind, TaskKind
 from dlcli.datasets.notices import Notice
 from dlcli.tasks.metric import AnyMetric
 from dlcli.tasks.metric_choice import MetricChoice, chosen_metrics
@@ -20,6 +20,9 @@ from dlcli.tasks.threshold import untuned
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from dlcli.training.turns import Turn
+
 
 OutputsOf = Literal["row", "word", "token", "next_token"]
 
@@ -41,7 +44,7 @@ class Task(nn.Module, ABC):
     rows take what was kept.
 
     Attributes:
-        kind: kind of targets that the task's loss must accept.
+        kind: what the task is for; of targets, their kind, which the loss must accept.
         accepts: kinds of targets that the task accepts.
         num_outputs: number of model outputs per row.
         criterion: the loss.
@@ -58,14 +61,19 @@ class Task(nn.Module, ABC):
         own_fields: fields of a batch that `outputs` reads, which an exported network does not take.
         padding: what pads the entries of rows with several results, where batches differ in the length of the longest.
         needs_targets: whether the model computes the loss, so that it takes the targets of judged rows as well.
+        predicts_rows: whether outputs are predicted from rows; otherwise they are made for what the targets ask for,
+            such as images of a class.
+        rows_of_an_epoch: number of validation rows that are judged in each epoch; None for all of them.
     """
 
-    kind: ClassVar[TargetKind]
+    kind: ClassVar[TaskKind]
     accepts: ClassVar[Set[TargetKind]]
     num_outputs: int
     criterion: nn.Module
     metric_choices: tuple[MetricChoice, ...] = ()
     is_tuned: bool = False
+    predicts_rows: ClassVar[bool] = True
+    rows_of_an_epoch: int | None = None
     default_metrics: ClassVar[tuple[str, ...]] = ()
     quantile_metrics: ClassVar[tuple[str, ...]] = ()
     outputs_of: ClassVar[OutputsOf] = "row"
@@ -93,6 +101,10 @@ class Task(nn.Module, ABC):
         if "y_mixed" in batch:
             loss = torch.lerp(loss, network.loss(self, outputs, batch["y_mixed"]), batch["share"])
         return loss, outputs
+
+    def turns(self, network: Any, batch: Mapping[str, Tensor]) -> Iterator[Turn] | None:
+        """Yield the loss of each part of the model that is trained in turns; None for one loss, by `step`."""
+        return None
 
     def evaluated(
         self,
@@ -330,7 +342,8 @@ class Task(nn.Module, ABC):
     @property
     def keeps_outputs(self) -> bool:
         """Whether what is kept and predicted of a row are its outputs themselves, as of one value a row."""
-        return type(self).kept is Task.kept and type(self).predicted is Task.predicted
+        kinds = type(self)
+        return self.predicts_rows and kinds.kept is Task.kept and kinds.predicted is Task.predicted
 
     def write_files(self, folder: Path, names: Sequence[str], x: Any, outputs: Tensor) -> pd.DataFrame | None:
         """Write the predictions of some rows as files; None if there is nothing but the table.

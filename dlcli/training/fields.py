@@ -69,6 +69,15 @@ def as_fields(arrays: Mapping[str, Any]) -> dict[str, Field]:
     }
 
 
+def judged_rows(task: Any, val: Fields) -> Fields:
+    """Return the validation rows that a task judges in each epoch, evenly spaced: `rows_of_an_epoch` of them."""
+    rows, most = len(next(iter(val.values()))), task.rows_of_an_epoch
+    if most is None or rows <= most:
+        return val
+    chosen = torch.linspace(0, rows - 1, most, dtype=torch.float64).long()
+    return {name: values.index_select(0, chosen.to(values.device)) for name, values in val.items()}
+
+
 def first_rows(fields: Fields, rows: int) -> Batch:
     """Return the first rows of each field."""
     return {name: values[:rows] for name, values in fields.items()}

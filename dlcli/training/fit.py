@@ -23,8 +23,9 @@ from dlcli.tasks.base import Task
 from dlcli.training import out_of_memory
 from dlcli.training.checkpoints import Checkpoints
 from dlcli.training.ending import StepLimit
+from dlcli.training.epoch_samples import FOLDER, EpochSamples
 from dlcli.training.epoch_state import find_progress, raise_if_damaged
-from dlcli.training.fields import Fields
+from dlcli.training.fields import Fields, judged_rows
 from dlcli.training.loader import BatchLoader, Chunk
 from dlcli.training.module import TrainingModule
 from dlcli.training.network import Network
@@ -136,9 +137,11 @@ def fit(
         saves_bounds=recipe.saves_bounds,
     )
     max_steps = recipe.trainer_arguments.get("max_steps", -1)
+    draws = recipe.saves_bounds and hasattr(task, "strip")  # folds and trials leave pictures to their parent
+    made = [EpochSamples(folder.parent / FOLDER)] if draws else []
     trainer = recipe.make_trainer(
         logger=False,
-        callbacks=[*recipe.callbacks, StepLimit(max_steps), _Progress(listen), checkpoints],
+        callbacks=[*recipe.callbacks, StepLimit(max_steps), _Progress(listen), *made, checkpoints],
         enable_progress_bar=False,
         enable_model_summary=False,
         enable_checkpointing=True,
@@ -167,7 +170,9 @@ def fit(
         task,
         recipe,
         batches,
-        BatchLoader(val, network.evaluation_rows(batch_size), rank=rank, ranks=ranks, bounded=True)
+        BatchLoader(
+            judged_rows(task, val), network.evaluation_rows(batch_size), rank=rank, ranks=ranks, bounded=True
+        )
         if val is not None
         else None,
         plan,

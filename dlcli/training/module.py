@@ -14,7 +14,7 @@ from torch import Tensor
 from dlcli.errors import Diverged
 from dlcli.tasks.base import Task
 from dlcli.training.averaging import WeightAverage, measure_batch_norm
-from dlcli.training.ending import advice_on_divergence
+from dlcli.training.ending import advice_on_divergence, check_finite
 from dlcli.training.epoch_state import all_parts, own_part, random_state, seed_device, set_random_state
 from dlcli.training.fields import Batch
 from dlcli.training.frozen import FrozenPart
@@ -27,6 +27,7 @@ from dlcli.training.schedules import Length, Schedule
 from dlcli.training.scores import Scores, publish
 from dlcli.training.solvers import outputs_of, solve
 from dlcli.training.step_plan import StepPlan
+from dlcli.training.turns import Turns
 
 # Losses stay on the device. They are checked after this many steps, so that a diverged run ends soon.
 _CHECK_EVERY = 256
@@ -90,6 +91,7 @@ class TrainingModule(pl.LightningModule):
         self._losses: list[Tensor] = []
         self._within_epoch: Any = None
         self._metrics = metrics
+        self._turns = Turns()
         self._train_scores = Scores(task, task.training_metrics(metrics))
         self._val_scores = Scores(task, metrics)
 
@@ -169,6 +171,7 @@ class TrainingModule(pl.LightningModule):
                 "rows": self._train.state_dict(),
                 "losses": torch.stack(self._losses),
                 "scores": self._train_scores.state_dict(),
+                "turns": self._turns.state_dict(),
                 "metrics": dict(self.epoch_metrics),
                 "lr": self._epoch_lr,
             }
@@ -203,6 +206,7 @@ class TrainingModule(pl.LightningModule):
         if "scores" in within:
             self._losses.extend(within["losses"].unbind())
             self._train_scores.load_state_dict(within["scores"])
+            self._turns.load_state_dict(within.get("turns", {}))
             set_random_state(within["random"])
 
     def training_step(self, batch: Batch | Chunk, batch_idx: int) -> Tensor | None:
@@ -238,7 +242,10 @@ class TrainingModule(pl.LightningModule):
                     loss.backward()
                 return loss.detach()
 
-            optimizer.step(closure)
+            if (turns := self.task.turns(self.network, one)) is None:
+                optimizer.step(closure)
+            else:
+                self._count(*self._turns.take(self.network.model, turns, optimizer, one), one)
             if self._schedule is not None:
                 self._schedule.end_step()
             self._update_average(epoch_ends=False)
@@ -264,25 +271,18 @@ class TrainingModule(pl.LightningModule):
     def _loss(self, batch: Any, counts: bool) -> Tensor:
         loss, outputs = self.task.step(self.network, batch)
         weighted = loss * batch["rank_weight"] if "rank_weight" in batch else loss
-        if not counts:
-            return weighted
+        if counts:
+            self._count(loss, outputs, batch)
+        return weighted
+
+    def _count(self, loss: Tensor, outputs: Tensor, batch: Any) -> None:
         self._train_scores.update(self.network.combined(outputs), batch["y"])
         self._losses.append(loss.detach())
         if len(self._losses) % _CHECK_EVERY == 0:
             self._check_finite(self._losses[-_CHECK_EVERY:], first=len(self._losses) - _CHECK_EVERY)
-        return weighted
 
     def _check_finite(self, losses: list[Tensor], first: int = 0) -> None:
-        finite = torch.isfinite(torch.stack(losses))
-        if not bool(finite.all()):
-            step = first + int((~finite).nonzero()[0]) + 1
-            value = float(losses[step - first - 1])
-            place = f"epoch {self.current_epoch + 1}, step {step} of {self._plan.batches}"
-            raise Diverged(
-                f"the training loss became {value} in {place}",
-                where="train/loss",
-                hint=self._advice,
-            )
+        check_finite(losses, first, self.current_epoch, self._plan.batches, lambda: self._advice)
 
     @property
     def _advice(self) -> str:
@@ -327,6 +327,7 @@ class TrainingModule(pl.LightningModule):
         solver: Any = self.optimizers(use_pl_optimizer=False) if self._recipe.takes_all_rows else None
         self.epoch_metrics = {
             **scores,
+            **self._turns.compute(),
             **self.epoch_metrics,
             "lr": self._epoch_lr,
             "samples_per_second": self._rows / self.epoch_seconds,

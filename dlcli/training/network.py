@@ -14,6 +14,7 @@ from dlcli.errors import ConfigError
 from dlcli.tasks.base import Task
 from dlcli.training.biases import mark_biases
 from dlcli.training.finetuning import Finetuning, Group, keep_frozen
+from dlcli.training.turns import turn_groups, turn_parts
 
 # From a batch of training rows to a changed one.
 Augmentation = Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]]
@@ -100,6 +101,8 @@ class Network(nn.Module):
         Biases are marked.
         """
         mark_biases(self)
+        if self.finetuning is None and turn_parts(self.model):
+            return turn_groups(self.model)
         if self.finetuning is None:
             return [parameter for parameter in self.parameters() if parameter.requires_grad]
         groups = self.finetuning.groups(self._trained)

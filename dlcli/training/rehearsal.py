@@ -21,7 +21,7 @@ from dlcli.errors import ConfigError
 from dlcli.models.forest import Forest
 from dlcli.tasks.base import Task
 from dlcli.training import out_of_memory
-from dlcli.training.fields import Batch, Field, Fields
+from dlcli.training.fields import Batch, Field, Fields, judged_rows
 from dlcli.training.frozen import frozen_names
 from dlcli.training.grow_trees import GrowTrees
 from dlcli.training.loader import BatchLoader
@@ -30,6 +30,7 @@ from dlcli.training.network import Network
 from dlcli.training.penalty_path import PenaltyPath, measure
 from dlcli.training.recipe import Recipe
 from dlcli.training.step_plan import plan_steps
+from dlcli.training.turns import Turns
 from dlcli.training.user_errors import blamed_on
 
 # Timed steps at most, and seconds after which no further one is begun.
@@ -53,6 +54,9 @@ class Rehearsal:
         features_seconds: seconds to compute a frozen backbone's features before the first epoch, if they are cached.
         features_bytes: bytes that they take on disk.
         model: how large a model of trees may become; empty for others.
+        seconds_per_row: seconds to judge a validation row, at least one batch of which was judged.
+        images: number of images that are made after training, one for each validation and test row; 0 for tasks that
+            predict rows.
         notices: what reading and preprocessing the rows leave out, cut or convert.
     """
 
@@ -68,6 +72,8 @@ class Rehearsal:
     features_bytes: int = 0
     notices: tuple[Notice, ...] = ()
     model: str = ""
+    seconds_per_row: float = 0.0
+    images: int = 0
 
 
 def rehearse(
@@ -130,14 +136,18 @@ def rehearse(
         seconds = grown[0] if forest else _seconds(partial(step, typical), device, steps) * plan.batches
         if not forest:
             rehearse_metrics(network, task, first)
+        judging, judged = 0.0, 1
         if val is not None:
-            seconds += _validation(
+            val = judged_rows(task, val)
+            judged = len(val["y"])
+            judging = _validation(
                 network,
                 task,
                 BatchLoader(val, network.evaluation_rows(batch_size), bounded=True),
                 precision,
                 device,
             )
+        seconds += judging
     saved = network.model.state_dict()
     if isinstance(network.model, Forest):
         # scikit-learn has its own copy of the rows, in double precision, and their bins and gradients.
@@ -155,6 +165,7 @@ def rehearse(
         trainable=sum(p.numel() for p in network.parameters() if p.requires_grad),
         steps_per_epoch=plan.steps(0),
         seconds_per_epoch=seconds,
+        seconds_per_row=judging / judged,
         memory=sizes,
         disk=weights + state,
         disk_peak=max(2 * (changing + state), weights + changing + state),
@@ -169,6 +180,10 @@ def _batch(loader: BatchLoader, number: int, device: torch.device) -> Batch:
 def _step(network: Network, task: Task, optimizer: Optimizer, precision: Precision, batch: Batch) -> None:
     """Do one optimizer step."""
     inputs = {name: values for name, values in batch.items() if name != "y"}
+    with precision.train_step_context(), blamed_on("model", network.model, inputs):
+        if (turns := task.turns(network, batch)) is not None:
+            Turns().take(network.model, turns, optimizer, batch)
+            return
 
     def closure() -> Tensor:
         optimizer.zero_grad()
@@ -186,6 +201,7 @@ class _Watched:
     """A network for `Task.step` whose errors say whether the model or the loss has failed, and on what."""
 
     def __init__(self, network: Network, wanted: tuple[int, ...]) -> None:
+        self.model = network.model
         self._network = network
         self._wanted = f"Outputs should be of shape {wanted}."
 

@@ -1,0 +1,146 @@
+"""What a run that makes images records beside its metrics: pictures, and the distance to the nearest training rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from dlcli.datasets.data import Data, take
+from dlcli.formatting import counted
+from dlcli.inference.saved_model import SavedModel
+from dlcli.reports import sample_plots
+from dlcli.reports.style import save
+from dlcli.splits.split import Split
+from dlcli.tasks.generate import Generate
+from dlcli.training.epoch_samples import FOLDER, as_pictures
+from dlcli.training.fit import FitResult
+
+# Made images and held-out rows that are compared with training rows; training rows that are read, if they are files.
+_COMPARED, _READ = 500, 20_000
+_BLOCK = 4096  # training rows whose distances are in memory at a time
+
+# Columns of the pictures, and the most lines.
+_COLUMNS, _LINES = 10, 12
+_SHOWN = 8  # images of the picture of nearest rows
+
+
+@dataclass(frozen=True)
+class GenerationReport:
+    """Figures by name, and sentences about them."""
+
+    figures: dict[str, float] = field(default_factory=dict)
+    messages: list[str] = field(default_factory=list)
+
+
+def report_generation(
+    run_dir: Path, model: SavedModel, data: Data, split: Split, fitted: FitResult, *, pictures: bool
+) -> GenerationReport:
+    """Write pictures of made images, and compare images with their nearest training rows; nothing for other tasks."""
+    task = model.task
+    if not isinstance(task, Generate):
+        return GenerationReport()
+    held_out = split.test if len(split.test) else split.val
+    network = model.network.to(fitted.device).eval()
+    if pictures:
+        _write_pictures(run_dir, task, network, fitted)
+    if not len(held_out):
+        return GenerationReport()
+    return _nearest(run_dir, model, data, split.train, held_out, fitted.device, pictures=pictures)
+
+
+def _write_pictures(run_dir: Path, task: Generate, network: Any, fitted: FitResult) -> None:
+    plots = run_dir / "plots"
+    plots.mkdir(exist_ok=True)
+    shown = list(range(min(task.num_outputs, _LINES)))
+    y = torch.tensor([[code, column] for code in shown for column in range(_COLUMNS)])
+    names = [task.classes[code] for code in shown]
+    images = as_pictures(task.made(network, y.to(fitted.device)).cpu().numpy())
+    best = f"epoch {fitted.best_epoch + 1}"
+    save(
+        sample_plots.image_lines(images, names, f"Made images, a line for each class ({best})."),
+        plots / "samples.png",
+    )
+    strips = []
+    for file in sorted((run_dir / FOLDER).glob("epoch_*.png")):
+        with Image.open(file) as opened:
+            strips.append((f"epoch {int(file.stem.rpartition('_')[2])}", np.asarray(opened)))
+    if strips:
+        save(sample_plots.strips(strips), plots / "samples_by_epoch.png")
+    between = task.between(network, shown, _COLUMNS).cpu().numpy()
+    note = "Images on the way from one noise to another, a line for each class."
+    save(sample_plots.image_lines(as_pictures(between), names, note), plots / "interpolation.png")
+    history = {
+        name: [metrics[name] for metrics in fitted.history if name in metrics]
+        for name in dict.fromkeys(name for metrics in fitted.history for name in metrics)
+    }
+    if figure := sample_plots.turn_curves(history):
+        save(figure, plots / "turns.png")
+
+
+def _nearest(
+    run_dir: Path,
+    model: SavedModel,
+    data: Data,
+    train: np.ndarray,
+    held_out: np.ndarray,
+    device: torch.device,
+    *,
+    pictures: bool,
+) -> GenerationReport:
+    """Compare the distances of made images and of held-out rows to their nearest training rows."""
+    task = model.task
+    assert isinstance(task, Generate)
+    rows = held_out[np.linspace(0, len(held_out) - 1, min(len(held_out), _COMPARED)).astype(np.int64)]
+    in_files = not isinstance(data.x, np.ndarray)
+    if in_files and len(train) > _READ:
+        train = train[np.linspace(0, len(train) - 1, _READ).astype(np.int64)]
+    real = model.fields(take(data.x, rows))["x"][:].float()
+    y = torch.from_numpy(task.encode(data.y[rows]))
+    made = torch.cat([task.made(model.network, some.to(device)).cpu() for some in y.split(256)])
+    field_of_train = model.fields(take(data.x, train))["x"]
+    own, places = nearest_rows(made, field_of_train)
+    theirs, _ = nearest_rows(real, field_of_train)
+    closer = int((own < theirs.min()).sum())
+    few = f" of {len(train):,} that were read" if in_files and len(train) == _READ else ""
+    figures = {"nearest/made": float(own.median()), "nearest/held_out": float(theirs.median())}
+    text = (
+        f"Made images have a median distance of {figures['nearest/made']:.3f} from the nearest training row{few} (root "
+        f"mean square of pixels from 0 to 1), held-out rows {figures['nearest/held_out']:.3f}; "
+        f"{counted(closer, 'image')} of {len(own):,} {'is' if closer == 1 else 'are'} closer than any held-out row."
+    )
+    if pictures:
+        chosen = own.argsort()[:_SHOWN]
+        nearest = field_of_train.index_select(0, places[chosen]).float()
+        pairs = torch.stack([made[chosen], nearest], dim=0).flatten(0, 1)
+        labels = ["made", "nearest"]
+        note = f"The {len(chosen)} of {len(own):,} made images that are closest to a training row, and these rows."
+        figure = sample_plots.image_lines(as_pictures(pairs.numpy()), labels, note)
+        save(figure, run_dir / "plots" / "nearest.png")
+    return GenerationReport(figures, [text])
+
+
+def nearest_rows(images: Tensor, rows: Any) -> tuple[Tensor, Tensor]:
+    """Return the distance `(N,)` of each image from its nearest row, and the row's number.
+
+    Args:
+        images: pixels from 0 to 255, `(N, C, H, W)`.
+        rows: a field of such images.
+
+    Returns:
+        The root mean square of the pixels' differences, as shares of 255, and numbers of rows.
+    """
+    flat = images.flatten(1).float() / 255
+    best = torch.full((len(flat),), torch.inf)
+    place = torch.zeros(len(flat), dtype=torch.long)
+    for start in range(0, len(rows), _BLOCK):
+        block = rows[start : start + _BLOCK].flatten(1).float() / 255
+        distances, nearest = torch.cdist(flat, block).min(dim=1)
+        place = torch.where(distances < best, nearest + start, place)
+        best = torch.minimum(best, distances)
+    return best / flat.shape[1] ** 0.5, place

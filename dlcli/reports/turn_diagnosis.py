@@ -1,0 +1,57 @@
+"""Judge the training of a GAN: mode collapse, a discriminator that has won, a distance that rises or still falls."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from statistics import fmean
+
+# Epochs from which on there is something to say.
+_ENOUGH = 3
+
+# The images of a class vary less than this share of the variance of real ones: they repeat themselves.
+_COLLAPSED = 0.2
+
+# Loss of a discriminator that tells made images from real ones almost always: it is 2 (hinge) or 1.39 (bce) when it
+# only guesses.
+_WON = 0.1
+
+# The distance has risen if it ends above the lowest one by this factor, on average over the last epochs.
+_RISEN = 1.5
+
+
+def diagnose_turns(history: Mapping[str, Sequence[tuple[int, float]]], max_epochs: int | None = None) -> str:
+    """Return a sentence about the training of parts in turns, with the values that it is based on (epochs from 1)."""
+    values = {name: [value for _, value in pairs] for name, pairs in history.items()}
+    distance = values.get("val/frechet", [])
+    if len(distance) < _ENOUGH:
+        shown = f": val/frechet is {distance[-1]:.3g}" if distance else ""
+        return f"After {len(distance)} epochs it is too short to say{shown}."
+    last = max(1, len(distance) // 5)
+    end = fmean(distance[-last:])
+    best = min(range(len(distance)), key=lambda epoch: _finite(distance[epoch]))
+    diversity = fmean(values.get("val/diversity", [math.nan])[-last:])
+    discriminator = fmean(values.get("train/discriminator_loss", [math.nan])[-last:])
+    lowest = f"val/frechet was lowest at epoch {best + 1} ({distance[best]:.3g})"
+    if diversity < _COLLAPSED:
+        return (
+            f"The images of a class vary {diversity:.2g} times as much as real ones: mode collapse; {lowest}. Try a "
+            "lower optimizer.lr, larger batches or another seed."
+        )
+    if discriminator < _WON:
+        return (
+            f"The discriminator tells made images from real ones almost always (loss {discriminator:.2g}), and the "
+            f"generator learns little from it; {lowest}. Try model.discriminator_lr=0.5 or model.spectral=true."
+        )
+    if end > _RISEN * distance[best] and best < len(distance) - 1 - last:
+        return (
+            f"{lowest} and has risen to {end:.3g}: the two networks diverge. The best epoch is saved; a lower "
+            "optimizer.lr or weight_averaging=ema may help."
+        )
+    if best >= len(distance) - last and len(distance) == max_epochs:
+        return f"{lowest}, stopped by max_epochs, still falling; more epochs should help."
+    return f"{lowest} and ends at {end:.3g}: no sign of mode collapse, or of a discriminator that wins."
+
+
+def _finite(value: float) -> float:
+    return value if math.isfinite(value) else math.inf

@@ -1,0 +1,60 @@
+"""Images that a task makes after epochs, from the same noise each time, as files that show what training changes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+from PIL import Image
+from pytorch_lightning.callbacks import Callback
+
+FOLDER = "samples"
+
+# Epochs of which images are kept, at most (a few more without a limit of epochs).
+_EPOCHS = 20
+
+
+class EpochSamples(Callback):
+    """Writes a strip of images after each epoch, or after about twenty of them: `samples/epoch_0001.png`.
+
+    Args:
+        folder: where to write.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Make the images with the network that is validated and saved."""
+        epoch = trainer.current_epoch + 1
+        if not trainer.is_global_zero or not is_drawn(epoch, trainer.max_epochs):
+            return
+        module: Any = pl_module
+        network = module.evaluated
+        training = network.training
+        strip = as_strip(module.task.strip(network.eval()).cpu().numpy())
+        network.train(training)
+        self._folder.mkdir(exist_ok=True)
+        Image.fromarray(strip).save(self._folder / f"epoch_{epoch:04}.png")
+
+
+def is_drawn(epoch: int, max_epochs: int | None) -> bool:
+    """Return whether images of an epoch, counted from 1, are kept."""
+    if max_epochs is None or max_epochs < 0:
+        return epoch & (epoch - 1) == 0  # powers of two
+    every = -(-max_epochs // _EPOCHS)
+    return epoch in (1, max_epochs) or epoch % every == 0
+
+
+def as_strip(images: np.ndarray) -> np.ndarray:
+    """Return images `(N, C, H, W)` from 0 to 255 beside each other, bytes `(H, N * W)` or `(H, N * W, 3)`."""
+    strip = np.concatenate(list(as_pictures(images)), axis=1)
+    return strip
+
+
+def as_pictures(images: np.ndarray) -> np.ndarray:
+    """Return images `(N, C, H, W)` as bytes `(N, H, W)`, or `(N, H, W, 3)` if they have three channels."""
+    pixels = images.round().clip(0, 255).astype(np.uint8)
+    return pixels.transpose(0, 2, 3, 1) if pixels.shape[1] == 3 else pixels[:, 0]

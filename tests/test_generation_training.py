@@ -1,0 +1,146 @@
+"""Complete runs that make images: training, judging, folds, made files, resuming, comparison, refusals."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+import dlcli
+from dlcli.errors import ConfigError, InputError
+from dlcli.result import Result
+
+SMALL = ["dataset=digits", "trainer.limit_rows=300", "trainer.accelerator=cpu", "callbacks=none"]
+GAN = ["model=dcgan", "model.channels=[8,16]", "model.noise=8", "optimizer.betas=[0.5,0.99]"]
+FLOW = ["model=diffusion", "model.channels=[8,8]", "model.steps=2", "weight_averaging=ema"]
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("runs")
+
+
+def of(runs: Path, *more: str) -> list[str]:
+    return [*SMALL, f"runs_dir='{runs}'", *more]
+
+
+@pytest.fixture(scope="module")
+def gan(runs: Path) -> Result:
+    return dlcli.train(of(runs, *GAN, "trainer.max_epochs=3", "run_name=gan"))
+
+
+@pytest.fixture(scope="module")
+def flow(runs: Path) -> Result:
+    return dlcli.train(of(runs, *FLOW, "trainer.max_epochs=3", "run_name=flow", "optimizer.lr=0.01"))
+
+
+def epochs_of(run: Result) -> list[dict[str, float]]:
+    lines = (run.run_dir / "metrics.jsonl").read_text().splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def test_a_gan_is_judged_from_its_files(gan: Result) -> None:
+    names = ("loss", "frechet", "kernel_distance", "recognized", "diversity", "modes")
+    again = dlcli.evaluate(gan.run_dir)
+    for name in names:
+        assert np.isfinite(gan.metrics[f"test/{name}"])
+        assert again.metrics[f"test/{name}"] == gan.metrics[f"test/{name}"]
+    # The best that can be expected beside the worst: training rows in place of made images, and noise.
+    assert gan.baselines["training_rows/test/frechet"] < 0.5 * gan.baselines["test/frechet"]
+    assert gan.baselines["training_rows/test/recognized"] > 0.8
+    table = pd.read_parquet(gan.run_dir / "predictions.parquet")
+    test = table[table["split"] == "test"]
+    assert (test["class"] == test["recognized_as"]).mean() == pytest.approx(gan.metrics["test/recognized"])
+    breakdown = pd.read_csv(gan.run_dir / "breakdown.csv")
+    assert set(breakdown.columns) == {"split", "class", "made", "seen", "recognized", "diversity"}
+    assert breakdown.loc[breakdown["split"] == "test", "made"].sum() == len(test)
+
+
+def test_both_networks_are_watched(gan: Result) -> None:
+    config = (gan.run_dir / "config.yaml").read_text()
+    assert "monitor: val/frechet" in config  # a GAN's loss does not tell which epoch is best
+    text = (gan.run_dir / "metrics.jsonl").read_text()
+    for name in ("generator_loss", "discriminator_loss", "generator_gradient_norm"):
+        assert f"train/{name}" in text
+    pictures = {file.stem for file in (gan.run_dir / "plots").iterdir()}
+    assert {"samples", "samples_by_epoch", "interpolation", "nearest", "turns", "recognized"} <= pictures
+    assert len(list((gan.run_dir / "samples").glob("epoch_*.png"))) == 3
+    assert any("nearest training row" in message for message in gan.messages)
+    assert any("val/frechet was lowest" in message for message in gan.messages)
+
+
+def test_a_flow_learns_with_one_loss(flow: Result) -> None:
+    assert flow.metrics["test/loss"] < 1.1
+    assert "train/generator_loss" not in (flow.run_dir / "metrics.jsonl").read_text()
+    assert not (flow.run_dir / "plots" / "turns.png").exists()
+
+
+def test_images_are_made_as_files_with_a_table(gan: Result, runs: Path, tmp_path: Path) -> None:
+    images, made = dlcli.generate(gan.run_dir, 5, seed=3, classes=["7", "1"], files_dir=tmp_path / "a")
+    assert made["class"].tolist() == ["7", "1", "7", "1", "7"]
+    assert made["file"].tolist() == [f"{number}.png" for number in range(1, 6)]
+    with Image.open(tmp_path / "a" / "grid.png") as grid:
+        assert grid.size == (3 * 10 - 2, 2 * 10 - 2)
+    pixels = [np.asarray(Image.open(tmp_path / "a" / name)) for name in made["file"]]
+    assert images.shape == (5, 8, 8)
+    assert all(np.array_equal(*pair) for pair in zip(pixels, images, strict=True))
+    # More of the same seed begin with the same images; another seed gives others.
+    more, _ = dlcli.generate(gan.run_dir, 6, seed=3, classes=["7", "1"])
+    assert np.array_equal(more[:5], images)
+    others, _ = dlcli.generate(gan.run_dir, 1, seed=4, classes=["7"])
+    assert not np.array_equal(others[0], images[0])
+
+
+def test_what_does_not_fit_is_refused(gan: Result, runs: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="there is no class nine"):
+        dlcli.generate(gan.run_dir, 2, classes=["nine"])
+    for use in (
+        lambda: dlcli.predict(gan.run_dir, tmp_path),
+        lambda: dlcli.export(gan.run_dir, tmp_path / "gan.onnx"),
+        lambda: dlcli.load_run(gan.run_dir).predict(np.zeros((2, 8, 8), np.uint8)),
+    ):
+        with pytest.raises(InputError, match="DCGAN makes images, and predicts nothing from rows"):
+            use()
+    with pytest.raises(ConfigError) as wrong:
+        dlcli.train(
+            of(runs, *GAN, "trainer.gradient_clip_val=1.0", "finder=lr", "augmentation=image",
+               "augmentation.mixup=0.2", "trainer.accumulate_grad_batches=2")
+        )  # fmt: skip
+    places = {problem.where for problem in wrong.value.problems}
+    assert {
+        "trainer.gradient_clip_val",
+        "trainer.accumulate_grad_batches",
+        "finder",
+        "augmentation.mixup",
+    } <= places
+    with pytest.raises(
+        ConfigError, match="CNN has one vector of outputs per row, but the task is to make images"
+    ):
+        dlcli.train(of(runs, "task=generate", "model=cnn"))
+    with pytest.raises(ConfigError, match="DCGAN has outputs for generate"):
+        dlcli.train(of(runs, "model=dcgan", "task=multiclass"))
+
+
+@pytest.mark.parametrize("options", [GAN, FLOW], ids=["gan", "flow"])
+def test_a_resumed_run_is_the_whole_run_bit_for_bit(
+    options: list[str], gan: Result, flow: Result, runs: Path
+) -> None:
+    whole = gan if options is GAN else flow
+    more = ["optimizer.lr=0.01"] if options is FLOW else []
+    part = dlcli.train(of(runs, *options, *more, "trainer.max_epochs=2"))
+    longer = dlcli.resume(part.run_dir, ["trainer.max_epochs=3"])
+    assert longer.metrics == whole.metrics
+    own, other = ((run.run_dir / "model" / "weights.safetensors").read_bytes() for run in (whole, longer))
+    assert own == other
+
+
+def test_folds_and_a_comparison(gan: Result, flow: Result, runs: Path) -> None:
+    folds = dlcli.train(of(runs, *GAN, "trainer.max_epochs=1", "cv=kfold", "cv.folds=2"))
+    assert {"cv/frechet_mean", "cv/recognized_mean"} <= set(folds.metrics)
+    compared = dlcli.compare([gan.run_dir, flow.run_dir], metric="recognized", runs_dir=runs)
+    text = json.dumps(compared.to_json(), default=str)
+    assert "recognized" in text
