@@ -68,6 +68,7 @@ _LOSS = Role(
     "a loss",
     "torch.nn.Module",
     ("dlcli.tasks.losses", "dlcli.tasks.pixel_losses", "dlcli.tasks.token_losses"),
+    group="task/loss",
     offered=_MODULES,
 )
 _PART = Role("a layer", "torch.nn.Module", offered=_MODULES)

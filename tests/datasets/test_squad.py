@@ -1,0 +1,158 @@
+"""Questions with answers: SQuAD's JSON and tables, and what is wrong with them, by place."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from dlcli.datasets.squad import load
+from dlcli.errors import DataError
+
+CONTEXT = "Ada lived in Rome. Bob lived in Oslo, not in Rome."
+
+
+def squad(**question: Any) -> dict[str, Any]:
+    asked = {
+        "id": "1",
+        "question": "Where did Ada live?",
+        "answers": [{"text": "Rome", "answer_start": 13}],
+    }
+    paragraph = {"context": CONTEXT, "qas": [asked | question]}
+    return {"version": "1.1", "data": [{"title": "People", "paragraphs": [paragraph]}]}
+
+
+def written(folder: Path, document: Any, name: str = "q.json") -> Path:
+    file = folder / name
+    file.write_text(document if isinstance(document, str) else json.dumps(document))
+    return file
+
+
+def test_answers_are_spans_of_their_context_and_articles_are_groups(tmp_path: Path) -> None:
+    document = squad()
+    other = squad(question="Where did Bob live?", answers=[{"text": "Oslo", "answer_start": 32}])["data"][0]
+    document["data"].append(other | {"title": "Others"})
+    data = load(str(written(tmp_path, document)))
+    assert data.target_kind == "answer_span"
+    assert list(data.x) == [("Where did Ada live?", CONTEXT), ("Where did Bob live?", CONTEXT)]
+    assert data.y.texts() == [["Rome"], ["Oslo"]]
+    assert len(data.x.contexts) == 1
+    assert data.groups is not None and data.groups[0] != data.groups[1]
+    assert data.y[[1]].texts() == [["Oslo"]]
+    assert data.note == "1 context of 2 articles"
+
+
+def test_files_of_validation_and_test(tmp_path: Path) -> None:
+    file = str(written(tmp_path, squad()))
+    data = load(file, val_path=file, test_path=file)
+    assert (len(data), data.val_rows, data.test_rows) == (3, [1], [2])
+
+
+def test_unanswerable_questions_are_told(tmp_path: Path) -> None:
+    document = squad()
+    document["data"][0]["paragraphs"][0]["qas"].append(
+        {"question": "Why?", "id": "2", "is_impossible": True, "answers": []}
+    )
+    data = load(str(written(tmp_path, document)))
+    assert data.y.counts.tolist() == [1, 0]
+    assert data.notices[0].key == "unanswerable_questions"
+    assert "1 of 2 questions are unanswerable" in data.notices[0].text
+
+
+@pytest.mark.parametrize(
+    ("change", "where", "message"),
+    [
+        ({"answers": [{"text": "Rome", "answer_start": 14}]}, "qas[0].answers[0]", "'Rome' is not at 14"),
+        ({"answers": [{"text": "Paris", "answer_start": 3}]}, "qas[0].answers[0]", "'Paris' is not at 3"),
+        ({"answers": [{"text": " ", "answer_start": 3}]}, "qas[0].answers[0]", "the answer is empty"),
+        ({"answers": [{"text": "Rome"}]}, "qas[0].answers[0]", "has no whole number answer_start"),
+        ({"answers": [{"text": "Rome", "answer_start": "13"}]}, "answers[0]", "has no whole number"),
+        ({"answers": []}, "qas[0]", "has an empty list of answers"),
+        ({"answers": {}}, "qas[0]", "has no list answers"),
+        ({"question": None}, "qas[0]", "has no text question"),
+        ({"question": "  "}, "qas[0]", "the question is empty"),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_place(
+    tmp_path: Path, change: dict[str, Any], where: str, message: str
+) -> None:
+    file = written(tmp_path, squad(**change))
+    with pytest.raises(DataError) as caught:
+        load(str(file))
+    (problem,) = caught.value.problems
+    assert message in problem.message
+    assert problem.where.startswith(f"{file}: data[0].paragraphs[0].qas[0]"[: len(str(file)) + 3])
+    assert problem.where.endswith(where)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"data": [', "is not JSON"),
+        ('{"data": 3}', "has no list data"),
+        ('{"data": []}', "holds no question"),
+        ('{"data": [{"title": "x"}]}', "has no list paragraphs"),
+        ('{"data": [{"paragraphs": [{"qas": []}]}]}', "has no text context"),
+        ('{"data": [7]}', "is a number, not an object"),
+    ],
+)
+def test_files_that_are_no_squad(tmp_path: Path, text: str, message: str) -> None:
+    file = written(tmp_path, text)
+    with pytest.raises(DataError, match=message) as caught:
+        load(str(file))
+    assert caught.value.problems[0].where.startswith(str(file))
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
+def test_tables(tmp_path: Path, suffix: str) -> None:
+    table = pd.DataFrame(
+        {
+            "question": ["Where did Ada live?", "Where did Bob live?", "Why?"],
+            "context": CONTEXT,
+            "answer": ["Rome", "Oslo", ""],
+            "start": [13, 32, None],
+            "topic": ["a", "b", "b"],
+        }
+    )
+    file = tmp_path / f"q.{suffix}"
+    {
+        "csv": lambda: table.to_csv(file, index=False),
+        "jsonl": lambda: table.to_json(file, orient="records", lines=True),
+        "parquet": lambda: table.to_parquet(file),
+    }[suffix]()
+    data = load(str(file), group="topic")
+    assert data.y.texts() == [["Rome"], ["Oslo"], []]
+    assert data.groups is not None and data.groups.tolist() == [0, 1, 1]
+
+
+def test_answers_without_a_start_are_found_once(tmp_path: Path) -> None:
+    file = tmp_path / "q.csv"
+    table = pd.DataFrame({"question": ["Where?"], "context": [CONTEXT], "answer": ["Oslo"]})
+    table.to_csv(file, index=False)
+    assert load(str(file), start=None).y.texts() == [["Oslo"]]
+    for answer, message in (("Rome", "occurs 2 times"), ("Paris", "occurs 0 times")):
+        table.assign(answer=answer).to_csv(file, index=False)
+        with pytest.raises(DataError, match=message) as caught:
+            load(str(file), start=None)
+        assert caught.value.problems[0].where == f"{file}:2, column answer"
+
+
+def test_wrong_cells_are_named_with_line_and_column(tmp_path: Path) -> None:
+    file = tmp_path / "q.csv"
+    good = {"question": "Where?", "context": CONTEXT, "answer": "Rome", "start": "13"}
+    for change, column, message in (
+        ({"start": "12"}, "start", "is not at 12"),
+        ({"start": "x"}, "start", "'x' is no whole number"),
+        ({"answer": ""}, "answer", "the answer is empty, but has a start"),
+        ({"question": ""}, "question", "the cell is empty"),
+    ):
+        pd.DataFrame([good, good | change]).to_csv(file, index=False)
+        with pytest.raises(DataError, match=message) as caught:
+            load(str(file))
+        assert caught.value.problems[0].where == f"{file}:3, column {column}"
+    pd.DataFrame([good]).drop(columns="answer").to_csv(file, index=False)
+    with pytest.raises(DataError, match="there is no column answer"):
+        load(str(file))

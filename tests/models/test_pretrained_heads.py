@@ -1,0 +1,60 @@
+"""Heads of pretrained models: kept where they fit, and told where they are new."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from dlcli.models.pretrained_text import PretrainedText
+from dlcli.preprocessing.pretrained_questions import PretrainedQuestions
+from dlcli.preprocessing.pretrained_words import PretrainedWords
+from tests.tiny_bert import save_tiny_bert
+
+
+def test_a_head_for_question_answering_is_kept(tmp_path: Path) -> None:
+    import transformers
+
+    folder = str(save_tiny_bert(tmp_path, ["a", "b"], "BertForQuestionAnswering"))
+    pairs = [{"question": "a", "context": "b a b"}]
+    fitted = PretrainedQuestions(folder, max_length=32).fit(pairs)
+    model = PretrainedText(2, folder, fitted.backbone_config_, outputs_of="token").eval()
+    assert "is that of" in model.notices[0].text
+    fields = {name: field[:] for name, field in fitted.transform(pairs).items()}
+    original = transformers.BertForQuestionAnswering.from_pretrained(folder).eval()
+    with torch.no_grad():
+        found = model(**fields)
+        true = original(input_ids=fields["x"][0], token_type_ids=fields["segments"][0])
+    torch.testing.assert_close(found[0, ..., 0], true.start_logits)
+    torch.testing.assert_close(found[0, ..., 1], true.end_logits)
+    assert found[0, 0, :, 2].tolist() == [-1, -1, -1, 0, 2, 4, -1]
+    dense = PretrainedText(2, folder, fitted.backbone_config_, outputs_of="token", hidden=4)
+    assert "the head is new" in dense.notices[0].text
+
+
+def test_labels_of_tags_are_matched_by_their_names(tmp_path: Path) -> None:
+    import transformers
+
+    labels = {"id2label": {0: "B-X", 1: "O"}, "label2id": {"B-X": 0, "O": 1}}
+    folder = str(save_tiny_bert(tmp_path, ["a", "b"], "BertForTokenClassification", **labels))
+    fitted = PretrainedWords(folder).fit([["a", "b"]])
+    names = ("O", "B-X")
+    model = PretrainedText(2, folder, fitted.backbone_config_, outputs_of="word", output_names=names).eval()
+    fields = fitted.transform([["a", "b"]])
+    original = transformers.BertForTokenClassification.from_pretrained(folder).eval()
+    with torch.no_grad():
+        found = model(fields["x"][:], fields["lengths"], fields["firsts"][:])
+        true = original(input_ids=fields["x"][:]).logits[:, 1:3, [1, 0]]
+    torch.testing.assert_close(found, true)
+    other = PretrainedText(2, folder, fitted.backbone_config_, outputs_of="word", output_names=("O", "B-Y"))
+    assert "has other labels, B-X, O" in other.notices[0].text
+
+
+def test_a_new_head_is_told(tmp_path: Path) -> None:
+    folder = str(save_tiny_bert(tmp_path, ["a"]))
+    fitted = PretrainedWords(folder).fit([["a"]])
+    model = PretrainedText(
+        3, folder, fitted.backbone_config_, outputs_of="word", output_names=("a", "b", "c")
+    )
+    assert model.notices[0].text.startswith("the head for tags of words is new, with random weights")
+    assert PretrainedText(3, folder, fitted.backbone_config_).notices == []
