@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 import dlcli
-from dlcli.errors import ConfigError, DataError
+from dlcli.errors import ConfigError, DataError, InputError
 from dlcli.result import Result
 from tests.processes import run, start, wait_until
 from tests.tiny_bert import save_tiny_bert
@@ -136,6 +136,17 @@ def test_new_questions_are_predicted_from_files_and_from_memory(
     rows.drop(columns="context").to_csv(tmp_path / "new.csv", index=False)
     with pytest.raises(DataError, match="there is no column context"):
         dlcli.predict(trained.run_dir, tmp_path / "new.csv")
+
+
+def test_the_report_lists_wrong_answers_and_a_program_is_refused(
+    trained: Result, place: Path, tmp_path: Path
+) -> None:
+    dlcli.report(trained.run_dir, output=tmp_path / "r.md")
+    text = (tmp_path / "r.md").read_text()
+    assert "Wrong answers, the surest first" in text
+    assert "Where does" in text
+    with pytest.raises(InputError, match="a network with an output for each token cannot be exported yet"):
+        dlcli.export(trained.run_dir, tmp_path / "m.onnx")
 
 
 def test_another_file_is_evaluated(trained: Result, place: Path, tmp_path: Path) -> None:

@@ -121,6 +121,14 @@ def test_new_sentences_are_predicted_from_files_and_from_memory(
         dlcli.predict(trained.run_dir, tmp_path / "bad.jsonl")
 
 
+def test_the_report_lists_sentences_with_wrong_tags(place: Path, tmp_path: Path) -> None:
+    found = dlcli.train(of(place, "trainer.max_epochs=1", "optimizer.lr=1e-6", "run_name=untrained"))
+    dlcli.report(found.run_dir, output=tmp_path / "r.md")
+    assert "Sentences with the most wrong tags" in (tmp_path / "r.md").read_text()
+    served = json.loads(json.dumps(dlcli.load_run(found.run_dir).predict(["Ada lives"]).to_dict("records")))
+    assert served[0]["text"] == "Ada lives"
+
+
 def test_another_file_is_evaluated_and_unknown_tags_are_refused(trained: Result, tmp_path: Path) -> None:
     longer = "Ada B-PER\n" + "is O\n" * 40
     (tmp_path / "other.conll").write_text(longer)

@@ -83,6 +83,13 @@ def export_network(
     if kind_at(file) == "device":  # it would be replaced by a file
         raise InputError("is not a regular file", str(file), "Name another --output.")
     refuse_generating(model, "--output")
+    if model.task.outputs_of != "row":
+        raise InputError(
+            f"a network with an output for each {model.task.outputs_of} cannot be exported yet: its inputs differ in "
+            "more sizes than the number of rows and steps",
+            str(file),
+            "Use the run itself: dlcli predict, dlcli serve, or dlcli.load_run in Python.",
+        )
     description = description_of(file)
     _refuse_foreign(description)
     if file.suffix == ".onnx":

@@ -59,6 +59,10 @@ def judge_rows(table: pd.DataFrame, recorded: Mapping[str, float], where: str) -
         return _misclassified(table, recorded, where)
     if "iou" in table.columns:
         return _least_overlap(table, recorded, where)
+    if {"question", "answers", "prediction", "f1"} <= set(table.columns):
+        return _worst_answers(table, recorded, where)
+    if {"text", "target", "tags", "right_words"} <= set(table.columns):
+        return _worst_tags(table, where)
     pairs = [
         (f"target{column[10:]}", column)
         for column in table.columns
@@ -109,6 +113,50 @@ def _least_alike(table: pd.DataFrame, recorded: Mapping[str, float], where: str)
     heading = (*_places(table), "source", "target", "prediction", "chrF" if by == "chrf" else "loss")
     title = f"Texts with the {'lowest chrF' if by == 'chrf' else 'largest loss per token'}, {where}"
     return JudgedRows(rows, Figures("worst", title, heading, tuple(lines)), intervals)
+
+
+def _worst_answers(table: pd.DataFrame, recorded: Mapping[str, float], where: str) -> JudgedRows:
+    """Return the predicted answers with the lowest F1, of equal ones the surest first."""
+    intervals = {
+        metric: ends
+        for metric, column in (("answer_f1", "f1"), ("answer_exact_match", "exact_match"))
+        if metric in recorded
+        and table["row"].is_unique
+        and len(table) > 1
+        and abs(table[column].mean() - recorded[metric]) < _ROUNDING
+        for ends in [mean_interval(table[column].to_numpy(dtype=float))]
+    }
+    wrong = table[table["f1"] < 1]
+    if wrong.empty:
+        return JudgedRows(len(table), None, intervals, f"All {len(table):,} answers are right.")
+    order = np.lexsort((-wrong["score"].to_numpy(), wrong["f1"].to_numpy()))[:_SHOWN]
+    lines: list[tuple[Cell, ...]] = []
+    for position in order:
+        row = _row(wrong, position)
+        texts = (str(row["question"]), str(row["answers"]), str(row["prediction"]) or "no answer")
+        lines.append((*_place(row, table), *texts, float(row["score"]), float(row["f1"])))
+    heading = (*_places(table), "question", "answers", "prediction", "p(prediction)", "F1")
+    title = f"Wrong answers, the surest first, {where}"
+    note = f"{len(wrong):,} of {counted(len(table), 'answer')} have an F1 below 1."
+    return JudgedRows(len(table), Figures("worst", title, heading, tuple(lines), note), intervals)
+
+
+def _worst_tags(table: pd.DataFrame, where: str) -> JudgedRows:
+    """Return the sentences with the most wrong tags, each with its words that are wrong."""
+    missed = (table["words"] - table["right_words"]).to_numpy()
+    wrong = np.flatnonzero(missed)
+    if not len(wrong):
+        return JudgedRows(len(table), None, {}, f"The tags of all {len(table):,} sentences are right.")
+    lines: list[tuple[Cell, ...]] = []
+    for position in wrong[np.argsort(-missed[wrong], kind="stable")][:_SHOWN]:
+        row = _row(table, position)
+        pairs = zip(str(row["target"]).split(), str(row["tags"]).split(), strict=False)
+        wrong_tags = ", ".join(f"{tag}, not {target}" for target, tag in pairs if tag != target)
+        lines.append((*_place(row, table), str(row["text"]), wrong_tags, int(missed[position])))
+    heading = (*_places(table), "text", "predicted tags", "wrong words")
+    title = f"Sentences with the most wrong tags, {where}"
+    note = f"{len(wrong):,} of {counted(len(table), 'sentence')} have a wrong tag."
+    return JudgedRows(len(table), Figures("worst", title, heading, tuple(lines), note))
 
 
 def _misclassified(table: pd.DataFrame, recorded: Mapping[str, float], where: str) -> JudgedRows:

@@ -53,7 +53,8 @@ def read_sentences(
 ) -> Iterator[NewRows]:
     """Yield sentences with their numbers, counted from 0 in each file.
 
-    Tags and spans, if there are any, are not read. `content` is that of the only file, if it is in memory: texts.
+    Tags and spans, if there are any, are not read. `content` is that of the only file, if it is in memory: texts, or
+    JSON lines, which begin with a brace.
 
     Raises:
         DataError: The file is invalid; with the line.
@@ -61,7 +62,11 @@ def read_sentences(
     for file in files:
         given = content is not None or file == STDIN
         if given:
-            yield from _lines(files, file, settings.encoding, content or piped())
+            stream = content or piped()
+            if stream.peek().lstrip()[:1] == b"{":
+                yield from _slices(files, file, _of_json(file, settings, stream))
+            else:
+                yield from _lines(files, file, settings.encoding, stream)
             continue
         require_file(file)
         if format_of(file) in _JSON_LINES:
@@ -74,8 +79,8 @@ def read_sentences(
                 yield from _lines(files, file, settings.encoding, stream)
 
 
-def _of_json(file: Path, settings: WordSettings) -> Sentences:
-    found = read_span_lines(file, settings.text, None)
+def _of_json(file: Path, settings: WordSettings, stream: IO[bytes] | None = None) -> Sentences:
+    found = read_span_lines(file, settings.text, None, stream)
     return Sentences.of_spans(found.texts, found.spans)
 
 

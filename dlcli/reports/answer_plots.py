@@ -30,8 +30,8 @@ def scores_by_group(table: pd.DataFrame) -> Figure:
     ]
     ax.set_yticks(places, titles)
     ax.set(xlim=(0, 1.1), ylim=(len(table) - 0.4, -0.6))
-    label_axes(ax, "Answers by question word and by length of the answer", "mean over the questions", "")
-    ax.legend(loc="lower right")
+    label_axes(ax, "Answers by question word and length", "mean over the questions", "")
+    ax.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, fontsize=FONT["small"])
     caption(figure, "In brackets: number of questions.")
     return figure
 

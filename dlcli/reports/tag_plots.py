@@ -29,7 +29,7 @@ def f1_of_types(table: pd.DataFrame) -> Figure:
     ax.set_yticks(places, names)
     ax.set(xlim=(0, 1.1), ylim=(len(shown) - 0.5, -0.5))
     label_axes(ax, "Entities by type", "F1, precision, recall", "")
-    ax.legend(loc="lower left", fontsize=FONT["small"])
+    ax.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=3, fontsize=FONT["small"])
     left_out = len(table) - len(shown)
     caption(
         figure, f"{left_out} rarer types are not shown." if left_out else "In brackets: number of entities."

@@ -31,6 +31,10 @@ from dlcli.serving.limits import ServeLimits
 # Maximum length of an example that the command of curl contains.
 _SHORT = 700
 
+# Kinds of data whose columns are texts, and the text of an example.
+_TEXTS = ("tokens", "words", "questions")
+_TEXT = "An example of a text."
+
 _STEPS = 3  # number of steps of an example, if sequences may have any length
 _GREY = 128
 _TONE, _LOUD = 440, 10_000  # frequency of the example in Hz, and its amplitude
@@ -102,9 +106,16 @@ class Contract:
         kind = self._model.kind
         if kind in FILES:
             return []
-        if kind == "tokens":
-            return [{"name": self._text_column, "role": "text", "type": "text"}]
+        if kind in _TEXTS:
+            return [{"name": name, "role": "text", "type": "text"} for name in self._text_columns()]
         return [_described(column) for column in self._read()]
+
+    def _text_columns(self) -> list[str]:
+        """Return the names of columns of texts, by the settings for reading rows."""
+        settings: Any = self._settings
+        if self._model.kind == "tokens":
+            return [self._text_column]
+        return [settings.text] if self._model.kind == "words" else [settings.question, settings.context]
 
     def _read(self) -> list[Column]:
         """Return the columns of a table that the model reads."""
@@ -147,7 +158,11 @@ class Contract:
         if isinstance(self._model.preprocessing, Spectrogram):
             return _tone(self._model.preprocessing.rate_)
         if kind == "tokens":
-            rows: list[dict[str, Any]] = [{self._text_column: "An example of a text."}]
+            rows: list[dict[str, Any]] = [{self._text_column: _TEXT}]
+        elif kind == "words":
+            rows = [dict.fromkeys(self._text_columns(), _TEXT)]
+        elif kind == "questions":
+            rows = [dict(zip(self._text_columns(), ("What is this?", _TEXT), strict=True))]
         elif kind == "sequence":
             rows = self._example_steps()
         else:

@@ -21,6 +21,8 @@ _MODELS: Mapping[str, Sequence[str]] = {
     "audio": ("resnet", "cnn", "gru", "tcn"),
     "forecast": ("linear_forecast", "dlinear", "segrnn", "patchtst"),
     "segmentation": ("unet",),
+    "questions": (),
+    "words": ("bilstm", "gru", "transformer"),
     "detection": ("centernet", "detector"),
     "seq2seq": ("seq2seq_transformer", "seq2seq_rnn"),
 }

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from dlcli.datasets.tables.compression import opened
 from dlcli.datasets.words.columns_file import TaggedRows
@@ -18,20 +19,23 @@ _FORM = '{"text": "Ada lives in Rome", "spans": [{"start": 13, "end": 17, "label
 LabelledSpan = tuple[int, int, str]
 
 
-def read_span_lines(file: Path, text: str = "text", spans: str | None = "spans") -> TaggedRows:
+def read_span_lines(
+    file: Path, text: str = "text", spans: str | None = "spans", stream: IO[bytes] | None = None
+) -> TaggedRows:
     """Return the texts of a file, divided into words, with tags in IOB2 for the words of each span.
 
     Args:
         file: the file, which may be compressed.
         text: key of the texts.
         spans: key of the spans, objects with start, end and label or lists of these three; None reads none.
+        stream: the content of the file, if it is in memory or piped in.
 
     Raises:
         DataError: a line is not such an object, or a span is empty, outside the text, or overlaps another one.
     """
     found = TaggedRows()
-    with opened(file) as stream:
-        for number, line in enumerate(stream, start=1):
+    with opened(file) if stream is None else nullcontext(stream) as lines:
+        for number, line in enumerate(lines, start=1):
             if not line.strip():
                 continue
             where = f"{file}:{number}"
