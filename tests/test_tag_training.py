@@ -102,7 +102,7 @@ def test_new_sentences_are_predicted_from_files_and_from_memory(
     trained: Result, place: Path, tmp_path: Path
 ) -> None:
     text = "Bob lives in New Oslo"
-    (tmp_path / "new.txt").write_text(f"{text}\n\nthe sun is warm in May and again\n")
+    (tmp_path / "new.txt").write_text(f"{text}\n\nthe sun is warm in May\n")
     (tmp_path / "new.jsonl").write_text(json.dumps({"text": text}) + "\n")
     (tmp_path / "new.conll").write_text("\n".join(text.split()) + "\n")
     tables = [dlcli.predict(trained.run_dir, tmp_path / f"new.{kind}") for kind in ("txt", "jsonl", "conll")]
@@ -123,7 +123,8 @@ def test_new_sentences_are_predicted_from_files_and_from_memory(
 
 
 def test_the_report_lists_sentences_with_wrong_tags(place: Path, tmp_path: Path) -> None:
-    found = dlcli.train(of(place, "trainer.max_epochs=1", "optimizer.lr=1e-6", "run_name=untrained"))
+    words = [word for word in of(place) if not word.startswith("optimizer.lr")]
+    found = dlcli.train([*words, "trainer.max_epochs=1", "optimizer.lr=1e-6", "run_name=untrained"])
     dlcli.report(found.run_dir, output=tmp_path / "r.md")
     assert "Sentences with the most wrong tags" in (tmp_path / "r.md").read_text()
     served = json.loads(json.dumps(dlcli.load_run(found.run_dir).predict(["Ada lives"]).to_dict("records")))

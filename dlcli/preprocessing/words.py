@@ -76,8 +76,8 @@ class WordCodes(BaseEstimator):
         fields = {"x": Ragged(torch.from_numpy(values), lengths), "lengths": lengths}
         return fields, {
             "texts": len(rows),
-            "tokens": len(values),
-            "unknown_tokens": int((values == 1).sum()),
+            "tokens": int(rows.lengths.sum()),
+            "unknown_tokens": int((values == 1).sum()) - int((rows.lengths == 0).sum()),
         }
 
     def notices(self) -> list[Notice]:
