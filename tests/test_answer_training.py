@@ -107,12 +107,10 @@ def test_answers_that_no_window_contains_are_told(place: Path, tmp_path: Path) -
     long["data"][0]["paragraphs"][0]["qas"][0]["answers"] = [answer]
     (tmp_path / "long.json").write_text(json.dumps(long))
     words = [word for word in of(place) if not word.startswith("dataset.path")]
-    checked = dlcli.check(
-        [*words, f"dataset.path='{tmp_path}/long.json'", "preprocessing.max_length=16", "cv.test_size=0"]
-    )
-    assert any(
-        "have an answer that no window contains as a whole" in str(found) for found in checked.warnings
-    )
+    more = [f"dataset.path='{tmp_path}/long.json'", "preprocessing.max_length=16", "cv.test_size=0"]
+    rehearsal, _ = dlcli.check([*words, *more])
+    told = [notice.text for notice in rehearsal.notices]
+    assert any("have an answer that no window contains as a whole" in text for text in told)
 
 
 def test_new_questions_are_predicted_from_files_and_from_memory(
@@ -141,8 +139,8 @@ def test_new_questions_are_predicted_from_files_and_from_memory(
 def test_the_report_lists_wrong_answers_and_a_program_is_refused(
     trained: Result, place: Path, tmp_path: Path
 ) -> None:
-    dlcli.report(trained.run_dir, output=tmp_path / "r.md")
-    text = (tmp_path / "r.md").read_text()
+    dlcli.report(trained.run_dir, output=tmp_path / "r.html")
+    text = (tmp_path / "r.html").read_text()
     assert "Wrong answers, the surest first" in text
     assert "Where does" in text
     with pytest.raises(InputError, match="a network with an output for each token cannot be exported yet"):

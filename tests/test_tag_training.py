@@ -125,8 +125,8 @@ def test_new_sentences_are_predicted_from_files_and_from_memory(
 def test_the_report_lists_sentences_with_wrong_tags(place: Path, tmp_path: Path) -> None:
     words = [word for word in of(place) if not word.startswith("optimizer.lr")]
     found = dlcli.train([*words, "trainer.max_epochs=1", "optimizer.lr=1e-6", "run_name=untrained"])
-    dlcli.report(found.run_dir, output=tmp_path / "r.md")
-    assert "Sentences with the most wrong tags" in (tmp_path / "r.md").read_text()
+    dlcli.report(found.run_dir, output=tmp_path / "r.html")
+    assert "Sentences with the most wrong tags" in (tmp_path / "r.html").read_text()
     served = json.loads(json.dumps(dlcli.load_run(found.run_dir).predict(["Ada lives"]).to_dict("records")))
     assert served[0]["text"] == "Ada lives"
 

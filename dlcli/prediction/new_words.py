@@ -62,11 +62,11 @@ def read_sentences(
     for file in files:
         given = content is not None or file == STDIN
         if given:
-            stream = content or piped()
-            if stream.peek().lstrip()[:1] == b"{":
-                yield from _slices(files, file, _of_json(file, settings, stream))
+            memory = content or piped()
+            if memory.peek().lstrip()[:1] == b"{":
+                yield from _slices(files, file, _of_json(file, settings, memory))
             else:
-                yield from _lines(files, file, settings.encoding, stream)
+                yield from _lines(files, file, settings.encoding, memory)
             continue
         require_file(file)
         if format_of(file) in _JSON_LINES:
