@@ -60,6 +60,10 @@ def find_trainer_problems(config: Mapping[str, Any]) -> Iterator[Problem]:
             "trainer.profiler",
             "Use trainer=profile, or trainer.profiler._target_=... with trainer.profiler.filename=NAME.",
         )
+    if (limit := config["trainer"].get("gradient_clip_val")) is not None and limit < 0:
+        yield Problem(
+            f"{limit} would clip nothing", "trainer.gradient_clip_val", "Use a positive value, or 0 for none."
+        )
     if config["trainer"].get("gradient_clip_algorithm") and not config["trainer"].get("gradient_clip_val"):
         yield Problem(
             "has no effect without a value to clip at",

@@ -108,6 +108,7 @@ def test_the_page_has_a_line_for_every_callback() -> None:
         ("trainer.profiler=simple", "a profiler by name would write nowhere"),
         ("trainer.max_steps=0", "no step would be trained"),
         ("trainer.gradient_clip_algorithm=value", "has no effect without a value to clip at"),
+        ("trainer.gradient_clip_val=-1", "-1 would clip nothing"),
     ],
 )
 def test_an_argument_that_would_mislead_is_refused_with_the_reason(override: str, message: str) -> None:
