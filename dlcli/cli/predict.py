@@ -164,7 +164,7 @@ def predict(
                 f"{counted(samples, 'image')} in {display(folder)}, {shown} in {display(folder / GRID)}"
             )
         elif files_dir is not None and not json:
-            terminal.note(f"Masks and overlays in {display(files_dir)}")
+            terminal.note(f"Files of predictions in {display(files_dir)}")
 
 
 def _wanted(

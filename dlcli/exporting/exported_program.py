@@ -89,6 +89,7 @@ def write_program(
     batches: Sequence[Batch],
     file: Path,
     describe: Callable[[float, tuple[int, ...]], str] | None = None,
+    paired: Callable[[Tensor, Tensor], Tensor] | None = None,
 ) -> float:
     """Write a .pt2 or .onnx with a dynamic number of rows (and of steps, if rows differ), or a .pte of one row.
 
@@ -99,6 +100,7 @@ def write_program(
         file: The file to write. It appears only if the outputs agree; a large .onnx has its weights in a file next
             to it.
         describe: Returns the content of `FILE.json`, given the largest difference and the shape of a row's output.
+        paired: Returns the program's outputs in the order of the network's, `Task.paired`.
 
     Returns:
         The largest absolute difference between outputs.
@@ -130,7 +132,7 @@ def write_program(
             except Exception as error:  # as for torch.export
                 raise _not_exported(error, network, file) from error
             largest = max(
-                _difference(run, batch, outputs, network, file)
+                _difference(run, batch, outputs, network, file, paired)
                 for batch, outputs in zip(batches, expected, strict=True)
             )
             shape = tuple(expected[0].shape[1:])
@@ -268,12 +270,21 @@ def need_packages(format: str, packages: Sequence[str], option: str) -> None:
         raise InputError(f"{format} needs {', '.join(missing)}", option, install)
 
 
-def _difference(run: Run, batch: Batch, expected: Tensor, network: Network, file: Path) -> float:
+def _difference(
+    run: Run,
+    batch: Batch,
+    expected: Tensor,
+    network: Network,
+    file: Path,
+    paired: Callable[[Tensor, Tensor], Tensor] | None = None,
+) -> float:
     """Return the largest absolute difference between the outputs of the program and the network."""
     try:
         found = run(batch)
     except Exception as error:
         raise _not_exported(error, network, file) from error
+    if paired is not None and found.shape == expected.shape:
+        found = paired(found, expected)
     if found.shape != expected.shape or not torch.allclose(found, expected, RELATIVE, ABSOLUTE):
         raise DlcliError(
             "the outputs of the exported program differ from the model's; the file was deleted",

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dlcli.errors import Problem
-from dlcli.models.detections import packed_detections, pixel_boxes
+from dlcli.models.detections import chosen_detections, pixel_boxes, with_loss
 from dlcli.models.layers import Size
 from dlcli.models.pretrained_image import no_architecture
 from dlcli.models.timm_backbone import made_backbone, pixel_scale
@@ -124,15 +124,13 @@ class CenterNet(nn.Module):
         self.register_buffer("grid", grid, persistent=False)
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        """Map images, and padded boxes `(N, T, 6)` where the loss is wanted, to what `packed_detections` returns.
+        """Map images to detections `(N, D, 6)`; with padded boxes `(N, T, 6)` to the loss and them, see `with_loss`.
 
         In training the detections are left out.
         """
         centres, corners = self._maps(x)
-        loss = None if y is None else self._loss(centres, corners, y)
-        if self.training:
-            return packed_detections(loss, x.new_empty(len(x), 0, 6, dtype=centres.dtype))
-        return packed_detections(loss, self._detected(centres, corners))
+        found = centres.new_empty(len(x), 0, 6) if self.training else self._detected(centres, corners)
+        return found if y is None else with_loss(self._loss(centres, corners, y), found)
 
     def _maps(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return logits of centres `(N, C, H, W)`, and corners of the box at each place in pixels `(N, 4, H, W)`."""
@@ -190,23 +188,12 @@ class CenterNet(nn.Module):
         return focal + self.box_weight * ((1 - overlap) * share).sum() / number
 
     def _detected(self, centres: Tensor, corners: Tensor) -> Tensor:
-        """Return the detections `(N, D, 6)`."""
+        """Return the detections `(N, D, 6)`: centres that are higher than the eight places around them."""
         scores = centres.sigmoid()
         scores = scores * (functional.max_pool2d(scores, 3, stride=1, padding=1) == scores)
-        places = scores.shape[2] * scores.shape[3]
-        most = min(self.detections, scores.shape[1] * places)
-        best, index = scores.flatten(1).topk(most, dim=1)
-        label, place = torch.div(index, places, rounding_mode="floor"), index % places
-        boxes = corners.flatten(2).transpose(1, 2).gather(1, place[..., None].expand(-1, -1, 4))
-        boxes = boxes / boxes.new_tensor([self.width, self.height, self.width, self.height])
-        boxes = boxes.clamp(0, 1)
-        if self.nms < 1:
-            best = best * _kept(boxes, label, self.nms)
-            best, order = best.sort(dim=1, descending=True, stable=True)
-            label = label.gather(1, order)
-            boxes = boxes.gather(1, order[..., None].expand(-1, -1, 4))
-        label = torch.where(best > 0, label, -1)
-        return torch.cat([boxes, best[..., None], label[..., None].to(best)], dim=2)
+        places, boxes = (values.flatten(2).transpose(1, 2) for values in (scores, corners))
+        size = self.height, self.width
+        return chosen_detections(places, boxes, size, self.detections, self.detections, self.nms)
 
     @classmethod
     def mistakes(cls, arguments: Mapping[str, Any]) -> Iterator[Problem]:
@@ -215,29 +202,6 @@ class CenterNet(nn.Module):
         if backbone and (problem := no_architecture(backbone)):
             yield Problem(problem.message, "backbone", problem.hint)
         yield from weights_problem(arguments.get("weights"))
-
-
-def _kept(boxes: Tensor, label: Tensor, overlap: float) -> Tensor:
-    """Return 1 for detections to keep, else 0, `(N, D)`: non-maximum suppression, by matrices, within each class.
-
-    A detection is dropped if one with a higher score that is kept overlaps it: the fixed point of that rule, which is
-    reached after as many rounds as a chain of such detections is long; three are usual.
-    """
-    own, other = boxes[:, :, None], boxes[:, None]
-    sides = (
-        torch.minimum(own[..., 2:], other[..., 2:]) - torch.maximum(own[..., :2], other[..., :2])
-    ).clamp_min(0)
-    both = sides[..., 0] * sides[..., 1]
-    area = (boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1])
-    over = both / (area[:, :, None] + area[:, None] - both).clamp_min(1e-12)
-    before = torch.ones(boxes.shape[1], boxes.shape[1], device=boxes.device).tril(-1)
-    drops = ((over > overlap) & (label[:, :, None] == label[:, None])).to(
-        boxes
-    ) * before  # (N, D, its rivals)
-    keep = torch.ones_like(area)
-    for _ in range(8):
-        keep = ((drops * keep[:, None]).amax(dim=2) == 0).to(boxes)
-    return keep
 
 
 def _generalized_iou(one: Tensor, other: Tensor) -> Tensor:

@@ -183,4 +183,4 @@ def _draw(
         linestyle="--" if dashed else "-",
     )  # fmt: skip
     ax.add_patch(frame)  # type: ignore[attr-defined]
-    ax.text(left + 1, top + 1, literal(text), fontsize=4.5, color=colour, va="top")  # type: ignore[attr-defined]
+    ax.text(left + 1, top + 1, literal(text), fontsize=4.5, color=colour, va="top", clip_on=True)  # type: ignore[attr-defined]

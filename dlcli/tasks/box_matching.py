@@ -13,6 +13,9 @@ OVERLAPS = tuple(torch.linspace(0.5, 0.95, 10).tolist())
 # Columns of a detection.
 SCORE, LABEL, DETECTION = 4, 5, 6
 
+# Scores and coordinates that differ less are equal but for rounding.
+_ROUNDED = 1e-3
+
 # Images that are matched at a time.
 _BLOCK = 256
 
@@ -55,6 +58,25 @@ def matched_boxes(detections: Tensor, boxes: Tensor) -> Tensor:
         torch.cat([own[..., SCORE:], _bits(own.double(), y.double()).to(own)], dim=2) for own, y in parts
     ]
     return torch.cat(found) if found else detections.new_zeros(0, detections.shape[1], 4)
+
+
+def paired_detections(found: Tensor, expected: Tensor) -> Tensor:
+    """Return the detections of `found` that are nearest to those of `expected`, in the latter's order, `(N, D, 6)`.
+
+    Scores that differ by rounding change places, and the last ones of an image may be others: a detection of
+    `expected` whose score is that of the last one, up to rounding, stands for itself if `found` has none near it.
+
+    Args:
+        found: detections of an exported program `(N, D, 6)`.
+        expected: detections of the model `(N, D, 6)`.
+    """
+    away = (expected[:, :, None] - found[:, None]).abs().amax(dim=3)
+    nearest = away.argmin(dim=2)
+    ordered = found.gather(1, nearest[..., None].expand(-1, -1, DETECTION))
+    scores = expected[..., SCORE]
+    is_last = scores <= scores[:, -1:] + _ROUNDED
+    lost = (away.amin(dim=2) > _ROUNDED) & is_last
+    return torch.where(lost[..., None], expected, ordered)
 
 
 def _bits(detections: Tensor, boxes: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from dlcli.datasets.boxes.boxes import Boxes
 from dlcli.tasks.base import Task
 from dlcli.tasks.box_files import placed_boxes, write_boxes
-from dlcli.tasks.box_matching import DETECTION, LABEL, SCORE, matched_boxes
+from dlcli.tasks.box_matching import DETECTION, LABEL, SCORE, matched_boxes, paired_detections
 from dlcli.tasks.box_metrics import best_score, box_precision, curve
 from dlcli.tasks.box_tables import boxes_text, matches_of, matches_text
 from dlcli.tasks.metric_choice import MetricChoice
@@ -33,8 +33,8 @@ _THRESHOLD = 0.5
 class Detection(Task):
     """Detection. The model computes the loss itself, from images and padded boxes `(N, T, 6)`.
 
-    Outputs are those of `dlcli.models.detections.packed`: the loss of the batch and D detections, `(N, 1 + D * 6)`;
-    in training the loss alone. They are kept as they are; of new images the detections `(N, D, 6)`.
+    Outputs are detections `(N, D, 6)`; where targets are known, with the loss of the batch before them,
+    `(N, 1 + D * 6)` (`dlcli.models.detections.with_loss`). The latter are kept as they are, of new images the former.
 
     Args:
         classes: names of the classes.
@@ -92,7 +92,11 @@ class Detection(Task):
 
     def predicted(self, outputs: Tensor) -> Tensor:
         """Return the detections `(N, D, 6)`."""
-        return _detections(outputs)
+        return outputs if outputs.ndim == 3 else _detections(outputs)
+
+    def paired(self, found: Tensor, expected: Tensor) -> Tensor:
+        """Return the detections of an exported program in the order of the model's."""
+        return paired_detections(found, expected)
 
     def rows_at_once(self, input_shape: Sequence[int]) -> int:
         """Return the rows that have about a million pixels."""

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from dlcli.datasets.boxes.boxes import Boxes
-from dlcli.models.detections import packed_detections
+from dlcli.models.detections import with_loss
 from dlcli.tasks.box_metrics import MeanAveragePrecision
 from dlcli.tasks.detection import Detection
 from dlcli.tasks.typical_boxes import typical_boxes
@@ -42,7 +42,7 @@ def random_rows(rows: int = 12, *, crowds: bool = False) -> tuple[Boxes, Tensor]
         labels = np.where(random.random(len(near)) < 0.2, random.integers(0, 3, len(near)), near[:, 4])
         scores = np.sort(random.uniform(0.05, 1, len(near)).round(2))[::-1]  # some are equal
         found[row, : len(near)] = np.column_stack([moved, scores, labels])
-    return boxes, packed_detections(torch.tensor(1.5), torch.from_numpy(found))
+    return boxes, with_loss(torch.tensor(1.5), torch.from_numpy(found))
 
 
 def values_of(task: Detection, outputs: Tensor, y: Tensor) -> dict[str, float]:
@@ -89,8 +89,12 @@ def test_perfect_detections_and_none() -> None:
     y = torch.from_numpy(np.asarray(boxes))
     perfect = torch.cat([y[..., :4], torch.ones_like(y[..., :1]), y[..., 4:5]], dim=2)
     task = made_task()
-    assert values_of(task, packed_detections(None, perfect), y) == {"map_50": 1.0, "map": 1.0, "map_75": 1.0}
-    nothing = packed_detections(None, torch.zeros(len(y), 0, 6))
+    assert values_of(task, with_loss(torch.tensor(1.5), perfect), y) == {
+        "map_50": 1.0,
+        "map": 1.0,
+        "map_75": 1.0,
+    }
+    nothing = with_loss(torch.tensor(1.5), torch.zeros(len(y), 0, 6))
     assert values_of(task, nothing, y)["map"] == 0
     empty = MeanAveragePrecision("map", 3)
     empty.update(torch.zeros(2, 0, 4), torch.zeros(2, 3))

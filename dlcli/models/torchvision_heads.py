@@ -1,0 +1,116 @@
+"""What torchvision's detectors have behind their backbone: more features, anchors, layers and losses."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+from torch import Tensor, nn
+from torchvision.models.detection.anchor_utils import AnchorGenerator, DefaultBoxGenerator
+from torchvision.models.detection.faster_rcnn import FasterRCNN
+from torchvision.models.detection.fcos import FCOS
+from torchvision.models.detection.retinanet import RetinaNet
+from torchvision.models.detection.ssd import SSD
+from torchvision.models.detection.ssdlite import SSDLiteHead
+from torchvision.ops import Conv2dNormActivation, FeaturePyramidNetwork, MultiScaleRoIAlign
+from torchvision.ops.feature_pyramid_network import LastLevelMaxPool, LastLevelP6P7
+
+# Channels of the coarser features that SSDlite adds, each of half the height and width.
+_EXTRA = (512, 256, 256, 128)
+# Sides in pixels of the anchors of Faster R-CNN, from the finest features on.
+_ANCHORS = (32, 64, 128, 256)
+
+_norm = partial(nn.BatchNorm2d, eps=0.001, momentum=0.03)
+
+
+def made_head(
+    architecture: str,
+    depths: Sequence[int],
+    classes: int,
+    width: int,
+    size: tuple[int, int],
+    detections: int,
+    nms: float,
+) -> nn.Module:
+    """Return a detector of torchvision whose backbone takes features in place of images.
+
+    Args:
+        architecture: ssdlite, fcos, retinanet or faster_rcnn.
+        depths: number of channels of the backbone's features, from the finest on.
+        classes: number of classes.
+        width: number of channels of the pyramid of features.
+        size: height and width of the images.
+        detections: most detections of an image.
+        nms: overlap from which the less sure detection is dropped.
+    """
+    if architecture == "ssdlite":
+        more = _MoreFeatures(depths)
+        boxes = DefaultBoxGenerator([[2, 3] for _ in more.depths], min_ratio=0.2, max_ratio=0.95)
+        layers = SSDLiteHead(more.depths, boxes.num_anchors_per_location(), classes + 1, _norm)
+        return SSD(more, boxes, size[::-1], classes + 1, head=layers)
+    if architecture == "faster_rcnn":
+        anchors = AnchorGenerator(
+            tuple((side,) for side in _ANCHORS[: len(depths) + 1]), ((0.5, 1.0, 2.0),) * (len(depths) + 1)
+        )
+        names = [str(level) for level in range(len(depths))]
+        return FasterRCNN(
+            _Pyramid(depths, width, LastLevelMaxPool()),
+            classes + 1,
+            rpn_anchor_generator=anchors,
+            box_roi_pool=MultiScaleRoIAlign(names, output_size=7, sampling_ratio=2),
+            box_detections_per_img=detections,
+            box_nms_thresh=nms,
+        )
+    pyramid = _Pyramid(depths, width, LastLevelP6P7(width, width))
+    made: type[Any] = FCOS if architecture == "fcos" else RetinaNet
+    if architecture == "fcos":
+        strides = tuple((8 << level,) for level in range(len(depths) + 2))
+        return made(pyramid, classes, anchor_generator=AnchorGenerator(strides, ((1.0,),) * len(strides)))
+    sides = tuple(
+        (base, int(base * 2 ** (1 / 3)), int(base * 2 ** (2 / 3)))
+        for base in (32 << level for level in range(len(depths) + 2))
+    )
+    return made(pyramid, classes, anchor_generator=AnchorGenerator(sides, ((0.5, 1.0, 2.0),) * len(sides)))
+
+
+class _Pyramid(nn.Module):
+    """A pyramid of features of one width."""
+
+    def __init__(self, depths: Sequence[int], width: int, extra: nn.Module) -> None:
+        super().__init__()
+        self.fpn = FeaturePyramidNetwork(list(depths), width, extra)
+        self.out_channels = width
+
+    def forward(self, features: list[Tensor]) -> dict[str, Tensor]:
+        """Map features, from the finest on, to those of the pyramid."""
+        found: dict[str, Tensor] = self.fpn(
+            OrderedDict((str(n), values) for n, values in enumerate(features))
+        )
+        return found
+
+
+class _MoreFeatures(nn.Module):
+    """Features, and coarser ones that are computed from the coarsest."""
+
+    def __init__(self, depths: Sequence[int]) -> None:
+        super().__init__()
+        self.depths = [*depths, *_EXTRA]
+        self.out_channels = self.depths[-1]
+        layer = partial(Conv2dNormActivation, norm_layer=_norm, activation_layer=nn.ReLU6)
+        self.extra = nn.ModuleList(
+            nn.Sequential(
+                layer(inputs, outputs // 2, kernel_size=1),
+                layer(outputs // 2, outputs // 2, kernel_size=3, stride=2, groups=outputs // 2),
+                layer(outputs // 2, outputs, kernel_size=1),
+            )
+            for inputs, outputs in zip(self.depths[len(depths) - 1 :], _EXTRA, strict=False)
+        )
+
+    def forward(self, features: list[Tensor]) -> dict[str, Tensor]:
+        """Map features, from the finest on, to these and coarser ones."""
+        found = list(features)
+        for one in self.extra:
+            found.append(one(found[-1]))
+        return OrderedDict((str(level), values) for level, values in enumerate(found))
