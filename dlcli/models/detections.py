@@ -60,7 +60,7 @@ def chosen_detections(
         best = best * _kept(boxes, label, overlap)
     best, order = best.topk(min(most, tried), dim=1)
     label = torch.where(best > 0, label.gather(1, order), -1)
-    boxes = boxes.gather(1, order[..., None].expand(-1, -1, 4))
+    boxes = boxes.gather(1, order[..., None].expand(-1, -1, 4)) * (label >= 0)[..., None]
     return torch.cat([boxes, best[..., None], label[..., None].to(best)], dim=2)
 
 
