@@ -105,7 +105,9 @@ def export_network(
         return json.dumps(_describe(opened, model, batches[0], difference, [rows, *shape]), indent=2)
 
     with model_errors(opened.folder):
-        difference = write_program(model.network, batches, file, describe, model.task.paired)
+        difference = write_program(
+            model.network, batches, file, describe, getattr(model.task, "paired", None)
+        )
     rows = sum(batch_size_of(batch) for batch in batches)
     return Exported(file, description, rows, difference, opened.ledger.run_id, opened.notes)
 

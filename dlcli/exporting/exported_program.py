@@ -100,7 +100,7 @@ def write_program(
         file: The file to write. It appears only if the outputs agree; a large .onnx has its weights in a file next
             to it.
         describe: Returns the content of `FILE.json`, given the largest difference and the shape of a row's output.
-        paired: Returns the program's outputs in the order of the network's, `Task.paired`.
+        paired: Returns the program's outputs in the order of the network's, as `Detection.paired`.
 
     Returns:
         The largest absolute difference between outputs.

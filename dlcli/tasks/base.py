@@ -150,13 +150,6 @@ class Task(nn.Module, ABC):
         """Return what is kept of the outputs for new rows, one entry per row, which `predictions` describes."""
         return outputs
 
-    def paired(self, found: Tensor, expected: Tensor) -> Tensor:
-        """Return outputs of an exported program, in the order in which they are compared with the model's `expected`.
-
-        A task whose outputs are a list, such as detections, may find equal ones in other places.
-        """
-        return found
-
     def output_shape(self, y: Tensor) -> tuple[int, ...]:
         """Return the shape of the outputs that a batch with these targets needs, for messages."""
         return len(y), self.num_outputs
