@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 
 REDRAW_SECONDS = 0.2  # interval between updates of the terminal
@@ -63,3 +64,11 @@ def _shell_character(character: str) -> str:
     if character.isprintable():
         return character
     return f"\\x{ord(character):02x}" if character < "\x80" else f"\\U{ord(character):08x}"
+
+
+def with_error(value: float, half_width: float) -> tuple[str, str]:
+    """Return a figure and half the width of its interval, rounded to two significant digits of the latter."""
+    if not math.isfinite(value) or not math.isfinite(half_width) or half_width <= 0:
+        return number(value), number(half_width)
+    decimals = min(max(0, 1 - math.floor(math.log10(half_width))), 10)
+    return f"{value:,.{decimals}f}", f"{half_width:,.{decimals}f}"

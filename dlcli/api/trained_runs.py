@@ -167,14 +167,15 @@ def compare(
 
     Args:
         runs: at least two runs: IDs or their beginnings, names, folders, `last` or `best`.
-        metric: compare by this metric, such as `accuracy`; None takes the first that is not the loss.
+        metric: compare by this metric, such as `accuracy`, or by `all`; None takes the first that is not the loss.
         picture: draw the critical differences of at least three runs into this PNG file.
         runs_dir: the folder of all runs; None uses the project's, by default `runs`.
 
     Returns:
         `settings` (key to the runs' values, where they differ), `figures` (metric to the runs' values on held-out
-        rows), `pairs` with differences and p-values, and the `ranking` of at least three runs. `refusal` is the reason
-        if the runs' rows cannot be paired.
+        rows), their `intervals`, `pairs` with differences, p-values and the folds or rows `needed` to find a
+        difference of this size, and the `ranking` of at least three runs. `refusal` is the reason if the runs' rows
+        cannot be paired.
 
     Raises:
         dlcli.errors.RunNotFound: there is no such run.

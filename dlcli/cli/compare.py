@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -16,7 +16,12 @@ _FEW = 10
 def compare(
     runs: Annotated[list[str], typer.Argument(metavar="RUN RUN...", help="Two runs or more.")],
     metric: Annotated[
-        str | None, typer.Option(help="The metric to compare by; by default the first that is not the loss.")
+        str | None,
+        typer.Option(help="The metric to compare by, or all; by default the first that is not the loss."),
+    ] = None,
+    format_: Annotated[
+        Literal["md", "latex", "csv"] | None,
+        typer.Option("--format", help="The tables for a paper alone, as dlcli report writes them."),
     ] = None,
     picture: Annotated[
         Path | None,
@@ -30,11 +35,16 @@ def compare(
     Runs on the same folds are compared by the corrected paired t-test, runs on the same hold-out rows by McNemar's test
     or the bootstrap; three runs or more with Holm's correction and the Friedman test.
     """
-    with session(json) as terminal:
-        from dlcli.formatting import counted, number
+    with session(json, data=format_ is not None) as terminal:
+        from dlcli.comparison.estimates import figure_with_interval
+        from dlcli.formatting import counted
         from dlcli.runner import compare as runner
         from dlcli.terminal.table_layout import with_one_loss
 
+        if format_ is not None and not json:
+            with terminal.data_out() as out:
+                out.write(runner.tables_for_paper(runs, metric, format_, runs_dir).encode())
+            return
         found = runner.compare(runs, metric, picture, runs_dir)
         if json:
             terminal.document(found.to_json())
@@ -51,11 +61,17 @@ def compare(
             terminal.table(columns(settings), title="settings")
         if left_out:
             terminal.note(f"{counted(left_out, 'setting')} that not all of them have; --json lists them.")
-        figures = {k: ["-" if v is None else number(v) for v in row] for k, row in found.figures.items()}
-        terminal.table(with_one_loss(columns(figures)), title=found.rows)
+        figures = {
+            name: [
+                figure_with_interval(value, ends)
+                for value, ends in zip(row, found.intervals[name], strict=True)
+            ]
+            for name, row in found.figures.items()
+        }
+        terminal.table(with_one_loss(columns(figures)), title=f"{found.rows}, 95 % interval")
         for pair in found.pairs:
             tests = ", ".join(f"{name} p = {p:.2g}" for name, p in pair.p.items())
-            terminal.sentence(f"{pair.words} ({tests}).")
+            terminal.sentence(" ".join(filter(None, [f"{pair.words} ({tests}).", pair.power])))
         if found.ranking:
             terminal.note(f"Are all of them alike? Friedman test p = {found.ranking.p:.2g}.")
 

@@ -20,7 +20,10 @@ def runs_export(
     runs_dir: RunsDir = None,
     json: Json = False,
 ) -> None:
-    """Write runs with their folds and trials into an archive, which `dlcli runs import` reads elsewhere."""
+    """Write runs with their folds and trials into an archive, which `dlcli runs import` reads elsewhere.
+
+    An ensemble takes along the runs whose models it predicts with.
+    """
     with session(json) as terminal:
         from datetime import UTC, datetime
 
@@ -30,7 +33,7 @@ def runs_export(
         from dlcli.formatting import amount, counted
         from dlcli.runner import runs_directory
         from dlcli.runs.archive import write_archive
-        from dlcli.runs.chosen_runs import choose_whole
+        from dlcli.runs.chosen_runs import choose_whole, with_members
         from dlcli.runs.inventory import list_runs
         from dlcli.tracking.reconcile import settle_ledgers
 
@@ -43,7 +46,8 @@ def runs_export(
             raise InputError("does not end with .zip", name, f"Name the archive last: {line}")
         now = datetime.now(UTC)
         notes = settle_ledgers(folder)
-        runs = choose_whole(refs, only, list_runs(folder, now), folder, now, notes, "export")
+        tree = list_runs(folder, now)
+        runs = with_members(choose_whole(refs, only, tree, folder, now, notes, "export"), tree, notes)
         if not runs:
             raise InputError("no run fits", "--filter", "dlcli runs lists them.")
         target = typed(name).absolute()

@@ -32,7 +32,7 @@ def runs_push(
         from dlcli.errors import InputError
         from dlcli.files.paths import display, resolved, typed
         from dlcli.runner import runs_directory
-        from dlcli.runs.chosen_runs import choose_whole
+        from dlcli.runs.chosen_runs import choose_whole, with_members
         from dlcli.runs.handing_on import push_to_folder, push_to_store
         from dlcli.runs.inventory import list_runs
         from dlcli.sanitize.redact import redact
@@ -41,7 +41,8 @@ def runs_push(
 
         folder, now = runs_directory(runs_dir).resolve(), datetime.now(UTC)
         notes = settle_ledgers(folder)
-        chosen = choose_whole(runs or (), only, list_runs(folder, now), folder, now, notes, "push")
+        tree = list_runs(folder, now)
+        chosen = with_members(choose_whole(runs or (), only, tree, folder, now, notes, "push"), tree, notes)
         if not to.strip():
             raise InputError(
                 "is empty", "URI|FOLDER", "Name an MLflow store or a runs folder; . is this folder."

@@ -5,53 +5,32 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from dlcli.comparison.estimates import Ends, ends_of, told_of_seeds
+from dlcli.comparison.paired_runs import Pair, compared_pair, config_of, holm_corrected, testable_metrics
 from dlcli.comparison.pairing import Evaluated, find_refusal, training_rows
-from dlcli.comparison.recorded_loss import losses_differ, recorded_loss
-from dlcli.comparison.scale import MetricScale, scale_of, units_differ
-from dlcli.comparison.sentences import ALPHA, difference_in_words, no_test
+from dlcli.comparison.recorded_loss import losses_differ
+from dlcli.comparison.scale import scale_of, units_differ
+from dlcli.comparison.sentences import no_test
 from dlcli.config.metric_words import metrics_meant
 from dlcli.config.next_command import next_command, resume_command
 from dlcli.config.suggest import question
 from dlcli.errors import CorruptRun, InputError
-from dlcli.inference.predictions_file import held_out
 from dlcli.runs.folder import OpenedRun, open_run
-from dlcli.runs.model_errors import model_errors
-from dlcli.runs.recorded import read_config, read_split
+from dlcli.runs.recorded import read_split
 from dlcli.splits.split import name_of_test_rows
-from dlcli.statistics.mean_ranks import Ranking, friedman, holm
-from dlcli.statistics.paired import (
-    Difference,
-    corrected_paired_t,
-    mcnemar,
-    paired_bootstrap,
-    paired_bootstrap_of,
-    signed_rank_p,
-)
-from dlcli.tracking.digests import WINNER_FILE
+from dlcli.statistics.mean_ranks import Ranking, friedman
 from dlcli.tracking.ledger import LEDGER_FILE, Ledger
 from dlcli.tracking.mlflow_inputs import flatten
 
-# Metrics that are means over rows. The bootstrap resamples their differences per row, which is fast.
-_OF_ROWS = ("accuracy", "mse", "mae")
+ALL = "all"
 _HELD_OUT = "test/"
 _NO_DIFFERENCE = frozenset({"runs_dir", "run_name", "experiment_name", "baseline"})
-
-
-@dataclass(frozen=True)
-class Pair:
-    """The test of two runs on the same rows: `p` holds p-values by test, `words` the conclusion as a sentence."""
-
-    a: str
-    b: str
-    difference: Difference
-    p: dict[str, float]
-    words: str
 
 
 @dataclass(frozen=True)
@@ -62,7 +41,8 @@ class Comparison:
         runs: Names of the runs.
         settings: Dotted key to each run's value, for the keys that differ.
         figures: Metric to each run's value on held-out rows (mean over folds); None for a run without the metric.
-        metric: The metric that was tested.
+        intervals: Metric to each run's 95 % interval, over folds or the rows of a hold-out; None where unknown.
+        metric: The metric that was tested, or `all`.
         pairs: Tested pairs; empty if the runs cannot be paired.
         ranking: Ranking of three or more cross-validated runs; None for fewer, or a metric of unknown direction.
         refusal: Why the runs cannot be paired, or None.
@@ -79,6 +59,7 @@ class Comparison:
     refusal: str | None
     rows: str = "held-out rows"
     notes: tuple[str, ...] = ()
+    intervals: dict[str, tuple[Ends | None, ...]] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Return the `--json` document."""
@@ -91,7 +72,7 @@ def compare_runs(refs: Sequence[str], runs_dir: Path, metric: str | None = None)
     Args:
         refs: Names, IDs or folders of the runs.
         runs_dir: Folder of all runs.
-        metric: The metric to test; None for the first one that all runs have and that is not the loss.
+        metric: The metric to test, or `all`; None for the first one that all runs have and that is not the loss.
 
     Raises:
         InputError: There are fewer than two runs, a run has no metrics on held-out rows, or not all runs have the
@@ -108,7 +89,7 @@ def compare_runs(refs: Sequence[str], runs_dir: Path, metric: str | None = None)
     names = dict.fromkeys(name for run in runs for name in run.folds[0])
     common = [name for name in names if all(name in run.folds[0] for run in runs)]
     metric = metric or next((name for name in common if name != "loss"), next(iter(common), ""))
-    if metric not in common:
+    if metric not in (common if metric != ALL or not common else [ALL]):
         nearest = question(metrics_meant(metric, common)) if metric else ""
         hint = f"{nearest} All runs have: {', '.join(common)}." if common else "Choose runs of the same task."
         message = (
@@ -121,27 +102,58 @@ def compare_runs(refs: Sequence[str], runs_dir: Path, metric: str | None = None)
         )
         for name in names
     }
-    refusal = find_refusal(runs) or units_differ(metric, [run.folders[0] for run in runs])
-    if different := refusal or losses_differ(metric, [_config(run) for run in opened]):
-        others = _others(runs, metric, common)
-        refusal = refusal or (f"{different} Compare by --metric {others[0]}." if others else different)
-    scale = scale_of(metric, [run.folders[0] for run in runs])
-    found = [] if refusal else [_pair(a, b, metric, scale) for a, b in itertools.combinations(runs, 2)]
-    pairs = [pair for pair in found if pair is not None]
-    if not refusal and len(pairs) < len(found):
-        refusal, pairs = no_test(metric, _others(runs, metric, common), of_folds=len(runs[0].folds) > 1), []
-    ranking = None
-    if pairs and len(runs) > 2:
-        pairs = _corrected(pairs)
-        if len(runs[0].folds) > 1 and scale.better:
-            table = np.array([[fold[metric] for fold in run.folds] for run in runs]).T
-            table = table[np.isfinite(table).all(axis=1)]
-            ranking = None if len(table) < 2 else friedman(table, higher_is_better=scale.better == "higher")
+    folders = [run.folders[0] for run in runs]
+    intervals = {name: tuple(ends_of(run, name, scale_of(name, folders)) for run in runs) for name in names}
+    notes: tuple[str, ...] = told_of_seeds(runs)
+    if metric == ALL:
+        twice = figures.get("log_loss") == figures.get("loss")
+        tested = [_tested(runs, name, common) for name in common if not (twice and name == "log_loss")]
+        pairs = [pair for own, _, _ in tested for pair in own]
+        reasons = list(dict.fromkeys(reason for _, _, reason in tested if reason))
+        whole = find_refusal(runs)
+        refusal, ranking = whole or (None if pairs else reasons[0]), None
+        notes += () if refusal else (*reasons, _MANY)
+    else:
+        pairs, ranking, refusal = _tested(runs, metric, common)
     labels = tuple(run.label for run in runs)
     whose = {f"{name_of_test_rows(Ledger.load(run.folders[0]).kind == 'fold')} rows" for run in runs}
     rows = " and ".join(sorted(whose))
-    notes = () if refusal else training_rows(runs)
-    return Comparison(labels, _settings(opened), figures, metric, tuple(pairs), ranking, refusal, rows, notes)
+    notes = () if refusal else (*training_rows(runs), *notes)
+    settings = _settings(opened)
+    return Comparison(
+        labels, settings, figures, metric, tuple(pairs), ranking, refusal, rows, notes, intervals
+    )
+
+
+_MANY = "The p-values are not corrected for the number of metrics: conclude from the metric that was chosen beforehand."
+
+
+def _tested(
+    runs: Sequence[Evaluated], metric: str, common: Sequence[str]
+) -> tuple[list[Pair], Ranking | None, str | None]:
+    """Return the tested pairs of runs, the ranking of three or more, and why there is no test."""
+    folders = [run.folders[0] for run in runs]
+    refusal = find_refusal(runs) or units_differ(metric, folders)
+    if different := refusal or losses_differ(metric, [config_of(run.opened) for run in runs]):
+        others = testable_metrics(runs, metric, common)
+        refusal = refusal or (f"{different} Compare by --metric {others[0]}." if others else different)
+    if refusal:
+        return [], None, refusal
+    scale = scale_of(metric, folders)
+    both = list(itertools.combinations(runs, 2))
+    found = [compared_pair(a, b, metric, scale, len(both)) for a, b in both]
+    pairs = [pair for pair in found if pair is not None]
+    if len(pairs) < len(found):
+        others = testable_metrics(runs, metric, common)
+        return [], None, no_test(metric, others, of_folds=len(runs[0].folds) > 1)
+    if len(runs) < 3:
+        return pairs, None, None
+    pairs, ranking = holm_corrected(pairs), None
+    if len(runs[0].folds) > 1 and scale.better:
+        table = np.array([[fold[metric] for fold in run.folds] for run in runs]).T
+        table = table[np.isfinite(table).all(axis=1)]
+        ranking = None if len(table) < 2 else friedman(table, higher_is_better=scale.better == "higher")
+    return pairs, ranking, None
 
 
 def _check_different(refs: Sequence[str], opened: Sequence[OpenedRun]) -> None:
@@ -213,125 +225,7 @@ def _mean(values: Sequence[float]) -> float:
 
 
 def _settings(opened: Sequence[OpenedRun]) -> dict[str, tuple[str, ...]]:
-    flat = [dict(flatten(_config(run))) for run in opened]
+    flat = [dict(flatten(config_of(run))) for run in opened]
     keys = dict.fromkeys(key for config in flat for key in config if key not in _NO_DIFFERENCE)
     values = {key: tuple(config.get(key, "-") for config in flat) for key in keys}
     return {key: found for key, found in values.items() if len(set(found)) > 1}
-
-
-def _config(run: OpenedRun) -> dict[str, Any]:
-    """Return the configuration that a run's metrics belong to; for a sweep, that of its best trial."""
-    has_winner = (run.folder / WINNER_FILE).exists() or WINNER_FILE in (run.ledger.digests or {})
-    return read_config(run.ledger, WINNER_FILE) if has_winner else run.config
-
-
-def _others(runs: Sequence[Evaluated], metric: str, common: Sequence[str]) -> list[str]:
-    """Return the metrics that can be tested in place of `metric`."""
-    if len(runs[0].folds) > 1:
-        complete = (n for n in common if all(math.isfinite(fold[n]) for run in runs for fold in run.folds))
-        return [name for name in complete if name not in ("loss", metric)]
-    return [
-        name
-        for name in _OF_ROWS
-        if name != metric and name in common and all(_rows(run, name) is not None for run in runs)
-    ]
-
-
-def _pair(a: Evaluated, b: Evaluated, metric: str, scale: MetricScale) -> Pair | None:
-    """Test the difference of two runs.
-
-    Return None if fewer than two folds have the metric, or if a hold-out's metric cannot be computed from predictions.
-    """
-    if len(a.folds) > 1:
-        x, y = np.array([[fold[metric] for fold in run.folds] for run in (a, b)])
-        there = ~(np.isnan(x) | np.isnan(y))
-        if (count := int(there.sum())) < 2:
-            return None
-        x, y = x[there], y[there]
-        difference = corrected_paired_t(x, y, a.n_train, a.n_test)
-        if scale.is_share:  # a difference of shares lies between -1 and 1
-            low, high = max(difference.low, -1.0), min(difference.high, 1.0)
-            difference = replace(difference, low=low, high=high)
-        where = (
-            "on these folds" if there.all() else f"on the {count} of {len(there)} folds in which both have it"
-        )
-        words = difference_in_words(a.label, b.label, metric, scale, difference, difference.p, where)
-        tests = {difference.test: difference.p, "Wilcoxon signed-rank": signed_rank_p(x, y)}
-        return Pair(a.label, b.label, difference, tests, words)
-    p: dict[str, float] = {}
-    with model_errors(a.opened.folder), model_errors(b.opened.folder):
-        rows_a, rows_b = _rows(a, metric), _rows(b, metric)
-        if rows_a is None or rows_b is None:
-            found = _of_all_rows(a, b, metric)
-        else:
-            found = paired_bootstrap(rows_a, rows_b)
-            if metric == "accuracy" and len(a.folders) == len(b.folders) == 1:
-                p["McNemar"] = mcnemar(rows_a, rows_b)
-    if found is None:
-        return None
-    p[found.test] = found.p
-    words = difference_in_words(
-        a.label, b.label, metric, scale, found, next(iter(p.values())), "on these rows"
-    )
-    return Pair(a.label, b.label, found, p, words)
-
-
-def _of_all_rows(a: Evaluated, b: Evaluated, metric: str) -> Difference | None:
-    """Return the bootstrap of a metric that is not a mean over rows, averaged over training seeds."""
-    # Imported late, because it loads torch, which folds do not need.
-    from dlcli.inference.recorded_predictions import figure_of_rows
-
-    figures = [
-        [
-            figure_of_rows(folder, name) if factor == 1 else None
-            for folder, name, factor in _named(run, metric)
-        ]
-        for run in (a, b)
-    ]
-    of_a, of_b = ([figure for figure in several if figure is not None] for several in figures)
-    if len(of_a) < len(a.folders) or len(of_b) < len(b.folders):
-        return None
-    return paired_bootstrap_of(
-        lambda rows: float(np.mean([figure(rows) for figure in of_a])),
-        lambda rows: float(np.mean([figure(rows) for figure in of_b])),
-        round(a.n_test),
-    )
-
-
-def _rows(run: Evaluated, metric: str) -> np.ndarray | None:
-    """Return the metric of each test row, sorted by row and averaged over training seeds, `(N,)`.
-
-    None if the metric is not a mean over rows of a single target.
-    """
-    seeds = []
-    for folder, name, factor in _named(run, metric):
-        if name not in _OF_ROWS:
-            return None
-        table = held_out(folder)
-        if not {"prediction", "target"} <= set(table.columns):
-            return None
-        if name == "accuracy":
-            seeds.append((table["prediction"] == table["target"]).to_numpy(dtype=float))
-        else:
-            errors = (table["prediction"] - table["target"]).to_numpy(dtype=float)
-            seeds.append(factor * (errors**2 if name == "mse" else np.abs(errors)))
-    return np.mean(seeds, axis=0)
-
-
-def _named(run: Evaluated, metric: str) -> list[tuple[Path, str, float]]:
-    """Return each folder with the metric that its predictions give, and a factor; 0 for other losses."""
-    if metric != "loss":
-        return [(folder, metric, 1.0) for folder in run.folders]
-    config = _config(run.opened)
-    return [(folder, *(recorded_loss(folder, config) or ("", 0.0))) for folder in run.folders]
-
-
-def _corrected(pairs: Sequence[Pair]) -> list[Pair]:
-    """Return the pairs with Holm's correction for multiple comparisons."""
-    corrected = []
-    adjusted = holm([next(iter(pair.p.values())) for pair in pairs])
-    for pair, p in zip(pairs, adjusted, strict=True):
-        verdict = "distinguishable" if p < ALPHA else "not distinguishable"
-        words = f"{pair.words.rpartition(': ')[0]}: {verdict} among these pairs (Holm p = {p:.2g})"
-        corrected.append(Pair(pair.a, pair.b, pair.difference, {**pair.p, "Holm": p}, words))
-    return corrected

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from dlcli.comparison.scale import MetricScale
+from dlcli.formatting import counted
 from dlcli.statistics.paired import Difference
+from dlcli.statistics.power import POWER
 
 # Significance level of the tests.
 ALPHA = 0.05
@@ -49,3 +52,36 @@ def difference_in_words(
     else:
         found = f"{b} {better} than {a} in {metric} by {abs(mean):.3g}{unit}"
     return f"{found}, 95 % CI {interval}: {verdict} {where}"
+
+
+def more_folds(needed: int | None, have: int, cv: Mapping[str, Any]) -> str:
+    """Return how many more folds would find a difference of the observed size.
+
+    Args:
+        needed: the number of folds that finds it with `POWER`; None if no number does.
+        have: the number of folds.
+        cv: the section of the configuration.
+    """
+    if needed is None:
+        return (
+            f"No number of folds of these rows would find a difference of this size with a probability of {POWER:.0%}, "
+            "since their training rows overlap: it needs more rows."
+        )
+    folds = cv.get("folds")
+    way = (
+        f" (cv.repeats={-(-needed // folds)})" if "repeats" in cv and isinstance(folds, int) and folds else ""
+    )
+    more = counted(max(needed - have, 1), "more fold")
+    return (
+        f"To find a difference of this size with a probability of {POWER:.0%}, {more} would be needed{way}."
+    )
+
+
+def more_rows(needed: int | None, have: int) -> str:
+    """Return how many more test rows would find a difference of the observed size; empty if that is not known."""
+    if needed is None:
+        return ""
+    more = counted(max(needed - have, 1), "more test row")
+    return (
+        f"To find a difference of this size with a probability of {POWER:.0%}, about {more} would be needed."
+    )

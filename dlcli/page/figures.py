@@ -11,6 +11,7 @@ from dlcli.page.account import Account, ChildRun
 from dlcli.page.blocks import Cell, Estimate, Figures, shown_number
 from dlcli.page.worst_rows import estimate_of
 from dlcli.result import against_trees
+from dlcli.runs.ensemble_members import members_in
 from dlcli.runs.main_figure import main_figure
 from dlcli.statistics.of_rows import wilson_interval
 
@@ -248,16 +249,11 @@ def table_of_importances(account: Account) -> Figures | None:
 
 def table_of_members(account: Account) -> Figures | None:
     """Return the members of an ensemble that was selected, and how often each counts in the mean."""
-    found = account.ledger.result
-    members = [one for one in found.get("members", ()) if isinstance(one, dict)]
-    if account.ledger.kind != "ensemble" or not members:
+    found, members = account.ledger.result, members_in(account.ledger)
+    if not members:
         return None
-    total = sum(count for one in members if isinstance(count := one.get("count"), int)) or 1
-    rows = []
-    for one in members:
-        count = one.get("count")
-        share = f"{count / total:.0%}" if isinstance(count, int) else ""
-        rows.append((str(one.get("run_name", "")), str(one.get("run_id", "")), _int(count), share))
+    total = sum(one.count for one in members) or 1
+    rows = [(one.run_name, one.run_id, one.count, f"{one.count / total:.0%}") for one in members]
     chosen = found.get("selection")
     note = ""
     if isinstance(chosen, dict) and isinstance(chosen.get("ensemble"), int | float):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
-import math
 import re
 from collections.abc import Sequence
 from typing import Literal
 
+from dlcli.formatting import with_error
 from dlcli.page.blocks import Cell, Estimate, Figures, cell_text
 from dlcli.sanitize.presentable import presentable_name
 
@@ -37,14 +37,6 @@ def tables_text(tables: Sequence[Figures], how: TableFormat) -> str:
     """Return tables as text: `md` and `latex` with rounded numbers, `csv` with all digits and ends of intervals."""
     write = {"md": _markdown, "latex": _latex, "csv": _csv}[how]
     return "\n".join(write(table) for table in tables)
-
-
-def with_error(value: float, half_width: float) -> tuple[str, str]:
-    """Return a figure and half the width of its interval, rounded to two significant digits of the latter."""
-    if not math.isfinite(value) or not math.isfinite(half_width) or half_width <= 0:
-        return cell_text(float(value)), cell_text(float(half_width))
-    decimals = min(max(0, 1 - math.floor(math.log10(half_width))), 10)
-    return f"{value:,.{decimals}f}", f"{half_width:,.{decimals}f}"
 
 
 def _title(table: Figures) -> str:

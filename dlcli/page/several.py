@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from dlcli.comparison.compare_runs import Comparison
+from dlcli.comparison.compare_runs import ALL, Comparison
 from dlcli.page.account import Account
 from dlcli.page.blocks import Block, Cell, Command, Estimate, Facts, Figures, Page, Prose, Section
 from dlcli.page.figures import figures_tables
@@ -28,9 +28,7 @@ def page_of_runs(
     names = list(comparison.runs) if comparison else [account.ledger.run_name for account in accounts]
     text = f"{len(accounts)} runs"
     lead = [
-        Prose(
-            f"{text} are compared by {comparison.metric} on {comparison.rows}." if comparison else f"{text}."
-        )
+        Prose(f"{text} are compared by {_by(comparison)} on {comparison.rows}." if comparison else f"{text}.")
     ]
     if refusal:
         lead.append(Prose(f"They cannot be compared: {refusal}", "warning"))
@@ -49,6 +47,10 @@ def page_of_runs(
         tuple(account.ledger.run_id for account in accounts),
         made_by(now),
     )
+
+
+def _by(comparison: Comparison) -> str:
+    return "all metrics" if comparison.metric == ALL else comparison.metric
 
 
 def _figures(
@@ -82,6 +84,7 @@ def _differences(comparison: Comparison | None) -> tuple[Block, ...]:
         tests = list(dict.fromkeys(name for pair in comparison.pairs for name in pair.p))
         rows = tuple(
             (
+                *([pair.metric] if comparison.metric == ALL else []),
                 pair.a,
                 pair.b,
                 Estimate(pair.difference.mean, pair.difference.low, pair.difference.high, is_mean=True),
@@ -89,15 +92,18 @@ def _differences(comparison: Comparison | None) -> tuple[Block, ...]:
             )
             for pair in comparison.pairs
         )
+        of = "" if comparison.metric == ALL else f" in {comparison.metric}"
         heading = (
+            *(["metric"] if comparison.metric == ALL else []),
             "run",
             "against",
-            f"difference in {comparison.metric}\n95 % interval",
+            f"difference{of}\n95 % interval",
             *(f"p, {name}" for name in tests),
         )
         note = "The difference is that of the second run from the first."
         blocks.append(Figures("differences", "Pairs", heading, rows, note))
-        blocks += [Prose(f"{pair.words}.") for pair in comparison.pairs]
+        blocks += [Prose(f"{pair.words}. {pair.power}".rstrip()) for pair in comparison.pairs]
+        blocks += [Prose(note, "quiet") for note in comparison.notes]
     if comparison.ranking:
         ranking = comparison.ranking
         by_rank = sorted(zip(ranking.ranks, comparison.runs, strict=True))

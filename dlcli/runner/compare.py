@@ -10,6 +10,7 @@ from dlcli.comparison.critical_difference import critical_difference
 from dlcli.errors import InputError
 from dlcli.reports.style import save
 from dlcli.runner import runs_directory
+from dlcli.runner.report import ReportFormat, report
 
 
 def compare(
@@ -24,3 +25,12 @@ def compare(
             )
         save(critical_difference(found.runs, found.ranking, found.metric), picture)
     return found
+
+
+def tables_for_paper(
+    runs: Sequence[str], metric: str | None, how: ReportFormat, runs_dir: Path | None = None
+) -> str:
+    """Return figures with intervals, differences and ranks as tables in Markdown, LaTeX or CSV."""
+    if len(runs) < 2:
+        compare(runs, metric, None, runs_dir)  # says so
+    return report(runs, metric, how, runs_dir).text

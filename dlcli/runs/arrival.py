@@ -16,6 +16,7 @@ from dlcli.errors import CorruptRun, InputError
 from dlcli.files.disk import write_errors
 from dlcli.files.paths import display, resolved
 from dlcli.files.unfinished import unfinished
+from dlcli.runs.ensemble_members import members_in
 from dlcli.tracking.by_name import refresh_links
 from dlcli.tracking.digests import MODEL_MANIFEST, check_code, check_recorded
 from dlcli.tracking.ledger import Ledger
@@ -83,7 +84,25 @@ def arrive(runs_dir: Path, unpack: Callable[[Path], None]) -> Arrived:
         ]
     if any(ledger.digests is None for ledger in there):
         notes.append("Some runs were recorded without digests: changes to their files cannot be detected.")
+    notes += [text for ledger in there for text in _missing_members(ledger)]
     return Arrived(runs_dir, tuple(there), tuple(known), tuple(notes))
+
+
+def _missing_members(ensemble: Ledger) -> list[str]:
+    """Return a note if members of an ensemble are not in its runs folder."""
+    missing = [
+        one
+        for one in members_in(ensemble)
+        if not any(ensemble.runs_dir.glob(f"[!.]*/{one.run_id}/artifacts"))
+    ]
+    if not missing:
+        return []
+    line = f"dlcli runs export {ensemble.run_id[:8]} ensemble.zip"
+    names = ", ".join(one.run_name for one in missing)
+    return [
+        f"The ensemble {ensemble.run_name} cannot predict: its members {names} are missing. Where it was selected, "
+        f"{line} takes them along."
+    ]
 
 
 def check_files(ledger: Ledger) -> None:

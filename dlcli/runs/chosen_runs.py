@@ -9,6 +9,7 @@ from pathlib import Path
 from dlcli.config.next_command import next_command
 from dlcli.errors import InputError
 from dlcli.files.paths import display
+from dlcli.runs.ensemble_members import members_in
 from dlcli.runs.filters import select
 from dlcli.runs.find import find_run
 from dlcli.runs.inventory import ListedRun, list_runs
@@ -56,6 +57,36 @@ def choose_whole(
     if only is not None:
         chosen |= {run.folder: run for run in select(tree, only, now)}
     return tuple(chosen.values())
+
+
+def with_members(
+    chosen: Sequence[ListedRun], tree: Sequence[ListedRun], notes: list[str]
+) -> tuple[ListedRun, ...]:
+    """Return runs, and after them the whole runs whose models the ensembles among them predict with.
+
+    Args:
+        chosen: whole runs.
+        tree: the runs of the runs folder.
+        notes: receives a note for each run that is added, and for each member that is missing.
+    """
+    found = {run.folder: run for run in chosen}
+    owners = {part.run_id: run for run in tree for part in run.all()}
+    for run in chosen:
+        if run.kind != "ensemble":
+            continue
+        for member in members_in(Ledger.load(run.folder)):
+            owner = owners.get(member.run_id)
+            if owner is None:
+                notes.append(
+                    f"The member {member.run_name} of the ensemble {run.name} is missing ({member.run_id[:8]}): "
+                    "without it the ensemble cannot predict."
+                )
+            elif owner.folder not in found:
+                found[owner.folder] = owner
+                notes.append(
+                    f"{owner.name} is taken along: the ensemble {run.name} predicts with its models."
+                )
+    return tuple(found.values())
 
 
 def _folder(ref: str, tree: Sequence[ListedRun], runs_dir: Path, notes: list[str], *, fetch: bool) -> Path:

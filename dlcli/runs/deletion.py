@@ -15,6 +15,7 @@ from dlcli.errors import CorruptRun, DiskFull, DlcliError, InputError, Problem, 
 from dlcli.files.paths import display, is_file
 from dlcli.files.regular import read_regular
 from dlcli.runs.chosen_runs import choose_whole
+from dlcli.runs.ensemble_members import members_in
 from dlcli.runs.inventory import ListedRun, list_runs
 from dlcli.tracking.by_name import refresh_links
 from dlcli.tracking.connection import recall, sqlite_file
@@ -263,8 +264,7 @@ def _members_of(run: ListedRun, owner: dict[str, str]) -> Iterator[str]:
     """Yield the IDs of the runs in `owner` that are members of an ensemble."""
     if run.kind == "ensemble":
         with suppress(CorruptRun):
-            members = Ledger.load(run.folder).result.get("members", ())
-            yield from (str(one["run_id"]) for one in members if one.get("run_id") in owner)
+            yield from (one.run_id for one in members_in(Ledger.load(run.folder)) if one.run_id in owner)
 
 
 def _registered(uri: str | None, runs_dir: Path, clients: Clients) -> dict[str, list[str]]:

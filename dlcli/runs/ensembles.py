@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from dlcli.errors import CorruptRun, DataError, InputError, RunNotFound
 from dlcli.formatting import counted
+from dlcli.runs.ensemble_members import members_in
 from dlcli.runs.find import find_run
 from dlcli.runs.folder import OpenedRun, open_run
 from dlcli.runs.recorded import read_split
@@ -185,13 +186,17 @@ def members_of(run: OpenedRun) -> list[tuple[Path, int]]:
         CorruptRun: A member is missing.
     """
     found = []
-    for one in run.ledger.result.get("members", ()):
+    for one in members_in(run.ledger):
         try:
-            folder = find_run(str(one["run_id"]), run.ledger.runs_dir, fetch=False).run_dir
+            folder = find_run(one.run_id, run.ledger.runs_dir, fetch=False).run_dir
         except RunNotFound as error:
-            hint = "An ensemble predicts with the models of its members: bring the run back, or choose again."
-            raise CorruptRun(f"its member {one['run_name']} is missing", str(run.folder), hint) from error
-        found.append((folder, int(one["count"])))
+            line = f"dlcli runs export {run.ledger.run_id[:8]} ensemble.zip"
+            hint = (
+                "An ensemble predicts with the models of its members: bring the run back, or choose again. An archive "
+                f"takes members along: {line}"
+            )
+            raise CorruptRun(f"its member {one.run_name} is missing", str(run.folder), hint) from error
+        found.append((folder, one.count))
     return found
 
 

@@ -18,7 +18,7 @@ from dlcli.cli.compare import _readable
 from dlcli.comparison.compare_runs import compare_runs
 from dlcli.comparison.critical_difference import alike
 from dlcli.comparison.scale import MetricScale, scale_of, units_differ
-from dlcli.comparison.sentences import difference_in_words
+from dlcli.comparison.sentences import difference_in_words, more_folds, more_rows
 from dlcli.errors import InputError
 from dlcli.runner.like import like
 from dlcli.runs.find import find_run
@@ -67,6 +67,48 @@ def test_lower_losses_are_better(runs_dir: Path) -> None:
     (pair,) = compare_runs(["bad", "good"], runs_dir, "loss").pairs
     assert pair.difference.mean < 0
     assert pair.words.startswith("good better than bad in loss by ")
+
+
+def test_all_metrics_are_tested_with_their_intervals(runs_dir: Path) -> None:
+    found = compare_runs(["bad", "good"], runs_dir, "all")
+    assert {pair.metric for pair in found.pairs} >= {"loss", "accuracy", "f1"}
+    assert "log_loss" not in {pair.metric for pair in found.pairs}
+    assert "not corrected for the number of metrics" in found.notes[-1]
+    one = compare_runs(["bad", "good"], runs_dir, "f1").pairs[0]
+    assert next(pair for pair in found.pairs if pair.metric == "f1") == one
+    good = Ledger.load(find_run("good", runs_dir).run_dir).metrics
+    assert found.intervals["accuracy"][1] == pytest.approx(
+        (good["cv/accuracy_ci95_low"], good["cv/accuracy_ci95_high"])
+    )
+    shown = CliRunner().invoke(
+        app, ["compare", "bad", "good", "--metric", "all", "--runs-dir", str(runs_dir)]
+    )
+    assert " ± " in shown.output
+    for how, part in {"latex": r"\pm", "md": "| metric | run |", "csv": "metric,run,against"}.items():
+        words = ["compare", "bad", "good", "--metric", "all", "--format", how, "--runs-dir", str(runs_dir)]
+        assert part in CliRunner().invoke(app, words).output
+
+
+def test_what_would_be_needed_is_told_unless_a_difference_is_found(runs_dir: Path) -> None:
+    (pair,) = compare_runs(["bad", "good"], runs_dir).pairs
+    assert (pair.power, pair.needed) == ("", None)
+    (pair,) = compare_runs(["good", "also"], runs_dir).pairs
+    assert pair.power == ""
+    assert more_folds(21, 10, {"folds": 10, "repeats": 1}).endswith(
+        "11 more folds would be needed (cv.repeats=3)."
+    )
+    assert "it needs more rows" in more_folds(None, 10, {})
+    assert more_rows(150, 100).endswith("about 50 more test rows would be needed.")
+
+
+def test_hold_outs_with_seeds_are_compared_over_them_as_well(runs_dir: Path) -> None:
+    where = [f"runs_dir='{runs_dir}'", "run_name=thrice"]
+    dlcli.train([*QUICK, "trainer.max_epochs=2", "cv.seeds=2", *where])
+    found = compare_runs(["twice", "thrice"], runs_dir, "loss")
+    assert "paired t-test over 2 seeds" in found.pairs[0].p
+    assert "Figures are means over 2 training seeds" in found.notes[-1]
+    mixed = compare_runs(["twice", "single"], runs_dir)
+    assert "The numbers of training seeds differ: twice 2, single 1." in mixed.notes[-1]
 
 
 def test_folds_that_lack_a_class_are_left_out_of_a_test(runs_dir: Path, tmp_path: Path) -> None:

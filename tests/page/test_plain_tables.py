@@ -7,8 +7,9 @@ import io
 
 import pytest
 
+from dlcli.formatting import with_error
 from dlcli.page.blocks import Estimate, Figures, shown_number
-from dlcli.page.plain_tables import tables_text, with_error
+from dlcli.page.plain_tables import tables_text
 
 TABLE = Figures(
     "results",

@@ -16,11 +16,14 @@ from typer.testing import CliRunner
 import dlcli
 from dlcli.cli.app import app
 from dlcli.config.next_command import resume_command
-from dlcli.errors import DataError, InputError
+from dlcli.errors import CorruptRun, DataError, InputError
 from dlcli.inference.greedy import select_greedily
 from dlcli.result import Result
 from dlcli.runner.reproduce import reproduce
+from dlcli.runs.archive import write_archive
+from dlcli.runs.chosen_runs import with_members
 from dlcli.runs.deletion import plan_deletion
+from dlcli.runs.inventory import list_runs
 from dlcli.tracking.ledger import Ledger
 
 QUICK = ["model=mlp", "trainer.max_epochs=2", "trainer.accelerator=cpu", "cv.test_size=0.2"]
@@ -89,6 +92,37 @@ def test_an_ensemble_is_a_run_that_is_tested_once(folder: Path, sweep: Result, t
 def test_its_members_are_protected(sweep: Result, together: Result) -> None:
     with pytest.raises(InputError, match="the ensemble together predicts with its models"):
         plan_deletion([sweep.run_id], None, sweep.run_dir.parents[2], datetime.now(UTC), force=False)
+
+
+def test_an_archive_takes_its_members_along(
+    folder: Path, sweep: Result, together: Result, tmp_path: Path
+) -> None:
+    def run(*words: str, runs: Path = folder / "runs") -> str:
+        done = CliRunner().invoke(app, [*words, "--runs-dir", str(runs)])
+        assert done.exit_code == 0, done.output
+        return " ".join(done.output.split())
+
+    exported = run("runs", "export", "together", str(tmp_path / "both.zip"), "--no-checkpoints")
+    assert "searched is taken along: the ensemble together predicts with its models" in exported
+    there = tmp_path / "there"
+    run("runs", "import", str(tmp_path / "both.zip"), runs=there)
+    pets = str(folder / "pets.csv")
+    here, copied = (dlcli.predict("together", pets, runs_dir=place) for place in (folder / "runs", there))
+    assert here is not None
+    pd.testing.assert_frame_equal(here, copied)
+    assert "taken along" in run("runs", "push", str(tmp_path / "pushed"), "together")
+    assert dlcli.predict("together", pets, runs_dir=tmp_path / "pushed") is not None
+    # An archive of the ensemble alone, as an earlier dlcli wrote it.
+    own = [one for one in list_runs(folder / "runs", datetime.now(UTC)) if one.run_id == together.run_id]
+    write_archive(own, tmp_path / "alone.zip")
+    alone = run("runs", "import", str(tmp_path / "alone.zip"), runs=tmp_path / "alone")
+    assert "cannot predict: its members" in alone
+    assert f"dlcli runs export {together.run_id[:8]} ensemble.zip" in alone
+    with pytest.raises(CorruptRun, match="is missing"):
+        dlcli.predict("together", pets, runs_dir=tmp_path / "alone")
+    notes: list[str] = []
+    with_members(own, own, notes)
+    assert "is missing" in notes[0]
 
 
 def test_other_commands_know_it(folder: Path, together: Result, tmp_path: Path) -> None:

@@ -1,0 +1,68 @@
+"""Intervals of the figures of runs that are compared, and their training seeds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from dlcli.comparison.paired_runs import metric_of_rows
+from dlcli.comparison.pairing import Evaluated
+from dlcli.comparison.scale import MetricScale
+from dlcli.formatting import number, with_error
+from dlcli.runs.model_errors import model_errors
+from dlcli.statistics.interval import corrected_interval
+from dlcli.statistics.of_rows import mean_interval, wilson_interval
+
+Ends = tuple[float, float]
+
+
+def ends_of(run: Evaluated, metric: str, scale: MetricScale) -> Ends | None:
+    """Return the 95 % interval of a run's metric: over its folds, or over the test rows of a hold-out.
+
+    The former is corrected for overlapping training rows. The latter is known for means over rows, and covers the
+    choice of the rows, not the training; None for other metrics.
+    """
+    if metric not in run.folds[0]:
+        return None
+    if len(run.folds) > 1:
+        values = np.array([fold[metric] for fold in run.folds])
+        values = values[np.isfinite(values)]
+        if len(values) < 2:
+            return None
+        bounds = (0.0, 1.0) if scale.is_share else (None, None)
+        found = corrected_interval(values, run.n_train, run.n_test).within(*bounds)
+        return found.low, found.high
+    with model_errors(run.opened.folder):
+        rows = metric_of_rows(run, metric)
+    if rows is None or len(rows) < 2 or not math.isfinite(rows.sum()):
+        return None
+    if metric == "accuracy" and set(np.unique(rows)) <= {0.0, 1.0}:
+        return wilson_interval(int(rows.sum()), len(rows))
+    low, high = mean_interval(rows)
+    return low, high
+
+
+def told_of_seeds(runs: Sequence[Evaluated]) -> tuple[str, ...]:
+    """Return a note if runs have several training seeds, whose mean is compared."""
+    seeds = [len(run.folders) // len(run.folds) for run in runs]
+    if max(seeds) == 1:
+        return ()
+    if len(set(seeds)) == 1:
+        return (f"Figures are means over {seeds[0]} training seeds of each run.",)
+    counts = ", ".join(f"{run.label} {count}" for run, count in zip(runs, seeds, strict=True))
+    return (f"The numbers of training seeds differ: {counts}. Their means are compared.",)
+
+
+def figure_with_interval(value: float | None, ends: Ends | None) -> str:
+    """Return a figure as `0.942 ± 0.028`, or `0.98 (0.97 to 0.99)` if the interval is asymmetric; `-` for none."""
+    if value is None:
+        return "-"
+    if ends is None:
+        return number(value)
+    below, above = value - ends[0], ends[1] - value
+    if abs(below - above) <= 0.05 * max(below, above):
+        mean, half = with_error(value, max(below, above))
+        return f"{mean} ± {half}"
+    return f"{number(value)} ({number(ends[0])} to {number(ends[1])})"
