@@ -252,8 +252,8 @@ def table_of_members(account: Account) -> Figures | None:
     found, members = account.ledger.result, members_in(account.ledger)
     if not members:
         return None
-    total = sum(one.count for one in members) or 1
-    rows = [(one.run_name, one.run_id, one.count, f"{one.count / total:.0%}") for one in members]
+    total = sum(one.times for one in members) or 1
+    rows = [(one.run_name, one.run_id, one.times, f"{one.times / total:.0%}") for one in members]
     chosen = found.get("selection")
     note = ""
     if isinstance(chosen, dict) and isinstance(chosen.get("ensemble"), int | float):

@@ -13,7 +13,7 @@ class NamedMember(NamedTuple):
 
     run_id: str
     run_name: str
-    count: int
+    times: int
 
 
 def members_in(ledger: Ledger) -> list[NamedMember]:

@@ -196,7 +196,7 @@ def members_of(run: OpenedRun) -> list[tuple[Path, int]]:
                 f"takes members along: {line}"
             )
             raise CorruptRun(f"its member {one.run_name} is missing", str(run.folder), hint) from error
-        found.append((folder, one.count))
+        found.append((folder, one.times))
     return found
 
 
