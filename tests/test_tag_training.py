@@ -115,8 +115,9 @@ def test_new_sentences_are_predicted_from_files_and_from_memory(
         assert entities == [("Bob", "PER"), ("New Oslo", "LOC")]
     assert len(tables[0]) == 3
     assert tables[0]["tags"][1] == ""
-    own = dlcli.load_run(trained.run_dir).predict([text, text.split()])
-    assert own["tags"].tolist() == [tables[0]["tags"][0]] * 2
+    for rows in ([text], [text.split()]):
+        own = dlcli.load_run(trained.run_dir).predict(rows)
+        assert own["tags"].tolist() == [tables[0]["tags"][0]]
     (tmp_path / "bad.jsonl").write_text('{"words": []}\n')
     with pytest.raises(DataError, match="the text text is missing"):
         dlcli.predict(trained.run_dir, tmp_path / "bad.jsonl")
