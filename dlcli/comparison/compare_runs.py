@@ -106,7 +106,10 @@ def compare_runs(refs: Sequence[str], runs_dir: Path, metric: str | None = None)
     intervals = {name: tuple(ends_of(run, name, scale_of(name, folders)) for run in runs) for name in names}
     notes: tuple[str, ...] = told_of_seeds(runs)
     if metric == ALL:
-        twice = figures.get("log_loss") == figures.get("loss")
+        twice = all(
+            math.isclose(a or math.nan, b or math.nan, rel_tol=1e-5)
+            for a, b in zip(figures.get("log_loss", ()), figures.get("loss", ()), strict=False)
+        )
         tested = [_tested(runs, name, common) for name in common if not (twice and name == "log_loss")]
         pairs = [pair for own, _, _ in tested for pair in own]
         reasons = list(dict.fromkeys(reason for _, _, reason in tested if reason))
