@@ -95,7 +95,7 @@ def predict(
             from dlcli.inference.generation import Sampling
             from dlcli.runner.continuation import check_prompt, continue_prompt
 
-            prompt = check_prompt(prompt, asked, [name for name, value in others.items() if value])
+            prompt = check_prompt(str(run), prompt, asked, [name for name, value in others.items() if value])
             done = continue_prompt(
                 str(run),
                 prompt,

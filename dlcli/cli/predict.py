@@ -227,7 +227,7 @@ def _continue(
     from dlcli.prediction.output import as_dicts
     from dlcli.runner.continuation import check_prompt, continue_prompt
 
-    prompt = check_prompt(prompt, asked, wrong)
+    prompt = check_prompt(run, prompt, asked, wrong)
     done = continue_prompt(run, prompt, Sampling(**asked), output, listen=_listener(terminal, None), **where)
     if json:
         facts = {name: getattr(done, name) for name in ("run_id", "run_name", "run_dir", "prompt")}

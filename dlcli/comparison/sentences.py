@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dlcli.comparison.scale import MetricScale
+from dlcli.config.pasted import pasted
 from dlcli.formatting import counted
 from dlcli.statistics.paired import Difference
 from dlcli.statistics.power import POWER
@@ -68,9 +69,8 @@ def more_folds(needed: int | None, have: int, cv: Mapping[str, Any]) -> str:
             "since their training rows overlap: it needs more rows."
         )
     folds = cv.get("folds")
-    way = (
-        f" (cv.repeats={-(-needed // folds)})" if "repeats" in cv and isinstance(folds, int) and folds else ""
-    )
+    repeats = "repeats" in cv and isinstance(folds, int) and folds
+    way = f" ({pasted('cv.repeats', -(-needed // folds))})" if repeats else ""
     more = counted(max(needed - have, 1), "more fold")
     return (
         f"To find a difference of this size with a probability of {POWER:.0%}, {more} would be needed{way}."

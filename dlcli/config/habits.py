@@ -27,7 +27,7 @@ from dlcli.config.foreign_words import (
     WORKERS,
 )
 from dlcli.config.metric_words import metric_called
-from dlcli.config.pasted import assignment, dlcli_line
+from dlcli.config.pasted import assignment, dlcli_line, override
 from dlcli.errors import Problem
 
 # Commands that compose a configuration.
@@ -217,8 +217,8 @@ def _setting(name: str, value: str) -> list[str]:
     if plain in METRICS:
         names = [metric_called(name, options("metric", ())) or name for name in _listed(value)]
         if plain == "metrics":
-            return [f"task.metrics=[default,{','.join(names)}]"]
-        return [f"monitor=val/{names[0]}"]
+            return [override("task.metrics", ["default", *names])]
+        return [override("monitor", f"val/{names[0]}")]
     if plain in EXPERIMENTS:
         file = Path(value)
         if file.suffix in (".yaml", ".yml"):
@@ -229,7 +229,7 @@ def _setting(name: str, value: str) -> list[str]:
         return _device(value)
     if plain in SHARES:
         share = re.fullmatch(r"0?(\.\d+)", value)
-        return [f"cv.test_size={1 - float(share[1]):.6g}"] if share else []
+        return [override("cv.test_size", round(1 - float(share[1]), 6))] if share else []
     if plain in FOLDS or (plain == "cv" and value.isdigit()):
         return ["cv=kfold", f"cv.folds={value}"]
     if plain in GROUPS:

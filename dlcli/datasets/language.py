@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 import numpy as np
 from annotated_types import Ge
 
+from dlcli.config.pasted import pasted
 from dlcli.datasets.data import Data
 from dlcli.datasets.evaluation_only import evaluation_targets
 from dlcli.datasets.folders.archives import is_archive
@@ -182,7 +183,7 @@ def _lines(
             f"{long:,} of {counted(len(starts), 'line')} are longer than {block:,} characters with their end, and "
             "continue in further rows"
         )
-        hint = f"Read whole lines: dataset.block={int(lengths.max())}"
+        hint = f"Read whole lines: {pasted('dataset.block', int(lengths.max()))}"
         notices.append(Notice("continued_lines", long, text, "dataset.block", hint, warns=False))
     return starts, stops, notices
 

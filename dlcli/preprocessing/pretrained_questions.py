@@ -12,6 +12,7 @@ from annotated_types import Ge, MinLen
 from sklearn.base import BaseEstimator
 from tokenizers import Encoding, Tokenizer
 
+from dlcli.config.pasted import pasted
 from dlcli.datasets.notices import Notice
 from dlcli.datasets.questions.questions import Questions
 from dlcli.errors import ConfigError
@@ -82,7 +83,8 @@ class PretrainedQuestions(BaseEstimator):
                 f"windows of {self.length_} tokens have room for {room} of a context beside a question of "
                 f"{self.question_}, and repeat {self.stride_} of the window before",
                 "preprocessing.stride",
-                f"Give less, such as preprocessing.stride={max(room // 3, 0)}, or a larger preprocessing.max_length.",
+                f"Give less, such as {pasted('preprocessing.stride', max(room // 3, 0))}, or a larger "
+                "preprocessing.max_length.",
             )
         self.measured_ = self.transform_and_count(x)[1]
         self.rows_seen_ = len(Questions.of(x))

@@ -9,6 +9,7 @@ from typing import Literal
 
 import pyarrow as pa
 
+from dlcli.config.pasted import dlcli_line
 from dlcli.datasets.notices import Notice
 from dlcli.errors import InputError
 from dlcli.events import Listener, Note, Warned, ignore
@@ -55,10 +56,11 @@ class Continued:
         )
 
 
-def check_prompt(prompt: str | None, asked: Mapping[str, object], others: Sequence[str]) -> str:
+def check_prompt(run: str, prompt: str | None, asked: Mapping[str, object], others: Sequence[str]) -> str:
     """Return the prompt, which settings of the sampling need, and other arguments contradict.
 
     Args:
+        run: the run as the user has named it, for the message.
         prompt: the beginning of the texts, if given.
         asked: the settings of the sampling, as options of the command.
         others: names of the given arguments that are for files of rows only.
@@ -73,7 +75,7 @@ def check_prompt(prompt: str | None, asked: Mapping[str, object], others: Sequen
             what, where, "Add --prompt TEXT, or remove it." if asked else "Name a file, or a prompt."
         )
     if others:
-        hint = "Remove one of the two. The loss of a file's text: dlcli predict RUN FILE"
+        hint = f"Remove one of the two. The loss of a file's text: {dlcli_line('predict', run, 'FILE')}"
         raise InputError("does not go together with a prompt", others[0], hint)
     return prompt
 

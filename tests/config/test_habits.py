@@ -64,7 +64,7 @@ def line(*words: str) -> str:
         ("train dataset=penguins.csv", "train dataset=table dataset.path=penguins.csv"),
         ("train eval_metric=mae", "train monitor=val/mae"),
         ("train eval_metric=roc_auc", "train monitor=val/auroc"),
-        ("train metrics=acc,f1_macro", "train 'task.metrics=[default,accuracy,f1]'"),
+        ("train metrics=acc,f1_macro", "train 'task.metrics=[default, accuracy, f1]'"),
         ("train train_size=0.8", "train cv.test_size=0.2"),
         ("train --eval-metric accuracy", "train monitor=val/accuracy"),
         ("train --model mlp --trainer.max_epochs 7", "train model=mlp trainer.max_epochs=7"),

@@ -86,7 +86,17 @@ BESIDE = {
     "model.architecture": ["model=pretrained_image"],
     "model.pretrained": ["model=pretrained_text"],
     "model.normalization": ["model=resnet"],
+    "model.hidden=0": ["dataset=image_folder", "model=pretrained_text"],
     "model.hidden": ["dataset=iris", "model=mlp"],
+    "model.bidirectional": ["model=gru"],
+    "model.discriminator_lr": ["model=dcgan"],
+    "model.spectral": ["model=dcgan"],
+    "preprocessing.tokens": ["preprocessing=text"],
+    "augmentation.mixup": ["augmentation=image"],
+    "dataset.block": ["dataset=language"],
+    "dataset.start": ["dataset=squad"],
+    "dataset.scheme": ["dataset=tags"],
+    "dataset.spans": ["dataset=tags"],
     "model.weights": ["model=pretrained_image"],
     "preprocessing.": ["preprocessing=table"],
     "cv.refit": ["cv=kfold"],
@@ -247,7 +257,8 @@ def test_each_command_in_a_message_exists() -> None:
 
 # Words of the user that no message can know: which folder has the code of a run, or which other run is compared.
 UNKNOWN = {
-    "dlcli resume RUN", "dlcli compare RUN_A", "dlcli export RUN", "dlcli list GROUP", "dlcli show GROUP/OPTION",
+    "dlcli predict RUN", "dlcli resume RUN", "dlcli compare RUN_A", "dlcli export RUN", "dlcli list GROUP",
+    "dlcli show GROUP/OPTION",
     "dlcli new dataset NAME",
 }  # fmt: skip
 
