@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -12,11 +11,9 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from dlcli.config.target_kinds import TargetKind, TaskKind
+from dlcli.config.target_kinds import TargetKind
 from dlcli.datasets.notices import Notice
-from dlcli.tasks.metric import AnyMetric
-from dlcli.tasks.metric_choice import MetricChoice, chosen_metrics
-from dlcli.tasks.threshold import untuned
+from dlcli.tasks.chosen_metrics import ChosenMetrics
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -30,7 +27,7 @@ OutputsOf = Literal["row", "word", "token", "next_token"]
 _EVALUATED = 512
 
 
-class Task(nn.Module, ABC):
+class Task(ChosenMetrics, ABC):
     """Base class of tasks: target encoding, loss, metrics and readable predictions for a model's outputs.
 
     Targets come in two forms. `y` as a numpy array is the target of `Data`, in the user's own codes or unit; `y` as a
@@ -43,18 +40,11 @@ class Task(nn.Module, ABC):
     keeps what its metrics, tables and pictures need, one entry per row; the methods below that take `outputs` of many
     rows take what was kept.
 
+    Attributes of metrics are those of `ChosenMetrics`. Others:
+
     Attributes:
-        kind: what the task is for; of targets, their kind, which the loss must accept.
         accepts: kinds of targets that the task accepts.
         num_outputs: number of model outputs per row.
-        criterion: the loss.
-        metric_choices: the metrics that were chosen, in report order.
-        is_tuned: whether `tune` has changed what is predicted.
-        metric_names: names of all metrics, in report order.
-        epoch_metrics: names of the metrics that are cheap enough to compute every epoch; the monitored metric is added.
-        default_metrics: names of the metrics of tasks of this class, options of the group `metric`. A task of the
-            user's own may instead define `metrics`, `metric_names` and `epoch_metrics`.
-        quantile_metrics: those that are added if the loss has several quantiles.
         outputs_of: what the model has outputs of: each `row`, each `word` of it, each `token` of a context, or the
             `next_token` after each. A model for several of them asks for this fact by name.
         output_names: names of the outputs of a word, which a pretrained head may have as well.
@@ -66,16 +56,10 @@ class Task(nn.Module, ABC):
         rows_of_an_epoch: number of validation rows that are judged in each epoch; None for all of them.
     """
 
-    kind: ClassVar[TaskKind]
     accepts: ClassVar[Set[TargetKind]]
     num_outputs: int
-    criterion: nn.Module
-    metric_choices: tuple[MetricChoice, ...] = ()
-    is_tuned: bool = False
     predicts_rows: ClassVar[bool] = True
     rows_of_an_epoch: int | None = None
-    default_metrics: ClassVar[tuple[str, ...]] = ()
-    quantile_metrics: ClassVar[tuple[str, ...]] = ()
     outputs_of: ClassVar[OutputsOf] = "row"
     output_names: tuple[str, ...] = ()
     padding: ClassVar[float] = 0
@@ -183,62 +167,6 @@ class Task(nn.Module, ABC):
     def metric_kwargs(self, outputs: Tensor, y: Tensor) -> dict[str, Tensor]:
         """Return additional keyword arguments, from outputs and targets, for the metrics whose `update` names them."""
         return {}
-
-    def choose(self, metrics: Sequence[str | MetricChoice], quantiles: Sequence[float] = ()) -> None:
-        """Set the metrics; `__init__` calls it. The word `default` stands for those of the class."""
-        by_default = self.default_metrics + (self.quantile_metrics if quantiles else ())
-        self.metric_choices = chosen_metrics(metrics, by_default)
-
-    def metric_facts(self, *, tuned: bool = True) -> dict[str, Any]:
-        """Return what metrics are built with, those that their arguments name.
-
-        `task` is the kind; `threshold` the decision threshold, the one before tuning if `tuned` is false.
-        """
-        return {"task": self.kind}
-
-    @cached_property
-    def metric_names(self) -> tuple[str, ...]:
-        """Names of all metrics: after the last that depends on a tuned threshold follow those without tuning."""
-        names, twins = [choice.name for choice in self.metric_choices], self._untuned
-        last = max((names.index(choice.name) + 1 for choice in twins), default=0)
-        return (*names[:last], *(untuned(choice.name) for choice in twins), *names[last:])
-
-    @cached_property
-    def epoch_metrics(self) -> tuple[str, ...]:
-        """Names of the metrics of every epoch."""
-        return tuple(choice.name for choice in self.metric_choices if choice.every_epoch)
-
-    @cached_property
-    def _untuned(self) -> tuple[MetricChoice, ...]:
-        """The metrics that tuning the threshold changes."""
-        if not self.is_tuned:
-            return ()
-        facts = self.metric_facts()
-        return tuple(choice for choice in self.metric_choices if choice.decides(facts))
-
-    def metrics(self) -> dict[str, AnyMetric]:
-        """Return new metrics on the result of `metric_inputs`, by their recorded names."""
-        facts = self.metric_facts()
-        found = {choice.name: choice.make(facts) for choice in self.metric_choices}
-        if self._untuned:
-            facts = self.metric_facts(tuned=False)
-            found |= {untuned(choice.name): choice.make(facts) for choice in self._untuned}
-        return {name: found[name] for name in self.metric_names}
-
-    def scales(self) -> dict[str, dict[str, Any]]:
-        """Return for each metric, and the loss, which values are better and between which bounds they lie.
-
-        `better` is `higher`, `lower`, or None if neither is better by itself. `low` and `high` are None without bounds.
-        `unit` says what a metric is relative to, if tasks of one kind differ in it.
-        """
-        found: dict[str, dict[str, Any]] = {
-            "loss": {"better": "lower", "low": getattr(self.criterion, "lower_bound", None), "high": None}
-        }
-        words = {True: "higher", False: "lower", None: None}
-        for name, metric in self.metrics().items():
-            low, high = metric.plot_lower_bound, metric.plot_upper_bound
-            found[name] = {"better": words[metric.higher_is_better], "low": low, "high": high}
-        return found
 
     @abstractmethod
     def baseline(self) -> tuple[Task, Tensor]:
