@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 import dlcli
 from dlcli.cli.app import app
 from dlcli.errors import ConfigError, DataError, InputError
-from dlcli.inference.generation import Sampling, generate
+from dlcli.inference.generation import Sampling, continue_text
 from dlcli.result import Result
 
 WORDS = ("the cat", "a dog", "the bird", "my horse")
@@ -80,12 +80,17 @@ def test_it_learns_and_is_evaluated_from_its_files(trained: Result) -> None:
 def test_cached_generation_equals_uncached(trained: Result) -> None:
     model = dlcli.load_run(trained.run_dir)
     sampling = Sampling(tokens=60, temperature=0.9, top_k=5, seed=3, samples=2)  # beyond the context of 16
-    found, again = (generate(model, "the c", sampling, cached=cached) for cached in (True, False))
+    found, again = (continue_text(model, "the c", sampling, cached=cached) for cached in (True, False))
     assert found == again
     assert [one.tokens for one in found] == [60, 60]
-    assert found[0] == generate(model, "the c", Sampling(60, 0.9, 5, 3))[0]
-    assert generate(model, "the c", Sampling(9, seed=1)) != generate(model, "the c", Sampling(9, seed=2))
-    assert generate(model, "a dog hears the bi", Sampling(2, temperature=0))[0].text == "a dog hears the bird"
+    assert found[0] == continue_text(model, "the c", Sampling(60, 0.9, 5, 3))[0]
+    assert continue_text(model, "the c", Sampling(9, seed=1)) != continue_text(
+        model, "the c", Sampling(9, seed=2)
+    )
+    assert (
+        continue_text(model, "a dog hears the bi", Sampling(2, temperature=0))[0].text
+        == "a dog hears the bird"
+    )
 
 
 def test_prompts_of_the_command_and_of_python(trained: Result, tmp_path: Path) -> None:

@@ -68,9 +68,9 @@ def more_folds(needed: int | None, have: int, cv: Mapping[str, Any]) -> str:
             f"No number of folds of these rows would find a difference of this size with a probability of {POWER:.0%}, "
             "since their training rows overlap: it needs more rows."
         )
-    folds = cv.get("folds")
-    repeats = "repeats" in cv and isinstance(folds, int) and folds
-    way = f" ({pasted('cv.repeats', -(-needed // folds))})" if repeats else ""
+    folds, way = cv.get("folds"), ""
+    if "repeats" in cv and isinstance(folds, int) and folds:
+        way = f" ({pasted('cv.repeats', -(-needed // folds))})"
     more = counted(max(needed - have, 1), "more fold")
     return (
         f"To find a difference of this size with a probability of {POWER:.0%}, {more} would be needed{way}."

@@ -56,7 +56,7 @@ class Generated:
     tokens: int
 
 
-def generate(
+def continue_text(
     model: SavedModel,
     prompt: str,
     sampling: Sampling,

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from dlcli.datasets.data import Data, take
 from dlcli.inference.evaluation import Evaluation, predictions_table
 from dlcli.inference.predictions_file import write_predictions
-from dlcli.inference.samples import write_samples
+from dlcli.inference.samples import record_samples
 from dlcli.inference.saved_model import SavedModel
 from dlcli.reports.convolution_plots import filter_figure
 from dlcli.reports.diagnosis import diagnose
@@ -90,7 +90,7 @@ def write_report(
         shown = evaluations.get("val", evaluation)
         if data.kind == "tokens" and (attention := attention_figure(model, data, shown.rows)):
             save(attention, plots / "attention.png", f"{run_name or data.name} · {data.name}")
-        write_samples(run_dir, model, fitted.device)
+        record_samples(run_dir, model, fitted.device)
         _write_breakdown(run_dir / "breakdown.csv", model, evaluations)
     return diagnose(history, max_epochs, baseline)
 

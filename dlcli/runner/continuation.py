@@ -14,7 +14,7 @@ from dlcli.datasets.notices import Notice
 from dlcli.errors import InputError
 from dlcli.events import Listener, Note, Warned, ignore
 from dlcli.inference.evaluation import choose_device
-from dlcli.inference.generation import Generated, Sampling, generate, language_of, unknown_in
+from dlcli.inference.generation import Generated, Sampling, continue_text, language_of, unknown_in
 from dlcli.prediction.output import check_output, written_to
 from dlcli.runner import runs_directory
 from dlcli.runs.ensembles import Use, open_model
@@ -114,7 +114,9 @@ def continue_prompt(
     for notice in notices:
         listen(Warned(notice.text))
     with model_errors(found.run.folder):
-        texts = generate(found.model, prompt, sampling, choose_device("cpu" if device == "cpu" else "auto"))
+        texts = continue_text(
+            found.model, prompt, sampling, choose_device("cpu" if device == "cpu" else "auto")
+        )
     ledger = found.run.ledger
     done = Continued(
         ledger.run_id,
