@@ -102,7 +102,7 @@ def predict(
 
     - `dlcli predict penguins data/penguins.csv --keep island,sex`
     - `dlcli predict penguins data/penguins.csv --output predictions.parquet`
-    - `dlcli predict shakespeare --prompt 'ROMEO:' --temperature 0.8`
+    - `dlcli predict last --prompt 'ROMEO:' --temperature 0.8`
 
     Tables and texts are read in pieces, so that a file may be larger than memory. For a cross-validation, or for
     RUN1,RUN2, the predictions are the mean over all models, and `spread` is their standard deviation.
