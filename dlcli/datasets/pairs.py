@@ -72,10 +72,10 @@ def load(
         Texts.of(frame, name),
         Texts.of(frame, other),
     )
-    sources = pd.factorize(frame[name])[0]
+    sources, targets = (pd.factorize(frame[side])[0] for side in (name, other))
     has_parts = bool((parts != "").any())
     val, test_rows = np.flatnonzero(parts == "val"), np.flatnonzero(parts == "test")
-    repeated = len(frame) - len(np.unique(sources))
+    trained = ~np.isin(parts, ["val", "test"])
     return Data(
         name=place.name.partition(".")[0],
         kind="tokens",
@@ -84,10 +84,10 @@ def load(
         source=str(place),
         test_rows=test_rows if len(test_rows) else None,
         val_rows=val if len(val) else None,
-        groups=sources if repeated and not has_parts else None,
+        groups=_groups(sources, trained) if _repetitions(sources[trained]) else None,
         parts=parts if has_parts and not (parts == "").any() else None,
         warnings=tuple(warning for file in files for warning in file.warnings),
-        notices=(*notices, *dropped, *_repeated(frame, sources, parts, str(place))),
+        notices=(*notices, *dropped, *_repeated(sources, targets, parts, str(place))),
         columns=files[0].columns,
     )
 
@@ -117,16 +117,33 @@ def _without_empty(files: list[PairFile], on_bad: OnBad) -> tuple[list[PairFile]
     return kept, [Notice("empty_pairs", len(places), text)]
 
 
-def _repeated(frame: pd.DataFrame, sources: np.ndarray, parts: np.ndarray, where: str) -> list[Notice]:
-    """Return the notices on sources that occur more than once: in several parts, or within the rows."""
+def _repetitions(codes: np.ndarray) -> int:
+    return len(codes) - len(np.unique(codes))
+
+
+def _groups(sources: np.ndarray, trained: np.ndarray) -> np.ndarray:
+    """Return the groups that splits keep together: the pairs with the same source among those that may be split.
+
+    Pairs of a part that the data names stay there, so each has a group of its own.
+    """
+    own = int(sources.max()) + 1 + np.arange(len(sources))
+    return np.where(trained, sources, own)
+
+
+def _repeated(sources: np.ndarray, targets: np.ndarray, parts: np.ndarray, where: str) -> list[Notice]:
+    """Return the notices on texts that occur more than once: in several parts, or within the training rows."""
     notices = []
-    trained = np.isin(parts, ["train"]) if (parts == "train").any() else parts == ""
+    trained = ~np.isin(parts, ["val", "test"])
     for part in ("val", "test"):
         rows = parts == part
         if again := int(np.isin(sources[rows], sources[trained]).sum()):
             text = f"{again:,} of {int(rows.sum()):,} {part} sources are also among the training sources"
             notices.append(Notice(f"repeated_{part}_sources", again, text, where, warns=False))
-    if not (parts != "").any() and (repeated := len(frame) - len(np.unique(sources))):
+    if (repeated := _repetitions(sources[trained])) and not (parts == "val").any():
         text = f"{counted(repeated, 'pair')} with the source of another one, kept together in splits"
         notices.append(Notice("repeated_sources", repeated, text, where, warns=False))
+    pairs = np.unique(np.stack([sources[trained], targets[trained]]), axis=1)
+    if shared := _repetitions(pairs[1]):
+        text = f"{counted(shared, 'target')} repeated with another source, which may be in another part"
+        notices.append(Notice("repeated_targets", shared, text, where, warns=False))
     return notices

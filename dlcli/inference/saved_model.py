@@ -92,7 +92,7 @@ class SavedModel:
     ) -> Tensor:
         """Return the outputs for raw rows, as `Task.predicted` reduces them, `(N, ...)`, on the CPU.
 
-        Numbers of truncated or unknown values are added to `counts`.
+        Numbers of truncated or unknown values, and of predictions that end early, are added to `counts`.
 
         Raises:
             InputError: The model makes images, and predicts nothing from rows.
@@ -100,7 +100,11 @@ class SavedModel:
         self.check_predicts_rows()
         fields = self.fields(x, counts)
         found = through(self.network, self.task, fields, device, lambda outs, _: (self.task.predicted(outs),))
-        return found[0] if found else torch.empty(0, self.task.num_outputs)
+        if not found:
+            return torch.empty(0, self.task.num_outputs)
+        if counts is not None:
+            counts.update(self.task.counts_of_new(found[0]))
+        return found[0]
 
     def check_predicts_rows(self) -> None:
         """Raise an InputError if the model makes images, and predicts nothing from rows."""
@@ -137,9 +141,9 @@ class SavedModel:
 
     def notices(self, counts: Mapping[str, int]) -> list[Notice]:
         """Return the notices about new rows with these counts."""
-        return (
-            self.preprocessing.notices_of_new(counts) if isinstance(self.preprocessing, CountsNewRows) else []
-        )
+        counted = isinstance(self.preprocessing, CountsNewRows)
+        of_rows = self.preprocessing.notices_of_new(counts) if counted else []
+        return [*of_rows, *self.task.notices_of_new(counts)]
 
     def predict(
         self,

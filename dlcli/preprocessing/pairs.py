@@ -105,7 +105,8 @@ class PairSubwords(BaseEstimator):
 
     def transform_and_count(self, x: Any) -> tuple[dict[str, Any], dict[str, int]]:
         """Return the fields as `transform` does, and counts of cut and empty sources."""
-        rows = self.source_subwords.encode(Texts.of(x, self.column_))
+        # Of a text of blanks only, nothing is read.
+        rows = self.source_subwords.encode(text if text.strip() else "" for text in Texts.of(x, self.column_))
         cut = sum(len(row) >= self.max_length for row in rows)
         field = ended(rows, self.max_length)
         counts = {"texts": len(rows), "cut_texts": cut, "empty_texts": sum(not len(row) for row in rows)}
@@ -159,7 +160,7 @@ class PairSubwords(BaseEstimator):
                 Notice("cut_texts", cut, text, "preprocessing.max_length", warns=cut > _MUCH * texts)
             )
         if empty := counts.get("empty_texts", 0):
-            text = f"{empty:,} of {texts:,} texts are empty: their predictions mean nothing"
+            text = f"{empty:,} of {texts:,} texts are empty and have no prediction"
             notices.append(Notice("empty_texts", empty, text))
         return notices
 

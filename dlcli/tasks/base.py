@@ -134,6 +134,14 @@ class Task(ChosenMetrics, ABC):
         """Return what is kept of the outputs for new rows, one entry per row, which `predictions` describes."""
         return outputs
 
+    def counts_of_new(self, outputs: Tensor) -> dict[str, int]:
+        """Return counts of what `predicted` kept for new rows, which are added over pieces of the rows."""
+        return {}
+
+    def notices_of_new(self, counts: Mapping[str, int]) -> list[Notice]:
+        """Return the notices about the predictions of new rows with these counts."""
+        return []
+
     def output_shape(self, y: Tensor) -> tuple[int, ...]:
         """Return the shape of the outputs that a batch with these targets needs, for messages."""
         return len(y), self.num_outputs

@@ -12,6 +12,7 @@ import torch
 from annotated_types import Ge, Le
 from torch import Tensor, nn
 
+from dlcli.datasets.notices import Notice
 from dlcli.datasets.pair_texts import other_side
 from dlcli.datasets.texts import Texts
 from dlcli.preprocessing.pairs import PairSubwords
@@ -27,6 +28,12 @@ if TYPE_CHECKING:
 
 # Rows of a batch of an evaluation: the logits of a target take a vocabulary for each token.
 _ROWS = 128
+
+# Logits that are computed at a time: 256 MB.
+_LOGITS = 1 << 26
+
+# Share of unfinished texts above which new rows are warned of.
+_MUCH = 0.05
 
 # The first columns of what is kept of a row: the sum of its tokens' losses, and their number.
 _HEAD = 2
@@ -52,7 +59,7 @@ class Seq2Seq(Task):
 
     kind: ClassVar = "seq2seq"
     accepts: ClassVar = {"seq2seq"}
-    default_metrics = ("bleu", "chrf", "sequence_accuracy")
+    default_metrics = ("bleu", "chrf", "sequence_accuracy", "unfinished")
 
     def __init__(
         self,
@@ -112,7 +119,7 @@ class Seq2Seq(Task):
         rows, most = len(batch["x"]), self._subwords.max_length
         found = torch.zeros(rows, _HEAD + most, device=batch["x"].device)
         if y is not None:
-            found[:, :_HEAD] = self._sums(network({**batch, "y": y}), y)
+            found[:, :_HEAD] = self._losses(network, batch, y)
         if metrics is None or set(metrics) & set(self.metric_names):
             beam = self.beam if metrics is None else 1
             text = generated(
@@ -126,6 +133,24 @@ class Seq2Seq(Task):
             found[:, _HEAD : _HEAD + text.tokens.shape[1]] = text.tokens.to(found.dtype)
             if y is None:
                 found[:, 0], found[:, 1] = text.scores, text.lengths
+                found[batch["lengths"] <= 1] = 0  # an empty source, which has an end only
+        return found
+
+    def _losses(self, network: Any, batch: Mapping[str, Tensor], y: Tensor) -> Tensor:
+        """Return `_sums` of a batch; of long targets, which stay whole, of few rows at a time."""
+        if y.numel() * self.num_outputs <= _LOGITS:
+            return self._sums(network({**batch, "y": y}), y)
+        lengths = (y != PADDING).sum(dim=1)
+        order = lengths.argsort(descending=True, stable=True)
+        found = torch.zeros(len(y), _HEAD, device=y.device)
+        first = 0
+        while first < len(y):
+            longest = max(1, int(lengths[order[first]]))
+            rows = order[first : first + max(1, _LOGITS // (longest * self.num_outputs))]
+            part = {name: values[rows] for name, values in batch.items()}
+            own = y[rows, :longest]
+            found[rows] = self._sums(network({**part, "y": own}), own)
+            first += len(rows)
         return found
 
     def kept(self, outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
@@ -134,12 +159,32 @@ class Seq2Seq(Task):
         if outputs.shape[1] == _HEAD:  # of a training step
             return outputs, nothing
         texts = self._subwords.target_subwords.decode(y.cpu().numpy())
-        counts = text_counts(self._texts(outputs[:, _HEAD:]), texts, self.metric_names)
+        tokens = outputs[:, _HEAD:]
+        counts = text_counts(self._texts(tokens), texts, self.metric_names, self._unfinished(tokens))
         return torch.cat([outputs[:, :_HEAD], counts.to(outputs), outputs[:, _HEAD:]], dim=1), nothing
 
     def _texts(self, tokens: Tensor) -> list[str]:
         """Return the texts of generated tokens `(N, T)`."""
         return self._subwords.target_subwords.decode(tokens.long().cpu().numpy())
+
+    def _unfinished(self, tokens: Tensor) -> list[bool]:
+        """Return whether each row of generated tokens `(N, T)` was stopped before its end."""
+        found: list[bool] = ((tokens != PADDING).sum(dim=1) >= self._subwords.most_steps).tolist()
+        return found
+
+    def counts_of_new(self, outputs: Tensor) -> dict[str, int]:
+        """Return the number of generated texts, and of those that were stopped before their end."""
+        return {"generated": len(outputs), "unfinished": sum(self._unfinished(outputs[:, _HEAD:]))}
+
+    def notices_of_new(self, counts: Mapping[str, int]) -> list[Notice]:
+        """Return how many of the generated texts have no end."""
+        stopped, texts = counts.get("unfinished", 0), counts.get("generated", 0)
+        if not stopped:
+            return []
+        most = self._subwords.most_steps
+        text = f"{stopped:,} of {texts:,} predictions were stopped at {most:,} tokens, before their end"
+        where = "preprocessing.max_length" if most == self._subwords.max_length else ""
+        return [Notice("unfinished_texts", stopped, text, where, warns=stopped > _MUCH * texts)]
 
     def kept_loss(self, outputs: Tensor, y: Tensor) -> Tensor:
         """Return the mean loss over all tokens of the rows."""
@@ -190,13 +235,18 @@ class Seq2Seq(Task):
         return {"": "the most frequent training target", "copy": "the source"}
 
     def predictions(self, outputs: Tensor) -> pd.DataFrame:
-        """Return the generated text, its number of tokens, and the mean logarithm of their probabilities."""
+        """Return the generated text, the mean logarithm of its tokens' probabilities, and their number.
+
+        An empty source has no text.
+        """
         tokens = outputs[:, 1]
+        texts = self._texts(outputs[:, _HEAD:])
         return pd.DataFrame(
             {
-                "prediction": self._texts(outputs[:, _HEAD:]),
-                "log_probability": (outputs[:, 0] / tokens.clamp_min(1)).numpy(),
+                "prediction": [text if count else None for text, count in zip(texts, tokens, strict=True)],
+                "log_probability": (outputs[:, 0] / tokens).numpy(),
                 "tokens": tokens.numpy().astype(np.int64),
+                "unfinished": self._unfinished(outputs[:, _HEAD:]),
             }
         )
 
@@ -212,6 +262,7 @@ class Seq2Seq(Task):
         table["prediction"] = self._texts(outputs[:, _HEAD + WIDTH :])
         table["loss"] = (outputs[:, 0] / outputs[:, 1]).numpy()
         table["tokens"] = outputs[:, 1].numpy().astype(np.int64)
+        table["unfinished"] = self._unfinished(outputs[:, _HEAD + WIDTH :])
         if "chrf" in self.metric_names:
             table["chrf"] = self._chrf(outputs)
         return table
@@ -224,7 +275,9 @@ class Seq2Seq(Task):
         if not {"target", "prediction"} <= set(table.columns):
             return None
         predicted, true = (table[name].fillna("").astype(str).tolist() for name in ("prediction", "target"))
-        return text_counts(predicted, true, self.metric_names), torch.empty(len(table), 0), {}
+        unfinished = table["unfinished"].astype(bool).tolist() if "unfinished" in table.columns else None
+        counts = text_counts(predicted, true, self.metric_names, unfinished)
+        return counts, torch.empty(len(table), 0), {}
 
     def describe(self) -> str:
         """Return such as `seq2seq, loss TokenCrossEntropy, beam 4 (greedy in training)`."""

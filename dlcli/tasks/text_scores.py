@@ -1,4 +1,4 @@
-"""Metrics of generated texts (BLEU, chrF, equality), from counts that are added over rows."""
+"""Metrics of generated texts (BLEU, chrF, equality, missing ends), from counts that are added over rows."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from torch import Tensor
 from dlcli.errors import ConfigError
 from dlcli.tasks.metric import Metric
 
-TextScoreKind = Literal["bleu", "chrf", "sequence_accuracy"]
+TextScoreKind = Literal["bleu", "chrf", "sequence_accuracy", "unfinished"]
 
 # For each metric, the number of counts of a row: lengths, matches and totals of 1- to 4-grams; hypothesis, reference
-# and matches of 1- to 6-grams of characters; whether the texts are equal, and 1.
-_WIDTHS: dict[TextScoreKind, int] = {"bleu": 10, "chrf": 18, "sequence_accuracy": 2}
+# and matches of 1- to 6-grams of characters; whether the texts are equal, and 1; whether it has no end, and 1.
+_WIDTHS: dict[TextScoreKind, int] = {"bleu": 10, "chrf": 18, "sequence_accuracy": 2, "unfinished": 2}
+_SHARES = ("sequence_accuracy", "unfinished")
 WIDTH = sum(_WIDTHS.values())
 
 
@@ -25,10 +26,10 @@ class TextScore(Metric):
     Args:
         kind: `bleu`: corpus BLEU (Papineni et al., 2002) from 0 to 100 with sacreBLEU's tokenizer 13a (Post, 2018);
             `chrf`: F2 score of n-grams of characters, from 0 to 100 (Popović, 2015); `sequence_accuracy`: the share of
-            texts that are equal to their reference.
+            texts that are equal to their reference; `unfinished`: the share of texts that were stopped at the maximum
+            number of tokens, before their end.
     """
 
-    higher_is_better = True
     plot_lower_bound = 0.0
     shares = "texts"
     counts: Tensor
@@ -36,8 +37,9 @@ class TextScore(Metric):
     def __init__(self, kind: TextScoreKind) -> None:
         super().__init__()
         self.kind = kind
-        self.plot_upper_bound = 1.0 if kind == "sequence_accuracy" else 100.0
-        if kind != "sequence_accuracy":
+        self.higher_is_better = kind != "unfinished"
+        self.plot_upper_bound = 1.0 if kind in _SHARES else 100.0
+        if kind not in _SHARES:
             scorers()
         self.add_sum("counts", (WIDTH,))
 
@@ -50,8 +52,16 @@ class TextScore(Metric):
         return torch.tensor(score_of(self.counts, self.kind), dtype=torch.float64)
 
 
-def text_counts(predicted: Sequence[str], references: Sequence[str], kinds: Sequence[str]) -> Tensor:
-    """Return the counts of each row `(N, WIDTH)`, 0 for metrics other than those of `kinds`."""
+def text_counts(
+    predicted: Sequence[str],
+    references: Sequence[str],
+    kinds: Sequence[str],
+    unfinished: Sequence[bool] | None = None,
+) -> Tensor:
+    """Return the counts of each row `(N, WIDTH)`, 0 for metrics other than those of `kinds`.
+
+    `unfinished` says which of the texts have no end; None if all have one.
+    """
     found = torch.zeros(len(predicted), WIDTH)
     if not len(predicted):
         return found
@@ -63,7 +73,9 @@ def text_counts(predicted: Sequence[str], references: Sequence[str], kinds: Sequ
     parts["sequence_accuracy"][:, 0] = torch.tensor(
         [text == reference for text, reference in zip(predicted, references, strict=True)]
     ).float()
-    parts["sequence_accuracy"][:, 1] = 1
+    parts["unfinished"][:, 0] = torch.tensor(unfinished or [False] * len(predicted)).float()
+    for name in _SHARES:
+        parts[name][:, 1] = 1
     return found
 
 
@@ -74,7 +86,7 @@ def score_of(counts: Tensor, kind: TextScoreKind) -> float:
     own, rows = parts[start].tolist(), float(parts[-1][1])
     if not rows:
         return float("nan")
-    if kind == "sequence_accuracy":
+    if kind in _SHARES:
         return own[0] / own[1]
     return float(scorers()[kind]._compute_score_from_stats([round(count) for count in own]).score)
 

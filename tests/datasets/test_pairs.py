@@ -8,8 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dlcli.checks.leaks import find_split_groups
 from dlcli.datasets.pairs import load
 from dlcli.errors import DataError
+from dlcli.splits.group_kfold import GroupKFold
+from dlcli.splits.holdout import Holdout
 from tests.pairs_of_sentences import write_pairs
 
 PAIRS = [("Ein Hund.", "A dog."), ("Zwei Hunde.", "Two dogs."), ('Er sagt "ja.', 'He says "yes.')]
@@ -108,6 +111,27 @@ def test_bad_input_is_named_by_file_and_line(tmp_path: Path) -> None:
     data = load(str(file), source="de", target="en", on_bad="skip")
     assert (len(data), data.notices[-1].key) == (3, "empty_pairs")
     assert f"{file}:5" in data.notices[-1].text
+
+
+@pytest.mark.parametrize("named", ["test_path", "folder"])
+def test_pairs_with_one_source_stay_together_if_only_a_test_part_is_named(tmp_path: Path, named: str) -> None:
+    twice = [(f"Satz {row}.", f"{word} {row}.") for row in range(12) for word in ("Sentence", "Phrase")]
+    test = [("Satz 3.", "Sentence 3."), ("Neu.", "New."), ("Neu.", "New.")]
+    file = write_pairs(tmp_path / "d" / "train.tsv", twice)
+    other = write_pairs(tmp_path / "d" / "test.tsv", test)
+    data = load(str(file), test_path=str(other)) if named == "test_path" else load(str(tmp_path / "d"))
+    texts = {notice.key: notice.text for notice in data.notices}
+    assert texts["repeated_sources"] == "12 pairs with the source of another one, kept together in splits"
+    assert texts["repeated_test_sources"] == "1 of 3 test sources are also among the training sources"
+    sources = np.array(list(data.x))
+    splits = [*Holdout(val_size=0.3).splits(data), *GroupKFold(folds=3, val_size=0.2).splits(data)]
+    for split in splits:
+        assert len(split.val) and not set(sources[split.train]) & set(sources[split.val])
+    assert sorted(splits[0].test) == [24, 25, 26]
+    assert not list(find_split_groups(data, splits))
+    rows = [("Eins.", "One."), ("Ein.", "One."), ("Zwei.", "Two.")]
+    (notice,) = load(str(write_pairs(tmp_path / "targets.tsv", rows, "source\ttarget"))).notices
+    assert notice.text == "1 target repeated with another source, which may be in another part"
 
 
 def test_columns_that_do_not_fit_are_refused(tmp_path: Path) -> None:

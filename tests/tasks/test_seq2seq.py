@@ -24,7 +24,7 @@ from tests.pairs_of_sentences import sentences
 
 metrics = pytest.importorskip("sacrebleu.metrics")
 
-KINDS = ("bleu", "chrf", "sequence_accuracy")
+KINDS = ("bleu", "chrf", "sequence_accuracy", "unfinished")
 GUESSES = ["the cat sat on the mat .", "A dog.", "", "Two red balls are here now!"]
 TRUE = ["the cat is on the mat .", "A dog.", "Nothing", "Two red balls are here."]
 
@@ -39,8 +39,9 @@ def test_scores_are_those_of_sacrebleu_over_batches() -> None:
         "bleu": metrics.BLEU(force=True).corpus_score(GUESSES, [TRUE]).score,
         "chrf": metrics.CHRF().corpus_score(GUESSES, [TRUE]).score,
         "sequence_accuracy": 0.25,
+        "unfinished": 0.75,
     }
-    counts = text_counts(GUESSES, TRUE, KINDS)
+    counts = text_counts(GUESSES, TRUE, KINDS, [True, False, True, True])
     for kind in KINDS:
         metric = TextScore(kind)  # type: ignore[arg-type]
         metric.update(counts[:1], torch.empty(1, 0))
@@ -89,7 +90,7 @@ def test_long_texts_are_cut_and_told() -> None:
     assert int(subwords.transform(x)["lengths"].max()) == 8
     assert "are cut at 8 tokens" in subwords.notices()[0].text
     fields, counts = subwords.transform_and_count(
-        Texts.of(["Der Hund.", "", "Der kleine Hund sieht 12 alte Hunde."])
+        Texts.of(["Der Hund.", " ", "Der kleine Hund sieht 12 alte Hunde."])
     )
     assert len(fields["x"]) == 3
     assert [notice.key for notice in subwords.notices_of_new(counts)] == ["cut_texts", "empty_texts"]
@@ -107,7 +108,7 @@ def test_what_is_kept_gives_the_metrics_of_the_texts() -> None:
         outputs, nothing = task.kept(task.evaluated(network, batch, tokens), tokens)
         logits = network({**batch, "y": tokens})
     loss = functional.cross_entropy(logits.flatten(0, 1), tokens.flatten(), ignore_index=0)
-    assert outputs.shape == (10, 2 + 30 + 128)
+    assert outputs.shape == (10, 2 + 32 + 128)
     assert nothing.shape == (10, 0)
     torch.testing.assert_close(task.kept_loss(outputs, nothing).float(), loss)
     scores = Scores(task)
@@ -140,8 +141,47 @@ def test_new_texts_have_a_probability() -> None:
     with torch.no_grad():
         outputs = task.evaluated(network.eval(), {"x": fields["x"][:], "lengths": fields["lengths"]})
     table = task.predictions(task.predicted(outputs))
-    assert list(table.columns) == ["prediction", "log_probability", "tokens"]
+    assert list(table.columns) == ["prediction", "log_probability", "tokens", "unfinished"]
     assert float(table["log_probability"].iloc[0]) < 0
+    fields = subwords.transform(Texts.of(["Der alte Hund.", "", " "]))
+    with torch.no_grad():
+        outputs = task.evaluated(network, {"x": fields["x"][:], "lengths": fields["lengths"]})
+    again = task.predictions(outputs)
+    assert again["prediction"].isna().tolist() == [False, True, True]
+    assert again["tokens"].tolist() == [table["tokens"].iloc[0], 0, 0]
+    assert task.counts_of_new(outputs)["unfinished"] == int(again["unfinished"].iloc[0])
+
+
+def test_losses_of_long_targets_are_computed_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    task, network, subwords = fitted()
+    sources, targets = ["Hund.", "Der alte Hund.", "Ball."], ["dog.", "The old dog. " * 20, "ball."]
+    fields, tokens = subwords.transform(Texts.of(sources)), task.encode(targets)[:]
+    batch = {"x": fields["x"][:], "lengths": fields["lengths"]}
+    with torch.no_grad():
+        expected = task.evaluated(network.eval(), batch, tokens, metrics=["loss"])
+        monkeypatch.setattr("dlcli.tasks.seq2seq._LOGITS", 50 * task.num_outputs)
+        found = task.evaluated(network, batch, tokens, metrics=["loss"])
+    assert int(tokens.ne(0).sum(dim=1).max()) > 100
+    torch.testing.assert_close(found, expected)
+
+
+def test_texts_without_an_end_are_counted() -> None:
+    task, _, _ = fitted(max_length=8)
+    tokens = torch.full((3, 8), 5.0)
+    tokens[0, 7] = 0  # the last token was the end
+    outputs = torch.cat([torch.tensor([[-1.0, 8.0]]).expand(3, 2), tokens], dim=1)
+    counts = task.counts_of_new(outputs)
+    assert counts == {"generated": 3, "unfinished": 2}
+    assert task.predictions(outputs)["unfinished"].tolist() == [False, True, True]
+    (notice,) = task.notices_of_new(counts)
+    assert notice.text == "2 of 3 predictions were stopped at 8 tokens, before their end"
+    assert (notice.where, notice.warns) == ("preprocessing.max_length", True)
+    assert task.notices_of_new({"generated": 3}) == []
+    kept, nothing = task.kept(outputs, torch.full((3, 2), 5))
+    scores = Scores(task)
+    scores.add(kept, nothing)
+    assert scores.compute()["unfinished"] == pytest.approx(2 / 3)
+    assert task.judged(kept, pairs(3)[1])["unfinished"].tolist() == [False, True, True]
 
 
 def test_baselines_repeat_the_most_frequent_target_or_the_source() -> None:
