@@ -125,7 +125,7 @@ def export(
 
     Args:
         run: a run ID or its beginning, a name, a folder, `last` or `best`; `RUN1,RUN2` is an ensemble.
-        output: a .pt2 (`torch.export`) or .onnx file.
+        output: a .pt2 (`torch.export`) or .onnx file; of a model that generates texts, a folder.
         overrides: where the run's data lies now: `dataset.path=FILE`. The file is compared with the model on its rows.
         conf_dirs: the user's own configuration folders; model code beside them may run.
         runs_dir: the folder of all runs; None uses the project's, by default `runs`.

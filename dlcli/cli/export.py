@@ -15,7 +15,10 @@ def export(
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", "-o", metavar="FILE", help="A .pt2 (torch.export), .onnx, or .pte (ExecuTorch)."
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="A .pt2 (torch.export), .onnx, or .pte (ExecuTorch); of a model that translates, a folder.",
         ),
     ] = None,
     bundle: Annotated[
@@ -35,8 +38,10 @@ def export(
     - `dlcli export penguins --bundle penguins-model`
 
     Its inputs are the outputs of the preprocessing; FILE.json describes them and the network's outputs. The file is
-    read back and compared with the model on rows of the run's data. A bundle takes raw rows of a table, texts or files
-    of images.
+    read back and compared with the model on rows of the run's data. A model that generates texts is written as a folder
+    with an encoder, a step of its decoder and the encodings of texts.
+
+    A bundle takes raw rows of a table, texts or files of images.
     """
     with session(json, supervised=True) as terminal:
         from dlcli.errors import InputError

@@ -24,12 +24,11 @@ from dlcli.exporting.bundle_table_rows import TableRows, form_of
 from dlcli.exporting.bundle_texts import TextRows
 from dlcli.exporting.bundled_rows import BundledRows, BundleSource
 from dlcli.exporting.card import model_card
-from dlcli.exporting.export_network import refuse_generating
 from dlcli.exporting.exported_program import ABSOLUTE, RELATIVE, need_onnx
 from dlcli.exporting.heads import INSTEAD, head_of, output_columns
-from dlcli.files.disk import write_errors
-from dlcli.files.paths import is_folder, kind_at, resolved
-from dlcli.files.unfinished import scratch_folder, unfinished
+from dlcli.exporting.new_folder import check_new_folder, new_folder
+from dlcli.files.paths import resolved
+from dlcli.files.unfinished import scratch_folder
 from dlcli.inference.ensemble_model import Ensemble
 from dlcli.inference.saved_model import SavedModel
 from dlcli.prediction.output import csv_to
@@ -37,6 +36,7 @@ from dlcli.preprocessing.table import Table
 from dlcli.runs.folder import OpenedRun, with_overrides
 from dlcli.runs.model_errors import model_errors
 from dlcli.runs.recorded import read_split
+from dlcli.tasks.decoding import Decodes
 
 _EXPECTED = "expected.csv"
 
@@ -86,9 +86,8 @@ def export_bundle(
         DataError: The run's rows cannot be found.
     """
     folder = resolved(folder)
-    _check_folder(folder)
+    check_new_folder(folder, "--bundle")
     need_onnx("--bundle")
-    refuse_generating(model, "--bundle")
     _check_kind(model)
     head = head_of(model.task)
     dataset = with_overrides(opened.config, overrides)["dataset"]
@@ -99,13 +98,7 @@ def export_bundle(
         graph = bundled.graph(head)
         spec = {"run_id": opened.ledger.run_id, "example": bundled.example, **bundled.spec()}
         spec["outputs"] = output_columns(model.task, head)
-        there = is_folder(folder)
-        place = folder / "bundle" if there else folder
-        with (
-            write_errors(folder, "the bundle", "write elsewhere"),
-            unfinished(place, folder=True) as made,
-            scratch_folder() as scratch,
-        ):
+        with new_folder(folder, "the bundle") as made, scratch_folder() as scratch:
             _write(made, graph, spec, bundled, model_card(opened, model, tests, bundled.card))
             raw, example = bundled.write_raw(scratch), bundled.write_example(made)
             expected, of_raw = bundled.predicted(example), bundled.predicted(raw)
@@ -114,17 +107,18 @@ def export_bundle(
                 _compared(made, raw, of_raw, spec["outputs"]),
                 _compared(made, example, expected, spec["outputs"]),
             )
-            if there:  # it may be the current folder, which must not be replaced
-                for part in sorted(made.iterdir()):
-                    part.replace(folder / part.name)
-            else:
-                made.replace(folder)
     messages = (*opened.notes, *bundled.notes)
     return Bundled(folder, len(of_raw), difference, opened.ledger.run_id, messages, bundled.example)
 
 
 def _check_kind(model: SavedModel) -> None:
-    """Raise an InputError for an ensemble, or for a kind of rows that bundles do not support."""
+    """Raise an InputError for an ensemble, or for a kind of model or rows that bundles do not support."""
+    if isinstance(model.network.model, Decodes):
+        name = type(model.network.model).__name__
+        hint = "Write an encoder and a decoder: --output DIR"
+        raise InputError(
+            f"{name} generates one token at a time, which is no single program", "--bundle", hint
+        )
     if isinstance(model, Ensemble):
         reason = f"a bundle of {len(model.members)} models cannot be made: its graph holds one preprocessing"
         raise InputError(reason, "--bundle", f"{INSTEAD}, or bundle one of them: {model.members[0].name}")
@@ -146,13 +140,6 @@ def _rows_of(source: BundleSource) -> BundledRows:
         case "tokens":
             return TextRows(source, *form_of(source))
     return TableRows(source)
-
-
-def _check_folder(folder: Path) -> None:
-    if not is_folder(folder.parent):
-        raise InputError("there is no such folder", str(folder.parent), "Create it, or name another.")
-    if kind_at(folder) != "nothing" and (not is_folder(folder) or any(folder.iterdir())):
-        raise InputError("is not empty", str(folder), "Move it away, or name another --bundle.")
 
 
 def _write(folder: Path, graph: bytes, spec: dict[str, Any], rows: BundledRows, card: str) -> None:

@@ -25,7 +25,6 @@ from dlcli.inference.ensemble_model import Ensemble
 from dlcli.inference.saved_model import SavedModel
 from dlcli.runs.folder import OpenedRun, with_overrides
 from dlcli.runs.model_errors import model_errors
-from dlcli.tasks.decoding import Decodes
 from dlcli.training.fields import Batch, first_rows
 
 SUFFIXES = (".pt2", ".onnx", ".pte")
@@ -82,7 +81,6 @@ def export_network(
         raise InputError("there is no such folder", str(file.parent), "Create it, or name another.")
     if kind_at(file) == "device":  # it would be replaced by a file
         raise InputError("is not a regular file", str(file), "Name another --output.")
-    refuse_generating(model, "--output")
     if model.task.outputs_of != "row":
         raise InputError(
             f"a network with an output for each {model.task.outputs_of} cannot be exported yet: its inputs differ in "
@@ -98,7 +96,7 @@ def export_network(
         need_packages("ExecuTorch", ["executorch"], "--output")
     dataset = with_overrides(opened.config, overrides)["dataset"]
     with model_errors(opened.folder):
-        batches = _batches(opened, model, dataset)
+        batches = example_batches(opened, model, dataset)
 
     def describe(difference: float, shape: tuple[int, ...]) -> str:
         rows = 1 if file.suffix == ".pte" else "rows"
@@ -110,16 +108,6 @@ def export_network(
         )
     rows = sum(batch_size_of(batch) for batch in batches)
     return Exported(file, description, rows, difference, opened.ledger.run_id, opened.notes)
-
-
-def refuse_generating(model: SavedModel, where: str) -> None:
-    """Raise an InputError for a model that is run once for each generated token."""
-    if isinstance(model.network.model, Decodes):
-        raise InputError(
-            f"{type(model.network.model).__name__} generates one token at a time, which is no single program",
-            where,
-            "Use dlcli predict, dlcli serve, or dlcli.load_run from Python.",
-        )
 
 
 def _refuse_foreign(description: Path) -> None:
@@ -138,7 +126,8 @@ def _refuse_foreign(description: Path) -> None:
         )
 
 
-def _batches(opened: OpenedRun, model: SavedModel, dataset: dict[str, Any]) -> list[Batch]:
+def example_batches(opened: OpenedRun, model: SavedModel, dataset: dict[str, Any]) -> list[Batch]:
+    """Return preprocessed rows of the run's data, on which programs are compared with the model."""
     # A refitted model has no validation rows and may have no test rows.
     data, rows = opened.part_of(dataset, "val", "test", "train")
     batches, first = [], 0

@@ -141,8 +141,9 @@ class SavedModel:
 
     def notices(self, counts: Mapping[str, int]) -> list[Notice]:
         """Return the notices about new rows with these counts."""
-        counted = isinstance(self.preprocessing, CountsNewRows)
-        of_rows = self.preprocessing.notices_of_new(counts) if counted else []
+        of_rows = (
+            self.preprocessing.notices_of_new(counts) if isinstance(self.preprocessing, CountsNewRows) else []
+        )
         return [*of_rows, *self.task.notices_of_new(counts)]
 
     def predict(

@@ -49,6 +49,9 @@ class Seq2SeqRNN(nn.Module):
         "dropout": "interval(0,0.5)",
     }
 
+    # Packed rows cannot be exported, and recurrent layers are unrolled to a fixed number of steps.
+    not_exported: ClassVar = "torch cannot export a recurrent encoder of sources that differ in length"
+
     def __init__(
         self,
         vocab_size: int,

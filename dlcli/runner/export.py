@@ -7,9 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from dlcli.exporting.bundle import Bundled, export_bundle
+from dlcli.exporting.export_decoding import export_decoding
 from dlcli.exporting.export_network import Exported, export_network
 from dlcli.runner import runs_directory
 from dlcli.runs.ensembles import Use, open_model
+from dlcli.tasks.decoding import Decodes
 
 
 def export(
@@ -25,7 +27,9 @@ def export(
     """Write a run's network as a file that needs no dlcli; `overrides` say where the run's rows are now."""
     found = open_model(run, runs_directory(runs_dir), conf_dirs, trust=trust, overrides=overrides, use=use)
     found.model.check_predicts_rows()
-    return replace(export_network(found.run, found.model, output, overrides), messages=found.notes)
+    write = export_decoding if isinstance(found.model.network.model, Decodes) else export_network
+    exported = write(found.run, found.model, output, overrides)
+    return replace(exported, messages=tuple(dict.fromkeys((*found.notes, *exported.messages))))
 
 
 def bundle(
