@@ -56,6 +56,12 @@ def trained(place: Path) -> Result:
     return dlcli.train(of(place, "trainer.max_epochs=10", "run_name=one"))
 
 
+@pytest.fixture(scope="module")
+def short(place: Path) -> Result:
+    """Return a run like `trained` that was stopped after 2 epochs; resuming it changes it."""
+    return dlcli.train(of(place, "trainer.max_epochs=2", "run_name=short"))
+
+
 def test_it_learns_from_the_places_of_words_and_is_evaluated_from_its_files(trained: Result) -> None:
     assert trained.metrics["test/tag_accuracy"] > 0.8
     assert 0.5 < trained.baselines["test/entity_f1"] <= 1
@@ -75,12 +81,6 @@ def test_it_learns_from_the_places_of_words_and_is_evaluated_from_its_files(trai
     assert {"entities.png", "confusion_matrix.png"} <= {
         file.name for file in (trained.run_dir / "plots").iterdir()
     }
-
-
-@pytest.mark.parametrize("model", ["gru", "transformer"])
-def test_other_models_have_an_output_for_each_word(place: Path, model: str) -> None:
-    found = dlcli.train(of(place, f"model={model}", "trainer.max_epochs=1"))
-    assert 0 <= found.metrics["test/tag_accuracy"] <= 1
 
 
 def test_a_pretrained_model_reads_the_first_token_of_each_word(place: Path) -> None:
@@ -123,13 +123,13 @@ def test_new_sentences_are_predicted_from_files_and_from_memory(
         dlcli.predict(trained.run_dir, tmp_path / "bad.jsonl")
 
 
-def test_the_report_lists_sentences_with_wrong_tags(place: Path, tmp_path: Path) -> None:
+def test_a_transformer_tags_and_its_report_lists_sentences_with_wrong_tags(
+    place: Path, tmp_path: Path
+) -> None:
     words = [word for word in of(place) if not word.startswith("optimizer.lr")]
-    found = dlcli.train([*words, "trainer.max_epochs=1", "optimizer.lr=1e-6", "run_name=untrained"])
+    found = dlcli.train([*words, "model=transformer", "trainer.max_epochs=1", "optimizer.lr=1e-6"])
     dlcli.report(found.run_dir, output=tmp_path / "r.html")
     assert "Sentences with the most wrong tags" in (tmp_path / "r.html").read_text()
-    served = json.loads(json.dumps(dlcli.load_run(found.run_dir).predict(["Ada lives"]).to_dict("records")))
-    assert served[0]["text"] == "Ada lives"
 
 
 def test_another_file_is_evaluated_and_unknown_tags_are_refused(trained: Result, tmp_path: Path) -> None:
@@ -142,20 +142,18 @@ def test_another_file_is_evaluated_and_unknown_tags_are_refused(trained: Result,
         dlcli.evaluate(trained.run_dir, file=tmp_path / "other.conll")
 
 
-def test_folds_by_document_are_pooled_and_runs_compared(trained: Result, place: Path) -> None:
+def test_folds_by_document_are_pooled_and_runs_compared(trained: Result, short: Result, place: Path) -> None:
     found = dlcli.train(of(place, "cv=group_kfold", "cv.folds=2", "trainer.max_epochs=1"))
     assert 0 <= found.metrics["cv/entity_f1_mean"] <= 1
     table = pd.read_parquet(found.run_dir / "predictions.parquet")
     assert sorted(table["row"]) == list(range(60))
     assert (found.run_dir / "plots" / "entities.png").exists()
-    other = dlcli.train(of(place, "trainer.max_epochs=1", "run_name=two"))
-    compared = dlcli.compare([trained.run_dir, other.run_dir], runs_dir=place / "runs")
+    compared = dlcli.compare([trained.run_dir, short.run_dir], runs_dir=place / "runs")
     assert compared.metric == "entity_f1"
     assert "bootstrap" in compared.pairs[0].difference.test
 
 
-def test_a_run_that_was_stopped_ends_with_the_same_bits(trained: Result, place: Path) -> None:
-    short = dlcli.train(of(place, "trainer.max_epochs=2", "run_name=short"))
+def test_a_run_that_was_stopped_ends_with_the_same_bits(trained: Result, short: Result) -> None:
     resumed = dlcli.resume(short.run_dir, ["trainer.max_epochs=10"])
     weights = [(one.run_dir / "model" / "weights.safetensors").read_bytes() for one in (trained, resumed)]
     assert weights[0] == weights[1]

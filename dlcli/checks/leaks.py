@@ -61,6 +61,14 @@ def find_duplicates(data: Data, splits: Sequence[Split]) -> Iterator[Problem]:
                 f"Metrics on them are too optimistic. Remove the duplicates{_together(data.x)}.",
             )
             return  # one warning is enough
+        if isinstance(data.x, Questions) and (shared := _repeated(data.x.places, rows, split.train)):
+            yield Problem(
+                f"{shared:,} of {len(rows):,} {part} questions are on contexts of training questions",
+                "dataset",
+                "Metrics are not those of new contexts. Remove these questions, or keep those of a context together: "
+                "groups are the articles of SQuAD's JSON, or dataset.group of a table (and cv=group_kfold for folds).",
+            )
+            return
 
 
 def _repeated(codes: np.ndarray, rows: np.ndarray, trained: np.ndarray) -> int:

@@ -19,6 +19,7 @@ from dlcli.datasets.data import Data, take
 from dlcli.datasets.masks.class_maps import pixel_counts
 from dlcli.datasets.notices import warnings_of
 from dlcli.datasets.passages import Passages
+from dlcli.datasets.questions.answers import Answers
 from dlcli.datasets.questions.questions import Questions
 from dlcli.datasets.ragged_rows import RaggedRows
 from dlcli.datasets.tables.typed_frames import kind_of
@@ -118,6 +119,7 @@ def find_warnings(data: Data, splits: Sequence[Split]) -> Iterator[Problem]:
     yield from data.warnings
     yield from warnings_of(data.notices)
     yield from _rare_classes(data, splits)
+    yield from _unlearned_answers(data, splits)
 
 
 def _useless(x: pd.DataFrame) -> Iterator[Problem]:
@@ -252,3 +254,20 @@ def _range(lengths: np.ndarray, unit: str) -> str:
 
 def _time(time: Any) -> str:
     return str(pd.Timestamp(time)) if isinstance(time, np.datetime64) else f"{time:g}"
+
+
+def _unlearned_answers(data: Data, splits: Sequence[Split]) -> Iterator[Problem]:
+    """Yield a warning for unanswerable questions that are judged, where training has none: the model must answer."""
+    if not isinstance(data.y, Answers):
+        return
+    none = data.y.counts == 0
+    for split in splits:
+        for part, rows in ((name_of_test_rows(len(splits) > 1), split.test), ("val", split.val)):
+            if none[rows].any() and not none[split.train].any():
+                yield Problem(
+                    f"{none[rows].sum():,} of {len(rows):,} {part} questions are unanswerable, and no training one is",
+                    "dataset",
+                    "The model always answers, so that these count as wrong. Add unanswerable questions to the "
+                    "training rows, or remove those.",
+                )
+                return  # one warning is enough

@@ -97,9 +97,25 @@ def _note(parts: list[ReadQuestions], x: Questions) -> str:
 
 
 def _notices(parts: list[ReadQuestions], files: list[Path]) -> list[Notice]:
-    none = sum(part.unanswerable for part in parts)
-    total = sum(len(part) for part in parts)
-    if not none:
-        return []
-    text = f"{none:,} of {total:,} questions are unanswerable, which the model may predict as well"
-    return [Notice("unanswerable_questions", none, text, str(files[0]), warns=False)]
+    again = [
+        Notice(
+            "repeated_ids",
+            repeated,
+            f"{repeated:,} of {len(part):,} questions have an id that another question has",
+            str(file),
+            "If questions stand twice in the file, remove them.",
+        )
+        for part, file in zip(parts, files, strict=True)
+        if (repeated := len(part) - len(set(part.ids)))
+    ]
+    return again + [
+        Notice(
+            "unanswerable_questions",
+            part.unanswerable,
+            f"{part.unanswerable:,} of {len(part):,} questions are unanswerable",
+            str(file),
+            warns=False,
+        )
+        for part, file in zip(parts, files, strict=True)
+        if part.unanswerable
+    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Literal
@@ -23,6 +24,9 @@ from dlcli.files.paths import typed
 from dlcli.formatting import counted
 
 _JSON_LINES = (".jsonl", ".ndjson", ".json")
+
+# Marks of entities in a spelling that no scheme has.
+_SPELT_MARK = re.compile(r"[BIESLU][_:./].+|[bieslu][-_:./].+")
 
 
 def load(
@@ -49,7 +53,7 @@ def load(
         scheme: how tags mark entities: iob1, iob2, iobes, bilou, plain (no marks), or auto. All but plain become IOB2.
         text: key of the texts of JSON lines.
         spans: key of their spans.
-        encoding: encoding of a file of columns.
+        encoding: encoding of the files.
 
     Raises:
         DataError: a file is invalid; with the line.
@@ -60,7 +64,7 @@ def load(
         require_file(file)
         is_json = format_of(file) in _JSON_LINES
         parts.append(
-            read_span_lines(file, text, spans)
+            read_span_lines(file, text, spans, encoding=encoding)
             if is_json
             else read_word_columns(file, word, tag, separator, encoding)
         )
@@ -122,13 +126,17 @@ def _order(tag: str) -> tuple[bool, str, str]:
 
 
 def _groups(parts: list[TaggedRows]) -> np.ndarray | None:
-    """Return the document of each sentence; None for files without documents."""
-    if any(group < 0 for part in parts for group in part.groups):
+    """Return the document of each sentence; None for files without documents.
+
+    The sentences before the first document of a file are one, and so is a file that has none, if another one has.
+    """
+    if not any(group >= 0 for part in parts for group in part.groups):
         return None
     found, before = [], 0
     for part in parts:
-        found += [before + group for group in part.groups]
-        before += max(part.groups, default=-1) + 1
+        first = min(part.groups)
+        found += [before + group - first for group in part.groups]
+        before = found[-1] + 1
     return np.array(found, np.int64)
 
 
@@ -145,6 +153,11 @@ def _notices(parts: list[TaggedRows], files: list[Path], converted: Converted) -
     if comments := sum(part.comments for part in parts):
         text = f"{counted(comments, 'line')} left out as comments"
         found.append(Notice("comments", comments, text, str(files[0]), warns=False))
+    if unnumbered := sum(part.unnumbered for part in parts):
+        text = f"{counted(unnumbered, 'line')} left out: contractions and empty nodes of CoNLL-U"
+        found.append(Notice("unnumbered_lines", unnumbered, text, str(files[0]), warns=False))
+    if converted.scheme == "plain":
+        found += _spelt_marks({tag for tags in converted.rows for tag in tags} - {OUTSIDE})
     if converted.changed and converted.scheme != "iob2":
         text = f"the tags are {converted.scheme.upper()}: {converted.changed:,} were converted to IOB2"
         found.append(Notice("converted_tags", converted.changed, text, "dataset.scheme", warns=False))
@@ -159,6 +172,18 @@ def _notices(parts: list[TaggedRows], files: list[Path], converted: Converted) -
         text = f"{counted(widened, 'span')} end within a word, and were extended to whole words"
         found.append(Notice("widened_spans", widened, text, "dataset.spans"))
     return found
+
+
+def _spelt_marks(tags: set[str]) -> list[Notice]:
+    """Return a warning if all tags look like marks in another spelling, such as B_PER or b-per."""
+    odd = [tag for tag in sorted(tags) if _SPELT_MARK.fullmatch(tag)]
+    if not odd or not all(tag in odd or tag == OUTSIDE.lower() for tag in tags):
+        return []
+    text = (
+        f"the tags are taken as they are, each word by itself: {', '.join(odd[:2])} are no marks of entities"
+    )
+    hint = "If they begin and continue entities, spell them B-TYPE and I-TYPE, and O for other words."
+    return [Notice("spelt_marks", len(odd), text, "dataset.scheme", hint)]
 
 
 def _place(parts: list[TaggedRows], files: list[Path], found: tuple[int, int]) -> str:

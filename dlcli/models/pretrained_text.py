@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import math
 from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -124,7 +125,7 @@ class PretrainedText(nn.Module):
         Args:
             x: tokens `(N, T)`, or `(N, W, T)` in windows.
             lengths: number of tokens of each row `(N,)`.
-            firsts: for words, the place of the first token of each `(N, V)`.
+            firsts: for words, the place of the first token of each `(N, V)`, -1 for words that are not read.
             segments: for windows, the token types `(N, W, T)`, -1 for padding.
         """
         if segments is not None:
@@ -134,7 +135,7 @@ class PretrainedText(nn.Module):
         mask = torch.arange(x.shape[1], device=x.device) < lengths.unsqueeze(1)
         states = self.backbone(input_ids=x, attention_mask=mask.long()).last_hidden_state
         if firsts is not None:
-            return states.gather(1, firsts.unsqueeze(2).expand(-1, -1, states.shape[2]))
+            return states.gather(1, firsts.clamp_min(0).unsqueeze(2).expand(-1, -1, states.shape[2]))
         if self.pooling == "first":
             return states[:, 0]
         if self.pooling == "last":
@@ -163,11 +164,14 @@ class PretrainedText(nn.Module):
         """Map tokens, or their features, to `(N, num_outputs)`, `(N, V, num_outputs)` for words, or `(N, W, T, 4)`.
 
         The latter are start and end logits of the tokens of windows, with their characters, `offsets` `(N, W, T, 2)`.
+        The logits of words that are not read are -inf.
         """
         if features is None:
             assert x is not None
             features = self.features(x, lengths, firsts, segments)
         outputs: Tensor = self.head(features)
+        if firsts is not None:
+            outputs = outputs.masked_fill((firsts < 0).unsqueeze(2), -math.inf)
         return outputs if offsets is None else torch.cat([outputs.float(), offsets.float()], dim=3)
 
     def layers(self, *, coarse: bool) -> list[list[str]]:

@@ -80,7 +80,7 @@ def read_sentences(
 
 
 def _of_json(file: Path, settings: WordSettings, stream: IO[bytes] | None = None) -> Sentences:
-    found = read_span_lines(file, settings.text, None, stream)
+    found = read_span_lines(file, settings.text, None, stream, settings.encoding)
     return Sentences.of_spans(found.texts, found.spans)
 
 

@@ -20,6 +20,9 @@ from dlcli.preprocessing.ragged import Ragged
 # Length that is chosen if the model has positions for it.
 _LONGEST = 512
 
+# Place of the first token of a word that the model does not read.
+UNREAD = -1
+
 # Sentences that are tokenized at a time.
 _AT_ONCE = 512
 
@@ -27,7 +30,7 @@ _AT_ONCE = 512
 class PretrainedWords(BaseEstimator):
     """Converts sentences to tokens `x` `(N, T)`, with `lengths` `(N,)`, and the first token of each word `(N, V)`.
 
-    The latter is the field `firsts`. Words beyond the last token that the model reads are missing from `firsts`.
+    The latter is the field `firsts`, -1 for words beyond the last token that the model reads, and padding.
 
     Args:
         name: name of the model on the hub, or a folder.
@@ -100,7 +103,7 @@ class PretrainedWords(BaseEstimator):
         fields = {
             "x": Ragged(x_values, lengths),
             "lengths": lengths,
-            "firsts": Ragged(first_values, known),
+            "firsts": Ragged(first_values, known, padding=UNREAD),
         }
         return fields, {
             "texts": len(rows),

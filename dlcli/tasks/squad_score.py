@@ -24,7 +24,7 @@ def exact_match(predicted: str, answers: Sequence[str]) -> float:
     An unanswerable question has no answers, and its right prediction is an empty text (SQuAD 2.0).
     """
     found = normalized_answer(predicted)
-    return float(any(found == normalized_answer(answer) for answer in answers or [""]))
+    return float(found in _normalized(answers))
 
 
 def answer_f1(predicted: str, answers: Sequence[str]) -> float:
@@ -32,7 +32,12 @@ def answer_f1(predicted: str, answers: Sequence[str]) -> float:
 
     Where prediction or answer have no word after normalization, it is 1 if both have none, and else 0 (SQuAD 2.0).
     """
-    return max(_f1(normalized_answer(predicted), normalized_answer(answer)) for answer in answers or [""])
+    return max(_f1(normalized_answer(predicted), answer) for answer in _normalized(answers))
+
+
+def _normalized(answers: Sequence[str]) -> list[str]:
+    """Return the normalized answers; those without a word count only if no other has one, as in SQuAD 2.0's script."""
+    return [found for answer in answers if (found := normalized_answer(answer))] or [""]
 
 
 def _f1(predicted: str, answer: str) -> float:

@@ -25,8 +25,8 @@ from dlcli.tasks.metric_choice import MetricChoice
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# The code of places beyond the last word of a row.
-NO_WORD = -100
+# The code of places beyond the last word of a row, and the predicted code of words that the model does not read.
+NO_WORD, UNREAD = -100, -1
 
 _KINDS = ("given", "predicted", "right")
 
@@ -34,9 +34,11 @@ _KINDS = ("given", "predicted", "right")
 class Tag(Task):
     """Tagging. Outputs are logits of the words `(N, V, C)`, targets are codes `(N, V)`, -100 beyond the last word.
 
+    The logits of a word that the model does not read, because the preprocessing cuts it, are -inf or missing.
+
     What is kept of a row for judging is `(1 + V,)`: the mean loss of its words, and their predicted codes; of new rows
-    the codes. V is the number of words of the longest row of the data. Words that the model does not read, because the
-    preprocessing cuts them, are predicted as O, or as the most frequent tag.
+    the codes. V is the number of words of the longest row of the data. The code of words that are not read is -1;
+    they are predicted as O, or as the most frequent tag.
 
     Args:
         classes: names of the tags, in IOB2 or without marks.
@@ -91,8 +93,10 @@ class Tag(Task):
     def _losses(self, outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Return the losses `(N, T)` of the words that the model reads, and which these are."""
         steps = min(outputs.shape[1], y.shape[1])
-        y = y[:, :steps]
-        return self.criterion(outputs[:, :steps].float(), y), y >= 0
+        logits, y = outputs[:, :steps].float(), y[:, :steps]
+        cut = _unread(logits)
+        y = y.masked_fill(cut, NO_WORD)
+        return self.criterion(logits.masked_fill(cut.unsqueeze(2), 0.0), y), y >= 0
 
     def kept(self, outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Return the loss and the predicted codes of each row `(N, 1 + V)`, and the targets `(N, V)`."""
@@ -103,18 +107,23 @@ class Tag(Task):
         return torch.cat([loss[:, None], codes.to(loss.dtype)], dim=1), y
 
     def kept_loss(self, outputs: Tensor, y: Tensor) -> Tensor:
-        """Return the mean loss over the words: the means of rows, weighted by their numbers of words."""
-        words = (y >= 0).sum(dim=1)
+        """Return the mean loss over the words that are read: the means of rows, weighted by their numbers of these."""
+        words = ((y >= 0) & (outputs[:, 1:] >= 0)).sum(dim=1)
         return (outputs[:, 0] * words).sum() / words.sum().clamp_min(1)
 
     def predicted(self, outputs: Tensor) -> Tensor:
         """Return the code of each word `(N, V)`; those beyond the last word of a row mean nothing."""
-        return outputs.argmax(dim=2)
+        return outputs.argmax(dim=2).masked_fill_(_unread(outputs), UNREAD)
 
     def _codes(self, outputs: Tensor, width: int) -> Tensor:
-        """Return the predicted codes `(N, width)`, with the filler for words that the model does not read."""
-        codes = outputs.argmax(dim=2)[:, :width]
-        return functional.pad(codes, (0, width - codes.shape[1]), value=self._filler)
+        """Return the predicted codes `(N, width)`."""
+        codes = self.predicted(outputs)[:, :width]
+        return functional.pad(codes, (0, width - codes.shape[1]), value=UNREAD)
+
+    def _filled(self, codes: Tensor) -> Tensor:
+        """Return codes as integers, with the filler for words that the model does not read."""
+        codes = codes.long()
+        return codes.masked_fill(codes < 0, self._filler)
 
     def output_shape(self, y: Tensor) -> tuple[int, ...]:
         """Return `(N, V, C)`."""
@@ -122,7 +131,7 @@ class Tag(Task):
 
     def metric_inputs(self, outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Return numbers of entities and words that are given, predicted and right `(N, 3, K + 1)`."""
-        codes = outputs[:, 1:].long()
+        codes = self._filled(outputs[:, 1:])
         words = y >= 0
         right = (words & (codes == y)).sum(dim=1)
         numbers = torch.stack([words.sum(dim=1), words.sum(dim=1), right], dim=1).double()
@@ -154,7 +163,7 @@ class Tag(Task):
     def predictions(self, outputs: Tensor) -> pd.DataFrame:
         """Return the column `tags`: a tag for each of the longest row's words, separated by blanks."""
         return pd.DataFrame(
-            {"tags": pd.Series([self._names(row) for row in outputs.long().tolist()], dtype="str")}
+            {"tags": pd.Series([self._names(row) for row in self._filled(outputs).tolist()], dtype="str")}
         )
 
     def described(self, outputs: Tensor, x: Any) -> pd.DataFrame:
@@ -162,7 +171,7 @@ class Tag(Task):
         rows = Sentences.of(x)
         codes = [
             [*own[:length], *[self._filler] * (length - len(own))]
-            for own, length in zip(outputs.long().tolist(), rows.lengths.tolist(), strict=True)
+            for own, length in zip(self._filled(outputs).tolist(), rows.lengths.tolist(), strict=True)
         ]
         return pd.DataFrame(
             {
@@ -262,9 +271,14 @@ class Tag(Task):
         yield "entities", tag_plots.f1_of_types(self.breakdown(outputs, y))
         targets = self.encode(y)[:][:, : outputs.shape[1] - 1]
         words = targets >= 0
-        pairs = targets[words] * self.num_outputs + outputs[:, 1:].long()[words]
+        pairs = targets[words] * self.num_outputs + self._filled(outputs[:, 1:])[words]
         confusion = torch.bincount(pairs, minlength=self.num_outputs**2).view(self.num_outputs, -1).numpy()
         yield (
             "confusion_matrix",
             mask_plots.share_confusion(confusion, self.classes, "Words of each tag, in percent"),
         )
+
+
+def _unread(logits: Tensor) -> Tensor:
+    """Return which words the model does not read `(N, V)`, given their logits `(N, V, C)`."""
+    return logits[..., 0] == -torch.inf

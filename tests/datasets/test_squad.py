@@ -6,11 +6,15 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
+from dlcli.checks.profile import find_warnings
+from dlcli.datasets.questions.squad_json import read_squad
 from dlcli.datasets.squad import load
 from dlcli.errors import DataError
+from dlcli.splits.split import Split
 
 CONTEXT = "Ada lived in Rome. Bob lived in Oslo, not in Rome."
 
@@ -40,6 +44,7 @@ def test_answers_are_spans_of_their_context_and_articles_are_groups(tmp_path: Pa
     assert list(data.x) == [("Where did Ada live?", CONTEXT), ("Where did Bob live?", CONTEXT)]
     assert data.y.texts() == [["Rome"], ["Oslo"]]
     assert len(data.x.contexts) == 1
+    assert [notice.key for notice in data.notices] == ["repeated_ids"]
     assert data.groups is not None and data.groups[0] != data.groups[1]
     assert data.y[[1]].texts() == [["Oslo"]]
     assert data.note == "1 context of 2 articles"
@@ -72,6 +77,8 @@ def test_unanswerable_questions_are_told(tmp_path: Path) -> None:
         ({"answers": [{"text": "Rome", "answer_start": "13"}]}, "answers[0]", "has no whole number"),
         ({"answers": []}, "qas[0]", "has an empty list of answers"),
         ({"answers": {}}, "qas[0]", "has no list answers"),
+        ({"is_impossible": True}, "qas[0]", "is marked as unanswerable, and has answers"),
+        ({"is_impossible": "false"}, "qas[0]", "is_impossible is neither true nor false"),
         ({"question": None}, "qas[0]", "has no text question"),
         ({"question": "  "}, "qas[0]", "the question is empty"),
     ],
@@ -156,3 +163,33 @@ def test_wrong_cells_are_named_with_line_and_column(tmp_path: Path) -> None:
     pd.DataFrame([good]).drop(columns="answer").to_csv(file, index=False)
     with pytest.raises(DataError, match="there is no column answer"):
         load(str(file))
+
+
+def test_json_lines_with_long_lines_and_other_columns_are_tables(tmp_path: Path) -> None:
+    context = f"{CONTEXT} {'More. ' * 1000}"
+    line = json.dumps({"q": "Where did Ada live?", "text": context, "answer": "Rome", "start": 13})
+    file = written(tmp_path, f"\n{line}\n{line}\n", "q.jsonl")
+    data = load(str(file), question="q", context="text")
+    assert data.y.texts() == [["Rome"], ["Rome"]]
+    with pytest.raises(DataError, match="there is no column question"):
+        load(str(file))
+
+
+@pytest.mark.parametrize("answers", [None, [], [{"text": "Paris", "answer_start": 1}], "Rome"])
+def test_answers_of_new_questions_are_not_read(tmp_path: Path, answers: Any) -> None:
+    file = written(tmp_path, squad(answers=answers))
+    assert read_squad(file, with_answers=False).spans == [None]
+
+
+def test_questions_on_contexts_of_training_and_new_unanswerable_ones_are_warned_of(tmp_path: Path) -> None:
+    document = squad()
+    questions = document["data"][0]["paragraphs"][0]["qas"]
+    questions.append({"question": "Why?", "id": "2", "is_impossible": True, "answers": []})
+    data = load(str(written(tmp_path, document)))
+    rows = np.arange(2)
+    found = [problem.message for problem in find_warnings(data, [Split(rows[:1], rows[:0], rows[1:])])]
+    assert found == [
+        "1 of 1 final test questions are on contexts of training questions",
+        "1 of 1 final test questions are unanswerable, and no training one is",
+    ]
+    assert list(find_warnings(data, [Split(rows, rows[:0], rows[:0])])) == []

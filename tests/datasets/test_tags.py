@@ -9,6 +9,7 @@ import pytest
 
 from dlcli.datasets.tags import load
 from dlcli.datasets.words.schemes import entities_of, scheme_of, to_iob2
+from dlcli.datasets.words.sentences import word_spans
 from dlcli.errors import DataError
 
 COLUMNS = """-DOCSTART- -X- O
@@ -153,3 +154,53 @@ def test_wrong_spans_are_named_with_their_line(tmp_path: Path, line: str, messag
     with pytest.raises(DataError, match=message) as caught:
         load(str(file))
     assert caught.value.problems[0].where.startswith(f"{file}:2")
+
+
+def test_combining_marks_belong_to_their_word() -> None:
+    for words in (["cafe\u0301s", "au", "lait", "!"], ["\u0939\u093f\u0928\u094d\u0926\u0940", ",", "x"]):
+        text = " ".join(words)
+        assert [text[first:end] for first, end in word_spans(text)] == words
+
+
+def test_sentences_before_the_first_document_are_one_and_so_is_a_file_without(tmp_path: Path) -> None:
+    first = written(
+        tmp_path,
+        f"Cy B-PER\nis O\n\n{COLUMNS}".replace(" NNP", "")
+        .replace(" VBZ", "")
+        .replace(" IN", "")
+        .replace(" VBD", ""),
+    )
+    other = written(tmp_path, "Dee B-PER\n\nis O\n", "other.conll")
+    data = load(str(first), test_path=str(other))
+    assert data.groups is not None
+    assert data.groups.tolist() == [0, 1, 2, 3, 3]
+
+
+def test_contractions_and_empty_nodes_of_conll_u_are_left_out(tmp_path: Path) -> None:
+    lines = [
+        f"{number}\t{word}\t_\t{tag}" + "\t_" * 6
+        for number, word, tag in (
+            ("1-2", "al", "_"),
+            ("1", "a", "ADP"),
+            ("2", "el", "DET"),
+            ("2.1", "x", "_"),
+        )
+    ]
+    data = load(str(written(tmp_path, "\n".join(lines))), word=1, tag=3)
+    assert tags_of(data) == [["ADP", "DET"]]
+    assert [(notice.key, notice.count) for notice in data.notices] == [("unnumbered_lines", 2)]
+
+
+def test_marks_in_another_spelling_are_warned_of(tmp_path: Path) -> None:
+    data = load(str(written(tmp_path, "Ada B_PER\nis O\n")))
+    assert [notice.key for notice in data.notices] == ["spelt_marks"]
+    assert load(str(written(tmp_path, "Ada NNP\nis B.X\n"))).notices == ()
+
+
+def test_json_lines_of_another_encoding(tmp_path: Path) -> None:
+    line = '{"text": "Zo\u00eb is", "spans": [{"start": 0, "end": 3, "label": "PER"}]}'
+    file = tmp_path / "t.jsonl"
+    file.write_bytes(line.encode("latin-1"))
+    assert tags_of(load(str(file), encoding="latin-1")) == [["B-PER", "O"]]
+    with pytest.raises(DataError, match="is not utf-8"):
+        load(str(file))

@@ -6,9 +6,12 @@ from pathlib import Path
 
 import torch
 
+from dlcli.inference.forward_passes import joined
 from dlcli.models.pretrained_text import PretrainedText
 from dlcli.preprocessing.pretrained_questions import PretrainedQuestions
 from dlcli.preprocessing.pretrained_words import PretrainedWords
+from dlcli.tasks.tag import Tag
+from dlcli.tasks.tag_losses import TagCrossEntropy
 from tests.tiny_bert import save_tiny_bert
 
 
@@ -58,3 +61,48 @@ def test_a_new_head_is_told(tmp_path: Path) -> None:
     )
     assert model.notices[0].text.startswith("the head for tags of words is new, with random weights")
     assert PretrainedText(3, folder, fitted.backbone_config_).notices == []
+
+
+def test_words_that_are_cut_do_not_depend_on_the_batch(tmp_path: Path) -> None:
+    folder = str(save_tiny_bert(tmp_path, ["a", "b", "."]))
+    # Of 5 tokens, 3 are words: the rows are cut after their first, second, and third word, or not at all.
+    rows = [["a.b", "a", "b", "a"], ["a", "a.", "b"], ["a", "b", "a", "b", "a"], ["b"]]
+    fitted = PretrainedWords(folder, max_length=5).fit(rows)
+    assert fitted.measured_["cut_words"] == 3 + 1 + 2
+    classes, counts = ("B-X", "O"), (3, 1)
+    task = Tag(classes, counts, TagCrossEntropy(classes, counts, class_weights="balanced"), longest=5)
+    model = PretrainedText(2, folder, fitted.backbone_config_, outputs_of="word", output_names=classes).eval()
+    y = torch.tensor(
+        [[0, 0, 0, 0, -100], [0, 1, 0, -100, -100], [0, 0, 0, 0, 0], [0, -100, -100, -100, -100]]
+    )
+    fields = fitted.transform(rows)
+
+    def outputs_of(some: slice) -> torch.Tensor:
+        return model(fields["x"][some], fields["lengths"][some], fields["firsts"][some])
+
+    whole = outputs_of(slice(0, 4))
+    loss = task.loss(whole, y)
+    loss.backward()
+    assert all(one.grad is None or one.grad.isfinite().all() for one in model.parameters())
+    with torch.no_grad():
+        single = [outputs_of(slice(row, row + 1)) for row in range(4)]
+        kept = task.kept(whole, y)[0]
+        alone = torch.cat([task.kept(found, y[row : row + 1])[0] for row, found in enumerate(single)])
+        torch.testing.assert_close(kept, alone)
+        assert (kept[:, 1:] >= 0).sum(dim=1).tolist() == [1, 2, 3, 1]
+        table = task.described(joined([task.predicted(found) for found in single], task.padding), rows)
+        torch.testing.assert_close(task.kept_loss(kept, y), _mean_over_words(kept, [1, 2, 3, 1]))
+    assert [tags.split()[read:] for tags, read in zip(table["tags"], [1, 2, 3, 1], strict=True)] == [
+        ["O"] * 3,
+        ["O"],
+        ["O"] * 2,
+        [],
+    ]
+    filled = torch.where(kept[:, 1:] < 0, 1, kept[:, 1:])
+    right = ((filled == y) & (y >= 0)).sum(dim=1)
+    assert task.metric_inputs(kept, y)[0][:, 2, -1].tolist() == right.tolist()
+
+
+def _mean_over_words(kept: torch.Tensor, read: list[int]) -> torch.Tensor:
+    words = torch.tensor(read)
+    return (kept[:, 0] * words).sum() / words.sum()

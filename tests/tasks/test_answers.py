@@ -28,6 +28,7 @@ from dlcli.tasks.squad_score import answer_f1, exact_match, normalized_answer
         ("", [], 1, 1),  # no answer to an unanswerable question
         ("cat", [], 0, 0),
         ("the", ["a"], 1, 1),
+        ("", ["the", "cat"], 0, 0),  # an answer without a word counts only if no other has one
     ],
 )
 def test_scores_by_the_definition_of_squad(

@@ -47,7 +47,7 @@ def read_squad(file: Path, encoding: str = "utf-8", *, with_answers: bool = True
     Args:
         file: the file, which may be compressed.
         encoding: its encoding.
-        with_answers: whether each question must have answers, or be marked as unanswerable.
+        with_answers: whether each question must have answers, or be marked as unanswerable; else answers are not read.
 
     Raises:
         DataError: it is not JSON, or lacks a key, or an answer is not at its place; with the place in the file.
@@ -74,17 +74,20 @@ def read_squad(file: Path, encoding: str = "utf-8", *, with_answers: bool = True
 
 
 def is_squad(file: Path) -> bool:
-    """Return whether a file is one JSON object with a key `data`, rather than a table of JSON lines."""
-    with opened(file) as stream:
-        begin = stream.read(1 << 12).decode("utf-8-sig", "replace").lstrip()
-    if not begin.startswith("{"):
+    """Return whether a file is one JSON object with a list `data`, rather than a table of JSON lines."""
+    with opened(file, most=free_memory()) as stream:
+        first = ""
+        while not first and (line := stream.readline()):
+            first = line.decode("utf-8-sig", "replace").strip()
+    if not first.startswith("{"):
         return False
-    first = begin.partition("\n")[0]
     try:
-        line = json.loads(first)
+        found = json.loads(first)
     except ValueError:
         return True  # an object that does not end with its first line, or bad JSON
-    return "data" in line or not {"question", "context"} <= set(line)
+    except RecursionError:
+        return True  # which reading it will tell
+    return isinstance(found.get("data"), list) or set(found) <= {"data", "version"}
 
 
 def check_answer(text: str, start: int, context: str, where: str, hint: str = "") -> Span:
@@ -112,15 +115,21 @@ def _shown(text: str) -> str:
 
 
 def _spans(question: dict[str, Any], context: str, where: str, with_answers: bool) -> list[Span] | None:
+    if not with_answers:
+        return None
     impossible = question.get("is_impossible", False)
+    if not isinstance(impossible, bool):
+        raise DataError("is_impossible is neither true nor false", where, "Write it without quotes.")
+    if impossible and question.get("answers"):
+        raise DataError(
+            "is marked as unanswerable, and has answers", where, "Remove its answers, or is_impossible."
+        )
     if "answers" not in question and not impossible:
-        if not with_answers:
-            return None
         raise DataError(
             "has no answers", where, 'Add "answers", or mark the question: "is_impossible": true.'
         )
     answers = [] if impossible else _list(question, "answers", where)
-    if not answers and not impossible and with_answers:
+    if not answers and not impossible:
         raise DataError(
             "has an empty list of answers", where, 'If there is no answer: "is_impossible": true.'
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,8 @@ from dlcli.errors import DataError
 Separator = Literal["auto", "tab", "blank"]
 
 _DOCUMENT = "-DOCSTART-"
+# Number of columns of CoNLL-U, and the first one of lines that are no word of their own.
+_CONLLU, _UNNUMBERED = 10, re.compile(r"\d+[-.]\d+")
 _FORM = "One word a line with its tag, in columns; a blank line ends a sentence."
 
 
@@ -29,6 +32,7 @@ class TaggedRows:
         lines: line of the file of the first word of each sentence.
         tag_lines: line of each word, where words are lines.
         comments: number of comments that were left out.
+        unnumbered: number of lines of CoNLL-U that were left out: contractions (3-4) and empty nodes (1.1).
         widened: number of entities that did not end with a word, and were extended to whole words.
     """
 
@@ -39,6 +43,7 @@ class TaggedRows:
     lines: list[int] = field(default_factory=list)
     tag_lines: list[list[int]] = field(default_factory=list)
     comments: int = 0
+    unnumbered: int = 0
     widened: int = 0
 
     def __len__(self) -> int:
@@ -102,6 +107,9 @@ def read_word_columns(
         cells = [cell.strip() for cell in line.split(sign)] if sign else line.split()
         if line.startswith("# ") and not words and (" = " in line or len(cells) != width or not width):
             found.comments += 1
+            continue
+        if len(cells) == _CONLLU and word % _CONLLU and _UNNUMBERED.fullmatch(cells[0]):
+            found.unnumbered += 1
             continue
         width = width or _check_columns(len(cells), word, tag, f"{file}:{number}")
         if len(cells) != width:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
@@ -15,10 +16,33 @@ from dlcli.errors import DataError
 # A word: letters and digits, or a single other sign.
 _WORD = re.compile(r"\w+|[^\w\s]")
 
+# Signs without a width that stand within words of Persian and Indian scripts.
+_JOINERS = "\u200c\u200d"
+
 
 def word_spans(text: str) -> list[tuple[int, int]]:
-    """Return the first character of each word of a text and the one after its last; signs are words of their own."""
-    return [match.span() for match in _WORD.finditer(text)]
+    """Return the first character of each word of a text and the one after its last; signs are words of their own.
+
+    Combining marks, such as accents and the vowel signs of Hindi, belong to their word.
+    """
+    spans = [match.span() for match in _WORD.finditer(text)]
+    return spans if text.isascii() else _with_marks(text, spans)
+
+
+def _with_marks(text: str, spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return spans, joined where a combining mark or a joiner stands within a word or at its end."""
+    found: list[tuple[int, int]] = []
+    for first, end in spans:
+        adjoins = bool(found) and found[-1][1] == first
+        if adjoins and (_is_mark(text[first]) or (_is_mark(text[first - 1]) and text[first].isalnum())):
+            found[-1] = (found[-1][0], end)
+        else:
+            found.append((first, end))
+    return found
+
+
+def _is_mark(sign: str) -> bool:
+    return sign in _JOINERS or unicodedata.category(sign).startswith("M")
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,7 +20,11 @@ LabelledSpan = tuple[int, int, str]
 
 
 def read_span_lines(
-    file: Path, text: str = "text", spans: str | None = "spans", stream: IO[bytes] | None = None
+    file: Path,
+    text: str = "text",
+    spans: str | None = "spans",
+    stream: IO[bytes] | None = None,
+    encoding: str = "utf-8",
 ) -> TaggedRows:
     """Return the texts of a file, divided into words, with tags in IOB2 for the words of each span.
 
@@ -29,6 +33,7 @@ def read_span_lines(
         text: key of the texts.
         spans: key of the spans, objects with start, end and label or lists of these three; None reads none.
         stream: the content of the file, if it is in memory or piped in.
+        encoding: the file's encoding.
 
     Raises:
         DataError: a line is not such an object, or a span is empty, outside the text, or overlaps another one.
@@ -39,7 +44,7 @@ def read_span_lines(
             if not line.strip():
                 continue
             where = f"{file}:{number}"
-            row = _object(line, where)
+            row = _object(line, where, encoding)
             content = row.get(text)
             if not isinstance(content, str) or not content.strip():
                 what = "is empty" if isinstance(content, str) else "is missing"
@@ -59,9 +64,14 @@ def read_span_lines(
     return found
 
 
-def _object(line: bytes, where: str) -> dict[str, Any]:
+def _object(line: bytes, where: str, encoding: str) -> dict[str, Any]:
     try:
-        found = json.loads(line.decode("utf-8-sig"))
+        found = json.loads(line.decode("utf-8-sig" if encoding == "utf-8" else encoding))
+    except LookupError as error:
+        raise DataError(f"there is no encoding {encoding}", "dataset.encoding") from error
+    except UnicodeDecodeError as error:
+        hint = "Set the encoding of the file, such as dataset.encoding=latin-1."
+        raise DataError(f"is not {encoding}", where, hint) from error
     except (ValueError, RecursionError) as error:
         raise DataError(f"is not JSON: {error}", where, f"Write a line such as {_FORM}") from error
     if not isinstance(found, dict):
