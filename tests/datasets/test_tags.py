@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from dlcli.datasets.data import Data
 from dlcli.datasets.tags import load
 from dlcli.datasets.words.schemes import entities_of, scheme_of, to_iob2
 from dlcli.datasets.words.sentences import word_spans
@@ -34,7 +35,7 @@ def written(folder: Path, content: str, name: str = "t.conll") -> Path:
     return file
 
 
-def tags_of(data) -> list[list[str]]:
+def tags_of(data: Data) -> list[list[str]]:
     return [[data.classes[code] for code in data.y[[row]].flat()] for row in range(len(data))]
 
 

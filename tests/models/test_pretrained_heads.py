@@ -38,8 +38,10 @@ def test_a_head_for_question_answering_is_kept(tmp_path: Path) -> None:
 def test_labels_of_tags_are_matched_by_their_names(tmp_path: Path) -> None:
     import transformers
 
-    labels = {"id2label": {0: "B-X", 1: "O"}, "label2id": {"B-X": 0, "O": 1}}
-    folder = str(save_tiny_bert(tmp_path, ["a", "b"], "BertForTokenClassification", **labels))
+    labels = {0: "B-X", 1: "O"}
+    codes = {name: code for code, name in labels.items()}
+    kind = "BertForTokenClassification"
+    folder = str(save_tiny_bert(tmp_path, ["a", "b"], kind, id2label=labels, label2id=codes))
     fitted = PretrainedWords(folder).fit([["a", "b"]])
     names = ("O", "B-X")
     model = PretrainedText(2, folder, fitted.backbone_config_, outputs_of="word", output_names=names).eval()
