@@ -69,12 +69,16 @@ def of(shapes: Path, *more: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def trained(shapes: Path) -> Result:
-    return dlcli.train(of(shapes, "trainer.max_epochs=16", "run_name=one", "augmentation=image"))
+    return dlcli.train(of(shapes, "trainer.max_epochs=12", "run_name=one", "augmentation=image"))
+
+
+@pytest.fixture(scope="module")
+def other(shapes: Path) -> Result:
+    return dlcli.train(of(shapes, "trainer.max_epochs=2", "run_name=two", "augmentation=image"))
 
 
 def test_it_learns_and_is_evaluated_from_its_files(trained: Result) -> None:
-    assert trained.metrics["test/map_50"] > 0.4
-    assert trained.metrics["test/map_50"] > trained.baselines["test/map_50"] + 0.2
+    assert trained.metrics["test/map_50"] > trained.baselines["test/map_50"] + 0.15
     again = dlcli.evaluate(trained.run_dir)
     for name in ("loss", "map", "map_50", "map_75"):
         assert again.metrics[f"test/{name}"] == trained.metrics[f"test/{name}"]
@@ -132,7 +136,7 @@ def test_a_file_of_new_rows_is_evaluated(trained: Result, shapes: Path, tmp_path
 
 
 def test_folds_by_group_are_pooled_with_intervals(shapes: Path) -> None:
-    more = ["cv=group_kfold", "cv.folds=2", "dataset.group='^[^_]+'", "trainer.max_epochs=4"]
+    more = ["cv=group_kfold", "cv.folds=2", "dataset.group='^[^_]+'", "trainer.max_epochs=2"]
     found = dlcli.train(of(shapes, *more, "dataset.in_memory=false"))
     low, mean, high = (found.metrics[f"cv/map_50_{name}"] for name in ("ci95_low", "mean", "ci95_high"))
     assert low <= mean <= high
@@ -142,8 +146,7 @@ def test_folds_by_group_are_pooled_with_intervals(shapes: Path) -> None:
     assert (found.run_dir / "plots" / "precision_recall.png").exists()
 
 
-def test_two_runs_are_compared_over_images(trained: Result, shapes: Path) -> None:
-    other = dlcli.train(of(shapes, "trainer.max_epochs=2", "run_name=two"))
+def test_two_runs_are_compared_over_images(trained: Result, other: Result, shapes: Path) -> None:
     found = dlcli.compare([trained.run_dir, other.run_dir], runs_dir=shapes.parent / "runs")
     assert found.metric == "map_50"
     (pair,) = found.pairs
@@ -151,12 +154,12 @@ def test_two_runs_are_compared_over_images(trained: Result, shapes: Path) -> Non
     assert "bootstrap" in pair.difference.test
 
 
-def test_a_run_that_was_stopped_ends_with_the_same_bits(trained: Result, shapes: Path) -> None:
-    short = dlcli.train(of(shapes, "trainer.max_epochs=3", "augmentation=image", "run_name=short"))
-    resumed = dlcli.resume(short.run_dir, ["trainer.max_epochs=16"])
-    weights = [(run.run_dir / "model" / "weights.safetensors").read_bytes() for run in (trained, resumed)]
+def test_a_run_that_was_stopped_ends_with_the_same_bits(other: Result, shapes: Path) -> None:
+    short = dlcli.train(of(shapes, "trainer.max_epochs=1", "augmentation=image", "run_name=short"))
+    resumed = dlcli.resume(short.run_dir, ["trainer.max_epochs=2"])
+    weights = [(run.run_dir / "model" / "weights.safetensors").read_bytes() for run in (other, resumed)]
     assert weights[0] == weights[1]
-    assert resumed.metrics["test/loss"] == trained.metrics["test/loss"]
+    assert resumed.metrics["test/loss"] == other.metrics["test/loss"]
 
 
 def test_what_does_not_fit_is_refused(shapes: Path) -> None:

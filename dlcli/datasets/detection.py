@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 
 from dlcli.datasets.boxes.annotations import box_folder
 from dlcli.datasets.boxes.box_checks import checked_boxes
+from dlcli.datasets.boxes.boxes import Boxes
 from dlcli.datasets.boxes.reading_boxes import Format, read_boxes
 from dlcli.datasets.data import Data
 from dlcli.datasets.folders.class_folders import PartFolders
 from dlcli.datasets.folders.path_groups import groups_of_names
 from dlcli.datasets.images.loading import ImageOptions, load_images
+from dlcli.datasets.notices import Notice
 from dlcli.errors import DataError
 from dlcli.files.paths import typed
 
@@ -69,6 +72,25 @@ def load(
         groups=np.asarray(groups_of_names(images, group)) if group else None,
         note=found.note,
         content=found.content,
-        notices=(*annotations.notices, *notices, *found.notices),
+        notices=(
+            *annotations.notices,
+            *notices,
+            *_lacking(boxes, annotations.classes, own, place),
+            *found.notices,
+        ),
         kinds=found.kinds,
     )
+
+
+def _lacking(boxes: Boxes, classes: Sequence[str], parts: np.ndarray, place: Path) -> Iterator[Notice]:
+    """Yield notices of classes and parts without a box."""
+    counts = boxes.per_class(len(classes))
+    if names := [name for name, number in zip(classes, counts.sum(axis=0), strict=True) if not number]:
+        word = "class" if len(names) == 1 else "classes"
+        yield Notice(
+            "classes_without_boxes", len(names), f"no box of the {word} {', '.join(names)}", str(place)
+        )
+    empty = [part for part in ("val", "test") if (parts == part).any() and not counts[parts == part].any()]
+    if empty:
+        text = f"no box in the images of {' and '.join(empty)}: their metrics are nan"
+        yield Notice("parts_without_boxes", len(empty), text, str(place))

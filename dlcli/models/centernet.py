@@ -14,8 +14,9 @@ from annotated_types import Ge, Gt, Le, MinLen
 from torch import Tensor, nn
 from torch.nn import functional
 
+from dlcli.datasets.boxes.boxes import CROWD
 from dlcli.errors import Problem
-from dlcli.models.detections import chosen_detections, pixel_boxes, with_loss
+from dlcli.models.detections import chosen_detections, in_crowds, pixel_boxes, with_loss
 from dlcli.models.layers import Size
 from dlcli.models.pretrained_image import no_architecture
 from dlcli.models.timm_backbone import made_backbone, pixel_scale
@@ -171,6 +172,9 @@ class CenterNet(nn.Module):
         )
         right = (1 - chance) ** 2 * log_chance * (target == 1)
         wrong = (1 - target) ** 4 * chance**2 * log_other * (target < 1)
+        if (y[..., CROWD] > 0).any():
+            pixels = torch.cat([boxes, y[..., 4:]], dim=2)
+            wrong = wrong * ~in_crowds(pixels, grid, centres.shape[1])
         focal = -(right + wrong).sum() / number
         # Each place near a centre learns the box whose Gaussian is highest there.
         near = (away <= (_CENTRE * sides / 2).clamp_min(self.stride / 2)[..., None, None]).all(dim=2)

@@ -89,8 +89,10 @@ def _sampled(precision: np.ndarray, recall: np.ndarray) -> np.ndarray:
     return np.append(best, 0.0)[places]
 
 
-def best_score(found: np.ndarray, counts: np.ndarray) -> float:
+def best_score(found: np.ndarray, counts: np.ndarray) -> float | None:
     """Return the score of the highest mean over classes of the F1 score of detections from it on, at an overlap of 0.5.
+
+    None without a right detection, which all scores would be equal for.
 
     Args:
         found: score, label and the two numbers of `matched_boxes` of all detections, `(M, 4)`.
@@ -105,4 +107,4 @@ def best_score(found: np.ndarray, counts: np.ndarray) -> float:
         shown = len(scores) - np.searchsorted(scores, tried)
         hits = len(right) - np.searchsorted(right, tried)
         means += 2 * hits / (shown + counts[code])
-    return float(tried[np.argmax(means)])
+    return float(tried[np.argmax(means)]) if means.any() else None

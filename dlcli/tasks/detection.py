@@ -41,7 +41,8 @@ class Detection(Task):
         class_counts: number of training boxes of each class.
         typical_boxes: boxes `(B, 6)` with a score and a class that stand for those of any training image.
         score_threshold: score from which a detection is shown and counted in tables and pictures; None finds it on
-            validation rows (the highest mean F1 score over classes, at an overlap of 0.5), or takes 0.5 without any.
+            validation rows (the highest mean F1 score over classes, at an overlap of 0.5), or takes 0.5 without a right
+            detection there.
             Average precision uses all detections.
         tuned_threshold: the result of `tune`.
         metrics: names of the metrics in report order, options of the group `metric`; `default` stands for those of the
@@ -196,7 +197,8 @@ class Detection(Task):
         if not self.finds_threshold:
             return {}
         kept, counts = self.metric_inputs(outputs, torch.as_tensor(self.encode(y)))
-        return {"tuned_threshold": best_score(_flat(kept), counts.sum(dim=0).numpy())}
+        found = best_score(_flat(kept), counts.sum(dim=0).numpy())
+        return {} if found is None else {"tuned_threshold": found}
 
     def tuned(self) -> str:
         """Return the threshold that was found."""

@@ -199,6 +199,39 @@ COCO_MISTAKES: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
         "annotation 0 has the image_id 77, which is none of the images",
     ),
     "no boxes": (lambda doc: doc["annotations"][0].pop("bbox"), r"annotations\[0\] has no bbox"),
+    "twice one id": (
+        lambda doc: doc["images"][1].update(id=0),
+        r"has two images of the id 0: a.png and b.png",
+    ),
+    "a category that is no number": (
+        lambda doc: doc["categories"][0].update(id="x"),
+        r"categories\[0\] has the id 'x', which is no integer",
+    ),
+    "no category": (
+        lambda doc: doc["annotations"][0].update(category_id=None),
+        r"annotations\[0\] has the category_id None",
+    ),
+    "an id that is a list": (lambda doc: doc["images"][0].update(id=[1]), r"images\[0\] has the id \[1\]"),
+    "a height that is a word": (
+        lambda doc: doc["images"][0].update(height="tall"),
+        r"images\[0\] has the height 'tall', which is no integer",
+    ),
+    "two of one name": (
+        lambda doc: doc["categories"][1].update(name="cat"),
+        "two categories have the name cat",
+    ),
+    "another folder": (
+        lambda doc: doc["images"][0].update(file_name="b/a.png"),
+        "there is no image b/a.png",
+    ),
+    "outside the folder": (
+        lambda doc: doc["images"][0].update(file_name="../../etc/a.png"),
+        r"there is no image ../../etc/a.png",
+    ),
+    "another ending": (
+        lambda doc: doc["images"][0].update(file_name="a.jpg"),
+        "there is no image a.jpg",
+    ),
     "no list": (
         lambda doc: doc.update(categories={}),
         "is no COCO JSON: it lacks a list of images or annotations",
@@ -213,6 +246,72 @@ def test_mistakes_of_coco_name_the_file(kind: str, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=message) as caught:
         load(str(root))
     assert any("all.json" in problem.where for problem in caught.value.problems)
+
+
+def test_numbers_of_coco_may_be_texts_and_floats(tmp_path: Path) -> None:
+    def change(document: dict[str, Any]) -> None:
+        document["images"][0].update(id="0", height="20", width=40.0)
+        document["annotations"][0].update(category_id="3", image_id=0.0)
+
+    assert load(str(changed(tmp_path / "set", change))).y.counts.tolist() == [2, 0, 1, 1]
+
+
+def test_cocos_files_for_other_tasks_are_left_out(tmp_path: Path) -> None:
+    root = write_coco(tmp_path / "set")
+    for part in ("train", "val"):
+        document = json.dumps(coco_of(root, part) | {"categories": []})
+        (root / "annotations" / f"person_keypoints_{part}2017.json").write_text(document)
+    captions = {key: value for key, value in coco_of(root).items() if key != "categories"}
+    (root / "annotations" / "captions_val2017.json").write_text(json.dumps(captions))
+    data = load(str(root))
+    assert (len(data), notices_of(data)["other_files"][0]) == (4, 3)
+    one = load(str(root / "annotations" / "instances_train2017.json"), parts=False)
+    assert one.y.counts.tolist() == [2, 0], "the images are beside the folder of annotations"
+
+
+def test_labels_of_another_part_or_folder_are_not_those_of_an_image(tmp_path: Path) -> None:
+    root = write_yolo(tmp_path / "set")
+    (root / "labels" / "val" / "c.txt").rename(root / "labels" / "train" / "c.txt")
+    data = load(str(root))
+    assert data.y.counts.tolist() == [2, 0, 0, 1]
+    assert notices_of(data)["images_without_file"][0] == 2
+    flat = write_images(tmp_path / "flat", "pictures")
+    (flat / "a.txt").write_text("0 0.5 0.5 0.1 0.1\n")
+    assert load(str(flat), classes=["cat", "ant"]).y.counts.tolist() == [1, 0, 0, 0]
+    (flat / "other").mkdir()
+    (flat / "a.txt").rename(flat / "other" / "a.txt")
+    with pytest.raises(DataError, match="has no boxes"):
+        load(str(flat), classes=["cat", "ant"])
+
+
+def test_names_of_classes_have_the_numbers_of_their_file(tmp_path: Path) -> None:
+    root = write_yolo(tmp_path / "set")
+    (root / "data.yaml").write_text("names: {1: ant, 2: bee}\n")
+    with pytest.raises(DataError, match="has the class 0, which has no name") as caught:
+        load(str(root))
+    assert "The classes are 1 ant, 2 bee" in str(caught.value.problems[0].hint)
+    (root / "data.yaml").write_text("names: {0: cat, 1: ant}\n")
+    data = load(str(root), classes=["ant", "cat"])
+    assert data.classes == ("ant", "cat")
+    assert data.y[[0]].codes.tolist() == [1, 0], "dataset.classes chooses the order, by name"
+    (root / "data.yaml").write_text("names: {0: cat, one: ant}\n")
+    with pytest.raises(DataError, match="keys are not numbers"):
+        load(str(root))
+    (root / "classes.txt").write_text("cat\n\nant\n")
+    with pytest.raises(DataError, match="is blank") as caught:
+        load(str(root))
+    assert caught.value.problems[0].where.endswith("classes.txt, line 2")
+    (root / "classes.txt").write_text("cat\nant\n\n")
+    assert load(str(root)).classes == CLASSES
+
+
+def test_a_part_or_class_without_boxes_is_told(tmp_path: Path) -> None:
+    root = changed(tmp_path / "set", lambda doc: doc["categories"].append({"id": 9, "name": "bee"}))
+    assert notices_of(load(str(root)))["classes_without_boxes"] == (1, "no box of the class bee")
+    root = write_yolo(tmp_path / "yolo")
+    (root / "labels" / "val" / "c.txt").write_text("")
+    found = notices_of(load(str(root)))
+    assert found["parts_without_boxes"] == (1, "no box in the images of val: their metrics are nan")
 
 
 def test_files_that_are_no_json_xml_or_image(tmp_path: Path) -> None:

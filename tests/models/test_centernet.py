@@ -48,7 +48,7 @@ def test_the_maps_that_fit_best_are_decoded_to_the_boxes() -> None:
 
 
 @torch.no_grad()
-def test_padding_and_crowds_change_no_loss() -> None:
+def test_padding_changes_no_loss_and_crowds_are_no_background() -> None:
     model = made().eval()
     x = torch.randint(0, 255, (1, 3, 48, 80), dtype=torch.uint8)
     y = boxes_of((4, 4, 28, 30, 0))
@@ -56,7 +56,18 @@ def test_padding_and_crowds_change_no_loss() -> None:
     crowd[0, 1, 5] = 1
     padded = torch.cat([y, torch.full((1, 3, 6), -1.0)], dim=1)
     losses = [float(model(x, y=one)[0, 0]) for one in (y, crowd, padded)]
-    assert losses[0] == pytest.approx(losses[1]) == pytest.approx(losses[2])
+    assert losses[0] == pytest.approx(losses[2])
+    assert losses[1] < losses[0], "the background within the crowd is no longer in the loss"
+    centres = torch.zeros(1, 2, 8, 12, requires_grad=True)
+    corners = torch.zeros(1, 4, 8, 12)
+    crowd = boxes_of((0, 0, 40, 48, 1))
+    crowd[..., 5] = 1
+    with torch.enable_grad():
+        model._loss(centres, corners, crowd).backward()
+    assert centres.grad is not None
+    assert (centres.grad[0, 1, :6, :5] == 0).all(), "no place in a crowd is trained for its class"
+    assert (centres.grad[0, 1, :, 6:] != 0).all()
+    assert (centres.grad[0, 0] != 0).all(), "the other class is"
     torch.testing.assert_close(model(x)[0], model(x, y=y)[0, 1:].reshape(20, 6))
     assert float(model(x, y=torch.full((1, 0, 6), -1.0))[0, 0]) > 0, "an image without boxes has a loss"
     assert model.train()(x, y=y).shape == (1, 1)

@@ -134,6 +134,9 @@ def test_the_threshold_is_that_of_the_highest_f1() -> None:
     assert tried[tuned] == max(tried.values())
     assert made_task(tuned_threshold=tuned).score_threshold == tuned
     assert made_task(score_threshold=0.25).tune(outputs, boxes) == {}
+    without = with_loss(torch.tensor(1.5), torch.zeros(len(boxes), 0, 6))
+    assert made_task().tune(without, boxes) == {}, "all thresholds are equal"
+    assert made_task().score_threshold == 0.5
 
 
 def test_typical_boxes_are_as_many_as_images_have() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -85,11 +86,13 @@ class BoxFolder:
     Attributes:
         place: the folder, archive or file of annotations.
         files: all files in the order of their names.
+        annotations: the name of the only file of annotations to read; "" reads all.
         images: those that are images.
     """
 
     place: Path
     files: list[Stored]
+    annotations: str = ""
     images: list[Stored] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -112,22 +115,25 @@ class BoxFolder:
         """Return the image that annotations name: relative to their file, to the folder, or the only one of that name.
 
         Args:
-            name: path or name, with or without an ending.
-            beside: name of the file of annotations. Of several images of one name, that of the same part is meant, or
-                the one whose folder has the most in common with it.
+            name: path or name; without the ending of an image, any ending will do. Folders in it are those of the
+                image.
+            beside: name of the file of annotations. An image of another part is not meant; of several images of one
+                name it is that of the same part, or the one whose folder has the most in common with it.
         """
         name = name.replace("\\", "/")
-        folder = beside.rpartition("/")[0]
-        for tried in (f"{folder}/{name}" if folder else name, name):
+        for tried in (posixpath.normpath(posixpath.join(posixpath.dirname(beside), name)), name):
             if tried in self._by_name and suffix_of(tried) in image_suffixes():
                 return self._by_name[tried]
-        found = self._by_stem.get(stem_of(name), [])
+        own = parts_in(beside)
+        found = [
+            file for file in self.same_stem(name)
+            if (suffix_of(name) not in image_suffixes() or f"/{file.name}".endswith(f"/{name}"))
+            and (not own or parts_in(file.name) in ("", own))
+        ]  # fmt: skip
         if len(found) < 2:
             return found[0] if found else None
-        own = parts_in(beside)
         best = [file for file in found if own and parts_in(file.name) == own] or found
-        tail = [file for file in best if file.name.endswith(f"/{name}")] or best
-        ranked = sorted(tail, key=lambda file: -_shared(file.name.split("/"), beside.split("/")))
+        ranked = sorted(best, key=lambda file: -_shared(file.name.split("/"), beside.split("/")))
         if len(ranked) > 1 and _shared(ranked[0].name.split("/"), beside.split("/")) == _shared(
             ranked[1].name.split("/"), beside.split("/")
         ):
@@ -137,6 +143,10 @@ class BoxFolder:
                 "Give images of one name in several folders with their path.",
             )
         return ranked[0]
+
+    def same_stem(self, name: str) -> list[Stored]:
+        """Return the images of a name, in any folder and with any ending."""
+        return self._by_stem.get(stem_of(name), [])
 
     def lists(self) -> dict[str, str]:
         """Return the part of each image's name, from lists train.txt, val.txt and test.txt; empty without lists.
@@ -185,18 +195,30 @@ def box_folder(path: Path) -> BoxFolder:
     if is_folder(path):
         files = tree_of_folder(path).files
     elif is_file(path) and path.suffix.lower() == ".json":
-        files = tree_of_folder(path.parent).files
+        return _of_file(path)
     elif is_file(path):
         files = tree_of_archive(path).files
     else:
         raise DataError(
             "there is no such file or folder", str(path), "Give a folder, a .tar, a .zip or a COCO JSON."
         )
-    found = BoxFolder(path, files)
+    return _with_images(BoxFolder(path, files))
+
+
+def _of_file(path: Path) -> BoxFolder:
+    """Return the files of a JSON's folder, or of the folder of `annotations` that has the images."""
+    found = BoxFolder(path, tree_of_folder(path.parent).files, path.name)
+    if not found.images and path.absolute().parent.name.lower().startswith("annot"):
+        folder = path.absolute().parent
+        found = BoxFolder(path, tree_of_folder(folder.parent).files, f"{folder.name}/{path.name}")
+    return _with_images(found)
+
+
+def _with_images(found: BoxFolder) -> BoxFolder:
     if not found.images:
         raise DataError(
-            f"contains no images ({counted(len(files), 'other file')})",
-            str(path),
+            f"contains no images ({counted(len(found.files), 'other file')})",
+            str(found.place),
             "Give the folder that holds both images and annotations.",
         )
     return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -16,6 +16,8 @@ from dlcli.errors import DataError, Problem
 from dlcli.formatting import counted
 
 _KEYS = ("images", "annotations", "categories")
+# COCO's files of the same images for other tasks stand beside those of boxes, which begin with `instances_`.
+_BOXES, _OTHERS = "instances_", ("person_keypoints_", "captions_", "stuff_", "panoptic_", "image_info_")
 _NAMED = 5
 
 
@@ -25,9 +27,17 @@ def coco_files(folder: BoxFolder) -> list[Stored]:
     Of a `dataset.path` that is a JSON file, that file.
     """
     files = folder.named(".json")
-    if folder.place.suffix.lower() == ".json":
-        return [file for file in files if file.name == folder.place.name]
+    if folder.annotations:
+        return [file for file in files if file.name == folder.annotations]
     return [file for file in files if b'"images"' in (content := file.read()) and b'"annotations"' in content]
+
+
+def _of_boxes(files: Sequence[Stored]) -> list[Stored]:
+    """Return the files without COCO's other ones, if it has those of boxes."""
+    names = {file.name: file.name.rpartition("/")[2] for file in files}
+    if not any(name.startswith(_BOXES) for name in names.values()):
+        return list(files)
+    return [file for file in files if not names[file.name].startswith(_OTHERS)]
 
 
 def read_coco(folder: BoxFolder, *, skip: bool) -> Annotations:
@@ -36,7 +46,8 @@ def read_coco(folder: BoxFolder, *, skip: bool) -> Annotations:
     Raises:
         DataError: a file is no such JSON, names an image that is missing, or a category that it does not define.
     """
-    files = coco_files(folder)
+    all_files = coco_files(folder)
+    files = _of_boxes(all_files)
     if not files:
         raise DataError(
             "contains no COCO JSON, a file with the keys images, annotations and categories",
@@ -46,21 +57,22 @@ def read_coco(folder: BoxFolder, *, skip: bool) -> Annotations:
     names: dict[int, str] = {}
     for file, document in documents.items():
         for category in document["categories"]:
-            number, name = int(category["id"]), str(category["name"])
+            number, name = category["id"], str(category["name"])
             if names.setdefault(number, name) != name:
-                raise DataError(
-                    f"category {number} is {name}, but {names[number]} in another file", file.where
-                )
+                raise DataError(f"category {number} is {name}, and also {names[number]}", file.where)
+    if twice := next((name for name in names.values() if list(names.values()).count(name) > 1), None):
+        raise DataError(f"two categories have the name {twice}", files[0].where, "Give each its own name.")
     rows: list[Annotation] = []
     missing: list[tuple[Stored, str]] = []
     for file, document in documents.items():
         rows += _rows(file, document, names, folder, missing)
     if missing and not skip:
-        hint = "Add it, or leave such images out: dataset.on_bad=skip."
-        raise DataError(
-            [Problem(f"there is no image {name}", file.where, hint) for file, name in missing[:_NAMED]]
-        )
+        raise DataError([_missing(name, file, folder) for file, name in missing[:_NAMED]])
     notices = []
+    if len(files) < len(all_files):
+        others = [file.name for file in all_files if file not in files]
+        text = f"{counted(len(others), 'file')} of other tasks not read: {first_names(others)}"
+        notices.append(Notice("other_files", len(others), text, str(folder.place), warns=False))
     if missing:
         lost = first_names([name for _, name in missing])
         text = f"{counted(len(missing), 'image')} that annotations name but that are missing left out: {lost}"
@@ -86,6 +98,8 @@ def _document(file: Stored) -> dict[str, Any]:
         raise DataError("is not text in UTF-8", file.where) from error
     except json.JSONDecodeError as error:
         raise DataError(f"is no JSON: {error.msg}", f"{file.where}, line {error.lineno}") from error
+    except RecursionError as error:
+        raise DataError("is no COCO JSON: its values are nested too deeply", file.where) from error
     if not isinstance(document, dict) or not all(isinstance(document.get(key), list) for key in _KEYS):
         lacking = [key for key in _KEYS if not isinstance(document, dict) or key not in document]
         raise DataError(
@@ -99,7 +113,45 @@ def _document(file: Stored) -> dict[str, Any]:
             lacking = [name for name in wanted if not isinstance(entry, Mapping) or name not in entry]
             if lacking:
                 raise DataError(f"{key}[{number}] has no {' and no '.join(lacking)}", file.where)
+            for name in _NUMBERS[key]:
+                _check_number(entry, name, f"{key}[{number}]", file)
+    ids = [image["id"] for image in document["images"]]
+    if len(set(ids)) < len(ids):
+        twice = next(own for own, times in Counter(ids).items() if times > 1)
+        names = " and ".join(str(image["file_name"]) for image in document["images"] if image["id"] == twice)
+        raise DataError(f"has two images of the id {twice!r}: {names}", file.where, "Give each its own id.")
     return document
+
+
+# Numbers of the entries of each list. The id of an image may be a word as well.
+_NUMBERS = {
+    "images": ("id", "height", "width"),
+    "categories": ("id",),
+    "annotations": ("image_id", "category_id"),
+}
+
+
+def _check_number(entry: dict[str, Any], name: str, where: str, file: Stored) -> None:
+    """Turn a number that is written as a text or a float into an integer.
+
+    Raises:
+        DataError: the entry is no number.
+    """
+    value = entry.get(name)
+    if type(value) is int or (value is None and name in ("height", "width")):
+        return
+    is_written = isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,18}", value)
+    if is_written or (isinstance(value, float) and value.is_integer()):
+        entry[name] = int(value)
+    elif not (isinstance(value, str) and name in ("id", "image_id") and not where.startswith("categories")):
+        raise DataError(f"{where} has the {name} {value!r}, which is no integer", file.where)
+
+
+def _missing(name: str, file: Stored, folder: BoxFolder) -> Problem:
+    hint = "Add it, or leave such images out: dataset.on_bad=skip."
+    if others := folder.same_stem(name):
+        hint = f"There is {others[0].name}: correct the file_name if it is meant. {hint}"
+    return Problem(f"there is no image {name}", file.where, hint)
 
 
 def _rows(
@@ -140,9 +192,9 @@ def _mistake(entry: Mapping[str, Any], images: set[Any], names: Mapping[int, str
     """Return what is wrong with an annotation, to follow its name."""
     box = entry["bbox"]
     if entry["category_id"] not in names:
-        return f"has the category_id {entry['category_id']}, which is none of the categories"
+        return f"has the category_id {entry['category_id']!r}, which is none of the categories"
     if entry["image_id"] not in images:
-        return f"has the image_id {entry['image_id']}, which is none of the images"
+        return f"has the image_id {entry['image_id']!r}, which is none of the images"
     if not isinstance(box, Sequence) or len(box) != 4 or not all(isinstance(v, int | float) for v in box):
         return f"has the bbox {box}, not four numbers"
     return None

@@ -54,7 +54,7 @@ def read_boxes(
         found = read_coco(folder, skip=skip)
     elif chosen == "voc":
         found = read_voc(folder, skip=skip)
-        if (known := names_of_folder(folder)) and set(found.classes) <= set(known):
+        if set(found.classes) <= set(known := names_of_folder(folder).values()):
             found = replace(found, classes=tuple(known))
     else:
         found = read_yolo(folder, classes)
@@ -67,7 +67,7 @@ def read_boxes(
             raise DataError(
                 f"{one.image.name} has two annotations, that of {one.file} and this one",
                 other.file,
-                "Name the file of annotations to read: dataset.path=FILE.json."
+                f"Name the file of annotations to read: dataset.path={one.file}"
                 if chosen == "coco"
                 else "Remove one of them.",
             )

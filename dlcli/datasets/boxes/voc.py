@@ -60,7 +60,7 @@ def _notices(missing: list[Stored], rows: list[Annotation], folder: BoxFolder) -
         text = f"{counted(len(missing), 'annotation')} without an image left out: {names}"
         yield Notice("missing_images", len(missing), text, place)
     if crowds := sum(box.crowd for row in rows for box in row.boxes):
-        text = f"{counted(crowds, 'difficult box', 'difficult boxes')} neither trained nor counted"
+        text = f"{counted(crowds, 'difficult box', 'difficult boxes')}, as crowds"
         yield Notice("difficult_boxes", crowds, text, place, warns=False)
 
 

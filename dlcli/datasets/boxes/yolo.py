@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import yaml
 
@@ -13,6 +13,8 @@ from dlcli.errors import DataError, Problem
 from dlcli.formatting import counted
 
 _NAMED = 5
+# Folders that tell images from labels.
+_KINDS = ("images", "labels", "jpegimages", "annotations")
 # Files that name the classes: one per line, or the key `names` of a YAML file.
 NAME_FILES = ("classes.txt", "obj.names", "_darknet.labels", "data.yaml", "data.yml", "dataset.yaml")
 
@@ -27,32 +29,43 @@ def label_files(folder: BoxFolder) -> dict[str, list[Stored]]:
     return found
 
 
-def names_of_folder(folder: BoxFolder) -> list[str]:
-    """Return the names of the classes from `classes.txt`, `data.yaml` or the like; empty if there is no such file.
+def names_of_folder(folder: BoxFolder) -> dict[int, str]:
+    """Return names of classes by number from `classes.txt`, `data.yaml` or the like; empty if there is no such file.
 
     Raises:
-        DataError: a YAML file has no list of names.
+        DataError: a YAML file has no list of names, or names are not one for each class.
     """
     for wanted in NAME_FILES:
         for file in folder.files:
             if file.name.rpartition("/")[2].lower() == wanted:
-                return _names(file)
-    return []
+                found = _names(file)
+                names = list(found.values())
+                if twice := next((name for name in names if names.count(name) > 1), None):
+                    raise DataError(f"names two classes {twice}", file.where, "Give each class its own name.")
+                return found
+    return {}
 
 
-def _names(file: Stored) -> list[str]:
+def _names(file: Stored) -> dict[int, str]:
     text = file.read().decode("utf-8-sig", "replace")
     if not file.name.lower().endswith((".yaml", ".yml")):
-        return [line.strip() for line in text.splitlines() if line.strip()]
+        lines = [line.strip() for line in text.rstrip().splitlines()]
+        if "" in lines:
+            where = f"{file.where}, line {lines.index('') + 1}"
+            raise DataError("is blank: the numbers of classes are those of lines", where, "Remove it.")
+        return dict(enumerate(lines))
     try:
         names = (yaml.safe_load(text) or {}).get("names")
-    except (yaml.YAMLError, AttributeError) as error:
+    except (yaml.YAMLError, AttributeError, RecursionError) as error:
         raise DataError("is no YAML file with the key names", file.where) from error
-    if isinstance(names, dict):
-        names = [names[number] for number in sorted(names)]
-    if not isinstance(names, list) or not names:
+    if isinstance(names, list):
+        names = dict(enumerate(names))
+    if not isinstance(names, dict) or not names:
         raise DataError("has no list of names", file.where)
-    return [str(name) for name in names]
+    try:
+        return {int(number): str(names[number]) for number in sorted(names, key=int)}
+    except (TypeError, ValueError) as error:
+        raise DataError("has names whose keys are not numbers of classes", file.where) from error
 
 
 def read_yolo(folder: BoxFolder, classes: Sequence[str] | None) -> Annotations:
@@ -60,13 +73,13 @@ def read_yolo(folder: BoxFolder, classes: Sequence[str] | None) -> Annotations:
 
     Args:
         folder: the files.
-        classes: names of the classes 0, 1, ...; None takes those of `classes.txt` or `data.yaml`.
+        classes: names of the classes 0, 1, ..., if no `classes.txt` or `data.yaml` names them.
 
     Raises:
         DataError: the classes have no names, or a line is no box or has an unknown class.
     """
     labels = label_files(folder)
-    names = list(classes or names_of_folder(folder))
+    names = names_of_folder(folder) or dict(enumerate(classes or ()))
     if not names:
         raise DataError(
             "has no classes.txt or data.yaml, which names the classes",
@@ -77,15 +90,13 @@ def read_yolo(folder: BoxFolder, classes: Sequence[str] | None) -> Annotations:
     problems: list[Problem] = []
     lacking: list[str] = []
     for image in folder.images:
-        own = labels.get(stem_of(image.name), [])
-        if len(own) > 1:
-            own = [file for file in own if _place(file.name) == _place(image.name)] or own[:1]
-        if not own:
+        own = _own(image, labels.get(stem_of(image.name), []), folder)
+        if own is None:
             lacking.append(image.name)
             rows.append(Annotation(image, (), image.where, relative=True))
             continue
         try:
-            rows.append(Annotation(image, _boxes(own[0], names), own[0].where, relative=True))
+            rows.append(Annotation(image, _boxes(own, names), own.where, relative=True))
         except DataError as error:
             problems += error.problems
             if len(problems) >= _NAMED:
@@ -95,16 +106,30 @@ def read_yolo(folder: BoxFolder, classes: Sequence[str] | None) -> Annotations:
     notices = []
     if lacking:
         text = f"{counted(len(lacking), 'image')} without a file of boxes: {first_names(lacking)}"
-        notices.append(Notice("images_without_file", len(lacking), text, str(folder.place), warns=False))
-    return Annotations(rows, tuple(names), tuple(notices))
+        most = 2 * len(lacking) > len(folder.images)
+        text += ", taken as images without boxes"
+        notices.append(Notice("images_without_file", len(lacking), text, str(folder.place), warns=most))
+    return Annotations(rows, tuple(names.values()), tuple(notices))
+
+
+def _own(image: Stored, files: Sequence[Stored], folder: BoxFolder) -> Stored | None:
+    """Return the file of an image's boxes: of the same folders, or the only one, beside or above the only image."""
+    place = _place(image.name)
+    if same := [file for file in files if _place(file.name) == place]:
+        return same[0]
+    if len(files) != 1 or len(folder.same_stem(image.name)) != 1:
+        return None
+    other = _place(files[0].name)
+    short = min(len(place), len(other))
+    return files[0] if place[:short] == other[:short] else None
 
 
 def _place(name: str) -> tuple[str, ...]:
     """Return the folders of a file, without those that tell labels from images."""
-    return tuple(folder for folder in name.split("/")[:-1] if folder.lower() not in ("images", "labels"))
+    return tuple(folder for folder in name.split("/")[:-1] if folder.lower() not in _KINDS)
 
 
-def _boxes(file: Stored, names: Sequence[str]) -> tuple[Box, ...]:
+def _boxes(file: Stored, names: Mapping[int, str]) -> tuple[Box, ...]:
     boxes = []
     for number, line in enumerate(file.read().decode("utf-8-sig", "replace").splitlines(), start=1):
         words = line.split()
@@ -122,12 +147,13 @@ def _boxes(file: Stored, names: Sequence[str]) -> tuple[Box, ...]:
         elif len(values) > 6 and len(values) % 2 == 1:  # a polygon: its box
             corners = (min(values[1::2]), min(values[2::2]), max(values[1::2]), max(values[2::2]))
         else:
+            more = " Six values are a prediction with its score, not an annotation." * (len(values) == 6)
             raise DataError(
                 f"is no box: {line.strip()[:60]!r}", where, "A line is: class x y width height, the latter as "
-                "shares of the image's sides.",
+                f"shares of the image's sides.{more}",
             )  # fmt: skip
-        if not 0 <= code < len(names):
-            known = ", ".join(f"{own} {name}" for own, name in enumerate(names[:12]))
+        if code not in names:
+            known = ", ".join(f"{own} {name}" for own, name in list(names.items())[:12])
             raise DataError(f"has the class {code}, which has no name", where, f"The classes are {known}.")
         boxes.append(Box(corners, names[code], f"line {number} ({names[code]})"))
     return tuple(boxes)
