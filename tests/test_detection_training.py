@@ -69,7 +69,7 @@ def of(shapes: Path, *more: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def trained(shapes: Path) -> Result:
-    return dlcli.train(of(shapes, "trainer.max_epochs=12", "run_name=one", "augmentation=image"))
+    return dlcli.train(of(shapes, "trainer.max_epochs=16", "run_name=one", "augmentation=image"))
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,8 @@ def other(shapes: Path) -> Result:
 
 
 def test_it_learns_and_is_evaluated_from_its_files(trained: Result) -> None:
-    assert trained.metrics["test/map_50"] > trained.baselines["test/map_50"] + 0.15
+    assert trained.metrics["test/map_50"] > 0.4
+    assert trained.metrics["test/map_50"] > trained.baselines["test/map_50"] + 0.2
     again = dlcli.evaluate(trained.run_dir)
     for name in ("loss", "map", "map_50", "map_75"):
         assert again.metrics[f"test/{name}"] == trained.metrics[f"test/{name}"]

@@ -137,7 +137,7 @@ def _check_number(entry: dict[str, Any], name: str, where: str, file: Stored) ->
     Raises:
         DataError: the entry is no number.
     """
-    value = entry.get(name)
+    value: Any = entry.get(name)
     if type(value) is int or (value is None and name in ("height", "width")):
         return
     is_written = isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,18}", value)
