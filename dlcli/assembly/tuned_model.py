@@ -14,6 +14,7 @@ from dlcli.inference.evaluation import kept_on
 from dlcli.inference.saved_model import SavedModel, load_model
 from dlcli.inference.write_model import add_task_facts
 from dlcli.splits.split import Split
+from dlcli.tasks.base import Task
 from dlcli.training.features import Features
 
 
@@ -24,10 +25,15 @@ def reload_tuned(
     folder = run_dir / "model"
     model = load_model(folder, trust=True)
     features = cached_features(config, model.network, model.preprocessing, data, run_dir.parents[2], device)
-    if not len(split.val):
+    if not len(split.val) or not _tunes(model.task):
         return model, features, {}
     tuned = model.task.tune(kept_on(model, data, split.val, device, features)[0], data.y[split.val])
     if tuned:
         add_task_facts(folder, tuned)
         model = load_model(folder, trust=True)
     return model, features, tuned
+
+
+def _tunes(task: Task) -> bool:
+    """Return whether the task's class tunes anything; otherwise a pass over the validation rows is saved."""
+    return type(task).tune is not Task.tune

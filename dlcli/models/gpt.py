@@ -6,7 +6,7 @@ import math
 from typing import Annotated, ClassVar
 
 import torch
-from annotated_types import Ge
+from annotated_types import Ge, Gt
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -15,12 +15,16 @@ from dlcli.models.layers import Depth, Share, Size
 # Keys and values of a layer for the tokens so far, `(N, heads, T, size)` each.
 Cache = list[tuple[Tensor, Tensor]]
 
+# The deviation of initial embeddings.
+_EMBEDDED = 0.02
+
 
 class GPT(nn.Module):
     """Token and position embeddings, layers of causal self-attention and a feed-forward network, and tied logits.
 
-    Layers normalize their input (pre-norm). The output layer has the weights of the token embedding. Weights are drawn
-    with a deviation of 0.02, those that add to the residual stream with one that is smaller by `sqrt(2 * layers)`.
+    Layers normalize their input (pre-norm). The output layer has the weights of the token embedding. Embeddings are
+    drawn with a deviation of 0.02, weights of layers with `initial_std`, and those that add to the residual stream with
+    one that is smaller by `sqrt(2 * layers)`.
 
     Args:
         vocab_size: number of tokens.
@@ -30,6 +34,7 @@ class GPT(nn.Module):
         heads: number of attention heads per layer.
         dropout: dropout rate after the embedding, of attention and after each part of a layer.
         bias: whether linear and normalization layers have biases.
+        initial_std: standard deviation of the initial weights of layers; GPT-2, of width 768 and more, has 0.02.
 
     Raises:
         ValueError: `hidden` is not divisible by `heads`.
@@ -48,6 +53,7 @@ class GPT(nn.Module):
         heads: Size = 4,
         dropout: Share = 0.0,
         bias: bool = False,
+        initial_std: Annotated[float, Gt(0)] = 0.02,
     ) -> None:
         super().__init__()
         if hidden % heads:
@@ -59,16 +65,18 @@ class GPT(nn.Module):
         self.drop = nn.Dropout(dropout)
         self.layers = nn.ModuleList(_Layer(hidden, heads, dropout, bias) for _ in range(layers))
         self.norm = nn.LayerNorm(hidden, bias=bias)
-        self._initialize()
+        self._initialize(initial_std)
 
-    def _initialize(self) -> None:
+    def _initialize(self, initial_std: float) -> None:
         for name, parameter in self.named_parameters():
             if parameter.ndim < 2:
                 if name.endswith("bias"):
                     nn.init.zeros_(parameter)
                 continue
-            smaller = math.sqrt(2 * len(self.layers)) if name.endswith("project.weight") else 1.0
-            nn.init.normal_(parameter, std=0.02 / smaller)
+            std = initial_std if name.startswith("layers.") else _EMBEDDED
+            if name.endswith("project.weight"):
+                std /= math.sqrt(2 * len(self.layers))
+            nn.init.normal_(parameter, std=std)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map tokens `(N, T)` to logits of the token after each, `(N, T, V)`."""
@@ -112,8 +120,10 @@ class _Layer(nn.Module):
     def forward(self, states: Tensor, cache: Cache | None, number: int) -> Tensor:
         """Return the states `(N, T, hidden)` after the layer; keys and values are added to a `cache`."""
         rows, steps, hidden = states.shape
-        parts = self.attention(self.attention_norm(states)).view(rows, steps, 3, self.heads, -1)
-        query, key, value = parts.permute(2, 0, 3, 1, 4).unbind()
+        query, key, value = (
+            part.view(rows, steps, self.heads, -1).transpose(1, 2)
+            for part in self.attention(self.attention_norm(states)).split(hidden, dim=2)
+        )
         mask, causal = None, True
         if cache is not None:
             if number < len(cache):

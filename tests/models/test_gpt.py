@@ -63,13 +63,14 @@ def test_longer_rows_are_read_in_pieces() -> None:
     torch.testing.assert_close(model(x)[:, 8:16], model(x[:, 8:16]))
 
 
-def test_it_has_the_parameters_and_weights_of_nano_gpt() -> None:
-    model = GPT(65, 64, 128, 4, 4)
+def test_it_has_the_parameters_of_nano_gpt_and_the_weights_that_are_asked_for() -> None:
+    model = GPT(65, 64, 128, 4, 4, initial_std=0.05)
     layer = 2 * 128 + 128 * (3 * 128 + 128 + 8 * 128)
     assert sum(p.numel() for p in model.parameters()) == (65 + 64) * 128 + 4 * layer + 128
     deviations = {name: float(p.detach().std()) for name, p in model.named_parameters() if p.ndim == 2}
     for name, deviation in deviations.items():
-        expected = 0.02 / 8**0.5 if "project" in name else 0.02
+        expected = 0.05 if name.startswith("layers") else 0.02
+        expected /= 8**0.5 if "project" in name else 1
         assert deviation == pytest.approx(expected, rel=0.05), name
 
 
