@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from typer.testing import CliRunner
 
 import dlcli
@@ -16,6 +17,7 @@ from dlcli.cli.app import app
 from dlcli.errors import ConfigError, DataError, InputError
 from dlcli.inference.generation import Sampling, continue_text
 from dlcli.result import Result
+from dlcli.runs.folder import recorded_epochs
 
 WORDS = ("the cat", "a dog", "the bird", "my horse")
 
@@ -87,10 +89,9 @@ def test_cached_generation_equals_uncached(trained: Result) -> None:
     assert continue_text(model, "the c", Sampling(9, seed=1)) != continue_text(
         model, "the c", Sampling(9, seed=2)
     )
-    assert (
-        continue_text(model, "a dog hears the bi", Sampling(2, temperature=0))[0].text
-        == "a dog hears the bird"
-    )
+    for temperature in (0, 1e-300):
+        found = continue_text(model, "a dog hears the bi", Sampling(2, temperature))
+        assert found[0].text == "a dog hears the bird"
 
 
 def test_prompts_of_the_command_and_of_python(trained: Result, tmp_path: Path) -> None:
@@ -109,6 +110,8 @@ def test_prompts_of_the_command_and_of_python(trained: Result, tmp_path: Path) -
         (("--prompt", "a", trained.run_dir / "samples.txt"), "does not go together with a prompt"),
         (("--tokens", 3), "Add --prompt TEXT"),
         (("--prompt", "a", "--top-k", 0), "must be at least 1"),
+        (("--prompt", "a", "--samples", 1 << 30), "must be at most 1,000,000"),
+        (("--prompt", "a\udcff"), "has the byte 0xff as character 2"),
     ):
         done = command("predict", trained.run_dir, *wrong)
         assert done.exit_code == 2
@@ -123,8 +126,13 @@ def test_files_are_predicted_and_evaluated(trained: Result, text: Path, tmp_path
     found = dlcli.evaluate(trained.run_dir, file=tmp_path / "new.txt")
     mean = (table["loss"] * table["tokens"]).sum() / table["tokens"].sum()
     assert found.metrics["test/loss"] == pytest.approx(mean, rel=1e-5)
-    rows = dlcli.load_run(trained.run_dir).predict(["the cat sees a dog.", "dddd"])
+    model = dlcli.load_run(trained.run_dir)
+    rows = model.predict(["the cat sees a dog.", "dddd"])
     assert rows["loss"][0] < rows["loss"][1]
+    assert len(model.predict([])) == 0
+    with pytest.warns(UserWarning, match="2 rows are empty or missing, and have no loss"):
+        rows = model.predict(["the cat", "", None])
+    assert rows["loss"].isna().tolist() == [False, True, True]
     (tmp_path / "empty.txt").write_text("")
     for use in (dlcli.predict, lambda run, file: dlcli.evaluate(run, file=file)):
         with pytest.raises(DataError, match="is empty"):
@@ -170,11 +178,23 @@ def test_lines_in_folds(text: Path) -> None:
         of_line.setdefault(line, set()).add(fold[row])
     assert all(len(folds) == 1 for folds in of_line.values())
     assert found.metrics["cv/perplexity_mean"] > 1
-    fold_dir = next(iter(found.folds)).run_dir if hasattr(next(iter(found.folds)), "run_dir") else None
-    if fold_dir:
-        generated = dlcli.predict(fold_dir, prompt="the", samples=3, tokens=50)
-        assert generated is not None
-        assert not generated["text"].str.contains("\n").any()
+    with pytest.raises(InputError) as refused:
+        dlcli.predict(found.run_dir, prompt="the")
+    assert found.folds[0].run_name in str(refused.value.problems[0].hint)
+    one = next(iter(found.folds))
+    generated = dlcli.predict(one.run_dir, prompt="the", samples=3, tokens=50)
+    assert generated is not None
+    assert not generated["text"].str.contains("\n").any()
+    with pytest.raises(InputError, match="same number of tokens"):
+        dlcli.export(one.run_dir, text.parent / "lines.onnx")
+    with pytest.raises(InputError, match="single lines"):
+        dlcli.predict(one.run_dir, prompt="the\ncat", tokens=5)
+
+
+def test_export(trained: Result, tmp_path: Path) -> None:
+    dlcli.export(trained.run_dir, tmp_path / "model.pt2")
+    program = torch.export.load(tmp_path / "model.pt2").module()
+    assert program(x=torch.zeros(2, 16, dtype=torch.int64)).shape[:2] == (2, 16)
 
 
 def test_what_does_not_fit_is_refused(trained: Result, text: Path) -> None:
@@ -195,3 +215,23 @@ def test_what_does_not_fit_is_refused(trained: Result, text: Path) -> None:
     )
     with pytest.raises(InputError, match="continues a text"):
         dlcli.predict(digits.run_dir, prompt="a")
+
+
+def test_subwords(text: Path) -> None:
+    found = dlcli.train(
+        of(
+            text,
+            "preprocessing.tokens=bpe",
+            "preprocessing.vocab_size=290",
+            "dataset.block=48",
+            "trainer.max_epochs=2",
+        )
+    )
+    for epoch in recorded_epochs(found.run_dir):
+        # Nats per token and bits per character have the same ratio in training and validation rows.
+        ratio = [epoch[f"{part}/bits_per_character"] / epoch[f"{part}/loss"] for part in ("train", "val")]
+        assert ratio[0] == pytest.approx(ratio[1], rel=0.1)
+    generated = dlcli.predict(found.run_dir, prompt="the ä", tokens=20, samples=2)
+    assert generated is not None
+    assert generated["text"].str.startswith("the ä").all()
+    assert not generated["text"].str.endswith("\ufffd").any()

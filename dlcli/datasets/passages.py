@@ -48,7 +48,7 @@ class Passages:
         if are_documents:
             found = [with_last_end(text) for text in found]
         codes, starts = stream_of(found)
-        return cls(codes, starts, starts + [len(text) for text in found], are_documents)
+        return cls(codes, starts, starts + np.array([len(text) for text in found], np.int64), are_documents)
 
     def __len__(self) -> int:
         return len(self.starts)

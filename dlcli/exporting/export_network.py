@@ -81,7 +81,14 @@ def export_network(
         raise InputError("there is no such folder", str(file.parent), "Create it, or name another.")
     if kind_at(file) == "device":  # it would be replaced by a file
         raise InputError("is not a regular file", str(file), "Name another --output.")
-    if model.task.outputs_of != "row":
+    if model.task.outputs_of == "next_token" and not model.input_shape[0]:
+        raise InputError(
+            "a language model can be exported if its rows have the same number of tokens (dataset.rows=blocks, "
+            "preprocessing.tokens=characters), which those of this run have not",
+            str(file),
+            "Use the run itself: dlcli predict, dlcli serve, or dlcli.load_run in Python.",
+        )
+    if model.task.outputs_of not in ("row", "next_token"):
         raise InputError(
             f"a network with an output for each {model.task.outputs_of} cannot be exported yet: its inputs differ in "
             "more sizes than the number of rows and steps",

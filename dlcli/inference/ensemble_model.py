@@ -28,6 +28,9 @@ from dlcli.training.fields import Field
 
 SPREAD = "spread"
 
+# Members that a message names.
+_NAMED = 5
+
 # Facts that count rows are summed over members; other numbers are averaged.
 _COUNTS = ("class_counts",)
 
@@ -163,7 +166,8 @@ def ensemble_of(members: Sequence[EnsembleMember], *, same_data: bool) -> Ensemb
     first = members[0].model
     if not first.task.keeps_outputs:
         message = f"predictions of {type(first.task).__name__} cannot be averaged"
-        raise InputError(message, members[0].name, "Predict with one of the models.")
+        names = ", ".join(member.name for member in members[:_NAMED])
+        raise InputError(message, members[0].name, f"Use one of the models, by its name: {names}")
     for other in members[1:]:
         if found := _difference(first, other.model):
             raise _unfit(members[0], other, *found)

@@ -84,6 +84,7 @@ class Language(BaseEstimator):
     def transform_and_count(self, x: Any) -> tuple[dict[str, Any], dict[str, int]]:
         """Return the fields as `transform` does, and numbers of characters and of unknown ones, with some of them."""
         rows = Passages.of(x, are_documents=self.are_documents_)
+        empty = 0 if isinstance(x, Passages) else int((rows.characters <= self.are_documents_).sum())
         tokens, counts = self._encoded(rows)
         firsts = self._first(rows.before())
         begins = counts.cumsum() - counts
@@ -95,25 +96,32 @@ class Language(BaseEstimator):
             None if rows.are_documents else _runs(rows, tokens, counts, firsts),
             int(counts.max(initial=1)),
         )
+        following = windows.shifted(1, NO_TARGET)
         fields: dict[str, Any] = {
             "x": windows,
-            "next_tokens": windows.shifted(1, NO_TARGET),
-            "characters": torch.from_numpy(rows.characters),
+            "next_tokens": following,
+            "characters": following.characters(self._sizes()),
         }
         if rows.are_documents and len(set(counts.tolist())) > 1:
             fields["lengths"] = torch.from_numpy(counts)
-        return fields, self._unseen(rows)
+        return fields, self._unseen(rows) | ({"empty_rows": empty} if empty else {})
 
     def notices_of_new(self, counts: Mapping[str, int]) -> list[Notice]:
         """Return the notice about characters that the training rows lack."""
         unseen, total = counts.get("unseen_characters", 0), counts.get("characters", 0)
+        notices = []
+        if empty := counts.get("empty_rows", 0):
+            rows = "1 row is empty or missing" if empty == 1 else f"{empty:,} rows are empty or missing"
+            have = "has" if empty == 1 else "have"
+            what = "the end of a line alone" if self.are_documents_ else "no loss"
+            notices.append(Notice("empty_rows", empty, f"{rows}, and {have} {what}"))
         if not unseen:
-            return []
+            return notices
         named = [key.removeprefix(_OF) for key in counts if key.startswith(_OF)]
         shown = ", ".join(map(repr, sorted(named)[:_NAMED])) + (", ..." if len(named) > _NAMED else "")
         text = f"{unseen:,} of {total:,} characters are not in the training rows ({shown}), and are read as unknown"
         hint = "preprocessing.tokens=bpe has no unknown tokens."
-        return [Notice("unseen_characters", unseen, text, "preprocessing.tokens", hint)]
+        return [*notices, Notice("unseen_characters", unseen, text, "preprocessing.tokens", hint)]
 
     def facts(self) -> dict[str, Any]:
         """Return the number of tokens, and the tokens of the longest training row."""
@@ -182,6 +190,10 @@ class Language(BaseEstimator):
         return counts | {
             f"{_OF}{text_of([code])}": int(number) for code, number in zip(some, numbers, strict=True)
         }
+
+    def _sizes(self) -> torch.Tensor | None:
+        """Return the number of characters of each token `(V,)`; None if each has one."""
+        return torch.from_numpy(self._subwords().characters()) if self.subwords_ else None
 
     def _subwords(self) -> Subwords:
         return _subwords_of(self.subwords_)

@@ -78,6 +78,23 @@ class Subwords:
         """Return the text of each token, for tables and pictures; a part of a character becomes U+FFFD."""
         return self._tokenizer.decode_batch([[int(token)] for token in tokens], skip_special_tokens=False)
 
+    def characters(self) -> np.ndarray:
+        """Return the number of characters that begin in each token, int64 `(V,)`; special tokens have none."""
+        # The library writes printable bytes as themselves, and the others as characters from U+0100 on.
+        printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+        others = sorted(set(range(256)) - set(printable))
+        byte_of = {chr(byte): byte for byte in printable} | {
+            chr(256 + n): byte for n, byte in enumerate(others)
+        }
+        return np.array(
+            [
+                # Bytes 0b10...... continue a character.
+                0 if token in SPECIAL else sum(byte_of[letter] & 0xC0 != 0x80 for letter in token)
+                for token in self.vocabulary()
+            ],
+            np.int64,
+        )
+
     def encode(self, texts: Iterable[str]) -> list[np.ndarray]:
         """Return the tokens of each text, int64 `(L,)`; an empty text has none."""
         return [

@@ -84,6 +84,10 @@ class TokenWindows:
         """Return the same windows on a device."""
         return replace(self, stream=self.stream.to(device), starts=self.starts.to(device))
 
+    def characters(self, sizes: Tensor | None) -> WindowCharacters:
+        """Return the number of characters of each window; each token has `sizes` of them `(V,)`, or one."""
+        return WindowCharacters(self, sizes)
+
     def shifted(self, ahead: int, padding: int) -> Self:
         """Return the tokens that are ahead of those of the windows."""
         return replace(self, ahead=ahead, padding=padding)
@@ -102,3 +106,50 @@ class TokenWindows:
         return replace(
             self, stream=runs.stream.to(self.device), starts=first.to(self.device), lengths=lengths
         )
+
+
+@dataclass(frozen=True, eq=False)
+class WindowCharacters:
+    """A `dlcli.training.fields.Field` of the number of characters of windows `(N,)`, int64.
+
+    Attributes:
+        windows: the windows, which may be drawn.
+        sizes: number of characters of each token `(V,)`, on the device of the windows; None if each has one.
+    """
+
+    windows: TokenWindows
+    sizes: Tensor | None = None
+
+    @property
+    def shape(self) -> torch.Size:
+        """`(N,)`."""
+        return torch.Size((len(self),))
+
+    @property
+    def device(self) -> torch.device:
+        """Device of the tokens."""
+        return self.windows.device
+
+    def __len__(self) -> int:
+        return len(self.windows)
+
+    def __getitem__(self, rows: slice) -> Tensor:
+        """Return those of consecutive windows."""
+        return self.index_select(0, torch.arange(len(self))[rows])
+
+    def index_select(self, dim: int, index: Tensor) -> Tensor:
+        """Return those of the windows of an index `(B,)`."""
+        if self.sizes is None:
+            return self.windows.lengths[index.cpu()].to(self.device)
+        tokens = self.windows.index_select(0, index)
+        # What pads windows is no token.
+        return self.sizes[tokens.clamp_min(0)].masked_fill(tokens == self.windows.padding, 0).sum(dim=1)
+
+    def to(self, device: torch.device) -> Self:
+        """Return the same on a device."""
+        sizes = None if self.sizes is None else self.sizes.to(device)
+        return replace(self, windows=self.windows.to(device), sizes=sizes)
+
+    def drawn(self, seed: int) -> Self:
+        """Return those of windows that are drawn with the same seed."""
+        return replace(self, windows=self.windows.drawn(seed))

@@ -98,12 +98,19 @@ def continue_prompt(
     Raises:
         InputError: the run's model is no language model, or the file cannot be written.
     """
+    _check_text(prompt)
     if output is not None:
         check_output(output, ())
     found = open_model(run, runs_directory(runs_dir), conf_dirs, trust=trust, use=use)
     for note in found.notes:
         listen(Note(note))
     language = language_of(found.model)
+    if language.are_documents_ and "\n" in prompt:
+        raise InputError(
+            "has a line feed, but the model's texts are single lines",
+            "--prompt",
+            "Give the beginning of one line.",
+        )
     notices = []
     if unknown := list(unknown_in(found.model, prompt)):
         shown = ", ".join(map(repr, unknown))
@@ -132,3 +139,17 @@ def continue_prompt(
         with written_to(output) as write:
             write(done.table())
     return done
+
+
+def _check_text(prompt: str) -> None:
+    """Raise an InputError for bytes of the command line that are no text: Python reads them as lone surrogates."""
+    try:
+        prompt.encode()
+    except UnicodeEncodeError as error:
+        code = ord(prompt[error.start])
+        byte = f"the byte 0x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else f"U+{code:04X}"
+        raise InputError(
+            f"has {byte} as character {error.start + 1:,}, which is not UTF-8",
+            "--prompt",
+            "Give the prompt in UTF-8.",
+        ) from error

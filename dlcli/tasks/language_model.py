@@ -21,8 +21,8 @@ from dlcli.tasks.metric_choice import MetricChoice
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Tokens of a batch of an evaluation, which bound the memory of its logits.
-_TOKENS = 1 << 13
+# Tokens of a batch of an evaluation, which bound the memory of its logits. On a CPU, more tokens take longer each.
+_TOKENS = 1 << 11
 
 # The loss of a place without a token; losses of tokens are not negative.
 _NONE = -1.0
@@ -67,7 +67,12 @@ class LanguageModel(Task):
         self.criterion = loss
         self._counts = np.asarray(character_counts, np.int64)
         self._pairs = pair_counts
+        self._context = 1
         self.choose(metrics)
+
+    def attach(self, preprocessing: Any) -> None:
+        """Take the number of tokens of the longest training row."""
+        self._context = preprocessing.context_
 
     def encode(self, y: Any) -> Any:
         """Return the number of characters of each row, int64 `(N,)`; the targets are among the fields."""
@@ -114,8 +119,8 @@ class LanguageModel(Task):
         return len(y), 0, 0
 
     def rows_at_once(self, input_shape: Sequence[int]) -> int:
-        """Return the rows that have about eight thousand tokens."""
-        return max(1, _TOKENS // max(1, input_shape[0] or 64))
+        """Return the rows that have about two thousand tokens."""
+        return max(1, _TOKENS // max(1, input_shape[0] or self._context))
 
     def metric_inputs(self, outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Return sums of losses, numbers of tokens and of characters, `(N, 3)`."""
@@ -171,6 +176,7 @@ class LanguageModel(Task):
         loss, tokens, characters = (
             table[name].to_numpy(np.float64) for name in ("loss", "tokens", "characters")
         )
+        loss = np.where(tokens == 0, 0.0, loss)  # an empty text has none
         kept = torch.from_numpy(np.stack([loss * tokens, tokens, characters], axis=1))
         return kept, torch.empty(len(table), 0), {}
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from dlcli.preprocessing.ragged import Ragged
+from dlcli.preprocessing.token_windows import TokenWindows
 from dlcli.training.fields import Batch, DrawsAnew, Fields, ReadsAhead, Rows
 
 # Rows are sorted by length within pools of this many batches: enough for similar lengths in a batch, and few enough
@@ -74,7 +75,7 @@ class BatchLoader:
         self.chunk = chunk
         self.rank = rank
         self.ranks = ranks
-        self._ends = self._bounded_ends() if bounded and not shuffle and self._ragged is not None else None
+        self._ends = self._bounded_ends() if bounded and not shuffle and self._differ else None
         self.epoch = 0
         # The items of the epoch that a resumed run skips, and the number of items yielded so far.
         self._skip = 0
@@ -141,12 +142,26 @@ class BatchLoader:
         return next((field for field in self.fields.values() if isinstance(field, Ragged)), None)
 
     @property
+    def _windows(self) -> TokenWindows | None:
+        """The field of windows that differ in length, or None."""
+        windows = next((field for field in self.fields.values() if isinstance(field, TokenWindows)), None)
+        return None if windows is None or windows.shape[1] else windows
+
+    @property
+    def _differ(self) -> bool:
+        """Whether rows differ in length, so that the longest ones are padded to."""
+        return self._ragged is not None or self._windows is not None
+
+    @property
     def _lengths(self) -> Tensor | None:
         """The lengths of rows that differ in length, or did before their features were computed."""
         ragged, lengths = self._ragged, self.fields.get("lengths")
         if ragged is not None:
             return ragged.lengths
-        return None if lengths is None else lengths[:].cpu()
+        if lengths is not None:
+            return lengths[:].cpu()
+        # In training, windows are drawn, of one length.
+        return None if self.shuffle or self._windows is None else self._windows.lengths
 
     @property
     def _device(self) -> torch.device:

@@ -33,7 +33,7 @@ def test_targets_are_the_next_tokens(tokens: Any) -> None:
         assert torch.equal(x[row, 1 : len(targets)], targets[:-1])
         before = "\n" if row == 0 else TEXT[16 * row - 1]
         assert language.decode(x[row, :1].tolist()) == before
-    assert int(fields["characters"].sum()) == len(TEXT)
+    assert int(fields["characters"][:].sum()) == len(TEXT)
     assert int(max(x.max(), y.max())) < language.facts()["vocab_size"]
 
 
@@ -81,3 +81,40 @@ def test_unseen_characters_are_counted_and_named() -> None:
     assert notice.text.startswith("3 of 5 characters are not in the training rows ('y', 'z')")
     assert language.notices_of_new(language.transform_and_count(["ab"])[1]) == []
     assert language.decode(language.encode("az")) == "a\ufffd"
+
+
+@pytest.mark.parametrize("tokens", ["characters", "bpe"])
+def test_drawn_windows_have_the_characters_of_their_own_targets(tokens: Any) -> None:
+    rows = blocks("Ein schöner Tag für Käse: 😀 und 日本. " * 5, 16)
+    language = Language(tokens, vocab_size=280).fit(rows)
+    fields = language.transform(rows)
+    assert fields["characters"][:].tolist() == rows.characters.tolist()
+    for values in (fields, {name: field.drawn(5) for name, field in fields.items()}):
+        for row in range(len(rows)):
+            targets = values["next_tokens"][row : row + 1][0]
+            found = int(values["characters"].index_select(0, torch.tensor([row])))
+            whole = language.decode(targets[targets != NO_TARGET].tolist())
+            # Drawn windows may begin and end within a character.
+            assert abs(found - len(whole.strip("\ufffd"))) <= (2 if values is not fields else 0)
+
+
+def test_batches_of_long_rows_are_smaller() -> None:
+    lengths = [4] * 40 + [3000]
+    codes, starts = stream_of(["x" * length for length in lengths])
+    rows = Passages(codes, starts, starts + np.array(lengths))
+    loader = BatchLoader(Language().fit(rows).transform(rows), 128, bounded=True)
+    sizes = [tuple(batch["x"].shape) for batch in loader]
+    assert sum(rows for rows, _ in sizes) == 41
+    assert max(rows * steps for rows, steps in sizes) < 128 * 3000 // 4
+    order = loader.order()
+    assert order is not None
+    assert int(order[0]) == 40
+
+
+def test_rows_without_text_are_counted() -> None:
+    language = Language().fit(blocks(TEXT, 16))
+    fields, counts = language.transform_and_count(["the cat", "", None])
+    assert len(fields["x"]) == 3
+    (notice,) = language.notices_of_new(counts)
+    assert (notice.key, notice.count) == ("empty_rows", 2)
+    assert len(language.transform([])["x"]) == 0
