@@ -157,7 +157,8 @@ class Detector(nn.Module):
         decode = (
             self.head.box_coder.decode if self.architecture == "fcos" else self.head.box_coder.decode_single
         )
-        corners = decode(sides.flatten(0, 1), anchors.repeat(len(x), 1)).unflatten(0, sides.shape[:2])
+        # `len(x)` would fix the number of rows of an exported program.
+        corners = decode(sides.flatten(0, 1), anchors.repeat(x.shape[0], 1)).unflatten(0, sides.shape[:2])
         size = self.height, self.width
         return loss, chosen_detections(scores, corners, size, self.detections, self.candidates, self.nms)
 
