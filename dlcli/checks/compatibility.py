@@ -24,7 +24,7 @@ from dlcli.checks.task_fit import check_task, fits_targets, make_task, mixes_tar
 from dlcli.checks.trainer import find_accumulation_problems, find_refused, find_trainer_problems
 from dlcli.config.build import build, locate
 from dlcli.config.catalog import accepting
-from dlcli.config.folders import options
+from dlcli.config.metric_section import fitting_metrics
 from dlcli.config.metric_words import metric_called
 from dlcli.config.pasted import pasted
 from dlcli.config.suggest import did_you_mean, question
@@ -250,7 +250,7 @@ def _unchosen(monitored: str, where: str, task: Task) -> str:
     part, _, name = monitored.partition("/")
     if name in task.metric_names:  # one that is not computed in training
         return ""
-    if part not in ("train", "val") or name not in options("metric") or not task.metric_choices:
+    if part not in ("train", "val") or not task.metric_choices or name not in fitting_metrics(task):
         return ""
     return f"Have it computed: {pasted('task.metrics', ['default', name])} {pasted(where, monitored)}."
 
@@ -284,7 +284,7 @@ def _monitor(
                 hint = "Add validation rows (cv.val_size=0.15), or, outside a sweep, use monitor=train/loss."
                 yield Problem(f"{monitor} is monitored, but there are no validation rows", where, hint)
             else:
-                called = metric_called(monitor, [f"val/{name}" for name in options("metric")])
+                called = metric_called(monitor, [f"val/{name}" for name in fitting_metrics(task)])
                 hint = (
                     _unchosen(monitor, where, task)
                     or question(filter(None, [metric_called(monitor, logged)]))

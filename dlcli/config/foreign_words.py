@@ -119,8 +119,28 @@ OPTIONS: dict[str, dict[str, tuple[str, ...]]] = {
         "numeric": ("regression",),
         "timeseries": ("forecast",),
         "time_series": ("forecast",),
-        "tags": ("multilabel",),
+        "tags": ("tag",),
+        "tagging": ("tag",),
+        "ner": ("tag",),
+        "pos": ("tag",),
+        "pos_tagging": ("tag",),
+        "named_entity_recognition": ("tag",),
+        "token_classification": ("tag",),
+        "qa": ("answer_span",),
+        "squad": ("answer_span",),
+        "question_answering": ("answer_span",),
+        "extractive_qa": ("answer_span",),
+        "multi_label": ("multilabel",),
         "multi_label_classification": ("multilabel",),
+        "object_detection": ("detection",),
+        "semantic_segmentation": ("segmentation",),
+        "translation": ("seq2seq",),
+        "summarization": ("seq2seq",),
+        "text2text_generation": ("seq2seq",),
+        "lm": ("language_model",),
+        "causal_lm": ("language_model",),
+        "language_modeling": ("language_model",),
+        "text_generation": ("language_model",),
     },
     "task/loss": {
         "bce": ("binary_cross_entropy",),
@@ -148,13 +168,48 @@ OPTIONS: dict[str, dict[str, tuple[str, ...]]] = {
         "efficientnet": ("pretrained_image",),
         "vit": ("pretrained_image",),
     },
-    "dataset": {"csv": ("table",), "parquet": ("table",), "excel": ("table",), "images": ("image_folder",)},
+    "dataset": {
+        "csv": ("table",),
+        "parquet": ("table",),
+        "excel": ("table",),
+        "images": ("image_folder",),
+        "ner": ("tags",),
+        "pos": ("tags",),
+        "conll": ("tags",),
+        "conll2003": ("tags",),
+        "token_classification": ("tags",),
+        "qa": ("squad",),
+        "squad_v2": ("squad",),
+        "question_answering": ("squad",),
+        "masks": ("image_masks",),
+        "segmentation": ("image_masks",),
+        "coco": ("detection",),
+        "translation": ("pairs",),
+        "audio": ("audio_folder",),
+        "timeseries": ("series",),
+    },
     "scheduler": {
         "reducelronplateau": ("plateau",),
         "reduce_on_plateau": ("plateau",),
         "constant": ("none",),
     },
     "cv": {"loo": ("leave_one_out",), "train_test_split": ("holdout",), "timeseriessplit": ("time_series",)},
+}
+
+# What XGBoost, LightGBM and CatBoost call the objective: the task, with its loss where that is not the default.
+OBJECTIVES = {
+    "binary:logistic": ("task=binary",),
+    "logloss": ("task=binary",),
+    "cross_entropy": ("task=binary",),
+    "multi:softmax": ("task=multiclass",),
+    "multi:softprob": ("task=multiclass",),
+    "multilogloss": ("task=multiclass",),
+    "reg:squarederror": ("task=regression",),
+    "regression_l2": ("task=regression",),
+    "rmse": ("task=regression",),
+    "reg:absoluteerror": ("task/loss=mae",),
+    "regression_l1": ("task/loss=mae",),
+    "reg:pseudohubererror": ("task/loss=huber",),
 }
 
 # Names of the number of folds.
@@ -173,24 +228,17 @@ FLAGS = {
 }
 
 DATA = ("data", "dataset", "data_path", "train_file", "data_file", "file", "input", "csv")
-METRICS = ("metric", "metrics", "eval_metric", "objective")
+METRICS = ("metric", "metrics", "eval_metric")
+# Metrics that each task whose targets they are for computes by default.
+BY_DEFAULT = frozenset(
+    {
+        *("loss", "accuracy", "balanced_accuracy", "precision", "recall", "f1"),
+        *("auroc", "average_precision", "log_loss", "mae", "mse", "rmse"),
+    }
+)
+
 # The share of rows to train on, of which the rest is tested on.
-SHARES = ("train_size", "train_split", "train_ratio", "split")
+SHARES = ("train_size", "train_split", "train_ratio")
 EXPERIMENTS = ("config", "config_name", "config_file", "cfg", "cn")
 DEVICES = ("device", "cuda_device", "gpu", "gpu_id")
 WORKERS = ("workers", "num_workers", "dataloader_num_workers", "dataset.num_workers", "data.num_workers")
-
-TABLES = (
-    ".csv",
-    ".tsv",
-    ".parquet",
-    ".feather",
-    ".arrow",
-    ".json",
-    ".jsonl",
-    ".ndjson",
-    ".xlsx",
-    ".xls",
-    ".txt",
-    ".gz",
-)

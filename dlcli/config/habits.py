@@ -5,14 +5,15 @@ Nothing heavy is imported: the answer comes before the command's own imports.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from dlcli.config.data_words import data_meant, is_data
 from dlcli.config.folders import groups, options
 from dlcli.config.foreign_words import (
+    BY_DEFAULT,
     DATA,
     DEVICES,
     EXPERIMENTS,
@@ -22,11 +23,12 @@ from dlcli.config.foreign_words import (
     GROUPS,
     KEYS,
     METRICS,
+    OBJECTIVES,
+    OPTIONS,
     SHARES,
-    TABLES,
     WORKERS,
 )
-from dlcli.config.metric_words import metric_called
+from dlcli.config.metric_words import DEFAULT, metric_called
 from dlcli.config.pasted import assignment, dlcli_line, override
 from dlcli.errors import Problem
 
@@ -94,7 +96,7 @@ def _command(arguments: Sequence[str], known: Mapping[str, bool]) -> Problem:
         return Problem(message, hint=hint)
     split = ["--split", "val"] if name in ("val", "validate") else []
     plain = words[: next((place for place, word in enumerate(words) if word.startswith("-")), len(words))]
-    files = [word for word in plain if _is_data(word)]
+    files = [word for word in plain if is_data(word)]
     run = next((word for word in plain if "=" not in word and word not in files), "last")
     line = dlcli_line(command, run, *(files or ["new.csv"]) if command == "predict" else split)
     return Problem(message, hint=f"For the newest run or the one that is named: {line}")
@@ -157,8 +159,8 @@ def _word(word: str, left: list[str], meant: _Meant) -> bool:
     """Translate an override, or a word without a key with its value if it has one; return whether it is known."""
     key, equals, value = word.partition("=")
     known = groups(())
-    if equals and not ("/" in key and key not in known and _is_data(word)):  # a file's name may contain a =
-        is_group_of_file = key == "dataset" and _is_data(value) and value not in options("dataset", ())
+    if equals and not ("/" in key and key not in known and is_data(word)):  # a file's name may contain a =
+        is_group_of_file = key == "dataset" and is_data(value) and value not in options("dataset", ())
         is_number_of_folds = key == "cv" and value.isdigit()
         if (
             is_group_of_file
@@ -177,9 +179,9 @@ def _word(word: str, left: list[str], meant: _Meant) -> bool:
     if left and left[0][:1] != "-" and "=" not in left[0] and (found := _noted(word, left[0], meant)):
         meant.words += found
         word = f"{word} {left.pop(0)}"
-    elif _is_data(word):
-        meant.words += _data(word)
-        meant.target_follows = True
+    elif is_data(word):
+        meant.words += data_meant(word)
+        meant.target_follows = meant.words[-2] == "dataset=table"
     elif meant.target_follows:
         meant.words.append(assignment("dataset.target", word))
         meant.target_follows = False
@@ -208,17 +210,16 @@ def _setting(name: str, value: str) -> list[str]:
     plain = _plain(name)
     if plain in DATA:
         return (
-            _data(value)
-            if _is_data(value)
+            data_meant(value)
+            if is_data(value)
             else [f"dataset={value}"]
             if value in options("dataset", ())
             else []
         )
     if plain in METRICS:
-        names = [metric_called(name, options("metric", ())) or name for name in _listed(value)]
-        if plain == "metrics":
-            return [override("task.metrics", ["default", *names])]
-        return [override("monitor", f"val/{names[0]}")]
+        return _metrics(value, is_list=plain == "metrics")
+    if plain == "objective":
+        return _objective(value)
     if plain in EXPERIMENTS:
         file = Path(value)
         if file.suffix in (".yaml", ".yml"):
@@ -228,13 +229,12 @@ def _setting(name: str, value: str) -> list[str]:
     if plain in DEVICES:
         return _device(value)
     if plain in SHARES:
-        share = re.fullmatch(r"0?(\.\d+)", value)
-        return [override("cv.test_size", round(1 - float(share[1]), 6))] if share else []
+        rest = round(1 - float(value), 6) if re.fullmatch(r"0?\.\d+", value) else 1
+        return [override("cv.test_size", rest)] if 0 < rest < 1 else []
     if plain in FOLDS or (plain == "cv" and value.isdigit()):
         return ["cv=kfold", f"cv.folds={value}"]
     if plain in GROUPS:
-        option = _same_option(GROUPS[plain], value)
-        return [f"{GROUPS[plain]}={option}"] if option else []
+        return _option_called(GROUPS[plain], value)
     if plain in KEYS:
         return [f"{KEYS[plain]}={value}" if _is_value(value) else assignment(KEYS[plain], value)]
     if plain in groups(()):
@@ -246,8 +246,43 @@ def _setting(name: str, value: str) -> list[str]:
 
 
 def _listed(value: str) -> list[str]:
-    """Return the words of a list as it is typed: `a`, `a,b` or `[a, b]`."""
-    return [word.strip(" '\"") for word in value.strip("[] ").split(",")]
+    """Return the different words of a list as it is typed: `a`, `a,b` or `[a, b]`."""
+    words = (word.strip(" '\"") for word in value.strip("[] ").split(","))
+    return list(dict.fromkeys(word for word in words if word))
+
+
+def _metrics(value: str, *, is_list: bool) -> list[str]:
+    """Return the overrides that compute metrics, or monitor a single one; none if one of them is unknown."""
+    known = options("metric", ())
+    words = _listed(value)
+    if len(words) == 1 and not is_list:
+        everywhere = [f"{part}/{name}" for part in ("val", "train") for name in ("loss", *known)]
+        monitored = metric_called(words[0], everywhere)
+        name = monitored.rpartition("/")[2]
+        computed = [] if name in BY_DEFAULT else [override("task.metrics", [DEFAULT, name])]
+        return [*computed, override("monitor", monitored)] if monitored else []
+    names = [DEFAULT if word == DEFAULT else metric_called(word, known) for word in words]
+    return [override("task.metrics", list(dict.fromkeys([DEFAULT, *names])))] if names and all(names) else []
+
+
+def _objective(value: str) -> list[str]:
+    """Return the overrides for what XGBoost, LightGBM and CatBoost call the objective: a task, or its loss."""
+    plain = _plain(value)
+    if plain in OBJECTIVES:
+        return list(OBJECTIVES[plain])
+    return (
+        _option_called("task/loss", value)
+        or _option_called("task", value)
+        or (_metrics(value, is_list=False) if re.match(r"val_|val/", plain) else [])  # Keras Tuner
+    )
+
+
+def _option_called(group: str, value: str) -> list[str]:
+    """Return the override for the option that is named so here or in other tools; empty if none or several are."""
+    there = options(group, ())
+    meant = [name for name in OPTIONS.get(group, {}).get(_plain(value), ()) if name in there]
+    option = _same_option(group, value) or (meant[0] if len(meant) == 1 else "")
+    return [f"{group}={option}"] if option else []
 
 
 def _same_option(group: str, value: str) -> str:
@@ -276,20 +311,3 @@ def _is_value(text: str) -> bool:
 
 def _plain(name: str) -> str:
     return name.replace("-", "_").lower()
-
-
-def _is_data(value: str) -> bool:
-    """Return whether a word names a file or a folder of data."""
-    if value.lower().endswith(TABLES):
-        return True
-    return os.sep in value and Path(value).exists() and not _is_run(Path(value))
-
-
-def _is_run(folder: Path) -> bool:
-    """Return whether a folder is a run's folder, which `dlcli show` accepts."""
-    return any((folder / place / "ledger.json").is_file() for place in (".", "artifacts"))
-
-
-def _data(value: str) -> list[str]:
-    folder = Path(value).is_dir()
-    return ["dataset=image_folder" if folder else "dataset=table", assignment("dataset.path", value)]

@@ -9,16 +9,13 @@ from typing import Any
 
 from dlcli.config.build import TARGET, locate
 from dlcli.config.folders import options
-from dlcli.config.metric_words import metrics_meant
+from dlcli.config.metric_words import DEFAULT, metrics_meant
 from dlcli.config.pasted import pasted
 from dlcli.config.suggest import choices, hint, question
 from dlcli.config.yaml_file import read
 from dlcli.errors import ConfigError, Problem
 
 GROUP = "metric"
-
-# The entry of `task.metrics` that stands for the task's default metrics.
-DEFAULT = "default"
 
 
 def with_chosen_metrics(
@@ -45,7 +42,7 @@ def with_chosen_metrics(
     for name in names:
         section = sections.get(name) or (read(files[name]) if name in files else None)
         if section is None:
-            known = [one for one, file in files.items() if _fits(read(file), task)]
+            known = fitting_metrics(task, folders)
             problems.append(
                 Problem(
                     f"there is no metric {name}",
@@ -90,6 +87,11 @@ def _problem(name: str, section: Any, task: Any, quantiles: bool) -> Problem | N
             "Add task/loss=quantile 'task.loss.quantiles=[0.1,0.5,0.9]'.",
         )
     return None
+
+
+def fitting_metrics(task: Any, folders: Sequence[Path] = ()) -> list[str]:
+    """Return the options of the group `metric` that are for the targets of a task."""
+    return [name for name, file in options(GROUP, folders).items() if _fits(read(file), task)]
 
 
 def _fits(section: Mapping[str, Any], task: Any) -> bool:

@@ -7,6 +7,9 @@ from collections.abc import Iterable
 
 from dlcli.config.suggest import near
 
+# The entry of `task.metrics` that stands for the task's default metrics.
+DEFAULT = "default"
+
 _NAMES = {
     "acc": "accuracy",
     "top1": "accuracy",
@@ -26,7 +29,6 @@ _NAMES = {
     "cross_entropy": "log_loss",
     "crossentropy": "log_loss",
     "ece": "calibration_error",
-    "error": "accuracy",
     "f_score": "f1",
     "fmeasure": "f1",
     "iou": "miou",
@@ -59,6 +61,8 @@ _NAMES = {
     "tnr": "specificity",
     "tpr": "recall",
 }
+# Names that a task's own metric has with a word before it: `entity_f1` of tags, `answer_f1` of answers.
+_OF_TASKS = ("accuracy", "f1", "precision", "recall", "exact_match")
 _PARTS = {"train": "train", "training": "train", "test": "test"}
 _PART = re.compile(r"(train|training|val|valid|validation|dev|eval|test)[/_. ]+(.+)")
 _AVERAGES = re.compile(r"^(macro|micro|weighted)_|_(macro|micro|weighted|score)$|^neg_")
@@ -84,4 +88,7 @@ def metric_called(word: str, known: Iterable[str]) -> str:
         for full in (f"{part}/{one}", f"val/{one}", one):
             if one and full in names:
                 return full
-    return ""
+    meant = next((one for one in (name, _NAMES.get(name), bare, _NAMES.get(bare)) if one in _OF_TASKS), None)
+    own = [one for one in names if one.endswith(f"_{meant}")]
+    in_part = [one for one in own if one.startswith(f"{part}/")] or own
+    return min(in_part, key=lambda one: (len(one), one), default="")

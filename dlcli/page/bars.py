@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
 
 from dlcli.page.blocks import shown_number
+from dlcli.page.charts import can_be_drawn
 from dlcli.sanitize.presentable import presentable_name
 
 _WIDTH, _NAMES, _VALUES, _LINE, _TOP = 420, 150, 58, 22, 28
@@ -60,6 +60,4 @@ def bar_chart(title: str, bars: Sequence[Bar]) -> Markup:
 
 def are_finite(bars: Sequence[Bar]) -> bool:
     """Return whether all numbers of bars can be drawn."""
-    return all(
-        math.isfinite(end) for bar in bars for end in (bar.value, bar.low, bar.high) if end is not None
-    )
+    return can_be_drawn(end for bar in bars for end in (bar.value, bar.low, bar.high) if end is not None)

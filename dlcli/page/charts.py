@@ -22,6 +22,7 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 12, 50, 34
 # Ratio of the largest to the smallest value from which on the axis is logarithmic.
 _LOG_FROM = 30
 _MOST_POINTS = 400  # maximum number of points of a line
+_LARGEST = 1e300  # the difference of larger numbers may not be finite
 
 
 @dataclass(frozen=True)
@@ -98,9 +99,14 @@ def line_chart(
     return _svg(title, Markup("").join(parts))
 
 
+def can_be_drawn(values: Iterable[float]) -> bool:
+    """Return whether all values are finite, and so are their differences."""
+    return all(abs(value) <= _LARGEST for value in values)
+
+
 def finite(points: Iterable[tuple[float, float]]) -> Points:
-    """Return the points whose values are finite."""
-    return [(x, y) for x, y in points if math.isfinite(y)]
+    """Return the points whose values can be drawn."""
+    return [(x, y) for x, y in points if can_be_drawn([y])]
 
 
 def _svg(title: str, content: Markup) -> Markup:

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from dlcli.errors import CorruptRun
 from dlcli.page.bars import Bar, are_finite, bar_chart
 from dlcli.page.blocks import Block, ColouredText, Drawing, Estimate, Figures, Prose
-from dlcli.page.charts import ChartLine, Tone, line_chart
+from dlcli.page.charts import ChartLine, Tone, can_be_drawn, line_chart
 from dlcli.runs.explanation_record import results_digest
 from dlcli.tracking.ledger import Ledger
 
@@ -41,7 +41,9 @@ def _blocks(document: Mapping[str, Any], ledger: Ledger) -> tuple[Block, ...]:
         text = "The run has other results than when it was explained: dlcli explain explains it anew."
         found.append(Prose(text, "warning"))
     rows, of_rows = int(document["rows"]), str(document["of_rows"])
-    found.append(Prose(f"By {rows:,} {of_rows}, none of which training saw."))
+    # Validation rows have not changed weights, but they have chosen the epoch.
+    chose = "which chose the epoch" if of_rows == "validation rows" else "none of which training saw"
+    found.append(Prose(f"By {rows:,} {of_rows}, {chose}."))
     charts = _importance(document["importances"])
     if charts:
         found.append(Drawing(charts, "The whiskers are 95 % intervals."))
@@ -75,7 +77,7 @@ def _dependence(curves: Sequence[Mapping[str, Any]]) -> tuple[Markup, ...]:
         means = {str(name): [float(y) for y in ys] for name, ys in one["predictions"].items()}
         shares = {name: ys for name, ys in means.items() if name.startswith("p(")}
         drawn = _most_moved(shares or means)
-        if not all(math.isfinite(y) for ys in drawn.values() for y in ys):
+        if not values or not drawn or not can_be_drawn(y for ys in drawn.values() for y in ys):
             continue
         numbers = _numbers(values)
         if numbers is None or len(numbers) < 2:
@@ -104,7 +106,7 @@ def _numbers(values: Sequence[str]) -> list[float] | None:
         found = [float(value) for value in values]
     except ValueError:
         return None
-    return found if all(map(math.isfinite, found)) else None
+    return found if can_be_drawn(found) else None
 
 
 def _slices(slices: Sequence[Mapping[str, Any]], error: str) -> Figures | None:

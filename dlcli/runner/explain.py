@@ -195,17 +195,18 @@ def explain(
 
 def _recorded(explanation: Explanation, found: OpenedModel, data: Data, runs_dir: Path) -> Explanation:
     """Write the explanation into the run's folder, unless it is of several runs, or lies elsewhere."""
-    ledger = found.run.ledger
+    ledger, folder = found.run.ledger, found.run.folder / "plots"
     of_folds = all(member.ledger.parent_id == ledger.run_id for member in found.members)
     reason = ""
     if found.members and not of_folds and ledger.kind != "ensemble":
         reason = "it is of several runs"
     elif not ledger.is_in_place or not found.run.folder.resolve().is_relative_to(runs_dir.resolve()):
         reason = f"the run does not lie in {display(runs_dir)}, the runs folder in use"
+    elif folder.is_symlink():  # otherwise a picture elsewhere would be replaced
+        reason = f"{display(folder)} is a link"
     if reason:
         told = f"The explanation was not recorded: {reason}."
         return replace(explanation, messages=(*explanation.messages, told))
-    folder = found.run.folder / "plots"
     picture = folder / f"{SALIENCY_PICTURE}.png"
     files = []
     with write_errors(folder):

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from dlcli.config.metric_section import AUTO
 from dlcli.errors import ConfigError, Problem
 from dlcli.formatting import number
 from dlcli.inference.latency import LATENCY
@@ -18,7 +19,10 @@ COSTS = ("model/parameters", "model/multiply_adds", LATENCY)
 
 @dataclass(frozen=True)
 class Objective:
-    """A metric, and whether lower (min) or higher (max) values are better."""
+    """A metric, and whether lower (min) or higher (max) values are better.
+
+    The mode `auto` is that of the metric; `settled_objectives` replaces it.
+    """
 
     metric: str
     mode: str
@@ -47,7 +51,7 @@ def read_objectives(config: Mapping[str, Any]) -> tuple[Objective, ...]:
     """Return the objectives of a configuration.
 
     Raises:
-        ConfigError: an objective has no mode, or is not a metric of validation rows.
+        ConfigError: an objective is not a metric of validation rows.
     """
     written = config["sweep"]["objectives"]
     if not written:
@@ -56,10 +60,12 @@ def read_objectives(config: Mapping[str, Any]) -> tuple[Objective, ...]:
     else:
         found, places = [], []
         for text in written:
-            metric, _, mode = (text, "", "min") if text in COSTS else text.rpartition(":")
-            if mode not in ("min", "max"):
-                hint = f"Write {text.partition(':')[0]}:min or {text.partition(':')[0]}:max."
-                raise ConfigError(f"{text!r} lacks the mode", "sweep.objectives", hint)
+            metric, colon, mode = (text, ":", "min") if text in COSTS else text.partition(":")
+            if not colon:
+                mode = AUTO
+            elif mode not in ("min", "max"):
+                hint = f"Write {metric}:min or {metric}:max, or {metric} for the direction of the metric."
+                raise ConfigError(f"{text!r} has no mode that exists", "sweep.objectives", hint)
             found.append(Objective(metric, mode))
             places.append("sweep.objectives")
     problems = [
@@ -74,3 +80,27 @@ def read_objectives(config: Mapping[str, Any]) -> tuple[Objective, ...]:
     if problems:
         raise ConfigError(problems)
     return tuple(found)
+
+
+def settled_objectives(objectives: Sequence[str], directions: Mapping[str, str | None]) -> list[str]:
+    """Return the section `sweep.objectives` with a mode for each metric that has none, which is that of the metric.
+
+    Args:
+        objectives: the section as it was written.
+        directions: metric to `min` or `max`; None for a metric without a direction.
+
+    Raises:
+        ConfigError: with all metrics without a mode that have no direction.
+    """
+    found, problems = [], []
+    for text in objectives:
+        if text in COSTS or ":" in text:
+            found.append(text)
+        elif mode := directions.get(text.partition("/")[2]):
+            found.append(f"{text}:{mode}")
+        else:
+            hint = f"Write {text}:min or {text}:max, whichever values are better."
+            problems.append(Problem(f"{text} has no direction", "sweep.objectives", hint))
+    if problems:
+        raise ConfigError(problems)
+    return found

@@ -30,7 +30,7 @@ class Sweep:
         space: key to the values that are tried, in Hydra's grammar; `auto`: the ranges that the models declare.
         models: options of the group `model` that a space `auto` compares; `auto`: those for the kind of rows; None: the
             chosen one.
-        objectives: `METRIC:min` or `METRIC:max`; if empty, `monitor` is the objective.
+        objectives: `METRIC`, or `METRIC:min`, `METRIC:max`; if empty, `monitor` is the objective.
         sampler: proposes the next point.
         pruner: ends unpromising trials early.
     """

@@ -12,6 +12,7 @@ from typing import Any
 from dlcli.assembly.starting_weights import check_weights
 from dlcli.checks.compatibility import find_mistakes
 from dlcli.checks.settings import warn
+from dlcli.checks.task_fit import directions
 from dlcli.config.build import build
 from dlcli.config.compose import draft
 from dlcli.config.folders import groups, user_folders
@@ -20,7 +21,7 @@ from dlcli.distributed.launcher import refuse_launched
 from dlcli.errors import ConfigError, DlcliError
 from dlcli.experiment import Experiment, plan_experiment
 from dlcli.sweeps.auto_planning import AutoSpace, plan_auto_space
-from dlcli.sweeps.objective import read_objectives
+from dlcli.sweeps.objective import Objective, read_objectives, settled_objectives
 from dlcli.sweeps.options import AUTO, Sweep
 from dlcli.sweeps.plan import GRID, SweepPlan
 from dlcli.sweeps.space import Space
@@ -90,8 +91,9 @@ def plan_sweep(
         space = own.started(space)
     named = [(o.metric, o.mode) for o in objectives if section["objectives"] and not o.is_cost]
     if len(named) == 1:  # a single objective is also the metric for early stopping and checkpoints
-        fixed = [text for text in fixed if text.partition("=")[0] not in ("monitor", "mode")]
-        fixed += as_overrides(dict(zip(("monitor", "mode"), named[0], strict=True)))
+        watched = {key: to for key, to in zip(("monitor", "mode"), named[0], strict=True) if to != AUTO}
+        fixed = [text for text in fixed if text.partition("=")[0] not in watched]
+        fixed += as_overrides(watched)
     asked = [*fixed, *as_overrides(space.first)]
     try:
         with naming_values(space.domains_at(space.first), space.first):
@@ -104,6 +106,7 @@ def plan_sweep(
     options = _options_of(found.composed.config["sweep"])
     settled = {
         "space": space_section,
+        "objectives": _with_modes(section["objectives"], objectives, experiment),
         "sampler": earlier["sweep"]["sampler"]
         if earlier
         else settled_sampler(section["sampler"], space, options),
@@ -116,6 +119,21 @@ def plan_sweep(
         # Includes the final test rows, which no trial uses.
         plan = replace(plan, warnings=tuple(warn(experiment, tell, "one value for each key")))
     return plan
+
+
+def _with_modes(
+    section: Sequence[str], objectives: Sequence[Objective], experiment: Experiment
+) -> Sequence[str]:
+    """Return the section `sweep.objectives` with a mode for each metric."""
+    config = experiment.config
+    better: dict[str, str | None] = {}
+    for name in (one.metric for one in objectives if one.mode == AUTO):
+        if name == config["monitor"]:
+            better[name.partition("/")[2]] = config["mode"]
+        else:
+            rows = experiment.estimation
+            better |= directions({**config, "monitor": name}, rows.data, rows.splits[0])
+    return settled_objectives(section, better)
 
 
 def make_plan(

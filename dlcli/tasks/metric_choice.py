@@ -9,7 +9,8 @@ from typing import Any
 
 from dlcli.config.build import TARGET, build, locate
 from dlcli.config.folders import options
-from dlcli.config.metric_section import DEFAULT, GROUP
+from dlcli.config.metric_section import GROUP
+from dlcli.config.metric_words import DEFAULT
 from dlcli.config.own_keys import MetricKeys
 from dlcli.config.signature import signature
 from dlcli.config.yaml_file import read

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import shlex
+from pathlib import Path
+
 import pytest
 
+from dlcli.config.build import locate
+from dlcli.config.folders import options
+from dlcli.config.foreign_words import BY_DEFAULT, OPTIONS
+from dlcli.config.habits import translate_habits
+from dlcli.config.metric_section import fitting_metrics
 from dlcli.config.metric_words import metric_called, metrics_meant
+from dlcli.config.yaml_file import read
 from dlcli.errors import InputError
 from dlcli.runner.check import check
 
@@ -93,6 +102,71 @@ def test_metrics(typed: str, hint: str) -> None:
 )
 def test_the_part_is_that_of_the_word(word: str, meant: str) -> None:
     assert metric_called(word, COMPUTED) == meant
+
+
+CONLL = "".join(f"Ada B-PER\nsaw O\nBath {tag}\n\n" for tag in ("B-LOC", "O") * 15)
+WITHOUT_DATA = {
+    "tags": ["dataset=tags", "dataset.path=words.conll", "model.hidden=4"],
+    "iris": ["dataset=iris", "model=mlp"],
+    "two": ["dataset=breast_cancer", "model=mlp"],
+    "numbers": ["dataset=diabetes", "model=mlp"],
+}
+
+
+@pytest.mark.parametrize(
+    ("rows", "typed", "meant"),
+    [
+        ("tags", "monitor=val/f1", "monitor=val/entity_f1"),
+        ("tags", "monitor=val/accuracy", "monitor=val/tag_accuracy"),
+        ("tags", "monitor=val/macro_f1", ""),
+        ("tags", "task=tags", "task=tag"),
+        ("tags", "task=ner", "task=tag"),
+        ("tags", "task=token_classification", "task=tag"),
+        ("iris", "monitor=val/kappa", "'task.metrics=[default, cohen_kappa]' monitor=val/cohen_kappa"),
+        ("iris", "--metric=mcc", "'task.metrics=[default, mcc]' monitor=val/mcc"),
+        ("iris", "--metrics=acc,f1,", "'task.metrics=[default, accuracy, f1]'"),
+        ("iris", "--metric=train_acc", "monitor=train/accuracy"),
+        ("iris", "--train-size=.7", "cv.test_size=0.3"),
+        ("two", "--objective=binary", "task=binary"),
+        ("two", "--objective=binary:logistic", "task=binary"),
+        ("numbers", "--objective=reg:squarederror", "task=regression"),
+        ("numbers", "--loss=l1", "task/loss=mae"),
+        ("numbers", "monitor=val/r2_score", "monitor=val/r2"),
+    ],
+)
+def test_the_hint_composes_when_it_is_pasted(
+    rows: str, typed: str, meant: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("words.conll").write_text(CONLL)
+    asked = [*WITHOUT_DATA[rows], "trainer.accelerator=cpu"]
+    if typed.startswith("--"):
+        problem = translate_habits(["train", typed], {})
+        assert problem is not None
+        hint = problem.hint
+    else:
+        with pytest.raises(InputError) as caught:
+            check([*asked, typed])
+        hint = caught.value.problems[0].hint
+    if not meant:
+        assert "task.metrics=[default, f1]" not in hint
+        return
+    assert (meant if typed.startswith("--") or " " in meant else meant.partition("=")[2]) in hint
+    check([*asked, *shlex.split(meant)])
+
+
+@pytest.mark.parametrize("group", OPTIONS)
+def test_other_tools_names_mean_options_that_exist(group: str) -> None:
+    there = options(group, ())
+    assert {name for names in OPTIONS[group].values() for name in names} <= set(there)
+    assert not set(OPTIONS[group]) & set(there)
+
+
+def test_metrics_that_need_not_be_asked_for_are_computed_by_each_task_that_they_are_for() -> None:
+    for task in ("multiclass", "binary", "multilabel", "regression", "forecast"):
+        found = locate(read(options("task", ())[task])["_target_"], "task")
+        for name in fitting_metrics(found):
+            assert name not in BY_DEFAULT or name in found.default_metrics, (task, name)
 
 
 def test_a_misspelt_metric_is_found_by_its_letters() -> None:

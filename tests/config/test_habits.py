@@ -65,7 +65,23 @@ def line(*words: str) -> str:
         ("train eval_metric=mae", "train monitor=val/mae"),
         ("train eval_metric=roc_auc", "train monitor=val/auroc"),
         ("train metrics=acc,f1_macro", "train 'task.metrics=[default, accuracy, f1]'"),
+        ("train --metrics acc,f1,acc,", "train 'task.metrics=[default, accuracy, f1]'"),
+        ("train --metrics default", "train 'task.metrics=[default]'"),
+        ("train --metric acc,mcc", "train 'task.metrics=[default, accuracy, mcc]'"),
+        ("train --metric mcc", "train 'task.metrics=[default, mcc]' monitor=val/mcc"),
+        ("train --metric train_acc", "train monitor=train/accuracy"),
+        ("train --metric val_loss", "train monitor=val/loss"),
+        ("train --objective val_acc", "train monitor=val/accuracy"),
+        ("train --objective binary", "train task=binary"),
+        ("train --objective=binary:logistic", "train task=binary"),
+        ("train --objective=reg:squarederror", "train task=regression"),
+        ("train objective=reg:absoluteerror", "train task/loss=mae"),
+        ("train --loss bce", "train task/loss=binary_cross_entropy"),
         ("train train_size=0.8", "train cv.test_size=0.2"),
+        ("train x.conll", "train dataset=tags dataset.path=x.conll"),
+        ("train x.conll --lr 0.1", "train dataset=tags dataset.path=x.conll optimizer.lr=0.1"),
+        ("train --data ner.conll", "train dataset=tags dataset.path=ner.conll"),
+        ("train dataset=x.conllu", "train dataset=tags dataset.path=x.conllu"),
         ("train --eval-metric accuracy", "train monitor=val/accuracy"),
         ("train --model mlp --trainer.max_epochs 7", "train model=mlp trainer.max_epochs=7"),
         ("train iris mlp", "train dataset=iris model=mlp"),
@@ -138,10 +154,22 @@ def test_what_has_no_equivalent_of_its_own_is_said_with_the_line(typed: str, hin
 @pytest.mark.parametrize(
     "typed",
     ["train", "train dataset=iris --name x", "train --bogus 3", "train monitr=3", "train seed=3 monitor=val/mae",
-     "predict run x.csv", "train ~callbacks.early_stopping", "train +trainer.max_steps=3", "train nothing"],
+     "predict run x.csv", "train ~callbacks.early_stopping", "train +trainer.max_steps=3", "train nothing",
+     "train --metric seqeval", "train --metrics acc,seqeval", "train --metrics ,", "train --objective lambdarank",
+     "train --split 0.2", "train --train-size .0", "train --train-size 1", "train x.conll tag"],
 )  # fmt: skip
 def test_other_words_are_left_to_the_command(typed: str) -> None:
     assert translate_habits(typed.split(), OPTIONS) is None
+
+
+def test_a_json_file_is_read_as_what_it_is(tmp_path: Path) -> None:
+    squad, table = tmp_path / "squad.json", tmp_path / "table.json"
+    squad.write_text(
+        '{"version": "1.1", "data": [{"title": "a", "paragraphs": [{"context": "b", "qas": []}]}]}'
+    )
+    table.write_text('{"schema": {"fields": []}, "data": [{"a": 1}]}')
+    assert line("train", f"dataset={squad}") == f"dlcli train dataset=squad dataset.path={squad}"
+    assert line("train", f"--data={table}") == f"dlcli train dataset=table dataset.path={table}"
 
 
 @pytest.mark.parametrize("name", HOSTILE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -141,6 +142,17 @@ def test_the_report_colours_words_and_believes_nobody(folder: Path) -> None:
     for wrong in ("[]", '{"rows": []}', "[" * 100_000, json.dumps({**own, "slices": [{"p": "x"}]})):
         file.write_text(wrong)
         assert "The explanation" in dlcli.report("bag", runs_dir=folder / "runs").text
+    huge = [{"columns": ["a"], "drop": 1e308, "low": -1e308, "high": 1e308}]
+    curve = {"column": "a", "values": ["1", "2"], "predictions": {"y": [-1e308, 1e308]}}
+    words = {"column": "a", "values": ["u", "v"], "predictions": {"y": [-1e308, 1e308]}}
+    far = {"column": "a", "values": ["-1e308", "1e308"], "predictions": {"y": [0, 1]}}
+    for curves in ([{"column": "a", "values": [], "predictions": {}}], [curve, words, far]):
+        file.write_text(json.dumps({**own, "importances": huge, "dependence": curves}))
+        page = dlcli.report("bag", runs_dir=folder / "runs").text
+        assert "explain explains it anew" in page
+        assert not re.search(r'="[^"]*\b(nan|inf)\b', page)
+    file.write_text(json.dumps({**own, "of_rows": "validation rows"}))
+    assert "validation rows, which chose the epoch." in dlcli.report("bag", runs_dir=folder / "runs").text
     file.unlink()
     file.symlink_to(folder / "films.csv")
     assert "superb" not in dlcli.report("bag", runs_dir=folder / "runs").text
@@ -167,6 +179,16 @@ def test_several_runs_and_other_folders_are_not_written_to(folder: Path, tmp_pat
     assert sum(value for _, value in both.examples[0].words) == pytest.approx(
         both.examples[0].difference, abs=both.examples[0].gap + 1e-3
     )
+    (tmp_path / "saliency.png").write_text("another picture")
+    plots = both.run_dir / "plots"
+    plots.rename(tmp_path / "kept")
+    plots.symlink_to(tmp_path)
+    linked = dlcli.explain("bag", runs_dir=folder / "runs", examples=0)
+    assert linked.files == ()
+    assert re.search(r"not recorded: .*plots is a link", linked.messages[-1])
+    assert (tmp_path / "saliency.png").read_text() == "another picture"
+    plots.unlink()
+    (tmp_path / "kept").rename(plots)
     other = dlcli.explain(both.run_dir, runs_dir=tmp_path / "runs", examples=0)
     assert other.files == ()
     assert "the runs folder in use" in other.messages[-1]

@@ -514,6 +514,27 @@ def test_an_objective_that_is_no_number_fails_the_trial_and_the_sweep_goes_on(
     assert result.trials[0]["reason"] == "val/loss is nan"  # as it was said before it went on
 
 
+@pytest.mark.parametrize(
+    ("goals", "modes"),
+    [
+        ("[val/accuracy]", ["max"]),
+        ("[val/accuracy,val/log_loss,model/parameters]", ["max", "min", "min"]),
+        ("['val/accuracy:max',val/loss]", ["max", "min"]),
+    ],
+)
+def test_the_direction_of_an_objective_is_that_of_its_metric(
+    goals: str, modes: list[str], tmp_path: Path
+) -> None:
+    asked = ["model.hidden=4,8", "monitor=val/loss", f"sweep.objectives={goals}", f"runs_dir='{tmp_path}'"]
+    plan = plan_sweep([*QUICK, *asked])
+    assert [objective.mode for objective in plan.objectives] == modes
+    assert [text.rpartition(":")[2] for text in plan.config["sweep"]["objectives"] if ":" in text] == [
+        objective.mode for objective in plan.objectives if not objective.is_cost
+    ]
+    if len(modes) == 1:
+        assert (plan.config["monitor"], plan.config["mode"]) == ("val/accuracy", "max")
+
+
 def test_what_is_looked_for_is_what_each_training_watches(runs_dir: Path) -> None:
     goal = "sweep.objectives=['val/accuracy:max']"
     result = sweep(runs_dir, "goal", "optimizer.lr=0.1", "model.hidden=4,8", goal, "sweep.refit=false")
@@ -712,6 +733,7 @@ def test_an_experiment_brings_its_own_space(tmp_path: Path, runs_dir: Path) -> N
         (["model=mlp,lstm"], "model=lstm: .*takes"),
         (["optimizer.lr=0.1,0.2", "sweep.objectives=['val/acuracy:min']"],
          r"sweep\.objectives: val/acuracy is monitored, but never logged\n.*val/accuracy"),
+        (["optimizer.lr=0.1,0.2", "sweep.objectives=['val/loss:up']"], "val/loss:min or val/loss:max, or val/loss"),
         (["optimizer.lr=0.1,0.2", "sweep.objectives=['val/loss:max','model/parameters:min']"],
          r"sweep\.objectives: the mode is max(.|\n)*Use val/loss:min"),
         (["optimizer.lr=interval(0.1,0.2)", "sweep/sampler=cmaes",

@@ -1,0 +1,63 @@
+"""Words of a command that name a file or a folder of data, and the dataset that reads it."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from dlcli.config.pasted import assignment
+
+_TABLES = (
+    ".csv",
+    ".tsv",
+    ".parquet",
+    ".feather",
+    ".arrow",
+    ".json",
+    ".jsonl",
+    ".ndjson",
+    ".xlsx",
+    ".xls",
+    ".txt",
+    ".gz",
+)
+_TAGS = (".conll", ".conllu", ".bio", ".iob", ".iob2")
+
+_HEAD = 1 << 16  # bytes of a file
+
+
+def is_data(value: str) -> bool:
+    """Return whether a word names a file or a folder of data."""
+    if value.lower().endswith((*_TABLES, *_TAGS)):
+        return True
+    return os.sep in value and Path(value).exists() and not _is_run(Path(value))
+
+
+def data_meant(value: str) -> list[str]:
+    """Return the overrides that read a file or a folder of data."""
+    path = Path(value)
+    if path.is_dir():
+        dataset = "image_folder"
+    elif value.lower().endswith(_TAGS):
+        dataset = "tags"
+    else:
+        dataset = "squad" if value.lower().endswith(".json") and _has_questions(path) else "table"
+    return [f"dataset={dataset}", assignment("dataset.path", value)]
+
+
+def _is_run(folder: Path) -> bool:
+    """Return whether a folder is a run's folder, which `dlcli show` accepts."""
+    return any((folder / place / "ledger.json").is_file() for place in (".", "artifacts"))
+
+
+def _has_questions(file: Path) -> bool:
+    """Return whether a JSON file begins as SQuAD's do; tables that pandas has written have `data`, too."""
+    try:
+        if not file.is_file():
+            return False
+        with file.open("rb") as opened:
+            head = opened.read(_HEAD)
+    except OSError:
+        return False
+    return bool(re.search(rb'"data"\s*:\s*\[', head) and re.search(rb'"(paragraphs|qas)"\s*:\s*\[', head))
