@@ -13,9 +13,11 @@ from pytorch_lightning.utilities.seed import isolate_rng
 from dlcli.assembly.automatic import Automatic, AutomaticChoice, with_choices
 from dlcli.assembly.batch_rows import takes_all_rows
 from dlcli.assembly.feature_cache import rehearsed
+from dlcli.assembly.judge_training import judge_seconds
 from dlcli.assembly.optimization import make_recipe
 from dlcli.assembly.own_monitor import with_own_monitor
 from dlcli.assembly.parts import assemble
+from dlcli.assembly.run_judge import settle_judge
 from dlcli.assembly.starting_weights import check_weights, settle_weights
 from dlcli.checks.compatibility import check_refit, find_mistakes
 from dlcli.checks.endings import find_endings
@@ -124,6 +126,7 @@ class Experiment:
                 )
             except Diverged as error:
                 raise name_large_columns(error, self.data, split.train, config) from error
+            judging = 0.0 if quick else judge_seconds(config, parts)
         free = free_space(Path(config["runs_dir"]))
         if rehearsal.disk_peak > free:
             raise ConfigError(
@@ -132,7 +135,8 @@ class Experiment:
                 hint="Make room, or record on another disk: --runs-dir DIR.",
             )
         images = 0 if quick or parts.task.predicts_rows else len(split.val) + len(split.test)
-        return replace(rehearsal, **features, images=images, notices=tuple(parts.notices))
+        found = {**features, "images": images, "judge_seconds": judging}
+        return replace(rehearsal, **found, notices=tuple(parts.notices))
 
 
 def plan_experiment(
@@ -179,7 +183,7 @@ def plan_experiment(
         raise ConfigError([*told, *_known_now(found)])
     # A search that continues keeps the recorded lookback, even if the rule for `auto` has changed.
     before = None if earlier is None or is_open(earlier["dataset"]) else earlier["dataset"].get("lookback")
-    config = with_lookback(settled(found.composed.config, found.unsound), before)
+    config = with_lookback(settled(found.composed.config, found.composed, found.unsound), before)
     try:
         estimation = plan_estimation(config, folders)
     except DlcliError as error:
@@ -191,7 +195,7 @@ def plan_experiment(
         # The rows determine task and preprocessing, whose keys can be checked now.
         found = with_type_problems(with_decided(found, decided))
         problems = [*found.problems, *idle]
-        config = with_lookback(settled(found.composed.config, found.unsound), before)
+        config = with_lookback(settled(found.composed.config, found.composed, found.unsound), before)
         estimation = replace(estimation, config=config)
     config, wrong, modes = settled_metrics(config, folders, estimation, found.unsound, earlier)
     problems += [*wrong, *modes]
@@ -287,7 +291,7 @@ def decided_by_data(composed: Composed, data: Data) -> dict[str, str]:
     }
 
 
-def settled(config: dict[str, Any], unsound: Collection[str] = ()) -> dict[str, Any]:
+def settled(config: dict[str, Any], composed: Composed, unsound: Collection[str] = ()) -> dict[str, Any]:
     """Return the configuration as the run records it, with absolute paths; `unsound` sections are unchanged."""
     config = absolute_paths(config)
     if "dataset" not in unsound and isinstance(config["dataset"].get("types"), str):
@@ -298,7 +302,9 @@ def settled(config: dict[str, Any], unsound: Collection[str] = ()) -> dict[str, 
         }
     if "trainer" not in unsound:
         config = {**config, "trainer": _limited(config["trainer"])}
-    return config if "model" in unsound else with_own_monitor(settle_weights(config))
+    if "task" not in unsound:
+        config = settle_judge(config)
+    return config if "model" in unsound else with_own_monitor(settle_weights(config), composed)
 
 
 def _limited(trainer: dict[str, Any]) -> dict[str, Any]:

@@ -3,20 +3,34 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
 
 import dlcli
-from dlcli.errors import ConfigError, InputError
+from dlcli.assembly import judge_training
+from dlcli.assembly.run_judge import judge_of_run
+from dlcli.errors import ConfigError, InputError, RunNotFound
+from dlcli.experiment import plan_experiment
+from dlcli.inference.saved_model import load_model
 from dlcli.result import Result
 
 SMALL = ["dataset=digits", "trainer.limit_rows=300", "trainer.accelerator=cpu", "callbacks=none"]
 GAN = ["model=dcgan", "model.channels=[8,16]", "model.noise=8", "optimizer.betas=[0.5,0.99]"]
 FLOW = ["model=diffusion", "model.channels=[8,8]", "model.steps=2", "weight_averaging=ema"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _quick_judge() -> Iterator[None]:
+    """Fewer steps are enough for digits of 8 x 8 pixels."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(judge_training, "_STEPS", 100)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +83,9 @@ def test_both_networks_are_watched(gan: Result) -> None:
     pictures = {file.stem for file in (gan.run_dir / "plots").iterdir()}
     assert {"samples", "samples_by_epoch", "interpolation", "nearest", "turns", "recognized"} <= pictures
     assert len(list((gan.run_dir / "samples").glob("epoch_*.png"))) == 3
-    assert any("nearest training row" in message for message in gan.messages)
+    assert any("equal to a training row" in message for message in gan.messages)
+    assert any("in each epoch, 45 val" in message and "Below 320" in message for message in gan.messages)
+    assert {"nearest/close", "nearest/copies"} <= set(gan.metrics)
     assert any("val/frechet was lowest" in message for message in gan.messages)
 
 
@@ -121,26 +137,60 @@ def test_what_does_not_fit_is_refused(gan: Result, runs: Path, tmp_path: Path) -
         ConfigError, match="CNN has one vector of outputs per row, but the task is to make images"
     ):
         dlcli.train(of(runs, "task=generate", "model=cnn"))
-    with pytest.raises(ConfigError, match="DCGAN has outputs for generate"):
+    with pytest.raises(ConfigError, match="DCGAN has outputs for generate") as wrong:
         dlcli.train(of(runs, "model=dcgan", "task=multiclass"))
+    assert len(wrong.value.problems) == 1
+    with pytest.raises(ConfigError, match="dcgan makes images, cnn predicts classes: no metric compares"):
+        dlcli.sweep(of(runs, "model=dcgan", "sweep=auto", "sweep.models=[dcgan,cnn]"))
 
 
-@pytest.mark.parametrize("options", [GAN, FLOW], ids=["gan", "flow"])
-def test_a_resumed_run_is_the_whole_run_bit_for_bit(
-    options: list[str], gan: Result, flow: Result, runs: Path
-) -> None:
-    whole = gan if options is GAN else flow
-    more = ["optimizer.lr=0.01"] if options is FLOW else []
-    part = dlcli.train(of(runs, *options, *more, "trainer.max_epochs=2"))
+def test_a_metric_that_the_user_names_is_monitored(runs: Path) -> None:
+    for words, monitored in (([], "val/frechet"), (["monitor=val/loss"], "val/loss")):
+        planned = plan_experiment(["dataset=digits", *GAN, "trainer.limit_rows=60", *words])
+        assert planned.config["monitor"] == monitored
+        callbacks = [node["monitor"] for node in planned.config["callbacks"].values() if node]
+        assert callbacks == [monitored] * len(callbacks) != []
+
+
+def test_a_classifier_of_an_earlier_run_judges_folds(runs: Path, tmp_path: Path) -> None:
+    small = ["model.channels=[8,16]", "model.hidden=0", "optimizer.lr=0.01", "dataset.batch_size=16"]
+    seen = dlcli.train(of(runs, "model=cnn", *small, "trainer.max_epochs=8", "run_name=seen"))
+    words = ["task=generate", "task.judge=seen", "trainer.max_epochs=1", "cv=kfold", "cv.folds=2"]
+    folds = dlcli.train(of(runs, *GAN, *words))
+    assert {"cv/frechet_mean", "cv/recognized_mean"} <= set(folds.metrics)
+    assert str(seen.run_dir) in (folds.run_dir / "config.yaml").read_text()
+    first = sorted(runs.glob("digits/*/artifacts/outputs.npz"))[0].parent
+    recorded = json.loads((first / "ledger.json").read_text())["metrics"]
+    assert recorded["baseline/training_rows/test/recognized"] > 0.5
+    # The judge is saved with the model, whose folder suffices.
+    moved = tmp_path / "moved"
+    seen.run_dir.rename(moved)
+    assert dlcli.evaluate(first).metrics["test/frechet"] == recorded["test/frechet"]
+    moved.rename(seen.run_dir)
+    with pytest.raises(ConfigError, match="is no classifier of images"):
+        dlcli.train(of(runs, *GAN, "task=generate", f"task.judge='{first}'"))
+    with pytest.raises(RunNotFound) as missing:
+        dlcli.train(of(runs, *GAN, "task=generate", "task.judge=nothere"))
+    assert missing.value.problems[0].where == "task.judge"
+    judge, name = judge_of_run({"task": {"judge": "seen"}, "runs_dir": runs}, (1, 8, 8), list("9876543210"))
+    assert name.startswith("seen (")
+    images = torch.randint(0, 256, (5, 1, 8, 8)).byte()
+    outputs = load_model(seen.run_dir / "model").outputs(images[:, 0].numpy())
+    torch.testing.assert_close(judge.raw(images)[1], outputs.flip(1))  # in the order of the classes asked for
+    with pytest.raises(ConfigError, match="has other classes"):
+        judge_of_run({"task": {"judge": "seen"}, "runs_dir": runs}, (1, 8, 8), ["a", "b"])
+    with pytest.raises(ConfigError, match=r"takes images of 1 x 8 x 8 .* but these are 3 x 8 x 8"):
+        judge_of_run({"task": {"judge": "seen"}, "runs_dir": runs}, (3, 8, 8), list("0123456789"))
+
+
+def test_a_resumed_run_is_the_whole_run_bit_for_bit(gan: Result, runs: Path) -> None:
+    part = dlcli.train(of(runs, *GAN, "trainer.max_epochs=1"))
     longer = dlcli.resume(part.run_dir, ["trainer.max_epochs=3"])
-    assert longer.metrics == whole.metrics
-    own, other = ((run.run_dir / "model" / "weights.safetensors").read_bytes() for run in (whole, longer))
+    assert longer.metrics == gan.metrics
+    own, other = ((run.run_dir / "model" / "weights.safetensors").read_bytes() for run in (gan, longer))
     assert own == other
 
 
-def test_folds_and_a_comparison(gan: Result, flow: Result, runs: Path) -> None:
-    folds = dlcli.train(of(runs, *GAN, "trainer.max_epochs=1", "cv=kfold", "cv.folds=2"))
-    assert {"cv/frechet_mean", "cv/recognized_mean"} <= set(folds.metrics)
+def test_models_are_compared(gan: Result, flow: Result, runs: Path) -> None:
     compared = dlcli.compare([gan.run_dir, flow.run_dir], metric="recognized", runs_dir=runs)
-    text = json.dumps(compared.to_json(), default=str)
-    assert "recognized" in text
+    assert "recognized" in json.dumps(compared.to_json(), default=str)

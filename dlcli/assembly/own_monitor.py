@@ -6,20 +6,56 @@ from contextlib import suppress
 from typing import Any
 
 from dlcli.config.build import TARGET, locate
+from dlcli.config.compose import Composed
+from dlcli.config.folders import shipped_folder
+from dlcli.config.hydra_compose import merged_files
+from dlcli.config.yaml_file import lines
 from dlcli.errors import ConfigError
 
 # The monitored metric of other models.
 _LOSS = "val/loss"
 
 
-def with_own_monitor(config: dict[str, Any]) -> dict[str, Any]:
-    """Return the configuration with the metric that a model names in place of the loss, which does not judge it."""
+def with_own_monitor(config: dict[str, Any], composed: Composed) -> dict[str, Any]:
+    """Return the configuration with the metric that a model names in place of the loss, which does not judge it.
+
+    What the user, or a file other than the shipped config.yaml, says is kept, and so is the loss of other tasks.
+
+    Args:
+        config: the configuration.
+        composed: how it was composed.
+    """
     with suppress(ConfigError):  # a model that cannot be found is reported as that
-        own = getattr(locate(config["model"].get(TARGET, "")), "monitor", None)
-        if own is not None and config["monitor"] == _LOSS:
+        model = locate(config["model"].get(TARGET, ""))
+        own = getattr(model, "monitor", None)
+        if (
+            own is not None
+            and config["monitor"] == _LOSS
+            and _is_for(model, config)
+            and not _is_said(composed)
+        ):
+            said = {setting.key for setting in composed.settings}
             callbacks = {
-                name: {**node, "monitor": own} if node and node.get("monitor") == _LOSS else node
+                name: {**node, "monitor": own}
+                if node and node.get("monitor") == _LOSS and f"callbacks.{name}.monitor" not in said
+                else node
                 for name, node in config["callbacks"].items()
             }
             return {**config, "monitor": own, "callbacks": callbacks}
     return config
+
+
+def _is_for(model: Any, config: dict[str, Any]) -> bool:
+    """Return whether a model is for the task; the data may not have decided it yet."""
+    target = config["task"].get(TARGET)
+    return target is None or getattr(locate(target), "kind", None) in getattr(model, "targets", ())
+
+
+def _is_said(composed: Composed) -> bool:
+    """Return whether something but the shipped default says what is monitored."""
+    default = shipped_folder() / "config.yaml"
+    return any(setting.key == "monitor" for setting in composed.settings) or any(
+        "monitor" in lines(one.file)
+        for one in merged_files(composed.composition)
+        if one.file is not None and not one.package and one.file != default
+    )

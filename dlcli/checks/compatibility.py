@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 from dlcli.assembly.number_facts import number_facts
 from dlcli.assembly.optimization import make_chosen, make_optimizer, make_schedule
 from dlcli.assembly.parts import outputs_fact, preprocessing_of
+from dlcli.assembly.run_judge import check_judge
 from dlcli.assembly.starting_weights import fitting_weights, starting_weights
 from dlcli.checks.callbacks import find_callback_problems
 from dlcli.checks.endings import find_endings
@@ -106,6 +107,7 @@ def find_mistakes(
         )
         if fits:
             passes("model", lambda: _makes(_model, config, data, split))
+            passes("task", lambda: _judge(config, data, split))
     return found
 
 
@@ -131,6 +133,15 @@ def check_refit(config: Mapping[str, Any], splits: Sequence[Split], final_test: 
             where="cv.refit",
             hint="Use cv.refit=false, or add validation rows: cv.val_size=0.15.",
         )
+
+
+def _judge(config: Mapping[str, Any], data: Data, split: Split) -> Iterator[Problem]:
+    if not config["task"].get("judge"):
+        return iter(())
+    task = make_task(config, data, split)
+    return check_judge(
+        config, _row_facts(config, data, split, task)["input_shape"], getattr(task, "classes", None)
+    )
 
 
 def _makes(make: Callable[..., object], *arguments: object) -> Iterator[Problem]:

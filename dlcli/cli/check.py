@@ -74,6 +74,11 @@ def _rows(found: Rehearsal) -> dict[str, str]:
         "device": found.device,
         "memory": f"{amount(sum(found.memory.values()))} ({memory})",
         **features,
+        **(
+            {"judge": f"{_about(found.judge_seconds)} to train it before the first epoch"}
+            if found.judge_seconds
+            else {}
+        ),
         "epoch": f"{_about(found.seconds_per_epoch)}, {counted(found.steps_per_epoch, 'step')}",
         **(
             {

@@ -65,8 +65,16 @@ SUPPLIED: Supplied = {
     "task": _OF_TARGETS
     | dict.fromkeys(("tuned_threshold", "tuned_thresholds"), "Training tunes it: see task.tune_threshold.")
     | dict.fromkeys(
-        ("judge_weights", "judge_image", "judge_reference", "judge_accuracy"),
-        "The judge is trained on the training rows.",
+        (
+            "judge_weights",
+            "judge_image",
+            "judge_reference",
+            "judge_accuracy",
+            "judge_rows",
+            "judge_network",
+            "judge_name",
+        ),
+        "They come from the judge: see task.judge.",
     )
     | dict.fromkeys(
         ("calibrated_by", "calibration", "calibration_scores"), "Training finds it: see task.calibrate."

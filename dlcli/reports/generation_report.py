@@ -18,11 +18,14 @@ from dlcli.reports import sample_plots
 from dlcli.reports.style import save
 from dlcli.splits.split import Split
 from dlcli.tasks.generate import Generate
+from dlcli.tasks.judge import ENOUGH_IMAGES
 from dlcli.training.epoch_samples import FOLDER, as_pictures
 from dlcli.training.fit import FitResult
 
 # Made images and held-out rows that are compared with training rows; training rows that are read, if they are files.
 _COMPARED, _READ = 500, 20_000
+_LOW = 0.01  # quantile of the held-out rows' distances below which an image is close to a training row
+_SAME = 0.5 / 255  # distance within which pixels are equal but for rounding
 _BLOCK = 4096  # training rows whose distances are in memory at a time
 
 # Columns of the pictures, and the most lines.
@@ -51,7 +54,7 @@ def report_generation(
         _write_pictures(run_dir, task, network, fitted)
     if not len(held_out):
         return GenerationReport()
-    return _nearest(run_dir, model, data, split.train, held_out, fitted.device, pictures=pictures)
+    return _nearest(run_dir, model, data, split, held_out, fitted.device, pictures=pictures)
 
 
 def _write_pictures(run_dir: Path, task: Generate, network: Any, fitted: FitResult) -> None:
@@ -87,14 +90,14 @@ def _nearest(
     run_dir: Path,
     model: SavedModel,
     data: Data,
-    train: np.ndarray,
+    split: Split,
     held_out: np.ndarray,
     device: torch.device,
     *,
     pictures: bool,
 ) -> GenerationReport:
     """Compare the distances of made images and of held-out rows to their nearest training rows."""
-    task = model.task
+    task, train = model.task, split.train
     assert isinstance(task, Generate)
     rows = held_out[np.linspace(0, len(held_out) - 1, min(len(held_out), _COMPARED)).astype(np.int64)]
     in_files = not isinstance(data.x, np.ndarray)
@@ -106,13 +109,21 @@ def _nearest(
     field_of_train = model.fields(take(data.x, train))["x"]
     own, places = nearest_rows(made, field_of_train)
     theirs, _ = nearest_rows(real, field_of_train)
-    closer = int((own < theirs.min()).sum())
+    low = float(theirs.quantile(_LOW))
+    closer, copies, repeated = (int(count.sum()) for count in (own < low, own < _SAME, theirs < _SAME))
     few = f" of {len(train):,} that were read" if in_files and len(train) == _READ else ""
-    figures = {"nearest/made": float(own.median()), "nearest/held_out": float(theirs.median())}
+    figures = {
+        "nearest/made": float(own.median()),
+        "nearest/held_out": float(theirs.median()),
+        "nearest/close": closer / len(own),
+        "nearest/copies": copies / len(own),
+    }
     text = (
         f"Made images have a median distance of {figures['nearest/made']:.3f} from the nearest training row{few} (root "
         f"mean square of pixels from 0 to 1), held-out rows {figures['nearest/held_out']:.3f}; "
-        f"{counted(closer, 'image')} of {len(own):,} {'is' if closer == 1 else 'are'} closer than any held-out row."
+        f"{counted(closer, 'image')} of {len(own):,} {'is' if closer == 1 else 'are'} closer than {low:.3f}, as "
+        f"{_LOW:.0%} of the held-out rows are; {counted(copies, 'image')} and {counted(repeated, 'held-out row')} are "
+        "equal to a training row."
     )
     if pictures:
         chosen = own.argsort()[:_SHOWN]
@@ -122,7 +133,22 @@ def _nearest(
         note = f"The {len(chosen)} of {len(own):,} made images that are closest to a training row, and these rows."
         figure = sample_plots.image_lines(as_pictures(pairs.numpy()), labels, note)
         save(figure, run_dir / "plots" / "nearest.png")
-    return GenerationReport(figures, [text])
+    return GenerationReport(figures, [text, *_few_rows(task, split)])
+
+
+def _few_rows(task: Generate, split: Split) -> list[str]:
+    """Return on how many images the distances rest, and that few make them larger."""
+    epochs = min(len(split.val), task.rows_of_an_epoch or len(split.val))
+    counts = {"in each epoch": epochs, "val": len(split.val), "test": len(split.test)}
+    counts = {name: rows for name, rows in counts.items() if rows}
+    text = (
+        f"Images judged: {', '.join(f'{rows:,} {name}' for name, rows in counts.items())}. frechet is larger on fewer "
+        "images, so that it compares only at equal numbers; kernel_distance is not."
+    )
+    few = [name for name, rows in counts.items() if rows < ENOUGH_IMAGES]
+    if few:
+        text += f" Below {ENOUGH_IMAGES} ({', '.join(few)}) frechet is unreliable: read kernel_distance."
+    return [text]
 
 
 def nearest_rows(images: Tensor, rows: Any) -> tuple[Tensor, Tensor]:

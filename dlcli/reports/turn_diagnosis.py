@@ -9,6 +9,9 @@ from statistics import fmean
 # Epochs from which on there is something to say.
 _ENOUGH = 3
 
+# Fewer than this share of the classes that were covered before: the generator has dropped the others.
+_COVERED = 0.8
+
 # The images of a class vary less than this share of the variance of real ones: they repeat themselves.
 _COLLAPSED = 0.2
 
@@ -24,13 +27,19 @@ def diagnose_turns(history: Mapping[str, Sequence[tuple[int, float]]], max_epoch
     """Return a sentence about the training of parts in turns, with the values that it is based on (epochs from 1)."""
     values = {name: [value for _, value in pairs] for name, pairs in history.items()}
     distance = values.get("val/frechet", [])
-    if len(distance) < _ENOUGH:
+    epochs = max(map(len, values.values()), default=0)
+    if epochs < _ENOUGH:
         shown = f": val/frechet is {distance[-1]:.3g}" if distance else ""
-        return f"After {len(distance)} epochs it is too short to say{shown}."
+        return f"After {epochs} epochs it is too short to say{shown}."
+    if not any(map(math.isfinite, distance)):
+        what = "is NaN in all epochs" if distance else "was not computed"
+        return f"val/frechet {what}: nothing can be said about the images."
     last = max(1, len(distance) // 5)
     end = fmean(distance[-last:])
     best = min(range(len(distance)), key=lambda epoch: _finite(distance[epoch]))
     diversity = fmean(values.get("val/diversity", [math.nan])[-last:])
+    covered = values.get("val/modes", [math.nan])
+    modes = fmean(covered[-last:])
     discriminator = fmean(values.get("train/discriminator_loss", [math.nan])[-last:])
     lowest = f"val/frechet was lowest at epoch {best + 1} ({distance[best]:.3g})"
     if diversity < _COLLAPSED:
@@ -38,11 +47,18 @@ def diagnose_turns(history: Mapping[str, Sequence[tuple[int, float]]], max_epoch
             f"The images of a class vary {diversity:.2g} times as much as real ones: mode collapse; {lowest}. Try a "
             "lower optimizer.lr, larger batches or another seed."
         )
+    if modes < _COVERED * max(covered):
+        return (
+            f"The images cover {modes:.3g} classes, after {max(covered):.3g}: mode collapse; {lowest}. Try a lower "
+            "optimizer.lr, larger batches or another seed."
+        )
     if discriminator < _WON:
         return (
             f"The discriminator tells made images from real ones almost always (loss {discriminator:.2g}), and the "
             f"generator learns little from it; {lowest}. Try model.discriminator_lr=0.5 or model.spectral=true."
         )
+    if not math.isfinite(end):
+        return f"{lowest} and is NaN at the end: the two networks diverge. The best epoch is saved."
     if end > _RISEN * distance[best] and best < len(distance) - 1 - last:
         return (
             f"{lowest} and has risen to {end:.3g}: the two networks diverge. The best epoch is saved; a lower "
@@ -50,7 +66,9 @@ def diagnose_turns(history: Mapping[str, Sequence[tuple[int, float]]], max_epoch
         )
     if best >= len(distance) - last and len(distance) == max_epochs:
         return f"{lowest}, stopped by max_epochs, still falling; more epochs should help."
-    return f"{lowest} and ends at {end:.3g}: no sign of mode collapse, or of a discriminator that wins."
+    seen = [] if math.isnan(diversity) and math.isnan(modes) else ["mode collapse"]
+    seen += [] if math.isnan(discriminator) else ["a discriminator that wins"]
+    return f"{lowest} and ends at {end:.3g}{': no sign of ' if seen else ''}{', or of '.join(seen)}."
 
 
 def _finite(value: float) -> float:

@@ -9,9 +9,10 @@ from typing import Any
 
 from dlcli.config.compose import Draft
 from dlcli.config.folders import user_folders
+from dlcli.config.pasted import pasted
 from dlcli.datasets.data import Data
 from dlcli.errors import ConfigError, first_line
-from dlcli.experiment import Experiment, plan_estimation, plan_experiment, settled
+from dlcli.experiment import Experiment, decided_by_data, plan_estimation, plan_experiment, settled
 from dlcli.sweeps.auto_space import declared_ranges, with_starts
 from dlcli.sweeps.candidate_models import candidate_folds, candidate_models
 from dlcli.sweeps.dimension import Choice, Range, as_override, plain_text
@@ -75,8 +76,10 @@ def plan_auto_space(
     must = models if not is_auto else [chosen] if any(map(_names_model, fixed)) else []
     if is_auto:
         data, config = _rows(asked, conf_dirs)
-        models = candidate_models(data, chosen)
-        told["models"] = f"auto: {{}}, for {data.target_kind} of {data.kind} rows"
+        task = {**asked.composed.choices, **decided_by_data(asked.composed, data)}["task"]
+        models = candidate_models(data, chosen, task)
+        of_rows = f"for {data.target_kind} of {data.kind} rows"
+        told["models"] = f"auto: {{}}, {'which makes images' if task == 'generate' else of_rows}"
         if asked.composed.choices["cv"] == "holdout" and not any(map(_names_split, fixed)):
             folds = candidate_folds(data, config)
             fixed, decided = [*fixed, *folds.words], folds.words
@@ -101,6 +104,7 @@ def plan_auto_space(
     left.pop(chosen, None)  # the default model does not support these rows, and the user has not chosen it
     if left:
         told["left out"] = "; ".join(f"{model} ({first_line(error)})" for model, error in left.items())
+    _check_tasks({model: experiment.composed.choices["task"] for model, experiment in found.items()})
     configs = {model: experiment.composed.config for model, experiment in found.items()}
     ranges = {
         model: {key: text for key, text in declared_ranges(config).items() if key not in domains}
@@ -121,8 +125,32 @@ def _rows(asked: Draft, conf_dirs: Sequence[Path]) -> tuple[Data, dict[str, Any]
     """Return the dataset and the configuration, without checking that the model fits the rows."""
     if asked.unsound & _OF_ROWS:
         raise ConfigError(asked.problems)
-    config = settled(asked.composed.config, asked.unsound)
+    config = settled(asked.composed.config, asked.composed, asked.unsound)
     return plan_estimation(config, user_folders(conf_dirs)).data, config
+
+
+def _check_tasks(tasks: Mapping[str, str]) -> None:
+    """Check that one metric can compare the models.
+
+    Args:
+        tasks: the task of each model.
+
+    Raises:
+        ConfigError: one of them makes images, and another does not.
+    """
+    makers = [model for model, task in tasks.items() if task == "generate"]
+    others = [model for model in tasks if model not in makers]
+    if makers and others:
+        raise ConfigError(
+            f"{_listed(makers)} images, {_listed(others, 'predicts', 'predict')} classes: no metric compares them",
+            "sweep.models",
+            f"Search the settings of one: sweep.models=null. Or compare models that make images: "
+            f"{pasted('sweep.models', ['dcgan', 'diffusion'])} monitor=val/frechet.",
+        )
+
+
+def _listed(models: Sequence[str], one: str = "makes", several: str = "make") -> str:
+    return f"{' and '.join(models)} {one if len(models) == 1 else several}"
 
 
 def _key(word: str) -> str:

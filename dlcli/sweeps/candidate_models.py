@@ -25,6 +25,7 @@ _MODELS: Mapping[str, Sequence[str]] = {
     "words": ("bilstm", "gru", "transformer"),
     "detection": ("centernet", "detector"),
     "seq2seq": ("seq2seq_transformer", "seq2seq_rnn"),
+    "generate": (),  # the losses of models that make images are not comparable
 }
 
 # Maximum numbers of rows for five folds and for three folds; for more rows, and for series, a hold-out is used.
@@ -47,9 +48,9 @@ class Folds:
     reason: str
 
 
-def candidate_models(data: Data, chosen: str) -> list[str]:
-    """Return the models to compare on this dataset, the chosen one first."""
-    kind = data.target_kind if data.target_kind in _MODELS else data.kind
+def candidate_models(data: Data, chosen: str, task: str) -> list[str]:
+    """Return the models to compare on this dataset for a task, the chosen one first."""
+    kind = next((kind for kind in (task, data.target_kind) if kind in _MODELS), data.kind)
     return list(dict.fromkeys([chosen, *_MODELS[kind]]))
 
 

@@ -153,12 +153,13 @@ class SweepPlan:
             ConfigError: the point is not a valid experiment.
         """
         fixed, folders = self._shared, self.experiment.folders
-        config = {**self._variations.composed(fixed, as_overrides(params)).config}
+        composed = self._variations.composed(fixed, as_overrides(params))
+        config = {**composed.config}
         # These settings belong to the sweep, and may have changed since it was started.
         where = {key: self.config[key] for key in ("executor", "tracking", "runs_dir", "dataset")}
         where["dataset"] = {**where["dataset"], "batch_size": config["dataset"]["batch_size"]}
         del config["sweep"]
-        config = settled({**config, **where, "cv": self.config["cv"]})
+        config = settled({**config, **where, "cv": self.config["cv"]}, composed)
         earlier = self.experiment.automatic.earlier
         config, *wrong = settled_metrics(config, folders, self.estimation, earlier=earlier)
         if problems := [problem for part in wrong for problem in part]:

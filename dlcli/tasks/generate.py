@@ -44,10 +44,14 @@ class Generate(Task):
         epoch_samples: number of images that are made and judged in each epoch.
         metrics: names of the metrics in report order, options of the group `metric`; `default` stands for those of the
             task.
+        judge: RUN, a classifier of the same classes and images of this size, which judges them; None trains a judge.
         judge_weights: the judge, `JudgeFacts`; None before it is trained.
         judge_image: channels, height and width of an image.
         judge_reference: features of training rows.
-        judge_accuracy: share of held-out rows that the judge recognises.
+        judge_accuracy: share of rows that the judge recognises.
+        judge_rows: which rows these are.
+        judge_network: the network of a judge that is a run's classifier.
+        judge_name: name of that run.
     """
 
     kind: ClassVar = "generate"
@@ -61,10 +65,14 @@ class Generate(Task):
         class_counts: Sequence[int],
         epoch_samples: Annotated[int, Ge(2)] = 500,
         metrics: Sequence[str | MetricChoice] = ("default",),
+        judge: str | None = None,
         judge_weights: str | None = None,
         judge_image: Sequence[int] | None = None,
         judge_reference: str | None = None,
         judge_accuracy: float | None = None,
+        judge_rows: str = "validation",
+        judge_network: str | None = None,
+        judge_name: str | None = None,
     ) -> None:
         super().__init__()
         self.classes = tuple(classes)
@@ -72,8 +80,13 @@ class Generate(Task):
         self.class_counts = tuple(class_counts)
         self.rows_of_an_epoch = epoch_samples
         self.criterion = nn.Identity()
-        self.judge = judge_of(judge_weights, judge_image, self.num_outputs) if judge_weights else None
-        self.judge_accuracy = judge_accuracy
+        self.judge = (
+            judge_of(judge_weights, judge_image, self.num_outputs, judge_network) if judge_weights else None
+        )
+        accuracy = (
+            "" if judge_accuracy is None else f" with accuracy {judge_accuracy:.3f} on {judge_rows} rows"
+        )
+        self._judged_by = f"{'a CNN' if judge_name is None else f'the run {judge_name}'}{accuracy}"
         self._reference = reference_of(judge_reference) if judge_reference else None
         self.choose(metrics)
 
@@ -193,19 +206,23 @@ class Generate(Task):
             return torch.cat([loss, asked[:, None], seen[:, None].float(), features, real], dim=1)
 
         found: dict[str, tuple[Task, Tensor]] = {"": (self, instead(seen[chosen], features[chosen]))}
-        places = torch.zeros(len(kept), dtype=torch.long)
+        places = torch.full((len(kept),), len(self._reference))
         for code in range(self.num_outputs):
             own = (self._reference[:, 0] == code).nonzero()[:, 0]
             here = (asked == code).nonzero()[:, 0]
             if len(own):
                 places[here] = own[torch.arange(len(here)) % len(own)]
-        chosen_rows = self._reference[places]
+        # Nothing is known of a class without training rows.
+        unknown = torch.full((1, self._reference.shape[1]), torch.nan)
+        unknown[:, 1] = self.num_outputs
+        chosen_rows = torch.cat([self._reference, unknown])[places]
         found["training_rows"] = (self, instead(chosen_rows[:, 1], chosen_rows[:, 2:]))
         return found
 
     def baseline_descriptions(self) -> dict[str, str]:
         """Return what stands in place of made images."""
-        return {"": "noise", "training_rows": "images of training rows, the best that can be expected"}
+        rows = "" if self._reference is None else f"{len(self._reference):,} "
+        return {"": "noise", "training_rows": f"images of {rows}training rows, the best that can be expected"}
 
     def predictions(self, outputs: Tensor) -> pd.DataFrame:
         """Return the class asked for, and the class that the judge sees."""
@@ -242,10 +259,8 @@ class Generate(Task):
         return [f"{whose}_{number}" for whose in ("made", "real") for number in range(width)]
 
     def describe(self) -> str:
-        """Return such as `generation of 10 classes, judged by a CNN with accuracy 0.98 on held-out rows`."""
-        accuracy = self.judge_accuracy
-        judge = "" if accuracy is None else f" with accuracy {accuracy:.3f} on held-out rows"
-        return f"generation of {self.num_outputs} classes, judged by a CNN{judge}"
+        """Return such as `generation of 10 classes, judged by a CNN with accuracy 0.980 on validation rows`."""
+        return f"generation of {self.num_outputs} classes, judged by {self._judged_by}"
 
     def breakdown(self, outputs: Tensor, y: Any) -> pd.DataFrame:
         """Return for each class the images asked for, the share recognised, and their diversity."""

@@ -73,7 +73,7 @@ class SampleMetric(Metric):
         """Add rows; `predicted` `(N, 3 + 2 F)` is what `Generate.kept` returns, and y is not used."""
         asked, seen = predicted[:, 1].long(), predicted[:, 2].long()
         self.asked = self.asked + torch.bincount(asked, minlength=self._classes)
-        self.seen = self.seen + torch.bincount(seen, minlength=self._classes)
+        self.seen = self.seen + torch.bincount(seen, minlength=self._classes)[: self._classes]
         self.right = self.right + (asked == seen).sum()
         if self.kind not in _SUMS:
             return
@@ -97,7 +97,7 @@ class SampleMetric(Metric):
             self.diagonal = self.diagonal + ((rows.square().sum(2) / width + 1) ** 3).sum(dim=1)
 
     def compute(self) -> Tensor:
-        """Return the value; NaN if there are too few rows."""
+        """Return the value; NaN if there are too few rows, or for distances if a feature is not finite."""
         rows = self.asked.sum()
         match self.kind:
             case "recognized":
@@ -106,7 +106,7 @@ class SampleMetric(Metric):
                 return (self.seen >= _COVERED * self.asked)[self.asked > 0].double().sum()
             case "diversity":
                 return self.diversities().nanmean()
-        if rows < 2:
+        if rows < 2 or not torch.isfinite(self.second).all():
             return rows.new_tensor(torch.nan)
         return self._frechet(rows) if self.kind == "frechet" else self._kernel(rows)
 

@@ -60,10 +60,10 @@ def check_finite(losses: list[Tensor], first: int, epoch: int, steps: int, advic
     raise Diverged(message, where="train/loss", hint=advice())
 
 
-def advice_on_divergence(trainer: pl.Trainer, rate: float) -> str:
+def advice_on_divergence(trainer: pl.Trainer, rate: float, *, can_clip: bool = True) -> str:
     """Return what to change after a loss that is not finite; what is set already is left out."""
     advice = [f"Lower optimizer.lr (it is {rate:g})"]
-    if not trainer.gradient_clip_val:
+    if can_clip and not trainer.gradient_clip_val:
         advice.append("clip gradients (trainer.gradient_clip_val=1.0)")
     if trainer.precision != "32-true":
         advice.append("train with trainer.precision=32")

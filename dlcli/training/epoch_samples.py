@@ -55,6 +55,6 @@ def as_strip(images: np.ndarray) -> np.ndarray:
 
 
 def as_pictures(images: np.ndarray) -> np.ndarray:
-    """Return images `(N, C, H, W)` as bytes `(N, H, W)`, or `(N, H, W, 3)` if they have three channels."""
-    pixels = images.round().clip(0, 255).astype(np.uint8)
+    """Return images `(N, C, H, W)` as bytes `(N, H, W)`, or `(N, H, W, 3)` with three channels; NaN becomes 0."""
+    pixels = np.nan_to_num(images).round().clip(0, 255).astype(np.uint8)
     return pixels.transpose(0, 2, 3, 1) if pixels.shape[1] == 3 else pixels[:, 0]

@@ -27,7 +27,7 @@ from dlcli.training.schedules import Length, Schedule
 from dlcli.training.scores import Scores, publish
 from dlcli.training.solvers import outputs_of, solve
 from dlcli.training.step_plan import StepPlan
-from dlcli.training.turns import Turns
+from dlcli.training.turns import Turns, turn_parts
 
 # Losses stay on the device. They are checked after this many steps, so that a diverged run ends soon.
 _CHECK_EVERY = 256
@@ -288,7 +288,8 @@ class TrainingModule(pl.LightningModule):
     def _advice(self) -> str:
         if self._recipe.takes_all_rows:
             return SOLVER_ADVICE
-        return advice_on_divergence(self.trainer, self.learning_rate)
+        can_clip = not turn_parts(self.network.model)
+        return advice_on_divergence(self.trainer, self.learning_rate, can_clip=can_clip)
 
     @property
     def learning_rate(self) -> float:

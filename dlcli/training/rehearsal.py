@@ -57,6 +57,7 @@ class Rehearsal:
         seconds_per_row: seconds to judge a validation row, at least one batch of which was judged.
         images: number of images that are made after training, one for each validation and test row; 0 for tasks that
             predict rows.
+        judge_seconds: seconds to train the classifier that judges these images.
         notices: what reading and preprocessing the rows leave out, cut or convert.
     """
 
@@ -74,6 +75,7 @@ class Rehearsal:
     model: str = ""
     seconds_per_row: float = 0.0
     images: int = 0
+    judge_seconds: float = 0.0
 
 
 def rehearse(

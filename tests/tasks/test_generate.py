@@ -75,6 +75,26 @@ def test_too_few_rows_have_no_distance() -> None:
     assert np.isnan(value("kernel_distance", kept(1)))
 
 
+def test_features_of_a_model_that_diverged_have_no_distance() -> None:
+    rows = kept()
+    rows[3, HEADER + 1] = torch.nan
+    assert np.isnan(value("frechet", rows)) and np.isnan(value("kernel_distance", rows))
+
+
+def test_nothing_is_expected_of_a_class_without_training_rows() -> None:
+    judge = Judge((1, 8, 8), 3)
+    reference = torch.cat([torch.tensor([[0.0, 0], [1, 1]]), torch.randn(2, FEATURES)], dim=1)
+    facts = judge.to_facts(reference, 0.9)
+    task = Generate(
+        ("a", "b", "c"), (1, 1, 0), judge_weights=facts.weights, judge_image=facts.image,
+        judge_reference=facts.reference,
+    )  # fmt: skip
+    _, rows = task.baselines(np.zeros(60), kept(60, FEATURES))["training_rows"]
+    assert rows[:, HEADER : HEADER + FEATURES].isnan().any(dim=1).tolist() == [False, False, True] * 20
+    assert value("recognized", rows) == pytest.approx(2 / 3)
+    assert np.isnan(value("frechet", rows))
+
+
 def test_the_table_of_judged_rows_restores_what_metrics_take() -> None:
     task = Generate(("a", "b", "c"), (5, 5, 5))
     rows = kept(9)
