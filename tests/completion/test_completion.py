@@ -59,7 +59,7 @@ def offered(line: str) -> list[str]:
         ("dlcli train --js", ["--json"]),
         ("dlcli train --json --runs-dir there model=ml", ["model=mlp"]),
         ("dlcli train --runs-dir ", []),
-        ("dlcli show model/c", ["model/cnn"]),
+        ("dlcli show model/cn", ["model/cnn"]),
         ("dlcli list optim", ["optimizer"]),
         ("dlcli new mo", ["model"]),
         ("dlcli new model ", []),
