@@ -231,7 +231,7 @@ def test_early_stopping_stops_early(tmp_path: Path) -> None:
         (["model=cnn", "dataset=iris"], "CNN takes audio or image data, but iris is table data"),
         (
             ["model=lstm", "dataset=iris"],
-            "Recurrent takes audio, image, sequence or tokens data, but iris is table data",
+            "Recurrent takes audio, image, sequence, tokens or words data, but iris is table data",
         ),
         (["monitor=val/acuracy"], "val/acuracy is monitored, but never logged"),
         (["cv.val_size=0"], "val/loss is monitored, but there are no validation rows"),

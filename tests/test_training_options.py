@@ -90,7 +90,7 @@ def test_single_rows_are_batches_but_have_no_spread(tmp_path: Path) -> None:
         (["dataset=iris", "model=cnn"], "model: CNN takes audio or image data, but iris is table data"),
         (
             ["dataset=wine", "model=gru"],
-            "model: Recurrent takes audio, image, sequence or tokens data, but wine is table data",
+            "model: Recurrent takes audio, image, sequence, tokens or words data, but wine is table data",
         ),
         (
             ["dataset=iris", "model=mlp", "augmentation=image"],

@@ -93,7 +93,10 @@ def test_eval_takes_no_other_experiment(trained: Result, runs: Path) -> None:
         (["train", "optimizer.lr=fast"], ["optimizer.lr", 'should be a valid number, not "fast"']),
         (["train", "trainer.max_epoch=3"], ["Did you mean trainer.max_epochs?"]),
         (["train", "optimizer.lr=-1"], ["optimizer", "Invalid learning rate: -1"]),
-        (["train", "model=lstm", "dataset=iris"], ["Recurrent takes audio, image, sequence or tokens data"]),
+        (
+            ["train", "model=lstm", "dataset=iris"],
+            ["Recurrent takes audio, image, sequence, tokens or words data"],
+        ),
         (["train", "-C", "nowhere"], ["nowhere"]),
         (["eval", "nothing"], ["nothing"]),
     ],
