@@ -43,7 +43,7 @@ def data_meant(value: str) -> list[str]:
         dataset = "tags"
     else:
         dataset = "squad" if value.lower().endswith(".json") and _has_questions(path) else "table"
-    return [f"dataset={dataset}", assignment("dataset.path", value)]
+    return [assignment("dataset", dataset), assignment("dataset.path", value)]
 
 
 def _is_run(folder: Path) -> bool:

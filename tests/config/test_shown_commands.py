@@ -94,6 +94,7 @@ BESIDE = {
     "preprocessing.tokens": ["preprocessing=text"],
     "augmentation.mixup": ["augmentation=image"],
     "dataset.block": ["dataset=language"],
+    "dataset.rows": ["dataset=language"],
     "dataset.start": ["dataset=squad"],
     "dataset.scheme": ["dataset=tags"],
     "dataset.spans": ["dataset=tags"],

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Literal
 
+from dlcli.config.pasted import pasted
 from dlcli.datasets.boxes.annotations import Annotation, Annotations, BoxFolder, parts_in, stem_of
 from dlcli.datasets.boxes.coco import coco_files, part_in_name, read_coco
 from dlcli.datasets.boxes.voc import read_voc
@@ -67,7 +68,7 @@ def read_boxes(
             raise DataError(
                 f"{one.image.name} has two annotations, that of {one.file} and this one",
                 other.file,
-                f"Name the file of annotations to read: dataset.path={one.file}"
+                f"Name the file of annotations to read: {pasted('dataset.path', str(one.file))}"
                 if chosen == "coco"
                 else "Remove one of them.",
             )
