@@ -40,7 +40,7 @@ class Diffusion(nn.Module):
     search_space: ClassVar = {
         "channels": "[32,64],[48,96],[64,128]",
         "steps": "5,10,20",
-        "guidance": "1,1.5,2",
+        "guidance": "1.0,1.5,2.0",
     }
 
     def __init__(

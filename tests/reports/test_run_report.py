@@ -75,7 +75,8 @@ def saved(monkeypatch: pytest.MonkeyPatch) -> dict[str, Figure]:
 
 
 def write(run_dir: Path, evaluations: Any, **options: Any) -> str:
-    model: Any = SimpleNamespace(task=ToyTask(), network=SimpleNamespace(model=nn.Identity()))
+    network = SimpleNamespace(model=nn.Identity())
+    model: Any = SimpleNamespace(task=ToyTask(), network=network, preprocessing=None)
     fitted = FitResult(1, Path("weights"), HISTORY, torch.device("cpu"))
     return run_report.write_report(run_dir, model, DATA, fitted, evaluations, "val/loss", **options)
 
