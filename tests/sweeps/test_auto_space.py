@@ -138,17 +138,17 @@ def test_a_model_without_ranges_asks_for_values(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def best(runs_dir: Path) -> Result:
     """The best of the candidates for a table; few epochs and one split, which the panel tells."""
-    words = ["dataset=iris", *UNTIMED, *QUICK, "cv=holdout", "sweep.trials=2", "model.layers=1"]
+    words = ["dataset=iris", *UNTIMED, *QUICK, "cv=holdout", "sweep.trials=2", "model.members=2"]
     return dlcli.train([*words, "run_name=best-of", f"runs_dir='{runs_dir}'"])
 
 
 def test_effort_compares_the_models_that_fit_and_tests_the_winner(best: Result) -> None:
-    # model.layers is an argument of TabM only: the others are left out, which is told.
+    # model.members is an argument of TabM only: the others are left out, which is told.
     assert [trial["params"].get("model") for trial in best.trials] == [None] * 2
     assert "test/accuracy" in best.metrics
     panel = Ledger.load(best.run_dir).about["panel"]
     assert panel["models"] == "auto: tabm, for multiclass of table rows"
-    assert panel["left out"].count("model.layers") == 3
+    assert panel["left out"].count("model.members") == 3
     assert "effort" not in best.best["command"]
     assert "model=tabm" in best.best["command"]
 
