@@ -67,7 +67,7 @@ def fits_targets(node: Mapping[str, Any], task: Mapping[str, Any], data: Data) -
     """
     model = locate(node[TARGET])
     own = getattr(model, "targets", None)
-    makes_images = getattr(locate(task[TARGET]), "kind", None) == "generate"
+    makes_images = TARGET in task and getattr(locate(task[TARGET]), "kind", None) == "generate"
     kind = "generate" if makes_images else data.target_kind
     if is_for(model, kind) or (own is None and not model.__module__.startswith("dlcli.")):
         return
