@@ -21,7 +21,7 @@ from dlcli.inference.evaluation import choose_device
 from dlcli.inference.saved_model import SavedModel
 from dlcli.prediction.output import Write
 from dlcli.tasks.generate import Generate
-from dlcli.training.epoch_samples import as_pictures
+from dlcli.tasks.pixels import as_pictures
 from dlcli.training.loader import derive_seed
 
 GRID = "grid.png"

@@ -19,7 +19,8 @@ from dlcli.reports.style import save
 from dlcli.splits.split import Split
 from dlcli.tasks.generate import Generate
 from dlcli.tasks.judge import ENOUGH_IMAGES
-from dlcli.training.epoch_samples import FOLDER, as_pictures
+from dlcli.tasks.pixels import as_pictures
+from dlcli.training.epoch_samples import FOLDER
 from dlcli.training.fit import FitResult
 
 # Made images and held-out rows that are compared with training rows; training rows that are read, if they are files.

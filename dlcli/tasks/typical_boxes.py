@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from sklearn.cluster import KMeans
 
 from dlcli.datasets.boxes.boxes import Boxes
 
@@ -21,6 +20,8 @@ def typical_boxes(y: Boxes, classes: int) -> list[list[float]]:
         y: boxes of the training rows.
         classes: number of classes.
     """
+    from sklearn.cluster import KMeans  # only boxes need it
+
     found: list[list[float]] = []
     for code in range(classes):
         own = y.corners[(y.codes == code) & ~y.crowds].astype(np.float64)

@@ -10,6 +10,8 @@ import pytorch_lightning as pl
 from PIL import Image
 from pytorch_lightning.callbacks import Callback
 
+from dlcli.tasks.pixels import as_pictures
+
 FOLDER = "samples"
 
 # Epochs of which images are kept, at most (a few more without a limit of epochs).
@@ -52,9 +54,3 @@ def as_strip(images: np.ndarray) -> np.ndarray:
     """Return images `(N, C, H, W)` from 0 to 255 beside each other, bytes `(H, N * W)` or `(H, N * W, 3)`."""
     strip = np.concatenate(list(as_pictures(images)), axis=1)
     return strip
-
-
-def as_pictures(images: np.ndarray) -> np.ndarray:
-    """Return images `(N, C, H, W)` as bytes `(N, H, W)`, or `(N, H, W, 3)` with three channels; NaN becomes 0."""
-    pixels = np.nan_to_num(images).round().clip(0, 255).astype(np.uint8)
-    return pixels.transpose(0, 2, 3, 1) if pixels.shape[1] == 3 else pixels[:, 0]
