@@ -27,7 +27,7 @@ from dlcli.training import fit as fitting_module
 from dlcli.training.checkpoints import Checkpoints
 from tests.tones import write_tones
 
-CASES = int(os.environ.get("DLCLI_RESUMED_KINDS", "6"))
+CASES = int(os.environ.get("DLCLI_RESUMED_KINDS", "3"))
 
 
 class Killed(BaseException):
