@@ -168,7 +168,7 @@ def _files(place: Path, encoding: str) -> tuple[list[PlainText], list[Notice]]:
 def _lines(
     codes: np.ndarray, begins: np.ndarray, ends: np.ndarray, block: int
 ) -> tuple[np.ndarray, np.ndarray, list[Notice]]:
-    """Return the first and last positions of lines with their ends, without empty lines, and what is told of them."""
+    """Return the first and last positions of lines with their ends, without empty lines, and notices about them."""
     stops = np.flatnonzero(codes == LINE_FEED) + 1
     stops = stops[~np.isin(stops, begins)]  # those that precede the documents are no ends of lines
     starts = np.sort(np.concatenate([begins, stops[~np.isin(stops, ends)]]))

@@ -17,13 +17,11 @@ from dlcli.datasets.tables.read_table import require_file
 from dlcli.datasets.words.columns_file import Separator, TaggedRows, read_word_columns
 from dlcli.datasets.words.schemes import OUTSIDE, Converted, Scheme, scheme_of, split_tag, to_iob2
 from dlcli.datasets.words.sentences import Sentences
-from dlcli.datasets.words.span_lines import read_span_lines
+from dlcli.datasets.words.span_lines import JSON_LINES, read_span_lines
 from dlcli.datasets.words.tags import Tags
 from dlcli.errors import DataError
 from dlcli.files.paths import typed
 from dlcli.formatting import counted
-
-_JSON_LINES = (".jsonl", ".ndjson", ".json")
 
 # Marks of entities in a spelling that no scheme has.
 _SPELT_MARK = re.compile(r"[BIESLU][_:./].+|[bieslu][-_:./].+")
@@ -62,7 +60,7 @@ def load(
     parts = []
     for file in files:
         require_file(file)
-        is_json = format_of(file) in _JSON_LINES
+        is_json = format_of(file) in JSON_LINES
         parts.append(
             read_span_lines(file, text, spans, encoding=encoding)
             if is_json

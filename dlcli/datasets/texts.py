@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -73,16 +73,7 @@ class Texts:
 
     def portions(self, characters: int) -> Iterator[list[str]]:
         """Iterate over all texts in order, in parts of limited length; a longer text is a part of its own."""
-        portion: list[str] = []
-        size = 0
-        for text in self:
-            if portion and size + len(text) > characters:
-                yield portion
-                portion, size = [], 0
-            portion.append(text)
-            size += len(text)
-        if portion:
-            yield portion
+        return portions_of(self, characters)
 
     def __getitem__(self, rows: slice | Sequence[int] | np.ndarray) -> Texts:
         """Return some of the rows in this order."""
@@ -118,3 +109,17 @@ def _as_text(value: Any) -> str:
     if value is None or value != value:
         return ""
     return str(value).encode("utf-8", errors="replace").decode()
+
+
+def portions_of(texts: Iterable[str], characters: int) -> Iterator[list[str]]:
+    """Yield texts in order, in lists of limited length in characters; a longer text is a list of its own."""
+    portion: list[str] = []
+    size = 0
+    for text in texts:
+        if portion and size + len(text) > characters:
+            yield portion
+            portion, size = [], 0
+        portion.append(text)
+        size += len(text)
+    if portion:
+        yield portion

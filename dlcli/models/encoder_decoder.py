@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from math import prod
-from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 import torch
@@ -18,13 +17,11 @@ from dlcli.errors import ConfigError, Problem, first_line
 from dlcli.files.paths import typed
 from dlcli.models.hub import check_cached
 from dlcli.models.pretrained_image import no_architecture, timm_package
-from dlcli.models.weights import compare_weights, of_whole_model, read_weights, weights_problem
+from dlcli.models.timm_backbone import load_timm_weights, pixel_scale
+from dlcli.models.weights import weights_problem
 
 # Images are padded to a multiple of this: the coarsest features are of squares of 32 pixels.
 _MULTIPLE = 32
-
-# Parts of timm's models that an encoder has not: what follows its features.
-_UNUSED = ("classifier.", "head.", "fc.", "conv_head.", "bn2.", "norm.", "head_norm.", "norm_pre.")
 
 
 class EncoderDecoder(nn.Module):
@@ -81,13 +78,13 @@ class EncoderDecoder(nn.Module):
         self.backbone: Any = made.encoder
         self.head = nn.ModuleDict({"decoder": made.decoder, "output": made.segmentation_head})
         if weights not in (None, "hub"):
-            _load_encoder(self.backbone.model, typed(weights), encoder)
+            load_timm_weights(
+                self.backbone.model, typed(str(weights)), encoder, prefix="backbone.model.", key="encoder"
+            )
         self.takes_raw = normalization == "own"
-        for name, given in (("mean", mean), ("std", std)):
-            values = torch.tensor(given or getattr(config, name), dtype=torch.float32)
-            if len(values) != channels:  # statistics of colour images for greyscale images
-                values = values.mean().expand(channels)
-            self.register_buffer(name, values.clone().reshape(1, -1, 1, 1))
+        scale = pixel_scale(config, channels, mean, std)
+        self.register_buffer("mean", scale[0])
+        self.register_buffer("std", scale[1])
         self._settings = {"architecture": architecture, "encoder": encoder, **(arguments or {})}
         sides = [-(-side // _MULTIPLE) * _MULTIPLE for side in (height, width)]
         depths, strides = self.backbone.out_channels, [1, *made.encoder.model.feature_info.reduction()]
@@ -174,27 +171,6 @@ def _made(
             "model",
             "Choose another encoder or architecture, or other model.arguments.",
         ) from error
-
-
-def _load_encoder(model: nn.Module, file: Path, encoder: str) -> None:
-    """Load the encoder's weights from a file of timm's model, or of a run of this model.
-
-    Raises:
-        ConfigError: names or shapes do not match.
-    """
-    weights = read_weights(file, "model.weights")
-    if of_whole_model(file):
-        prefix = "backbone.model."
-        weights = {name.removeprefix(prefix): w for name, w in weights.items() if name.startswith(prefix)}
-    misfit = compare_weights(model, weights, lambda name: name.startswith(_UNUSED))
-    if misfit:
-        raise ConfigError(
-            f"{file} does not fit {encoder}: {misfit}",
-            "model.weights",
-            "Choose the encoder of the weights (model.encoder=...).",
-        )
-    if torch.get_default_device().type != "meta":
-        model.load_state_dict(weights, strict=False)
 
 
 def _library() -> Any:

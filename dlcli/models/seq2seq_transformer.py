@@ -12,9 +12,7 @@ from torch.nn import functional
 from dlcli.models.layers import Depth, Share, Size
 from dlcli.models.sequence_input import present
 from dlcli.models.transformer import sinusoids
-
-# The number of the token that starts a target.
-_START = 1
+from dlcli.preprocessing.subwords import START
 
 # Positions that are computed in advance; longer rows extend the table.
 _POSITIONS = 256
@@ -162,7 +160,7 @@ class Seq2SeqTransformer(nn.Module):
 
 def shifted(y: Tensor) -> Tensor:
     """Return the inputs of the decoder for targets `(N, T)`: the start, and each token but the last."""
-    return functional.pad(y[:, :-1], (1, 0), value=_START)
+    return functional.pad(y[:, :-1], (1, 0), value=START)
 
 
 class _Attention(nn.Module):

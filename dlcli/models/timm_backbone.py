@@ -53,7 +53,7 @@ def made_backbone(
             f"{name} cannot be a backbone: {first_line(error)}", "model.backbone", "Choose another one."
         ) from error
     if weights not in (None, "hub"):
-        _load(made, typed(str(weights)), name)
+        load_timm_weights(made, typed(str(weights)), name)
     return made, config
 
 
@@ -70,17 +70,30 @@ def pixel_scale(
     return found[0], found[1]
 
 
-def _load(model: nn.Module, file: Path, name: str) -> None:
+def load_timm_weights(
+    model: nn.Module, file: Path, name: str, *, prefix: str = "backbone.", key: str = "backbone"
+) -> None:
+    """Load weights from a file of timm's model, or of a run whose model has them below `prefix`.
+
+    Args:
+        model: timm's model.
+        file: the weights.
+        name: timm's name.
+        prefix: what precedes the weights' names in a run.
+        key: the setting that names the model, for messages.
+
+    Raises:
+        ConfigError: names or shapes do not match.
+    """
     weights = read_weights(file, "model.weights")
     if of_whole_model(file):
-        prefix = "backbone."
         weights = {key.removeprefix(prefix): w for key, w in weights.items() if key.startswith(prefix)}
     misfit = compare_weights(model, weights, lambda key: key.startswith(_UNUSED))
     if misfit:
         raise ConfigError(
             f"{file} does not fit {name}: {misfit}",
             "model.weights",
-            "Choose the backbone of the weights (model.backbone=...).",
+            f"Choose the {key} of the weights (model.{key}=...).",
         )
     if torch.get_default_device().type != "meta":
         model.load_state_dict(weights, strict=False)

@@ -1,4 +1,4 @@
-"""What torchvision's detectors have behind their backbone: more features, anchors, layers and losses."""
+"""The parts of torchvision's detectors after the backbone: further features, anchors, layers and losses."""
 
 from __future__ import annotations
 

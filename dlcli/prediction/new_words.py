@@ -17,11 +17,9 @@ from dlcli.datasets.tables.pieces import PIECE, STDIN, piped
 from dlcli.datasets.tables.read_table import require_file
 from dlcli.datasets.words.columns_file import Separator, read_word_columns
 from dlcli.datasets.words.sentences import Sentences
-from dlcli.datasets.words.span_lines import read_span_lines
+from dlcli.datasets.words.span_lines import JSON_LINES, read_span_lines
 from dlcli.errors import DataError
 from dlcli.prediction.new_rows import NewRows, labels_of
-
-_JSON_LINES = (".jsonl", ".ndjson", ".json")
 
 # Sentences that are predicted at a time.
 _SENTENCES = min(PIECE, 4096)
@@ -69,7 +67,7 @@ def read_sentences(
                 yield from _lines(files, file, settings.encoding, memory)
             continue
         require_file(file)
-        if format_of(file) in _JSON_LINES:
+        if format_of(file) in JSON_LINES:
             yield from _slices(files, file, _of_json(file, settings))
         elif settings.layout == "columns" or (settings.layout == "auto" and format_of(file) != ".txt"):
             found = read_word_columns(file, settings.word, None, settings.separator, settings.encoding)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+from dlcli.datasets.texts import portions_of
 
 # The special tokens, whose numbers are their positions: padding, and the start and the end of a text.
 SPECIAL = ("<pad>", "<s>", "</s>")
@@ -99,7 +101,7 @@ class Subwords:
         """Return the tokens of each text, int64 `(L,)`; an empty text has none."""
         return [
             np.array(found.ids, np.int64)
-            for portion in _portions(texts)
+            for portion in portions_of(texts, _CHARACTERS)
             for found in self._tokenizer.encode_batch_fast(portion)
         ]
 
@@ -109,17 +111,3 @@ class Subwords:
         Bytes that are no valid UTF-8, which a model may generate, become U+FFFD.
         """
         return self._tokenizer.decode_batch([np.asarray(row, np.int64).tolist() for row in rows])
-
-
-def _portions(texts: Iterable[str]) -> Iterator[list[str]]:
-    """Yield the texts in order, in lists of limited size; a longer text is a list of its own."""
-    portion: list[str] = []
-    size = 0
-    for text in texts:
-        if portion and size + len(text) > _CHARACTERS:
-            yield portion
-            portion, size = [], 0
-        portion.append(text)
-        size += len(text)
-    if portion:
-        yield portion

@@ -95,7 +95,7 @@ class TokenWindows:
     def drawn(self, seed: int) -> Self:
         """Return windows that begin at random less than a width later, within their runs.
 
-        Each has all of the width, if its run has so many tokens. Over the epochs, windows begin at every token.
+        Each has all of the width, unless its run is shorter. Over the epochs, windows begin at every token.
         """
         if self.runs is None:
             return self

@@ -14,6 +14,9 @@ from dlcli.datasets.words.schemes import OUTSIDE
 from dlcli.datasets.words.sentences import word_spans
 from dlcli.errors import DataError
 
+# Endings of files of labelled spans.
+JSON_LINES = (".jsonl", ".ndjson", ".json")
+
 _FORM = '{"text": "Ada lives in Rome", "spans": [{"start": 13, "end": 17, "label": "LOC"}]}'
 
 LabelledSpan = tuple[int, int, str]
