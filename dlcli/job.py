@@ -42,8 +42,8 @@ from dlcli.gate.gate import current
 from dlcli.inference.evaluation import evaluate_rows, figures, named_baselines, save_outputs
 from dlcli.inference.latency import LATENCY, latency_ms
 from dlcli.inference.write_model import save_model
-from dlcli.preprocessing.base import notices_of
 from dlcli.preprocessing.fitted import FittedPreprocessing
+from dlcli.preprocessing.protocols import notices_of
 from dlcli.process.program import run_program
 from dlcli.reports.generation_report import report_generation
 from dlcli.reports.run_report import write_report
@@ -56,8 +56,8 @@ from dlcli.splits.split import Part, Split
 from dlcli.tasks.calibration import calibration_figures
 from dlcli.tracking.digests import forget_results
 from dlcli.tracking.ledger import Ledger, atomic_write
+from dlcli.tracking.mlflow_tags import CHECKPOINT_TAG, PRUNED_TAG
 from dlcli.tracking.recorder import Recorder
-from dlcli.tracking.tags import CHECKPOINT_TAG, PRUNED_TAG
 from dlcli.training.epoch_state import LAST
 from dlcli.training.fields import first_rows
 from dlcli.training.fit import FitResult, fit

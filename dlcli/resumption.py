@@ -35,9 +35,9 @@ from dlcli.tracking.digests import check_recorded, replace_recorded
 from dlcli.tracking.history import HISTORY_FILE, is_recorded
 from dlcli.tracking.ledger import Ledger
 from dlcli.tracking.mlflow_inputs import Shown
+from dlcli.tracking.mlflow_tags import CHANGED_TAG
 from dlcli.tracking.reconcile import reconcile
 from dlcli.tracking.resume_target import check_places
-from dlcli.tracking.tags import CHANGED_TAG
 from dlcli.training.restoration import check_checkpoints
 
 NOTHING_LEFT = "The run is finished: there is nothing to do."

@@ -22,7 +22,7 @@ from dlcli.config.signature import signature
 from dlcli.datasets.data import Data, take
 from dlcli.errors import ConfigError
 from dlcli.splits.split import Split
-from dlcli.tracking.tags import AUTO_TAG
+from dlcli.tracking.mlflow_tags import AUTO_TAG
 from dlcli.training.fields import as_fields
 from dlcli.training.penalty_path import PenaltyPath, first_penalty
 

@@ -18,7 +18,7 @@ from dlcli.files.paths import display
 from dlcli.formatting import REDRAW_SECONDS
 from dlcli.inference.evaluation import choose_device
 from dlcli.models.layers import HasBackbone
-from dlcli.preprocessing.base import Preprocessing
+from dlcli.preprocessing.protocols import Preprocessing
 from dlcli.splits.split import Split
 from dlcli.tracking.places import FEATURES_DIR
 from dlcli.training.features import Features

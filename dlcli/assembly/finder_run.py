@@ -17,8 +17,8 @@ from dlcli.reports.finder_plots import finder_curve
 from dlcli.reports.style import save
 from dlcli.sanitize.redact import redact_all
 from dlcli.tracking.digests import replace_recorded
+from dlcli.tracking.mlflow_tags import FOUND_TAG
 from dlcli.tracking.recorder import Recorder
-from dlcli.tracking.tags import FOUND_TAG
 from dlcli.training.finders import Finder, FinderResult, Tryout
 
 FOUND_KEYS = ("optimizer.lr", "dataset.batch_size")

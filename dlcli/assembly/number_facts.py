@@ -10,7 +10,7 @@ import torch
 
 from dlcli.config.build import TARGET, locate
 from dlcli.config.signature import Argument, signature
-from dlcli.models.numbers import QUANTILE_STEPS
+from dlcli.models.number_embeddings import QUANTILE_STEPS
 from dlcli.training.fields import Field
 
 # Quantiles are computed on at most this number of training rows, evenly spaced, and this number of cells.

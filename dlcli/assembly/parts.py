@@ -21,8 +21,8 @@ from dlcli.datasets.notices import Notice
 from dlcli.datasets.reading.columns import Columns
 from dlcli.datasets.tables.source import column_kinds
 from dlcli.models.row_reading import audio_facts, series_facts, text_facts
-from dlcli.preprocessing.base import NeedsColumns, Preprocessing, facts_of_model, notices_of
 from dlcli.preprocessing.fitted import FittedPreprocessing, fit_preprocessing
+from dlcli.preprocessing.protocols import NeedsColumns, Preprocessing, facts_of_model, notices_of
 from dlcli.splits.split import Split
 from dlcli.tasks.base import Task
 from dlcli.tasks.facts import target_facts

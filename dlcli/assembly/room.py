@@ -10,7 +10,7 @@ from dlcli.config.pasted import pasted
 from dlcli.datasets.data import Data, take
 from dlcli.errors import DataError
 from dlcli.formatting import amount, counted
-from dlcli.preprocessing.base import Preprocessing
+from dlcli.preprocessing.protocols import Preprocessing
 from dlcli.process.memory import free_memory
 
 

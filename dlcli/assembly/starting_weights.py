@@ -22,7 +22,7 @@ from dlcli.splits.split import Split
 from dlcli.tracking.digests import MODEL_MANIFEST, check_recorded
 from dlcli.tracking.ledger import LEDGER_FILE, Ledger
 from dlcli.tracking.manifest import check_model
-from dlcli.tracking.tags import WEIGHTS_RUN_TAG
+from dlcli.tracking.mlflow_tags import WEIGHTS_RUN_TAG
 
 _KEY = "model.weights"
 _WEIGHTS = Path("model", "weights.safetensors")

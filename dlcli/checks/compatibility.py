@@ -33,7 +33,7 @@ from dlcli.config.target_types import check_type
 from dlcli.datasets.data import Data, take
 from dlcli.errors import ConfigError, DlcliError, Problem
 from dlcli.models.layers import HasBackbone
-from dlcli.preprocessing.base import facts_of_model
+from dlcli.preprocessing.protocols import facts_of_model
 from dlcli.splits.split import Split, shares_rows
 from dlcli.tasks.base import Task
 from dlcli.training.averaging import SWA

@@ -15,7 +15,7 @@ from dlcli.datasets.data import Data
 from dlcli.datasets.pair_texts import PairTexts
 from dlcli.datasets.questions.questions import Questions
 from dlcli.datasets.tables.typed_frames import kind_of
-from dlcli.datasets.texts import Texts
+from dlcli.datasets.text_rows import Texts
 from dlcli.datasets.words.sentences import Sentences
 from dlcli.errors import Problem
 from dlcli.splits.split import Split, goes_forward, name_of_test_rows

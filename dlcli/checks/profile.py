@@ -23,10 +23,10 @@ from dlcli.datasets.questions.answers import Answers
 from dlcli.datasets.questions.questions import Questions
 from dlcli.datasets.ragged_rows import RaggedRows
 from dlcli.datasets.tables.typed_frames import kind_of
-from dlcli.datasets.texts import Texts
+from dlcli.datasets.text_rows import Texts
 from dlcli.datasets.windows import History
 from dlcli.datasets.words.sentences import Sentences
-from dlcli.datasets.words.tags import Tags
+from dlcli.datasets.words.word_tags import Tags
 from dlcli.errors import Problem
 from dlcli.preprocessing.columns.texts import has_texts
 from dlcli.splits.split import Split, in_time, name_of_test_rows

@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from dlcli.comparison.conclusions import no_test
 from dlcli.comparison.estimates import Ends, ends_of, told_of_seeds
 from dlcli.comparison.paired_runs import Pair, compared_pair, config_of, holm_corrected, testable_metrics
 from dlcli.comparison.pairing import Evaluated, find_refusal, training_rows
 from dlcli.comparison.recorded_loss import losses_differ
 from dlcli.comparison.scale import scale_of, units_differ
-from dlcli.comparison.sentences import no_test
 from dlcli.config.metric_words import metrics_meant
 from dlcli.config.next_command import next_command, resume_command
 from dlcli.config.suggest import question

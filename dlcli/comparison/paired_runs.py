@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from dlcli.comparison.conclusions import ALPHA, difference_in_words, more_folds, more_rows
 from dlcli.comparison.pairing import Evaluated
 from dlcli.comparison.recorded_loss import recorded_loss
 from dlcli.comparison.scale import MetricScale
-from dlcli.comparison.sentences import ALPHA, difference_in_words, more_folds, more_rows
 from dlcli.inference.predictions_file import held_out
 from dlcli.runs.folder import OpenedRun
 from dlcli.runs.model_errors import model_errors

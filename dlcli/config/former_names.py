@@ -11,6 +11,8 @@ _FORMER = {
     },
     "dlcli.datasets.mnist.load": "dlcli.datasets.mnist.load_mnist",
     "dlcli.datasets.fashion_mnist.load": "dlcli.datasets.mnist.load_fashion_mnist",
+    "dlcli.sweeps.options.Sweep": "dlcli.sweeps.sweep_options.Sweep",
+    "dlcli.tracking.options.Tracking": "dlcli.tracking.tracking_options.Tracking",
     "dlcli.training.batch_size_finder.BatchSizeFinder": "dlcli.training.finders.BatchSizeFinder",
     "dlcli.training.lr_finder.LearningRateFinder": "dlcli.training.finders.LearningRateFinder",
     "dlcli.training.profiling.StepProfiler": "dlcli.training.step_profiler.StepProfiler",

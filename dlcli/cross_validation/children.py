@@ -22,8 +22,8 @@ from dlcli.splits.split import Split
 from dlcli.tracking.amend import amend
 from dlcli.tracking.digests import replace_recorded
 from dlcli.tracking.ledger import LEDGER_FILE, Kind, Ledger
+from dlcli.tracking.mlflow_tags import FOUND_TAG
 from dlcli.tracking.store import Store
-from dlcli.tracking.tags import FOUND_TAG
 
 PLACE_TAG = "dlcli.place"
 

@@ -37,9 +37,9 @@ from dlcli.tracking.digests import (
     forget_results,
 )
 from dlcli.tracking.ledger import Ledger
+from dlcli.tracking.mlflow_tags import CHECKPOINT_TAG
 from dlcli.tracking.recorder import Recorder
 from dlcli.tracking.store import Store
-from dlcli.tracking.tags import CHECKPOINT_TAG
 
 
 def cross_validate(

@@ -20,9 +20,9 @@ from dlcli.runs.folder import read_result
 from dlcli.splits.split import Split
 from dlcli.tracking.digests import forget_results
 from dlcli.tracking.ledger import Ledger
+from dlcli.tracking.mlflow_tags import CHECKPOINT_TAG
 from dlcli.tracking.recorder import Recorder
 from dlcli.tracking.store import Store
-from dlcli.tracking.tags import CHECKPOINT_TAG
 
 _PLACE = "fold 0"
 

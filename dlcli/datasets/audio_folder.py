@@ -10,8 +10,8 @@ from typing import Annotated, Any
 import numpy as np
 
 from dlcli.config.pasted import pasted
-from dlcli.datasets.audio.decoding import audio_suffixes
-from dlcli.datasets.audio.loading import AudioOptions, load_recordings
+from dlcli.datasets.audio.audio_decoder import audio_suffixes
+from dlcli.datasets.audio.audio_loading import AudioOptions, load_recordings
 from dlcli.datasets.data import Data
 from dlcli.datasets.folders.archives import is_archive
 from dlcli.datasets.folders.class_folders import Listing, PartFolders, list_class_folders, list_files

@@ -32,13 +32,13 @@ class Data:
     - integers `(N, H, W)`, an array or `dlcli.datasets.masks.class_maps.Masks`: segmentation, where each pixel has its
       position in `classes`, or 255 if it has none;
     - an object with an attribute `target_kind`: `dlcli.datasets.questions.answers.Answers`,
-      `dlcli.datasets.words.tags.Tags`, `dlcli.datasets.boxes.boxes.Boxes`, `dlcli.datasets.pair_texts.PairTexts`,
+      `dlcli.datasets.words.word_tags.Tags`, `dlcli.datasets.boxes.boxes.Boxes`, `dlcli.datasets.pair_texts.PairTexts`,
       `dlcli.datasets.passages.Passages`.
 
     Attributes:
         name: name of the dataset.
         kind: kind of rows.
-        x: one entry per row: a pandas DataFrame for tables, `dlcli.datasets.texts.Texts` for texts,
+        x: one entry per row: a pandas DataFrame for tables, `dlcli.datasets.text_rows.Texts` for texts,
             `dlcli.datasets.audio.recordings.Recordings` for audio, `dlcli.datasets.questions.questions.Questions`,
             `dlcli.datasets.words.sentences.Sentences` for words, else an array;
             images are bytes `(N, H, W)` or `(N, H, W, C)`.

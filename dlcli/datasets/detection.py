@@ -15,7 +15,7 @@ from dlcli.datasets.boxes.reading_boxes import Format, read_boxes
 from dlcli.datasets.data import Data
 from dlcli.datasets.folders.class_folders import PartFolders
 from dlcli.datasets.folders.path_groups import groups_of_names
-from dlcli.datasets.images.loading import ImageOptions, load_images
+from dlcli.datasets.images.image_loading import ImageOptions, load_images
 from dlcli.datasets.notices import Notice
 from dlcli.errors import DataError
 from dlcli.files.paths import typed

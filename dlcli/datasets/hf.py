@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from dlcli.datasets.data import Data, Kind
 from dlcli.datasets.folders.part_words import SHOWN
-from dlcli.datasets.images.loading import ImageOptions, load_images
+from dlcli.datasets.images.image_loading import ImageOptions, load_images
 from dlcli.datasets.notices import Notice, first_names
 from dlcli.datasets.reading.reading_options import ReadingOptions
 from dlcli.datasets.reading.stand_ins import stand_ins
@@ -21,7 +21,7 @@ from dlcli.datasets.tables.arrow_types import check_supported
 from dlcli.datasets.tables.source import RawTable, Source
 from dlcli.datasets.tables.targets import Targets, make_targets
 from dlcli.datasets.tables.typed_frames import is_text
-from dlcli.datasets.texts import Texts
+from dlcli.datasets.text_rows import Texts
 from dlcli.datasets.untrained import untrained_classes
 from dlcli.errors import DataError
 from dlcli.files.paths import typed

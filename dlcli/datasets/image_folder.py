@@ -9,7 +9,7 @@ from dlcli.datasets.data import Data
 from dlcli.datasets.folders.archives import is_archive
 from dlcli.datasets.folders.class_folders import PartFolders, list_class_folders
 from dlcli.datasets.images.formats import image_suffixes
-from dlcli.datasets.images.loading import ImageOptions, load_images
+from dlcli.datasets.images.image_loading import ImageOptions, load_images
 from dlcli.datasets.images.path_tables import list_table
 from dlcli.datasets.labelled_files import labelled
 from dlcli.datasets.notices import Notice, first_names

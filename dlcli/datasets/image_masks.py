@@ -13,11 +13,11 @@ from dlcli.datasets.data import Data
 from dlcli.datasets.folders.archives import is_archive
 from dlcli.datasets.folders.class_folders import PartFolders
 from dlcli.datasets.images.image_files import ImageFiles
-from dlcli.datasets.images.loading import ImageOptions, load_images
+from dlcli.datasets.images.image_loading import ImageOptions, load_images
 from dlcli.datasets.images.path_tables import image_entries, read_paths, split_parts
 from dlcli.datasets.masks.mask_classes import read_names
 from dlcli.datasets.masks.mask_loading import decided_classes, load_masks, scan_masks
-from dlcli.datasets.masks.pairs import Pairs, list_pairs
+from dlcli.datasets.masks.mask_pairs import Pairs, list_pairs
 from dlcli.datasets.tables.read_table import is_table
 from dlcli.errors import DataError
 from dlcli.files.paths import is_file, is_folder, typed

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from dlcli.datasets.texts import Texts
+from dlcli.datasets.text_rows import Texts
 
 
 class PairTexts(Texts):

@@ -12,7 +12,7 @@ from dlcli.datasets.notices import Notice
 from dlcli.datasets.pair_texts import PairTexts
 from dlcli.datasets.parallel_texts import PairFile, read_pairs
 from dlcli.datasets.tables.format_options import AutoOrBool, FormatOptions, Separator
-from dlcli.datasets.texts import Texts
+from dlcli.datasets.text_rows import Texts
 from dlcli.errors import DataError
 from dlcli.files.paths import typed
 from dlcli.formatting import counted

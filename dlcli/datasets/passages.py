@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from dlcli.datasets.plain_text import with_last_end
-from dlcli.datasets.texts import Texts
+from dlcli.datasets.text_rows import Texts
 
 # A line feed precedes each document in the stream: the first character is predicted as one that begins a line.
 LINE_FEED = 10

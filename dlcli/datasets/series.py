@@ -15,7 +15,7 @@ from dlcli.datasets.borders import parts_by_borders
 from dlcli.datasets.data import Data
 from dlcli.datasets.evaluation_only import evaluation_columns
 from dlcli.datasets.lookback import choose_lookback
-from dlcli.datasets.reading.dates import find_dates
+from dlcli.datasets.reading.date_formats import find_dates
 from dlcli.datasets.series_steps import Steps, read_steps
 from dlcli.datasets.tables.format_options import (
     AutoOrBool,

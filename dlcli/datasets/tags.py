@@ -14,11 +14,11 @@ from dlcli.datasets.evaluation_only import evaluation_targets
 from dlcli.datasets.notices import Notice
 from dlcli.datasets.tables.compression import format_of
 from dlcli.datasets.tables.read_table import require_file
-from dlcli.datasets.words.columns_file import Separator, TaggedRows, read_word_columns
+from dlcli.datasets.words.conll import Separator, TaggedRows, read_word_columns
 from dlcli.datasets.words.schemes import OUTSIDE, Converted, Scheme, scheme_of, split_tag, to_iob2
 from dlcli.datasets.words.sentences import Sentences
 from dlcli.datasets.words.span_lines import JSON_LINES, read_span_lines
-from dlcli.datasets.words.tags import Tags
+from dlcli.datasets.words.word_tags import Tags
 from dlcli.errors import DataError
 from dlcli.files.paths import typed
 from dlcli.formatting import counted

@@ -27,7 +27,7 @@ from dlcli.datasets.tables.targets import (
 )
 from dlcli.datasets.tables.times import time_warnings
 from dlcli.datasets.tables.types_file import given_types
-from dlcli.datasets.texts import Texts
+from dlcli.datasets.text_rows import Texts
 from dlcli.datasets.untrained import untrained_classes
 from dlcli.errors import DataError
 from dlcli.files.paths import is_folder, typed

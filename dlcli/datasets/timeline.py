@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dlcli.datasets.reading.dates import find_dates
+from dlcli.datasets.reading.date_formats import find_dates
 from dlcli.errors import DataError
 
 _GIVE = "Give each row a time, such as 2024-01-31 13:00; dataset.date_format gives the format of others."

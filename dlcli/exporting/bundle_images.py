@@ -12,8 +12,8 @@ from torch import nn
 
 from dlcli.datasets.data import take
 from dlcli.datasets.folders.stored import Stored
-from dlcli.datasets.images.decoding import BadImage, Decoder
 from dlcli.datasets.images.formats import image_suffixes
+from dlcli.datasets.images.image_decoder import BadImage, Decoder
 from dlcli.errors import InputError
 from dlcli.exporting.bundled_rows import ROWS, BundleSource, network_graph, traced_rows, with_labels
 from dlcli.exporting.heads import INSTEAD

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from dlcli.datasets.reading.cell_words import ALWAYS_BOOLEAN, MARKERS
+from dlcli.datasets.reading.cell_words import MISSING as WORDS
 from dlcli.datasets.reading.column import Column, numbers_among
 from dlcli.datasets.reading.columns import Columns
-from dlcli.datasets.reading.dates import ISO
-from dlcli.datasets.reading.numbers import PLAIN, REWRITES
-from dlcli.datasets.reading.words import ALWAYS_BOOLEAN, MARKERS
-from dlcli.datasets.reading.words import MISSING as WORDS
+from dlcli.datasets.reading.date_formats import ISO
+from dlcli.datasets.reading.number_formats import PLAIN, REWRITES
 from dlcli.datasets.tables.lines import is_utf8
 from dlcli.datasets.tables.typed_frames import LARGEST, MISSING
 from dlcli.errors import InputError

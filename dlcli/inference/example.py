@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from dlcli.datasets.reading.column import Column
-from dlcli.datasets.reading.dates import ISO, QUARTER, is_epoch
-from dlcli.datasets.reading.numbers import NumberFormat
+from dlcli.datasets.reading.date_formats import ISO, QUARTER, is_epoch
+from dlcli.datasets.reading.number_formats import NumberFormat
 
 EXAMPLE_DAY = datetime(2024, 1, 31, tzinfo=UTC)
 

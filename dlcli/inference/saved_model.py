@@ -49,7 +49,7 @@ from dlcli.inference.model_description import (
 )
 from dlcli.inference.rows import as_rows, unseen_in
 from dlcli.inference.write_model import PREPROCESSING_FILE, WEIGHTS_FILE
-from dlcli.preprocessing.base import CountsNewRows, NeedsColumns, Preprocessing, facts_of_model
+from dlcli.preprocessing.protocols import CountsNewRows, NeedsColumns, Preprocessing, facts_of_model
 from dlcli.statistics.conformal import Conformal
 from dlcli.tasks.base import Task
 from dlcli.tasks.metric_choice import with_metrics

@@ -16,7 +16,7 @@ from dlcli.inference.columns_file import COLUMNS
 from dlcli.inference.mlflow_files import mlflow_files
 from dlcli.inference.model_description import DESCRIPTION, LABELS, read_description
 from dlcli.inference.model_signature import example_files, model_signature
-from dlcli.preprocessing.base import HasVocabulary, Preprocessing
+from dlcli.preprocessing.protocols import HasVocabulary, Preprocessing
 from dlcli.sanitize.escapes import visible_json
 from dlcli.tasks.base import Task
 from dlcli.tracking.manifest import Manifest

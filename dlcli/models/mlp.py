@@ -19,7 +19,7 @@ from dlcli.models.layers import (
     Size,
     initialize,
 )
-from dlcli.models.numbers import Bins, Frequency, NumberEmbedding, Quantiles
+from dlcli.models.number_embeddings import Bins, Frequency, NumberEmbedding, Quantiles
 from dlcli.models.table_inputs import embedded, table_inputs
 from dlcli.models.token_counts import weighted_sums
 

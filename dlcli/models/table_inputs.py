@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from dlcli.models.layers import CategoryVectors
-from dlcli.models.numbers import NumberEmbedding, NumberVectors, Quantiles
+from dlcli.models.number_embeddings import NumberEmbedding, NumberVectors, Quantiles
 
 # These are functions and no module: the weights of saved models have the names `numbers` and `categories` in the model.
 

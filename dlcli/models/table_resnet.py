@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from dlcli.models import layers as shared
 from dlcli.models.layers import Depth, Residual, Share, Size
-from dlcli.models.numbers import Bins, Frequency, NumberEmbedding, Quantiles
+from dlcli.models.number_embeddings import Bins, Frequency, NumberEmbedding, Quantiles
 from dlcli.models.table_inputs import embedded, table_inputs
 
 
@@ -29,7 +29,7 @@ class TableResNet(nn.Module):
         expansion: units within a block, in multiples of `hidden`.
         dropout: dropout rate within a block.
         residual_dropout: dropout rate at the end of a block.
-        numbers: embedding of numbers: `plain` (none), `piecewise` or `periodic`; see `dlcli.models.numbers`.
+        numbers: embedding of numbers: `plain` (none), `piecewise` or `periodic`; see `dlcli.models.number_embeddings`.
         number_size: size of the embedding of a number.
         bins: number of bins of piecewise functions, and of frequencies of periodic ones.
         frequency: standard deviation of the initial frequencies.

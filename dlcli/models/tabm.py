@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from dlcli.models import layers as shared
 from dlcli.models.layers import Activation, Depth, PerLayer, Share, Size
-from dlcli.models.numbers import MOST_COLUMNS, Bins, Frequency, NumberEmbedding, Quantiles
+from dlcli.models.number_embeddings import MOST_COLUMNS, Bins, Frequency, NumberEmbedding, Quantiles
 from dlcli.models.table_inputs import embedded, table_inputs
 
 # `auto` has this number of members for tables of up to that many training rows.
@@ -41,7 +41,7 @@ class TabM(nn.Module):
         layers: number of hidden layers if `hidden` is one number.
         activation: the activation function.
         dropout: dropout rate after each hidden layer.
-        numbers: embedding of numbers: `plain` (none), `piecewise` or `periodic`, see `dlcli.models.numbers`; `auto` is
+        numbers: embedding of numbers: `plain` (none), `piecewise` or `periodic`, see `dlcli.models.number_embeddings`; `auto` is
             `piecewise`, and `plain` for few training rows or many columns of numbers.
         number_size: size of the embedding of a number.
         bins: number of bins of piecewise functions, and of frequencies of periodic ones.

@@ -25,7 +25,7 @@ from dlcli.page.learning import diagnosis_of, learning_curves_of
 from dlcli.page.pictures import SALIENCY_TITLE, read_pictures
 from dlcli.page.wording import data_name, kind_words, what_was_done
 from dlcli.runs.overview import pictures_in
-from dlcli.tracking.tags import LIKE_TAG, NOTE_TAG, REPRODUCES_TAG
+from dlcli.tracking.mlflow_tags import LIKE_TAG, NOTE_TAG, REPRODUCES_TAG
 
 _COLUMNS, _CLASSES = 12, 20  # numbers of columns and classes that are shown at first
 

@@ -18,7 +18,7 @@ from dlcli.datasets.masks.class_maps import Masks
 from dlcli.datasets.notices import Notice
 from dlcli.datasets.raw_rows import read_rows
 from dlcli.datasets.reading.column_notices import unseen_notices
-from dlcli.datasets.words.tags import Tags
+from dlcli.datasets.words.word_tags import Tags
 from dlcli.errors import DataError, InputError
 from dlcli.inference.saved_model import SavedModel
 from dlcli.prediction.new_images import depth_of_model

@@ -9,8 +9,8 @@ from typing import Literal
 
 import pyarrow as pa
 
-from dlcli.datasets.audio.decoding import audio_suffixes
-from dlcli.datasets.audio.loading import AudioOptions, load_recordings
+from dlcli.datasets.audio.audio_decoder import audio_suffixes
+from dlcli.datasets.audio.audio_loading import AudioOptions, load_recordings
 from dlcli.datasets.folders.stored import Stored
 from dlcli.datasets.notices import Notice
 from dlcli.inference.saved_model import SavedModel

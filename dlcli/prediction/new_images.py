@@ -9,9 +9,9 @@ from pathlib import Path
 import pyarrow as pa
 
 from dlcli.datasets.folders.stored import Stored
-from dlcli.datasets.images.decoding import Background, Fit
 from dlcli.datasets.images.formats import image_suffixes
-from dlcli.datasets.images.loading import TYPES, Bits, ImageOptions, OnBad, load_images
+from dlcli.datasets.images.image_decoder import Background, Fit
+from dlcli.datasets.images.image_loading import TYPES, Bits, ImageOptions, OnBad, load_images
 from dlcli.datasets.images.pixel_notices import unseen_kinds
 from dlcli.datasets.notices import Notice
 from dlcli.inference.saved_model import SavedModel

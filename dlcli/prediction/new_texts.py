@@ -24,7 +24,7 @@ from dlcli.datasets.tables.format_options import FormatOptions
 from dlcli.datasets.tables.lines import codec, text_lines
 from dlcli.datasets.tables.pieces import PIECE, STDIN, piped
 from dlcli.datasets.tables.read_table import require_file
-from dlcli.datasets.texts import Texts
+from dlcli.datasets.text_rows import Texts
 from dlcli.errors import DataError, first_line
 from dlcli.files.paths import is_folder
 from dlcli.prediction.new_rows import NewRows, labels_of, pieces_of

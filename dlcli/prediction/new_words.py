@@ -15,7 +15,7 @@ from dlcli.datasets.tables.compression import format_of, opened
 from dlcli.datasets.tables.lines import text_lines
 from dlcli.datasets.tables.pieces import PIECE, STDIN, piped
 from dlcli.datasets.tables.read_table import require_file
-from dlcli.datasets.words.columns_file import Separator, read_word_columns
+from dlcli.datasets.words.conll import Separator, read_word_columns
 from dlcli.datasets.words.sentences import Sentences
 from dlcli.datasets.words.span_lines import JSON_LINES, read_span_lines
 from dlcli.errors import DataError

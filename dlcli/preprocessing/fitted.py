@@ -9,7 +9,7 @@ import numpy as np
 
 from dlcli.datasets.data import Data, take
 from dlcli.errors import DataError
-from dlcli.preprocessing.base import Preprocessing
+from dlcli.preprocessing.protocols import Preprocessing
 from dlcli.splits.split import Split
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from dlcli.datasets.notices import Notice
 from dlcli.datasets.pair_texts import other_side
-from dlcli.datasets.texts import Texts
+from dlcli.datasets.text_rows import Texts
 from dlcli.errors import DataError
 from dlcli.preprocessing.ragged import Ragged
 from dlcli.preprocessing.subwords import END, SMALLEST, Subwords

@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator
 from tokenizers import Tokenizer
 
 from dlcli.datasets.notices import Notice
-from dlcli.datasets.texts import Texts
+from dlcli.datasets.text_rows import Texts
 from dlcli.preprocessing.pretrained_tokenizer import pretrained_files
 from dlcli.preprocessing.token_places import TokenPlaces, places_of
 from dlcli.preprocessing.tokens import encoded, length_that_keeps, told_of_new, told_of_training

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from dlcli.datasets.texts import portions_of
+from dlcli.datasets.text_rows import portions_of
 
 # The special tokens, whose numbers are their positions: padding, and the start and the end of a text.
 SPECIAL = ("<pad>", "<s>", "</s>")

@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
 
 from dlcli.datasets.notices import Notice
-from dlcli.datasets.texts import Texts
+from dlcli.datasets.text_rows import Texts
 from dlcli.models.row_reading import LONGEST_TEXT, ReadsText
 from dlcli.preprocessing.token_places import TokenPlaces, places_of
 from dlcli.preprocessing.tokens import encoded, length_that_keeps, told_of_new, told_of_training

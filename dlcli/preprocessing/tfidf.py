@@ -14,7 +14,7 @@ from annotated_types import Ge, Le
 from sklearn.base import BaseEstimator
 
 from dlcli.datasets.notices import Notice
-from dlcli.datasets.texts import Texts
+from dlcli.datasets.text_rows import Texts
 from dlcli.errors import CorruptRun
 from dlcli.preprocessing.ngrams import (
     LONGEST_NGRAM,

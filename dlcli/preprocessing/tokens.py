@@ -11,7 +11,7 @@ import torch
 from tokenizers import Encoding, Tokenizer
 
 from dlcli.datasets.notices import Notice
-from dlcli.datasets.texts import Texts
+from dlcli.datasets.text_rows import Texts
 from dlcli.preprocessing.ragged import Ragged
 
 # Characters that are encoded at a time: an encoding takes more than a hundred times the memory of its text.

@@ -20,8 +20,8 @@ from dlcli.datasets.reading.columns import Columns
 from dlcli.files.paths import display
 from dlcli.formatting import counted
 from dlcli.models.forest import Forest
-from dlcli.preprocessing.base import CountsNewRows, Preprocessing
 from dlcli.preprocessing.fitted import FittedPreprocessing
+from dlcli.preprocessing.protocols import CountsNewRows, Preprocessing
 from dlcli.splits.split import Split, in_time, name_of_test_rows
 from dlcli.tasks.base import Task
 from dlcli.training.network import Network

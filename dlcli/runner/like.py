@@ -18,7 +18,7 @@ from dlcli.runs.overview import repeating_command
 from dlcli.runs.recorded import read_config, read_words
 from dlcli.runs.trial_words import words_of_child
 from dlcli.tracking.ledger import Ledger
-from dlcli.tracking.tags import LIKE_TAG
+from dlcli.tracking.mlflow_tags import LIKE_TAG
 
 
 class Like(NamedTuple):

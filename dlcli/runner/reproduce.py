@@ -43,9 +43,9 @@ from dlcli.sweeps.replanning import plan_again, plan_nested_again
 from dlcli.sweeps.run_sweep import run_sweep
 from dlcli.tracking.ledger import Ledger
 from dlcli.tracking.mlflow_inputs import Shown
+from dlcli.tracking.mlflow_tags import REPRODUCES_TAG
 from dlcli.tracking.reconcile import reconcile
 from dlcli.tracking.store import Store, open_store
-from dlcli.tracking.tags import REPRODUCES_TAG
 
 
 def reproduce(

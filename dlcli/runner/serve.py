@@ -18,12 +18,12 @@ from dlcli.process.cores import share
 from dlcli.runner import runs_directory
 from dlcli.runs.ensembles import Use, open_model
 from dlcli.sanitize.redact import register_secret
-from dlcli.serving.answers import Predictor
 from dlcli.serving.api import Service
 from dlcli.serving.contract import Contract
 from dlcli.serving.hosts import is_local
 from dlcli.serving.limits import ServeLimits
 from dlcli.serving.model_worker import ModelWorker
+from dlcli.serving.predictor import Predictor
 from dlcli.serving.server import bound_socket, serve_until_stopped
 
 # Environment variable of the token.

@@ -14,9 +14,9 @@ from dlcli.sanitize.redact import redact, redact_value
 from dlcli.tracking.amend import locked_ledger
 from dlcli.tracking.by_name import refresh_links
 from dlcli.tracking.ledger import Ledger
+from dlcli.tracking.mlflow_tags import MLFLOW_NOTE_TAG, NOTE_TAG, TAG_LENGTH
 from dlcli.tracking.reconcile import reconcile
 from dlcli.tracking.resume_target import check_no_link_out
-from dlcli.tracking.tags import MLFLOW_NOTE_TAG, NOTE_TAG, TAG_LENGTH
 
 # MLflow's rule for names of tags. Tags of the record cannot be set by the user.
 _TAG = re.compile(r"[\w./ -]{1,250}")

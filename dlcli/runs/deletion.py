@@ -23,8 +23,8 @@ from dlcli.tracking.history import is_recorded
 from dlcli.tracking.ledger import Ledger
 from dlcli.tracking.lifecycle import Clients, clients_of, registered_models, tell_mlflow
 from dlcli.tracking.liveness import ACTIVE_DIR, is_held
+from dlcli.tracking.mlflow_tags import WEIGHTS_RUN_TAG
 from dlcli.tracking.reconcile import reconcile
-from dlcli.tracking.tags import WEIGHTS_RUN_TAG
 from dlcli.tracking.trash import TRASH, Action, Member, begin, deleted_at, locked_trash
 
 _SHORTEST_PREFIX = 4

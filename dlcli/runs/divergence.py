@@ -15,7 +15,7 @@ from dlcli.gate.vouching import Claim
 from dlcli.runs.trial_words import words_of_child
 from dlcli.sanitize.redact import redact
 from dlcli.tracking.ledger import Ledger
-from dlcli.tracking.tags import FOUND_TAG
+from dlcli.tracking.mlflow_tags import FOUND_TAG
 
 # The error message of such a run, by training or by a solver.
 _DIVERGED = re.compile(

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from dlcli.config.suggest import did_you_mean
 from dlcli.errors import InputError
 from dlcli.runs.inventory import ListedRun
-from dlcli.tracking.tags import NOTE_TAG
+from dlcli.tracking.mlflow_tags import NOTE_TAG
 
 _COMPARISON = re.compile(
     r"""\s*(?P<key>[^\s<>=!~'"()]+)\s*(?P<sign><=|>=|!=|==|=|<|>|~)\s*(?P<value>"[^"]*"|'[^']*'|[^\s'"()]+)"""

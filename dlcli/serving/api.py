@@ -24,13 +24,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 import dlcli
 from dlcli.datasets.notices import as_plain
 from dlcli.errors import Problem, first_line
-from dlcli.serving.answers import Answer, NotAnswered
 from dlcli.serving.bodies import Body
 from dlcli.serving.contract import Contract
 from dlcli.serving.hosts import host_of, is_local
 from dlcli.serving.limits import ServeLimits
 from dlcli.serving.model_worker import Busy, ModelWorker
 from dlcli.serving.openapi import answer_schema, request_body
+from dlcli.serving.predictor import Answer, NotAnswered
 from dlcli.serving.problems import SCHEMA_VERSION, failure, refusal_of
 
 _log = logging.getLogger("dlcli.serving")

@@ -15,8 +15,8 @@ from PIL import Image
 from scipy.io import wavfile
 
 from dlcli.datasets.reading.column import Column
-from dlcli.datasets.reading.dates import ISO
-from dlcli.datasets.reading.numbers import PLAIN
+from dlcli.datasets.reading.date_formats import ISO
+from dlcli.datasets.reading.number_formats import PLAIN
 from dlcli.errors import InputError, first_line
 from dlcli.inference.example import EXAMPLE_DAY, date_text, number_text, usual_numbers, usual_value
 from dlcli.inference.saved_model import SavedModel
@@ -24,9 +24,9 @@ from dlcli.prediction.new_sequences import StepSettings
 from dlcli.preprocessing.series import Series
 from dlcli.preprocessing.spectrogram import Spectrogram
 from dlcli.runs.folder import OpenedRun
-from dlcli.serving.answers import Answer, NotAnswered, Predictor
 from dlcli.serving.bodies import FILES, JSON, Body, accepted
 from dlcli.serving.limits import ServeLimits
+from dlcli.serving.predictor import Answer, NotAnswered, Predictor
 
 # Maximum length of an example that the command of curl contains.
 _SHORT = 700

@@ -16,8 +16,8 @@ from dlcli.experiment import Experiment, decided_by_data, plan_estimation, plan_
 from dlcli.sweeps.auto_space import declared_ranges, with_starts
 from dlcli.sweeps.candidate_models import candidate_folds, candidate_models
 from dlcli.sweeps.dimension import Choice, Range, as_override, plain_text
-from dlcli.sweeps.options import AUTO
 from dlcli.sweeps.space import Space
+from dlcli.sweeps.sweep_options import AUTO
 
 # Rows can be read and split if these sections have no mistakes; other mistakes are found when the models are composed.
 _OF_ROWS = {"dataset", "cv", "trainer"}

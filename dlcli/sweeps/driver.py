@@ -28,8 +28,8 @@ from dlcli.sweeps.records import Records
 from dlcli.sweeps.study import Study
 from dlcli.sweeps.trial import Trial
 from dlcli.tracking.ledger import Ledger
+from dlcli.tracking.mlflow_tags import PRUNED_TAG
 from dlcli.tracking.recorder import Recorder
-from dlcli.tracking.tags import PRUNED_TAG
 
 
 @dataclass

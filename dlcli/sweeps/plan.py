@@ -21,9 +21,9 @@ from dlcli.experiment import decided_by_data, settled, settled_metrics
 from dlcli.runs.shown_settings import shown_settings
 from dlcli.runs.trial_words import OF_THE_SWEEP
 from dlcli.sweeps.objective import Objective
-from dlcli.sweeps.options import Sweep
 from dlcli.sweeps.space import Space
 from dlcli.sweeps.space_parser import as_overrides, with_task
+from dlcli.sweeps.sweep_options import Sweep
 
 if TYPE_CHECKING:
     from dlcli.cross_validation.estimation import Estimation

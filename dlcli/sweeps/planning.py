@@ -22,7 +22,6 @@ from dlcli.errors import ConfigError, DlcliError
 from dlcli.experiment import Experiment, plan_experiment
 from dlcli.sweeps.auto_planning import AutoSpace, plan_auto_space
 from dlcli.sweeps.objective import Objective, read_objectives, settled_objectives
-from dlcli.sweeps.options import AUTO, Sweep
 from dlcli.sweeps.plan import GRID, SweepPlan
 from dlcli.sweeps.space import Space
 from dlcli.sweeps.space_parser import (
@@ -33,6 +32,7 @@ from dlcli.sweeps.space_parser import (
     searched_space,
     separate,
 )
+from dlcli.sweeps.sweep_options import AUTO, Sweep
 from dlcli.sweeps.validation import check_space, naming_values, of_value
 
 _HOW = (

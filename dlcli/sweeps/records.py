@@ -21,8 +21,8 @@ from dlcli.sweeps.trial import State, Trial
 from dlcli.tracking.digests import check_recorded
 from dlcli.tracking.history import HISTORY_FILE, read_history
 from dlcli.tracking.ledger import Ledger
+from dlcli.tracking.mlflow_tags import PRUNED_TAG
 from dlcli.tracking.store import Store
-from dlcli.tracking.tags import PRUNED_TAG
 
 _PLACE = "trial "
 

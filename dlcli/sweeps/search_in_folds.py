@@ -26,11 +26,11 @@ from dlcli.runs.folder import read_result
 from dlcli.splits.nested import Nested
 from dlcli.splits.split import Split
 from dlcli.sweeps.objective import read_objectives
-from dlcli.sweeps.options import Sweep
 from dlcli.sweeps.plan import SweepPlan
 from dlcli.sweeps.planning import make_plan, settled_sampler
 from dlcli.sweeps.run_sweep import open_executor, run_sweep
 from dlcli.sweeps.space_parser import searched_space
+from dlcli.sweeps.sweep_options import Sweep
 from dlcli.sweeps.validation import check_space
 
 if TYPE_CHECKING:

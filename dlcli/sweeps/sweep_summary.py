@@ -28,9 +28,9 @@ from dlcli.reports.sweep_plots import (
 from dlcli.sweeps.auto_space import what_starts_have
 from dlcli.sweeps.dimension import Choice, Range, plain_text
 from dlcli.sweeps.leaderboard import Standing
-from dlcli.sweeps.options import AUTO
 from dlcli.sweeps.plan import SweepPlan
 from dlcli.sweeps.space import size, values_by_key
+from dlcli.sweeps.sweep_options import AUTO
 from dlcli.sweeps.trial import State, Trial
 from dlcli.tasks.facts import target_facts
 from dlcli.tasks.metric_choice import with_metrics

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image, ImageDraw
 
-from dlcli.datasets.images.decoding import read_header
+from dlcli.datasets.images.image_decoder import read_header
 from dlcli.datasets.images.image_files import ImageFiles
 from dlcli.files.disk import write_errors
 from dlcli.tasks.box_matching import LABEL, SCORE

@@ -12,7 +12,7 @@ from dlcli.datasets.masks.class_maps import pixel_counts
 from dlcli.datasets.passages import Passages
 from dlcli.datasets.questions.answers import Answers
 from dlcli.datasets.windows import History, SeriesRows, Windows
-from dlcli.datasets.words.tags import Tags, usual_tags_of
+from dlcli.datasets.words.word_tags import Tags, usual_tags_of
 from dlcli.statistics.deviation import deviations
 from dlcli.tasks.character_counts import character_facts
 from dlcli.tasks.typical_boxes import typical_boxes

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from dlcli.datasets.images.decoding import read_header
+from dlcli.datasets.images.image_decoder import read_header
 from dlcli.datasets.images.image_files import ImageFiles
 from dlcli.datasets.masks.mask_classes import CLASSES_FILE
 from dlcli.files.disk import write_errors

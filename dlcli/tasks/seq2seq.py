@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from dlcli.datasets.notices import Notice
 from dlcli.datasets.pair_texts import other_side
-from dlcli.datasets.texts import Texts
+from dlcli.datasets.text_rows import Texts
 from dlcli.preprocessing.pairs import PairSubwords
 from dlcli.preprocessing.subwords import PADDING
 from dlcli.tasks.base import Task

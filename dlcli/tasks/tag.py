@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from dlcli.datasets.words.schemes import OUTSIDE, entities_of
 from dlcli.datasets.words.sentences import Sentences
-from dlcli.datasets.words.tags import Tags
+from dlcli.datasets.words.word_tags import Tags
 from dlcli.preprocessing.ragged import Ragged
 from dlcli.tasks.base import Task
 from dlcli.tasks.entities import EntityTypes

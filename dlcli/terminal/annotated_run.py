@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dlcli.runs.annotation import AnnotatedRun
 from dlcli.terminal.console import Terminal
-from dlcli.tracking.tags import NOTE_TAG
+from dlcli.tracking.mlflow_tags import NOTE_TAG
 
 
 def tell_annotated(terminal: Terminal, changed: AnnotatedRun, note: str) -> None:

@@ -11,7 +11,7 @@ from dlcli.runs.overview import Overview, pictures_in
 from dlcli.terminal.console import Terminal
 from dlcli.terminal.flowing import flowing
 from dlcli.terminal.outcome import tell_figures
-from dlcli.tracking.tags import LIKE_TAG, NOTE_TAG, REPRODUCES_TAG
+from dlcli.tracking.mlflow_tags import LIKE_TAG, NOTE_TAG, REPRODUCES_TAG
 
 _MANY = 40  # maximum number of files that are listed one by one
 

@@ -17,7 +17,7 @@ from dlcli.errors import CorruptRun
 from dlcli.gate.documents import read_json, read_yaml
 from dlcli.sanitize.escapes import visible, visible_name
 from dlcli.sanitize.redact import redact, redact_value
-from dlcli.tracking.tags import TAG_LENGTH
+from dlcli.tracking.mlflow_tags import TAG_LENGTH
 
 SHOWN_FILE = "mlflow.json"
 CONTEXT_TAG = "mlflow.data.context"  # tag of an input: train, val or final test

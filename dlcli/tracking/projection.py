@@ -30,10 +30,10 @@ from dlcli.tracking.database import open_database
 from dlcli.tracking.history import MetricsLine, read_history
 from dlcli.tracking.known_runs import noting
 from dlcli.tracking.ledger import Ledger, to_ms
+from dlcli.tracking.mlflow_tags import HEARTBEAT_TAG
 from dlcli.tracking.places import local_path
 from dlcli.tracking.refill import Watch
 from dlcli.tracking.store_rows import RunRow, find_row, set_status, update
-from dlcli.tracking.tags import HEARTBEAT_TAG
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

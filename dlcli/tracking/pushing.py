@@ -15,10 +15,10 @@ from dlcli.tracking.history import read_history
 from dlcli.tracking.known_runs import note
 from dlcli.tracking.ledger import Ledger, to_ms
 from dlcli.tracking.mlflow_inputs import Shown
+from dlcli.tracking.mlflow_tags import PARENT_TAG
 from dlcli.tracking.places import folder_name, local_path
 from dlcli.tracking.store import Store
 from dlcli.tracking.store_rows import enter
-from dlcli.tracking.tags import PARENT_TAG
 
 if TYPE_CHECKING:
     from mlflow.entities import Run

@@ -29,11 +29,11 @@ from dlcli.tracking.history import HISTORY_FILE
 from dlcli.tracking.ledger import LEDGER_FILE, Ledger
 from dlcli.tracking.lifecycle import clients_of, tell_mlflow
 from dlcli.tracking.liveness import RunLock, entries, read_entry
+from dlcli.tracking.mlflow_tags import HEARTBEAT_TAG, TOKEN_TAG
 from dlcli.tracking.places import find_folder, link_out, original_of
 from dlcli.tracking.projection import Projection
 from dlcli.tracking.recorder import release_reserve
 from dlcli.tracking.store import Store
-from dlcli.tracking.tags import HEARTBEAT_TAG, TOKEN_TAG
 from dlcli.tracking.trash import settle_folders, settled_folders
 from dlcli.tracking.unrecorded import remove_unrecorded
 

@@ -21,9 +21,9 @@ from dlcli.tracking.digests import results_of
 from dlcli.tracking.history import HistoryWriter
 from dlcli.tracking.ledger import Ledger, Status, atomic_write, now
 from dlcli.tracking.liveness import RunLock
+from dlcli.tracking.mlflow_tags import BASELINE_TAG, ERROR_TAG, TAG_LENGTH
 from dlcli.tracking.projector import Projector
 from dlcli.tracking.system_metrics import PREFIX, Sampler
-from dlcli.tracking.tags import BASELINE_TAG, ERROR_TAG, TAG_LENGTH
 
 _OF_EPOCHS = ("train/", "val/")
 _BASELINE = "baseline/"

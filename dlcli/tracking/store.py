@@ -37,11 +37,11 @@ from dlcli.tracking.known_runs import noting
 from dlcli.tracking.ledger import Kind, Ledger, atomic_write, now, to_ms
 from dlcli.tracking.liveness import RunLock, read_entry
 from dlcli.tracking.mlflow_inputs import SHOWN_FILE, DatasetRecord, Shown
+from dlcli.tracking.mlflow_tags import ERROR_TAG, KIND_TAG, PARENT_TAG, TAG_LENGTH, TOKEN_TAG, TRAINING_TAGS
 from dlcli.tracking.places import folder_name, local_path, make_folder, run_folder
 from dlcli.tracking.refill import Watch, refill
 from dlcli.tracking.relocation import move_artifacts, relocate
 from dlcli.tracking.store_rows import ExperimentRow, enter, fail, find_experiment
-from dlcli.tracking.tags import ERROR_TAG, KIND_TAG, PARENT_TAG, TAG_LENGTH, TOKEN_TAG, TRAINING_TAGS
 from dlcli.tracking.unrecorded import remove_unrecorded
 
 if TYPE_CHECKING:

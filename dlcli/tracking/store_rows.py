@@ -18,7 +18,7 @@ from dlcli.tracking.history import MetricsLine, read_history
 from dlcli.tracking.ledger import Ledger, to_ms
 from dlcli.tracking.logged_model import enter_model
 from dlcli.tracking.mlflow_inputs import CONTEXT_TAG, Input, Shown, tag_value
-from dlcli.tracking.tags import ERROR_TAG, NAME_TAG, TRAINING_TAGS, USER_TAG
+from dlcli.tracking.mlflow_tags import ERROR_TAG, NAME_TAG, TRAINING_TAGS, USER_TAG
 
 _METRICS = 20_000  # maximum number of metrics of one update
 _PREFIXES = ("cv/", "test/", "best/", "val/", "train/")  # prefixes of metrics, in the order of MLflow's page

@@ -19,7 +19,7 @@ from torch import Tensor
 from dlcli.datasets.data import Data, take
 from dlcli.files.disk import disk_errors
 from dlcli.models.weights import add_tensors
-from dlcli.preprocessing.base import Preprocessing
+from dlcli.preprocessing.protocols import Preprocessing
 from dlcli.training.feature_store import FeatureStore
 from dlcli.training.fields import Field, as_fields
 from dlcli.training.loader import BatchLoader

@@ -15,7 +15,7 @@ from dlcli.datasets import text as texts
 from dlcli.datasets.bundled import iris
 from dlcli.datasets.data import Data, Kind
 from dlcli.datasets.table import load
-from dlcli.datasets.texts import Texts
+from dlcli.datasets.text_rows import Texts
 from dlcli.errors import Problem
 from dlcli.splits.group_kfold import GroupKFold
 from dlcli.splits.holdout import Holdout

@@ -16,9 +16,9 @@ import dlcli
 from dlcli.cli.app import app
 from dlcli.cli.compare import _readable
 from dlcli.comparison.compare_runs import compare_runs
+from dlcli.comparison.conclusions import difference_in_words, more_folds, more_rows
 from dlcli.comparison.critical_difference import alike
 from dlcli.comparison.scale import MetricScale, scale_of, units_differ
-from dlcli.comparison.sentences import difference_in_words, more_folds, more_rows
 from dlcli.errors import InputError
 from dlcli.runner.like import like
 from dlcli.runs.find import find_run

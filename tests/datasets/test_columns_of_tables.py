@@ -12,7 +12,7 @@ import pytest
 
 from dlcli.datasets.reading.column import Column
 from dlcli.datasets.reading.columns import Columns
-from dlcli.datasets.reading.dates import DateFormat
+from dlcli.datasets.reading.date_formats import DateFormat
 from dlcli.datasets.tables.dialect import quotes_are_literal
 from dlcli.datasets.tables.source import RawTable, Source
 from dlcli.datasets.tables.times import time_warnings

@@ -14,7 +14,7 @@ from dlcli.datasets.data import Data
 from dlcli.datasets.hf import load
 from dlcli.datasets.images.image_files import ImageFiles
 from dlcli.datasets.shared_memory import SharedData, read_shared
-from dlcli.datasets.texts import Texts
+from dlcli.datasets.text_rows import Texts
 from dlcli.errors import ConfigError, DataError
 from dlcli.runner.load_run import load_run
 from dlcli.runner.train import train

@@ -11,10 +11,10 @@ from PIL import Image
 
 from dlcli.datasets.folders.file_threads import in_threads
 from dlcli.datasets.folders.stored import FileEntry
-from dlcli.datasets.images import loading
-from dlcli.datasets.images.decoding import BadImage
+from dlcli.datasets.images import image_loading
 from dlcli.datasets.images.formats import image_formats
-from dlcli.datasets.images.loading import ImageOptions, InMemory, load_images
+from dlcli.datasets.images.image_decoder import BadImage
+from dlcli.datasets.images.image_loading import ImageOptions, InMemory, load_images
 from dlcli.errors import DataError
 
 
@@ -37,7 +37,7 @@ def jpegs(folder: Path, count: int, turn: int = 1) -> list[FileEntry]:
 def test_files_that_stay_open_give_the_same_pixels(
     kept: int, options: ImageOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loading, "_KEPT", kept)
+    monkeypatch.setattr(image_loading, "_KEPT", kept)
     entries = jpegs(tmp_path, 5, turn=6)
     images = load_images(tmp_path, entries, options)
     assert isinstance(images.x, np.ndarray)
@@ -55,15 +55,17 @@ def test_few_bytes_stay_in_memory(
     in_memory: InMemory, kept: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     open_files: list[int] = []
-    read = loading._read_headers
+    read = image_loading._read_headers
 
     def watched(*arguments: Any, **more: Any) -> Any:
         found = read(*arguments, **more)
         open_files.append(sum(file is not None for file in found.opened))
         return found
 
-    monkeypatch.setattr(loading, "_read_headers", watched)
-    monkeypatch.setattr(loading, "_KEPT", 20_000)  # two files of 400 bytes and what Pillow holds of them
+    monkeypatch.setattr(image_loading, "_read_headers", watched)
+    monkeypatch.setattr(
+        image_loading, "_KEPT", 20_000
+    )  # two files of 400 bytes and what Pillow holds of them
     load_images(tmp_path, jpegs(tmp_path, 5), ImageOptions(in_memory=in_memory))
     assert open_files == [kept]
 

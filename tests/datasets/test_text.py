@@ -13,7 +13,7 @@ import pytest
 from dlcli.datasets.data import Data, take
 from dlcli.datasets.shared_memory import SharedData, read_shared
 from dlcli.datasets.text import load
-from dlcli.datasets.texts import Texts
+from dlcli.datasets.text_rows import Texts
 from dlcli.errors import DataError
 from dlcli.splits.holdout import Holdout
 from dlcli.splits.predefined import Predefined

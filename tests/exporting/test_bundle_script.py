@@ -17,8 +17,8 @@ import pytest
 
 from dlcli.datasets.reading.column import Column
 from dlcli.datasets.reading.columns import Columns
-from dlcli.datasets.reading.dates import DateFormat
-from dlcli.datasets.reading.numbers import NumberFormat
+from dlcli.datasets.reading.date_formats import DateFormat
+from dlcli.datasets.reading.number_formats import NumberFormat
 from dlcli.errors import DataError
 from dlcli.exporting.bundle_table import CsvFormat, table_spec
 from dlcli.inference.example import number_text

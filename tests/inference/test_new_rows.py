@@ -11,7 +11,7 @@ import pytest
 
 from dlcli.datasets.reading.column import Column
 from dlcli.datasets.reading.columns import Columns
-from dlcli.datasets.reading.numbers import NumberFormat
+from dlcli.datasets.reading.number_formats import NumberFormat
 from dlcli.errors import DataError
 from dlcli.inference.rows import as_rows
 

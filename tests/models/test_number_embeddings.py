@@ -11,7 +11,7 @@ from torch import Tensor
 
 from dlcli.assembly.number_facts import number_facts
 from dlcli.models.mlp import MLP
-from dlcli.models.numbers import QUANTILE_STEPS, NumberVectors, Periodic, Piecewise
+from dlcli.models.number_embeddings import QUANTILE_STEPS, NumberVectors, Periodic, Piecewise
 
 ROWS = torch.linspace(0, 1, QUANTILE_STEPS + 1)
 QUANTILES = [[], ROWS.tolist(), (ROWS**2 * 8).tolist()]

@@ -17,8 +17,8 @@ from dlcli.inference.predictions_file import all_predictions
 from dlcli.prediction.coverage import with_coverage
 from dlcli.result import Result
 from dlcli.runs.ensembles import open_model
-from dlcli.serving.answers import Answer, Predictor
 from dlcli.serving.bodies import Body
+from dlcli.serving.predictor import Answer, Predictor
 
 QUICK = ["model=mlp", "model.hidden=4", "trainer.max_epochs=2", "trainer.accelerator=cpu"]
 

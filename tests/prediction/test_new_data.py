@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 
 from dlcli.datasets import sequences, series
-from dlcli.datasets.texts import Texts
+from dlcli.datasets.text_rows import Texts
 from dlcli.errors import ConfigError, DataError, InputError
 from dlcli.events import Event, Warned
 from dlcli.prediction.new_sequences import StepSettings

@@ -6,7 +6,7 @@ import pytest
 import skops.io
 import torch
 
-from dlcli.datasets.texts import Texts
+from dlcli.datasets.text_rows import Texts
 from dlcli.preprocessing.text import Text
 
 TEXTS = ["Free entry, free prize!", "See you at home", "see you FREE", "ok"]

@@ -12,11 +12,11 @@ from PIL import Image
 
 import dlcli
 from dlcli.runs.folder import open_run
-from dlcli.serving.answers import Predictor
 from dlcli.serving.api import Service
 from dlcli.serving.contract import Contract
 from dlcli.serving.limits import ServeLimits
 from dlcli.serving.model_worker import ModelWorker
+from dlcli.serving.predictor import Predictor
 from tests.tones import write_tones
 
 Serve = Callable[..., Service]

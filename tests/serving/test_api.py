@@ -18,7 +18,7 @@ from PIL import Image
 from scipy.io import wavfile
 
 import dlcli
-from dlcli.datasets.reading.numbers import NumberFormat
+from dlcli.datasets.reading.number_formats import NumberFormat
 from dlcli.errors import CorruptRun, DataError
 from dlcli.inference.example import number_text
 from dlcli.inference.saved_model import SavedModel

@@ -21,10 +21,10 @@ from dlcli.result import Result
 from dlcli.sweeps.auto_space import declared_ranges, defaults_of, with_starts
 from dlcli.sweeps.candidate_models import candidate_folds
 from dlcli.sweeps.dimension import Dimension, Range
-from dlcli.sweeps.options import MOST_TRIALS
 from dlcli.sweeps.planning import plan_sweep
 from dlcli.sweeps.space import Space
 from dlcli.sweeps.space_parser import as_overrides, searched_space
+from dlcli.sweeps.sweep_options import MOST_TRIALS
 from dlcli.sweeps.sweep_summary import describe_sweep
 from dlcli.tracking.ledger import Ledger
 

@@ -16,9 +16,9 @@ from omegaconf.errors import OmegaConfBaseException
 from dlcli.config.hydra_compose import problem_of
 from dlcli.errors import ConfigError
 from dlcli.sweeps.dimension import Choice, Range, as_override
-from dlcli.sweeps.options import Sweep
 from dlcli.sweeps.space import Space, read_domain, read_space, size, values_by_key
 from dlcli.sweeps.space_parser import combined_space, domains_of, separate
+from dlcli.sweeps.sweep_options import Sweep
 from dlcli.sweeps.validation import naming_values
 
 CONDITIONAL = {

@@ -12,7 +12,7 @@ import torch
 from torch.nn import functional
 
 from dlcli.datasets.pair_texts import PairTexts
-from dlcli.datasets.texts import Texts
+from dlcli.datasets.text_rows import Texts
 from dlcli.models.seq2seq_rnn import Seq2SeqRNN
 from dlcli.preprocessing.pairs import PairSubwords
 from dlcli.tasks.seq2seq import Seq2Seq

@@ -12,10 +12,10 @@ from toy_runs import new_run
 from dlcli.cross_validation.children import families
 from dlcli.tracking.ledger import LEDGER_FILE, Ledger
 from dlcli.tracking.liveness import ACTIVE_DIR, RunLock, entries
+from dlcli.tracking.mlflow_tags import TOKEN_TAG
 from dlcli.tracking.reconcile import reconcile
 from dlcli.tracking.recorder import Recorder
 from dlcli.tracking.store import Store, open_store
-from dlcli.tracking.tags import TOKEN_TAG
 from tests.forked import FORKS
 from tests.store_kills import half_made
 

@@ -20,10 +20,10 @@ from dlcli.tracking.database import open_database
 from dlcli.tracking.history import HistoryWriter
 from dlcli.tracking.ledger import Ledger, to_ms
 from dlcli.tracking.mlflow_inputs import DatasetRecord, tag_value
+from dlcli.tracking.mlflow_tags import NAME_TAG
 from dlcli.tracking.projection import Projection
 from dlcli.tracking.store import Store, open_store
 from dlcli.tracking.store_rows import update
-from dlcli.tracking.tags import NAME_TAG
 
 EPOCHS = [
     {"train/loss": 0.5, "val/loss": math.nan, "x": math.inf},

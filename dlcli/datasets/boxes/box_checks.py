@@ -12,7 +12,7 @@ from dlcli.datasets.boxes.annotations import Annotation, Annotations, Box
 from dlcli.datasets.boxes.boxes import Boxes
 from dlcli.datasets.folders.bad_files import BadFile
 from dlcli.datasets.folders.file_threads import in_threads
-from dlcli.datasets.images.decoding import Fit, read_header
+from dlcli.datasets.images.image_decoder import Fit, read_header
 from dlcli.datasets.notices import Notice, first_names
 from dlcli.errors import DataError, Problem
 from dlcli.formatting import counted

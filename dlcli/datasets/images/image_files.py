@@ -10,7 +10,7 @@ import numpy as np
 from dlcli.datasets.folders.bad_files import BadFile, bad_file
 from dlcli.datasets.folders.file_threads import in_threads
 from dlcli.datasets.folders.stored import Stored
-from dlcli.datasets.images.decoding import Decoder
+from dlcli.datasets.images.image_decoder import Decoder
 
 
 class ImageFiles:

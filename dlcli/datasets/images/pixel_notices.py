@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from dlcli.datasets.images.decoding import Decoder
 from dlcli.datasets.images.depth import Depth, ImageHeader
+from dlcli.datasets.images.image_decoder import Decoder
 from dlcli.datasets.notices import Notice
 from dlcli.formatting import counted
 

@@ -10,15 +10,15 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from dlcli.datasets.folders.stored import Stored
-from dlcli.datasets.images.decoding import BadImage, Fit
 from dlcli.datasets.images.depth import Depth
 from dlcli.datasets.images.formats import image_formats
+from dlcli.datasets.images.image_decoder import BadImage, Fit
 from dlcli.errors import first_line
 
 
 @dataclass(frozen=True)
 class MaskDecoder:
-    """Decodes files to class codes `(H, W)`, as `dlcli.datasets.images.decoding.Decoder` does to pixels.
+    """Decodes files to class codes `(H, W)`, as `dlcli.datasets.images.image_decoder.Decoder` does to pixels.
 
     Attributes:
         size: height and width of the result.

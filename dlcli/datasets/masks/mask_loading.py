@@ -13,7 +13,7 @@ import numpy as np
 from dlcli.datasets.folders.bad_files import BadFile
 from dlcli.datasets.folders.file_threads import in_threads
 from dlcli.datasets.folders.stored import Stored
-from dlcli.datasets.images.decoding import Fit, read_header
+from dlcli.datasets.images.image_decoder import Fit, read_header
 from dlcli.datasets.images.image_files import ImageFiles
 from dlcli.datasets.masks.class_maps import Masks, pixel_counts
 from dlcli.datasets.masks.mask_classes import MaskClasses, classes_of_masks

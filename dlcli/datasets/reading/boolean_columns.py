@@ -8,9 +8,9 @@ from dataclasses import replace
 import pyarrow as pa
 
 from dlcli.config.pasted import pasted
+from dlcli.datasets.reading.cell_words import boolean_words
 from dlcli.datasets.reading.column import Column, Place
 from dlcli.datasets.reading.settling import Verdict
-from dlcli.datasets.reading.words import boolean_words
 from dlcli.errors import DataError
 
 

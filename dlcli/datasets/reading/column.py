@@ -11,10 +11,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dlcli.datasets.reading.dates import ISO_DATES, DateFormat, epoch_times, is_epoch, numbers_as_dates
+from dlcli.datasets.reading.cell_words import MARKERS, MISSING, booleans, trimmed, without
+from dlcli.datasets.reading.date_formats import ISO_DATES, DateFormat, epoch_times, is_epoch, numbers_as_dates
 from dlcli.datasets.reading.encoded import Encoded
-from dlcli.datasets.reading.numbers import PLAIN, NumberFormat, plain_numbers_of
-from dlcli.datasets.reading.words import MARKERS, MISSING, booleans, trimmed, without
+from dlcli.datasets.reading.number_formats import PLAIN, NumberFormat, plain_numbers_of
 from dlcli.errors import DataError
 
 Kind = Literal["numeric", "categorical", "boolean", "date", "text"]

@@ -12,8 +12,8 @@ import pandas as pd
 import pyarrow as pa
 
 from dlcli.datasets.reading.column import Column, Kind, Place
-from dlcli.datasets.reading.dates import DateFormat
-from dlcli.datasets.reading.numbers import NumberFormat
+from dlcli.datasets.reading.date_formats import DateFormat
+from dlcli.datasets.reading.number_formats import NumberFormat
 from dlcli.errors import CorruptRun
 
 SCHEMA_VERSION = 1

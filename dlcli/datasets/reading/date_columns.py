@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dlcli.datasets.reading.column import Column, Place
-from dlcli.datasets.reading.dates import (
+from dlcli.datasets.reading.date_formats import (
     ISO_DATES,
     DateFormat,
     find_dates,

@@ -15,14 +15,23 @@ import pyarrow.compute as pc
 
 from dlcli.config.pasted import pasted
 from dlcli.datasets.reading.boolean_columns import asked_boolean
+from dlcli.datasets.reading.cell_words import (
+    MARKERS,
+    MISSING,
+    boolean_words,
+    is_text_by,
+    spread,
+    trimmed,
+    without,
+)
 from dlcli.datasets.reading.column import Column, Place, as_words, repacked, without_dictionaries
 from dlcli.datasets.reading.columns import Columns
 from dlcli.datasets.reading.date_columns import DateColumn
-from dlcli.datasets.reading.dates import ISO_DATES, DateFormat, iso_dates
+from dlcli.datasets.reading.date_formats import ISO_DATES, DateFormat, iso_dates
 from dlcli.datasets.reading.doubts import differing_in_case, odd_values, two_ways
 from dlcli.datasets.reading.encoded import Cells, Encoded
 from dlcli.datasets.reading.lookalikes import exponents
-from dlcli.datasets.reading.numbers import (
+from dlcli.datasets.reading.number_formats import (
     FoundFormats,
     NumberFormat,
     find_formats,
@@ -43,7 +52,6 @@ from dlcli.datasets.reading.strings import (
     plain_numbers,
     total_length,
 )
-from dlcli.datasets.reading.words import MARKERS, MISSING, boolean_words, is_text_by, spread, trimmed, without
 from dlcli.errors import DataError, Problem
 from dlcli.formatting import counted
 

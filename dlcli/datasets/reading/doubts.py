@@ -9,11 +9,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dlcli.config.pasted import pasted
+from dlcli.datasets.reading.cell_words import spread
 from dlcli.datasets.reading.column import Place
-from dlcli.datasets.reading.dates import DateFormat
+from dlcli.datasets.reading.date_formats import DateFormat
 from dlcli.datasets.reading.lookalikes import lookalikes, ways
-from dlcli.datasets.reading.numbers import is_number_like
-from dlcli.datasets.reading.words import spread
+from dlcli.datasets.reading.number_formats import is_number_like
 from dlcli.errors import Problem
 
 # Values of which a smaller share than this one is far from most of them: 6 standard deviations of a share of 0.5.

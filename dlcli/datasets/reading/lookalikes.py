@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dlcli.config.pasted import pasted, pasted_for_column
-from dlcli.datasets.reading.dates import DateFormat
-from dlcli.datasets.reading.numbers import is_number_like
-from dlcli.datasets.reading.words import spread
+from dlcli.datasets.reading.cell_words import spread
+from dlcli.datasets.reading.date_formats import DateFormat
+from dlcli.datasets.reading.number_formats import is_number_like
 from dlcli.errors import Problem
 
 # Share of the distinct words that look alike, and how many of them there must be: few may well be categories.

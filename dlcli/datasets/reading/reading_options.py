@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from dlcli.datasets.reading.cell_words import MISSING
 from dlcli.datasets.reading.column import Kind
 from dlcli.datasets.reading.columns import Columns
-from dlcli.datasets.reading.words import MISSING
 
 
 @dataclass(frozen=True)

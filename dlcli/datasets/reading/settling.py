@@ -9,8 +9,8 @@ import pyarrow as pa
 
 from dlcli.config.pasted import pasted, pasted_for_column
 from dlcli.datasets.reading.column import Column
-from dlcli.datasets.reading.dates import DateFormat
-from dlcli.datasets.reading.numbers import FoundFormats, NumberFormat
+from dlcli.datasets.reading.date_formats import DateFormat
+from dlcli.datasets.reading.number_formats import FoundFormats, NumberFormat
 from dlcli.errors import DataError, Problem
 
 # What helps if dates have several patterns, of which a setting holds one.

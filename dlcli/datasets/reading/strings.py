@@ -7,9 +7,9 @@ import contextlib
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from dlcli.datasets.reading.cell_words import spread
 from dlcli.datasets.reading.column import EXACT
-from dlcli.datasets.reading.numbers import PLAIN, FoundFormats
-from dlcli.datasets.reading.words import spread
+from dlcli.datasets.reading.number_formats import PLAIN, FoundFormats
 
 # Values looked at first, to spare columns of texts the search for numbers and dates.
 _SAMPLE = 1000

@@ -14,7 +14,7 @@ from dlcli.config.pasted import pasted
 from dlcli.config.suggest import choices, hint, near, question
 from dlcli.datasets.evaluation_only import evaluation_targets
 from dlcli.datasets.notices import Notice
-from dlcli.datasets.reading.numbers import is_number_like
+from dlcli.datasets.reading.number_formats import is_number_like
 from dlcli.datasets.tables.source import Source
 from dlcli.datasets.tables.typed_frames import as_categories, as_numbers, is_text, kind_of
 from dlcli.errors import DataError

@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dlcli.config.pasted import pasted
+from dlcli.datasets.reading.cell_words import is_text_by
 from dlcli.datasets.reading.column import Kind, Place
-from dlcli.datasets.reading.dates import DateFormat, find_dates, same_dates
-from dlcli.datasets.reading.words import is_text_by
+from dlcli.datasets.reading.date_formats import DateFormat, find_dates, same_dates
 from dlcli.errors import DataError
 
 # Larger numbers have no variance, by which they would be scaled: the sum of their squares overflows.

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from dlcli.datasets.texts import Texts
+from dlcli.datasets.text_rows import Texts
 from dlcli.errors import DataError
 
 # A word: letters and digits, or a single other sign.

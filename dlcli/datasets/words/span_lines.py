@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from dlcli.datasets.tables.compression import opened
-from dlcli.datasets.words.columns_file import TaggedRows
+from dlcli.datasets.words.conll import TaggedRows
 from dlcli.datasets.words.schemes import OUTSIDE
 from dlcli.datasets.words.sentences import word_spans
 from dlcli.errors import DataError

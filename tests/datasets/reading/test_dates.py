@@ -9,7 +9,7 @@ import pytest
 
 from dlcli.datasets.reading import months
 from dlcli.datasets.reading.column import Column
-from dlcli.datasets.reading.dates import (
+from dlcli.datasets.reading.date_formats import (
     DateFormat,
     find_dates,
     numbers_as_dates,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
-from dlcli.datasets.reading.numbers import NumberFormat, find_formats, is_number_like, is_plain_point
+from dlcli.datasets.reading.number_formats import NumberFormat, find_formats, is_number_like, is_plain_point
 
 
 @pytest.mark.parametrize(

@@ -17,13 +17,13 @@ from PIL import ImageFile
 from dlcli.datasets.folders.bad_files import BadFile, bad_file, bad_files
 from dlcli.datasets.folders.file_threads import in_threads
 from dlcli.datasets.folders.stored import Stored
-from dlcli.datasets.images.decoding import (
+from dlcli.datasets.images.depth import Depth, ImageHeader
+from dlcli.datasets.images.image_decoder import (
     Background,
     Decoder,
     Fit,
     open_header,
 )
-from dlcli.datasets.images.depth import Depth, ImageHeader
 from dlcli.datasets.images.image_files import ImageFiles
 from dlcli.datasets.images.pixel_notices import kinds_of, pixel_notices
 from dlcli.datasets.notices import Notice, first_names

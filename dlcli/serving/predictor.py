@@ -14,18 +14,18 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from dlcli.datasets.images.decoding import BadImage, read_header
+from dlcli.datasets.images.image_decoder import BadImage, read_header
 from dlcli.datasets.images.image_files import ImageFiles
 from dlcli.datasets.notices import Notice
 from dlcli.datasets.tables.pieces import PIECE
-from dlcli.datasets.texts import Texts
+from dlcli.datasets.text_rows import Texts
 from dlcli.errors import DlcliError
 from dlcli.inference.evaluation import choose_device
 from dlcli.inference.saved_model import SavedModel
 from dlcli.prediction.new_rows import NewRows, placed
 from dlcli.prediction.output import as_dicts
 from dlcli.prediction.row_reader import Given, RowReader
-from dlcli.preprocessing.base import CountsNewRows
+from dlcli.preprocessing.protocols import CountsNewRows
 from dlcli.runs.folder import OpenedRun
 from dlcli.runs.model_errors import model_errors
 from dlcli.serving.bodies import NAME, Body, JsonRows, TooMuch, in_memory, read_body, refuse_more_rows

@@ -13,7 +13,7 @@ import numpy as np
 from annotated_types import Ge
 
 from dlcli.config.pasted import pasted
-from dlcli.datasets.audio.decoding import Sound, decode_sound
+from dlcli.datasets.audio.audio_decoder import Sound, decode_sound
 from dlcli.datasets.audio.recordings import Recordings, as_samples
 from dlcli.datasets.folders.bad_files import BadFile, bad_files
 from dlcli.datasets.folders.file_threads import in_threads

@@ -12,9 +12,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from dlcli.datasets.reading.cell_words import spread
 from dlcli.datasets.reading.date_patterns import FIRST, LAST, Order, pattern_of
 from dlcli.datasets.reading.months import are_doubtful, in_english
-from dlcli.datasets.reading.words import spread
 
 # pandas' format of dates that begin with the year, optionally with a time and a zone.
 ISO = "ISO8601"
