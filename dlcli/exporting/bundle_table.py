@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dlcli.datasets.reading.cell_words import ALWAYS_BOOLEAN, MARKERS
-from dlcli.datasets.reading.cell_words import MISSING as WORDS
+from dlcli.datasets.reading.cells import ALWAYS_BOOLEAN, MARKERS
+from dlcli.datasets.reading.cells import MISSING as WORDS
 from dlcli.datasets.reading.column import Column, numbers_among
 from dlcli.datasets.reading.columns import Columns
 from dlcli.datasets.reading.date_formats import ISO

@@ -41,7 +41,7 @@ class TabM(nn.Module):
         layers: number of hidden layers if `hidden` is one number.
         activation: the activation function.
         dropout: dropout rate after each hidden layer.
-        numbers: embedding of numbers: `plain` (none), `piecewise` or `periodic`, see `dlcli.models.number_embeddings`; `auto` is
+        numbers: embedding of numbers (`dlcli.models.number_embeddings`): `plain`, `piecewise` or `periodic`; `auto` is
             `piecewise`, and `plain` for few training rows or many columns of numbers.
         number_size: size of the embedding of a number.
         bins: number of bins of piecewise functions, and of frequencies of periodic ones.

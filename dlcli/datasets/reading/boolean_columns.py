@@ -8,7 +8,7 @@ from dataclasses import replace
 import pyarrow as pa
 
 from dlcli.config.pasted import pasted
-from dlcli.datasets.reading.cell_words import boolean_words
+from dlcli.datasets.reading.cells import boolean_words
 from dlcli.datasets.reading.column import Column, Place
 from dlcli.datasets.reading.settling import Verdict
 from dlcli.errors import DataError

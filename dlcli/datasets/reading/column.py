@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dlcli.datasets.reading.cell_words import MARKERS, MISSING, booleans, trimmed, without
+from dlcli.datasets.reading.cells import MARKERS, MISSING, booleans, trimmed, without
 from dlcli.datasets.reading.date_formats import ISO_DATES, DateFormat, epoch_times, is_epoch, numbers_as_dates
 from dlcli.datasets.reading.encoded import Encoded
 from dlcli.datasets.reading.number_formats import PLAIN, NumberFormat, plain_numbers_of

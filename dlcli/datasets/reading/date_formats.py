@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dlcli.datasets.reading.cell_words import spread
+from dlcli.datasets.reading.cells import spread
 from dlcli.datasets.reading.date_patterns import FIRST, LAST, Order, pattern_of
 from dlcli.datasets.reading.months import are_doubtful, in_english
 

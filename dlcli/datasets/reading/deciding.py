@@ -15,15 +15,7 @@ import pyarrow.compute as pc
 
 from dlcli.config.pasted import pasted
 from dlcli.datasets.reading.boolean_columns import asked_boolean
-from dlcli.datasets.reading.cell_words import (
-    MARKERS,
-    MISSING,
-    boolean_words,
-    is_text_by,
-    spread,
-    trimmed,
-    without,
-)
+from dlcli.datasets.reading.cells import MARKERS, MISSING, boolean_words, is_text_by, spread, trimmed, without
 from dlcli.datasets.reading.column import Column, Place, as_words, repacked, without_dictionaries
 from dlcli.datasets.reading.columns import Columns
 from dlcli.datasets.reading.date_columns import DateColumn

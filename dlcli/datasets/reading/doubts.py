@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dlcli.config.pasted import pasted
-from dlcli.datasets.reading.cell_words import spread
+from dlcli.datasets.reading.cells import spread
 from dlcli.datasets.reading.column import Place
 from dlcli.datasets.reading.date_formats import DateFormat
 from dlcli.datasets.reading.lookalikes import lookalikes, ways

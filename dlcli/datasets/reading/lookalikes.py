@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dlcli.config.pasted import pasted, pasted_for_column
-from dlcli.datasets.reading.cell_words import spread
+from dlcli.datasets.reading.cells import spread
 from dlcli.datasets.reading.date_formats import DateFormat
 from dlcli.datasets.reading.number_formats import is_number_like
 from dlcli.errors import Problem

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dlcli.datasets.reading.cell_words import spread
+from dlcli.datasets.reading.cells import spread
 
 # Signs that group digits by thousands.
 THOUSANDS = (",", ".", " ", "'")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from dlcli.datasets.reading.cell_words import MISSING
+from dlcli.datasets.reading.cells import MISSING
 from dlcli.datasets.reading.column import Kind
 from dlcli.datasets.reading.columns import Columns
 

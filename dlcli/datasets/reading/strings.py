@@ -7,7 +7,7 @@ import contextlib
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dlcli.datasets.reading.cell_words import spread
+from dlcli.datasets.reading.cells import spread
 from dlcli.datasets.reading.column import EXACT
 from dlcli.datasets.reading.number_formats import PLAIN, FoundFormats
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dlcli.config.pasted import pasted
-from dlcli.datasets.reading.cell_words import is_text_by
+from dlcli.datasets.reading.cells import is_text_by
 from dlcli.datasets.reading.column import Kind, Place
 from dlcli.datasets.reading.date_formats import DateFormat, find_dates, same_dates
 from dlcli.errors import DataError
