@@ -11,8 +11,7 @@ import torch
 from annotated_types import Ge, Le, Lt
 from torch import Tensor, nn
 
-from dlcli.augmentation.box_moves import moved_boxes, moving
-from dlcli.augmentation.mixup import mixup
+from dlcli.datasets.boxes.boxes import CODE, PADDING
 from dlcli.datasets.masks.class_maps import IGNORED
 
 Share = Annotated[float, Ge(0), Le(1)]
@@ -186,3 +185,54 @@ def _cut_out(x: Tensor, share: float) -> Tensor:
         place = torch.arange(size, device=x.device)
         hidden.append((place >= first) & (place < first + side))
     return x.masked_fill((hidden[0][:, :, None] & hidden[1][:, None, :])[:, None], 0)
+
+
+# Least share of a box that is left within the image.
+_VISIBLE = 0.25
+
+
+def moving(across: Tensor, down: Tensor, right: Tensor | None = None, below: Tensor | None = None) -> Tensor:
+    """Return affine maps `(N, 2, 3)` of coordinates from -1 to 1: scales along both axes, and shifts, `(N,)` each."""
+    zero = torch.zeros_like(across)
+    rows = [
+        torch.stack([across, zero, zero if right is None else right], dim=1),
+        torch.stack([zero, down, zero if below is None else below], dim=1),
+    ]
+    return torch.stack(rows, dim=1)
+
+
+def moved_boxes(boxes: Tensor, matrix: Tensor) -> Tensor:
+    """Return the boxes that enclose moved ones, within the image; those hardly left in it become padding.
+
+    Args:
+        boxes: padded boxes `(N, T, 6)`, with shares of the image's sides.
+        matrix: the affine map of each image's coordinates, which run from -1 to 1 along either side, `(N, 2, 3)`.
+    """
+    left, top, right, bottom = (2 * boxes[..., :4] - 1).unbind(dim=2)
+    corners = torch.stack(
+        [torch.stack([x, y], dim=2) for x in (left, right) for y in (top, bottom)], dim=2
+    )  # (N, T, 4, 2)
+    moved = torch.einsum("nij,ntkj->ntki", matrix[:, :, :2], corners) + matrix[:, None, None, :, 2]
+    low, high = (moved.amin(dim=2) + 1) / 2, (moved.amax(dim=2) + 1) / 2
+    inside = torch.cat([low.clamp(0, 1), high.clamp(0, 1)], dim=2)
+    area = (high - low).prod(dim=2).clamp_min(1e-12)
+    kept = (boxes[..., CODE] >= 0) & ((inside[..., 2:] - inside[..., :2]).prod(dim=2) >= _VISIBLE * area)
+    rest = torch.where(kept, boxes[..., CODE], float(PADDING))
+    return torch.cat([inside, rest[..., None], boxes[..., CODE + 1 :]], dim=2)
+
+
+def mixup(batch: Mapping[str, Tensor], alpha: float) -> dict[str, Tensor]:
+    """Mix `x` of each row with that of another row, with one weight per batch drawn from Beta(alpha, alpha).
+
+    The weight of the other row is the smaller of the drawn weight and its complement. The distribution of mixtures is
+    the same, but each is dominated by its own row, so that training metrics, computed with `y`, remain meaningful. The
+    targets are returned as `y` and `y_mixed` instead of being mixed, so that any loss can be used.
+    """
+    x, y = batch["x"], batch["y"]
+    # Draw on the CPU, because reading a number from another device would synchronize.
+    drawn = float(torch.distributions.Beta(torch.tensor(alpha), torch.tensor(alpha)).sample())
+    share = min(drawn, 1 - drawn)
+    order = torch.randperm(len(x), device=x.device)
+    values = x if x.is_floating_point() else x.float()
+    mixed = torch.lerp(values, values[order], share)
+    return {**batch, "x": mixed, "y_mixed": y[order], "share": torch.tensor(share, device=x.device)}

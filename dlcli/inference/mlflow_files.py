@@ -1,7 +1,8 @@
-"""The files by which MLflow loads a model folder."""
+"""The files by which MLflow loads a model folder, with the signature of a table's model and an input example."""
 
 from __future__ import annotations
 
+import json
 import platform
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -9,10 +10,13 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+import pandas as pd
 import torch
 import yaml
 
 from dlcli import __version__
+from dlcli.datasets.reading.columns import Columns
+from dlcli.inference.example import usual_numbers, usual_value
 
 # What `dlcli.inference.pyfunc` imports, besides torch and what these need themselves.
 _NEEDED = (
@@ -81,3 +85,42 @@ def _pinned(package: str) -> str:
         return f"{package}=={version(package)}"
     except PackageNotFoundError:
         return package
+
+
+EXAMPLE, SERVED_EXAMPLE = "input_example.json", "serving_input_example.json"
+
+# MLflow's types of the columns of predictions, by the kind of their NumPy type.
+_TYPES = {"b": "boolean", "i": "long", "u": "long", "f": "double"}
+
+
+def model_signature(columns: Columns, predictions: pd.DataFrame) -> dict[str, Any]:
+    """Return the section `signature` of `MLmodel`.
+
+    The inputs have MLflow's type `any`: with another type MLflow refuses rows that dlcli reads by `columns.json`, such
+    as whole numbers in a column of decimal ones, timestamps, or `5,000`.
+
+    Args:
+        columns: the columns of the model.
+        predictions: predictions of any rows.
+    """
+    inputs = [{"type": "any", "name": column.name, "required": True} for column in columns.features()]
+    outputs = [
+        {"type": _TYPES.get(getattr(kind, "kind", ""), "string"), "name": str(name), "required": True}
+        for name, kind in predictions.dtypes.items()
+    ]
+    return {"inputs": json.dumps(inputs), "outputs": json.dumps(outputs), "params": None}
+
+
+def example_files(columns: Columns, preprocessing: Any) -> tuple[dict[str, str], dict[str, Any]]:
+    """Return the files with a synthetic row, and the section `saved_input_example_info` of `MLmodel`."""
+    usual = usual_numbers(preprocessing)
+    row = {column.name: usual_value(column, usual) for column in columns.features()}
+    split = {"columns": list(row), "data": [list(row.values())]}
+    files = {EXAMPLE: json.dumps(split), SERVED_EXAMPLE: json.dumps({"dataframe_split": split}, indent=1)}
+    about = {
+        "artifact_path": EXAMPLE,
+        "pandas_orient": "split",
+        "serving_input_path": SERVED_EXAMPLE,
+        "type": "dataframe",
+    }
+    return files, about

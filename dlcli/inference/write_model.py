@@ -13,9 +13,8 @@ from dlcli.config.build import TARGET, locate
 from dlcli.datasets.reading.columns import Columns
 from dlcli.gate.fitted_objects import fitted_bytes
 from dlcli.inference.columns_file import COLUMNS
-from dlcli.inference.mlflow_files import mlflow_files
+from dlcli.inference.mlflow_files import example_files, mlflow_files, model_signature
 from dlcli.inference.model_description import DESCRIPTION, LABELS, read_description
-from dlcli.inference.model_signature import example_files, model_signature
 from dlcli.preprocessing.protocols import HasVocabulary, Preprocessing
 from dlcli.sanitize.escapes import visible_json
 from dlcli.tasks.base import Task

@@ -9,9 +9,8 @@ from typing import Any
 from markupsafe import Markup
 
 from dlcli.errors import CorruptRun
-from dlcli.page.bar_charts import Bar, are_finite, bar_chart
 from dlcli.page.blocks import Block, ColouredText, Drawing, Estimate, Figures, Prose
-from dlcli.page.charts import ChartLine, Tone, can_be_drawn, line_chart
+from dlcli.page.charts import Bar, ChartLine, Tone, are_finite, bar_chart, can_be_drawn, line_chart
 from dlcli.runs.explanation_record import results_digest
 from dlcli.tracking.ledger import Ledger
 

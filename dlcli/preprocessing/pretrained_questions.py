@@ -16,9 +16,8 @@ from dlcli.config.pasted import pasted
 from dlcli.datasets.notices import Notice
 from dlcli.datasets.questions.questions import Questions
 from dlcli.errors import ConfigError
-from dlcli.preprocessing.nested_ragged import NestedRagged
 from dlcli.preprocessing.pretrained_tokenizer import PretrainedFiles, pretrained_files
-from dlcli.preprocessing.ragged import Ragged
+from dlcli.preprocessing.ragged import NestedRagged, Ragged
 
 # Length of a window that is chosen if the model has positions for it, as for SQuAD in BERT's own code.
 _LENGTH = 384

@@ -17,9 +17,8 @@ from dlcli.inference.samples import record_samples
 from dlcli.inference.saved_model import SavedModel
 from dlcli.reports.convolution_plots import filter_figure
 from dlcli.reports.diagnosis import diagnose
-from dlcli.reports.gradient_curves import gradient_curves
 from dlcli.reports.image_grid import MOST, image_grid
-from dlcli.reports.learning_curves import learning_curves
+from dlcli.reports.learning_curves import gradient_curves, learning_curves
 from dlcli.reports.style import save
 from dlcli.reports.translation_plots import attention_figure
 from dlcli.sanitize.escapes import visible_name

@@ -241,10 +241,10 @@ class AnswerSpan(Task):
 
     def pictures(self, outputs: Tensor, y: Answers) -> Iterator[tuple[str, Figure]]:
         """Yield F1 by question word and answer length, and how it grows with the probability of the prediction."""
-        from dlcli.reports import answer_plots  # a prediction needs no matplotlib
+        from dlcli.reports import text_plots  # a prediction needs no matplotlib
 
-        yield "answers", answer_plots.scores_by_group(self.breakdown(outputs, y))
-        yield "answer_scores", answer_plots.f1_by_score(outputs[:, 2].numpy(), outputs[:, 3].numpy())
+        yield "answers", text_plots.scores_by_group(self.breakdown(outputs, y))
+        yield "answer_scores", text_plots.f1_by_score(outputs[:, 2].numpy(), outputs[:, 3].numpy())
 
 
 def question_word(question: str) -> str:

@@ -15,10 +15,9 @@ from torch import Tensor, nn
 
 from dlcli.datasets.boxes.boxes import Boxes
 from dlcli.tasks.base import Task
-from dlcli.tasks.box_files import placed_boxes, write_boxes
+from dlcli.tasks.box_files import boxes_text, matches_of, matches_text, placed_boxes, write_boxes
 from dlcli.tasks.box_matching import DETECTION, LABEL, SCORE, matched_boxes, paired_detections
 from dlcli.tasks.box_metrics import best_score, box_precision, curve
-from dlcli.tasks.box_tables import boxes_text, matches_of, matches_text
 from dlcli.tasks.metric_choice import MetricChoice
 
 if TYPE_CHECKING:

@@ -192,9 +192,9 @@ class LanguageModel(Task):
 
     def pictures(self, outputs: Tensor, y: Any) -> Iterator[tuple[str, Figure]]:
         """Yield the bits per character along the text, or their distribution over rows that are texts."""
-        from dlcli.reports import language_plots  # a prediction needs no matplotlib
+        from dlcli.reports import text_plots  # a prediction needs no matplotlib
 
         bits = (outputs[:, 0] / outputs[:, 2]).numpy() / _NATS
         if not getattr(y, "are_documents", False):
-            yield "bits_along_the_text", language_plots.bits_along_the_text(bits, y)
-        yield "bits_per_character", language_plots.bits_of_rows(bits)
+            yield "bits_along_the_text", text_plots.bits_along_the_text(bits, y)
+        yield "bits_per_character", text_plots.bits_of_rows(bits)

@@ -19,9 +19,8 @@ from dlcli.preprocessing.pairs import PairSubwords
 from dlcli.preprocessing.subwords import PADDING
 from dlcli.tasks.base import Task
 from dlcli.tasks.decoding import generated
-from dlcli.tasks.length_table import by_length
 from dlcli.tasks.metric_choice import MetricChoice
-from dlcli.tasks.text_scores import WIDTH, score_of, text_counts
+from dlcli.tasks.text_scores import WIDTH, by_length, score_of, text_counts
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

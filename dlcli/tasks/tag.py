@@ -266,9 +266,9 @@ class Tag(Task):
 
     def pictures(self, outputs: Tensor, y: Tags) -> Iterator[tuple[str, Figure]]:
         """Yield F1 of each type, and which tags the words of each tag are predicted as."""
-        from dlcli.reports import mask_plots, tag_plots  # a prediction needs no matplotlib
+        from dlcli.reports import mask_plots, text_plots  # a prediction needs no matplotlib
 
-        yield "entities", tag_plots.f1_of_types(self.breakdown(outputs, y))
+        yield "entities", text_plots.f1_of_types(self.breakdown(outputs, y))
         targets = self.encode(y)[:][:, : outputs.shape[1] - 1]
         words = targets >= 0
         pairs = targets[words] * self.num_outputs + self._filled(outputs[:, 1:])[words]

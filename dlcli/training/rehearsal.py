@@ -20,15 +20,16 @@ from dlcli.datasets.notices import Notice
 from dlcli.errors import ConfigError
 from dlcli.models.forest import Forest
 from dlcli.tasks.base import Task
+from dlcli.tasks.task_metric import TaskMetric
 from dlcli.training import out_of_memory
 from dlcli.training.fields import Batch, Field, Fields, judged_rows
 from dlcli.training.frozen import frozen_names
 from dlcli.training.grow_trees import GrowTrees
 from dlcli.training.loader import BatchLoader
-from dlcli.training.metric_rehearsal import rehearse_metrics
 from dlcli.training.network import Network
 from dlcli.training.penalty_path import PenaltyPath, measure
 from dlcli.training.recipe import Recipe
+from dlcli.training.scores import counting_device
 from dlcli.training.step_plan import plan_steps
 from dlcli.training.turns import Turns
 from dlcli.training.user_errors import blamed_on
@@ -295,3 +296,30 @@ def _held(field: Field) -> int:
 
 def _bytes(tensors: Iterable[Any]) -> int:
     return sum(t.numel() * t.element_size() for t in tensors if isinstance(t, Tensor))
+
+
+@torch.no_grad()
+def rehearse_metrics(network: Network, task: Task, batch: Batch) -> None:
+    """Compute the metrics that are not dlcli's own on a batch.
+
+    Raises:
+        ConfigError: one of them fails, or its value is no number.
+    """
+    metrics = {name: metric for name, metric in task.metrics().items() if isinstance(metric, TaskMetric)}
+    if not metrics:
+        return
+    training = network.training
+    found = task.evaluated(network.eval(), batch, batch["y"], tuple(metrics))
+    outputs, encoded = task.kept(found, batch["y"])
+    network.train(training)
+    outputs, device = outputs.float(), counting_device(outputs.device)
+    predicted, y = (values.to(device) for values in task.metric_inputs(outputs, encoded))
+    named = {name: values.to(device) for name, values in task.metric_kwargs(outputs, encoded).items()}
+    for name, metric in metrics.items():
+        metric.to(device)
+        given = metric.prepared(predicted, y, named)
+        with blamed_on(
+            f"metric.{name}", metric.inner, {"predictions": given[0], "targets": given[1], **given[2]}
+        ):
+            metric.add(*given)
+            float(metric.compute())

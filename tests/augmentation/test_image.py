@@ -3,8 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from dlcli.augmentation.image import ImageAugmentation
-from dlcli.augmentation.mixup import mixup
+from dlcli.augmentation.image import ImageAugmentation, mixup
 
 ROWS = 64
 

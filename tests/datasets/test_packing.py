@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from dlcli.datasets.table import load
-from dlcli.datasets.tables import delimited, packing, pool
+from dlcli.datasets.tables import delimited, packing, read_table
 from dlcli.datasets.tables.read_table import read_raw
 from dlcli.errors import DataError
 from dlcli.process import program
@@ -96,7 +96,7 @@ def test_a_long_row_is_read_after_what_was_read_before_it_is_freed(
 
 def test_a_program_that_imports_dlcli_keeps_its_pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     chosen: list[pa.MemoryPool] = []
-    monkeypatch.setattr(pool, "_LARGE", 1)
+    monkeypatch.setattr(read_table, "_LARGE", 1)
     monkeypatch.setattr(pa, "set_memory_pool", chosen.append)
     monkeypatch.delenv("ARROW_DEFAULT_MEMORY_POOL", raising=False)
     file = written(tmp_path, LINES)
@@ -106,5 +106,5 @@ def test_a_program_that_imports_dlcli_keeps_its_pool(tmp_path: Path, monkeypatch
     read_raw(file)
     assert len(chosen) <= 1  # jemalloc is not part of every build
     monkeypatch.setenv("ARROW_DEFAULT_MEMORY_POOL", "system")
-    pool.return_freed_memory(file)
+    read_table.return_freed_memory(file)
     assert len(chosen) <= 1

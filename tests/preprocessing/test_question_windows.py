@@ -10,10 +10,9 @@ import torch
 from dlcli.datasets.questions.questions import Questions
 from dlcli.datasets.words.sentences import Sentences
 from dlcli.errors import ConfigError
-from dlcli.preprocessing.nested_ragged import NestedRagged
 from dlcli.preprocessing.pretrained_questions import PretrainedQuestions
 from dlcli.preprocessing.pretrained_words import PretrainedWords
-from dlcli.preprocessing.ragged import Ragged
+from dlcli.preprocessing.ragged import NestedRagged, Ragged
 from dlcli.preprocessing.words import WordCodes
 from tests.tiny_bert import save_tiny_bert
 

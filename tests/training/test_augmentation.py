@@ -7,7 +7,7 @@ import torch
 from fitting import SeesEveryStep, data, figures, train
 from torch import nn
 
-from dlcli.augmentation.mixup import mixup
+from dlcli.augmentation.image import mixup
 
 
 def test_single_steps_and_chunks_give_the_same_bits(tmp_path: Path) -> None:

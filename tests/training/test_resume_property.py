@@ -21,7 +21,7 @@ from safetensors.torch import load_file
 from test_schedules import node
 
 from dlcli.assembly.optimization import make_schedule, may_fuse
-from dlcli.augmentation.mixup import mixup
+from dlcli.augmentation.image import mixup
 from dlcli.events import EpochDone, Event, StepsDone
 from dlcli.models.mlp import MLP
 from dlcli.training import fit as fitting_module

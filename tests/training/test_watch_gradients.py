@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from dlcli.reports.gradient_curves import gradient_curves
+from dlcli.reports.learning_curves import gradient_curves
 from dlcli.training.watch_gradients import WatchGradients
 
 TRAINER: Any = None

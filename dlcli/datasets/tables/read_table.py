@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,10 +22,10 @@ from dlcli.datasets.tables.delimited import read_delimited
 from dlcli.datasets.tables.excel import read_excel
 from dlcli.datasets.tables.format_options import FormatOptions
 from dlcli.datasets.tables.json_lines import read_json_lines
-from dlcli.datasets.tables.pool import return_freed_memory
 from dlcli.datasets.tables.source import RawTable, Source, check_unique_names
 from dlcli.errors import DataError, first_line
 from dlcli.files.paths import kind_at, list_names
+from dlcli.process import program
 
 _TEXT = (".csv", ".tsv", ".tab", ".txt", ".data", ".dat", ".train", ".test", "")
 _PARQUET, _LINES, _EXCEL = (".parquet", ".pq"), (".jsonl", ".ndjson", ".json"), (".xlsx", ".xlsm")
@@ -151,3 +153,21 @@ def parquet_errors(file: Path) -> Iterator[None]:
         raise DataError(
             f"is not a valid Parquet file: {first_line(error)}", str(file), "Copy it again."
         ) from error
+
+
+# Bytes from which a file is large.
+_LARGE = 1 << 24
+
+
+def return_freed_memory(file: Path) -> None:
+    """Make Arrow return freed memory to the system from now on, if a large file is to be read.
+
+    Arrow's default, mimalloc, keeps as much as half of the size of a large table between the buffers that are in use.
+    The pool of the whole process changes, since the columns are converted after the file is read. It is left as it is
+    if the user has chosen one, and in a program that imports dlcli, which may use Arrow for other things.
+    """
+    if not program.is_running or "ARROW_DEFAULT_MEMORY_POOL" in os.environ:
+        return
+    if file.stat().st_size >= _LARGE:
+        with contextlib.suppress(NotImplementedError):  # not part of every build
+            pa.set_memory_pool(pa.jemalloc_memory_pool())
