@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
+from dlcli.config.compose import draft
+from dlcli.config.folders import user_folders
 from dlcli.config.pasted import dlcli_line
 from dlcli.errors import Problem
 
@@ -15,6 +18,21 @@ def asks_for_search(overrides: Sequence[str]) -> bool:
     """Return whether the overrides turn `dlcli train` into a search (`effort=best`)."""
     chosen = [word.partition("=")[2] for word in overrides if _key(word) == _EFFORT]
     return bool(chosen) and chosen[-1] not in ("null", "")  # `~effort` has no value
+
+
+def effort_of_files(overrides: Sequence[str], conf_dirs: Sequence[Path] = ()) -> str | None:
+    """Return the option of the group `effort` that a dlcli.yaml or an experiment file chooses; None if none does.
+
+    Raises:
+        ConfigError: nothing can be composed.
+    """
+    if any(_key(word) == _EFFORT for word in overrides):
+        return None
+    folders = user_folders(conf_dirs)
+    if not folders and not any(_key(word) == "experiment" for word in overrides):
+        return None  # saves composing
+    option = draft(overrides, folders).composed.choices.get(_EFFORT)
+    return option or None
 
 
 def find_sweep_settings(

@@ -10,7 +10,8 @@ from dlcli.assembly.automatic import automatic_tags
 from dlcli.assembly.starting_weights import weights_tags
 from dlcli.checks.recorded_profile import about_data
 from dlcli.checks.settings import warn
-from dlcli.checks.sweep_settings import asks_for_search
+from dlcli.checks.sweep_settings import asks_for_search, effort_of_files
+from dlcli.config.pasted import override
 from dlcli.cross_validation.chosen_settings import searches_in_folds
 from dlcli.cross_validation.cross_validate import cross_validate
 from dlcli.distributed.ranks import leading
@@ -37,9 +38,16 @@ def train(
     """Train one experiment: compose, check, create the run, and run its jobs.
 
     `listen` receives the events; without it, settings and data are not checked for warnings. `tags` are added to those
-    of the run. With `effort=best`, a search is run, as by `dlcli sweep`.
+    of the run. With `effort=best`, on the command line or in a file, a search is run, as by `dlcli sweep`.
     """
     if asks_for_search(overrides):
+        return sweep(overrides, conf_dirs, runs_dir, listen)
+    if option := effort_of_files(overrides, conf_dirs):
+        listen(
+            Note(
+                f"A file chooses {override('effort', option)}: dlcli train searches. To train once, add effort=null."
+            )
+        )
         return sweep(overrides, conf_dirs, runs_dir, listen)
     with leading(take_part):
         experiment = plan_experiment(overrides, conf_dirs, runs_dir)

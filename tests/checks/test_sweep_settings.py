@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import dlcli
-from dlcli.checks.sweep_settings import asks_for_search
+from dlcli.checks.sweep_settings import asks_for_search, effort_of_files
 from dlcli.errors import ConfigError
 from dlcli.experiment import plan_experiment
 
@@ -67,3 +67,17 @@ def test_a_project_may_have_them_for_its_sweeps(tmp_path: Path) -> None:
 def test_a_word_that_takes_the_search_away_is_none() -> None:
     assert asks_for_search(["effort=best"])
     assert not asks_for_search(["~effort"])
+
+
+def test_a_file_may_ask_for_the_search_and_the_command_line_decides(tmp_path: Path) -> None:
+    project, own = tmp_path / "project", tmp_path / "own"
+    for folder in (project, own / "experiment"):
+        folder.mkdir(parents=True)
+    (project / "dlcli.yaml").write_text("effort: best\n")
+    (own / "experiment" / "mine.yaml").write_text(
+        "# @package _global_\ndefaults:\n  - override /effort: best\n  - override /dataset: iris\n"
+    )
+    assert effort_of_files(IRIS, [project]) == "best"
+    assert effort_of_files(["experiment=mine"], [own]) == "best"
+    assert effort_of_files(["experiment=mine", "effort=null"], [own]) is None
+    assert effort_of_files(IRIS, [own]) is None
