@@ -138,6 +138,7 @@ LATE = (
     ("", r"runner/report", r"dlcli.(comparison|page)"),
     ("", r"gate/fitted_objects|inference/saved_model", r"skops"),
     ("", r"tasks/", r"dlcli.reports|sklearn|sacrebleu"),
+    ("", r"datasets/boxes/typical_boxes", r"sklearn"),
     ("", r"comparison/|runs/", r"dlcli.inference"),
     ("", r"models/(hist_gradient_boosting|random_forest)", r"dlcli.models.tree_growth"),
     ("", r"reports/sweep_plots|sweeps/samplers|datasets/audio/audio_loading", r"scipy"),

@@ -145,13 +145,13 @@ def find_target_leaks(x: pd.DataFrame, data: Data, rows: np.ndarray) -> Iterator
         for name in x.columns
         if kind_of(x[name]) == "numeric"
     }
-    if data.target_kind == "regression":
+    if data.targets:
         for target, values in zip(data.targets, y.reshape(len(y), -1).T, strict=True):
             alone = [name for name, column in numbers.items() if _same(column, values)]
             yield from (_given_away([name], target, "is the target in another unit") for name in alone)
             others = {name: column for name, column in numbers.items() if name not in alone}
             yield from (_given_away(found, target, "is the target") for found in _sums(others, values))
-    elif data.target_kind in ("binary", "multiclass"):
+    elif data.strata is not None:
         for name in x.columns:
             if _separates(x[name], y):
                 yield _given_away([str(name)], "", "determines the class of every row")

@@ -14,9 +14,7 @@ from dlcli.checks.column_profile import ColumnProfile, describe_columns
 from dlcli.checks.leaks import find_duplicates, find_split_groups, find_target_leaks, find_time_leaks
 from dlcli.config.pasted import pasted, pasted_for_column
 from dlcli.datasets.audio.recordings import Recordings
-from dlcli.datasets.boxes.boxes import Boxes
 from dlcli.datasets.data import Data, take
-from dlcli.datasets.masks.class_maps import pixel_counts
 from dlcli.datasets.notices import warnings_of
 from dlcli.datasets.passages import Passages
 from dlcli.datasets.questions.answers import Answers
@@ -26,7 +24,6 @@ from dlcli.datasets.tables.typed_frames import kind_of
 from dlcli.datasets.text_rows import Texts
 from dlcli.datasets.windows import History
 from dlcli.datasets.words.sentences import Sentences
-from dlcli.datasets.words.word_tags import Tags
 from dlcli.errors import Problem
 from dlcli.preprocessing.columns.texts import has_texts
 from dlcli.splits.split import Split, in_time, name_of_test_rows
@@ -168,15 +165,7 @@ def count_classes(data: Data) -> dict[str, int]:
     """Return the number of rows of each class, or with each label, or with a pixel, a box or a word of each class."""
     if not data.classes:
         return {}
-    if isinstance(data.y, Tags):
-        return dict(zip(data.classes, data.y.rows_with(len(data.classes)).tolist(), strict=True))
-    if isinstance(data.y, Boxes):
-        present = (data.y.per_class(len(data.classes)) > 0).sum(axis=0)
-        return dict(zip(data.classes, present.tolist(), strict=True))
-    if data.target_kind == "segmentation":
-        present = (pixel_counts(data.y, len(data.classes)) > 0).sum(axis=0)
-        return dict(zip(data.classes, present.tolist(), strict=True))
-    counts = data.y.sum(axis=0) if data.y.ndim == 2 else np.bincount(data.y, minlength=len(data.classes))
+    counts = data.targets_of_kind.rows_with(len(data.classes))
     return dict(zip(data.classes, counts.tolist(), strict=True))
 
 
@@ -260,7 +249,7 @@ def _unlearned_answers(data: Data, splits: Sequence[Split]) -> Iterator[Problem]
     """Yield a warning for unanswerable questions that are judged, where training has none: the model must answer."""
     if not isinstance(data.y, Answers):
         return
-    none = data.y.counts == 0
+    none = data.y.lengths == 0
     for split in splits:
         for part, rows in ((name_of_test_rows(len(splits) > 1), split.test), ("val", split.val)):
             if none[rows].any() and not none[split.train].any():

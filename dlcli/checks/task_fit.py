@@ -67,8 +67,9 @@ def fits_targets(node: Mapping[str, Any], task: Mapping[str, Any], data: Data) -
     """
     model = locate(node[TARGET])
     own = getattr(model, "targets", None)
-    makes_images = TARGET in task and getattr(locate(task[TARGET]), "kind", None) == "generate"
-    kind = "generate" if makes_images else data.target_kind
+    chosen = locate(task[TARGET]) if TARGET in task else None
+    makes_images = not getattr(chosen, "predicts_rows", True)
+    kind = chosen.kind if chosen is not None and makes_images else data.target_kind
     if is_for(model, kind) or (own is None and not model.__module__.startswith("dlcli.")):
         return
     what = "one vector of outputs per row" if own is None else f"outputs for {' or '.join(sorted(own))}"
@@ -84,10 +85,9 @@ def fits_targets(node: Mapping[str, Any], task: Mapping[str, Any], data: Data) -
 
 def mixes_targets(node: Mapping[str, Any], data: Data) -> Iterator[Problem]:
     """Yield a problem if pairs of rows are mixed whose targets cannot be mixed."""
-    if data.target_kind == "detection" and node.get("mixup"):
-        yield Problem(
-            "the boxes of two images cannot be mixed", "augmentation.mixup", "Set augmentation.mixup=0."
-        )
+    what = data.targets_of_kind.unmixable
+    if what and node.get("mixup"):
+        yield Problem(f"{what} cannot be mixed", "augmentation.mixup", "Set augmentation.mixup=0.")
 
 
 def _quantiles(node: Mapping[str, Any]) -> list[Problem]:

@@ -12,8 +12,10 @@ import numpy as np
 import pandas as pd
 
 from dlcli.config.target_kinds import TargetKind
+from dlcli.datasets.array_targets import ClassCodes, kind_of_array
 from dlcli.datasets.notices import Notice
 from dlcli.datasets.reading.columns import Columns
+from dlcli.datasets.target_rows import TargetRows
 from dlcli.errors import Problem
 
 Kind = Literal["table", "image", "sequence", "tokens", "audio", "questions", "words"]
@@ -31,7 +33,7 @@ class Data:
     - floats `(N, horizon, K)`, as `dlcli.datasets.windows.Windows`: a forecast;
     - integers `(N, H, W)`, an array or `dlcli.datasets.masks.class_maps.Masks`: segmentation, where each pixel has its
       position in `classes`, or 255 if it has none;
-    - an object with an attribute `target_kind`: `dlcli.datasets.questions.answers.Answers`,
+    - a `dlcli.datasets.target_rows.TargetRows`: `dlcli.datasets.questions.answers.Answers`,
       `dlcli.datasets.words.word_tags.Tags`, `dlcli.datasets.boxes.boxes.Boxes`, `dlcli.datasets.pair_texts.PairTexts`,
       `dlcli.datasets.passages.Passages`.
 
@@ -87,7 +89,7 @@ class Data:
     order: Literal["time", "position"] = "time"
 
     def __post_init__(self) -> None:
-        if hasattr(self.y, "target_kind"):
+        if isinstance(self.y, TargetRows):
             return
         if np.issubdtype(self.y.dtype, np.floating):
             self._check_names(
@@ -108,21 +110,22 @@ class Data:
     @property
     def target_kind(self) -> TargetKind:
         """Kind of the targets, which is also the name of the matching task."""
-        own: TargetKind | None = getattr(self.y, "target_kind", None)
-        if own is not None:
-            return own
-        if np.issubdtype(self.y.dtype, np.floating):
-            return "forecast" if self.y.ndim == 3 else "regression"
-        if self.y.ndim == 3:
-            return "segmentation"
-        if self.y.ndim == 2:
-            return "multilabel"
-        return "binary" if len(self.classes) == 2 else "multiclass"
+        return self.targets_of_kind.target_kind
+
+    @property
+    def targets_of_kind(self) -> TargetRows:
+        """The targets, as the class of their kind."""
+        return self.y if isinstance(self.y, TargetRows) else kind_of_array(self.y, self.classes)
+
+    @property
+    def target_names(self) -> tuple[str, ...]:
+        """Names of the classes or labels, or of the target columns of numbers."""
+        return self.classes or self.targets
 
     @property
     def strata(self) -> np.ndarray | None:
         """Class codes `(N,)` for stratified splits; None if rows do not have one class each."""
-        return self.y if self.target_kind in ("binary", "multiclass") else None
+        return self.y if isinstance(self.targets_of_kind, ClassCodes) else None
 
     @cached_property
     def fingerprint(self) -> str:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
 
+from dlcli.config.target_kinds import TargetKind
+from dlcli.datasets.target_rows import TargetRows
 from dlcli.datasets.text_rows import Texts
 
 
-class PairTexts(Texts):
+class PairTexts(Texts, TargetRows):
     """The sources or the targets of pairs of texts; the rows of `other` are those of the other side.
 
     Sources know their targets, because one vocabulary may be fitted on both sides of the training rows; new rows are
@@ -23,10 +25,8 @@ class PairTexts(Texts):
         other: the texts of the other side.
     """
 
-    # As targets: the kind of task, and what stands in the place of a type of numbers.
-    target_kind = "seq2seq"
-    dtype = np.dtype(object)
-    ndim = 1
+    target_kind: ClassVar[TargetKind] = "seq2seq"
+    dtype: ClassVar = np.dtype(object)  # what stands in the place of a type of numbers
 
     def __init__(self, values: pa.Array | pa.ChunkedArray, name: str, other: Texts) -> None:
         super().__init__(values, name)
@@ -36,6 +36,14 @@ class PairTexts(Texts):
         """Return some of the rows in this order."""
         own = super().__getitem__(rows)
         return PairTexts(own.values, self.name, self.other[rows])
+
+    def facts(self, train: np.ndarray, names: Sequence[str]) -> dict[str, Any]:
+        """Return none: the preprocessing knows the tokens of targets."""
+        return {}
+
+    def described(self, names: Sequence[str]) -> str:
+        """Return that targets are texts."""
+        return "targets are texts"
 
     @classmethod
     def both(cls, sources: Texts, targets: Texts) -> tuple[PairTexts, PairTexts]:

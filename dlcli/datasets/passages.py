@@ -8,15 +8,20 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
+from dlcli.config.target_kinds import TargetKind
 from dlcli.datasets.plain_text import with_last_end
+from dlcli.datasets.target_rows import TargetRows
 from dlcli.datasets.text_rows import Texts
 
 # A line feed precedes each document in the stream: the first character is predicted as one that begins a line.
 LINE_FEED = 10
 
+# More different pairs than these, of texts such as Chinese ones, would make the model's description large.
+_MOST_PAIRS = 50_000
+
 
 @dataclass(frozen=True, eq=False)
-class Passages:
+class Passages(TargetRows):
     """Rows of N passages, of which row i consists of the characters `codes[starts[i]:ends[i]]`.
 
     All characters of a row are targets. The input of the first one is the character before it, `codes[starts[i] - 1]`,
@@ -34,10 +39,8 @@ class Passages:
     ends: np.ndarray
     are_documents: bool = False
 
-    # As targets, they are a kind of their own.
-    target_kind: ClassVar = "language_model"
+    target_kind: ClassVar[TargetKind] = "language_model"
     dtype: ClassVar = np.dtype(np.int64)
-    ndim: ClassVar = 1
 
     @classmethod
     def of(cls, texts: Any, *, are_documents: bool = False) -> Passages:
@@ -52,11 +55,6 @@ class Passages:
 
     def __len__(self) -> int:
         return len(self.starts)
-
-    @property
-    def shape(self) -> tuple[int]:
-        """`(N,)`."""
-        return (len(self),)
 
     @property
     def characters(self) -> np.ndarray:
@@ -74,6 +72,41 @@ class Passages:
     def before(self) -> np.ndarray:
         """Return the character before each row `(N,)`."""
         return self.codes[self.starts - 1]
+
+    def before_each(self) -> np.ndarray:
+        """Return the character before each of `flat`."""
+        lengths = self.characters
+        before = np.roll(self.flat(), 1)
+        before[(lengths.cumsum() - lengths)[lengths > 0]] = self.before()[lengths > 0]
+        return before
+
+    def facts(self, train: np.ndarray, names: Sequence[str]) -> dict[str, Any]:
+        """Return the characters of the training rows, the number of each, and the numbers of pairs."""
+        mine = self[train]
+        alphabet, counts = np.unique(mine.flat(), return_counts=True)
+        return {
+            "characters": text_of(alphabet),
+            "character_counts": counts.tolist(),
+            "pair_counts": mine.pair_counts(alphabet),
+        }
+
+    def pair_counts(self, alphabet: np.ndarray) -> list[list[int]] | None:
+        """Return places of the two characters of each pair in the alphabet, and their number; None if too many differ.
+
+        The first character may precede the row.
+        """
+        keys = places_in(self.before_each(), alphabet) * (len(alphabet) + 1) + places_in(
+            self.flat(), alphabet
+        )
+        pairs, counts = np.unique(keys, return_counts=True)
+        if len(pairs) > _MOST_PAIRS:
+            return None
+        first, second = np.divmod(pairs, len(alphabet) + 1)
+        return np.stack([first, second, counts], axis=1).tolist()
+
+    def described(self, names: Sequence[str]) -> str:
+        """Return what is predicted."""
+        return "the next token is predicted"
 
     def runs(self) -> np.ndarray:
         """Return the number of the run of each row `(N,)`: rows that follow each other in the stream are one run."""
@@ -120,3 +153,10 @@ def places(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     ends = lengths.cumsum()
     within = np.arange(ends[-1] if len(ends) else 0) - np.repeat(ends - lengths, lengths)
     return np.repeat(starts, lengths) + within
+
+
+def places_in(codes: np.ndarray, alphabet: np.ndarray) -> np.ndarray:
+    """Return the places of characters in a sorted alphabet; its size for one that it lacks."""
+    found = np.searchsorted(alphabet, codes)
+    known = alphabet[np.minimum(found, len(alphabet) - 1)] == codes
+    return np.where(known, found, len(alphabet))

@@ -63,7 +63,7 @@ def load(
         [text for part in parts for text in part.contexts],
     )
     y = Answers.of([spans or [] for part in parts for spans in part.spans], x)
-    if not y.counts.any():
+    if not y.lengths.any():
         raise DataError(
             "no question has an answer", str(files[0]), "Give answers for at least some questions."
         )

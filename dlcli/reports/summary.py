@@ -18,7 +18,6 @@ from dlcli.datasets.passages import Passages
 from dlcli.datasets.reading.column_notices import unseen_notices
 from dlcli.datasets.reading.columns import Columns
 from dlcli.files.paths import display
-from dlcli.formatting import counted
 from dlcli.models.forest import Forest
 from dlcli.preprocessing.fitted import FittedPreprocessing
 from dlcli.preprocessing.protocols import CountsNewRows, Preprocessing
@@ -147,25 +146,11 @@ def describe_question(data: Data, task: Task, columns: Columns | None = None) ->
     """Return the rows of every panel: data, the dataset's note, what is left out or converted, and task."""
     columns = columns or data.columns
     return {
-        "data": f"{data.name}: {len(data):,} {_plural(data)}, {_targets(data)}",
+        "data": f"{data.name}: {len(data):,} {_plural(data)}, {data.targets_of_kind.described(data.target_names)}",
         **({"note": data.note} if data.note else {}),
         **(columns.panel() if columns is not None else {}),
         "task": task.describe(),
     }
-
-
-def _targets(data: Data) -> str:
-    if data.target_kind == "answer_span":
-        return counted(int(data.y.counts.sum()), "answer")
-    if data.target_kind == "tag":
-        return counted(len(data.classes), "tag")
-    if data.target_kind in ("regression", "forecast"):
-        return "1 target" if len(data.targets) == 1 else f"{len(data.targets)} targets"
-    if data.target_kind == "language_model":
-        return "the next token is predicted"
-    if not data.classes:
-        return "targets are texts"
-    return f"{len(data.classes)} {'labels' if data.target_kind == 'multilabel' else 'classes'}"
 
 
 def _plural(data: Data) -> str:

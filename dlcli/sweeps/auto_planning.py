@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from dlcli.config.build import TARGET, locate
 from dlcli.config.compose import Draft
-from dlcli.config.folders import user_folders
+from dlcli.config.folders import options, user_folders
 from dlcli.config.pasted import pasted
+from dlcli.config.yaml_file import read
 from dlcli.datasets.data import Data
 from dlcli.errors import ConfigError, first_line
 from dlcli.experiment import Experiment, decided_by_data, plan_estimation, plan_experiment, settled
@@ -78,8 +80,9 @@ def plan_auto_space(
         data, config = _rows(asked, conf_dirs)
         task = {**asked.composed.choices, **decided_by_data(asked.composed, data)}["task"]
         models = candidate_models(data, chosen, task)
-        of_rows = f"for {data.target_kind} of {data.kind} rows"
-        told["models"] = f"auto: {{}}, {'which makes images' if task == 'generate' else of_rows}"
+        makes_images = _makes_images(read(options("task", user_folders(conf_dirs))[task]))
+        what = "which makes images" if makes_images else f"for {data.target_kind} of {data.kind} rows"
+        told["models"] = f"auto: {{}}, {what}"
         if asked.composed.choices["cv"] == "holdout" and not any(map(_names_split, fixed)):
             folds = candidate_folds(data, config)
             fixed, decided = [*fixed, *folds.words], folds.words
@@ -104,7 +107,7 @@ def plan_auto_space(
     left.pop(chosen, None)  # the default model does not support these rows, and the user has not chosen it
     if left:
         told["left out"] = "; ".join(f"{model} ({first_line(error)})" for model, error in left.items())
-    _check_tasks({model: experiment.composed.choices["task"] for model, experiment in found.items()})
+    _check_tasks({model: one.composed.config["task"] for model, one in found.items()})
     configs = {model: experiment.composed.config for model, experiment in found.items()}
     ranges = {
         model: {key: text for key, text in declared_ranges(config).items() if key not in domains}
@@ -129,16 +132,21 @@ def _rows(asked: Draft, conf_dirs: Sequence[Path]) -> tuple[Data, dict[str, Any]
     return plan_estimation(config, user_folders(conf_dirs)).data, config
 
 
-def _check_tasks(tasks: Mapping[str, str]) -> None:
+def _makes_images(task: Mapping[str, Any]) -> bool:
+    """Return whether a `task` section makes images instead of predicting rows."""
+    return TARGET in task and not getattr(locate(task[TARGET]), "predicts_rows", True)
+
+
+def _check_tasks(tasks: Mapping[str, Mapping[str, Any]]) -> None:
     """Check that one metric can compare the models.
 
     Args:
-        tasks: the task of each model.
+        tasks: the `task` section of each model.
 
     Raises:
         ConfigError: one of them makes images, and another does not.
     """
-    makers = [model for model, task in tasks.items() if task == "generate"]
+    makers = [model for model, task in tasks.items() if _makes_images(task)]
     others = [model for model in tasks if model not in makers]
     if makers and others:
         raise ConfigError(

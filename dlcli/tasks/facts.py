@@ -7,18 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from dlcli.datasets.array_targets import SHARES
 from dlcli.datasets.data import Data, take
-from dlcli.datasets.masks.class_maps import pixel_counts
-from dlcli.datasets.passages import Passages
-from dlcli.datasets.questions.answers import Answers
 from dlcli.datasets.windows import History, SeriesRows, Windows
-from dlcli.datasets.words.word_tags import Tags, usual_tags_of
-from dlcli.statistics.deviation import deviations
-from dlcli.tasks.character_counts import character_facts
-from dlcli.tasks.typical_boxes import typical_boxes
-
-# Steps of 0.025 resolve the usual prediction intervals, up to 95 %.
-_SHARES = np.linspace(0, 1, 41)
 
 
 def target_facts(data: Data, train: np.ndarray) -> dict[str, Any]:
@@ -41,58 +32,21 @@ def target_facts(data: Data, train: np.ndarray) -> dict[str, Any]:
       once;
     - for a text `characters`, `character_counts` and `pair_counts`.
     """
-    if isinstance(data.y, Passages):
-        return character_facts(data.y[train])
-    if data.target_kind == "forecast":
-        history = take(data.x, train)
-        mean, std = history.scale()
-        return {
-            "targets": list(data.targets),
-            "target_mean": mean[: history.targets].tolist(),
-            "target_std": std[: history.targets].tolist(),
-            "horizon": history.horizon,
-            "season": history.season,
-            "naive_error": naive_error(history).tolist(),
-            "naive_quantiles": naive_quantiles(history).tolist(),
-            "several_series": bool(history.stretches.names),
-            "relative_quantiles": relative_quantiles(history).tolist() if history.stretches.names else None,
-        }
-    if data.target_kind == "seq2seq":
-        return {}  # the preprocessing knows the tokens of targets
-    y = data.y[train]
-    if isinstance(y, Tags):
-        words, tags = usual_tags_of(take(data.x, train), y, len(data.classes))
-        return {
-            "classes": list(data.classes),
-            "class_counts": y.counts(len(data.classes)).tolist(),
-            "longest": data.y.longest,
-            "usual_words": words,
-            "usual_tags": tags,
-        }
-    if isinstance(y, Answers):
-        return {"unanswerable": bool((y.counts == 0).any())}
-    if data.target_kind == "regression":
-        columns = y.reshape(len(y), -1).astype(np.float64)
-        return {
-            "targets": list(data.targets),
-            "target_mean": columns.mean(axis=0).tolist(),
-            "target_std": deviations(columns).tolist(),
-            "target_quantiles": np.quantile(columns, _SHARES, axis=0).T.tolist(),
-        }
-    if data.target_kind == "detection":
-        return {
-            "classes": list(data.classes),
-            "class_counts": y.per_class(len(data.classes)).sum(axis=0).tolist(),
-            "typical_boxes": typical_boxes(y, len(data.classes)),
-        }
-    if data.target_kind == "segmentation":
-        counts = pixel_counts(y, len(data.classes)).sum(axis=0)
-    elif data.target_kind == "multilabel":
-        present = y.sum(axis=0)
-        counts = np.stack([len(y) - present, present], axis=1)
-    else:
-        counts = np.bincount(y, minlength=len(data.classes))
-    return {"classes": list(data.classes), "class_counts": counts.tolist()}
+    if not isinstance(data.x, History):
+        return data.targets_of_kind.facts(train, data.target_names)
+    history = take(data.x, train)
+    mean, std = history.scale()
+    return {
+        "targets": list(data.targets),
+        "target_mean": mean[: history.targets].tolist(),
+        "target_std": std[: history.targets].tolist(),
+        "horizon": history.horizon,
+        "season": history.season,
+        "naive_error": naive_error(history).tolist(),
+        "naive_quantiles": naive_quantiles(history).tolist(),
+        "several_series": bool(history.stretches.names),
+        "relative_quantiles": relative_quantiles(history).tolist() if history.stretches.names else None,
+    }
 
 
 def naive_forecast(history: History, season: int = 1) -> np.ndarray:
@@ -141,7 +95,7 @@ def relative_quantiles(history: History) -> np.ndarray:
 
 
 def _quantiles(values: np.ndarray) -> np.ndarray:
-    return np.quantile(values, _SHARES) if len(values) else np.zeros(len(_SHARES))
+    return np.quantile(values, SHARES) if len(values) else np.zeros(len(SHARES))
 
 
 def _seasonal_changes(history: History) -> tuple[np.ndarray, np.ndarray]:

@@ -62,7 +62,7 @@ def test_unanswerable_questions_are_told(tmp_path: Path) -> None:
         {"question": "Why?", "id": "2", "is_impossible": True, "answers": []}
     )
     data = load(str(written(tmp_path, document)))
-    assert data.y.counts.tolist() == [1, 0]
+    assert data.y.lengths.tolist() == [1, 0]
     assert data.notices[0].key == "unanswerable_questions"
     assert "1 of 2 questions are unanswerable" in data.notices[0].text
 

@@ -14,7 +14,6 @@ from dlcli.datasets.boxes.boxes import Boxes
 from dlcli.models.detections import with_loss
 from dlcli.tasks.box_metrics import MeanAveragePrecision
 from dlcli.tasks.detection import Detection
-from dlcli.tasks.typical_boxes import typical_boxes
 
 CLASSES = ("red", "blue", "green")
 
@@ -143,6 +142,6 @@ def test_typical_boxes_are_as_many_as_images_have() -> None:
     corners = np.repeat([[0.1, 0.1, 0.2, 0.2], [0.5, 0.5, 0.9, 0.9], [0.3, 0.3, 0.4, 0.4]], 10, axis=0)
     codes = np.repeat([0, 0, 1], 10)
     boxes = Boxes(corners, codes, np.zeros(30, bool), np.full(10, 3), np.ones((10, 2)))
-    found = np.array(typical_boxes(boxes, 2))
+    found = np.array(boxes.facts(np.arange(10), ("a", "b"))["typical_boxes"])
     np.testing.assert_allclose(found[:, 4:], [[1, 1], [0.5, 0], [0.5, 0]])
     np.testing.assert_allclose(sorted(found[1:, 0]), [0.1, 0.5], atol=1e-6)

@@ -11,7 +11,6 @@ from torch.nn import functional
 
 from dlcli.datasets.passages import Passages
 from dlcli.preprocessing.language import NO_TARGET
-from dlcli.tasks.character_counts import character_facts
 from dlcli.tasks.language_model import LanguageModel
 from dlcli.tasks.losses import NextToken
 from dlcli.training.scores import Scores
@@ -20,7 +19,7 @@ ROWS = Passages.of(["abab", "ba"])
 
 
 def task() -> LanguageModel:
-    return LanguageModel(**character_facts(ROWS), loss=NextToken())
+    return LanguageModel(**ROWS.facts(np.arange(len(ROWS)), ()), loss=NextToken())
 
 
 def batch() -> tuple[torch.Tensor, dict[str, torch.Tensor]]:

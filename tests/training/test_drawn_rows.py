@@ -14,7 +14,6 @@ from safetensors.torch import load_file
 from dlcli.datasets.passages import Passages, stream_of
 from dlcli.models.gpt import GPT
 from dlcli.preprocessing.language import Language
-from dlcli.tasks.character_counts import character_facts
 from dlcli.tasks.language_model import LanguageModel
 from dlcli.tasks.losses import NextToken
 from dlcli.training.fields import as_fields
@@ -46,7 +45,7 @@ def train(folder: Path, *, kills: bool = False, earlier: Any = (), heard: Any = 
     train, val = rows("the cat sat on the mat. " * 20), rows("the mat sat on the cat. " * 2)
     language = Language().fit(train)
     torch.manual_seed(0)
-    task = LanguageModel(**character_facts(train), loss=NextToken())
+    task = LanguageModel(**train.facts(np.arange(len(train)), ()), loss=NextToken())
     network = Network(GPT(**language.facts(), hidden=8, layers=1, heads=2, dropout=0.1), finish=task.outputs)
     fields = [as_fields(language.transform(x)) | as_fields({"y": task.encode(x)}) for x in (train, val)]
 

@@ -7,6 +7,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from dlcli.config.target_kinds import TargetKind
+from dlcli.datasets.boxes.typical_boxes import typical_boxes
+from dlcli.datasets.target_rows import TargetRows
+
 # Columns of a padded box: left, top, right, bottom, the code of its class, and whether it is a crowd.
 LEFT, TOP, RIGHT, BOTTOM, CODE, CROWD = range(6)
 COLUMNS = 6
@@ -15,7 +19,7 @@ COLUMNS = 6
 PADDING = -1
 
 
-class Boxes:
+class Boxes(TargetRows):
     """An array-like of boxes: each image has any number of them, each with a class.
 
     Coordinates are shares of the image's width and height, from 0 to 1, so that they hold for the image in any size.
@@ -29,7 +33,9 @@ class Boxes:
         sizes: height and width of each image in pixels, `(N, 2)`, which tables of boxes are in.
     """
 
-    target_kind: ClassVar = "detection"
+    target_kind: ClassVar[TargetKind] = "detection"
+    unmixable: ClassVar = "the boxes of two images"
+    ndim: ClassVar = 3
 
     def __init__(
         self,
@@ -55,11 +61,6 @@ class Boxes:
     def shape(self) -> tuple[int, ...]:
         """`(N, most boxes of an image, 6)`."""
         return len(self), int(self.counts.max(initial=0)), COLUMNS
-
-    @property
-    def ndim(self) -> int:
-        """Number of dimensions, 3."""
-        return 3
 
     def __len__(self) -> int:
         return len(self.counts)
@@ -96,6 +97,20 @@ class Boxes:
         counts = np.zeros((len(self), classes), np.int64)
         np.add.at(counts, (rows[~self.crowds], self.codes[~self.crowds]), 1)
         return counts
+
+    def facts(self, train: np.ndarray, names: Sequence[str]) -> dict[str, Any]:
+        """Return the names of the classes, the number of training boxes of each `(C,)`, and typical boxes."""
+        mine = self[train]
+        counted = ~mine.crowds
+        return {
+            "classes": list(names),
+            "class_counts": mine.per_class(len(names)).sum(axis=0).tolist(),
+            "typical_boxes": typical_boxes(mine.corners[counted], mine.codes[counted], len(mine), len(names)),
+        }
+
+    def rows_with(self, classes: int) -> np.ndarray:
+        """Return the number of images with a box of each class, which is no crowd `(C,)`."""
+        return (self.per_class(classes) > 0).sum(axis=0)
 
     def pieces(self) -> Iterator[Any]:
         """Yield what a digest of the boxes is made of."""

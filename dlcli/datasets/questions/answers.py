@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -11,63 +10,46 @@ import torch
 
 from dlcli.config.target_kinds import TargetKind
 from dlcli.datasets.questions.questions import Questions
+from dlcli.datasets.target_rows import RaggedTargets
+from dlcli.formatting import counted
 
 # One answer: its first character in the context, and the one after its last.
 Span = tuple[int, int]
 
 
-@dataclass(frozen=True, eq=False)
-class Answers:
+class Answers(RaggedTargets):
     """The answers of each question, as spans of its context; a question without any is unanswerable.
 
-    Attributes:
-        spans: first character of each answer and the one after its last `(A, 2)`, int64.
-        starts: first answer of each question `(N,)`.
-        counts: number of answers of each question `(N,)`; different annotators may have given equal ones.
-        rows: the questions, in which answers are looked up.
+    `values` are the first character of each answer and the one after its last `(A, 2)`; different annotators may have
+    given equal ones. `rows` are the questions, in which answers are looked up.
     """
 
     target_kind: ClassVar[TargetKind] = "answer_span"
-    ndim: ClassVar[int] = 1
-
-    spans: np.ndarray
-    starts: np.ndarray
-    counts: np.ndarray
     rows: Questions
 
     @classmethod
     def of(cls, spans: Sequence[Sequence[Span]], rows: Questions) -> Self:
         """Return the answers of questions, given the spans of each."""
-        counts = np.array([len(own) for own in spans], np.int64)
-        flat = np.array([span for own in spans for span in own], np.int64).reshape(-1, 2)
-        return cls(flat, counts.cumsum() - counts, counts, rows)
+        return cls.concatenated(spans, (2,), rows)
 
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Type of the positions."""
-        return np.dtype(np.int64)
+    def facts(self, train: np.ndarray, names: Sequence[str]) -> dict[str, Any]:
+        """Return whether there are training questions without an answer."""
+        return {"unanswerable": bool((self.lengths[train] == 0).any())}
 
-    @property
-    def shape(self) -> tuple[int]:
-        """`(N,)`."""
-        return (len(self),)
+    def described(self, names: Sequence[str]) -> str:
+        """Return such as `1,200 answers`."""
+        return counted(int(self.lengths.sum()), "answer")
 
-    def __len__(self) -> int:
-        return len(self.counts)
-
-    def __getitem__(self, rows: slice | Sequence[int] | np.ndarray) -> Self:
-        return replace(self, starts=self.starts[rows], counts=self.counts[rows], rows=self.rows[rows])
-
-    def of_each(self) -> Iterator[list[Span]]:
+    def spans(self) -> Iterator[list[Span]]:
         """Yield the spans of each question."""
-        for start, count in zip(self.starts, self.counts, strict=True):
-            yield [(int(first), int(end)) for first, end in self.spans[start : start + count]]
+        for values in self.of_each():
+            yield [(int(first), int(end)) for first, end in values]
 
     def texts(self) -> list[list[str]]:
         """Return the different answers of each question as texts, in their order."""
         return [
             list(dict.fromkeys(context[first:end] for first, end in spans))
-            for (_, context), spans in zip(self.rows, self.of_each(), strict=True)
+            for (_, context), spans in zip(self.rows, self.spans(), strict=True)
         ]
 
     def records(self) -> tuple[torch.Tensor, torch.Tensor]:
@@ -76,7 +58,7 @@ class Answers:
         The context's characters are their code points, so that predicted answers can be compared with those given.
         """
         parts = []
-        for (_, context), spans in zip(self.rows, self.of_each(), strict=True):
+        for (_, context), spans in zip(self.rows, self.spans(), strict=True):
             letters = np.frombuffer(context.encode("utf-32-le", "surrogatepass"), "<i4")
             head = np.array([len(spans), *(edge for span in spans for edge in span)], "<i4")
             parts.append(np.concatenate([head, letters]))
@@ -85,6 +67,6 @@ class Answers:
 
     def pieces(self) -> Iterator[np.ndarray]:
         """Yield the values that the fingerprint is computed from."""
-        yield self.spans
+        yield self.values
         yield self.starts
-        yield self.counts
+        yield self.lengths

@@ -3,56 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from dlcli.config.target_kinds import TargetKind
+from dlcli.datasets.target_rows import RaggedTargets
 from dlcli.datasets.words.sentences import Sentences
+from dlcli.formatting import counted
 
 
-@dataclass(frozen=True, eq=False)
-class Tags:
+class Tags(RaggedTargets):
     """The tags of the words of rows, as positions in the classes of `Data`.
 
-    Attributes:
-        codes: tags of the words of all rows `(V,)`, int64; row i has `lengths[i]` from `starts[i]` on.
-        starts: first word of each row `(N,)`.
-        lengths: number of words of each row `(N,)`.
-        rows: the sentences.
+    `values` are the tags of the words `(V,)`, and `rows` are the sentences.
     """
 
     target_kind: ClassVar[TargetKind] = "tag"
-    ndim: ClassVar[int] = 1
-
-    codes: np.ndarray
-    starts: np.ndarray
-    lengths: np.ndarray
     rows: Sentences
 
     @classmethod
     def of(cls, codes: Sequence[Sequence[int]], rows: Sentences) -> Self:
         """Return the tags of sentences, given the codes of each."""
-        lengths = np.array([len(own) for own in codes], np.int64)
-        flat = np.array([code for own in codes for code in own], np.int64)
-        return cls(flat, lengths.cumsum() - lengths, lengths, rows)
+        return cls.concatenated(codes, (), rows)
 
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Type of the codes."""
-        return self.codes.dtype
+    def facts(self, train: np.ndarray, names: Sequence[str]) -> dict[str, Any]:
+        """Return the tags, the training words of each `(C,)`, the longest row of all, and words of unusual tags."""
+        mine = self[train]
+        words, tags = usual_tags_of(mine.rows, mine, len(names))
+        return {
+            "classes": list(names),
+            "class_counts": mine.counts(len(names)).tolist(),
+            "longest": self.longest,
+            "usual_words": words,
+            "usual_tags": tags,
+        }
 
-    @property
-    def shape(self) -> tuple[int]:
-        """`(N,)`."""
-        return (len(self),)
-
-    def __len__(self) -> int:
-        return len(self.lengths)
-
-    def __getitem__(self, rows: slice | Sequence[int] | np.ndarray) -> Self:
-        return replace(self, starts=self.starts[rows], lengths=self.lengths[rows], rows=self.rows[rows])
+    def described(self, names: Sequence[str]) -> str:
+        """Return such as `9 tags`."""
+        return counted(len(names), "tag")
 
     @property
     def longest(self) -> int:
@@ -62,7 +52,7 @@ class Tags:
     def flat(self) -> np.ndarray:
         """Return the codes of the rows in their order, concatenated."""
         within = np.arange(self.lengths.sum()) - np.repeat(self.lengths.cumsum() - self.lengths, self.lengths)
-        return self.codes[np.repeat(self.starts, self.lengths) + within]
+        return self.values[np.repeat(self.starts, self.lengths) + within]
 
     def counts(self, classes: int) -> np.ndarray:
         """Return the number of words with each tag `(C,)`."""
@@ -75,7 +65,7 @@ class Tags:
 
     def recoded(self, codes: np.ndarray, classes: int) -> Self:
         """Return the tags with other codes: `codes` `(C,)` map each old code to one of `classes` new ones."""
-        return replace(self, codes=codes[self.codes])
+        return replace(self, values=codes[self.values])
 
     def pieces(self) -> Iterator[np.ndarray]:
         """Yield the values that the fingerprint is computed from."""

@@ -4,32 +4,32 @@ from __future__ import annotations
 
 import numpy as np
 
-from dlcli.datasets.boxes.boxes import Boxes
-
 # Boxes that clusters are found in, and the most clusters of all classes.
 _BOXES, _MOST = 10_000, 100
 
 
-def typical_boxes(y: Boxes, classes: int) -> list[list[float]]:
+def typical_boxes(corners: np.ndarray, codes: np.ndarray, images: int, classes: int) -> list[list[float]]:
     """Return boxes `[left, top, right, bottom, score, class]`, the same for every image.
 
     Of each class there are as many as images have on average, and at least one: the means of clusters of the boxes
     (k-means on corners). The score is the share of boxes of the class in their cluster.
 
     Args:
-        y: boxes of the training rows.
+        corners: boxes of the training rows `(M, 4)`.
+        codes: their classes `(M,)`.
+        images: number of the rows.
         classes: number of classes.
     """
     from sklearn.cluster import KMeans  # only boxes need it
 
     found: list[list[float]] = []
     for code in range(classes):
-        own = y.corners[(y.codes == code) & ~y.crowds].astype(np.float64)
+        own = corners[codes == code].astype(np.float64)
         if not len(own):
             continue
         own = own[np.linspace(0, len(own) - 1, min(len(own), _BOXES)).astype(np.int64)]
         number = min(
-            max(1, round(len(own) / max(1, len(y)))), _MOST // classes or 1, len(np.unique(own, axis=0))
+            max(1, round(len(own) / max(1, images))), _MOST // classes or 1, len(np.unique(own, axis=0))
         )
         means = KMeans(number, n_init=1, random_state=0).fit(own)
         shares = np.bincount(means.labels_, minlength=number) / len(own)
