@@ -15,7 +15,15 @@ from dlcli.datasets.notices import Notice
 from dlcli.datasets.tables.compression import format_of
 from dlcli.datasets.tables.read_table import require_file
 from dlcli.datasets.words.conll import Separator, TaggedRows, read_word_columns
-from dlcli.datasets.words.schemes import OUTSIDE, Converted, Scheme, scheme_of, split_tag, to_iob2
+from dlcli.datasets.words.schemes import (
+    OUTSIDE,
+    Converted,
+    Scheme,
+    scheme_of,
+    scheme_of_part,
+    split_tag,
+    to_iob2,
+)
 from dlcli.datasets.words.sentences import Sentences
 from dlcli.datasets.words.span_lines import JSON_LINES, read_span_lines
 from dlcli.datasets.words.word_tags import Tags
@@ -66,12 +74,13 @@ def load(
             if is_json
             else read_word_columns(file, word, tag, separator, encoding)
         )
-    rows = [tags for part in parts for tags in part.tags]
     _check_marks(parts, files, scheme)
-    if scheme == "auto":
-        scheme = scheme_of(rows)
-    converted = to_iob2(rows, scheme)
-    counts = Counter(tag for tags in converted.rows for tag in tags)
+    whole = scheme_of([tags for part in parts for tags in part.tags])
+    converted = [
+        to_iob2(part.tags, scheme_of_part(part.tags, whole) if scheme == "auto" else scheme) for part in parts
+    ]
+    rows = [tags for own in converted for tags in own.rows]
+    counts = Counter(tag for tags in rows for tag in tags)
     classes = sorted(counts, key=_order)
     if len(classes) < 2 and not evaluation_targets():
         raise DataError(f"all words have the tag {classes[0]}", str(files[0]), "Give at least two tags.")
@@ -86,13 +95,13 @@ def load(
         name=files[0].name.partition(".")[0],
         kind="words",
         x=x,
-        y=Tags.of([[code[tag] for tag in tags] for tags in converted.rows], x),
+        y=Tags.of([[code[tag] for tag in tags] for tags in rows], x),
         classes=tuple(classes),
         source=str(files[0]),
         val_rows=own[1] if val_path is not None else None,
         test_rows=own[-1] if test_path is not None else None,
         groups=groups,
-        note=_note(x, groups, classes, converted.scheme),
+        note=_note(x, groups, classes, converted[0].scheme),
         notices=tuple(_notices(parts, files, converted)),
     )
 
@@ -146,7 +155,7 @@ def _note(x: Sentences, groups: np.ndarray | None, classes: list[str], scheme: S
     return ", ".join(told)
 
 
-def _notices(parts: list[TaggedRows], files: list[Path], converted: Converted) -> list[Notice]:
+def _notices(parts: list[TaggedRows], files: list[Path], converted: list[Converted]) -> list[Notice]:
     found = []
     if comments := sum(part.comments for part in parts):
         text = f"{counted(comments, 'line')} left out as comments"
@@ -154,18 +163,27 @@ def _notices(parts: list[TaggedRows], files: list[Path], converted: Converted) -
     if unnumbered := sum(part.unnumbered for part in parts):
         text = f"{counted(unnumbered, 'line')} left out: contractions and empty nodes of CoNLL-U"
         found.append(Notice("unnumbered_lines", unnumbered, text, str(files[0]), warns=False))
-    if converted.scheme == "plain":
-        found += _spelt_marks({tag for tags in converted.rows for tag in tags} - {OUTSIDE})
-    if converted.changed and converted.scheme != "iob2":
-        text = f"the tags are {converted.scheme.upper()}: {converted.changed:,} were converted to IOB2"
-        found.append(Notice("converted_tags", converted.changed, text, "dataset.scheme", warns=False))
-    if converted.first_unopened is not None:
+    if converted[0].scheme == "plain":
+        found += _spelt_marks({tag for own in converted for tags in own.rows for tag in tags} - {OUTSIDE})
+    schemes: dict[str, str] = {}
+    for file, own in zip(files, converted, strict=True):
+        schemes.setdefault(own.scheme, file.name)
+    if changed := sum(own.changed for own in converted if own.scheme != "iob2"):
+        names = [f"{scheme.upper()}{f' ({name})' * (len(schemes) > 1)}" for scheme, name in schemes.items()]
+        text = f"the tags are {' and '.join(names)}: {changed:,} were converted to IOB2"
+        found.append(Notice("converted_tags", changed, text, "dataset.scheme", warns=False))
+    if unopened := sum(own.unopened for own in converted):
+        place = next(
+            f"{file}:{part.line_of(*own.first_unopened)}"
+            for file, part, own in zip(files, parts, converted, strict=True)
+            if own.first_unopened is not None
+        )
         text = (
-            f"{counted(converted.unopened, 'entity', 'entities')} do not begin with B-, and are read as if they "
-            f"did; the first is in {_place(parts, files, converted.first_unopened)}"
+            f"{counted(unopened, 'entity', 'entities')} do not begin with B-, and are read as if they did; the first "
+            f"is in {place}"
         )
         hint = "Correct them, or name the scheme of the tags: dataset.scheme=iob1, iob2, iobes or bilou."
-        found.append(Notice("unopened_entities", converted.unopened, text, "dataset.scheme", hint))
+        found.append(Notice("unopened_entities", unopened, text, "dataset.scheme", hint))
     if widened := sum(part.widened for part in parts):
         text = f"{counted(widened, 'span')} end within a word, and were extended to whole words"
         found.append(Notice("widened_spans", widened, text, "dataset.spans"))

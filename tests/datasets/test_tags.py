@@ -52,6 +52,25 @@ def test_columns_of_words_and_tags(tmp_path: Path) -> None:
     assert list(data.x[[1]].words()) == [["Bob", "left"]]
 
 
+@pytest.mark.parametrize(("first", "comments"), [("# O\n", 0), ("# text = a\n# sent 1 of 2\n", 2)])
+def test_a_number_sign_in_the_first_line_is_a_word_if_it_has_a_tag(
+    first: str, comments: int, tmp_path: Path
+) -> None:
+    data = load(str(written(tmp_path, f"{first}Ada B-PER\n\n# O\nlives O\n")))
+    assert list(data.x.texts) == ["Ada" if comments else "# Ada", "# lives"]
+    assert sum(notice.count for notice in data.notices if notice.key == "comments") == comments
+
+
+def test_each_file_has_its_own_scheme(tmp_path: Path) -> None:
+    iob1 = written(tmp_path, "Ada I-PER\nBob B-PER\nsat O\n", "one")
+    iobes = written(tmp_path, "Ada S-PER\nNew B-LOC\nYork E-LOC\n", "two")
+    none = written(tmp_path, "sat O\n", "three")
+    data = load(str(iob1), str(iobes), str(none))
+    assert tags_of(data) == [["B-PER", "B-PER", "O"], ["B-PER", "B-LOC", "I-LOC"], ["O"]]
+    (notice,) = data.notices
+    assert notice.text == "the tags are IOB1 (one) and IOBES (two): 3 were converted to IOB2"
+
+
 def test_files_of_validation_and_test(tmp_path: Path) -> None:
     file = str(written(tmp_path, COLUMNS))
     data = load(file, val_path=file, test_path=file)

@@ -14,7 +14,7 @@ from dlcli.errors import DataError
 
 Separator = Literal["auto", "tab", "blank"]
 
-_DOCUMENT = "-DOCSTART-"
+_DOCUMENT, _COMMENT = "-DOCSTART-", "# "
 # Number of columns of CoNLL-U, and the first one of lines that are no word of their own.
 _CONLLU, _UNNUMBERED = 10, re.compile(r"\d+[-.]\d+")
 _FORM = "One word a line with its tag, in columns; a blank line ends a sentence."
@@ -64,7 +64,7 @@ def read_word_columns(
     """Return the sentences of a file of columns.
 
     Lines that begin with -DOCSTART- begin a document; lines that begin with a `#` and a blank before a sentence are
-    comments if they have another number of columns than the words, or a `=`, as in CoNLL-U.
+    comments if they have another number of columns than the first other line, or a `=`, as in CoNLL-U.
 
     Args:
         file: the file, which may be compressed.
@@ -78,7 +78,9 @@ def read_word_columns(
     """
     found = TaggedRows()
     width, document = 0, -1
-    sign = {"tab": "\t", "blank": None}.get(separator, "")
+    shown = next((line for _, line in _lines(file, encoding) if _is_word(line)), "")
+    sign = {"tab": "\t", "blank": None}.get(separator, "\t" if "\t" in shown else None)
+    usual = len(shown.split(sign))
     words: list[str] = []
     tags: list[str] = []
     lines: list[int] = []
@@ -102,10 +104,8 @@ def read_word_columns(
             end()
             document += 1
             continue
-        if sign == "":
-            sign = "\t" if "\t" in line and not line.startswith("# ") else None
         cells = [cell.strip() for cell in line.split(sign)] if sign else line.split()
-        if line.startswith("# ") and not words and (" = " in line or len(cells) != width or not width):
+        if line.startswith(_COMMENT) and not words and (" = " in line or len(cells) != usual):
             found.comments += 1
             continue
         if len(cells) == _CONLLU and word % _CONLLU and _UNNUMBERED.fullmatch(cells[0]):
@@ -131,6 +131,10 @@ def read_word_columns(
     if not found.texts:
         raise DataError("holds no sentence", str(file), _FORM)
     return found
+
+
+def _is_word(line: str) -> bool:
+    return bool(line.strip()) and not line.startswith((_DOCUMENT, _COMMENT))
 
 
 def _check_columns(width: int, word: int, tag: int | None, where: str) -> int:

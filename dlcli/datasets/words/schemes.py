@@ -72,6 +72,12 @@ def _is_iob1(rows: Sequence[Sequence[str]]) -> bool:
     return begins_inside
 
 
+def scheme_of_part(rows: Sequence[Sequence[str]], whole: Scheme) -> Scheme:
+    """Return the scheme of one file's tags; `whole`, that of all files, where it has no entities or no marks."""
+    found = scheme_of(rows)
+    return whole if "plain" in (found, whole) else found
+
+
 def to_iob2(rows: Sequence[Sequence[str]], scheme: Scheme) -> Converted:
     """Return the tags in IOB2; an entity that begins without its tag begins where its first word is.
 
