@@ -21,6 +21,7 @@ from dlcli.tasks.base import Task
 from dlcli.tasks.best_spans import best_spans, span_scores
 from dlcli.tasks.metric_choice import MetricChoice
 from dlcli.tasks.sentence_overlap import first_sentence, most_shared_words
+from dlcli.tasks.span_losses import tokens_of_answer
 from dlcli.tasks.squad_score import answer_f1, exact_match, normalized_answer
 
 if TYPE_CHECKING:
@@ -111,22 +112,33 @@ class AnswerSpan(Task):
         return outputs[:, 1:3], y
 
     def lost_targets(self, fields: Mapping[str, Any]) -> list[Notice]:
-        """Return the notice on training questions whose answer no window contains whole."""
+        """Return the notices on training questions whose answer no window contains whole, or that is too long."""
         y, offsets = fields["y"], fields["offsets"]
-        lost = 0
+        lost = long = 0
         for first in range(0, len(y), _BLOCK):
             some = slice(first, first + _BLOCK)
-            tokens = offsets[some].cpu().float()
+            tokens, answers = offsets[some].cpu().float(), y[some].cpu()
             scores = span_scores(torch.cat([torch.zeros_like(tokens), tokens], dim=3), self.unanswerable)
-            lost += int((~self.criterion(scores, y[some].cpu(), self.unanswerable)[1]).sum())
-        if not lost:
-            return []
-        text = (
-            f"{lost:,} of {len(y):,} training questions have an answer that no window contains as a whole, and are not "
-            "learned from"
-        )
-        hint = "Give larger windows (preprocessing.max_length), or a larger overlap (preprocessing.stride)."
-        return [Notice("cut_answers", lost, text, "preprocessing.stride", hint)]
+            targeted = self.criterion(scores, answers, self.unanswerable)[1]
+            lost += int((~targeted).sum())
+            long += int((targeted & (tokens_of_answer(scores, answers) > self.max_answer)).sum())
+        notices = []
+        if lost:
+            text = (
+                f"{lost:,} of {len(y):,} training questions have an answer that no window contains as a whole, and are "
+                "not learned from"
+            )
+            hint = (
+                "Give larger windows (preprocessing.max_length), or a larger overlap (preprocessing.stride)."
+            )
+            notices.append(Notice("cut_answers", lost, text, "preprocessing.stride", hint))
+        if long:
+            text = (
+                f"{long:,} of {len(y):,} training questions have an answer of more than {self.max_answer} tokens, and "
+                "none that long is predicted"
+            )
+            notices.append(Notice("long_answers", long, text, "task.max_answer", "Give a larger number."))
+        return notices
 
     def baseline(self) -> tuple[Task, Tensor]:
         """Return no answer, which `judged_baselines` replaces by sentences."""

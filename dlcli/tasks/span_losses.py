@@ -48,3 +48,17 @@ class SpanLikelihood(nn.Module):
 
         both = likelihood(scores.start, is_start) + likelihood(scores.end, is_end)
         return torch.where(targeted, -both / 2, torch.zeros_like(both)), targeted
+
+
+def tokens_of_answer(scores: SpanScores, y: Tensor) -> Tensor:
+    """Return the number of tokens of each row's first answer `(N,)`, in the window that holds most of it.
+
+    Args:
+        scores: the scores, of which the places of the tokens are used.
+        y: records of `Answers.records`, padded `(N, L)`.
+    """
+    if y.shape[1] < 3:
+        return torch.zeros_like(y[:, 0])
+    begin, end = y[:, 1].long()[:, None, None], y[:, 2].long()[:, None, None]
+    within = scores.allowed & (scores.first < end) & (scores.last > begin) & (y[:, 0] > 0)[:, None, None]
+    return within.sum(dim=2).amax(dim=1)

@@ -12,7 +12,7 @@ from dlcli.datasets.questions.questions import Questions
 from dlcli.tasks.answer_span import AnswerSpan, question_word
 from dlcli.tasks.best_spans import best_spans, span_scores
 from dlcli.tasks.sentence_overlap import first_sentence, most_shared_words
-from dlcli.tasks.span_losses import SpanLikelihood
+from dlcli.tasks.span_losses import SpanLikelihood, tokens_of_answer
 from dlcli.tasks.squad_score import answer_f1, exact_match, normalized_answer
 
 
@@ -92,6 +92,21 @@ def test_an_answer_that_windows_cut_is_not_learned_from() -> None:
     assert loss.item() == 0
     assert found.grad is not None and torch.isfinite(found.grad).all()
     assert not found.grad.any()
+
+
+def test_answers_longer_than_those_that_are_predicted_are_told() -> None:
+    context = "abcdef"
+    answers = Answers.of([[(0, 4)], [(2, 4)], []], Questions.of([("?", context)] * 3))
+    values, lengths = answers.records()
+    y = torch.nn.utils.rnn.pad_sequence(values.split(lengths.tolist()), batch_first=True, padding_value=-1)
+    zeros = [[0.0] * 4] * 2
+    one = outputs(zeros, zeros, [[-1, 0, 1, 2], [-1, 1, 2, 3]])
+    scores = span_scores(one.repeat(3, 1, 1, 1), False)
+    assert tokens_of_answer(scores, y).tolist() == [3, 2, 0]
+    offsets = torch.tensor([[[0, 0], [0, 1], [1, 2], [2, 3], [3, 4], [4, 5]]])[None].repeat(3, 1, 1, 1)
+    task = AnswerSpan(SpanLikelihood(), max_answer=3)
+    told = {notice.key: notice.count for notice in task.lost_targets({"y": y, "offsets": offsets})}
+    assert told == {"cut_answers": 1, "long_answers": 1}
 
 
 def test_sentences_are_the_baselines() -> None:
