@@ -33,6 +33,7 @@ def warn(
         words: the arguments for `dlcli check`, which shows the hints.
     """
     warnings = [
+        *experiment.composed.left_out,
         *find_config_warnings(experiment.config, experiment.splits),
         *find_warnings(experiment.data, experiment.splits),
     ]

@@ -21,6 +21,7 @@ from dlcli.config.own_section import own_section, with_sections
 from dlcli.config.plain_secrets import masked_values, move_secrets
 from dlcli.config.project import project_settings
 from dlcli.config.provenance import COMMAND_LINE, nearest, origins
+from dlcli.config.replaced_option import leave_out_of_project, leave_out_replaced
 from dlcli.config.reserved_keys import Supplied
 from dlcli.config.resolve import resolve
 from dlcli.config.validate import validate
@@ -41,6 +42,7 @@ class Composed:
         overrides: The overrides of the command line.
         composition: What Hydra composed.
         settings: The settings that were applied.
+        left_out: Warnings of the keys that files set for options that the command line replaces.
     """
 
     config: dict[str, Any]
@@ -48,6 +50,7 @@ class Composed:
     overrides: tuple[str, ...]
     composition: Composition
     settings: tuple[Setting, ...]
+    left_out: tuple[Problem, ...] = ()
 
     def origins(self) -> dict[str, str]:
         """Return the origin of each dotted key's value: `FILE:LINE` or `command line`."""
@@ -67,6 +70,7 @@ class Merged:
         asked: The settings of the command line.
         overrides: The overrides of the command line.
         supplied: The arguments that dlcli passes itself.
+        left_out: Warnings of the keys that files set for options that the command line replaces.
     """
 
     composition: Composition
@@ -77,6 +81,7 @@ class Merged:
     asked: Picks
     overrides: tuple[str, ...]
     supplied: Supplied
+    left_out: tuple[Problem, ...] = ()
 
     @property
     def folders(self) -> tuple[Path, ...]:
@@ -160,6 +165,7 @@ def draft(
     defaults = default_options()
     project = sort(project_settings(folders), folders, defaults)
     asked = sort(settings, folders, defaults)
+    project, left_out = leave_out_of_project(project, asked, folders)
     problems += [*project.problems, *asked.problems]
     composition = Composition(folders, project.options, {}, _group_overrides(asked))
     chosen = {**defaults, **project.options, **asked.options}
@@ -181,6 +187,7 @@ def draft(
     merged = Merged(
         composition, config, choices, tuple(used), project, asked, tuple(overrides), supplied or {}
     )
+    merged = replace(merged, left_out=(*left_out, *_left_out(merged)))
     return _validated(merged, problems, by_data or {}, unread)
 
 
@@ -283,12 +290,21 @@ def _validated(
     known = origins(merged.composition, used) if any(problem.where not in typed for problem in found) else {}
     problems += [problem if problem.where in typed else _placed(problem, known) for problem in found]
     return Draft(
-        Composed(values, choices, merged.overrides, merged.composition, used),
+        Composed(values, choices, merged.overrides, merged.composition, used, merged.left_out),
         tuple(dict.fromkeys(problems)),
         # Including problems that are not shown because another problem of the same key is.
         frozenset(unsure | {problem.where.split(".")[0] for problem in (*found, *invalid)}),
         merged,
     )
+
+
+def _left_out(merged: Merged) -> tuple[Problem, ...]:
+    """Remove an experiment's keys for options that the command line replaces; return their warnings."""
+    if merged.choices.get("experiment") is None:
+        return ()  # saves reading the origins
+    typed = [setting.key for setting in merged.asked.values]
+    known = origins(merged.composition, merged.used)
+    return leave_out_replaced(merged.config, merged.asked.options, typed, known, merged.folders)
 
 
 def _group_overrides(asked: Picks) -> tuple[str, ...]:

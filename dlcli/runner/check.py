@@ -23,7 +23,7 @@ def check(
     if searches_in_folds(experiment.config):
         plan_nested(experiment, overrides)
     data = profile(experiment.data, experiment.splits)
-    doubts = tuple(find_config_warnings(experiment.config, experiment.splits))
+    doubts = (*experiment.composed.left_out, *find_config_warnings(experiment.config, experiment.splits))
     rehearsal = experiment.rehearse()
     lost = warnings_of(rehearsal.notices)
     rehearsal = replace(rehearsal, notices=(*experiment.data.notices, *rehearsal.notices))
