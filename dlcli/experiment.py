@@ -30,7 +30,7 @@ from dlcli.config.build import TARGET, build, locate
 from dlcli.config.compose import Composed, Draft, draft, with_decided
 from dlcli.config.folders import user_folders
 from dlcli.config.metric_section import with_chosen_metrics, with_modes
-from dlcli.config.pasted import quoted
+from dlcli.config.pasted import folder_options, quoted
 from dlcli.config.reserved_keys import BY_DATA, SUPPLIED
 from dlcli.config.target_types import with_type_problems
 from dlcli.cross_validation.chosen_settings import searches_in_folds
@@ -171,11 +171,10 @@ def plan_experiment(
     asked = [*overrides, *flags]
     found = with_type_problems(draft(asked, folders, SUPPLIED, BY_DATA))
     idle: list[Problem] = []
-    if not sweeping and "cv" not in found.unsound:
+    searches = sweeping or found.composed.choices.get("effort") is not None
+    if not searches and "cv" not in found.unsound:
         in_folds = searches_in_folds(found.composed.config)
-        command = ["check" if thorough else "train"]
-        command += [word for folder in conf_dirs for word in ("-C", str(folder))]
-        command += ["--runs-dir", str(runs_dir)] if runs_dir else []
+        command = ["check" if thorough else "train", *folder_options(conf_dirs, runs_dir)]
         idle += find_sweep_settings(overrides, in_folds=in_folds, command=command)
     problems: list[Problem] = [*found.problems, *idle]
     if (problems and not thorough and not _reads_fast(found.composed.config)) or _unreadable(found):

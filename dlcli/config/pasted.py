@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from dlcli.config.plain_secrets import written_words
@@ -39,6 +40,12 @@ def pasted_for_column(key: str, name: str, value: Any) -> str:
 def dlcli_line(*words: str) -> str:
     """Return the shell command `dlcli WORDS`, which can be pasted; secrets in the words are replaced."""
     return shell_line("dlcli", *written_words(words))
+
+
+def folder_options(conf_dirs: Sequence[Path], runs_dir: Path | None) -> list[str]:
+    """Return the options of a command that name its conf folders and its folder of runs."""
+    named = [word for folder in conf_dirs for word in ("-C", str(folder))]
+    return [*named, *(["--runs-dir", str(runs_dir)] if runs_dir else [])]
 
 
 def override(key: str, value: Any) -> str:

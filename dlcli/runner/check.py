@@ -8,9 +8,12 @@ from pathlib import Path
 
 from dlcli.checks.profile import Profile, profile
 from dlcli.checks.settings import find_config_warnings
+from dlcli.config.pasted import dlcli_line, folder_options
 from dlcli.cross_validation.chosen_settings import searches_in_folds
 from dlcli.datasets.notices import warnings_of
+from dlcli.errors import Problem
 from dlcli.experiment import plan_experiment
+from dlcli.sweeps.planning import plan_sweep
 from dlcli.sweeps.search_in_folds import plan_nested
 from dlcli.training.rehearsal import Rehearsal
 
@@ -22,8 +25,23 @@ def check(
     experiment = plan_experiment(overrides, conf_dirs, runs_dir, thorough=True)
     if searches_in_folds(experiment.config):
         plan_nested(experiment, overrides)
+    searched = []
+    if experiment.composed.choices.get("effort"):
+        plan_sweep(overrides, conf_dirs, runs_dir)  # finds mistakes in the search
+        search = dlcli_line("sweep", "--dry-run", *folder_options(conf_dirs, runs_dir), *overrides)
+        searched = [
+            Problem(
+                "dlcli train searches: memory, time and disk here are those of one run of the chosen model",
+                "effort",
+                f"See what the search does and takes: {search}",
+            )
+        ]
     data = profile(experiment.data, experiment.splits)
-    doubts = (*experiment.composed.left_out, *find_config_warnings(experiment.config, experiment.splits))
+    doubts = (
+        *searched,
+        *experiment.composed.left_out,
+        *find_config_warnings(experiment.config, experiment.splits),
+    )
     rehearsal = experiment.rehearse()
     lost = warnings_of(rehearsal.notices)
     rehearsal = replace(rehearsal, notices=(*experiment.data.notices, *rehearsal.notices))

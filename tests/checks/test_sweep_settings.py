@@ -81,3 +81,13 @@ def test_a_file_may_ask_for_the_search_and_the_command_line_decides(tmp_path: Pa
     assert effort_of_files(["experiment=mine"], [own]) == "best"
     assert effort_of_files(["experiment=mine", "effort=null"], [own]) is None
     assert effort_of_files(IRIS, [own]) is None
+
+
+def test_check_of_a_search_says_what_its_figures_are_of() -> None:
+    words = ["dataset=iris", "model=mlp", "effort=best", "sweep.trials=3"]
+    _, profile = dlcli.check(words)
+    warning = profile.warnings[0]
+    assert warning.where == "effort"
+    assert warning.hint.endswith(f": dlcli sweep --dry-run {' '.join(words)}")
+    with pytest.raises(ConfigError, match="there is no option nope"):
+        dlcli.check(["dataset=iris", "effort=best", "sweep.models=[nope]"])
