@@ -110,7 +110,7 @@ def test_new_images_of_another_kind_are_told(deep: tuple[Path, Result, list[Even
     }  # fmt: skip
     told = [event.text for event in events if isinstance(event, Warned)]
     assert (
-        "pixels of another kind than those of the training data in 1 of 1 image (RGB, transparency: 1; trained on "
+        "pixels of a kind that the training data lacked in 1 of 1 image (RGB, transparency: 1; trained on "
         "grey, 16 bits), which are converted"
     ) in told
 

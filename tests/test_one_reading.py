@@ -180,7 +180,7 @@ def test_categories_that_training_did_not_see_are_counted(
     trained: Result, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     flats().assign(street=["High", "New"] * 40).to_csv("new.csv", index=False)
-    message = "40 of 80 rows hold a category of street that training did not see"
+    message = "40 of 80 rows have a category of street that does not occur in training"
     found = dlcli.evaluate(trained.run_dir, file="new.csv")
     assert [notice["count"] for notice in found.notices if notice["key"] == "unseen_categories"] == [40]
     assert any(message in text for text in found.messages)

@@ -77,7 +77,7 @@ def test_new_rows_are_predicted(trained: Result) -> None:
     expected = model.predict(birds().drop(columns="kind"))
     assert set(expected["prediction"]) == {"finch", "owl"}
     new = birds().head(3).assign(color=["never seen", None, "grey"], size=[None, "3.5", 2], note="x")
-    with pytest.warns(UserWarning, match="1 of 3 rows hold a category of color that training did not see"):
+    with pytest.warns(UserWarning, match="1 of 3 rows have a category of color that does not occur in training"):
         assert len(model.predict(new)) == 3
     with pytest.raises(DataError, match=r"there is no column size\n  Did you mean Size?"):
         model.predict(birds().rename(columns={"size": "Size"}))
@@ -156,7 +156,7 @@ def test_embeddings_of_categories_are_trained_and_saved() -> None:
     model = dlcli.load_run(result.run_dir)
     assert [column.num_embeddings for column in model.network.model.categories.columns] == [5]
     new = birds().head(2).assign(color=["never seen", "owl-coloured"])
-    with pytest.warns(UserWarning, match="2 of 2 rows hold a category of color"):
+    with pytest.warns(UserWarning, match="2 of 2 rows have a category of color"):
         assert len(model.predict(new)) == 2
     Path("conf/model").mkdir(parents=True)
     Path("conf/model/plain.yaml").write_text(

@@ -52,7 +52,7 @@ def _figures(data: Profile) -> dict[str, str]:
     rows |= {f"left out: {name}": why for name, why in data.left_out.items()}
     rows |= {f"read: {name}": how for name, how in data.read.items()}
     rows |= {
-        f"unseen: {name}": f"{count:,} validation or test rows hold a category that training did not see"
+        f"unseen: {name}": f"{count:,} validation or test rows have a category that does not occur in training"
         for name, count in data.unseen.items()
     }
     if len(data.columns) > _COLUMNS:

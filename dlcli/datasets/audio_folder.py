@@ -1,4 +1,4 @@
-"""Audio files in one folder per class, with the class in their names, or listed in a table."""
+"""Audio files of labelled folders, with the class in their names, or listed in a table."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from dlcli.errors import DataError
 from dlcli.files.paths import is_file, typed
 from dlcli.formatting import counted
 
-# Values of fields of names, such as {n: [0, 1, 2]}.
+# Values by field of a file name, such as {n: [0, 1, 2]}.
 Chosen = Mapping[str, Sequence[str | int] | str | int]
 
 _NOUN = "recordings"
@@ -46,11 +46,11 @@ def load(
     parts: PartFolders = "auto",
     **options: Annotated[Any, AudioOptions],
 ) -> Data:
-    """Load recordings of one sample rate, with a class or a number for each.
+    """Load recordings at a common sample rate, each with a class or a number.
 
     Args:
         path: a folder (or a .tar or .zip, read without unpacking) with one folder per class, optionally below `train/`,
-            `test/` and `val/`, or with names of a `pattern`; or a table of paths and labels.
+            `test/` and `val/`, or with file names that match `pattern`; or a table of paths and labels.
         pattern: names of the files with fields in braces, such as `{class}_{speaker}_{n}`; `{split}` is the part.
         target: a table's label column, or the pattern's field of the class; None takes the field `class`.
         group: rows of a group are kept together: a table's column, a field of the pattern, or for folders a regular
@@ -59,7 +59,7 @@ def load(
         val: for a pattern, values of fields whose files are the validation rows.
         audio: a table's column of paths, relative to the table's folder; None takes the first column.
         split: a table's column with train, val or test for each file.
-        parts: whether folders named train, test and the like are parts of the split; false takes them as classes.
+        parts: whether folders named train, test and the like are parts of the split; if false, they are classes.
         options: fields of `AudioOptions`.
 
     Raises:
@@ -105,9 +105,11 @@ def load(
 def _of_pattern(
     place: Path, pattern: NamePattern, target: str, group: str | None, test: Chosen, val: Chosen
 ) -> Listing:
-    """List the files of a folder or an archive whose class, group and part are in their names."""
+    """List the files of a folder or an archive; class, group and part are read from their names."""
     if is_file(place) and not is_archive(place) and is_table(place):
-        raise DataError("is a table, whose columns have the labels", str(place), "Leave out dataset.pattern.")
+        raise DataError(
+            "is a table: its columns contain the labels", str(place), "Leave out dataset.pattern."
+        )
     pattern.require(target, "dataset.target")
     if group:
         pattern.require(group, "dataset.group")
@@ -115,7 +117,7 @@ def _of_pattern(
     entries, fields, others = matched(files, pattern, _NOUN)
     if others:
         text = (
-            f"{len(others):,} of {len(files):,} {_NOUN} have other names than {pattern.pattern}, and are left out: "
+            f"{len(others):,} of {len(files):,} {_NOUN} do not match {pattern.pattern} and are left out: "
             f"{first_names(others)}"
         )
         notices.append(Notice("loose_files", len(others), text, str(place)))

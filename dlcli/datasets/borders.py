@@ -1,4 +1,4 @@
-"""Assignment of windows to training, validation and test by the borders in time that a user gives."""
+"""Assign windows to training, validation and test by borders in time that the user sets."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def parts_by_borders(
     several = len(steps.stretches.begins) > 1
     for begin, end in steps.spans():
         edges = [_border(border, steps.times[begin:end], file) for border in borders]
-        if several:  # a series may begin after a border, or end before it
+        if several:  # some series may begin after a border or end before it
             ends = [*(min(edge, end - begin) for edge in edges), end - begin][:3]
             ordered = ends == sorted(ends)
         else:
@@ -38,7 +38,7 @@ def parts_by_borders(
             raise DataError(
                 f"the borders are at steps {', '.join(map(str, edges))} of {end - begin:,}",
                 "dataset.borders",
-                "Give in increasing order where validation begins, where the test begins and (optional) where it ends.",
+                "Give, in increasing order, the start of validation, the start of test and (optional) the end of test.",
             )
         own = np.flatnonzero((origins >= begin) & (origins < end))
         first = origins[own] - begin

@@ -41,7 +41,7 @@ def digits() -> Data:
 
 
 def diabetes() -> Data:
-    """Load diabetes progression after a year, 25 to 346, with ten measurements of 442 patients (Efron et al., 2004)."""
+    """Load diabetes progression after one year, 25 to 346: 442 patients, ten measurements (Efron et al., 2004)."""
     diabetes = load_diabetes(as_frame=True, scaled=False)
     return Data(
         name="diabetes",
@@ -54,12 +54,12 @@ def diabetes() -> Data:
 
 
 def wine() -> Data:
-    """Load wines of 3 cultivars: 178 rows, 13 measurements in their own units (UCI, Aeberhard and Forina, 1992)."""
+    """Load wines of 3 cultivars: 178 rows, 13 measurements (UCI, Aeberhard and Forina, 1992)."""
     return _table_of_classes("wine", load_wine(as_frame=True))
 
 
 def iris() -> Data:
-    """Load iris flowers of 3 species (Fisher, 1936): a table of 150 rows with four measurements in cm."""
+    """Load iris flowers of 3 species: 150 rows, four measurements in cm (Fisher, 1936)."""
     return _table_of_classes("iris", load_iris(as_frame=True))
 
 

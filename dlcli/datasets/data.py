@@ -25,7 +25,7 @@ Kind = Literal["table", "image", "sequence", "tokens", "audio", "questions", "wo
 class Data:
     """Raw rows and targets, before splitting and preprocessing.
 
-    The type of `y` determines the kind of target (`target_kind`):
+    The type of `y` determines `target_kind`:
 
     - int64 codes `(N,)`, positions in `classes`: one class per row, binary if there are two classes;
     - integers 0 and 1 `(N, K)`: multilabel, where `classes` are the names of the K labels;
@@ -46,24 +46,23 @@ class Data:
             images are bytes `(N, H, W)` or `(N, H, W, C)`.
         y: the targets.
         classes: names of the classes or labels.
-        source: where the rows come from, for messages.
+        source: origin of the rows, for messages.
         test_rows: indices of the dataset's own test set, which splits never use for training or validation.
         targets: names of the target columns of a regression or forecast.
         groups: group of each row, such as a patient or one of several series; rows of a group are kept together.
         times: time of each row, of any sortable type.
-        order: what `times` are: points in `time`, where a model is used on later rows, or the `position` of rows in a
-            text, whose parts are consecutive.
+        order: meaning of `times`: `time`, if the model will be used on later rows, or `position` of rows in a text,
+            whose parts are consecutive.
         parts: predefined split of each row: train, val and test, or fold numbers with -1 for rows that always train.
         note: how the rows are stored, for the panel.
         content: digest that replaces `x` in the fingerprint, for rows that may be in files or in memory.
-        reach: for overlapping windows of a series, how far a row's target extends beyond the row's time, which is an
-            integer then. Such rows are split only in time, so that no target is in two parts, or also by groups if
-            those are series.
+        reach: for overlapping windows of a series, how far a row's target extends beyond its time (an integer). Such
+            rows are split in time, or by groups if these are series, so that no target is in two parts.
         val_rows: indices of the dataset's own validation set. A hold-out validates on them; folds treat them as any
             other rows.
         warnings: peculiarities of the rows that are not errors, with their place in the file.
-        notices: what reading left out or converted, with numbers, which are recorded.
-        kinds: for images in files, the number of each kind of pixels; new images of other kinds are reported.
+        notices: counts of what was left out or converted while reading; they are recorded.
+        kinds: for images in files, number of images by kind of pixels; new images of other kinds are reported.
         columns: how the columns of a table are read, which is saved with the model.
     """
 

@@ -1,4 +1,4 @@
-"""Images with boxes around objects, each of a class: COCO JSON, Pascal VOC XML, or YOLO text."""
+"""Images with labelled bounding boxes: COCO JSON, Pascal VOC XML or YOLO text."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def load(
     parts: PartFolders = "auto",
     **options: Annotated[Any, ImageOptions],
 ) -> Data:
-    """Load images `(N, H, W)` if they are grey, else `(N, H, W, 3)`, and their `Boxes`.
+    """Load images, `(N, H, W)` if they are grey, else `(N, H, W, 3)`, and their `Boxes`.
 
     Args:
-        path: a folder, .tar or .zip of images and annotations, or a COCO JSON beside its images.
-        format: coco, voc or yolo; auto is that of the files.
-        classes: names of the classes in the order of their codes; None takes the files' own order: that of COCO's
-            categories, of `classes.txt` or `data.yaml`, or else of the alphabet.
+        path: a folder, .tar or .zip of images and annotations, or a COCO JSON file in the folder of its images.
+        format: coco, voc or yolo; auto detects the format.
+        classes: names of the classes in the order of their codes; None takes the order of COCO's categories, of
+            `classes.txt` or of `data.yaml`, or else alphabetical order.
         group: a regular expression, whose first group (or match) in an image's name is its group; rows of a group are
             kept together.
         parts: whether files, lists and folders named train, val and test are parts of the split; false ignores them.
@@ -83,14 +83,14 @@ def load(
 
 
 def _lacking(boxes: Boxes, classes: Sequence[str], parts: np.ndarray, place: Path) -> Iterator[Notice]:
-    """Yield notices of classes and parts without a box."""
+    """Yield notices of classes and parts without boxes."""
     counts = boxes.per_class(len(classes))
     if names := [name for name, number in zip(classes, counts.sum(axis=0), strict=True) if not number]:
         word = "class" if len(names) == 1 else "classes"
         yield Notice(
-            "classes_without_boxes", len(names), f"no box of the {word} {', '.join(names)}", str(place)
+            "classes_without_boxes", len(names), f"no boxes of the {word} {', '.join(names)}", str(place)
         )
     empty = [part for part in ("val", "test") if (parts == part).any() and not counts[parts == part].any()]
     if empty:
-        text = f"no box in the images of {' and '.join(empty)}: their metrics are nan"
+        text = f"no boxes in the images of {' and '.join(empty)}: their metrics are nan"
         yield Notice("parts_without_boxes", len(empty), text, str(place))

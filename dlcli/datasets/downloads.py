@@ -1,4 +1,4 @@
-"""Downloading datasets with torchvision, with helpful errors."""
+"""Download datasets with torchvision."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ def download(
         fetch: function that downloads the files.
         name: name of the dataset.
         folder: folder that the files belong in.
-        missing: names of the missing files, which the user can put there instead.
+        missing: names of the missing files, for the message of a failed download.
         subfolder: folder that `dataset.root` must contain.
 
     Raises:
-        DataError: the download failed, or the folder is given by a run that is not the user's own.
+        DataError: the download failed, or the folder is set by a run of another user.
     """
     gate = current()
     if gate is not None and not gate.may_write(folder):
         raise DataError(
-            f"{name} is missing, and nothing is downloaded into a folder that only the run names",
+            f"{name} is missing, and dlcli downloads nothing to a folder that only the run names",
             str(folder),
             "Give the folder yourself: dataset.root=DIR.",
         )
@@ -37,6 +37,6 @@ def download(
         raise DataError(
             f"{name} is missing and could not be downloaded ({first_line(error)})",
             where=str(folder),
-            hint=f"Put {', '.join(missing)} there (from any copy of {name}), or give the folder that contains "
+            hint=f"Put {', '.join(missing)} there (from any copy of {name}), or set the folder that contains "
             f"{subfolder}: dataset.root=DIR.",
         ) from error

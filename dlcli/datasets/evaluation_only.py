@@ -1,4 +1,4 @@
-"""Evaluation-only rows: read by the columns of a model, and without the checks that training data must pass."""
+"""Evaluation-only rows: read with the columns of a model, without the checks of training data."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Expected:
     """The properties that a model requires of evaluation rows.
 
     Attributes:
-        targets: kind of its targets, which may all be equal or all differ.
+        targets: kind of its targets; unlike training targets, they may be constant or all distinct.
         columns: its columns; None for data without columns.
     """
 

@@ -38,7 +38,7 @@ class _Rows:
     Attributes:
         table: the rows.
         parts: train, val or test for each row.
-        classes: names of the classes, for the columns that have them.
+        classes: names of the classes, by column.
         images: the columns of images.
         place: source of the rows.
         notices: splits that were left out.
@@ -79,11 +79,11 @@ def load(
         drop: table columns to leave out.
         revision: branch, tag or commit of a dataset on the hub.
         cache_dir: cache folder of the library; None takes its default.
-        on_empty: whether a text of only whitespace is an error, or is kept.
+        on_empty: `error` raises an error for a text of only whitespace; `keep` keeps it.
         options: fields of `ImageOptions`, for images.
 
     Raises:
-        DataError: the library or something else is missing, or a row is invalid.
+        DataError: the library, the dataset or a column is missing, or a row is invalid.
     """
     try:
         from dlcli.datasets.huggingface import class_names, is_image, open_parts, stored_images
@@ -128,7 +128,7 @@ def load(
         return _data(rows, "tokens", texts, found, everything, notices=left_out)
     inputs = [name for name in rows.table.column_names if name not in {*targets, *drop}]
     if not inputs:
-        raise DataError(f"there is no column left to predict {', '.join(targets)} from", str(rows.place))
+        raise DataError(f"no column is left from which to predict {', '.join(targets)}", str(rows.place))
     source = _read(rows, inputs)
     return _data(
         rows,
@@ -143,7 +143,7 @@ def load(
 
 
 def _read(rows: _Rows, names: Sequence[str]) -> Source:
-    """Return some columns, read by what is decided on all of them."""
+    """Return some columns, with types that are decided on all rows."""
     table = rows.table.select(names).replace_schema_metadata(None)
     check_supported(table.schema, rows.place)
     return RawTable.of(table, rows.place).decided(ReadingOptions())
@@ -176,7 +176,7 @@ def _joined(
 def _left_out(
     others: Sequence[str], unlabelled: Sequence[str], rows: Mapping[str, int], place: Path
 ) -> Iterator[Notice]:
-    """Yield the splits that are not used."""
+    """Yield notices of the splits that are not used."""
     if others:
         yield Notice(
             "unused_splits",
@@ -196,7 +196,7 @@ def _left_out(
 
 
 def _unused(rows: _Rows, used: Collection[str]) -> Iterator[Notice]:
-    """Yield the columns that are neither inputs nor targets."""
+    """Yield a notice of the columns that are neither inputs nor targets."""
     names = [name for name in rows.table.column_names if name not in used]
     if names:
         yield Notice(
@@ -209,7 +209,7 @@ def _unused(rows: _Rows, used: Collection[str]) -> Iterator[Notice]:
 
 
 def _unlabelled(table: pa.Table, targets: Sequence[str]) -> bool:
-    """Return whether all labels are unknown, for which the library uses -1 or None."""
+    """Return whether all labels are unknown (-1 or None)."""
     return all(set(table.column(name).unique().to_pylist()) <= {-1, None} for name in targets)
 
 

@@ -1,4 +1,4 @@
-"""Opening datasets with the library `datasets`, from local files or the hub. Importing this module requires it."""
+"""Open datasets with the library `datasets`, from local files or the hub. This module requires the library."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def _by_part(splits: Mapping[str, Any], where: str) -> tuple[dict[str, Dataset],
             raise DataError(
                 f"has two splits of {part} rows: {', '.join(n for n in splits if part_of(n) == part)}",
                 where,
-                "Leave one out, or name it otherwise.",
+                "Leave one out, or rename it.",
             )
         if part is not None:
             parts[part] = split

@@ -1,4 +1,4 @@
-"""Image files in one folder per class, or listed in a table of paths and labels."""
+"""Image files of labelled folders, or listed in a table of paths and labels."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def load(
     parts: PartFolders = "auto",
     **options: Annotated[Any, ImageOptions],
 ) -> Data:
-    """Load images `(N, H, W)` if they are grey, else `(N, H, W, 3)`, with a class or a number for each.
+    """Load images, `(N, H, W)` if they are grey, else `(N, H, W, 3)`, each with a class or a number.
 
-    Images with more than 8 bits per channel keep them.
+    Images with more than 8 bits per channel keep their depth.
 
     Args:
         path: a folder (or a .tar or .zip, read without unpacking) with one folder per class, optionally below `train/`,
@@ -37,7 +37,7 @@ def load(
         target: the table's label column; numbers with a decimal point are regression targets.
         image: the table's column of paths, relative to the table's folder; None takes the first column.
         split: the table's column with train, val or test for each image.
-        parts: whether folders named train, test and the like are parts of the split; false takes them as classes.
+        parts: whether folders named train, test and the like are parts of the split; if false, they are classes.
         options: fields of `ImageOptions`.
 
     Raises:

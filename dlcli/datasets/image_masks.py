@@ -1,4 +1,4 @@
-"""Images with a mask each, which has the class of every pixel: folders `images` and `masks`, or a table of pairs."""
+"""Images with a mask each, the class of every pixel: folders `images` and `masks`, or a table of pairs."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ def load(
     parts: PartFolders = "auto",
     **options: Annotated[Any, ImageOptions],
 ) -> Data:
-    """Load images `(N, H, W)` if they are grey, else `(N, H, W, 3)`, and masks `(N, H, W)`.
+    """Load images, `(N, H, W)` if they are grey, else `(N, H, W, 3)`, and masks `(N, H, W)`.
 
     Args:
         path: a folder, .tar or .zip with the folders `images` and `masks`, below or above folders of parts, if any; or
             a table of pairs.
         classes: names of the classes in the order of the masks' values from 0 on, or a file with a name per line;
             None takes `classes.txt` of the folder, else the values themselves.
-        ignore: value, or name, of pixels without a class, which neither loss nor metrics count; several in a list.
+        ignore: value or name of pixels without a class, which the loss and the metrics ignore; or a list of several.
         image: a table's column of images; None takes the first column.
         mask: a table's column of masks; None takes the second column.
         split: a table's column with train, val or test for each pair.
@@ -98,7 +98,7 @@ def load(
 
 
 def _table(file: Path, image: str | None, mask: str | None, split: str | None, group: str | None) -> Pairs:
-    """Return the pairs that a table names; paths are relative to the table's folder."""
+    """Return the pairs named by a table; paths are relative to the table's folder."""
     source = read_paths(file, image, (mask, split, group))
     columns = [str(name) for name in source.frame.columns]
     image = image or columns[0]

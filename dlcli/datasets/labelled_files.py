@@ -1,4 +1,4 @@
-"""Building `Data` of files with a label and a part for each, from folder names or a table."""
+"""Build `Data` of files with a label and a part each, from folder names or a table."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def labelled(
         more: further attributes of `Data`.
 
     Raises:
-        DataError: all training data is of one class.
+        DataError: all training rows have the same class.
     """
     val, test = (np.flatnonzero(np.asarray(parts) == part) for part in ("val", "test"))
     common = {

@@ -1,4 +1,4 @@
-"""Plain text for language models: a file, or a folder of files, in blocks or in lines."""
+"""Plain text for language models: a file or a folder of files, read as blocks or lines."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from dlcli.errors import DataError
 from dlcli.files.paths import is_folder, typed
 from dlcli.formatting import counted
 
-# Endings of the files of a folder that are read.
+# Suffixes of the files that are read from a folder.
 _SUFFIXES = (".txt", ".md")
 
-# How a text becomes rows.
+# How text is divided into rows.
 Cut = Literal["blocks", "lines"]
 
-# A group is named by the first characters of its line.
+# Length of the name of a group, the first characters of its line.
 _NAMED = 40
 
 
@@ -44,16 +44,15 @@ def load(
     """Load text for a language model.
 
     Args:
-        path: a text file, or a folder (or a .tar or .zip) of .txt and .md files, which are read in the order of their
-            names.
-        rows: `blocks` reads each file as one stream, and cuts it into blocks; the parts of a split are consecutive.
-            `lines` takes each line as a text of its own; equal lines are in one group.
-        block: characters of a block. A line that is longer continues in further rows.
-        by_file: draw whole files into the parts of a split.
+        path: a text file, or a folder (or a .tar or .zip) of .txt and .md files, read in the order of their names.
+        rows: `blocks` divides each file into blocks; the parts of a split are consecutive. `lines` makes each line a
+            separate text; equal lines form a group.
+        block: characters per block; a longer line continues in further rows.
+        by_file: whether whole files are assigned to the parts of a split.
         encoding: encoding of the files.
 
     Raises:
-        DataError: a file is empty, binary or in another encoding, with its line, or there is too little text.
+        DataError: a file is empty, binary or in another encoding, or there is too little text.
     """
     place = typed(path)
     found = read_passages(place, rows, block, encoding)
@@ -63,7 +62,7 @@ def load(
         raise DataError(
             f"has {counted(total, 'character')}, fewer than three blocks of {block:,}",
             str(place),
-            "Give more text, or smaller blocks, such as dataset.block=16.",
+            "Use more text, or smaller blocks, such as dataset.block=16.",
         )
     groups: np.ndarray | None = None
     if by_file:
@@ -95,9 +94,9 @@ class ReadPassages:
         rows: the rows.
         files: the texts of the files.
         begins: position of the first character of each file.
-        lines: first position of each line that is a text of its own, and the one after its last, without the end
-            `(2, L)`; empty for blocks.
-        notices: what was left out or converted.
+        lines: first position of each line, and the position after its last character, without the line end, `(2, L)`;
+            empty for blocks.
+        notices: counts of what was left out or converted.
     """
 
     rows: Passages
@@ -107,18 +106,18 @@ class ReadPassages:
     notices: tuple[Notice, ...]
 
     def file_of_rows(self) -> np.ndarray:
-        """Return the number of the file of each row `(N,)`."""
+        """Return the file number of each row, `(N,)`."""
         return np.searchsorted(self.begins, self.rows.starts, side="right") - 1
 
     def line_numbers(self) -> np.ndarray:
-        """Return the number of the line of its file in which each row begins, from 1 on, `(N,)`."""
+        """Return the line number (from 1) at which each row begins in its file, `(N,)`."""
         ends = np.flatnonzero(self.rows.codes == LINE_FEED)
         of_file = self.begins[self.file_of_rows()]
         before = (np.searchsorted(ends, position) for position in (self.rows.starts, of_file))
         return np.subtract(*before) + 1
 
     def equal_lines(self) -> np.ndarray:
-        """Return the name of the line of each row `(N,)`: its first characters, and for a longer one a digest."""
+        """Return a name of the line of each row, `(N,)`: its first characters, with a digest if it is longer."""
         starts, stops = self.lines
         names = [
             text if len(text) <= _NAMED else f"{text[:_NAMED]}... ({hash_of(text)})"
@@ -130,7 +129,7 @@ class ReadPassages:
 def read_passages(
     place: Path, rows: Cut, block: int, encoding: str = "utf-8", content: bytes | None = None
 ) -> ReadPassages:
-    """Read the rows of a file, a folder or an archive, or of the `content` of a file that is in memory.
+    """Read the rows of a file, a folder or an archive, or of the `content` of a file in memory.
 
     Raises:
         DataError: a file is empty, binary or in another encoding.
@@ -140,7 +139,7 @@ def read_passages(
     else:
         files, notices = [read_plain(content, str(place), encoding)], []
     if converted := sum(file.converted for file in files):
-        text = f"{counted(converted, 'line')} with the ending CR LF read with the ending LF"
+        text = f"{counted(converted, 'line')} with CR LF at the end, read as LF"
         notices = [*notices, Notice("converted_line_ends", converted, text, str(place), warns=False)]
     # The last line may lack its end.
     codes, begins = stream_of([with_last_end(file.text) if rows == "lines" else file.text for file in files])
@@ -156,7 +155,7 @@ def read_passages(
 
 
 def _files(place: Path, encoding: str) -> tuple[list[PlainText], list[Notice]]:
-    """Return the texts of a file, or of the files of a folder or an archive, and what was left out."""
+    """Return the texts of a file, or of all files of a folder or an archive, and notices of what was left out."""
     if is_folder(place) or is_archive(place):
         entries, notices = list_files(place, _SUFFIXES, "texts (.txt, .md)")
         return [read_plain(entry.read(), entry.where, encoding) for entry in entries], notices
@@ -168,9 +167,9 @@ def _files(place: Path, encoding: str) -> tuple[list[PlainText], list[Notice]]:
 def _lines(
     codes: np.ndarray, begins: np.ndarray, ends: np.ndarray, block: int
 ) -> tuple[np.ndarray, np.ndarray, list[Notice]]:
-    """Return the first and last positions of lines with their ends, without empty lines, and notices about them."""
+    """Return the first and last positions of the non-empty lines, with their ends, and notices."""
     stops = np.flatnonzero(codes == LINE_FEED) + 1
-    stops = stops[~np.isin(stops, begins)]  # those that precede the documents are no ends of lines
+    stops = stops[~np.isin(stops, begins)]  # a stop at the start of a document ends no line
     starts = np.sort(np.concatenate([begins, stops[~np.isin(stops, ends)]]))
     filled = stops - starts > 1
     starts, stops = starts[filled], stops[filled]
@@ -180,8 +179,8 @@ def _lines(
     lengths = stops - starts
     if long := int((lengths > block).sum()):
         text = (
-            f"{long:,} of {counted(len(starts), 'line')} are longer than {block:,} characters with their end, and "
-            "continue in further rows"
+            f"{long:,} of {counted(len(starts), 'line')} are longer than {block:,} characters (with the line "
+            "end) and continue in further rows"
         )
         hint = f"Read whole lines: {pasted('dataset.block', int(lengths.max()))}"
         notices.append(Notice("continued_lines", long, text, "dataset.block", hint, warns=False))
@@ -199,7 +198,7 @@ def _pieces(starts: np.ndarray, stops: np.ndarray, block: int) -> tuple[np.ndarr
 def _note(
     x: Passages, files: Sequence[PlainText], groups: np.ndarray | None, block: int, by_file: bool
 ) -> str:
-    """Return how the text becomes rows, and how they are split."""
+    """Return the note on how text is divided into rows and how rows are split."""
     total = f"{int(x.characters.sum()):,} characters" + (
         f" in {len(files):,} files" if len(files) > 1 else ""
     )

@@ -1,4 +1,4 @@
-"""The lookback of a forecast (its number of past steps), if the user does not set it."""
+"""Choice of a forecast's lookback (its number of past steps), if the user does not set it."""
 
 from __future__ import annotations
 
@@ -9,36 +9,36 @@ import numpy as np
 
 from dlcli.formatting import counted
 
-# Steps of the past for each step ahead, and seasons, that a lookback has at least: with a horizon of 96 hours it is two
-# weeks, at which Zeng et al. (2023) and Nie et al. (2023) measure most models on hourly data.
+# Minimum lookback, in horizons and in seasons. For a horizon of 96 hours this is two weeks, the lookback at which Zeng
+# et al. (2023) and Nie et al. (2023) evaluate most models on hourly data.
 _HORIZONS, _SEASONS, _LEAST = 3.5, 2, 8
 
-# The longest lookback at which Nie et al. (2023) measure. Many models have a weight or a state for each step of it.
+# The longest lookback that Nie et al. (2023) evaluate. Many models have a weight or a state for each of its steps.
 _MOST = 512
 
-# Horizons of a series that windows start from: two for validation and test, and some for training.
+# Number of horizons of a series in which windows start: two for validation and test, the others for training.
 _KEPT = 4
 
-# With fewer training windows than these, a shorter past is better; `FEW_WINDOWS` is also where `train` warns.
+# Below these numbers of training windows, a shorter lookback is better; below `FEW_WINDOWS`, `train` warns.
 FEW_WINDOWS = 32
-# Share of the windows that a hold-out trains on, before those that reach into validation and test are left out.
+# Share of training windows in a hold-out, including those that extend into validation and test and are left out.
 _TRAINED = 0.68
 
 
 class Lookback(NamedTuple):
-    """A number of history steps, and why it was chosen."""
+    """A number of past steps, and the reason for the choice."""
 
     steps: int
     reason: str
 
 
 def choose_lookback(horizon: int, season: int, lengths: np.ndarray) -> Lookback:
-    """Return a lookback from horizon, season and the lengths `(S,)` of the series.
+    """Return the lookback for a horizon, a season and the lengths `(S,)` of the series.
 
-    It is the smallest number of whole seasons that is at least 3.5 horizons and two seasons, but at most 512 steps, of
-    which longer seasons are no part; less if most series would have too few windows, or if all together would leave
-    fewer than 32 to train on, but not less than the horizon then. This depends on the number of their steps only, never
-    on their values.
+    It is the smallest number of whole seasons that is at least 3.5 horizons and two seasons, and at most 512 steps;
+    seasons longer than that are ignored. It is shorter if most series would have too few windows, or if all series
+    together would leave fewer than 32 training windows, but then not shorter than the horizon. It depends on the
+    lengths of the series, not on their values.
     """
     if season > _MOST:
         return _chosen(horizon, 1, lengths, f"; a season of {season:,} steps is too long for a lookback")
@@ -52,13 +52,13 @@ def _chosen(horizon: int, season: int, lengths: np.ndarray, more: str = "") -> L
     why += f" and {_SEASONS} seasons" if season > 1 else ""
     if steps > _MOST:
         steps, why = _MOST // season * season, f"{why} would be {steps:,} steps, more than {_MOST}"
-    # A tenth of the series may be too short.
+    # Allow a tenth of the series to be too short.
     length = int(np.quantile(lengths, 0.1, method="lower"))
     most = max(length - _KEPT * horizon, (length - horizon) // 2, 1)
     length_decides = steps > most
     if length_decides:
         steps = most // season * season or most
-        what = "the series has" if len(lengths) == 1 else "most series have no less than"
+        what = "the series has" if len(lengths) == 1 else "most series have at least"
         why = f"{what} {length:,} steps"
     if (enough := _with_windows(steps, horizon, season, lengths)) < steps:
         left, before = (max(0, _windows(number, horizon, lengths)) for number in (enough, steps))
@@ -71,7 +71,7 @@ def _chosen(horizon: int, season: int, lengths: np.ndarray, more: str = "") -> L
 
 
 def _with_windows(steps: int, horizon: int, season: int, lengths: np.ndarray) -> int:
-    """Return the largest number of steps, in whole seasons less, that leaves enough windows, or the least."""
+    """Return the largest lookback, reduced by whole seasons, that leaves enough windows, or else the minimum."""
     least = min(steps, math.ceil(horizon / season) * season)
     tried = range(steps, least - 1, -season)
     enough = (number for number in tried if _windows(number, horizon, lengths) >= FEW_WINDOWS)
@@ -79,6 +79,6 @@ def _with_windows(steps: int, horizon: int, season: int, lengths: np.ndarray) ->
 
 
 def _windows(steps: int, horizon: int, lengths: np.ndarray) -> int:
-    """Return about how many windows a hold-out trains on."""
+    """Return the approximate number of training windows of a hold-out."""
     windows = np.maximum(lengths - steps - horizon + 1, 0)
     return int(np.maximum(_TRAINED * windows - 2 * (horizon - 1), 0).sum())

@@ -8,13 +8,13 @@ import pandas as pd
 from dlcli.datasets.tables.source import Source
 from dlcli.errors import DataError
 
-_HINT = "Correct it, or leave the column out by listing the others: dataset.inputs=[...]."
+_HINT = "Correct it, or leave out the column by listing the others: dataset.inputs=[...]."
 
 
 def numeric_column(source: Source, column: str, fill: str | None = None) -> np.ndarray:
     """Return a column's values `(S,)`; missing values are NaN if `fill` is None, else an error.
 
-    `fill` is the hint of that error, which says how to fill in missing values.
+    `fill` is the hint of that error, on how to fill in missing values.
 
     Raises:
         DataError: a value is not a number, infinite, or missing.
@@ -30,7 +30,7 @@ def numeric_column(source: Source, column: str, fill: str | None = None) -> np.n
 
 
 def check_no_missing(source: Source, column: str, fill: str) -> None:
-    """Raise an error if a column has missing values; `fill` is its hint.
+    """Raise a DataError if a column has missing values; `fill` is its hint.
 
     Raises:
         DataError: a value is missing.
@@ -39,7 +39,7 @@ def check_no_missing(source: Source, column: str, fill: str) -> None:
 
 
 def _raise_if(source: Source, column: str, wrong: np.ndarray, message: str, hint: str) -> None:
-    """Raise an error that names the first wrong row, and how many there are."""
+    """Raise a DataError that names the first wrong row and the number of wrong rows."""
     rows = np.flatnonzero(wrong)
     if len(rows):
         cell = source.frame[column].iloc[rows[0]]

@@ -1,4 +1,4 @@
-"""MNIST and Fashion-MNIST, which share a format; torchvision downloads missing files."""
+"""MNIST and Fashion-MNIST; torchvision downloads missing files."""
 
 from __future__ import annotations
 

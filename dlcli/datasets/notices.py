@@ -1,4 +1,4 @@
-"""`Notice`: what reading left out, converted or cut, with the count."""
+"""`Notice`: a report of what was left out, converted or cut while reading, with its count."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from typing import Any
 
 from dlcli.errors import Problem
 
-# Names that a notice lists.
+# Maximum number of names that a notice lists.
 _NAMED = 3
 
 
 @dataclass(frozen=True)
 class Notice:
-    """What reading the data left out, converted or cut.
+    """A report of what was left out, converted or cut while reading.
 
     Attributes:
         key: name of the number in `--json` and in the record, such as `loose_files`.
-        count: how many files, rows or values it concerns.
+        count: number of files, rows or values concerned.
         text: sentence for the user, without a full stop.
-        where: key or place that it is about.
+        where: key or place concerned.
         hint: what the user can do.
-        warns: whether something that may be wanted is lost; other notices are shown, but are not warnings.
+        warns: whether it is a warning, because something wanted may be lost.
     """
 
     key: str
@@ -44,14 +44,14 @@ def warnings_of(notices: Iterable[Notice]) -> list[Problem]:
 
 
 def warn_of(notices: Iterable[Notice]) -> None:
-    """Give Python's warnings of notices, at the line that called the caller of this function."""
+    """Issue Python warnings for notices, attributed to the caller's caller."""
     for problem in warnings_of(notices):
-        # Python shows equal warnings of one line once: the place tells those of several files or columns apart.
+        # Include the place, because Python shows equal warnings of a line only once.
         warnings.warn(str(problem), stacklevel=3)
 
 
 def told(notices: Iterable[Notice]) -> str:
-    """Return the notices that are no warnings as one text, for a panel."""
+    """Return the notices that are not warnings as one text, for a panel."""
     return "; ".join(notice.text for notice in notices if not notice.warns)
 
 
@@ -68,7 +68,7 @@ def as_plain(notices: Iterable[Notice]) -> list[dict[str, Any]]:
 def of_runs(runs: Mapping[str, Iterable[Mapping[str, Any]]]) -> list[Notice]:
     """Return the notices of several runs on the same data, such as folds.
 
-    Of notices that differ between the runs, the one with the largest count is returned, which names its run.
+    If a notice differs between the runs, the one with the largest count is returned, with the name of its run.
 
     Args:
         runs: the notices of each run, as `as_plain` returns them, by the name of the run.
@@ -88,7 +88,7 @@ def of_runs(runs: Mapping[str, Iterable[Mapping[str, Any]]]) -> list[Notice]:
 
 
 def sentences(notices: Iterable[Notice], told: Iterable[Notice] = ()) -> list[str]:
-    """Return a sentence for each warning among notices, except those that have been told before."""
+    """Return a sentence for each warning among notices, except those in `told`."""
     keys = {notice.key for notice in told}
     return [f"{notice.text}." for notice in notices if notice.warns and notice.key not in keys]
 

@@ -1,4 +1,4 @@
-"""`PairTexts`: one side of pairs of texts, such as sentences and their translations, which knows the other side."""
+"""`PairTexts`: one side of pairs of texts, such as sentences and their translations, with a reference to the other."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from dlcli.datasets.text_rows import Texts
 class PairTexts(Texts, TargetRows):
     """The sources or the targets of pairs of texts; the rows of `other` are those of the other side.
 
-    Sources know their targets, because one vocabulary may be fitted on both sides of the training rows; new rows are
-    plain `Texts`. Targets know their sources for tables of predictions.
+    Sources refer to their targets because one vocabulary may be fitted on both sides of the training rows; targets
+    refer to their sources for tables of predictions. New rows are plain `Texts`.
 
     Args:
         values: the texts of this side.
@@ -52,5 +52,5 @@ class PairTexts(Texts, TargetRows):
 
 
 def other_side(texts: Any) -> Texts | None:
-    """Return the other side of pairs; None for texts that are none."""
+    """Return the other side of pairs; None for texts that are not pairs."""
     return texts.other if isinstance(texts, PairTexts) else None

@@ -35,21 +35,22 @@ def load(
     """Load pairs of a source and a target text.
 
     Args:
-        path: a table (.tsv, .csv, .jsonl, .parquet); or a folder with a table for each part of the split, such as
+        path: a table (.tsv, .csv, .jsonl, .parquet); a folder with a table for each part of the split, such as
             train.tsv, val.tsv and test_2016.tsv; or a folder with parallel files, such as train.de and train.en.
-        source: the table's column of sources, or the ending of parallel files; None takes a column named source or
-            src, or else the first one of two.
-        target: the same for targets, named target, tgt or trg, or the second one.
+        source: the table's column of sources, or the suffix of parallel files; None takes a column named source or src,
+            or else the first of two columns.
+        target: the column or suffix of targets; None takes a column named target, tgt or trg, or else the second of
+            two.
         test_path: a table with the same columns whose pairs are the final test rows.
         split: a column with train, val and test.
-        on_bad: whether a pair with an empty source or target is an error, or is left out.
+        on_bad: `error` raises an error for a pair with an empty source or target; `skip` leaves it out.
         separator: column separator of a table; auto detects it, as for `header` and `quotes`.
         header: whether the first line contains the column names.
         quotes: whether cells may be enclosed in quotes, which are then not part of the text.
         encoding: encoding of the files.
 
     Raises:
-        DataError: a file is invalid, with file and line.
+        DataError: a file is invalid; the message names file and line.
     """
     place = typed(path)
     options = FormatOptions(separator, header, quotes, encoding)
@@ -93,7 +94,7 @@ def load(
 
 
 def _without_empty(files: list[PairFile], on_bad: OnBad) -> tuple[list[PairFile], list[Notice]]:
-    """Return the files without pairs one of whose texts is empty, or raise an error with the first of them."""
+    """Return the files without the pairs that have an empty text, or raise an error with the first such pair."""
     kept, places = [], []
     for file in files:
         empty = np.stack([file.frame[name].str.strip().eq("").to_numpy() for name in file.names])
@@ -112,7 +113,7 @@ def _without_empty(files: list[PairFile], on_bad: OnBad) -> tuple[list[PairFile]
             "Fill it in, or leave such pairs out: dataset.on_bad=skip.",
         )
     if not any(len(file.frame) for file in kept):
-        raise DataError("no pair is left without an empty text", file.place(row, column))
+        raise DataError("no pair without an empty text is left", file.place(row, column))
     text = f"{counted(len(places), 'pair')} with an empty text left out, the first in {file.place(row)}"
     return kept, [Notice("empty_pairs", len(places), text)]
 
@@ -122,16 +123,17 @@ def _repetitions(codes: np.ndarray) -> int:
 
 
 def _groups(sources: np.ndarray, trained: np.ndarray) -> np.ndarray:
-    """Return the groups that splits keep together: the pairs with the same source among those that may be split.
+    """Return the groups that splits keep together: pairs with the same source, among the rows without a predefined
+    part.
 
-    Pairs of a part that the data names stay there, so each has a group of its own.
+    Pairs with a predefined part stay in it, so each of them is a group by itself.
     """
     own = int(sources.max()) + 1 + np.arange(len(sources))
     return np.where(trained, sources, own)
 
 
 def _repeated(sources: np.ndarray, targets: np.ndarray, parts: np.ndarray, where: str) -> list[Notice]:
-    """Return the notices on texts that occur more than once: in several parts, or within the training rows."""
+    """Return notices of texts that occur more than once, in several parts or within the training rows."""
     notices = []
     trained = ~np.isin(parts, ["val", "test"])
     for part in ("val", "test"):

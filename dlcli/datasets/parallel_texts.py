@@ -1,4 +1,4 @@
-"""Reading pairs of texts: a table, a folder of tables by part, or parallel files whose lines belong together."""
+"""Read pairs of texts: a table, a folder of tables by part, or parallel files that are aligned by line."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ from dlcli.datasets.tables.split_column import parts_of
 from dlcli.errors import DataError, Problem
 from dlcli.files.paths import is_folder
 
-# Names of columns in any case.
+# Names of columns, in lower case.
 _SOURCE, _TARGET = ("source", "src"), ("target", "tgt", "trg")
 
-# Bytes that are not UTF-8, as lines contain them.
+# Bytes that are not UTF-8, as surrogate escapes.
 _INVALID = re.compile("[\udc80-\udcff]")
 
 
@@ -39,14 +39,14 @@ class PairFile:
     """The pairs of a file, or of two parallel files.
 
     Attributes:
-        frame: the two columns, and none else.
+        frame: table with the two columns only.
         names: names of the columns of sources and of targets.
         parts: train, val or test of each row `(N,)`; "" without parts.
         columns: how the columns are read.
-        table: the rows of a table, which know their places; None for parallel files.
+        table: source of the rows of a table; None for parallel files.
         files: the parallel files.
-        lines: for parallel files, the number of each row's line `(N,)`.
-        warnings: doubts about the reading.
+        lines: for parallel files, line number of each row `(N,)`.
+        warnings: doubts about how the table was read.
     """
 
     frame: pd.DataFrame
@@ -84,17 +84,17 @@ class PairFile:
 def read_pairs(
     place: Path, options: FormatOptions, source: str | None, target: str | None, split: str | None
 ) -> tuple[list[PairFile], list[Notice]]:
-    """Return the pairs of a table or a folder, a `PairFile` for each part, and what was assumed.
+    """Return the pairs of a table or a folder, one `PairFile` per part, and notices of assumptions.
 
     Args:
         place: the table or folder.
         options: format of the files.
-        source: column of the sources, or ending of parallel files; None to choose it.
+        source: column of the sources, or suffix of parallel files; None chooses it.
         target: the same for targets.
         split: column of parts of a table.
 
     Raises:
-        DataError: a file is invalid, or two readings fit.
+        DataError: a file is invalid or ambiguous.
     """
     known = evaluation_columns()
     if known is not None:  # the columns of the model
@@ -150,19 +150,19 @@ def _sides(
         return (str(found[0]), str(found[1])), []
     if len(rest) != missing:
         key = "dataset.source" if found[0] is None else "dataset.target"
-        few = f"{file.name} has {len(names)} columns ({', '.join(names)}): a source and a target are needed"
+        few = f"{file.name} has {len(names)} columns ({', '.join(names)}): a source and a target are required"
         several = f"{file.name} has several columns that may contain the {key.rpartition('.')[2]}s"
         raise DataError(several if len(rest) > missing else few, key, choices(rest) if rest else "")
     remaining = iter(rest)
     sides = [name or next(remaining) for name in found]
-    text = f"{sides[0]} is read as the source, and {sides[1]} as the target"
+    text = f"{sides[0]} is read as the source and {sides[1]} as the target"
     other = f"{pasted('dataset.source', sides[1])} {pasted('dataset.target', sides[0])}"
     hint = f"The other way round: {other}"
     return (sides[0], sides[1]), [Notice("assumed_columns", missing, text, str(file), hint, warns=False)]
 
 
 def _part(stem: str) -> str:
-    """Return the part that the name of a file stands for: `test_2016_flickr` is test; "" for none or several."""
+    """Return the part that the name of a file denotes, such as test for `test_2016_flickr`; "" for none or several."""
     found = {part_of(word) for word in re.split(r"[\W_]+", stem)} | {part_of(stem)}
     found.discard(None)
     return str(found.pop()) if len(found) == 1 else ""
@@ -180,7 +180,7 @@ def _folder(
     found, notices = [], []
     for part, (file,) in by_part.items():
         pairs, more = _table(file, options, source, target, None)
-        source, target = pairs.names  # the columns of the first table are those of all
+        source, target = pairs.names  # the columns of the first table are used for all
         found.append(pairs.of_part(part))
         notices += more
     left = len(entries) - len(found)
@@ -193,7 +193,7 @@ def _folder(
 
 
 def _by_part(place: Path, files: Sequence[Path], noun: str) -> dict[str, tuple[Path, ...]]:
-    """Return the files by part, the training part first; a single file is of no part."""
+    """Return part to files, the training part first; a single file has no part."""
     by_part: dict[str, list[Path]] = defaultdict(list)
     for file in files:
         by_part[_part(file.name.partition(".")[0])].append(file)
@@ -204,7 +204,7 @@ def _by_part(place: Path, files: Sequence[Path], noun: str) -> dict[str, tuple[P
         if len(several) > 1:
             names = " and ".join(file.name for file in several)
             raise DataError(
-                f"{names} are both files of the {part} part",
+                f"{names} are both files of the part {part}",
                 str(place),
                 "Keep one of them in the folder, and evaluate the trained model on the other one.",
             )
@@ -244,7 +244,7 @@ def _parallel_folder(
             raise DataError(
                 f"has {max(map(len, texts)):,} lines, but {few.name} has {min(map(len, texts)):,}",
                 f"{more}:{line}",
-                "Each line must be the translation of the line with its number.",
+                "Each line must correspond to the line with the same number.",
             )
         frame = pd.DataFrame({source: texts[0], target: texts[1]}, dtype=object)
         lines = np.arange(1, len(frame) + 1)
@@ -254,7 +254,7 @@ def _parallel_folder(
 
 
 def _lines(file: Path, encoding: str) -> list[str]:
-    """Return the lines of a file; an error names one that is not UTF-8."""
+    """Return the lines of a file; raise a DataError that names a line that is not UTF-8."""
     require_file(file)
     found = []
     with opened(file) as stream:

@@ -1,4 +1,4 @@
-"""`Passages`: the rows of language models, pieces of documents that are kept as one stream of characters."""
+"""`Passages`: rows of language models, pieces of documents stored as one stream of characters."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dlcli.datasets.plain_text import with_last_end
 from dlcli.datasets.target_rows import TargetRows
 from dlcli.datasets.text_rows import Texts
 
-# A line feed precedes each document in the stream: the first character is predicted as one that begins a line.
+# A line feed precedes each document in the stream, so that its first character is predicted as the start of a line.
 LINE_FEED = 10
 
 # More different pairs than these, of texts such as Chinese ones, would make the model's description large.
@@ -24,14 +24,14 @@ _MOST_PAIRS = 50_000
 class Passages(TargetRows):
     """Rows of N passages, of which row i consists of the characters `codes[starts[i]:ends[i]]`.
 
-    All characters of a row are targets. The input of the first one is the character before it, `codes[starts[i] - 1]`,
-    which belongs to the row before, or is the line feed that precedes each document.
+    All characters of a row are targets. The input for the first one is the preceding character, `codes[starts[i] - 1]`,
+    which belongs to the previous row or is the line feed before the document.
 
     Attributes:
         codes: Unicode code points of all documents, each preceded by a line feed.
         starts: first character of each row `(N,)`.
-        ends: the one after the last character of each row `(N,)`.
-        are_documents: whether each row is a text of its own, such as a line, or a piece of a longer text.
+        ends: position after the last character of each row `(N,)`.
+        are_documents: whether each row is a separate text, such as a line, rather than a piece of a longer text.
     """
 
     codes: np.ndarray
@@ -44,7 +44,8 @@ class Passages(TargetRows):
 
     @classmethod
     def of(cls, texts: Any, *, are_documents: bool = False) -> Passages:
-        """Return a row for each text of a list, an array or a Series; a line feed ends a document that lacks one."""
+        """Return a row for each text of a list, an array or a Series; a line feed is appended to a document "
+        "that lacks one."""
         if isinstance(texts, Passages):
             return texts
         found = list(Texts.of(texts))
@@ -109,7 +110,7 @@ class Passages(TargetRows):
         return "the next token is predicted"
 
     def runs(self) -> np.ndarray:
-        """Return the number of the run of each row `(N,)`: rows that follow each other in the stream are one run."""
+        """Return the run number of each row `(N,)`; rows that are consecutive in the stream form a run."""
         follows = self.starts[1:] == self.ends[:-1]
         return np.concatenate([np.zeros(1, np.int64), np.cumsum(~follows)])[: len(self)]
 
@@ -119,7 +120,7 @@ class Passages(TargetRows):
             yield text_of(self.codes[start:end])
 
     def pieces(self) -> Iterator[Any]:
-        """Yield what a digest of the rows is made of."""
+        """Yield the values that the fingerprint is computed from."""
         yield self.codes
         yield self.starts
         yield self.ends
@@ -128,7 +129,7 @@ class Passages(TargetRows):
 def stream_of(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     """Return the code points of texts, each preceded by a line feed, and the position of the first character of each.
 
-    They have the smallest type that holds all of them.
+    The type is the smallest one that holds all code points.
     """
     parts = [part for text in texts for part in (np.array([LINE_FEED], np.uint32), code_points(text))]
     codes = np.concatenate(parts) if parts else np.empty(0, np.uint32)
@@ -144,12 +145,12 @@ def code_points(text: str) -> np.ndarray:
 
 
 def text_of(codes: np.ndarray | Iterable[int]) -> str:
-    """Return the text of code points."""
+    """Return the text with these code points."""
     return np.asarray(codes, "<u4").tobytes().decode("utf-32-le", "surrogatepass")
 
 
 def places(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """Return the positions of all steps of rows that begin at `starts` `(N,)`, concatenated."""
+    """Return the positions of all steps of rows, given their `starts` and `lengths` `(N,)`, concatenated."""
     ends = lengths.cumsum()
     within = np.arange(ends[-1] if len(ends) else 0) - np.repeat(ends - lengths, lengths)
     return np.repeat(starts, lengths) + within

@@ -1,4 +1,4 @@
-"""Decode whole files of plain text, with the line of what is wrong."""
+"""Decode files of plain text; errors name the line."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class PlainText:
 
     Attributes:
         where: name of the file.
-        text: its text, whose lines end with a line feed alone.
+        text: its text, with line feeds as line ends.
         converted: number of lines that ended with a carriage return and a line feed.
     """
 
@@ -45,7 +45,9 @@ def read_plain(content: bytes, where: str, encoding: str = "utf-8") -> PlainText
         text = content.decode(codec(encoding))
     except LookupError as error:
         raise DataError(
-            f"there is no encoding {encoding}", "dataset.encoding", "Such as utf-8 or latin-1."
+            f"there is no encoding {encoding}",
+            "dataset.encoding",
+            "Use an encoding such as utf-8 or latin-1.",
         ) from error
     except UnicodeError as error:
         place = getattr(error, "start", 0)
@@ -63,7 +65,7 @@ def read_plain(content: bytes, where: str, encoding: str = "utf-8") -> PlainText
 
 
 def with_last_end(text: str) -> str:
-    """Return a text whose last line has an end."""
+    """Return the text with an end of its last line."""
     return text if text.endswith("\n") else f"{text}\n"
 
 

@@ -15,7 +15,7 @@ from dlcli.errors import DataError
 
 @dataclass(frozen=True, eq=False)
 class RaggedRows:
-    """Sequences, of which row i is the `lengths[i]` steps of `values` from `starts[i]` on.
+    """Sequences; row i is `values[starts[i] : starts[i] + lengths[i]]`.
 
     Attributes:
         values: values of all steps `(S, F)`, in the user's unit.

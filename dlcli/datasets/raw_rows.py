@@ -1,4 +1,4 @@
-"""Loading the raw rows of a `dataset` section, cached per process."""
+"""Load the raw rows of a `dataset` section, cached per process."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from dlcli.datasets.data import Data
 from dlcli.errors import ConfigError, DataError
 from dlcli.files.paths import kind_at
 
-# Keys that affect only batching, so that runs that differ in them share the rows.
+# Keys that affect only batching; runs that differ only in these share the rows.
 _FEEDING = frozenset({"batch_size"})
 
 # Keys that are paths, recorded as absolute paths so that a run can be read from any folder.
 DATA_PATHS = ("path", "root", "test_path", "val_path")
 
 _loaded: dict[str, Data] = {}
-# Modification times and sizes of the files when they were read.
+# Modification times and sizes of the files at the time of reading.
 _stamps: dict[str, tuple[object, ...]] = {}
 
 
@@ -41,7 +41,7 @@ def read_rows(dataset: Mapping[str, Any]) -> Data:
     data = build(_rows_of(dataset), where="dataset")
     if not isinstance(data, Data):
         raise ConfigError(
-            f"{dataset['_target_']} returns {type_in_words(data)}, not a Data",
+            f"{dataset['_target_']} returns {type_in_words(data)}, not Data",
             "dataset._target_",
             "Name a function that returns dlcli.datasets.data.Data; dlcli new dataset NAME creates one.",
         )
@@ -49,9 +49,9 @@ def read_rows(dataset: Mapping[str, Any]) -> Data:
 
 
 def load_current(dataset: Mapping[str, Any]) -> Data:
-    """Return the rows of a section at the start of a command, reading files again that have changed.
+    """Return the rows of a section at the start of a command; files that have changed are read again.
 
-    Later calls of `load_data` within the command return the same rows, even if the file changes meanwhile.
+    Later calls of `load_data` within the command return the same rows, even if the file changes in the meantime.
     """
     stamp = _stamp(dataset)
     if _stamps.get(_key(_rows_of(dataset))) != stamp:
@@ -74,7 +74,7 @@ def preload(dataset: Mapping[str, Any], data: Data) -> None:
 
 
 def known_as(dataset: Mapping[str, Any], data: Data) -> None:
-    """Let current rows also be those of another section, in which `auto` has been replaced by what it became."""
+    """Cache the current rows also under another section, in which `auto` has been replaced by its resolved value."""
     _loaded[_key(_rows_of(dataset))] = data
     _stamps[_key(_rows_of(dataset))] = _stamp(dataset)
 
@@ -95,14 +95,14 @@ def _key(arguments: Mapping[str, Any]) -> str:
 
 
 def _with_text_keys(value: Any) -> Any:
-    """Return nested mappings with text as keys, since numbers (the names of columns) cannot be sorted with texts."""
+    """Return nested mappings with keys as text, because numbers (as names of columns) cannot be sorted with text."""
     if isinstance(value, Mapping):
         return {f"{key}": _with_text_keys(item) for key, item in value.items()}
     return value
 
 
 def with_positive(data: Data, name: str | int) -> Data:
-    """Return the same rows with this class as the second of two, the positive one of precision, recall and f1.
+    """Return the same rows with `name` as the second of two classes, the positive one of precision, recall and f1.
 
     The codes are changed, so that task, loss, metrics and plots need no special treatment.
 

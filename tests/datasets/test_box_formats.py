@@ -172,7 +172,7 @@ def changed(root: Path, change: Callable[[dict[str, Any]], None]) -> Path:
 COCO_MISTAKES: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "unknown class": (
         lambda doc: doc["annotations"][1].update(category_id=9),
-        "annotation 1 has the category_id 9, which is none of the categories",
+        "annotation 1 has the category_id 9, which is not one of the categories",
     ),
     "outside": (
         lambda doc: doc["annotations"][0].update(bbox=[30, 0, 20, 5]),
@@ -184,7 +184,7 @@ COCO_MISTAKES: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     ),
     "not finite": (
         lambda doc: doc["annotations"][0].update(bbox=[1, float("nan"), 3, 4]),
-        "annotation 0 has a coordinate that is no finite number",
+        "annotation 0 has a coordinate that is not a finite number",
     ),
     "missing image": (
         lambda doc: doc["images"][2].update(file_name="gone.png"),
@@ -196,16 +196,16 @@ COCO_MISTAKES: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     ),
     "unknown image": (
         lambda doc: doc["annotations"][0].update(image_id=77),
-        "annotation 0 has the image_id 77, which is none of the images",
+        "annotation 0 has the image_id 77, which is not one of the images",
     ),
     "no boxes": (lambda doc: doc["annotations"][0].pop("bbox"), r"annotations\[0\] has no bbox"),
     "twice one id": (
         lambda doc: doc["images"][1].update(id=0),
-        r"has two images of the id 0: a.png and b.png",
+        r"has two images with the id 0: a.png and b.png",
     ),
     "a category that is no number": (
         lambda doc: doc["categories"][0].update(id="x"),
-        r"categories\[0\] has the id 'x', which is no integer",
+        r"categories\[0\] has the id 'x', which is not an integer",
     ),
     "no category": (
         lambda doc: doc["annotations"][0].update(category_id=None),
@@ -214,7 +214,7 @@ COCO_MISTAKES: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "an id that is a list": (lambda doc: doc["images"][0].update(id=[1]), r"images\[0\] has the id \[1\]"),
     "a height that is a word": (
         lambda doc: doc["images"][0].update(height="tall"),
-        r"images\[0\] has the height 'tall', which is no integer",
+        r"images\[0\] has the height 'tall', which is not an integer",
     ),
     "two of one name": (
         lambda doc: doc["categories"][1].update(name="cat"),
@@ -234,7 +234,7 @@ COCO_MISTAKES: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     ),
     "no list": (
         lambda doc: doc.update(categories={}),
-        "is no COCO JSON: it lacks a list of images or annotations",
+        "is not COCO JSON: it lacks a list of images or annotations",
     ),
 }
 
@@ -287,7 +287,7 @@ def test_labels_of_another_part_or_folder_are_not_those_of_an_image(tmp_path: Pa
 def test_names_of_classes_have_the_numbers_of_their_file(tmp_path: Path) -> None:
     root = write_yolo(tmp_path / "set")
     (root / "data.yaml").write_text("names: {1: ant, 2: bee}\n")
-    with pytest.raises(DataError, match="has the class 0, which has no name") as caught:
+    with pytest.raises(DataError, match="has the class 0, for which there is no name") as caught:
         load(str(root))
     assert "The classes are 1 ant, 2 bee" in str(caught.value.problems[0].hint)
     (root / "data.yaml").write_text("names: {0: cat, 1: ant}\n")
@@ -295,7 +295,7 @@ def test_names_of_classes_have_the_numbers_of_their_file(tmp_path: Path) -> None
     assert data.classes == ("ant", "cat")
     assert data.y[[0]].codes.tolist() == [1, 0], "dataset.classes chooses the order, by name"
     (root / "data.yaml").write_text("names: {0: cat, one: ant}\n")
-    with pytest.raises(DataError, match="keys are not numbers"):
+    with pytest.raises(DataError, match="keys are not class numbers"):
         load(str(root))
     (root / "classes.txt").write_text("cat\n\nant\n")
     with pytest.raises(DataError, match="is blank") as caught:
@@ -307,22 +307,22 @@ def test_names_of_classes_have_the_numbers_of_their_file(tmp_path: Path) -> None
 
 def test_a_part_or_class_without_boxes_is_told(tmp_path: Path) -> None:
     root = changed(tmp_path / "set", lambda doc: doc["categories"].append({"id": 9, "name": "bee"}))
-    assert notices_of(load(str(root)))["classes_without_boxes"] == (1, "no box of the class bee")
+    assert notices_of(load(str(root)))["classes_without_boxes"] == (1, "no boxes of the class bee")
     root = write_yolo(tmp_path / "yolo")
     (root / "labels" / "val" / "c.txt").write_text("")
     found = notices_of(load(str(root)))
-    assert found["parts_without_boxes"] == (1, "no box in the images of val: their metrics are nan")
+    assert found["parts_without_boxes"] == (1, "no boxes in the images of val: their metrics are nan")
 
 
 def test_files_that_are_no_json_xml_or_image(tmp_path: Path) -> None:
     root = write_coco(tmp_path / "coco")
     (root / "annotations" / "instances_val2017.json").write_text('{"images": [], "annotations": [\n1,')
-    with pytest.raises(DataError, match=r"is no JSON.*") as caught:
+    with pytest.raises(DataError, match=r"is not JSON.*") as caught:
         load(str(root))
     assert caught.value.problems[0].where.endswith("instances_val2017.json, line 2")
     root = write_voc(tmp_path / "voc")
     (root / "Annotations" / "c.xml").write_text("<annotation><object>")
-    with pytest.raises(DataError, match="is no XML"):
+    with pytest.raises(DataError, match="is not XML"):
         load(str(root))
     root = write_voc(tmp_path / "voc2")
     (root / "JPEGImages" / "c.png").write_bytes(b"no image")
@@ -330,7 +330,7 @@ def test_files_that_are_no_json_xml_or_image(tmp_path: Path) -> None:
         load(str(root))
     assert len(load(str(root), on_bad="skip")) == 3
     (root / "JPEGImages" / "c.png").unlink()
-    with pytest.raises(DataError, match="there is no image of its name"):
+    with pytest.raises(DataError, match="there is no image with its name"):
         load(str(root))
     with pytest.raises(DataError, match="contains no annotations"):
         load(str(write_images(tmp_path / "plain", "images")))
@@ -342,7 +342,7 @@ def test_mistakes_of_voc_and_yolo_name_the_line_or_object(tmp_path: Path) -> Non
     root = write_voc(tmp_path / "voc")
     file = root / "Annotations" / "a.xml"
     file.write_text(xml_of("a").replace("<xmin>20</xmin>", "<xmin>wide</xmin>"))
-    with pytest.raises(DataError, match=r"object 2 \(ant\) has no number xmin"):
+    with pytest.raises(DataError, match=r"object 2 \(ant\) lacks the number xmin"):
         load(str(root))
     file.write_text(xml_of("a").replace("<xmax>38</xmax>", "<xmax>20</xmax>"))
     data = load(str(root))
@@ -353,16 +353,16 @@ def test_mistakes_of_voc_and_yolo_name_the_line_or_object(tmp_path: Path) -> Non
         "1 box clipped to the image: a.xml object 2 (ant)",
     )
     with pytest.raises(
-        DataError, match=r"object 1 \(cat\) has the class cat, which is none of dataset.classes"
+        DataError, match=r"object 1 \(cat\) has the class cat, which is not in dataset.classes"
     ):
         load(str(root), classes=["ant"])
     root = write_yolo(tmp_path / "yolo")
     (root / "labels" / "train" / "a.txt").write_text("0 0.5 0.5 0.1 0.1\n7 0.5 0.5 0.1 0.1\n")
-    with pytest.raises(DataError, match="has the class 7, which has no name") as caught:
+    with pytest.raises(DataError, match="has the class 7, for which there is no name") as caught:
         load(str(root))
     assert re.search(r"a\.txt, line 2$", caught.value.problems[0].where)
     (root / "labels" / "train" / "a.txt").write_text("0 0.5 0.5\n")
-    with pytest.raises(DataError, match="is no box"):
+    with pytest.raises(DataError, match="is not a box"):
         load(str(root))
 
 

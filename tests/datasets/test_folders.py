@@ -75,8 +75,8 @@ def test_parts_without_classes_are_told(tmp_path: Path) -> None:
     listing = read(tmp_path)
     assert (listing.labels, listing.parts) == (["bad", "good"], ["train", "train"])
     assert [notice.text for notice in listing.notices] == [
-        "1 of 3 texts lie in no class folder, and are left out: data/test/1.txt",
-        "no texts of classes in the folders of parts data/test, data/val",
+        "1 of 3 texts are not in a class folder and are left out: data/test/1.txt",
+        "no texts of any class in the folders of parts data/test, data/val",
     ]
     (tmp_path / "data" / "test" / "1.txt").unlink()
     assert counts(read(tmp_path).notices) == {"empty_parts": 2}
@@ -124,7 +124,7 @@ def test_parts_may_lie_below_the_classes(tmp_path: Path) -> None:
         (
             ("bad/train/1.txt", "bad/test/1.txt", "good/1.txt"),
             [
-                "some class folders have folders of parts (bad), and some texts lie beside these",
+                "some class folders contain folders of parts (bad), and texts next to these",
                 "bad/   test/ 1, train/ 1",
                 "good/  1 text",
             ],
@@ -159,10 +159,10 @@ def test_loose_hidden_and_other_files_are_counted(tmp_path: Path) -> None:
     assert len(listing.entries) == 4
     assert counts(listing.notices) == {"loose_files": 2, "other_files": 2, "hidden_files": 5}
     texts = [notice.text for notice in listing.notices]
-    assert texts[0] == ("2 of 6 texts lie in no class folder, and are left out: some/a.txt, some/train/b.txt")
-    assert texts[1] == (
-        "2 files with other endings than those of texts left out: README.md, some/train/bad/labels.csv"
+    assert texts[0] == (
+        "2 of 6 texts are not in a class folder and are left out: some/a.txt, some/train/b.txt"
     )
+    assert texts[1] == ("2 files without a suffix of texts left out: README.md, some/train/bad/labels.csv")
     assert "5 hidden files or folders left out: .DS_Store, .git/, __MACOSX/, ..." in texts
 
 
@@ -171,7 +171,7 @@ def test_folders_within_class_folders_are_told(tmp_path: Path) -> None:
     listing = read(tmp_path)
     assert listing.labels == ["animals", "animals", "plants", "plants"]
     assert [notice.text for notice in listing.notices] == [
-        "3 of 4 texts lie in folders within the class folders animals, plants: their class is the outer folder's name, "
+        "3 of 4 texts are in folders within the class folders animals, plants: their class is the outer folder's name, "
         "not cat, dog, rose"
     ]
 
@@ -182,7 +182,7 @@ def test_classes_that_differ_in_case_only_are_warned_of(tmp_path: Path) -> None:
     assert set(listing.labels) == {"Cat", "cat", "dog"}
     (notice,) = listing.notices
     assert (notice.key, notice.warns) == ("similar_classes", True)
-    assert notice.text == "classes differ in case or blanks only: 'Cat' and 'cat'"
+    assert notice.text == "classes differ only in case or whitespace: 'Cat' and 'cat'"
 
 
 def test_each_file_is_counted_once_whatever_links_there_are(tmp_path: Path) -> None:
@@ -291,7 +291,7 @@ def test_telling_other_files_takes_time_in_proportion_to_their_number(tmp_path: 
 
 def test_a_folder_without_such_files_says_what_it_has(tmp_path: Path) -> None:
     make(tmp_path, "a/1.md", "b/2.rst")
-    with pytest.raises(DataError, match=r"contains no texts: its 2 files have the endings \.md, \.rst"):
+    with pytest.raises(DataError, match=r"contains no texts: its 2 files have the suffixes \.md, \.rst"):
         list_files(tmp_path, (".txt",), "texts")
 
 
@@ -338,7 +338,7 @@ def test_images_that_pillow_cannot_read_are_counted(tmp_path: Path) -> None:
     make(tmp_path, "cat/1.txt", "dog/1.txt", "cat/2.heic", "dog/3.HEIC", "dog/4.svg")
     notices = list_class_folders(tmp_path, [".txt"], "images", "a table").notices
     assert [notice.text for notice in notices if notice.key == "unreadable_formats"] == [
-        "3 images of formats that cannot be read here left out: 2 .heic, 1 .svg"
+        "3 images in unsupported formats left out: 2 .heic, 1 .svg"
     ]
 
 

@@ -108,7 +108,7 @@ def test_files_that_list_the_parts(tmp_path: Path) -> None:
     assert len(data) == 4
     assert data.parts is not None
     assert data.parts.tolist() == ["train", "val", "train", "train"]
-    assert any("2 images that no list of dataset.lists names left out" in n.text for n in data.notices)
+    assert any("2 images not named by any list of dataset.lists left out" in n.text for n in data.notices)
     (root / "val.txt").write_text("a0_0\n")
     with pytest.raises(DataError, match="a0_0 is in val and train"):
         load(str(root), ignore=9, lists={"train": "train.txt", "val": "val.txt"})
@@ -152,7 +152,7 @@ def test_values_that_fit_two_readings(tmp_path: Path) -> None:
     root = pictures(tmp_path / "shapes")
     for row in range(6):
         paint(root / "masks" / f"a{row % 3}_{row}.png", np.where(mask_of(row) == 9, 255, mask_of(row)))
-    with pytest.raises(DataError, match="255 may be a class, or stand for pixels without one"):
+    with pytest.raises(DataError, match="255 may be a class, or denote pixels without a class"):
         load(str(root))
     assert load(str(root), ignore=255).classes == ("0", "1", "2")
     for row in range(6):

@@ -59,7 +59,7 @@ def test_absolute_paths_of_another_machine_are_found_below_the_table(images: Pat
 
 def test_a_name_that_fits_two_files_is_refused(images: Path) -> None:
     Image.fromarray(np.zeros((4, 4), np.uint8)).save(images / "pics" / "12.bmp")
-    with pytest.raises(DataError, match=r"t\.csv:3: several files fit 12: 12\.bmp, 12\.png"):
+    with pytest.raises(DataError, match=r"t\.csv:3: several files match 12: 12\.bmp, 12\.png"):
         load(table(images, "pics/00012,a", "pics/12,b"), target="label")
     with pytest.raises(
         DataError, match=r"t\.csv:2: there is no file pics\\0012\.png\n  Did you mean pics/00012\.png"

@@ -29,7 +29,7 @@ def test_columns_of_a_table_with_literal_quotes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("header", "told"),
     [
-        ("en\tde", "en is read as the source, and de as the target"),
+        ("en\tde", "en is read as the source and de as the target"),
         ("target\tsource", ""),
         ("tgt\tfoo", "foo is"),
     ],
@@ -145,7 +145,7 @@ def test_columns_that_do_not_fit_are_refused(tmp_path: Path) -> None:
         with pytest.raises(DataError, match=message):
             load(str(file), **settings)
     file.write_text("de\nEin\nZwei\n")
-    with pytest.raises(DataError, match="a source and a target are needed"):
+    with pytest.raises(DataError, match="a source and a target are required"):
         load(str(file), header=True)
 
 

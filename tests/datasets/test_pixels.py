@@ -275,7 +275,7 @@ def test_what_is_done_is_told(tmp_path: Path) -> None:
     }  # fmt: skip
     texts = [notice.text for notice in data.notices]
     assert texts[0] == "5 images converted to RGB: palette 2, 1 bit 1, grey 1, CMYK 1"
-    assert "3 images with several frames or pages: the first one is read" in texts
+    assert "3 images with several frames or pages; the first one is read" in texts
     assert data.kinds["RGB, transparency"] == 1
     assert data.x[5:8].max() == 0  # the first frame of each, not the second
 
@@ -287,7 +287,7 @@ def test_a_mixture_of_depths_is_scaled_by_the_full_range_and_told(tmp_path: Path
     assert np.unique(data.x).tolist() == [128 * 257]
     (notice,) = [notice for notice in data.notices if notice.key == "other_depth"]
     assert notice.text == (
-        "1 of 2 images have 8 bits per channel, and are scaled to 16 bits by their full range"
+        "1 of 2 images have 8 bits per channel and are scaled to 16 bits by their full range"
     )
     assert np.unique(load(str(tmp_path), depth=8).x).tolist() == [128]
     put(tmp_path, "b/2.tif", np.ones((4, 4), np.float32))

@@ -73,11 +73,11 @@ def test_unanswerable_questions_are_told(tmp_path: Path) -> None:
         ({"answers": [{"text": "Rome", "answer_start": 14}]}, "qas[0].answers[0]", "'Rome' is not at 14"),
         ({"answers": [{"text": "Paris", "answer_start": 3}]}, "qas[0].answers[0]", "'Paris' is not at 3"),
         ({"answers": [{"text": " ", "answer_start": 3}]}, "qas[0].answers[0]", "the answer is empty"),
-        ({"answers": [{"text": "Rome"}]}, "qas[0].answers[0]", "has no whole number answer_start"),
+        ({"answers": [{"text": "Rome"}]}, "qas[0].answers[0]", "has no integer answer_start"),
         ({"answers": [{"text": "Rome", "answer_start": "13"}]}, "answers[0]", "has no whole number"),
         ({"answers": []}, "qas[0]", "has an empty list of answers"),
         ({"answers": {}}, "qas[0]", "has no list answers"),
-        ({"is_impossible": True}, "qas[0]", "is marked as unanswerable, and has answers"),
+        ({"is_impossible": True}, "qas[0]", "is marked as unanswerable but has answers"),
         ({"is_impossible": "false"}, "qas[0]", "is_impossible is neither true nor false"),
         ({"question": None}, "qas[0]", "has no text question"),
         ({"question": "  "}, "qas[0]", "the question is empty"),
@@ -152,7 +152,7 @@ def test_wrong_cells_are_named_with_line_and_column(tmp_path: Path) -> None:
     good = {"question": "Where?", "context": CONTEXT, "answer": "Rome", "start": "13"}
     for change, column, message in (
         ({"start": "12"}, "start", "is not at 12"),
-        ({"start": "x"}, "start", "'x' is no whole number"),
+        ({"start": "x"}, "start", "'x' is not an integer"),
         ({"answer": ""}, "answer", "the answer is empty, but has a start"),
         ({"question": ""}, "question", "the cell is empty"),
     ):

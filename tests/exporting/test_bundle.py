@@ -88,7 +88,7 @@ CASES: dict[str, Sequence[str]] = {
 }
 
 
-@pytest.mark.filterwarnings("ignore:.* that training did not see:UserWarning")
+@pytest.mark.filterwarnings("ignore:.* that does not occur in training:UserWarning")
 @pytest.mark.parametrize("words", CASES.values(), ids=CASES)
 def test_raw_rows_are_predicted_as_by_the_model(words: Sequence[str]) -> None:
     """Decimal commas, units, dates, gaps and unseen categories are read, and encoded, in the same way."""
@@ -99,7 +99,7 @@ def test_raw_rows_are_predicted_as_by_the_model(words: Sequence[str]) -> None:
     new = table().drop(columns=["kind", "weight"])[::-1].head(30)
     new.loc[new.index[0], "coat"] = "curly"
     new.to_csv("new.csv", index=False, sep=";")
-    with pytest.warns(UserWarning, match="1 of 30 rows hold a category of coat that training did not see"):
+    with pytest.warns(UserWarning, match="1 of 30 rows have a category of coat that does not occur in training"):
         expected = dlcli.predict(result.run_dir, "new.csv")  # type: ignore[arg-type]
     done = run_script(Path("made"), "new.csv")
     assert done.returncode == 0, done.stderr

@@ -22,7 +22,7 @@ from dlcli.tasks.losses import Quantile
 from dlcli.tasks.regression import Regression
 
 # A fold does not see the rare category if its only training row is held out; the ensemble does.
-pytestmark = pytest.mark.filterwarnings("ignore:.* hold a category of coat:UserWarning")
+pytestmark = pytest.mark.filterwarnings("ignore:.* have a category of coat:UserWarning")
 
 QUICK = ["model=mlp", "model.hidden=4", "trainer.max_epochs=2", "trainer.accelerator=cpu"]
 

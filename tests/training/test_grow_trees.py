@@ -226,7 +226,7 @@ def test_a_run_resumes_to_the_same_trees_and_eval_repeats_its_figures(table: Pat
     model = dlcli.load_run(whole.run_dir)
     rows = pd.read_csv(table).drop(columns=["kind", "number"])
     rows.loc[0, "e"] = "purple"
-    with pytest.warns(UserWarning, match="1 of 300 rows hold a category of e that training did not see"):
+    with pytest.warns(UserWarning, match="1 of 300 rows have a category of e that does not occur in training"):
         predicted = model.predict(rows)
     assert np.isfinite(predicted.filter(like="p(")).all(axis=None)
 

@@ -18,15 +18,15 @@ from dlcli.datasets.folders.tree import suffix_of
 from dlcli.errors import DataError, first_line
 
 _WAV = frozenset({".wav", ".wave"})
-# Formats of libsndfile, which the package soundfile brings.
+# Formats that libsndfile reads (package soundfile).
 _SOUNDFILE = frozenset({".flac", ".ogg", ".oga", ".opus", ".mp3", ".aiff", ".aif", ".au", ".caf", ".w64"})
-# Formats that are recognized only to name the files.
+# Formats that cannot be read, but are recognized to name the files.
 _OTHER = frozenset({".m4a", ".aac", ".wma", ".amr"})
 
-# A few kilobytes of a compressed format can hold hours of silence, which would fill the memory.
+# Limits the memory: a few kilobytes of a compressed format can decode to hours of silence.
 _MOST_SAMPLES = 1 << 28
 
-# Sizes that programs write which do not know the length in advance.
+# Sizes written by programs that do not know the length in advance.
 _UNKNOWN_SIZES = (0, 0xFFFFFFFF, 0x7FFFFFFF, 0x7FFFF000)
 
 
@@ -50,7 +50,7 @@ class Sound:
 
 
 def audio_suffixes() -> frozenset[str]:
-    """Return the endings of audio files in lower case, including those whose format cannot be read here."""
+    """Return the suffixes of audio files in lower case, including formats that cannot be read."""
     return _WAV | _SOUNDFILE | _OTHER
 
 
@@ -94,7 +94,8 @@ def _wav(content: bytes) -> tuple[int, np.ndarray]:
 
 
 def _missing_bytes(content: bytes) -> int:
-    """Return how many bytes of the chunk of samples a RIFF file lacks, without which scipy reads a shorter one."""
+    """Return the number of bytes missing from the data chunk of a RIFF file; scipy would silently read a "
+    "shorter one."""
     if content[:4] != b"RIFF":
         return 0
     place = 12
@@ -107,7 +108,7 @@ def _missing_bytes(content: bytes) -> int:
 
 
 def _other(content: bytes, suffix: str) -> tuple[int, np.ndarray]:
-    """Read a format of libsndfile."""
+    """Read a file with libsndfile; return its samples `(L, channels)` and its rate."""
     if suffix in _OTHER:
         raise BadFile(f"has a format that cannot be read ({suffix}): convert it to .wav or .flac")
     soundfile = _soundfile(suffix)
@@ -128,7 +129,9 @@ def _soundfile(suffix: str) -> Any:
         import soundfile
     except (ImportError, OSError) as error:  # OSError without its library
         if suffix in _WAV:
-            raise BadFile("is no .wav that can be read without soundfile: pip install soundfile") from error
+            raise BadFile(
+                "is not a .wav file that can be read without soundfile: pip install soundfile"
+            ) from error
         raise BadFile(f"{suffix or 'this format'} needs soundfile: pip install soundfile") from error
     return soundfile
 
@@ -152,7 +155,7 @@ def _mono(values: np.ndarray, rate: int) -> Sound:
 
 
 def _deep(values: np.ndarray) -> bool:
-    """Return whether 16 bits lose anything."""
+    """Return whether values have more than 16 bits."""
     if np.issubdtype(values.dtype, np.integer):
         return bool((values & 0xFFFF).any())
     scaled = values * 32_768

@@ -22,7 +22,7 @@ from dlcli.datasets.notices import Notice, first_names
 from dlcli.errors import DataError
 from dlcli.formatting import amount, counted
 
-# Seconds below which a recording is named as too short: a window of a spectrogram.
+# Recordings shorter than this are reported: the length of a spectrogram window in seconds.
 _SHORT = 0.025
 
 Rate = Annotated[int, Ge(100)]
@@ -35,7 +35,7 @@ class AudioOptions:
     Attributes:
         sample_rate: samples per second that all recordings are resampled to; None takes the rate of most training
             files.
-        on_bad: whether a damaged file is an error, or is left out and reported.
+        on_bad: `error` raises an error for a damaged file; `skip` leaves it out and reports it.
     """
 
     sample_rate: Rate | None = None
@@ -120,7 +120,7 @@ def _resampled(sound: Sound, rate: int) -> np.ndarray:
 
 
 def _usual(rates: Sequence[int]) -> int:
-    """Return the most frequent rate; of several, the lowest, which invents nothing for the others."""
+    """Return the most frequent rate; of equally frequent ones the lowest, to which the others are downsampled."""
     counts = Counter(rates)
     return min(counts, key=lambda rate: (-counts[rate], rate))
 
@@ -132,7 +132,7 @@ def _left_out(names: Sequence[str], place: Path) -> Iterator[Notice]:
 
 
 def _converted(sounds: Sequence[Sound], rate: int, place: Path) -> Iterator[Notice]:
-    """Yield how samples were changed."""
+    """Yield notices of conversions: resampling, averaged channels, rounding and clipping."""
     where, total = str(place), len(sounds)
     other = Counter(sound.rate for sound in sounds if sound.rate != rate)
     if other:
@@ -144,9 +144,7 @@ def _converted(sounds: Sequence[Sound], rate: int, place: Path) -> Iterator[Noti
         text = (
             f"{low:,} of {counted(total, 'recording')} lack high frequencies: their rate is below {rate:,} Hz"
         )
-        hint = (
-            f"Set {pasted('dataset.sample_rate', min(other))} if the others are to have the same frequencies."
-        )
+        hint = f"Set {pasted('dataset.sample_rate', min(other))} to limit all recordings to the same frequencies."
         yield Notice("upsampled_recordings", low, text, where, hint)
     several = Counter(sound.channels for sound in sounds if sound.channels > 1)
     if several:
@@ -166,7 +164,7 @@ def _converted(sounds: Sequence[Sound], rate: int, place: Path) -> Iterator[Noti
 
 
 def _doubtful(sounds: Sequence[Sound], names: Sequence[str], place: Path) -> Iterator[Notice]:
-    """Yield recordings without a sound, and those shorter than a window."""
+    """Yield notices of silent recordings and of those shorter than a window."""
     silent = [name for name, sound in zip(names, sounds, strict=True) if not np.ptp(sound.samples)]
     if silent:
         text = f"{counted(len(silent), 'silent recording')}, with equal samples throughout: {first_names(silent)}"

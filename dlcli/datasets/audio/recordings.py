@@ -16,7 +16,7 @@ FULL_SCALE = 32_768
 
 @dataclass(frozen=True, eq=False)
 class Recordings:
-    """Waveforms, of which row i is the `lengths[i]` samples of `values` from `starts[i]` on.
+    """Waveforms; row i is `values[starts[i] : starts[i] + lengths[i]]`.
 
     Attributes:
         values: samples of all rows `(S,)`, 16-bit integers.
@@ -32,7 +32,7 @@ class Recordings:
 
     @classmethod
     def of(cls, waves: Sequence[np.ndarray], rate: int) -> Self:
-        """Return recordings of some waveforms `(L,)` of 16-bit integers."""
+        """Return recordings that consist of waveforms `(L,)` of 16-bit integers."""
         lengths = np.array([len(wave) for wave in waves], dtype=np.int64)
         values = np.concatenate([*waves, np.empty(0, np.int16)])
         return cls(values, lengths.cumsum() - lengths, lengths, rate)

@@ -1,1 +1,1 @@
-"""Boxes around objects of images, as targets: COCO, Pascal VOC and YOLO annotations."""
+"""Bounding boxes as targets of images: COCO, Pascal VOC and YOLO annotations."""

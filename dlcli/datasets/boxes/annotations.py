@@ -1,4 +1,4 @@
-"""Annotations of images as files state them, in one form for all formats, and the files that they are found in."""
+"""Annotations as the files state them, in one form for all formats, and the files of a dataset of boxes."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from dlcli.errors import DataError
 from dlcli.files.paths import is_file, is_folder
 from dlcli.formatting import counted
 
-# Folder of VOC's lists of the images of each part.
+# Folder of VOC's lists of images, one per part of the split.
 _LISTS = ("imagesets", "main")
 
 
 @dataclass(frozen=True)
 class Box:
-    """A box as a file states it.
+    """A box as stated by a file.
 
     Attributes:
         corners: left, top, right and bottom, in pixels, or shares of the image's sides.
         label: name of its class.
         where: its place in the file, for messages.
-        crowd: whether it stands for several objects, which are not counted.
+        crowd: whether it encloses several objects that are not annotated one by one.
     """
 
     corners: tuple[float, float, float, float]
@@ -46,9 +46,9 @@ class Annotation:
     Attributes:
         image: the image.
         boxes: its boxes.
-        file: the file that has them, for messages.
+        file: the file that contains them, for messages.
         part: train, val or test; "" if the format names none.
-        size: height and width in pixels that the file states; None if it states none.
+        size: height and width in pixels according to the file; None if it does not state them.
         relative: whether coordinates are shares of the image's sides.
     """
 
@@ -65,9 +65,9 @@ class Annotations:
     """All annotations of a dataset, sorted by the names of their images.
 
     Attributes:
-        rows: one for each image.
+        rows: one annotation per image.
         classes: names of the classes in the order of their codes.
-        notices: what was left out.
+        notices: reports of what was left out.
     """
 
     rows: list[Annotation]
@@ -86,8 +86,8 @@ class BoxFolder:
     Attributes:
         place: the folder, archive or file of annotations.
         files: all files in the order of their names.
-        annotations: the name of the only file of annotations to read; "" reads all.
-        images: those that are images.
+        annotations: name of the file of annotations to read; "" reads all.
+        images: the images among these files.
     """
 
     place: Path
@@ -104,21 +104,22 @@ class BoxFolder:
             self._by_stem[stem_of(file.name)].append(file)
 
     def named(self, *suffixes: str) -> list[Stored]:
-        """Return the files with one of some endings."""
+        """Return the files with one of the given suffixes."""
         return [file for file in self.files if suffix_of(file.name) in suffixes]
 
     def file(self, name: str) -> Stored | None:
-        """Return the file of a name in the dataset's folder."""
+        """Return the file with a name in the dataset's folder."""
         return self._by_name.get(name)
 
     def image(self, name: str, beside: str) -> Stored | None:
-        """Return the image that annotations name: relative to their file, to the folder, or the only one of that name.
+        """Return the image that an annotation names: relative to its file, relative to the folder, or the only one of
+        that name.
 
         Args:
-            name: path or name; without the ending of an image, any ending will do. Folders in it are those of the
-                image.
-            beside: name of the file of annotations. An image of another part is not meant; of several images of one
-                name it is that of the same part, or the one whose folder has the most in common with it.
+            name: path or name of the image, with or without its suffix.
+            beside: name of the file of annotations. Images of other parts of the split are ignored; among several
+                images of one name, the one of the same part, or the one whose folder shares the longest path with this
+                file, is returned.
         """
         name = name.replace("\\", "/")
         for tried in (posixpath.normpath(posixpath.join(posixpath.dirname(beside), name)), name):
@@ -145,11 +146,11 @@ class BoxFolder:
         return ranked[0]
 
     def same_stem(self, name: str) -> list[Stored]:
-        """Return the images of a name, in any folder and with any ending."""
+        """Return the images with a name, in any folder and with any suffix."""
         return self._by_stem.get(stem_of(name), [])
 
     def lists(self) -> dict[str, str]:
-        """Return the part of each image's name, from lists train.txt, val.txt and test.txt; empty without lists.
+        """Return image name to part, read from the lists train.txt, val.txt and test.txt; empty if there are no lists.
 
         Raises:
             DataError: a name is in two of them.
@@ -178,7 +179,7 @@ class BoxFolder:
 
     @property
     def _depth(self) -> int:
-        """Folders that contain everything."""
+        """Number of leading folders that all files share."""
         first = [file.name.split("/")[:-1] for file in self.files]
         depth = 0
         while first and all(len(names) > depth and names[depth] == first[0][depth] for names in first):
@@ -187,7 +188,7 @@ class BoxFolder:
 
 
 def box_folder(path: Path) -> BoxFolder:
-    """Return the files of a folder, .tar or .zip, or of the folder of a JSON file.
+    """Return the files of a folder, .tar or .zip, or of the folder that contains a JSON file.
 
     Raises:
         DataError: there is no such file or folder, or it has no images.
@@ -206,7 +207,7 @@ def box_folder(path: Path) -> BoxFolder:
 
 
 def _of_file(path: Path) -> BoxFolder:
-    """Return the files of a JSON's folder, or of the folder of `annotations` that has the images."""
+    """Return the files of a JSON file's folder, or of the parent folder that contains the images."""
     found = BoxFolder(path, tree_of_folder(path.parent).files, path.name)
     if not found.images and path.absolute().parent.name.lower().startswith("annot"):
         folder = path.absolute().parent
@@ -225,14 +226,14 @@ def _with_images(found: BoxFolder) -> BoxFolder:
 
 
 def stem_of(name: str) -> str:
-    """Return the name of a file without folders and ending of an image or annotation."""
+    """Return the name of a file without its folders and without the suffix of an image or annotation."""
     last = name.rpartition("/")[2]
     stem, dot, ending = last.rpartition(".")
     return stem if dot and f".{ending.lower()}" in {*image_suffixes(), ".xml", ".txt"} else last
 
 
 def parts_in(name: str) -> str:
-    """Return the part that a folder in a file's name stands for; "" without one."""
+    """Return the part of the split that a folder in a file's path denotes; "" if none does."""
     return next((part for folder in name.split("/")[:-1] if (part := part_of(folder))), "")
 
 

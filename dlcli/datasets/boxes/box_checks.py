@@ -1,4 +1,4 @@
-"""Checks of boxes against the sizes of their images: what is wrong is an error, or left out and counted."""
+"""Check boxes against the sizes of their images; invalid boxes raise an error, or are left out and counted."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from dlcli.errors import DataError, Problem
 from dlcli.formatting import counted
 
 _NAMED = 5
-# Pixels that a box may reach over the image's edge by rounding, and to which coordinates are rounded.
+# Tolerance in pixels: how far a box may extend beyond the image's edge, because coordinates are rounded.
 _OVER, _ROUNDED = 1.0, 2
-# Least share of a box that stays visible in a cropped image.
+# Boxes of which a smaller share is visible in a cropped image are left out.
 _VISIBLE = 0.25
 
 
 @dataclass
 class _Found:
-    """What the checks found, by the kind of what is wrong."""
+    """Findings of the checks, by kind."""
 
     problems: list[Problem] = field(default_factory=list)
     bad_rows: list[int] = field(default_factory=list)
@@ -39,20 +39,20 @@ class _Found:
 def checked_boxes(
     annotations: Annotations, view: tuple[int, int] | None, fit: Fit, *, skip: bool
 ) -> tuple[Annotations, Boxes, list[Notice]]:
-    """Return the rows whose boxes are valid, their boxes, and what was left out or clipped.
+    """Return the rows with valid boxes, their boxes, and notices of boxes that were left out or clipped.
 
-    Boxes without area are left out. Boxes that reach over the edge by a pixel are clipped.
+    Boxes without area are left out. Boxes that extend beyond the edge by up to one pixel are clipped.
 
     Args:
         annotations: the rows.
         view: height and width that images are resized to; None keeps their size.
-        fit: with `crop`, boxes are those of the visible part.
-        skip: whether boxes outside their image are clipped or left out instead of being an error, and rows whose file
-            states another size left out.
+        fit: with `crop`, boxes are relative to the visible part of the image.
+        skip: whether boxes outside their image are clipped or left out, and rows with a wrong size left out, instead of
+            raising an error.
 
     Raises:
-        DataError: a box lies outside its image or has no finite numbers, or a file states another size than its
-            image's.
+        DataError: a box lies outside its image or has non-finite coordinates, or a file states a size that differs from
+            that of its image.
     """
     found = _Found()
     codes = {name: code for code, name in enumerate(annotations.classes)}
@@ -66,7 +66,8 @@ def checked_boxes(
         elif row.size is not None and row.size != header.size:
             stated, own = (f"{width} x {height}" for height, width in (row.size, header.size))
             message = f"states a size of {stated} pixels, but the image {row.image.name} has {own}"
-            found.problems.append(Problem(message, row.file, "Correct it: boxes are relative to that size."))
+            hint = "Correct it: coordinates of boxes are relative to that size."
+            found.problems.append(Problem(message, row.file, hint))
             found.bad_rows.append(number)
             continue
         else:
@@ -84,9 +85,9 @@ def checked_boxes(
     ]:  # of `classes` that the user has named
         row, box = unknown[0]
         raise DataError(
-            f"{box.where} has the class {box.label}, which is none of dataset.classes ({', '.join(codes)})",
+            f"{box.where} has the class {box.label}, which is not in dataset.classes ({', '.join(codes)})",
             row.file,
-            "Name it too, or leave dataset.classes out.",
+            "Add it to dataset.classes, or leave dataset.classes out.",
         )
     flat = [pair for valid in rows for pair in valid]
     heights = np.repeat(np.array(sizes, np.float64).reshape(-1, 2), [len(valid) for valid in rows], axis=0)
@@ -110,7 +111,7 @@ def _corners(
     values = [value * side for value, side in zip(box.corners, scale, strict=True)]
     name = f"{row.file.rpartition('/')[2]} {box.where}"
     if not all(map(math.isfinite, values)):
-        found.problems.append(Problem(f"{box.where} has a coordinate that is no finite number", row.file))
+        found.problems.append(Problem(f"{box.where} has a coordinate that is not a finite number", row.file))
         found.outside.append(name)
         return None
     left, top, right, bottom = (round(value, _ROUNDED) for value in values)
@@ -144,7 +145,8 @@ def _in_view(
     view: tuple[int, int],
     found: _Found,
 ) -> tuple[list[tuple[Box, tuple[float, ...]]], tuple[int, int]]:
-    """Return the boxes in the centre that a cropped image shows, in pixels of the file, and its size."""
+    """Return the boxes within the visible centre of a cropped image, in pixels of the file, and the size of "
+    "the centre."""
     height, width = size
     share = min(height / view[0], width / view[1])
     seen = round(view[0] * share), round(view[1] * share)
@@ -183,6 +185,6 @@ def _notices(found: _Found, annotations: Annotations, boxes: Boxes) -> list[Noti
             Notice("cropped_boxes", found.cropped, text, "dataset.fit", "Set dataset.fit=stretch.")
         )
     if empty := int((boxes.counts == 0).sum()):
-        text = f"{counted(empty, 'image')} without boxes, which are trained and judged as such"
+        text = f"{counted(empty, 'image')} without boxes, used as images without objects"
         notices.append(Notice("images_without_boxes", empty, text, warns=False))
     return notices

@@ -1,4 +1,4 @@
-"""`Boxes`: the boxes of the objects in each image, as the targets of `Data`."""
+"""`Boxes`: bounding boxes of each image, as targets of `Data`."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from dlcli.datasets.target_rows import TargetRows
 LEFT, TOP, RIGHT, BOTTOM, CODE, CROWD = range(6)
 COLUMNS = 6
 
-# The code of a place in a padded array that holds no box.
+# Code of padding: an entry of a padded array without a box.
 PADDING = -1
 
 
 class Boxes(TargetRows):
     """An array-like of boxes: each image has any number of them, each with a class.
 
-    Coordinates are shares of the image's width and height, from 0 to 1, so that they hold for the image in any size.
+    Coordinates are shares of the image's width and height, from 0 to 1, and therefore independent of its size.
     Indexing returns other `Boxes`; numpy's `asarray` pads them to `(N, most boxes of an image, 6)`.
 
     Args:
         corners: left, top, right and bottom of all boxes, image by image, `(M, 4)`.
-        codes: the class of each box, positions in the classes of `Data`, `(M,)`.
-        crowds: whether a box is a crowd, `(M,)`, which neither the loss nor a metric counts.
+        codes: class of each box, as positions in the classes of `Data`, `(M,)`.
+        crowds: whether a box is a crowd, which the loss and the metrics ignore, `(M,)`.
         counts: number of boxes of each image, `(N,)`.
-        sizes: height and width of each image in pixels, `(N, 2)`, which tables of boxes are in.
+        sizes: height and width of each image in pixels, the unit of tables of boxes, `(N, 2)`.
     """
 
     target_kind: ClassVar[TargetKind] = "detection"
@@ -88,7 +88,7 @@ class Boxes(TargetRows):
         return padded
 
     def recoded(self, codes: np.ndarray) -> Boxes:
-        """Return the boxes with other codes: `codes` `(C,)` maps each old code to a new one."""
+        """Return the same boxes with new class codes: `codes` `(C,)` maps each old code to a new one."""
         return Boxes(self.corners, codes[self.codes], self.crowds, self.counts, self.sizes)
 
     def per_class(self, classes: int) -> np.ndarray:
@@ -113,5 +113,5 @@ class Boxes(TargetRows):
         return (self.per_class(classes) > 0).sum(axis=0)
 
     def pieces(self) -> Iterator[Any]:
-        """Yield what a digest of the boxes is made of."""
+        """Yield the values that the fingerprint is computed from."""
         yield from (self.corners, self.codes, self.crowds, self.counts)

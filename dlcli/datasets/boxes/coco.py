@@ -16,15 +16,15 @@ from dlcli.errors import DataError, Problem
 from dlcli.formatting import counted
 
 _KEYS = ("images", "annotations", "categories")
-# COCO's files of the same images for other tasks stand beside those of boxes, which begin with `instances_`.
+# Files of boxes begin with `instances_`; COCO's files of other tasks are in the same folder.
 _BOXES, _OTHERS = "instances_", ("person_keypoints_", "captions_", "stuff_", "panoptic_", "image_info_")
 _NAMED = 5
 
 
 def coco_files(folder: BoxFolder) -> list[Stored]:
-    """Return the JSON files that look like COCO's: they contain its keys.
+    """Return the JSON files that contain the keys of COCO.
 
-    Of a `dataset.path` that is a JSON file, that file.
+    If `dataset.path` is a JSON file, return that file.
     """
     files = folder.named(".json")
     if folder.annotations:
@@ -33,7 +33,7 @@ def coco_files(folder: BoxFolder) -> list[Stored]:
 
 
 def _of_boxes(files: Sequence[Stored]) -> list[Stored]:
-    """Return the files without COCO's other ones, if it has those of boxes."""
+    """Return the files of boxes, if there are any; otherwise all files."""
     names = {file.name: file.name.rpartition("/")[2] for file in files}
     if not any(name.startswith(_BOXES) for name in names.values()):
         return list(files)
@@ -44,7 +44,7 @@ def read_coco(folder: BoxFolder, *, skip: bool) -> Annotations:
     """Read all COCO files of a folder.
 
     Raises:
-        DataError: a file is no such JSON, names an image that is missing, or a category that it does not define.
+        DataError: a file is not COCO JSON, or names a missing image or an undefined category.
     """
     all_files = coco_files(folder)
     files = _of_boxes(all_files)
@@ -59,9 +59,11 @@ def read_coco(folder: BoxFolder, *, skip: bool) -> Annotations:
         for category in document["categories"]:
             number, name = category["id"], str(category["name"])
             if names.setdefault(number, name) != name:
-                raise DataError(f"category {number} is {name}, and also {names[number]}", file.where)
+                raise DataError(f"category {number} is called {name} and {names[number]}", file.where)
     if twice := next((name for name in names.values() if list(names.values()).count(name) > 1), None):
-        raise DataError(f"two categories have the name {twice}", files[0].where, "Give each its own name.")
+        raise DataError(
+            f"two categories have the name {twice}", files[0].where, "Give each category a unique name."
+        )
     rows: list[Annotation] = []
     missing: list[tuple[Stored, str]] = []
     for file, document in documents.items():
@@ -75,37 +77,37 @@ def read_coco(folder: BoxFolder, *, skip: bool) -> Annotations:
         notices.append(Notice("other_files", len(others), text, str(folder.place), warns=False))
     if missing:
         lost = first_names([name for _, name in missing])
-        text = f"{counted(len(missing), 'image')} that annotations name but that are missing left out: {lost}"
+        text = f"{counted(len(missing), 'image')} named by annotations, but missing, left out: {lost}"
         notices.append(Notice("missing_images", len(missing), text, str(folder.place)))
     used = {box.label for row in rows for box in row.boxes}
     order = [names[number] for number in sorted(names)]
-    # Exports of annotation tools have a category 0 that is the name of the set, and no box.
+    # Exports of some annotation tools define a category 0 without boxes, whose name is that of the dataset.
     if len(order) > 1 and order[0] not in used and any(
         category.get("supercategory") == order[0] for document in documents.values()
         for category in document["categories"]
     ):  # fmt: skip
-        text = f"category {order[0]} has no box and is a group of the others: left out"
+        text = f"category {order[0]} has no boxes and is the supercategory of the others: left out"
         notices.append(Notice("empty_categories", 1, text, str(folder.place), warns=False))
         order = order[1:]
     return Annotations(rows, tuple(dict.fromkeys(order)), tuple(notices))
 
 
 def _document(file: Stored) -> dict[str, Any]:
-    """Return the content of a COCO file, whose lists have been checked."""
+    """Return the content of a COCO file after checking its lists."""
     try:
         document = json.loads(file.read().decode("utf-8-sig"))
     except UnicodeDecodeError as error:
-        raise DataError("is not text in UTF-8", file.where) from error
+        raise DataError("is not UTF-8 text", file.where) from error
     except json.JSONDecodeError as error:
-        raise DataError(f"is no JSON: {error.msg}", f"{file.where}, line {error.lineno}") from error
+        raise DataError(f"is not JSON: {error.msg}", f"{file.where}, line {error.lineno}") from error
     except RecursionError as error:
-        raise DataError("is no COCO JSON: its values are nested too deeply", file.where) from error
+        raise DataError("is not COCO JSON: its values are nested too deeply", file.where) from error
     if not isinstance(document, dict) or not all(isinstance(document.get(key), list) for key in _KEYS):
         lacking = [key for key in _KEYS if not isinstance(document, dict) or key not in document]
         raise DataError(
-            f"is no COCO JSON: it lacks {', '.join(lacking) or 'a list of ' + ' or '.join(_KEYS)}",
+            f"is not COCO JSON: it lacks {', '.join(lacking) or 'a list of ' + ' or '.join(_KEYS)}",
             file.where,
-            "It needs lists named images, annotations and categories.",
+            "COCO JSON has the lists images, annotations and categories.",
         )
     for key, wanted in (("images", ("id", "file_name")), ("categories", ("id", "name")),
                         ("annotations", ("image_id", "category_id", "bbox"))):  # fmt: skip
@@ -119,11 +121,13 @@ def _document(file: Stored) -> dict[str, Any]:
     if len(set(ids)) < len(ids):
         twice = next(own for own, times in Counter(ids).items() if times > 1)
         names = " and ".join(str(image["file_name"]) for image in document["images"] if image["id"] == twice)
-        raise DataError(f"has two images of the id {twice!r}: {names}", file.where, "Give each its own id.")
+        raise DataError(
+            f"has two images with the id {twice!r}: {names}", file.where, "Give each image a unique id."
+        )
     return document
 
 
-# Numbers of the entries of each list. The id of an image may be a word as well.
+# Entries of each list that must be numbers. The id of an image may be text.
 _NUMBERS = {
     "images": ("id", "height", "width"),
     "categories": ("id",),
@@ -132,10 +136,10 @@ _NUMBERS = {
 
 
 def _check_number(entry: dict[str, Any], name: str, where: str, file: Stored) -> None:
-    """Turn a number that is written as a text or a float into an integer.
+    """Convert a number that is written as text or as a float to an integer.
 
     Raises:
-        DataError: the entry is no number.
+        DataError: the entry is not an integer.
     """
     value: Any = entry.get(name)
     if type(value) is int or (value is None and name in ("height", "width")):
@@ -144,13 +148,13 @@ def _check_number(entry: dict[str, Any], name: str, where: str, file: Stored) ->
     if is_written or (isinstance(value, float) and value.is_integer()):
         entry[name] = int(value)
     elif not (isinstance(value, str) and name in ("id", "image_id") and not where.startswith("categories")):
-        raise DataError(f"{where} has the {name} {value!r}, which is no integer", file.where)
+        raise DataError(f"{where} has the {name} {value!r}, which is not an integer", file.where)
 
 
 def _missing(name: str, file: Stored, folder: BoxFolder) -> Problem:
     hint = "Add it, or leave such images out: dataset.on_bad=skip."
     if others := folder.same_stem(name):
-        hint = f"There is {others[0].name}: correct the file_name if it is meant. {hint}"
+        hint = f"There is {others[0].name}: correct file_name if this image is meant. {hint}"
     return Problem(f"there is no image {name}", file.where, hint)
 
 
@@ -189,18 +193,19 @@ def _rows(
 
 
 def _mistake(entry: Mapping[str, Any], images: set[Any], names: Mapping[int, str]) -> str | None:
-    """Return what is wrong with an annotation, to follow its name."""
+    """Return what is wrong with an annotation, as the end of a sentence that begins with its name; None if it "
+    "is valid."""
     box = entry["bbox"]
     if entry["category_id"] not in names:
-        return f"has the category_id {entry['category_id']!r}, which is none of the categories"
+        return f"has the category_id {entry['category_id']!r}, which is not one of the categories"
     if entry["image_id"] not in images:
-        return f"has the image_id {entry['image_id']!r}, which is none of the images"
+        return f"has the image_id {entry['image_id']!r}, which is not one of the images"
     if not isinstance(box, Sequence) or len(box) != 4 or not all(isinstance(v, int | float) for v in box):
         return f"has the bbox {box}, not four numbers"
     return None
 
 
 def part_in_name(name: str) -> str:
-    """Return the part that a file's name, `instances_train2017.json`, or else a folder of it stands for; or ""."""
+    """Return the part denoted by a file's name (`instances_train2017.json`) or folder; "" if none is."""
     words = re.split(r"[\s_.-]+", name.rpartition("/")[2].rpartition(".")[0])
     return next((part for word in words if (part := part_of(word))), "") or parts_in(name)

@@ -1,4 +1,4 @@
-"""Reading a dataset of boxes: its format, its annotations and their parts."""
+"""Read a dataset of boxes: its format, its annotations and their parts of the split."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class ReadBoxes:
 
     Attributes:
         annotations: the rows.
-        parts: train, val or test of each; empty without parts.
+        parts: train, val or test of each row; empty if the dataset defines no parts.
     """
 
     annotations: Annotations
@@ -37,15 +37,15 @@ class ReadBoxes:
 def read_boxes(
     folder: BoxFolder, format: Format, classes: Sequence[str] | None, *, parts: bool, skip: bool
 ) -> ReadBoxes:
-    """Read the annotations of a folder in the format that it has.
+    """Read the annotations of a folder, in a given format or the one found.
 
     Args:
         folder: the files.
-        format: the format; auto is that of the files, in the order COCO, VOC, YOLO.
-        classes: names of the classes in the order of their codes; None takes COCO's order, that of `classes.txt` or
-            `data.yaml`, or else the alphabet's.
+        format: format of the annotations; auto takes the first one found of COCO, VOC and YOLO.
+        classes: names of the classes in the order of their codes; None takes the order of COCO's categories, of
+            `classes.txt` or of `data.yaml`, or else alphabetical order.
         parts: whether lists, files and folders named train, val and test are parts of the split.
-        skip: whether what cannot be used is left out.
+        skip: whether unusable images and boxes are left out instead of raising an error.
 
     Raises:
         DataError: the folder has no annotations, or a file is invalid.
@@ -61,14 +61,14 @@ def read_boxes(
         found = read_yolo(folder, classes)
     if classes:
         found = replace(found, classes=tuple(classes))
-    # By their own names first: the same rows whichever folders a format puts images into.
+    # Sort by file name before folder, so that the order of rows is the same for each format's folder layout.
     rows = sorted(found.rows, key=lambda row: (row.image.name.rpartition("/")[2], row.image.name))
     for one, other in pairwise(rows):
         if one.image.name == other.image.name:
             raise DataError(
-                f"{one.image.name} has two annotations, that of {one.file} and this one",
+                f"{one.image.name} has two annotations: {one.file} and this one",
                 other.file,
-                f"Name the file of annotations to read: {pasted('dataset.path', str(one.file))}"
+                f"Choose the file of annotations to read: {pasted('dataset.path', str(one.file))}"
                 if chosen == "coco"
                 else "Remove one of them.",
             )
@@ -80,7 +80,7 @@ def read_boxes(
 
 
 def _format(folder: BoxFolder, format: Format) -> tuple[str, list[Notice]]:
-    """Return the format, and a notice if the folder has others as well."""
+    """Return the format, and a notice if the folder contains others as well."""
     if format != "auto":
         return format, []
     has = {
@@ -91,7 +91,7 @@ def _format(folder: BoxFolder, format: Format) -> tuple[str, list[Notice]]:
     there = [name for name, is_there in has.items() if is_there]
     if not there:
         raise DataError(
-            "contains no annotations: no COCO JSON, no XML of Pascal VOC, and no text files with the names of images",
+            "contains no annotations: no COCO JSON, no XML of Pascal VOC, and no text files named like images",
             str(folder.place),
             "Give the folder that holds both images and annotations.",
         )
@@ -104,7 +104,7 @@ def _format(folder: BoxFolder, format: Format) -> tuple[str, list[Notice]]:
 
 
 def _parts(found: Annotations, folder: BoxFolder, format: str) -> tuple[Annotations, list[str]]:
-    """Return the rows that have a part, if any has one, and the parts."""
+    """Return the rows and their parts; rows without a part are left out if others have one."""
     split = [row.part or parts_in(row.image.name) for row in found.rows]
     if format != "coco":
         split = [
@@ -127,7 +127,7 @@ def _parts(found: Annotations, folder: BoxFolder, format: str) -> tuple[Annotati
     kept = [row for row, part in enumerate(split) if part]
     if left := len(split) - len(kept):
         names = [found.rows[row].image.name for row, part in enumerate(split) if not part]
-        text = f"{counted(left, 'image')} of no part left out: {first_names(names)}"
+        text = f"{counted(left, 'image')} without a part left out: {first_names(names)}"
         found = replace(
             found, notices=(*found.notices, Notice("unlisted_images", left, text, str(folder.place)))
         )
@@ -135,10 +135,10 @@ def _parts(found: Annotations, folder: BoxFolder, format: str) -> tuple[Annotati
 
 
 def _complete(found: Annotations, folder: BoxFolder, *, listed: bool = False) -> Annotations:
-    """Return the annotations with a notice about images that have none."""
+    """Return the annotations, with a notice of images that have none."""
     notices = list(_unused(found.rows, folder))
     if listed and any(notice.key == "unlisted_images" for notice in found.notices):
-        notices = []  # told already
+        notices = []  # reported by the format
     return replace(found, notices=(*found.notices, *notices))
 
 

@@ -1,4 +1,4 @@
-"""Annotations in Pascal VOC's XML, a file for each image."""
+"""Annotations in Pascal VOC XML, one file per image."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _SIDES = ("xmin", "ymin", "xmax", "ymax")
 def read_voc(folder: BoxFolder, *, skip: bool) -> Annotations:
     """Read all XML files of a folder; classes are in alphabetical order.
 
-    Coordinates are taken as they are: the edges of a box, in pixels from the image's left and top. Boxes that are
-    `difficult` are crowds: they are not counted, as in VOC's own evaluation.
+    Coordinates are used unchanged: the edges of a box in pixels from the image's left and top. Boxes marked `difficult`
+    are treated as crowds and not counted, as in VOC's own evaluation.
 
     Raises:
-        DataError: a file is no such XML, or its image is missing.
+        DataError: a file is not VOC XML, or its image is missing.
     """
     files = folder.named(".xml")
     if not files:
@@ -44,11 +44,13 @@ def read_voc(folder: BoxFolder, *, skip: bool) -> Annotations:
             rows.append(found)
     hint = "Add its image, or leave such files out: dataset.on_bad=skip."
     if not skip:
-        problems += [Problem("there is no image of its name", file.where, hint) for file in missing[:_NAMED]]
+        problems += [
+            Problem("there is no image with its name", file.where, hint) for file in missing[:_NAMED]
+        ]
     if problems:
         raise DataError(problems[:_NAMED])
     if not rows:
-        raise DataError("contains no XML file with an image of its name", str(folder.place))
+        raise DataError("contains no XML file with an image of the same name", str(folder.place))
     classes = tuple(sorted({box.label for row in rows for box in row.boxes}))
     return Annotations(rows, classes, tuple(_notices(missing, rows, folder)))
 
@@ -60,7 +62,7 @@ def _notices(missing: list[Stored], rows: list[Annotation], folder: BoxFolder) -
         text = f"{counted(len(missing), 'annotation')} without an image left out: {names}"
         yield Notice("missing_images", len(missing), text, place)
     if crowds := sum(box.crowd for row in rows for box in row.boxes):
-        text = f"{counted(crowds, 'difficult box', 'difficult boxes')}, as crowds"
+        text = f"{counted(crowds, 'difficult box', 'difficult boxes')}, treated as crowds"
         yield Notice("difficult_boxes", crowds, text, place, warns=False)
 
 
@@ -69,13 +71,13 @@ def _read(file: Stored, folder: BoxFolder) -> Annotation | None:
     try:
         root = ElementTree.fromstring(file.read())
     except ElementTree.ParseError as error:
-        raise DataError(f"is no XML: {error}", file.where) from error
+        raise DataError(f"is not XML: {error}", file.where) from error
     if root.tag != "annotation":
         raise DataError(
-            f"is no annotation of Pascal VOC: it begins with <{root.tag}>, not <annotation>", file.where
+            f"is not a Pascal VOC annotation: it begins with <{root.tag}>, not <annotation>", file.where
         )
     boxes = tuple(_box(file, number, node) for number, node in enumerate(root.findall("object"), start=1))
-    # Tools rename images without changing the name in the file: that of the file itself comes first.
+    # The name of the file comes before the name stated in it, because tools rename images without changing the latter.
     image = folder.image(file.name.rpartition("/")[2], file.name)
     if image is None and (name := root.findtext("filename")):
         image = folder.image(name, file.name)
@@ -96,7 +98,7 @@ def _box(file: Stored, number: int, node: ElementTree.Element) -> Box:
         left, top, right, bottom = (float(text or "") for text in texts)
     except ValueError:
         lacking = next(side for side, text in zip(_SIDES, texts, strict=True) if not _is_number(text))
-        raise DataError(f"{where} has no number {lacking}", file.where) from None
+        raise DataError(f"{where} lacks the number {lacking}", file.where) from None
     if not label:
         raise DataError(f"{where} has no name", file.where)
     return Box((left, top, right, bottom), label, where, (node.findtext("difficult") or "0").strip() == "1")

@@ -1,4 +1,4 @@
-"""Annotations in YOLO's text: a file for each image, with a line `class x y width height` for each box."""
+"""Annotations in YOLO text files: one per image, with a line `class x y width height` for each box."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from dlcli.errors import DataError, Problem
 from dlcli.formatting import counted
 
 _NAMED = 5
-# Folders that tell images from labels.
+# Folder names that separate images from labels.
 _KINDS = ("images", "labels", "jpegimages", "annotations")
-# Files that name the classes: one per line, or the key `names` of a YAML file.
+# Files with the names of classes: one per line, or below the key `names` of a YAML file.
 NAME_FILES = ("classes.txt", "obj.names", "_darknet.labels", "data.yaml", "data.yml", "dataset.yaml")
 
 
 def label_files(folder: BoxFolder) -> dict[str, list[Stored]]:
-    """Return the text files that may have the boxes of an image of their name, by that name."""
+    """Return name to text files that may contain the boxes of the image with that name."""
     stems = {stem_of(image.name) for image in folder.images}
     found: dict[str, list[Stored]] = {}
     for file in folder.named(".txt"):
@@ -30,10 +30,10 @@ def label_files(folder: BoxFolder) -> dict[str, list[Stored]]:
 
 
 def names_of_folder(folder: BoxFolder) -> dict[int, str]:
-    """Return names of classes by number from `classes.txt`, `data.yaml` or the like; empty if there is no such file.
+    """Return class number to name, from `classes.txt`, `data.yaml` or similar; empty if there is no such file.
 
     Raises:
-        DataError: a YAML file has no list of names, or names are not one for each class.
+        DataError: a YAML file has no list of names, or names are missing or occur twice.
     """
     for wanted in NAME_FILES:
         for file in folder.files:
@@ -41,7 +41,9 @@ def names_of_folder(folder: BoxFolder) -> dict[int, str]:
                 found = _names(file)
                 names = list(found.values())
                 if twice := next((name for name in names if names.count(name) > 1), None):
-                    raise DataError(f"names two classes {twice}", file.where, "Give each class its own name.")
+                    raise DataError(
+                        f"names two classes {twice}", file.where, "Give each class a unique name."
+                    )
                 return found
     return {}
 
@@ -52,12 +54,12 @@ def _names(file: Stored) -> dict[int, str]:
         lines = [line.strip() for line in text.rstrip().splitlines()]
         if "" in lines:
             where = f"{file.where}, line {lines.index('') + 1}"
-            raise DataError("is blank: the numbers of classes are those of lines", where, "Remove it.")
+            raise DataError("is blank, but each line must name the class of its number", where, "Remove it.")
         return dict(enumerate(lines))
     try:
         names = (yaml.safe_load(text) or {}).get("names")
     except (yaml.YAMLError, AttributeError, RecursionError) as error:
-        raise DataError("is no YAML file with the key names", file.where) from error
+        raise DataError("is not a YAML file with the key names", file.where) from error
     if isinstance(names, list):
         names = dict(enumerate(names))
     if not isinstance(names, dict) or not names:
@@ -65,18 +67,18 @@ def _names(file: Stored) -> dict[int, str]:
     try:
         return {int(number): str(names[number]) for number in sorted(names, key=int)}
     except (TypeError, ValueError) as error:
-        raise DataError("has names whose keys are not numbers of classes", file.where) from error
+        raise DataError("has names whose keys are not class numbers", file.where) from error
 
 
 def read_yolo(folder: BoxFolder, classes: Sequence[str] | None) -> Annotations:
-    """Read the boxes of all images; an image without a file has none.
+    """Read the boxes of all images; an image without a file has no boxes.
 
     Args:
         folder: the files.
         classes: names of the classes 0, 1, ..., if no `classes.txt` or `data.yaml` names them.
 
     Raises:
-        DataError: the classes have no names, or a line is no box or has an unknown class.
+        DataError: the classes have no names, or a line is not a box or has an unknown class.
     """
     labels = label_files(folder)
     names = names_of_folder(folder) or dict(enumerate(classes or ()))
@@ -84,7 +86,7 @@ def read_yolo(folder: BoxFolder, classes: Sequence[str] | None) -> Annotations:
         raise DataError(
             "has no classes.txt or data.yaml, which names the classes",
             str(folder.place),
-            "Add it, or name them: dataset.classes=[NAME,NAME].",
+            "Add one, or name the classes: dataset.classes=[NAME,NAME].",
         )
     rows: list[Annotation] = []
     problems: list[Problem] = []
@@ -105,15 +107,16 @@ def read_yolo(folder: BoxFolder, classes: Sequence[str] | None) -> Annotations:
         raise DataError(problems[:_NAMED])
     notices = []
     if lacking:
-        text = f"{counted(len(lacking), 'image')} without a file of boxes: {first_names(lacking)}"
+        text = f"{counted(len(lacking), 'image')} without a label file: {first_names(lacking)}"
         most = 2 * len(lacking) > len(folder.images)
-        text += ", taken as images without boxes"
+        text += ", used as images without boxes"
         notices.append(Notice("images_without_file", len(lacking), text, str(folder.place), warns=most))
     return Annotations(rows, tuple(names.values()), tuple(notices))
 
 
 def _own(image: Stored, files: Sequence[Stored], folder: BoxFolder) -> Stored | None:
-    """Return the file of an image's boxes: of the same folders, or the only one, beside or above the only image."""
+    """Return the label file of an image: in the matching folder, or the only file of its name if there is "
+    "only one such image."""
     place = _place(image.name)
     if same := [file for file in files if _place(file.name) == place]:
         return same[0]
@@ -125,7 +128,7 @@ def _own(image: Stored, files: Sequence[Stored], folder: BoxFolder) -> Stored | 
 
 
 def _place(name: str) -> tuple[str, ...]:
-    """Return the folders of a file, without those that tell labels from images."""
+    """Return the folders of a file, without those that separate labels from images."""
     return tuple(folder for folder in name.split("/")[:-1] if folder.lower() not in _KINDS)
 
 
@@ -144,16 +147,18 @@ def _boxes(file: Stored, names: Mapping[int, str]) -> tuple[Box, ...]:
         if len(values) == 5:
             x, y, width, height = values[1:]
             corners = (x - width / 2, y - height / 2, x + width / 2, y + height / 2)
-        elif len(values) > 6 and len(values) % 2 == 1:  # a polygon: its box
+        elif len(values) > 6 and len(values) % 2 == 1:  # a polygon: take its bounding box
             corners = (min(values[1::2]), min(values[2::2]), max(values[1::2]), max(values[2::2]))
         else:
             more = " Six values are a prediction with its score, not an annotation." * (len(values) == 6)
             raise DataError(
-                f"is no box: {line.strip()[:60]!r}", where, "A line is: class x y width height, the latter as "
+                f"is not a box: {line.strip()[:60]!r}", where, "A line is: class x y width height, the latter as "
                 f"shares of the image's sides.{more}",
             )  # fmt: skip
         if code not in names:
             known = ", ".join(f"{own} {name}" for own, name in list(names.items())[:12])
-            raise DataError(f"has the class {code}, which has no name", where, f"The classes are {known}.")
+            raise DataError(
+                f"has the class {code}, for which there is no name", where, f"The classes are {known}."
+            )
         boxes.append(Box(corners, names[code], f"line {number} ({names[code]})"))
     return tuple(boxes)

@@ -1,4 +1,4 @@
-"""The files of a .tar or .zip archive, which are read without unpacking it."""
+"""Files of a .tar or .zip archive, read without unpacking it."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from dlcli.errors import DataError, first_line
 from dlcli.files.damaged_archives import DAMAGED_ZIP
 from dlcli.files.paths import is_file
 
-# Deflate makes data at most this many times smaller, so a member that claims more is damaged or malicious.
+# Maximum compression ratio of deflate; a member that claims a higher one is damaged or malicious.
 _MOST_DEFLATED = 1040
 _ENCRYPTED = 0x1
 
 
 def is_archive(file: Path) -> bool:
-    """Return whether a file is an archive of files by its ending, and not a table that is compressed as .zip."""
+    """Return whether a file has the suffix of an archive, and is not a table compressed as .zip."""
     ending = file.suffix.lower()
     if ending != ".zip" or not is_file(file):
         return ending == ".tar"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dlcli.datasets.folders.stored import Stored
 from dlcli.errors import DataError
 
-# Damaged files that an error names.
+# Maximum number of damaged files that an error names.
 _NAMED = 5
 
 
@@ -23,6 +23,6 @@ def bad_file(entry: Stored, bad: BadFile) -> DataError:
 
 
 def bad_files(entries: Sequence[Stored], bad: Sequence[tuple[int, BadFile]]) -> DataError:
-    """Return an error with the first few damaged files, given by their place among the entries."""
+    """Return an error that names the first few damaged files, given as (index of the entry, file)."""
     errors = [bad_file(entries[row], reason) for row, reason in bad[:_NAMED]]
     return DataError([problem for error in errors for problem in error.problems])

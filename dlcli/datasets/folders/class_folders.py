@@ -1,4 +1,4 @@
-"""The class and the part of each file, from the names of the folders that it lies in."""
+"""Read the class and the part of the split of each file from the names of its folders."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from dlcli.errors import DataError
 from dlcli.files.paths import is_file, is_folder
 from dlcli.formatting import counted
 
-# Whether folders named train, test and the like are parts of a split, or classes as any others.
+# Whether folders named train, test and the like are parts of a split (true) or classes (false).
 PartFolders = Literal["auto"] | bool
 
 Folder = tuple[str, ...]
 
-# Lines of the tree in a message, and names within a line.
+# Maximum number of lines of a tree in a message, and of names in a line.
 _LINES, _NAMES = 12, 6
 
 
@@ -50,10 +50,10 @@ class Listing:
 
 @dataclass(frozen=True)
 class _Layout:
-    """Where the class folders are: `top` leads to them, and to those of parts if there are any.
+    """Location of the class folders and the folders of parts.
 
     Attributes:
-        top: folder that contains everything.
+        top: folder that contains all files.
         label: position of the class among the components of a file's name.
         part: position of the part; None without parts.
     """
@@ -68,8 +68,8 @@ def list_class_folders(
 ) -> Listing:
     """List the files of a folder, tar or zip with one folder per class, with the parts of a split above or below them.
 
-    Folders that contain nothing but one folder are skipped. For messages, `noun` is the kind of files in the plural,
-    and `alternative` is what else the user can give.
+    Folders that contain only one folder are skipped. For messages, `noun` is the kind of files in the plural, and
+    `alternative` describes other inputs.
 
     Raises:
         DataError: the path does not exist, cannot be read without unpacking, contains no such files, or its folders
@@ -101,7 +101,8 @@ def list_class_folders(
 
 
 def list_files(path: Path, suffixes: Collection[str], noun: str) -> tuple[list[Stored], list[Notice]]:
-    """Return the files with one of the suffixes in a folder and its subfolders, or in an archive, and what is left out.
+    """Return the files with one of the suffixes, from a folder and its subfolders or from an archive, and notices of
+    others.
 
     Raises:
         DataError: there are no such files, or the archive cannot be read without unpacking.
@@ -110,7 +111,7 @@ def list_files(path: Path, suffixes: Collection[str], noun: str) -> tuple[list[S
     files, others = tree.select(suffixes)
     if not files:
         endings = Counter(suffix_of(file.name) or "no ending" for file in others)
-        has = f": its {counted(len(others), 'file')} have the endings {', '.join(endings)}" if others else ""
+        has = f": its {counted(len(others), 'file')} have the suffixes {', '.join(endings)}" if others else ""
         raise DataError(f"contains no {noun}{has}", str(path))
     return files, list(tree.notices(others, noun))
 
@@ -127,7 +128,7 @@ def _layout(tree: Tree, places: Sequence[Folder], noun: str, parts: PartFolders)
     """Decide which folders are parts and which are classes.
 
     Raises:
-        DataError: some folders are parts and others beside them are classes.
+        DataError: folders of parts and folders of classes have the same parent.
     """
     top: Folder = ()
     while True:
@@ -179,7 +180,7 @@ def _parts_below(
     if all(kinds == {True} for kinds in split.values()):
         return _Layout(plain.top, plain.label, plain.label + 1)
     names = first_names(sorted(mixed))
-    message = f"some class folders have folders of parts ({names}), and some {noun} lie beside these"
+    message = f"some class folders contain folders of parts ({names}), and {noun} next to these"
     raise _mixture(tree, places, plain.top, noun, message)
 
 
@@ -232,14 +233,14 @@ def _loose(names: Sequence[str], of: int, noun: str, path: Path) -> Iterator[Not
         yield Notice(
             "loose_files",
             len(names),
-            f"{len(names):,} of {of:,} {noun} lie in no class folder, and are left out: {first_names(names)}",
+            f"{len(names):,} of {of:,} {noun} are not in a class folder and are left out: {first_names(names)}",
             str(path),
-            "Move them into the folder of their class.",
+            "Move them to the folder of their class.",
         )
 
 
 def _deeper(places: Sequence[Folder], layout: _Layout, noun: str, path: Path) -> Iterator[Notice]:
-    """Yield a warning if files lie in folders within the class folders, which could be the classes instead."""
+    """Yield a warning if the class folders contain folders with files, which may be the actual classes."""
     last = max(layout.label, layout.part or 0)
     deep = [place for place in places if len(place) > last + 1]
     if deep:
@@ -248,7 +249,7 @@ def _deeper(places: Sequence[Folder], layout: _Layout, noun: str, path: Path) ->
         yield Notice(
             "nested_files",
             len(deep),
-            f"{len(deep):,} of {len(places):,} {noun} lie in folders within the class folders "
+            f"{len(deep):,} of {len(places):,} {noun} are in folders within the class folders "
             f"{first_names(classes)}: their class is the outer folder's name, not {first_names(inner)}",
             str(path),
             "If the inner folders are the classes, move them up by one level.",
@@ -267,14 +268,14 @@ def _unused_parts(tree: Tree, places: Sequence[Folder], layout: _Layout, noun: s
         yield Notice(
             "empty_parts",
             len(empty),
-            f"no {noun} of classes in the folders of parts {first_names(empty)}",
+            f"no {noun} of any class in the folders of parts {first_names(empty)}",
             str(tree.place),
             f"Add {noun}, or remove the folder.",
         )
 
 
 def _similar(classes: Sequence[str], path: Path) -> Iterator[Notice]:
-    """Yield a warning if classes differ in case, blanks or the form of Unicode only."""
+    """Yield a warning if classes differ only in case, whitespace or Unicode normalization."""
     forms: dict[str, list[str]] = defaultdict(list)
     for name in classes:
         forms[unicodedata.normalize("NFKC", name).casefold().strip()].append(name)
@@ -284,9 +285,9 @@ def _similar(classes: Sequence[str], path: Path) -> Iterator[Notice]:
         yield Notice(
             "similar_classes",
             len(alike),
-            f"classes differ in case or blanks only: {pairs}",
+            f"classes differ only in case or whitespace: {pairs}",
             str(path),
-            "Rename the folders if they are meant as one class.",
+            "Rename the folders if they are one class.",
         )
 
 

@@ -1,4 +1,4 @@
-"""Reading files in threads."""
+"""Read files in threads."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from dlcli.process.cores import share
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-# Number of files queued for the threads at a time, and of those that a thread takes at once: handing over one small
-# image takes a third of the time of decoding it.
+# Number of files queued at a time, and number of files per task of a thread: handing over a single small image would
+# take a third of the time of decoding it.
 _BLOCK, _AT_ONCE = 4096, 16
 
 

@@ -1,4 +1,4 @@
-"""`NamePattern`: the fields in the names of files, such as `{class}_{speaker}_{n}.wav`."""
+"""`NamePattern`: fields in file names, such as `{class}_{speaker}_{n}.wav`."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ _FIELD = re.compile(r"\{(\w+)\}")
 
 
 class NamePattern:
-    """Names with fields, each of which is any text without a slash, as short as possible.
+    """Pattern of file names with fields; a field matches the shortest text without a slash.
 
-    A pattern without slashes is that of the name in its folder, another one that of the end of the path. The ending
-    may be left out.
+    A pattern without slashes is matched against the file name, and a pattern with slashes against the end of the path.
+    The suffix is optional.
 
     Args:
-        pattern: text with fields in braces; a field that occurs twice has the same text in both places.
+        pattern: text with fields in braces; a field that occurs twice must match the same text.
 
     Raises:
         DataError: there is no field.
@@ -57,7 +57,7 @@ class NamePattern:
         return {field: found[f"f{number}"] for number, field in enumerate(self.fields)}
 
     def require(self, field: str, key: str) -> None:
-        """Raise an error if the pattern has no such field; `key` is the setting that names it."""
+        """Raise a DataError if the pattern lacks a field; `key` is the setting that names the field."""
         if field not in self.fields:
             raise DataError(
                 f"the pattern {self.pattern} has no field {field}",
@@ -101,7 +101,7 @@ def matched(
         raise DataError(
             f"none of the {len(files):,} {noun} has a name like {pattern.pattern}, such as {files[0].name}",
             "dataset.pattern",
-            "Put fields in braces in place of what differs: '{class}_{speaker}_{n}'.",
+            "Replace the varying parts of the name by fields in braces: '{class}_{speaker}_{n}'.",
         )
     return (
         [file for file, _ in good],

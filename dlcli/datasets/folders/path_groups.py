@@ -1,4 +1,4 @@
-"""The group of each file, from its name."""
+"""Read the group of each file from its name."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from dlcli.errors import DataError
 
 
 def groups_of_names(files: Sequence[Stored], pattern: str, names: Sequence[str] | None = None) -> list[str]:
-    """Return the group of each file: the first group of a regular expression, or its match, in the file's name.
+    """Return the group of each file: the first group of a regular expression in its name, or else the match.
 
-    `names` are the names, by default those within their folders.
+    `names` are the names to search, by default the file names without folders.
 
     Raises:
         DataError: the expression is invalid, or matches nothing in a name.
@@ -22,7 +22,7 @@ def groups_of_names(files: Sequence[Stored], pattern: str, names: Sequence[str] 
     try:
         regex = re.compile(pattern)
     except re.error as error:
-        raise DataError(f"is no regular expression: {error}", "dataset.group") from error
+        raise DataError(f"is not a regular expression: {error}", "dataset.group") from error
     groups = []
     for name, file in zip(names, files, strict=True):
         match = regex.search(name)
@@ -30,7 +30,7 @@ def groups_of_names(files: Sequence[Stored], pattern: str, names: Sequence[str] 
             raise DataError(
                 f"the expression {pattern} of dataset.group matches nothing in the name {name}",
                 file.where,
-                "Give a regular expression of what the names of a group have in common: "
+                "Give a regular expression for the text that the names of a group share: "
                 f"{pasted('dataset.group', '^[^_]+')}.",
             )
         groups.append(match[1] if regex.groups else match[0])

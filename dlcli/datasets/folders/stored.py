@@ -9,7 +9,7 @@ from typing import Protocol
 
 from dlcli.errors import DataError
 
-# Size of the fixed part of a zip member's local header, and the place of the lengths of its name and extra field.
+# Size of the fixed part of a zip member's local header, and the offset of the lengths of its name and extra field.
 _LOCAL, _LENGTHS = 30, slice(26, 30)
 
 # Compression methods of zip members.
@@ -37,7 +37,7 @@ class Stored(Protocol):
 
 @dataclass(frozen=True)
 class FileEntry:
-    """A file of a dataset, stored as `size` bytes from `offset` of the file `path`; `name` is relative."""
+    """A file of a dataset: `size` bytes from `offset` on in the file `path`; `name` is relative to the dataset."""
 
     name: str
     path: str
@@ -60,7 +60,7 @@ class FileEntry:
 
 @dataclass(frozen=True)
 class MemoryEntry:
-    """A file whose `content` is in memory, such as one that was sent by a browser."""
+    """A file whose `content` is in memory, such as an upload."""
 
     name: str
     content: bytes
@@ -82,7 +82,7 @@ class MemoryEntry:
 
 @dataclass(frozen=True)
 class ZipEntry:
-    """A member of a zip archive, which is read by its own descriptor, so that threads and processes do not interfere.
+    """A member of a zip archive. Each read opens the archive, so that threads and processes do not interfere.
 
     Attributes:
         name: name in the archive.
@@ -108,7 +108,7 @@ class ZipEntry:
         return f"{self.path}: {self.name}"
 
     def read(self, most: int | None = None) -> bytes:
-        """Return all bytes, which are compared with the checksum, or the first `most`.
+        """Return all bytes, after verifying the checksum, or the first `most`.
 
         Raises:
             DataError: the member is damaged.
@@ -116,7 +116,7 @@ class ZipEntry:
         wanted = self.size if most is None else min(most, self.size)
         content = self._content(wanted) if wanted else b""
         if len(content) < wanted:
-            raise self._damaged("it ends within the file")
+            raise self._damaged("it ends before the end of the file")
         if wanted == self.size and zlib.crc32(content) != self.checksum:
             raise self._damaged("the file's checksum differs")
         return content
@@ -126,7 +126,7 @@ class ZipEntry:
             file.seek(self.header)
             local = file.read(_LOCAL)
             if len(local) < _LOCAL:
-                raise self._damaged("it ends within the file")
+                raise self._damaged("it ends before the end of the file")
             name, extra = struct.unpack("<HH", local[_LENGTHS])
             file.seek(self.header + _LOCAL + name + extra)
             if self.method == STORED:

@@ -16,7 +16,7 @@ from dlcli.errors import DataError
 from dlcli.files.paths import resolved
 from dlcli.formatting import counted
 
-# Files and folders that operating systems create, in lower case; so are those whose names begin with a dot.
+# Files and folders created by operating systems, in lower case; names that begin with a dot are hidden as well.
 _SYSTEM = frozenset(
     {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx", "@eadir", "$recycle.bin"}
 )
@@ -30,8 +30,8 @@ class Tree:
         place: the folder or archive.
         files: all files in the order of their names, except hidden ones.
         folders: all folders, as the components of their names.
-        hidden: names of hidden files and folders, and of those that operating systems create.
-        repeated: names of links to files or folders that are in the dataset already, which are left out.
+        hidden: names of hidden files and folders, and of those created by operating systems.
+        repeated: names of links to files or folders of the dataset itself; these links are left out.
         outside: names of links to files or folders elsewhere, which are followed.
     """
 
@@ -56,7 +56,8 @@ class Tree:
         return wanted
 
     def notices(self, others: Collection[Stored], noun: str) -> Iterator[Notice]:
-        """Yield what is not read: `others` are the files with another ending; `noun` is the wanted kind, in plural."""
+        """Yield notices of what is not read: `others` are files with other suffixes; `noun` is the wanted "
+        "kind, in the plural."""
         names = [file.name for file in others]
         pictures = [name for name in names if noun == "images" and is_image_name(name)]
         if pictures:
@@ -65,7 +66,7 @@ class Tree:
             yield Notice(
                 "unreadable_formats",
                 len(pictures),
-                f"{counted(len(pictures), 'image')} of formats that cannot be read here left out: {kinds}",
+                f"{counted(len(pictures), 'image')} in unsupported formats left out: {kinds}",
                 str(self.place),
                 "Convert them, such as to .png.",
             )
@@ -75,7 +76,7 @@ class Tree:
             yield Notice(
                 "other_files",
                 len(rest),
-                f"{counted(len(rest), 'file')} with other endings than those of {noun} left out: {first_names(rest)}",
+                f"{counted(len(rest), 'file')} without a suffix of {noun} left out: {first_names(rest)}",
                 str(self.place),
                 warns=False,
             )
@@ -92,41 +93,42 @@ class Tree:
             yield Notice(
                 "repeated_links",
                 len(self.repeated),
-                f"{counted(len(self.repeated), 'link')} to files or folders that are in the dataset already left out: "
+                f"{counted(len(self.repeated), 'link')} to files or folders of the dataset left out: "
                 f"{first_names(self.repeated)}",
                 str(self.place),
-                "Each file is one row. Copy the files if they are to count several times.",
+                "Each file is one row. Copy the files to use them several times.",
             )
         if self.outside:
             yield Notice(
                 "outside_links",
                 len(self.outside),
-                f"{counted(len(self.outside), 'link')} out of the folder followed: {first_names(self.outside)}",
+                f"{counted(len(self.outside), 'link')} to files outside the folder followed: "
+                f"{first_names(self.outside)}",
                 str(self.place),
                 warns=False,
             )
 
 
 def suffix_of(name: str) -> str:
-    """Return the ending of a name in lower case, such as `.jpg`."""
+    """Return the suffix of a name in lower case, such as `.jpg`."""
     return os.path.splitext(name)[1].lower()  # noqa: PTH122 faster than a Path for millions of names
 
 
 def is_image_name(name: str) -> bool:
-    """Return whether a name has the ending of an image, which Pillow may be able to read or not."""
+    """Return whether a name has the suffix of an image, including formats that Pillow cannot read."""
     return (guess_type(name.lower())[0] or "").startswith("image/")
 
 
 def is_hidden(name: str) -> bool:
-    """Return whether a file or folder is hidden, or belongs to an operating system."""
+    """Return whether a file or folder is hidden or created by an operating system."""
     return name.startswith(".") or name.lower() in _SYSTEM
 
 
 def tree_of_folder(root: Path) -> Tree:
     """Return the files of a folder and its subfolders.
 
-    Links are followed after everything that lies in the folder itself, so that a link never takes the place of what it
-    points to, and a loop ends.
+    Links are followed after the folder itself has been read, so that a file is listed under its own name rather than
+    that of a link, and cycles end.
 
     Raises:
         DataError: a folder cannot be listed.

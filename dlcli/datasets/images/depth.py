@@ -1,4 +1,4 @@
-"""What an image file holds before it is converted: bits per channel, mode, transparency, frames, orientation."""
+"""Properties of an image file before conversion: bits per channel, mode, transparency, frames, orientation."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ PAGED = frozenset({"GIF", "TIFF", "WEBP"})
 
 _BITS_PER_SAMPLE = 258  # TIFF tag
 
-# How PNG and TIFF files store several channels of 16 bits; the last letter is the order of the bytes: little, big or
-# that of the machine.
+# Raw modes of PNG and TIFF files with several channels of 16 bits; the last letter is the byte order: little, big or
+# native.
 _DEEP = re.compile("(RGB|RGBA|RGBX|LA);16[LBN]")
 
 _GREY = frozenset({"1", "L", "LA", "La", "F", "I", "I;16", "I;16L", "I;16B", "I;16N"})
@@ -47,7 +47,7 @@ _WORDS = {
 
 @dataclass(frozen=True)
 class ImageHeader:
-    """The properties of an image file that its header states.
+    """Properties of an image file, from its header.
 
     Attributes:
         size: height and width in pixels, of the upright image.
@@ -57,7 +57,7 @@ class ImageHeader:
         mode: word for the kind of pixels, such as `RGB`, `palette` or `CMYK`.
         transparent: whether pixels may be transparent.
         paged: whether there are several frames or pages.
-        turned: whether the file says that the image is to be turned or mirrored.
+        turned: whether the file's orientation requires turning or mirroring the image.
         shallow: whether the file has more bits per channel than Pillow reads.
     """
 
@@ -76,7 +76,7 @@ def header_of(image: ImageFile.ImageFile, digest: bytes) -> ImageHeader:
     """Return the header of an opened image."""
     depth, raw = depth_of(image), _raw_mode(image)
     width, height = image.size
-    # PngImageFile would load the whole image, of which only the beginning may be there.
+    # PngImageFile would load the whole image, although only its beginning may be available.
     turn = Image.Image.getexif(image).get(ORIENTATION, 1)
     if turn >= 5 and image.format != "TIFF":  # Pillow turns the size of a TIFF file itself
         width, height = height, width
@@ -95,14 +95,14 @@ def header_of(image: ImageFile.ImageFile, digest: bytes) -> ImageHeader:
 
 
 def depth_of(image: ImageFile.ImageFile) -> Depth:
-    """Return the type that holds the values of an opened image without loss, as far as they can be read."""
+    """Return the type that holds the readable values of an opened image without loss."""
     if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM") or _raw_mode(image):
         return "uint16"
     return "float32" if image.mode in ("I", "F") else "uint8"
 
 
 def _raw_mode(image: ImageFile.ImageFile) -> str:
-    """Return how the file stores several channels of 16 bits, such as `RGB;16B`; empty for other images."""
+    """Return the raw mode of several channels of 16 bits, such as `RGB;16B`; empty for other images."""
     arguments = image.tile[0].args if image.tile and image.format in ("PNG", "TIFF") else ""
     raw = arguments[0] if isinstance(arguments, tuple) else arguments
     if not isinstance(raw, str) or not _DEEP.fullmatch(raw):
@@ -129,7 +129,7 @@ def deep_values(
 
     Args:
         image: the opened image.
-        again: opens it once more.
+        again: function that opens it again.
     """
     if not (raw := _raw_mode(image)):
         values = np.asarray(image).astype(np.float32)
@@ -150,8 +150,8 @@ def _sixteen_bits(
 ) -> np.ndarray:
     """Return the channels `(H, W, C)` of an image that Pillow reads with 8 of 16 bits per channel.
 
-    Pillow takes the more significant byte of each value. Told that the bytes are in the other order, it takes the
-    other byte. Two channels of 16 bits are read as four of 8.
+    Pillow reads the more significant byte of each value; with the byte order reversed it reads the other byte. Two
+    channels of 16 bits are read as four of 8.
     """
     if raw.startswith("LA"):
         _read_as(image, "RGBA")
@@ -165,7 +165,7 @@ def _sixteen_bits(
 
 
 def _read_as(image: ImageFile.ImageFile, raw: str) -> None:
-    """Change how the bytes of an opened image are understood."""
+    """Change the raw mode by which the bytes of an opened image are read."""
     image.tile = [
         tile._replace(args=(raw, *tile.args[1:]) if isinstance(tile.args, tuple) else raw)
         for tile in image.tile
@@ -173,7 +173,7 @@ def _read_as(image: ImageFile.ImageFile, raw: str) -> None:
 
 
 def upright(values: np.ndarray, turn: int) -> np.ndarray:
-    """Return an image `(H, W, ...)` turned as its EXIF orientation (1 to 8) says."""
+    """Return an image `(H, W, ...)` turned according to its EXIF orientation (1 to 8)."""
     if turn >= 5:
         values = np.swapaxes(values, 0, 1)
     if turn in (2, 3, 6, 7):

@@ -1,4 +1,4 @@
-"""The endings and formats of image files that Pillow can read here."""
+"""Suffixes and formats of image files that the installed Pillow can read."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from functools import cache
 
 from PIL import Image, ImageFile
 
-# Formats that Pillow opens by another one's name: JPEG opens files with several pictures.
+# Formats that Pillow opens under the name of another one: JPEG files with several pictures.
 _OPENED_BY = {"MPO": "JPEG"}
 
-# The formats that Pillow tries first if none are given. Some of the others do not recognise a file by its first bytes.
+# The formats that Pillow tries first by default. Some of the others do not recognize a file by its first bytes.
 _FIRST = ("JPEG", "PNG", "BMP", "GIF", "PPM")
 
 
 @cache
 def image_suffixes() -> frozenset[str]:
-    """Return the endings of all formats that this installation of Pillow decodes, in lower case.
+    """Return the suffixes of all formats that the installed Pillow decodes, in lower case.
 
-    Formats that Pillow only recognizes, videos, and documents (PostScript would be run by another program) are not
-    among them. Pillow reads .heic with the package pillow-heif.
+    Formats that Pillow only recognizes, videos, and documents (PostScript would be run by another program) are
+    excluded. Pillow reads .heic with the package pillow-heif.
     """
     formats = image_formats()
     return frozenset(
@@ -31,9 +31,9 @@ def image_suffixes() -> frozenset[str]:
 
 @cache
 def image_formats() -> tuple[str, ...]:
-    """Return the formats that files with these endings may have: Pillow's names, in the order in which they are tried.
+    """Return Pillow's names of the formats of files with these suffixes, in the order in which they are tried.
 
-    Pillow goes by the content: without them, a file that is called .png but holds PostScript would be run.
+    Pillow detects the format by content: without this list, PostScript in a file named .png would be run.
     """
     with suppress(ImportError):
         import pillow_heif

@@ -1,4 +1,4 @@
-"""Decoding image files to byte arrays, upright and with a common size and number of channels."""
+"""Decode image files to upright arrays of a common size and number of channels."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from dlcli.datasets.images.formats import image_formats
 from dlcli.errors import DataError, first_line
 
 Fit = Literal["crop", "stretch"]
-# What shows through transparent pixels; `ignore` takes the colours that the file has there.
+# Background of transparent pixels; `ignore` keeps the file's colours there.
 Background = Literal["white", "black", "ignore"]
 
 # Number of bytes that contain the header of nearly every image.
@@ -45,7 +45,7 @@ class BadImage(BadFile):
 
 @dataclass(frozen=True)
 class Decoder:
-    """Decodes files to images `(H, W)` or `(H, W, 3)`.
+    """Decoder of files to images `(H, W)` or `(H, W, 3)`.
 
     Attributes:
         size: height and width of the result; None keeps the image's size.
@@ -53,7 +53,7 @@ class Decoder:
         grey: decode to one channel without a channel axis, instead of three channels.
         depth: type of the values. Integers are shares of the full range of their type, so that 8-bit white (255) is
             16-bit white (65,535); floats are the file's own values.
-        background: what shows through transparent pixels.
+        background: background of transparent pixels.
     """
 
     size: tuple[int, int] | None
@@ -79,7 +79,7 @@ class Decoder:
                 if (native == "float32") != (self.depth == "float32"):
                     kinds = ("floating-point values", "integers")
                     own, wanted = kinds if native == "float32" else kinds[::-1]
-                    raise BadImage(f"has {own}, where {wanted} are expected: they have no common scale")
+                    raise BadImage(f"has {own}, but {wanted} are expected: there is no common scale")
                 if native == self.depth == "uint8":
                     return np.asarray(self._resized(self._eight_bits(opened)))
                 if native == "uint8":
@@ -160,7 +160,7 @@ def read_header(entry: Stored) -> ImageHeader:
 
 
 def open_header(entry: Stored) -> tuple[ImageHeader, ImageFile.ImageFile | None]:
-    """Read the header as `read_header` does, and return it with the file where that is of use.
+    """Read the header as `read_header` does, and return it with the opened file if that saves opening it again.
 
     Returns:
         The header, and the opened file if it is a small JPEG, which need not be opened again to be decoded. (Files of

@@ -14,7 +14,7 @@ from dlcli.datasets.images.image_decoder import Decoder
 
 
 class ImageFiles:
-    """An array-like of images `(N, H, W)` or `(N, H, W, 3)`, which are decoded when they are read.
+    """Array-like of images `(N, H, W)` or `(N, H, W, 3)`, decoded when they are read.
 
     Indexing returns other `ImageFiles`; `read` and numpy's `asarray` decode.
     """

@@ -59,10 +59,12 @@ class ImageOptions:
         size: side of the square, or height and width, in pixels that images are resized to; None keeps their size.
         fit: `crop` scales the shorter side and crops the longer one; `stretch` scales both.
         color: grey or rgb; auto is grey if all images are grey.
-        in_memory: decode all images in advance, or each when it is read; auto decodes in advance if memory suffices.
-        on_bad: whether a damaged image file is an error, or is left out and reported.
-        depth: bits per channel: 8, 16 or float; auto is the most that any image has.
-        background: what shows through transparent pixels: white, black, or ignore, the file's colours there.
+        in_memory: whether all images are decoded in advance, or each when it is read; auto decodes in advance if memory
+            suffices.
+        on_bad: `error` raises an error for a damaged file; `skip` leaves it out and reports it.
+        depth: bits per channel: 8, 16 or float; auto takes the highest depth of any image.
+        background: background of transparent pixels: white or black; `ignore` drops transparency and keeps the file's
+            colours.
     """
 
     size: Size = None
@@ -82,9 +84,9 @@ class Images:
         x: images `(N, H, W)` if they are grey, else `(N, H, W, 3)`, as bytes, 16-bit integers or floats; `ImageFiles`
             if they are decoded when read.
         rows: indices of the images among all given files.
-        note: how the images are stored, and which files were left out.
+        note: how the images are stored, for the panel.
         content: digest of the images, the same for images in memory and in files.
-        notices: which files were left out, and how pixels were converted.
+        notices: reports of files that were left out and of converted pixels.
         kinds: number of files of each kind of pixels, such as `grey, 16 bits`.
     """
 
@@ -107,7 +109,7 @@ class _Found:
     skipped: list[str]
 
     def without(self, bad: Sequence[tuple[int, BadFile]]) -> _Found:
-        """Return the files without the bad ones, which are added to `skipped`."""
+        """Return the valid files; the bad ones are added to `skipped`."""
         out = {row for row, _ in bad}
         keep = [row for row in range(len(self.entries)) if row not in out]
         return _Found(
@@ -177,8 +179,8 @@ def _common_depth(found: _Found) -> Depth:
     if "float32" in rows and len(rows) > 1:
         other = next(row for depth, row in rows.items() if depth != "float32")
         raise DataError(
-            "has floating-point values (or 32-bit integers), others have integers, such as "
-            f"{found.entries[other].name}: they have no common scale",
+            "has floating-point values (or 32-bit integers), but others have integers, such as "
+            f"{found.entries[other].name}: there is no common scale",
             found.entries[rows["float32"]].where,
             "Convert all images to one type.",
         )
@@ -186,17 +188,17 @@ def _common_depth(found: _Found) -> Depth:
 
 
 def _read_headers(entries: list[Stored], kept: int, *, skip: bool) -> _Found:
-    """Read the headers of all files; damaged files are left out, or an error.
+    """Read the headers of all files; damaged files are left out or raise an error.
 
     Args:
         entries: the files.
-        kept: most bytes of files that stay open.
+        kept: maximum total size in bytes of the files that stay open.
         skip: whether damaged files are left out.
     """
     opened: list[ImageFile.ImageFile | None] = []
     headers: list[ImageHeader] = []
     bad: list[tuple[int, BadFile]] = []
-    unknown = ImageHeader((0, 0), False, b"")  # of a damaged file, which is left out
+    unknown = ImageHeader((0, 0), False, b"")  # a damaged file, to be left out
     for row, read in enumerate(in_threads(open_header, entries)):
         if isinstance(read, BadFile):
             bad.append((row, read))
@@ -224,7 +226,7 @@ def _decoder(found: _Found, options: ImageOptions, depth: Depth) -> Decoder:
         raise DataError(
             f"is {height} x {width} pixels, others are {usual[0]} x {usual[1]}",
             found.entries[other].where,
-            "Resize all to one size: dataset.size=96 (or [HEIGHT,WIDTH]), dataset.fit=crop or stretch.",
+            "Resize all images: dataset.size=96 (or [HEIGHT,WIDTH]), dataset.fit=crop or stretch.",
         )
     return Decoder(next(iter(sizes), (1, 1)), options.fit, grey, depth, options.background)
 
@@ -232,7 +234,7 @@ def _decoder(found: _Found, options: ImageOptions, depth: Depth) -> Decoder:
 def _decode(
     files: ImageFiles, opened: list[ImageFile.ImageFile | None], *, keep: bool, skip: bool
 ) -> tuple[Any, list[tuple[int, BadFile]]]:
-    """Decode all images; return those that can be decoded `(N, ...)`, if they are kept, and the bad ones."""
+    """Decode all images; return those that can be decoded, `(N, ...)` (if `keep`), and the bad files."""
 
     def decode(row: int) -> np.ndarray:
         known, opened[row] = opened[row], None

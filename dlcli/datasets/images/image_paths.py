@@ -1,4 +1,4 @@
-"""Search for the files that a table of paths names, in the ways in which people write paths."""
+"""Find the files that a table of paths names, tolerating common variations of paths."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from dlcli.datasets.notices import Notice
 from dlcli.errors import DataError
 from dlcli.files.paths import is_file, list_names
 
-# What was changed about a path, and how messages put it.
+# Variations of a path, and their description in messages.
 _CHANGES = {
     "backslash_paths": "with backslashes, as on Windows, read with slashes",
-    "moved_paths": "of another place found below the table's folder",
-    "paths_without_ending": "without an ending found as files of that name",
-    "paths_in_other_case": "found in another case",
+    "moved_paths": "moved files found below the table's folder",
+    "paths_without_ending": "without a suffix matched to files of that name",
+    "paths_in_other_case": "matched ignoring case",
 }
 
-# The beginning of an absolute path of Windows.
+# The start of an absolute Windows path.
 _DRIVE = re.compile("[A-Za-z]:/")
 
 
 class PathFinder:
-    """Finds files by paths that are relative to a folder, and counts how many had to be read differently.
+    """Finder of files by paths relative to a folder, which counts the paths that had to be changed.
 
-    A path is taken as it stands if there is such a file. Otherwise backslashes become slashes, and an absolute path is
-    looked for below the folder; then the ending of an image is added, or the case ignored, if exactly one file fits.
+    A path is used unchanged if there is such a file. Otherwise backslashes become slashes, and an absolute path is
+    looked up below the folder; then the suffix of an image is added, or case ignored, if exactly one file matches.
 
     Args:
         folder: folder that the paths are relative to.
-        suffixes: endings of the files; None takes those of images.
+        suffixes: suffixes of the files; None takes those of images.
     """
 
     def __init__(self, folder: Path, suffixes: Collection[str] | None = None) -> None:
@@ -44,7 +44,7 @@ class PathFinder:
         self._folded: dict[Path, dict[str, list[str]]] = {}
 
     def find(self, name: str, where: str) -> Path:
-        """Return the file of a path; `where` is the place of the path, for messages.
+        """Return the file of a path; `where` is the location of the path, for messages.
 
         Raises:
             DataError: there is no such file, or several.
@@ -72,7 +72,7 @@ class PathFinder:
         return path
 
     def notices(self, table: Path) -> Iterator[Notice]:
-        """Yield how many paths were changed, for each way."""
+        """Yield a notice with the number of changed paths, for each variation."""
         for key, words in _CHANGES.items():
             if count := self.changed[key]:
                 yield Notice(
@@ -80,13 +80,13 @@ class PathFinder:
                 )
 
     def _moved(self, name: str) -> Path | None:
-        """Return the file below the folder that has the longest end of an absolute path in common."""
+        """Return the file below the folder that shares the longest trailing part with an absolute path."""
         parts = name.split("/")
         candidates = (self.folder.joinpath(*parts[first:]) for first in range(1, len(parts)))
         return next((path for path in candidates if is_file(path)), None)
 
     def _alike(self, path: Path, where: str) -> tuple[str, Path | None]:
-        """Return the only file that has the same name apart from its ending or its case."""
+        """Return the variation and the only file that differs in suffix or case alone."""
         folder = path.parent
         if folder not in self._stems:
             stems, folded = defaultdict(list), defaultdict(list)
@@ -101,7 +101,7 @@ class PathFinder:
         ):
             if len(names) > 1:
                 raise DataError(
-                    f"several files fit {path.name}: {', '.join(names[:3])}", where, "Write the whole name."
+                    f"several files match {path.name}: {', '.join(names[:3])}", where, "Write the full name."
                 )
             if names and is_file(folder / names[0]):
                 return change, folder / names[0]

@@ -1,4 +1,4 @@
-"""Listing files from a table of paths and labels."""
+"""List files from a table of paths and labels."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def list_table(
     key: str = "dataset.image",
     suffixes: Collection[str] | None = None,
 ) -> Listing:
-    """List the files that a table names, with their labels; paths are relative to the table's folder.
+    """List the files named by a table, with their labels; paths are relative to the table's folder.
 
     Args:
         file: the table.
@@ -39,7 +39,7 @@ def list_table(
         split: a column with train, val or test for each file.
         group: a column whose rows of equal values are kept together.
         key: the key that names the column of paths, for messages.
-        suffixes: endings of the files, by which paths without one are found; None takes those of images.
+        suffixes: suffixes that are tried for paths without one; None takes those of images.
 
     Raises:
         DataError: the table cannot be read, or a column, file or label is missing.
@@ -59,7 +59,7 @@ def list_table(
 
 
 def read_paths(file: Path, image: str | None, others: Sequence[str | None] = ()) -> Source:
-    """Read a table of paths, whose cells are texts: a file may be named 00012, and a class 007 or None."""
+    """Read a table of paths with all cells as text, because a file may be named 00012, and a class 007 or None."""
 
     def read(names: Sequence[str | None]) -> Source:
         return read_table(file, types={name: "text" for name in names if name is not None}, missing=[""])
@@ -74,9 +74,9 @@ def read_paths(file: Path, image: str | None, others: Sequence[str | None] = ())
 def image_entries(
     source: Source, image: str | None, key: str = "dataset.image", suffixes: Collection[str] | None = None
 ) -> tuple[list[Stored], list[Notice]]:
-    """Return the files that a column of paths names, and what had to be changed; None takes the first column.
+    """Return the files named by a column of paths, and notices of changed paths; None takes the first column.
 
-    `key` is the one that names the column, for messages; `suffixes` are the endings of the files, None for images.
+    `key` is the key that names the column, for messages; `suffixes` are those of the files, None for images.
 
     Raises:
         DataError: the column or a file does not exist.
@@ -89,14 +89,14 @@ def image_entries(
 
 
 def _kind(labels: pd.Series) -> str:
-    """Return the kind of labels: numbers with a decimal point are numeric, whole numbers are always categorical."""
+    """Return the kind of labels: numbers with a decimal point are numeric, whole numbers are categorical."""
     numbers = pd.to_numeric(labels, errors="coerce") if kind_of(labels) == "categorical" else labels
     plain = pd.api.types.is_float_dtype(numbers.dtype) and numbers.notna().all()
     return "numeric" if plain else "categorical"
 
 
 def split_parts(source: Source, column: str | None) -> list[str]:
-    """Return train, val or test for each row, which may be given by any of their usual names."""
+    """Return train, val or test for each row; their usual synonyms are recognized."""
     words = source.split_column(column, "split")
     if words is None:
         return [""] * len(source.frame)
@@ -111,6 +111,8 @@ def split_parts(source: Source, column: str | None) -> list[str]:
 
 def _entry(source: Source, row: int, column: str, name: Any, finder: PathFinder) -> Stored:
     if pd.isna(name):
-        raise DataError(f"{column} is empty", source.place(row, column), "Fill it in, or remove the row.")
+        raise DataError(
+            f"{column} is empty", source.place(row, column), "Fill in the cell, or remove the row."
+        )
     path = finder.find(str(name), source.place(row))
     return FileEntry(str(name), str(path), 0, path.stat().st_size)

@@ -1,4 +1,4 @@
-"""Notices about the pixels of images: which kinds there are, and how they were converted."""
+"""Notices about the pixels of images: their kinds and conversions."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _kind(header: ImageHeader) -> str:
 
 
 def pixel_notices(headers: Sequence[ImageHeader], decoder: Decoder, place: Path) -> Iterator[Notice]:
-    """Yield how the pixels of images were converted."""
+    """Yield notices of converted pixels."""
     where = str(place)
     if decoder.depth != "uint8":
         yield Notice(
@@ -43,8 +43,8 @@ def pixel_notices(headers: Sequence[ImageHeader], decoder: Decoder, place: Path)
         yield Notice(
             "other_depth",
             other.total(),
-            f"{other.total():,} of {counted(len(headers), 'image')} have {' or '.join(other)} per channel, and are "
-            f"scaled to {BITS[decoder.depth]} by their full range",
+            f"{other.total():,} of {counted(len(headers), 'image')} have {' or '.join(other)} per channel and "
+            f"are scaled to {BITS[decoder.depth]} by their full range",
             where,
             "Convert the images to one depth, if white is not the largest possible value in all of them.",
         )
@@ -60,7 +60,7 @@ def pixel_notices(headers: Sequence[ImageHeader], decoder: Decoder, place: Path)
             warns=False,
         )
     how = "read without it" if decoder.background == "ignore" else f"put on {decoder.background}"
-    # The key, the number of images, what was done with them, and what to do if that was not intended.
+    # Key, number of images, description of the conversion, and hint if it is not intended.
     for key, count, done, hint in (
         (
             "transparent_images",
@@ -77,8 +77,8 @@ def pixel_notices(headers: Sequence[ImageHeader], decoder: Decoder, place: Path)
         (
             "first_frames",
             sum(header.paged for header in headers),
-            "with several frames or pages: the first one is read",
-            "Save the frames as images of their own to use them as rows.",
+            "with several frames or pages; the first one is read",
+            "Save the frames as separate images to use them as rows.",
         ),
         (
             "shallow_images",
@@ -92,7 +92,7 @@ def pixel_notices(headers: Sequence[ImageHeader], decoder: Decoder, place: Path)
 
 
 def unseen_kinds(kinds: Mapping[str, int], trained: Mapping[str, int], where: str) -> Iterator[Notice]:
-    """Yield a warning if images are of kinds of pixels that the training data did not have."""
+    """Yield a warning if images have kinds of pixels that the training data lacked."""
     new = {kind: count for kind, count in kinds.items() if kind not in trained}
     if trained and new:
         total = sum(kinds.values())
@@ -100,7 +100,7 @@ def unseen_kinds(kinds: Mapping[str, int], trained: Mapping[str, int], where: st
         yield Notice(
             "unseen_kinds",
             sum(new.values()),
-            f"pixels of another kind than those of the training data in {sum(new.values()):,} of "
+            f"pixels of a kind that the training data lacked in {sum(new.values()):,} of "
             f"{counted(total, 'image')} ({shown}; trained on {', '.join(trained)}), which are converted",
             where,
         )

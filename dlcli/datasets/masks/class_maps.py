@@ -1,4 +1,4 @@
-"""`Masks`: the class of each pixel of images, as the targets of `Data`."""
+"""`Masks`: the class of each pixel of images, as targets of `Data`."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ import torch
 
 from dlcli.datasets.images.image_files import ImageFiles
 
-# The code of pixels that have no class: neither the loss nor a metric counts them.
+# Code of pixels without a class, which the loss and the metrics ignore.
 IGNORED = 255
 
-# Masks that are counted at a time.
+# Number of masks counted at a time.
 _BLOCK = 64
 
 
 class Masks:
-    """An array-like of class codes `(N, H, W)`, bytes, in memory or in files that are decoded when they are read.
+    """Array-like of class codes `(N, H, W)` as bytes, in memory or in files that are decoded when they are read.
 
     Indexing returns other `Masks`; numpy's `asarray` reads them. Codes are positions in the classes of `Data`, or
     `IGNORED`.
 
     Args:
-        codes: the codes of all pixels, or files of them.
+        codes: codes of all pixels, or the files that contain them.
         counts: number of pixels of each class in each mask, `(N, C)`.
         content: digest of all codes.
     """
@@ -60,7 +60,7 @@ class Masks:
         return self.codes if isinstance(self.codes, np.ndarray) else self.codes.read()
 
     def recoded(self, codes: np.ndarray, classes: int) -> Masks:
-        """Return the masks with other codes: `codes` `(C,)` map each old code to one of `classes` new ones."""
+        """Return the masks with new codes: `codes` `(C,)` maps each old code to one of `classes` new ones."""
         table = np.full(256, IGNORED, np.uint8)
         table[: len(codes)] = codes
         counts = np.zeros((len(self), classes), np.int64)
@@ -72,7 +72,7 @@ class Masks:
         return Masks(ImageFiles(self.codes.entries, replace(decoder, codes=values)), counts)
 
     def pieces(self) -> Iterator[Any]:
-        """Yield what a digest of the masks is made of."""
+        """Yield the values that the fingerprint is computed from."""
         yield self._content or np.asarray(self)
 
 

@@ -1,4 +1,4 @@
-"""Which class each value of a mask's pixels stands for."""
+"""Map the pixel values of masks to classes."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from dlcli.datasets.notices import Notice
 from dlcli.errors import DataError
 from dlcli.files.paths import is_file
 
-# The file of class names that is looked for in a dataset's folder.
+# The file of class names in a dataset's folder.
 CLASSES_FILE = "classes.txt"
 
-# Names that usually stand for pixels without a class.
+# Names that usually denote pixels without a class.
 _WITHOUT = {"void", "ignore", "ignored", "unlabeled", "unlabelled", "unlabel", "unknown", "dontcare"}
 
 _COLOUR = re.compile(r"^(?P<name>.*?)[\s,;]+(?P<r>\d{1,3})[\s,;]+(?P<g>\d{1,3})[\s,;]+(?P<b>\d{1,3})$")
@@ -31,8 +31,8 @@ class MaskClasses:
 
     Attributes:
         names: names of the classes, in the order of their codes.
-        codes: the code of each value of a pixel, `IGNORED` for those without a class.
-        notices: what was decided.
+        codes: pixel value to class code, `IGNORED` for values without a class.
+        notices: reports of decisions.
     """
 
     names: tuple[str, ...]
@@ -41,15 +41,15 @@ class MaskClasses:
 
 
 def read_names(given: Sequence[str] | str | None, folder: Path) -> list[tuple[str, int]] | None:
-    """Return names of classes with the value of their pixels; None if there are none.
+    """Return names of classes with their pixel values; None if no names are given.
 
     Args:
         given: a list of names, or a file with a name per line, in the order of the values from 0 on. A line may end
             with a colour, `road 128 64 128`.
-        folder: the dataset's, where `classes.txt` is looked for, and which a file may be relative to.
+        folder: the dataset's folder, which may contain `classes.txt` and to which a file may be relative.
 
     Raises:
-        DataError: there is no such file, or not each line has a name of its own.
+        DataError: there is no such file, or a name is missing or occurs twice.
     """
     if given is None:
         if not is_file(folder / CLASSES_FILE):
@@ -77,7 +77,7 @@ def _checked(names: list[tuple[str, int]], where: str) -> list[tuple[str, int]]:
         seen = [pair[place] for pair in names]
         if twice := next((one for one in seen if seen.count(one) > 1), None):
             shown = value_in_words(twice) if isinstance(twice, int) else twice
-            raise DataError(f"two classes have the {what} {shown}", where, "Give each class its own.")
+            raise DataError(f"two classes have the {what} {shown}", where, "Give each class a unique one.")
     return names
 
 
@@ -87,19 +87,18 @@ def classes_of_masks(
     ignore: Sequence[int | str],
     place: str,
 ) -> MaskClasses:
-    """Decide what the values of all masks stand for.
+    """Decide which classes the pixel values of all masks denote.
 
-    Masks for an evaluation may lack classes of the model, so that one class suffices, and 255 is a class if it is one
-    of the model's.
+    Evaluation masks may lack classes of the model: one class suffices, and 255 is a class if the model has it.
 
     Args:
-        found: how many pixels have each value, over all masks.
+        found: number of pixels of each value, over all masks.
         names: names of the classes with their values; None takes the values themselves as names.
         ignore: values or names of pixels without a class.
         place: the dataset, for messages.
 
     Raises:
-        DataError: values fit two readings, there are too few or too many classes, or `ignore` names none.
+        DataError: values are ambiguous, there are too few or too many classes, or `ignore` names an unknown class.
     """
     notices: list[Notice] = []
     fewest = 2 if evaluation_targets() is None else 1
@@ -115,9 +114,9 @@ def classes_of_masks(
     if not fewest <= len(classes) <= IGNORED:
         what = "one class" if len(classes) == 1 else f"{len(classes)} classes"
         raise DataError(
-            f"the masks have {what}, and need {fewest} to {IGNORED}",
+            f"the masks have {what}, but {fewest} to {IGNORED} are required",
             place,
-            "A mask has the class of each pixel as its grey level or its position in the palette.",
+            "The class of a pixel is its grey level or its position in the palette.",
         )
     codes = {value: code for code, (_, value) in enumerate(classes)} | dict.fromkeys(without, IGNORED)
     notices += _told(found, classes, without, place)
@@ -127,13 +126,13 @@ def classes_of_masks(
 def _unnamed(
     found: Mapping[int, int], ignore: Sequence[int | str], place: str, notices: list[Notice]
 ) -> list[int]:
-    """Return the values that are classes of masks without names of classes."""
+    """Return the values that are classes if no names are given."""
     values = sorted(value for value in found if value not in ignore)
     if evaluation_targets() is not None:  # decided in training: other values are unknown to the model
         return values
     if IGNORED in values and len(values) > 2:
         raise DataError(
-            f"pixels have the values {_listed(values)}: 255 may be a class, or stand for pixels without one",
+            f"pixels have the values {_listed(values)}: 255 may be a class, or denote pixels without a class",
             place,
             "Set dataset.ignore=255 for pixels without a class, or dataset.ignore=[] with dataset.classes for a class.",
         )
@@ -154,11 +153,11 @@ def _told(
     lacking = [name for name, value in classes if not found.get(value)]
     if lacking:
         some = ", ".join(lacking[:3]) + (", ..." if len(lacking) > 3 else "")
-        text = f"{len(lacking)} of {len(classes)} classes have no pixel in any mask: {some}"
+        text = f"{len(lacking)} of {len(classes)} classes do not occur in any mask: {some}"
         yield Notice("absent_classes", len(lacking), text, place)
     named = [name for name, _ in classes if name.casefold() in _WITHOUT]
     if named:
-        text = f"the class {named[0]} is learned as any other"
+        text = f"the class {named[0]} is learned like any other class"
         hint = f"If its pixels have no class: {pasted('dataset.ignore', named[0])}."
         yield Notice("learned_void", 1, text, "dataset.ignore", hint)
 

@@ -1,4 +1,4 @@
-"""Decoding mask files: the values of their pixels, and the classes that these stand for."""
+"""Decode mask files to pixel values and class codes."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from dlcli.errors import first_line
 
 @dataclass(frozen=True)
 class MaskDecoder:
-    """Decodes files to class codes `(H, W)`, as `dlcli.datasets.images.image_decoder.Decoder` does to pixels.
+    """Decoder of mask files to class codes `(H, W)`; the counterpart of `dlcli.datasets.images.image_decoder.Decoder`.
 
     Attributes:
         size: height and width of the result.
         fit: `crop` scales the shorter side and crops the longer one; `stretch` scales both.
-        codes: code of each value of a pixel, or of each colour.
-        grey: that there is no axis of channels.
+        codes: class code of each pixel value or colour.
+        grey: always true; there is no channel axis.
         depth: type of the codes.
     """
 
@@ -35,15 +35,15 @@ class MaskDecoder:
     depth: Depth = "uint8"
 
     def decode(self, entry: Stored) -> np.ndarray:
-        """Return the codes of a file; `IGNORED` are those that no class has.
+        """Return the class codes of a file; pixels without a class are `IGNORED`.
 
         Raises:
-            BadImage: the file is no mask, or has a value without a code.
+            BadImage: the file is not a mask, or has a value without a code.
         """
         return self.coded(mask_values(entry))
 
     def coded(self, values: np.ndarray) -> np.ndarray:
-        """Return the codes of the values of a mask, resized to `size` without a mixture of classes."""
+        """Return the class codes of the values of a mask, resized to `size` by nearest neighbours."""
         found, places = distinct(values)
         codes = np.empty(len(found), np.uint8)
         for number, value in enumerate(found):
@@ -58,7 +58,7 @@ def mask_values(entry: Stored) -> np.ndarray:
     """Return the values of a mask `(H, W)`: grey levels, positions in the palette, or colours from `packed_colour` on.
 
     Raises:
-        BadImage: the file is empty, damaged, or no image of such values.
+        BadImage: the file is empty, damaged, or not an image of such values.
     """
     if not entry.size:
         raise BadImage("is empty (0 bytes)")
@@ -71,7 +71,7 @@ def mask_values(entry: Stored) -> np.ndarray:
         raise BadImage(f"cannot be decoded: {first_line(error)}") from error
     if lossy:
         raise BadImage(
-            "is a JPEG, whose compression changes the classes of pixels: masks are .png, .bmp or .tif"
+            "is a JPEG, and lossy compression changes the classes of pixels: use .png, .bmp or .tif"
         )
     if mode == "1":
         return values.astype(np.uint8)
@@ -84,11 +84,11 @@ def mask_values(entry: Stored) -> np.ndarray:
     if mode in ("RGB", "RGBA"):
         colours = values[..., :3].astype(np.int64)
         return packed_colour(colours[..., 0], colours[..., 1], colours[..., 2])
-    raise BadImage(f"has pixels of the mode {mode}: masks are grey, of a palette, or RGB")
+    raise BadImage(f"has pixels of the mode {mode}: masks must be grey, palette or RGB images")
 
 
 def distinct(values: np.ndarray) -> tuple[list[int], np.ndarray]:
-    """Return the values that occur, sorted, and the position of each pixel's value among them."""
+    """Return the distinct values, sorted, and the position of each pixel's value among them."""
     if values.dtype != np.uint8:
         found, places = np.unique(values, return_inverse=True)
         return found.tolist(), places
@@ -97,7 +97,7 @@ def distinct(values: np.ndarray) -> tuple[list[int], np.ndarray]:
     return np.flatnonzero(present).tolist(), (present.cumsum() - 1)[values]
 
 
-# Above all values of grey masks, so that a colour is never taken for one.
+# Larger than all values of grey masks, so that a colour is never confused with one.
 _COLOURS = 1 << 24
 
 
@@ -107,7 +107,7 @@ def packed_colour(red: np.ndarray | int, green: np.ndarray | int, blue: np.ndarr
 
 
 def value_in_words(value: int) -> str:
-    """Return the value of a mask's pixels as people write it: `17`, or `rgb(0, 64, 128)`."""
+    """Return a pixel value of a mask as text: `17`, or `rgb(0, 64, 128)`."""
     if value < _COLOURS:
         return str(value)
     return f"rgb({value >> 16 & 255}, {value >> 8 & 255}, {value & 255})"

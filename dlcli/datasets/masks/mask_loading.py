@@ -1,4 +1,4 @@
-"""Loading masks: check their sizes and values, decide their classes, decode them."""
+"""Load masks: check their sizes and values, decide their classes, decode them."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from dlcli.datasets.notices import Notice, first_names
 from dlcli.errors import DataError, Problem
 from dlcli.formatting import counted
 
-# Files that a message names.
+# Maximum number of files that a message names.
 _NAMED = 5
 
 
 def scan_masks(
     images: Sequence[Stored], masks: Sequence[Stored], *, skip: bool
 ) -> tuple[list[int], Counter[int], list[Notice]]:
-    """Read all masks, and return the rows of the good ones, the number of pixels of each value, and what was left out.
+    """Read all masks; return the rows of the valid ones, the number of pixels of each value, and notices of others.
 
     Raises:
-        DataError: a mask is damaged, or has another size than its image; with `skip` it is left out.
+        DataError: a mask is damaged or differs in size from its image; with `skip` it is left out.
     """
     found: Counter[int] = Counter()
     bad: list[tuple[int, str]] = []
@@ -74,12 +74,12 @@ def load_masks(
     Args:
         entries: the files.
         classes: the classes of their values.
-        size: height and width that they are resized to, as their images are.
+        size: height and width to which masks are resized, like their images.
         fit: how they are resized.
         in_memory: whether the codes are held in memory, or decoded again when they are read.
 
     Raises:
-        DataError: a mask has a value that is no class.
+        DataError: a mask has a value without a class.
     """
     files = ImageFiles(entries, _as_decoder(MaskDecoder(size, fit, classes.codes)))
     codes = np.empty((len(entries) if in_memory else 0, *size), np.uint8)
@@ -107,7 +107,7 @@ def load_masks(
 
 
 def _as_decoder(decoder: MaskDecoder) -> Any:
-    """Return a decoder of masks in the place of one of images: both have `size`, `grey`, `depth` and `decode`."""
+    """Return a decoder of masks typed as a decoder of images; both have `size`, `grey`, `depth` and `decode`."""
     return decoder
 
 
@@ -117,6 +117,6 @@ def decided_classes(
     ignore: int | str | Sequence[int | str] | None,
     place: Path,
 ) -> MaskClasses:
-    """Return the classes of the values that occur; for the arguments see `classes_of_masks`."""
+    """Return the classes of the values that occur; see `classes_of_masks`."""
     several = [] if ignore is None else [ignore] if isinstance(ignore, int | str) else list(ignore)
     return classes_of_masks(found, names, several, str(place))

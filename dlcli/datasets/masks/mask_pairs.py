@@ -1,4 +1,4 @@
-"""Pairs of an image and its mask, matched by their names, with the part of the split that each belongs to."""
+"""Pairs of images and masks, matched by name, with their parts of the split."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from dlcli.errors import DataError
 from dlcli.files.paths import is_file
 from dlcli.formatting import counted
 
-# Names of folders, in any case and without blanks, hyphens and underscores.
+# Names of folders, in lower case, without blanks, hyphens and underscores.
 _IMAGES = {"images", "image", "imgs", "img", "jpegimages", "leftimg8bit", "photos", "inputs"}
 _MASKS = {
     "masks", "mask", "labels", "label", "annotations", "annotation", "annot", "segmentations", "segmentation",
     "segmentationclass", "gt", "gtfine", "groundtruth", "targets", "labelids",
 }  # fmt: skip
 
-# Names that a message lists.
+# Maximum number of names that a message lists.
 _NAMED = 5
 
 
@@ -39,7 +39,7 @@ class Pairs:
         masks: the mask of each.
         parts: train, val or test of each; "" if there are no parts.
         groups: the group of each; None if there are none.
-        notices: what was left out.
+        notices: reports of what was left out.
     """
 
     images: list[Stored]
@@ -64,15 +64,15 @@ def list_pairs(
 ) -> Pairs:
     """List the images and masks of a folder, tar or zip with the folders `images` and `masks`.
 
-    They may lie below or above folders of parts. A mask has the name of its image, but for the ending and an addition
-    such as `_mask` that all masks have.
+    They may be below or above folders of parts. A mask has the name of its image, apart from the suffix and an addition
+    such as `_mask` that all masks share.
 
     Args:
         path: the folder or archive.
         group: a regular expression, whose first group (or match) in an image's name is its group.
         lists: for each part a file with the names of its images, one per line, relative to the folder.
         parts: whether folders named train, test and the like are parts of the split.
-        skip: whether images without a mask are left out instead of being an error.
+        skip: whether images without a mask are left out instead of raising an error.
 
     Raises:
         DataError: there are no such folders, images lack a mask, or a name occurs twice.
@@ -83,13 +83,14 @@ def list_pairs(
     if not images or not masks:
         lacking = "images" if not images else "masks"
         raise DataError(
-            f"contains no folder of {lacking}: it needs images/ and masks/, below or above folders of parts, if any",
+            f"contains no folder of {lacking}: it needs images/ and masks/ (below or above folders of parts, "
+            "if there are any)",
             str(path),
             "Rename the folders, or give a table with a column of images and one of masks.",
         )
     added, masks = _without_addition(images, masks)
     if added:
-        text = f"the names of the masks end with {added!r} after those of their images"
+        text = f"masks are named like their images with {added!r} appended"
         notices.append(Notice("mask_names", len(masks), text, str(path), warns=False))
     keys = sorted(images)
     if alone := [images[key] for key in keys if key not in masks]:
@@ -98,13 +99,15 @@ def list_pairs(
     if alone := [masks[key] for key in sorted(masks) if key not in images]:
         notices.append(_alone(alone, "mask", "image", path, skip=True))
     if not keys:
-        raise DataError("no mask has the name of an image", str(path))
+        raise DataError("no mask is named like an image", str(path))
     named = part_names({folder for key in keys for folder in key[0]}) if parts == "auto" else []
     split = [_part([folder for folder in key[0] if folder in named]) for key in keys]
     if any(split) and not all(split):
         out = images[keys[split.index("")]]
         raise DataError(
-            "lies beside folders of parts, not in one", out.where, "Move it, or set dataset.parts=false."
+            "is next to folders of parts, not in one of them",
+            out.where,
+            "Move it, or set dataset.parts=false.",
         )
     if lists:
         keys, split = _listed(path, keys, lists, notices)
@@ -118,7 +121,7 @@ _Key = tuple[tuple[str, ...], str]
 
 
 def _by_key(files: Collection[Stored], names: Collection[str]) -> dict[_Key, Stored]:
-    """Return the files in folders of some names, by their other folders and their name without its ending."""
+    """Return the files in folders with some names, keyed by their other folders and their name without suffix."""
     found: dict[_Key, Stored] = {}
     for file in files:
         *folders, name = file.name.split("/")
@@ -129,7 +132,7 @@ def _by_key(files: Collection[Stored], names: Collection[str]) -> dict[_Key, Sto
         key = (tuple(folders[: places[0]] + folders[places[0] + 1 :]), name.rpartition(".")[0])
         if key in found:
             raise DataError(
-                f"has the same name as {found[key].name} but for the ending or the folder",
+                f"differs from {found[key].name} only in suffix or folder",
                 file.where,
                 "Remove one of them.",
             )
@@ -140,7 +143,7 @@ def _by_key(files: Collection[Stored], names: Collection[str]) -> dict[_Key, Sto
 def _without_addition(
     images: Mapping[_Key, Stored], masks: dict[_Key, Stored]
 ) -> tuple[str, dict[_Key, Stored]]:
-    """Return what all names of masks have after those of their images, and the masks by the latter."""
+    """Return the text that all names of masks append to those of their images, and the masks by name of image."""
     if any(key in images for key in masks):
         return "", masks
     stems = defaultdict(set)
@@ -159,14 +162,14 @@ def _part(folders: Sequence[str]) -> str:
 
 
 def _alone(files: Sequence[Stored], noun: str, lacks: str, path: Path, *, skip: bool) -> Notice:
-    """Return the notice about files without a counterpart; images without a mask are an error unless skipped."""
+    """Return the notice of files without a counterpart; images without a mask raise an error unless skipped."""
     names = [file.name for file in files]
     if skip:
         text = f"{counted(len(files), f'{noun} without {lacks}', f'{noun}s without {lacks}')} left out"
         return Notice(f"{noun}s_without_{lacks}", len(files), f"{text}: {first_names(names)}", str(path))
     others = f", and {len(files) - 1:,} more images ({first_names(names[1:])})" if len(files) > 1 else ""
     raise DataError(
-        f"has no {lacks}: no file of its name lies in the folder of masks{others}",
+        f"has no {lacks}: the folder of masks contains no file of its name{others}",
         files[0].where,
         "Add it, or leave such images out: dataset.on_bad=skip.",
     )
@@ -175,7 +178,7 @@ def _alone(files: Sequence[Stored], noun: str, lacks: str, path: Path, *, skip: 
 def _listed(
     path: Path, keys: list[_Key], lists: Mapping[Any, str], notices: list[Notice]
 ) -> tuple[list[_Key], list[str]]:
-    """Return the keys that files of names list, and the part of each."""
+    """Return the keys listed in files of names, and the part of each."""
     by_name: dict[str, list[_Key]] = defaultdict(list)
     for key in keys:
         by_name[key[1]].append(key)
@@ -193,7 +196,7 @@ def _listed(
         for number, line in enumerate(file.read_text(encoding="utf-8-sig").splitlines(), start=1):
             if not (words := line.split()):
                 continue
-            # A name may be written with its ending or without, and may contain dots itself.
+            # A name may be given with or without its suffix, and may itself contain dots.
             tried = [words[0], words[0].rpartition("/")[2]]
             tried += [re.sub(r"\.\w+$", "", name) for name in tried]
             found = set(next(filter(None, map(by_name.get, tried)), ()))
@@ -206,7 +209,7 @@ def _listed(
             if parts.setdefault(key, part) != part:
                 raise DataError(f"{words[0]} is in {part} and {parts[key]}", f"{file}, line {number}")
     if left := len(keys) - len(parts):
-        text = f"{counted(left, 'image')} that no list of dataset.lists names left out"
+        text = f"{counted(left, 'image')} not named by any list of dataset.lists left out"
         notices.append(Notice("unlisted_images", left, text, str(path)))
     keys = [key for key in keys if key in parts]
     return keys, [parts[key] for key in keys]

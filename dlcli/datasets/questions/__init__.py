@@ -1,1 +1,1 @@
-"""Questions on contexts, with answers that are spans of these."""
+"""Questions about contexts, with spans of the contexts as answers."""

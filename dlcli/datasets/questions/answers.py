@@ -1,4 +1,4 @@
-"""`Answers`: the answers of questions, spans of their contexts, as the targets of `Data`."""
+"""`Answers`: answers of questions as spans of their contexts, the targets of `Data`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dlcli.datasets.questions.questions import Questions
 from dlcli.datasets.target_rows import RaggedTargets
 from dlcli.formatting import counted
 
-# One answer: its first character in the context, and the one after its last.
+# An answer: positions of its first character in the context, and after its last character.
 Span = tuple[int, int]
 
 
@@ -46,7 +46,7 @@ class Answers(RaggedTargets):
             yield [(int(first), int(end)) for first, end in values]
 
     def texts(self) -> list[list[str]]:
-        """Return the different answers of each question as texts, in their order."""
+        """Return the distinct answers of each question as texts, in order."""
         return [
             list(dict.fromkeys(context[first:end] for first, end in spans))
             for (_, context), spans in zip(self.rows, self.spans(), strict=True)

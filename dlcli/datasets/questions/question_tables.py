@@ -1,4 +1,4 @@
-"""Reading questions from a table with the columns question, context, answer and start."""
+"""Read questions from a table with the columns question, context, answer and start."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class QuestionColumns:
         question: column of the questions.
         context: column of their contexts.
         answer: column of the answers; empty cells are unanswerable questions.
-        start: column of the position of the answer's first character in the context, counted from 0; None if an answer
-            is found by its text.
+        start: column with the position of the answer's first character in the context, from 0; None finds answers by
+            their text.
         group: column whose equal values form a group; None without groups.
     """
 
@@ -36,7 +36,7 @@ class QuestionColumns:
     group: str | None = None
 
     def keys(self, *, with_answers: bool) -> dict[str, Sequence[str]]:
-        """Return the columns that a table must have, by the setting that names them."""
+        """Return setting to required columns of a table."""
         found: dict[str, Sequence[str]] = {
             "dataset.question": [self.question],
             "dataset.context": [self.context],
@@ -56,10 +56,10 @@ def read_questions(
         file: the file.
         columns: the columns of a table.
         options: how a table is read.
-        with_answers: whether each question must have its answer; otherwise, a table's answers are not read.
+        with_answers: whether each question must have an answer; otherwise answers are not read.
 
     Raises:
-        DataError: the file is invalid; with the line and the column, or the place in the JSON.
+        DataError: the file is invalid; the message names line and column, or the path in the JSON.
     """
     require_file(file)
     if table_format(file) == "json lines" and is_squad(file):
@@ -73,10 +73,11 @@ def read_questions(
 
 
 def questions_of(source: Source, columns: QuestionColumns, *, with_answers: bool = True) -> ReadQuestions:
-    """Return the questions of a table whose cells are texts.
+    """Return the questions of a table with cells of text.
 
     Raises:
-        DataError: a question or context is empty, or an answer is not in its context; with line and column.
+        DataError: a question or context is empty, or an answer is not in its context; the message names line and
+            column.
     """
     frame = source.frame
     found = ReadQuestions()
@@ -124,7 +125,7 @@ def _span(source: Source, row: int, cells: tuple[str, str, str], columns: Questi
                 at,
                 "Give the position of its first character in a column: dataset.start=COLUMN."
                 if times
-                else "Copy it from the context, letter for letter.",
+                else "Copy it verbatim from the context.",
             )
         return context.index(answer), context.index(answer) + len(answer)
     place = source.place(row, columns.start)
@@ -135,9 +136,9 @@ def _span(source: Source, row: int, cells: tuple[str, str, str], columns: Questi
             raise ValueError
     except (ValueError, OverflowError) as error:
         raise DataError(
-            f"{start!r} is no whole number",
+            f"{start!r} is not an integer",
             place,
-            "Give the position of the answer's first character, counted from 0; or set dataset.start=null, which finds "
-            "answers by their text.",
+            "Give the position of the answer's first character, counted from 0; or set dataset.start=null to "
+            "find answers by their text.",
         ) from error
     return check_answer(answer, first, context, place)

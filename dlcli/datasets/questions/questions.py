@@ -1,4 +1,4 @@
-"""`Questions`: rows of a question and a context that contains its answer."""
+"""`Questions`: rows of a question and the context that contains its answer."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ QUESTION, CONTEXT = "question", "context"
 
 @dataclass(frozen=True, eq=False)
 class Questions:
-    """Questions, each on one of the contexts. A context of several questions is stored once.
+    """Questions, each about one context. A context of several questions is stored once.
 
     Attributes:
         questions: the questions `(N,)`.
-        contexts: the contexts `(C,)`, of which rows may use a part.
-        places: the context of each question `(N,)`, int64.
+        contexts: distinct contexts `(C,)`, some of which may be unused.
+        places: position of the context of each question `(N,)`, int64.
     """
 
     questions: Texts
@@ -43,7 +43,7 @@ class Questions:
         """Return the questions of a table with the columns question and context, or of dicts or pairs of both.
 
         Raises:
-            DataError: the rows are something else.
+            DataError: the rows have another type.
         """
         if isinstance(rows, Questions):
             return rows
@@ -63,7 +63,7 @@ class Questions:
             for pair in pairs
         ):
             raise DataError(
-                "is no question with a context",
+                "is not a question with a context",
                 "new data",
                 "Pass a table with the columns question and context, or a list of {'question': ..., 'context': ...}.",
             )

@@ -1,4 +1,4 @@
-"""Reading questions in SQuAD's JSON (Rajpurkar et al., 2016; with unanswerable questions, 2018)."""
+"""Read questions from SQuAD's JSON (Rajpurkar et al., 2016; with unanswerable questions, 2018)."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from dlcli.datasets.tables.compression import opened
 from dlcli.errors import DataError, first_line
 from dlcli.process.memory import free_memory
 
-_HINT = 'A file of SQuAD is {"data": [{"title": ..., "paragraphs": [{"context": ..., "qas": [...]}]}]}.'
-# Characters of a text that a message shows.
+_HINT = 'A SQuAD file is {"data": [{"title": ..., "paragraphs": [{"context": ..., "qas": [...]}]}]}.'
+# Maximum number of characters of a text that a message shows.
 _SHOWN = 60
 
 
@@ -24,9 +24,9 @@ class ReadQuestions:
     Attributes:
         questions: the questions.
         contexts: their contexts.
-        spans: their answers; None where the file says nothing of answers, as for new questions.
+        spans: their answers; None for questions without information on answers, such as new ones.
         groups: title of the article; empty if it has none.
-        ids: the file's own names of the questions; their place in the file where it has none.
+        ids: IDs of the questions in the file, or else their place in the file.
         unanswerable: number of questions that are marked as unanswerable.
     """
 
@@ -47,10 +47,12 @@ def read_squad(file: Path, encoding: str = "utf-8", *, with_answers: bool = True
     Args:
         file: the file, which may be compressed.
         encoding: its encoding.
-        with_answers: whether each question must have answers, or be marked as unanswerable; else answers are not read.
+        with_answers: whether each question must have answers or be marked as unanswerable; otherwise answers are not
+            read.
 
     Raises:
-        DataError: it is not JSON, or lacks a key, or an answer is not at its place; with the place in the file.
+        DataError: it is not JSON or lacks a key, or an answer is not at its position; the message names the place in
+            the file.
     """
     document = _document(file, encoding)
     found = ReadQuestions()
@@ -84,9 +86,9 @@ def is_squad(file: Path) -> bool:
     try:
         found = json.loads(first)
     except ValueError:
-        return True  # an object that does not end with its first line, or bad JSON
+        return True  # an object of several lines, or invalid JSON
     except RecursionError:
-        return True  # which reading it will tell
+        return True  # reading it reports the error
     return isinstance(found.get("data"), list) or set(found) <= {"data", "version"}
 
 
@@ -94,7 +96,7 @@ def check_answer(text: str, start: int, context: str, where: str, hint: str = ""
     """Return the span of an answer.
 
     Raises:
-        DataError: it is empty, or not where the file says.
+        DataError: it is empty, or not at the stated position.
     """
     if not text.strip():
         raise DataError("the answer is empty", where, hint or "Leave the answer out, or give its text.")
@@ -122,7 +124,7 @@ def _spans(question: dict[str, Any], context: str, where: str, with_answers: boo
         raise DataError("is_impossible is neither true nor false", where, "Write it without quotes.")
     if impossible and question.get("answers"):
         raise DataError(
-            "is marked as unanswerable, and has answers", where, "Remove its answers, or is_impossible."
+            "is marked as unanswerable but has answers", where, "Remove its answers, or is_impossible."
         )
     if "answers" not in question and not impossible:
         raise DataError(
@@ -139,7 +141,7 @@ def _spans(question: dict[str, Any], context: str, where: str, with_answers: boo
         start = answer.get("answer_start") if isinstance(answer, dict) else None
         if isinstance(start, bool) or not isinstance(start, int):
             raise DataError(
-                "has no whole number answer_start",
+                "has no integer answer_start",
                 place,
                 "Give the position of the answer's first character.",
             )

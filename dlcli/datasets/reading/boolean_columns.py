@@ -1,4 +1,4 @@
-"""Deciding which words of a column that the user calls boolean are false and true."""
+"""Determine the words for false and true in a column that the user declares boolean."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from dlcli.errors import DataError
 def asked_boolean(
     base: Column, distinct: pa.Array, first_row: Callable[[pa.Array], int], place: Place
 ) -> Verdict:
-    """Return the verdict on a column that the user calls boolean.
+    """Return the verdict on a column that the user declares boolean.
 
     Args:
-        base: the column as far as it is decided.
+        base: the column, as far as it has been determined.
         distinct: its distinct strings.
         first_row: returns the first row that has one of these values.
         place: returns the place of a cell, for messages.
 
     Raises:
-        DataError: its words are not known as those of a boolean.
+        DataError: its words are not those of a boolean.
     """
     words = boolean_words(distinct, only_common=False)
     if words is None and len(distinct):

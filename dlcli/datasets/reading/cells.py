@@ -1,4 +1,4 @@
-"""Words of cells: blanks around them, words that denote a missing value, and words of booleans."""
+"""Words in cells: surrounding blanks, words that denote a missing value, and words of booleans."""
 
 from __future__ import annotations
 
@@ -33,10 +33,11 @@ BOOLEANS = (
 )  # fmt: skip
 
 
-# Words for false and true that new rows of every boolean may have; pandas writes 1.0 in a column with gaps.
+# Words for false and true that are accepted in new rows of every boolean; pandas writes 1.0 in a column with missing
+# values.
 ALWAYS_BOOLEAN = (("false", "0", "0.0"), ("true", "1", "1.0"))
 
-# Values that are looked at first where all must agree.
+# Number of values that are examined first where a property must hold for all of them.
 _SPREAD, _CHUNKS = 1000, 40
 
 # A string column is text if the number of its distinct values exceeds both this number and this share of its rows.
@@ -49,7 +50,7 @@ def is_text_by(distinct: int, known: int) -> bool:
 
 
 def spread(values: pa.ChunkedArray | pa.Array) -> pa.ChunkedArray | pa.Array:
-    """Return a thousand of the values from all parts, which show fast what does not hold for all of them."""
+    """Return a thousand values from all parts of the column, as a fast first test of properties of all values."""
     if len(values) < 2 * _SPREAD:
         return values
     if isinstance(values, pa.ChunkedArray):
@@ -65,7 +66,7 @@ def _every(values: pa.Array, most: int) -> pa.Array:
 
 def trimmed(values: pa.ChunkedArray) -> pa.ChunkedArray:
     """Return strings without white space around them."""
-    is_ascii = pc.all(pc.string_is_ascii(values)).as_py()  # the trimming of ASCII takes a third of the time
+    is_ascii = pc.all(pc.string_is_ascii(values)).as_py()  # trimming ASCII takes a third of the time
     return pc.ascii_trim_whitespace(values) if is_ascii else pc.utf8_trim_whitespace(values)
 
 
@@ -74,7 +75,7 @@ def without(values: pa.ChunkedArray, missing: Collection[str]) -> pa.ChunkedArra
     if not missing:
         return values
     words, most = pa.array(sorted(missing), values.type), max(len(word.encode()) for word in missing)
-    short = values.filter(pc.less_equal(pc.binary_length(values), most))  # spares most values the comparison
+    short = values.filter(pc.less_equal(pc.binary_length(values), most))  # compare only short values
     if not pc.any(pc.is_in(short, value_set=words)).as_py():
         return values
     return pc.if_else(pc.is_in(values, value_set=words), pa.scalar(None, values.type), values)
@@ -94,7 +95,7 @@ def boolean_words(distinct: pa.Array, *, only_common: bool) -> tuple[str, str] |
 
 
 def booleans(values: pa.Array, words: tuple[str, str]) -> pa.Array:
-    """Return strings as booleans; those that are neither one of the two words nor false, true, 0 or 1 are null."""
+    """Return strings as booleans; null for values other than the two words, false, true, 0 and 1."""
     lower = pc.utf8_lower(values)
     false, true = (
         pc.is_in(lower, pa.array([word, *others])) for word, others in zip(words, ALWAYS_BOOLEAN, strict=True)

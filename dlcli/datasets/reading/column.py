@@ -1,4 +1,4 @@
-"""`Column`: what one column of a table means, and reading its cells by that."""
+"""`Column`: the type and format of a table's column, and the reading of its cells."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from dlcli.errors import DataError
 
 Kind = Literal["numeric", "categorical", "boolean", "date", "text"]
 
-# Returns the place of a row's position and a column's name, for messages.
+# Function from a row's position and a column's name to a place, for messages.
 Place = Callable[[int, str], str]
 
-# Categories that a description names.
+# Maximum number of categories that a description names.
 _SHOWN = 6
 
-# Whole numbers beyond this one are no longer exact as floats: 9,007,199,254,740,993 would become ...992.
+# Larger integers are not exact as floats: 9,007,199,254,740,993 would become ...992.
 EXACT = 1 << 53
 
 
@@ -35,16 +35,16 @@ class Column:
 
     Attributes:
         name: name of the column.
-        kind: what its values are.
+        kind: kind of its values.
         number: how numbers are written.
         date: how dates are written.
         words: the words for false and true of a boolean, in lower case.
-        categories: the categories of the training rows, each with its number of rows; None if they are not known.
-        missing: the words that denote a missing value; None for the usual ones.
+        categories: number of training rows of each category; None if unknown.
+        missing: words that denote a missing value; None for the usual ones.
         trim: whether white space around words is removed.
-        role: what the column is used for: feature, target, time, group, id, split, text, or left out.
-        why: why it is left out.
-        note: what was converted, for the panel.
+        role: use of the column: feature, target, time, group, id, split, text, or left out.
+        why: reason why it is left out.
+        note: description of conversions, for the panel.
     """
 
     name: str
@@ -79,7 +79,7 @@ class Column:
 
     @property
     def takes_markers(self) -> bool:
-        """Whether words such as n.a. and - denote missing values beside the usual words, except among words."""
+        """Whether words such as n.a. and - also denote missing values; not in columns of words."""
         return self.missing is None or set(MISSING) <= set(self.missing)
 
     def read(self, values: pa.ChunkedArray, place: Place) -> pd.Series:
@@ -89,11 +89,11 @@ class Column:
         for dates; and str for words.
 
         Raises:
-            DataError: a value is none of the column's kind, with its place.
+            DataError: a value is not of the column's kind; the message names its place.
         """
         encoded = Encoded.of(values)
         if encoded is not None:
-            with contextlib.suppress(DataError):  # whose place would not be that of a row
+            with contextlib.suppress(DataError):  # its place would not be that of a row
                 return self._shown(encoded.rows(self._read(encoded.distinct, place)))
         return self._shown(self._read(without_dictionaries(values), place))
 
@@ -129,8 +129,8 @@ class Column:
             self.number.parse,
             place,
             f"is not a number written like {how}" if how else "is not a number",
-            "Correct it; if it denotes a missing value, name it: dataset.missing_values=[...]; if numbers are written "
-            "otherwise, set dataset.decimal or dataset.thousands.",
+            "Correct it; if it denotes a missing value, add it to dataset.missing_values=[...]; if numbers "
+            "have another format, set dataset.decimal or dataset.thousands.",
         )
 
     def _dates(self, strings: pa.ChunkedArray, place: Place) -> pa.ChunkedArray:
@@ -140,7 +140,8 @@ class Column:
             self.date.parse,
             place,
             f"is not a date in the format {how}" if how else "is not a date such as 2024-12-31",
-            "Write dates like 2024-12-31, or like those of the training data; dataset.date_format gives a format.",
+            "Write dates like 2024-12-31, or like those of the training data; set dataset.date_format for "
+            "another format.",
         )
 
     def _booleans(self, strings: pa.ChunkedArray, place: Place) -> pa.ChunkedArray:
@@ -161,7 +162,8 @@ class Column:
         message: str,
         hint: str,
     ) -> pa.ChunkedArray:
-        """Parse each distinct string once; those that cannot be parsed denote missing values, or are errors."""
+        """Parse each distinct string once; strings that cannot be parsed must denote missing values, or raise "
+        "an error."""
         encoded = strings.combine_chunks().dictionary_encode()
         if isinstance(encoded, pa.ChunkedArray):  # of no chunk
             encoded = pa.array([], pa.string()).dictionary_encode()
@@ -206,7 +208,7 @@ class Column:
         return pc.cast(values, pa.int8()) if types.is_boolean(kind) and self.kind == "numeric" else values
 
     def _as_known(self, words: pa.ChunkedArray) -> pa.ChunkedArray:
-        """Return words in the spelling of the training rows: 1 and 1.0 are one category, and so are TRUE and True."""
+        """Return words in the spelling of the training rows: 1 and 1.0 are the same category, as are TRUE and True."""
         if not self.categories:
             return words
         distinct = pc.drop_null(pc.unique(words))
@@ -224,7 +226,8 @@ class Column:
 
 
 def without_dictionaries(values: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return values without dictionaries, as string, int64 or uint64, float64, bool or times in microseconds in UTC."""
+    """Return values without dictionary encoding, as string, int64 or uint64, float64, bool, or times in UTC "
+    "in microseconds."""
     types = pa.types
     if types.is_dictionary(values.type):
         values = values.cast(values.type.value_type)
@@ -243,10 +246,10 @@ def without_dictionaries(values: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def repacked(values: pa.ChunkedArray, encoded: Encoded | None) -> pa.ChunkedArray:
-    """Return the column of these values, which are those of its distinct strings if it is encoded; free memory."""
+    """Return the column with these values, which are those of its distinct strings if it is encoded; release memory."""
     if encoded is not None:
         values = encoded.column(values) if pa.types.is_string(values.type) else encoded.rows(values)
-    pa.default_memory_pool().release_unused()  # it keeps freed memory for later use
+    pa.default_memory_pool().release_unused()  # the pool would keep freed memory
     return values
 
 
@@ -264,7 +267,7 @@ def as_words(values: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def numbers_among(words: Sequence[str]) -> list[float]:
-    """Return those words that are numbers, such as -999."""
+    """Return the words that are numbers, such as -999."""
     found = []
     for word in words:
         try:

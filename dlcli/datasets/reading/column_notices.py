@@ -1,4 +1,4 @@
-"""Notices about the columns of a table: which are left out, converted, or have categories that training lacks."""
+"""Notices about the columns of a table: columns left out or converted, and categories unknown in training."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dlcli.datasets.reading.columns import Columns
 
 
 def column_notices(columns: Columns) -> list[Notice]:
-    """Return what reading has left out and converted, as in the panel, with the numbers of columns."""
+    """Return notices of the columns that were left out or converted, with their numbers."""
     lines = columns.panel()
     counts = {"left out": len(columns.left_out()), "read": sum(bool(column.note) for column in columns)}
     keys = {"left out": "left_out_columns", "read": "converted_columns"}
@@ -17,7 +17,7 @@ def column_notices(columns: Columns) -> list[Notice]:
 
 
 def unseen_notices(unseen: Mapping[str, int], rows: int, where: str = "") -> list[Notice]:
-    """Return the notice on categories that training did not see, if there are any.
+    """Return a notice on categories that do not occur in training, if there are any.
 
     Args:
         unseen: number of rows with such a category, by column.
@@ -27,7 +27,7 @@ def unseen_notices(unseen: Mapping[str, int], rows: int, where: str = "") -> lis
     if not unseen:
         return []
     text = "; ".join(
-        f"{count:,} of {rows:,} rows hold a category of {name} that training did not see"
+        f"{count:,} of {rows:,} rows have a category of {name} that does not occur in training"
         for name, count in unseen.items()
     )
     return [Notice("unseen_categories", sum(unseen.values()), text, where)]

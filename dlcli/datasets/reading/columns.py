@@ -1,4 +1,4 @@
-"""`Columns`: the columns of a model, as plain JSON beside the saved model, by which all new rows are read."""
+"""`Columns`: the columns of a model, saved with it as JSON, by which all new rows are read."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from dlcli.errors import CorruptRun
 
 SCHEMA_VERSION = 1
 
-# Key of `DataFrame.attrs` for the kinds of the columns, which the types of pandas do not tell apart.
+# Key of `DataFrame.attrs` for the kinds of the columns, which pandas types do not distinguish.
 KINDS = "dlcli.kinds"
 
-# The same for the columns of texts: whether they take part.
+# Key of `DataFrame.attrs`: whether columns of texts are used as features.
 TEXTS = "dlcli.texts"
 
-# Columns and words that a line of the panel names.
+# Maximum number of columns and words that a line of the panel names.
 _NAMED = 6
 
 
@@ -45,25 +45,26 @@ class Columns:
 
     @cached_property
     def _by_name(self) -> dict[str, Column]:
-        return {column.name: column for column in reversed(self.columns)}  # the first of a name counts
+        return {column.name: column for column in reversed(self.columns)}  # the first column of a name
 
     @classmethod
     def of_kinds(cls, kinds: Mapping[str, Kind], dates: Mapping[str, str | None] | None = None) -> Columns:
-        """Return the columns of a model that was saved without them: kinds, and strptime's patterns of dates."""
+        """Return the columns of a model that was saved without them, from kinds and strptime patterns of dates."""
         written = {name: DateFormat((pattern,)) for name, pattern in (dates or {}).items() if pattern}
         return cls(
             tuple(Column(name, kind, date=written.get(name, DateFormat())) for name, kind in kinds.items())
         )
 
     def read(self, cells: pa.Table | list[pa.Table], place: Place) -> pd.DataFrame:
-        """Return those columns of a table that the model knows, in the order of the table.
+        """Return the columns of a table that the model knows, in the order of the table.
 
         Args:
-            cells: the table; from a list of one table it is removed, and each Arrow column is freed when it is read.
+            cells: the table, or a list of one table, from which it is removed so that each Arrow column is freed once
+                it is read.
             place: returns the place of a cell, for messages.
 
         Raises:
-            DataError: a value is none of its column's kind.
+            DataError: a value is not of its column's kind.
         """
         table = cells.pop() if isinstance(cells, list) else cells
         found = []
@@ -79,7 +80,7 @@ class Columns:
         frame.attrs[TEXTS] = {
             name: known[name].role != "left out" for name, kind in kinds.items() if kind == "text"
         }
-        # Arrow's memory pool keeps freed memory for later use, which can be much for a large table.
+        # Arrow's memory pool would keep freed memory, which is large for a large table.
         pa.default_memory_pool().release_unused()
         return frame
 
@@ -101,13 +102,13 @@ class Columns:
         return self.replaced(out).with_roles(roles or {})
 
     def named(self, *, dropped: Collection[str] = (), index: Collection[str] = ()) -> Columns:
-        """Return the columns with those that were not read: dropped by the user, or numbers of rows."""
+        """Return the columns together with those that were not read: dropped by the user, or row numbers."""
         out = [Column(name, "text", role="left out", why="dataset.drop") for name in dropped]
         out += [Column(name, "text", role="left out", why="index") for name in index]
         return Columns((*self.columns, *out))
 
     def used(self, features: Collection[str], why: Mapping[str, str] | None = None) -> Columns:
-        """Return the columns with all features left out that the model does not use, and the reason."""
+        """Return the columns with unused features marked as left out, and the reason `why`."""
         out = {
             column.name: replace(column, role="left out", why=(why or {}).get(column.name, "") or column.why)
             for column in self
@@ -127,7 +128,7 @@ class Columns:
         return self.replaced(found)
 
     def unseen(self, x: pd.DataFrame, rows: np.ndarray | None = None) -> dict[str, int]:
-        """Return the number of rows (None: of all) with a category that training did not see, by column."""
+        """Return column to number of rows (of all rows, if None) with a category that does not occur in training."""
         found = {}
         for column in self:
             if column.categories is not None and column.name in x and column.role == "feature":
@@ -144,11 +145,11 @@ class Columns:
         return [column for column in self if column.role == "feature"]
 
     def left_out(self) -> dict[str, str]:
-        """Return the columns that are left out, each with the reason."""
+        """Return left-out column to the reason."""
         return {column.name: column.why for column in self if column.role == "left out"}
 
     def panel(self) -> dict[str, str]:
-        """Return the lines of the panel: what is left out, and what is read otherwise than it stands in the file."""
+        """Return the lines of the panel: columns left out and values converted."""
         out = [f"{name} ({why})" if why else name for name, why in self.left_out().items()]
         read = [
             f"{column.name}: {column.note}" for column in self if column.note and column.role != "left out"
@@ -170,7 +171,7 @@ class Columns:
         version = document.get("schema_version")
         if version != SCHEMA_VERSION:
             raise CorruptRun(
-                f"the columns of the model have version {version}, and this dlcli reads {SCHEMA_VERSION}",
+                f"the columns of the model have version {version}, but this version of dlcli reads {SCHEMA_VERSION}",
                 where,
                 "Use the version of dlcli that trained the model, or train again.",
             )

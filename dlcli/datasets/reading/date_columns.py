@@ -1,4 +1,4 @@
-"""Deciding how the dates of one column are written."""
+"""Determine the date format of a column."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from dlcli.datasets.reading.reading_options import ReadingOptions
 from dlcli.datasets.reading.settling import Verdict, key_of, remedy
 from dlcli.errors import Problem
 
-# Values among which the first date of a column is looked for, if not all values are dates.
+# Number of values among which the first date is searched, if not all values are dates.
 _LOOKED_AT = 10
 
-# Values on which the formats of these dates are compared.
+# Number of values on which the formats of these dates are compared.
 _COMPARED = 1000
 
-# Distinct whole numbers such as 20240131 that a column needs to be read as dates without being asked to.
+# Minimum number of distinct integers such as 20240131 for which a column is read as dates without `dataset.types`.
 _DATES = 5
 
 
 class DateColumn:
-    """Decides on the dates of one column.
+    """Detection of the date format of one column.
 
     Args:
         base: the column as far as it is decided.
@@ -51,7 +51,7 @@ class DateColumn:
         """Return the verdict on strings that are all dates; None for others.
 
         Args:
-            rest: the distinct strings except words such as n.a.
+            rest: the distinct strings without words such as n.a.
             first_row: returns the first row that has one of these values.
             note: the note on these words.
         """
@@ -81,28 +81,28 @@ class DateColumn:
         if not some_lack_zone(dates):
             return ()
         problem = Problem(
-            "some times have a zone, and others, which are read as UTC, have none",
+            "some times have a zone, others have none and are read as UTC",
             f"column {self._base.name}",
-            "Write all with their zone, such as 2024-12-31T23:00+01:00, or all without.",
+            "Write all times with a zone, such as 2024-12-31T23:00+01:00, or all without one.",
         )
         return (problem,)
 
     def _years(
         self, fitting: Sequence[DateFormat], chosen: DateFormat, years: int, dates: pa.Array
     ) -> Iterator[Problem]:
-        """Yield a warning if years in front were possible, but would span too many years."""
+        """Yield a warning if dates could begin with the year, but would then span too many years."""
         for other in fitting:
             if other != chosen:
                 value = chosen.parse(dates[:1])[0].as_py()
                 yield Problem(
-                    f"{dates[0]} is read as {chosen.describe()}, {value:%Y-%m-%d}; with the year in front, the dates "
-                    f"would span {years} years",
+                    f"{dates[0]} is read as {chosen.describe()}, {value:%Y-%m-%d}; beginning with the year, "
+                    f"the dates would span {years} years",
                     f"column {self._base.name}",
                     f"If it is not, {remedy([key_of(self._base.name, other)])}.",
                 )
 
     def of_numbers(self, numbers: pa.ChunkedArray) -> Verdict:
-        """Return the verdict on numbers that the user calls dates."""
+        """Return the verdict on numbers that the user declares to be dates."""
         given = self._options.format_of(self._base.name)
         own = given is not None and self._options.has_own_format(self._base.name)
         found = DateFormat((given,)) if given is not None and own else numbers_as_dates(numbers)
@@ -110,9 +110,10 @@ class DateColumn:
         return Verdict(replace(self._base, kind="date", date=found or ISO_DATES, note=note))
 
     def likely(self, rest: pa.Array) -> DateFormat | None:
-        """Return the format of most dates of a column in which not all values are dates; None without any.
+        """Return the most frequent date format of a column in which not all values are dates; None without dates.
 
-        Formats are those of the first dates; of those that fit equally many values, that of the first date is taken.
+        Candidates are the formats of the first dates; among formats that match equally many values, the first one is
+        taken.
         """
         given = self._options.format_of(self._base.name)
         if given is not None:
@@ -128,7 +129,7 @@ class DateColumn:
         return min(formats, key=lambda format: format.parse(compared).null_count, default=None)
 
     def compact(self, numbers: pa.ChunkedArray) -> Verdict | None:
-        """Return the verdict on whole numbers such as 20240131 that are all dates; None for others."""
+        """Return the verdict on integers such as 20240131 if all of them are dates, else None."""
         low, high = (bound.as_py() for bound in pc.min_max(numbers).values())
         if (
             low is None

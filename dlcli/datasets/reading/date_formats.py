@@ -1,4 +1,4 @@
-"""Dates as people write them: their order, months by name, quarters and weeks, clocks, time zones, epochs."""
+"""Date formats: order of day and month, months by name, quarters and weeks, times of day, time zones, epochs."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from dlcli.datasets.reading.cells import spread
 from dlcli.datasets.reading.date_patterns import FIRST, LAST, Order, pattern_of
 from dlcli.datasets.reading.months import are_doubtful, in_english
 
-# pandas' format of dates that begin with the year, optionally with a time and a zone.
+# pandas' name of the format of dates that begin with the year, optionally with a time and a zone.
 ISO = "ISO8601"
 
-# Patterns that strptime does not have: quarters (2024Q1, Q1 2024), and numbers that count from 1970.
+# Patterns that strptime lacks: quarters (2024Q1, Q1 2024), and numbers that count from 1970.
 QUARTER = "quarter"
 _EPOCHS = {"epoch s": 1, "epoch ms": 1_000, "epoch us": 1_000_000, "epoch ns": 1_000_000_000}
 
@@ -35,20 +35,20 @@ _QUARTER = (
 )
 _ZONE = r"(?P<zone>Z|UTC|GMT|[+-]\d{2}(?::?\d{2})?)(?: \d{4})?$"
 
-# Years that a column spans from which years of two digits in front are doubted.
+# Span in years from which leading two-digit years are doubted.
 _WIDE = 25
 
-# A column of dates has at most this many patterns, such as with and without a time of day.
+# Maximum number of patterns in a column of dates, such as with and without a time of day.
 _PATTERNS = 3
 
 
 @dataclass(frozen=True)
 class DateFormat:
-    """How the dates of a column are written.
+    """Format of the dates of a column.
 
     Attributes:
-        patterns: strptime's patterns, `ISO8601`, `quarter`, or `epoch s` and the like.
-        zone: the zone that the times are given in (`UTC`, `+02:00`, `Europe/Berlin`), `mixed` for several, or "".
+        patterns: strptime patterns, `ISO8601`, `quarter`, or patterns such as `epoch s`.
+        zone: time zone of the values (`UTC`, `+02:00`, `Europe/Berlin`), `mixed` for several, or "".
     """
 
     patterns: tuple[str, ...] = (ISO,)
@@ -84,9 +84,9 @@ class DateFormat:
         return replace(self, patterns=tuple(patterns))
 
     def parse(self, values: pa.Array) -> pa.Array:
-        """Return strings as times in UTC, in microseconds; null where a value is no date in this format.
+        """Return strings as times in UTC, in microseconds; null for values that do not have this format.
 
-        Dates that begin with the year are accepted in addition.
+        Dates that begin with the year are also accepted.
         """
         strings = pd.Series(_usual(values).to_pandas(), dtype="object")
         found = pd.Series(pd.NaT, index=strings.index, dtype="datetime64[us, UTC]")
@@ -102,9 +102,9 @@ ISO_DATES = DateFormat()
 
 
 def iso_dates(values: pa.ChunkedArray) -> pa.ChunkedArray | None:
-    """Return strings such as 2024-01-31 or 2024-01-31 13:00 as times, which Arrow reads fast; None for others."""
+    """Return strings such as 2024-01-31 or 2024-01-31 13:00 as times, with Arrow's fast parser; None for others."""
     try:
-        pc.cast(spread(values), _TIME)  # Arrow takes long to find that all values fail
+        pc.cast(spread(values), _TIME)  # Arrow is slow if all values fail
         return pc.cast(values, _TIME)
     except pa.ArrowInvalid:
         return None
@@ -113,12 +113,12 @@ def iso_dates(values: pa.ChunkedArray) -> pa.ChunkedArray | None:
 def find_dates(
     values: pa.Array, day_first: bool | None = None, given: str | None = None
 ) -> Sequence[DateFormat]:
-    """Return the formats that all values fit; several if days, months and years of two digits cannot be told apart.
+    """Return the formats that match all values; several if days, months and two-digit years are ambiguous.
 
     Args:
         values: distinct strings without white space around them.
         day_first: whether the day comes before the month; None if that is not known.
-        given: the pattern, if the user has given it.
+        given: the pattern set by the user, if any.
     """
     few = spread(values)
     if not len(values):
@@ -147,7 +147,7 @@ def find_dates(
     if day_first is not None and len(fitting) > 1:
         del fitting["year"]
     if "month" in fitting and "day" in fitting and "." in fitting["month"].patterns[0]:
-        del fitting["month"]  # no one writes 12.31.2024
+        del fitting["month"]  # 12.31.2024 is not a usual format
     return list(dict.fromkeys(fitting.values()))
 
 
@@ -158,16 +158,16 @@ def same_dates(formats: Sequence[DateFormat], values: pa.Array) -> bool:
 
 
 def some_lack_zone(values: pa.Array) -> bool:
-    """Return whether some of the values with a time of day have a zone, and others have none."""
+    """Return whether some values with a time of day have a zone and others do not."""
     zones = _zones(values)
     return len(zones) > 1 and None in zones
 
 
 def without_wide_years(formats: Sequence[DateFormat], values: pa.Array) -> tuple[list[DateFormat], int]:
-    """Leave out years of two digits in front that are rather days, and return the years that they would span.
+    """Remove formats with leading two-digit years that are more likely days, and return the years that they would span.
 
-    Days 01 to 31 in front would be about 30 years. That is doubted if the only other reading spans less than a third,
-    unless all days would be the first or the last ones of months.
+    Leading days 01 to 31 read as years would span about 30 years. This is doubted if the only other reading spans less
+    than a third of that, unless all days would be first or last days of months.
     """
     early = [format for format in formats if format.patterns[0].startswith("%y")]
     others = [format for format in formats if format not in early]
@@ -182,7 +182,7 @@ def without_wide_years(formats: Sequence[DateFormat], values: pa.Array) -> tuple
 
 
 def numbers_as_dates(numbers: pa.ChunkedArray) -> DateFormat | None:
-    """Return the format of dates that are written as numbers: 20240131, 202401, 2024, 20240131235959, or from 1970."""
+    """Return the format of dates written as numbers: 20240131, 202401, 2024, 20240131235959, or counted from 1970."""
     if pa.types.is_floating(numbers.type) and pc.all(pc.equal(numbers, pc.floor(numbers))).as_py():
         numbers = pc.if_else(pc.is_finite(numbers), numbers, pa.scalar(None, numbers.type)).cast(pa.int64())
     if not pa.types.is_integer(numbers.type):
@@ -201,14 +201,14 @@ def numbers_as_dates(numbers: pa.ChunkedArray) -> DateFormat | None:
 
 
 def epoch_times(numbers: pa.ChunkedArray, pattern: str) -> pa.ChunkedArray:
-    """Return numbers that count from 1970 as times."""
+    """Return numbers counted from 1970 as times."""
     return pc.cast(
         pc.multiply(pc.cast(numbers, pa.float64()), 1_000_000 / _EPOCHS[pattern]), pa.int64()
     ).cast(_TIME)
 
 
 def is_epoch(pattern: str) -> bool:
-    """Return whether a pattern is that of numbers that count from 1970."""
+    """Return whether a pattern denotes numbers counted from 1970."""
     return pattern in _EPOCHS
 
 
@@ -242,7 +242,7 @@ def _first_days(strings: pd.Series) -> pd.Series:
 
 
 def _in_order(values: pa.Array, order: Order) -> DateFormat | None:
-    """Return the format of the values in this order, one pattern after the other."""
+    """Return the format of the values in this order of day, month and year, found pattern by pattern."""
     patterns: list[str] = []
     rest = values
     while len(rest) and len(patterns) < _PATTERNS:
@@ -256,7 +256,8 @@ def _in_order(values: pa.Array, order: Order) -> DateFormat | None:
 
 
 def _usual(values: pa.Array) -> pa.Array:
-    """Return strings as strptime knows them: Sep for Sept, July for Juli, 1 for 1st, AM for a.m., points for commas."""
+    """Return strings in the form that strptime expects: Sep for Sept, July for Juli, 1 for 1st, AM for a.m., "
+    "points for commas."""
     values = pc.replace_substring_regex(in_english(values), r"(?i)(\d)(st|nd|rd|th|er|º|ª)(\W|$)", r"\1\3")
     values = pc.replace_substring_regex(values, r"(?i)(\d|\pL{3}) (de|del) ", r"\1 ")  # 5 de enero de 2024
     values = pc.replace_substring_regex(values, "(\\d{4}) ?\u0433\\.?$", r"\1")  # a Russian "of the year"
@@ -280,7 +281,7 @@ def _zone(values: pa.Array) -> str:
 
 
 def _zones(values: pa.Array) -> set[str | None]:
-    """Return the zones at the ends of the values that have a time of day, as they are written."""
+    """Return the zones at the end of the values that have a time of day, unchanged."""
     with_clock = values.filter(pc.match_substring_regex(values, r":\d{2}"))
     found = pc.struct_field(pc.extract_regex(with_clock, _ZONE), "zone")
     return set(pc.unique(found).to_pylist())

@@ -1,4 +1,4 @@
-"""strptime's pattern of one date as people write it, by the order of its numbers and the names in it."""
+"""The strptime pattern of a date, from the order of its numbers and the names in it."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
-# Which number of a date comes first; the year only if it has two digits, since four digits are always a year.
+# The part of a date that comes first; the year only if it has two digits, because four digits are always a year.
 Order = Literal["day", "month", "year"]
 _YEAR_FIRST = r"^\d\d([-/.])\d\d([-/.])\d\d\b"
 
-# Years that a number such as 20240131 must have to be a date.
+# Range of years in which a number such as 20240131 is a date.
 FIRST, LAST = 19000101, 21001231
 
 _WEEK = r"^\d{4}-?W\d{2}(-?[1-7])?$"
@@ -30,7 +30,7 @@ _DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "su
 
 
 def pattern_of(example: str, order: Order, *, padded: bool) -> str | None:
-    """Return strptime's pattern of one value, which is no date if there is none."""
+    """Return the strptime pattern of a value; None if it is not a date."""
     if re.fullmatch(_WEEK, example):
         dash = "-" if "-W" in example else ""
         day = re.fullmatch(r".*W\d{2}(-?)[1-7]", example)

@@ -1,7 +1,7 @@
-"""Deciding what the columns of a table mean, each on all of its values.
+"""Determine the types of a table's columns, each on all of its values.
 
-A column of strings is numeric, boolean or a date if all its values are. Where two readings fit all values, the other
-columns of the file decide, or the user is asked for the key that does.
+A column of strings is numeric, boolean or a date if all its values are. Ambiguous columns are resolved by the other
+columns of the file, or an error names the key that resolves them.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ from dlcli.datasets.reading.strings import (
 from dlcli.errors import DataError, Problem
 from dlcli.formatting import counted
 
-# Distinct words of a column among which those that differ in case alone are looked for.
+# Maximum number of distinct words of a column that are compared ignoring case.
 _CASES = 10_000
 
 # Telephone numbers such as +4930123456.
@@ -57,17 +57,17 @@ _PHONE = r"^\+\d{8,}$"
 def decide(
     cells: list[pa.Table], options: ReadingOptions, place: Place, separator: str = ","
 ) -> tuple[Columns, tuple[Problem, ...]]:
-    """Return what each column means, and the doubts about it, with the key that decides.
+    """Return the columns with their types, and warnings about doubtful ones with the key that decides.
 
     Args:
-        cells: one table with the cells as they stand in the file; those of a text file are strings. Columns that are
-            parsed on the way are replaced in it by their values.
+        cells: a list of one table with the unconverted cells; those of a text file are strings. Columns that are parsed
+            in the process are replaced by their values.
         options: the user's reading options.
         place: returns the place of a cell, for messages.
         separator: the separator of a text file.
 
     Raises:
-        DataError: two readings fit all values of a column, or its values do not fit the kind that the user gave.
+        DataError: a column is ambiguous, or its values are not of the kind set by the user.
     """
     table = cells.pop()
     verdicts = []
@@ -85,7 +85,7 @@ def decide(
 
 
 class _Deciding:
-    """Decides on one column; on its distinct strings if it is encoded."""
+    """Detection of the type of one column, on its distinct strings if it is encoded."""
 
     def __init__(
         self, name: str, options: ReadingOptions, place: Place, encoded: Encoded | None = None
@@ -97,7 +97,7 @@ class _Deciding:
         self._asked = options.kind_of(name)
         self._base = Column(name, "categorical", missing=options.missing_of(name), trim=options.trim)
         self._dates = DateColumn(self._base, options, place)
-        # The values, the same without blanks and missing words, and whether there were no blanks around them.
+        # The values, the values without blanks and missing words, and whether no value had surrounding blanks.
         self._spares: tuple[pa.ChunkedArray, pa.ChunkedArray, bool] | None = None
         self._names: pa.Array | None = None  # the distinct ones of the latter
 
@@ -111,7 +111,7 @@ class _Deciding:
             warnings = differing_in_case(words, self._name) if self._asked == "categorical" else ()
             return Verdict(replace(self._base, kind=self._asked), words, warnings=tuple(warnings))
         is_usual = self._asked is None and self._base.missing is None
-        # Arrow reads no blanks around numbers, nor empty cells: most columns of numbers have neither.
+        # Arrow parses neither surrounding blanks nor empty cells, but most columns of numbers have neither.
         if is_usual and (verdict := self._quickly(values)) is not None:
             return verdict
         cells = trimmed(values)
@@ -139,14 +139,14 @@ class _Deciding:
         return self._by_distinct(values, strings)
 
     def _quickly(self, strings: pa.ChunkedArray) -> Verdict | None:
-        """Decide on plain numbers without looking for words; None for others."""
+        """Return the verdict on plain numbers without searching for words; None for other columns."""
         parsed = plain_numbers(strings) if strings.null_count < len(strings) else None
         if parsed is None or (pa.types.is_floating(parsed.type) and pc.any(pc.is_nan(parsed)).as_py()):
             return None
         return self._plain_numbers(strings, strings, parsed)
 
     def _native(self, values: pa.ChunkedArray, zone: str) -> Verdict:
-        """Decide on values that have a type in the file; times have been converted from the zone to UTC."""
+        """Return the verdict on values that have a type in the file; times have been converted from the zone to UTC."""
         types, kind = pa.types, values.type
         if self._asked in ("categorical", "text"):
             return Verdict(replace(self._base, kind=self._asked), as_words(values))
@@ -168,11 +168,11 @@ class _Deciding:
     def _plain_numbers(
         self, strings: pa.ChunkedArray, words: pa.ChunkedArray, parsed: pa.ChunkedArray | None = None
     ) -> Verdict | None:
-        """Decide on plain numbers, which Arrow parses fast; None if the strings are something else.
+        """Return the verdict on plain numbers, which Arrow parses fast; None for other strings.
 
         Args:
-            strings: the values without those that may denote a missing one.
-            words: the values if they are words, such as numbers that are too long.
+            strings: the values without words that may denote a missing value.
+            words: the values, if read as words, such as numbers that are too long.
             parsed: the numbers, if they have been parsed.
         """
         parsed = plain_numbers(strings) if parsed is None else parsed
@@ -184,7 +184,7 @@ class _Deciding:
             return None
         numeric = replace(self._base, kind="numeric")
         if self._asked == "numeric":
-            # Whether 1.327 is 1327 is still to be decided.
+            # It remains to be decided whether 1.327 is 1327.
             return Verdict(numeric, parsed) if whole else self._pointed(strings, parsed, numeric)
         if whole:
             if pc.any(pc.match_substring_regex(zeros, r"^[-+]?0\d")).as_py():
@@ -202,7 +202,7 @@ class _Deciding:
         return self._pointed(strings, parsed, numeric)
 
     def _pointed(self, strings: pa.ChunkedArray, parsed: pa.ChunkedArray, numeric: Column) -> Verdict:
-        """Decide on plain numbers with points, such as 1.327, which may be 1327."""
+        """Return the verdict on plain numbers with points, such as 1.327, which may be 1327."""
         options = self._options
         if options.decimal != "," and (options.thousands != "." or is_plain_point(strings)):
             if is_plain_point(strings):
@@ -247,7 +247,7 @@ class _Deciding:
         )
 
     def _by_distinct(self, values: pa.ChunkedArray, strings: pa.ChunkedArray) -> Verdict:
-        """Decide on strings that are not plain, by their distinct values without words such as n.a."""
+        """Return the verdict on other strings, by their distinct values without words such as n.a."""
         distinct = self._names = distinct_strings(strings)
         marks = pc.is_in(pc.utf8_lower(distinct), value_set=pa.array(sorted(MARKERS)))
         if not self._base.takes_markers:
@@ -292,7 +292,7 @@ class _Deciding:
     def _words(
         self, values: pa.ChunkedArray, because: str = "", warn: pa.ChunkedArray | None = None
     ) -> Verdict:
-        """Decide between categories and texts."""
+        """Return the verdict on words: categories or texts."""
         spared = self._spares[1] if self._spares is not None and self._spares[0] is values else None
         words = self._base.known(values) if spared is None else spared
         names = self._names if spared is not None and self._names is not None else distinct_strings(words)
@@ -311,21 +311,21 @@ class _Deciding:
         return Verdict(replace(self._base, kind="text", role=role, why=why), words, warnings=warnings)
 
     def _merged(self, values: pa.ChunkedArray, distinct: int) -> str:
-        """Return a note if words differ in the white space around them alone."""
+        """Return a note if words differ only in surrounding white space."""
         if not self._base.trim or (self._spares is not None and self._spares[2]):
             return ""
         before = len(distinct_strings(replace(self._base, trim=False).known(values)))
         return "blanks around words removed" if before > distinct else ""
 
     def _marked(self, strings: pa.ChunkedArray, found: pa.Array) -> str:
-        """Return a note on the words that are read as missing values only in columns of numbers, dates or booleans."""
+        """Return a note on words that denote missing values only in columns of numbers, dates or booleans."""
         if not len(found):
             return ""
         count = pc.sum(pc.is_in(self._cells.rows(strings), value_set=found)).as_py()
         return f"{counted(count, 'cell')} {', '.join(map(repr, found.to_pylist()[:3]))} as missing"
 
     def _mixed(self, distinct: pa.Array, strings: pa.ChunkedArray, values: pa.ChunkedArray) -> Verdict:
-        """Refuse values that are not all numbers in one format, or else decide that they are words."""
+        """Raise an error for numbers in several formats; otherwise return the verdict on words."""
         if self._asked == "numeric" and (words := boolean_words(distinct, only_common=False)):
             return Verdict(replace(self._base, kind="boolean", words=words, note=f"{words[1]} is 1"))
         asked = self._asked == "numeric"
@@ -336,9 +336,10 @@ class _Deciding:
             shown = two_ways(distinct, units=True) or distinct.to_pylist()[:2]
             rows = [self._cells.first_row(strings, pa.array([value])) for value in shown]
             raise DataError(
-                f"numbers of this column are written in two ways: {' and '.join(map(repr, shown))}",
+                f"numbers of this column are written in two formats: {' and '.join(map(repr, shown))}",
                 self._place(max(rows), self._name),
-                f"Write all in one way; or leave the column out: {pasted('dataset.drop', [self._name])}, or read it as "
+                f"Write all in one format; or leave the column out: {pasted('dataset.drop', [self._name])}, or "
+                "read it as "
                 f"words: {pasted('dataset.types', {self._name: 'categorical'})}.",
             )
         if not asked:

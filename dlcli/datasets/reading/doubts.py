@@ -1,4 +1,4 @@
-"""Warnings about columns of words: the few values that prevent numbers, and words that differ in case alone."""
+"""Warnings about columns of words: few values that are not numbers, and words that differ only in case."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from dlcli.datasets.reading.lookalikes import lookalikes, ways
 from dlcli.datasets.reading.number_formats import is_number_like
 from dlcli.errors import Problem
 
-# Values of which a smaller share than this one is far from most of them: 6 standard deviations of a share of 0.5.
+# In the sample of values, a share below this one is significantly less than half: 6 standard deviations from 0.5.
 _ENOUGH, _FAR = 400, 0.35
 
-# Share of numbers or dates among the values of a column from which its other values are reported.
+# Share of numbers or dates in a column from which its other values are reported.
 _MOSTLY = 0.5
 
 
 def odd_values(
     strings: pa.ChunkedArray, name: str, place: Place, likely_dates: Callable[[pa.Array], DateFormat | None]
 ) -> Iterator[Problem]:
-    """Yield a warning if most values are numbers or dates, and the others keep the column from being read so.
+    """Yield a warning if most values are numbers or dates, but others prevent the column from being read as such.
 
-    The same holds for values that look like numbers, dates or durations, but are written in an unknown way.
+    Warn also of values that look like numbers, dates or durations in an unknown format.
     """
     if _far_from_mostly(spread(strings), likely_dates):
         yield from lookalikes(spread(pc.drop_null(pc.unique(strings))), name)
@@ -49,7 +49,7 @@ def odd_values(
     more = f", and {count - 1:,} more like it" if count > 1 else ""
     yield Problem(
         f"{strings[row].as_py()!r} is not a {kind}{more}: "
-        f"the column is not read as {what} although {'all other' if share >= 0.9 else 'most'} values are {what}",
+        f"the column is not read as {what}, although {'all other' if share >= 0.9 else 'most'} values are {what}",
         place(row, name),
         f"Correct it; if it denotes a missing value: {pasted('dataset.missing_values', names)}; "
         f"if the column is categorical: {pasted('dataset.types', {name: 'categorical'})}.",
@@ -59,7 +59,7 @@ def odd_values(
 def _far_from_mostly(
     few: pa.ChunkedArray | pa.Array, likely_dates: Callable[[pa.Array], DateFormat | None]
 ) -> bool:
-    """Return whether so few of a thousand values are numbers or dates that most of all are neither."""
+    """Return whether the share of numbers or dates in a sample is so low that most values are neither."""
     known = pc.drop_null(few)
     if len(known) < _ENOUGH:
         return False
@@ -71,7 +71,7 @@ def _far_from_mostly(
 
 
 def differing_in_case(words: pa.ChunkedArray, name: str) -> Iterator[Problem]:
-    """Yield a warning if some words differ in case, blanks, signs that look the same, or a last full stop alone."""
+    """Yield a warning if words differ only in case, blanks, similar-looking characters or a final full stop."""
     distinct = pc.drop_null(pc.unique(words))
     folded = pc.utf8_lower(distinct)
     if len(pc.unique(folded)) == len(pc.unique(_looks(folded))):
@@ -86,13 +86,13 @@ def differing_in_case(words: pa.ChunkedArray, name: str) -> Iterator[Problem]:
     if pairs:
         more = f", and {len(pairs) - 1:,} more like them" if len(pairs) > 1 else ""
         yield Problem(
-            f"{pairs[0]} differ {what} alone{more}",
+            f"{pairs[0]} differ only {what}{more}",
             f"column {name}",
             "They are different categories or classes: write them in one way if they mean the same.",
         )
 
 
-# Characters that take no room, blanks, signs that look the same, letters written in two ways, and a last full stop.
+# Zero-width characters, blanks, similar-looking characters, letters with two spellings, and a final full stop.
 _SAME_LOOKS = (
     ("[\u200b-\u200d\ufeff\u00ad]", ""),
     (r"[\s\x{a0}]+", " "),
@@ -105,12 +105,12 @@ _SAME_LOOKS = (
 
 
 def _shown(word: str) -> str:
-    """Return the word in quotes, with the codes of signs that may look like others."""
+    """Return the word in quotes, with the codes of characters that look like others."""
     return repr(word) if all(sign.isascii() or sign.isalnum() for sign in word) else ascii(word)
 
 
 def _looks(words: pa.Array) -> pa.Array:
-    """Return the words with the characters that a reader takes for each other written in one way."""
+    """Return the words with similar-looking characters replaced by a common one."""
     words = pc.utf8_normalize(words, "NFKC")
     for expression, sign in _SAME_LOOKS:
         words = pc.replace_substring_regex(words, expression, sign)
@@ -123,9 +123,9 @@ def _share(mask: pa.Array, encoded: Any) -> float:
 
 
 def two_ways(distinct: pa.Array, *, units: bool = False) -> list[str]:
-    """Return an example of each of two ways that exclude each other: 1.5 and 1,5, or 12 % and 0.12.
+    """Return an example of each of two incompatible formats: 1.5 and 1,5, or 12 % and 0.12.
 
-    With `units`, numbers with and without a unit such as kg are two ways as well.
+    With `units`, numbers with and without a unit such as kg are also incompatible.
     """
     for expressions in ((r"\.\d{1,2}$|\.\d{4}", r",\d{1,2}$|,\d{4}"), ("%$", r"\d$")):
         both = [_first(distinct, expression) for expression in expressions]

@@ -1,4 +1,4 @@
-"""Columns of few distinct strings as those strings and a code for each row: what is decided on values is done once."""
+"""Dictionary-encoded columns: distinct strings and a code per row, so that each distinct string is processed once."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import pyarrow.compute as pc
 
 @dataclass(frozen=True, eq=False)
 class Encoded:
-    """A column of strings.
+    """A dictionary-encoded column of strings.
 
     Attributes:
-        distinct: the different strings, in the order of their first rows.
-        codes: the place of each row's string among them; null for a missing value.
+        distinct: the distinct strings, in the order of their first rows.
+        codes: index of each row's string; null for a missing value.
     """
 
     distinct: pa.ChunkedArray
@@ -22,14 +22,14 @@ class Encoded:
 
     @classmethod
     def of(cls, column: pa.ChunkedArray) -> Encoded | None:
-        """Return a column that is held as a dictionary of strings; None for others."""
+        """Return the encoded form of a column that is a dictionary of strings; None for others."""
         if not pa.types.is_dictionary(column.type) or not pa.types.is_string(column.type.value_type):
             return None
         chunks = column.unify_dictionaries().chunks
         if not chunks:
             return None
         codes = pa.chunked_array([chunk.indices for chunk in chunks])
-        # The dictionary may hold more strings than the rows, such as the name of the column.
+        # The dictionary may contain strings that no row has, such as the name of the column.
         used = pc.drop_null(pc.unique(codes))
         dictionary = chunks[0].dictionary
         if len(used) < len(dictionary) or not used.equals(pa.array(range(len(used)), used.type)):
@@ -38,14 +38,14 @@ class Encoded:
         return cls(pa.chunked_array([dictionary]), codes)
 
     def rows(self, found: pa.ChunkedArray | pa.Array) -> pa.ChunkedArray:
-        """Return for each row what has been found for its string."""
+        """Return the values of all rows, given the values of the distinct strings."""
         found = found.combine_chunks() if isinstance(found, pa.ChunkedArray) else found
         if isinstance(found, pa.ChunkedArray):  # of no chunk
             found = pa.concat_arrays(found.chunks) if found.chunks else pa.array([], found.type)
         return pa.chunked_array([found.take(chunk) for chunk in self.codes.chunks])
 
     def column(self, strings: pa.ChunkedArray) -> pa.ChunkedArray:
-        """Return the column with these strings in the place of its own."""
+        """Return the column with its distinct strings replaced by these."""
         values = strings.combine_chunks()
         return pa.chunked_array(
             [pa.DictionaryArray.from_arrays(chunk, values) for chunk in self.codes.chunks]
@@ -54,7 +54,7 @@ class Encoded:
 
 @dataclass(frozen=True, eq=False)
 class Cells:
-    """What is asked about the rows of a column whose strings, or distinct strings if it is encoded, are given.
+    """Queries about the rows of a column, given its strings, or its distinct strings if it is encoded.
 
     Attributes:
         encoded: the column; None if it is not encoded.

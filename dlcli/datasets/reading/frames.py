@@ -1,4 +1,4 @@
-"""Reading tables in memory by the columns of a model, as files are read."""
+"""Read tables in memory by the columns of a model, in the same way as files."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dlcli.errors import DataError, first_line
 
 
 def read_frame(frame: pd.DataFrame, columns: Columns) -> pd.DataFrame:
-    """Return the table with those columns that the model knows read by it; others are unchanged.
+    """Return the table with the columns that the model knows converted by it; others are unchanged.
 
     Raises:
         DataError: a value does not fit its column.
@@ -28,7 +28,8 @@ def read_frame(frame: pd.DataFrame, columns: Columns) -> pd.DataFrame:
 
 
 def names_in_model(frame: pd.DataFrame, columns: Columns) -> list[str]:
-    """Return the names of a table's columns in the model; those of an array are in the order of the features."""
+    """Return the names that a table's columns have in the model; columns of an array are in the order of the "
+    "features."""
     features = [column.name for column in columns if column.role == "feature"]
     labels = frame.columns
     if isinstance(labels, pd.RangeIndex) and labels.equals(pd.RangeIndex(len(features))):

@@ -1,4 +1,4 @@
-"""Warnings about words that look like dates, durations or numbers, but in a format that is not recognised."""
+"""Warnings about words that look like dates, durations or numbers in an unrecognized format."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dlcli.datasets.reading.date_formats import DateFormat
 from dlcli.datasets.reading.number_formats import is_number_like
 from dlcli.errors import Problem
 
-# Share of the distinct words that look alike, and how many of them there must be: few may well be categories.
+# Minimum share and number of distinct words that look alike; fewer may be categories.
 _MOSTLY, _SOME = 0.9, 10
 
 _MONTH = "jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec"
@@ -32,29 +32,29 @@ _NUMBER = (
 
 
 def lookalikes(distinct: pa.Array, name: str) -> Iterator[Problem]:
-    """Yield a warning if most words of a column look like dates, durations or numbers, but are read as words."""
+    """Yield a warning if most words of a column look like dates, durations or numbers."""
     few = spread(distinct)
     if len(few) < _SOME:
         return
     where = f"column {name}"
     if _share(is_number_like(few)) == 1 and len(shown := ways(few)) > 1:
         yield Problem(
-            f"numbers are written in several ways, such as {' and '.join(map(repr, shown))}, and are read as words",
+            f"numbers are written in several formats, such as {' and '.join(map(repr, shown))}, and are read as words",
             where,
-            "Write all in one way.",
+            "Write all in one format.",
         )
     elif _matches(few, _DATE) or _matches(few, _MONTH_AND_YEAR):
         pattern = "%b-%y" if _matches(few, _MONTH_AND_YEAR) else _pattern(few)
         yield Problem(
             f"{str(few[0])!r} and values like it look like dates, but are read as words",
             where,
-            f"Give their format, such as {pasted_for_column('dataset.date_format', name, pattern)}.",
+            f"Set their format, such as {pasted_for_column('dataset.date_format', name, pattern)}.",
         )
     elif _matches(few, _DURATION):
         yield Problem(
             f"{str(few[0])!r} and values like it look like durations, but are read as words",
             where,
-            "Write them as numbers, such as of seconds.",
+            "Write them as numbers, such as seconds.",
         )
     elif _matches(few, _NUMBER) or _share(is_number_like(few)) == 1:
         yield Problem(
@@ -66,13 +66,13 @@ def lookalikes(distinct: pa.Array, name: str) -> Iterator[Problem]:
 
 
 def ways(numbers: pa.Array) -> list[str]:
-    """Return an example of each of the first two ways in which numbers are written, such as 0.5 and 1.5 kg."""
+    """Return an example of each of the first two formats of numbers, such as 0.5 and 1.5 kg."""
     shapes = pc.replace_substring_regex(numbers, r"[\d.,]+", "1")
     return [str(numbers[pc.index(shapes, shape).as_py()]) for shape in pc.unique(shapes)[:2]]
 
 
 def _pattern(dates: pa.Array) -> str:
-    """Return a pattern that fits most dates, made of the first one; or an example of a pattern."""
+    """Return a strptime pattern derived from the first date if it matches most dates, else an example of a pattern."""
     example = str(dates[0]).replace("%", "%%")
     timed = re.sub(
         r"\d{1,2}:\d\d(:\d\d)?", lambda found: "%H:%M:%S" if found[1] else "%H:%M", example, count=1
@@ -87,7 +87,7 @@ def _pattern(dates: pa.Array) -> str:
 
 
 def exponents(strings: pa.ChunkedArray, name: str) -> Iterator[Problem]:
-    """Yield a warning if all numbers are whole ones with an exponent, such as 12E5, which may be codes."""
+    """Yield a warning if all numbers are integers with an exponent, such as 12E5, which may be codes."""
     codes = r"^\d+[eE]\d+$"
     if all(pc.all(pc.match_substring_regex(some, codes)).as_py() for some in (spread(strings), strings)):
         first = pc.first(pc.drop_null(strings)).as_py()

@@ -1,4 +1,4 @@
-"""Names of months in other languages than English, which is the only one that strptime knows everywhere."""
+"""Names of months in languages other than English, the only one that strptime supports in every locale."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import pyarrow.compute as pc
 
 # English months, each with its names in Danish, Dutch, French, German, Italian, Norwegian, Portuguese, Spanish and
 # Swedish, and, by Unicode's CLDR (Babel 2.19), also in the genitive, in Polish, Czech, Slovak, Russian, Ukrainian,
-# Bulgarian, Finnish, Hungarian, Romanian and Turkish. No word is another month in another of these languages. Names
-# that English shares are left out.
+# Bulgarian, Finnish, Hungarian, Romanian and Turkish. No word denotes different months in two of these languages. Names
+# shared with English are left out.
 _NAMES = {
     "January": (
         "januar januari janvier enero gennaio janeiro jänner stycznia styczeń ledna leden januára "
@@ -72,7 +72,7 @@ _NAMES = {
     "Dec": "dez déc dic des gru pro дек груд joulu ara",
 }
 
-# Words that are another month in Croatian, which is left out for that reason.
+# Words that denote another month in Croatian, which is therefore not supported.
 _DOUBTFUL = frozenset(("listopad", "listopada", "lis", "lip", "srp"))
 
 _ENGLISH = {word: month for month, words in _NAMES.items() for word in words.split()}
@@ -80,7 +80,8 @@ _ANY = rf"(?i)(?:^|[^\pL])(?P<name>{'|'.join(sorted(_ENGLISH, key=len, reverse=T
 
 
 def in_english(values: pa.Array) -> pa.Array:
-    """Return strings with the names of months in English, each in full or abbreviated as it was: Juli is July."""
+    """Return strings with the names of months translated to English, full or abbreviated as before: Juli "
+    "becomes July."""
     for name in _found(values):
         pattern = rf"(?i)(^|[^\pL]){name}($|[^\pL])"
         values = pc.replace_substring_regex(values, pattern, rf"\1{_ENGLISH[name]}\2")
@@ -88,7 +89,7 @@ def in_english(values: pa.Array) -> pa.Array:
 
 
 def are_doubtful(values: pa.Array) -> bool:
-    """Return whether the only names of months are some that are another month in Croatian."""
+    """Return whether all names of months denote another month in Croatian."""
     found = _found(values)
     return bool(found) and found <= _DOUBTFUL
 

@@ -1,4 +1,4 @@
-"""Numbers as people write them: decimal and thousands signs, currencies, per cent, units, brackets for losses."""
+"""Number formats: decimal and thousands signs, currencies, per cent, units, brackets for negative numbers."""
 
 from __future__ import annotations
 
@@ -15,47 +15,47 @@ from dlcli.datasets.reading.cells import spread
 # Signs that group digits by thousands.
 THOUSANDS = (",", ".", " ", "'")
 
-# Words and signs of a currency before or after a number. They may be missing in some cells of a column.
+# Words and signs of currencies before or after a number; some cells of a column may lack them.
 _CURRENCIES = (
     "$", "\u20ac", "\u00a3", "\u00a5", "\u20b9", "\u20bd", "\u20a9", "US$",
     "USD", "EUR", "GBP", "JPY", "CHF", "CNY", "INR", "CAD", "AUD", "SEK", "NOK",
     "DKK", "PLN", "kr", "Fr.", "R$", "A$", "C$",
 )  # fmt: skip
 
-# Units that are recognised directly after a number; after a blank any word is. 12A or 5B are codes rather than units.
+# Units that are recognized directly after a number; after a blank, any word is. 12A or 5B are codes rather than units.
 _UNITS = (
     "%", "\u2030", "\u00b0", "\u00b0C", "\u00b0F", "kg", "mg", "lb", "lbs", "oz", "km", "cm", "mm", "ft", "ml", "min",
     "ms", "kW", "kWh", "Hz", "GB", "MB", "KB", "mph", "bpm",
 )  # fmt: skip
 
-# A number: sign, what stands before it, digits with signs between them, exponent, and what follows it.
+# A number: sign, prefix, digits with signs between them, exponent, and suffix.
 _NUMBER = (
     r"^(?P<sign>[-+]?) ?(?P<before>(?:[^\d\s.,+\-'()]+\.?)?) ?(?P<minus>[-+]?)"
     r"(?P<digits>\d[\d.,' ]*\d|\d[.,]?|[.,]\d+)(?P<power>[eE][-+]?\d+)?(?P<blank> ?)(?P<behind>[^\d\s.,+\-'()]*)$"
 )
 
-# A number followed by its minus sign, and long enough not to be a mark.
+# A number followed by its minus sign, and too long to be a grade.
 _MINUS_BEHIND = r"^([^-+]*(?:[.,]\d+|\d{3})) ?-$"
 
-# Expressions and what they are replaced by, one after the other: the minus of typography, blanks that do not break, and
-# losses of accounting: (123) and 123- are -123; a mark such as 2- is none.
+# Expressions and their replacements, applied in order: typographic minus, non-breaking blanks, and negative numbers of
+# accounting: (123) and 123- are -123, but a grade such as 2- is not.
 REWRITES = (
     ("\u2212", "-"), ("\u00a0", " "), ("\u202f", " "), ("\u2009", " "), ("\u2019", "'"),
     (r"^\((.*\d.*)\)$", r"-\1"), (_MINUS_BEHIND, r"-\1"),
 )  # fmt: skip
 
-# A number whose point is certainly a decimal sign: not followed by three digits, or preceded by a zero.
+# A number whose point is certainly a decimal sign: not followed by three digits, or preceded by a single zero.
 _POINT = r"^[-+]?0*\.|\.\d{0,2}([eE].*)?$|\.\d{4}|[eE]"
 
 
 @dataclass(frozen=True)
 class NumberFormat:
-    """How the numbers of a column are written.
+    """Format of the numbers of a column.
 
     Attributes:
         decimal: the decimal sign.
         thousands: the sign between groups of three digits, or "".
-        unit: what stands before or after the numbers, such as $, % or kg.
+        unit: prefix or suffix of the numbers, such as $, % or kg.
     """
 
     decimal: str = "."
@@ -97,7 +97,7 @@ class NumberFormat:
             digits = pc.replace_substring(digits, self.decimal, ".")
         plain = pc.binary_join_element_wise(parts.minus, digits, parts.power, "")
         found = plain_numbers_of(pc.if_else(fits, plain, pa.scalar(None, pa.string())))
-        assert found is not None  # all strings that are left match the expression of numbers
+        assert found is not None  # all remaining strings match the expression
         return found
 
 
@@ -105,11 +105,11 @@ PLAIN = NumberFormat()
 
 
 class FoundFormats(NamedTuple):
-    """The formats that all values of a column fit, of which only one can be meant.
+    """The formats that match all values of a column.
 
     Attributes:
-        formats: no format if values are not numbers, or are written in different ways; two if both signs are possible.
-        certain: whether the decimal sign is certain, so that it tells about other columns.
+        formats: empty if values are not numbers or have different formats; two if the decimal sign is ambiguous.
+        certain: whether the decimal sign is certain, so that it resolves other columns.
         bare: whether some numbers have no sign between their digits.
     """
 
@@ -119,7 +119,7 @@ class FoundFormats(NamedTuple):
 
 
 def is_plain_point(values: pa.ChunkedArray) -> bool:
-    """Return whether plain numbers with points, such as 1.327, have a decimal point for certain, as in 1.32."""
+    """Return whether points in plain numbers are certainly decimal points, as in 1.32 but not in 1.327."""
     return any(pc.any(pc.match_substring_regex(some, _POINT)).as_py() for some in (spread(values), values))
 
 
@@ -137,23 +137,23 @@ def is_number_like(values: pa.Array) -> pa.Array:
 
 
 def may_be_marked(values: pa.Array) -> bool:
-    """Return whether all values are such as 123-, which may be codes: none is positive or has a decimal sign."""
+    """Return whether all values are like 123-, which may be codes: none is positive or has a decimal sign."""
     return bool(pc.all(pc.match_substring_regex(values, r"^\d+ ?-$")).as_py())
 
 
 def minus_behind(values: pa.Array) -> str | None:
-    """Return the first value with a trailing minus, such as 123-; None without any."""
+    """Return the first value with a trailing minus, such as 123-; None if there is none."""
     found = values.filter(pc.match_substring_regex(values, _MINUS_BEHIND))
     return found[0].as_py() if len(found) else None
 
 
 def find_formats(values: pa.Array, decimal: str | None = None, thousands: str | None = None) -> FoundFormats:
-    """Return the formats that fit all values.
+    """Return the formats that match all values.
 
     Args:
         values: distinct strings without white space around them.
-        decimal: the decimal sign if it is given.
-        thousands: the sign of thousands if it is given, "" for none.
+        decimal: the decimal sign, if set by the user.
+        thousands: the sign of thousands, if set by the user; "" for none.
     """
     parts = _parts(values)
     if parts.digits.null_count or pc.any(parts.wrong_unit).as_py():
@@ -172,7 +172,7 @@ def find_formats(values: pa.Array, decimal: str | None = None, thousands: str | 
         and (thousands is None or group == thousands or (not group and thousands not in present))
         and pc.all(pc.match_substring_regex(parts.digits, _digits(point, group))).as_py()
     ]
-    if len(formats) > 1:  # no one writes 5,000e6 for 5000e6
+    if len(formats) > 1:  # 5,000e6 is not a usual format of 5000e6
         powers = parts.digits.filter(pc.not_equal(parts.power, ""))
         grouped = {sign for sign in present if pc.any(pc.match_substring(powers, sign)).as_py()}
         formats = [format for format in formats if format.thousands not in grouped] or formats
@@ -188,7 +188,7 @@ class _Parts(NamedTuple):
     digits: pa.Array
     power: pa.Array
     unit: pa.Array
-    wrong_unit: pa.Array  # two units, or one before the number that is no currency
+    wrong_unit: pa.Array  # two units, or a prefix that is not a currency
     blank: pa.Array
 
 
@@ -225,7 +225,7 @@ def _may_be_missing(unit: str) -> bool:
 
 
 def _readings(present: Collection[str]) -> list[tuple[str, str]]:
-    """Return the pairs of a decimal sign and a sign of thousands that numbers with these signs may have."""
+    """Return the possible pairs of decimal sign and sign of thousands of numbers with these signs."""
     points, groups = [sign for sign in present if sign in ".,"], [sign for sign in present if sign in " '"]
     if len(groups) > 1 or (groups and len(points) > 1):
         return []
@@ -251,7 +251,7 @@ def _digits(decimal: str, thousands: str) -> str:
 
 
 def plain_numbers_of(values: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray | None:
-    """Return plain numbers as int64 if all are whole, else as float64; None if a value is no plain number."""
+    """Return plain numbers as int64 if all are integers, else as float64; None if a value is not a plain number."""
     few = spread(values)
     for kind in (pa.int64(), pa.float64()):
         try:

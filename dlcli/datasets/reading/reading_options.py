@@ -22,8 +22,8 @@ class ReadingOptions:
         date_format: strptime's pattern of dates, for all columns or by column.
         missing: the words that denote a missing value, for all columns or by column.
         trim: whether white space around words is removed.
-        times: columns that must be dates or numbers, since rows are ordered by them.
-        parts: columns of the parts of a split, whose case does not matter.
+        times: columns that must be dates or numbers, because rows are ordered by them.
+        parts: columns of parts of the split, which are case-insensitive.
     """
 
     types: Mapping[str, Kind] = field(default_factory=dict)
@@ -44,7 +44,7 @@ class ReadingOptions:
         return (*map(str, given), *(MISSING if set(given) - {""} else ()))
 
     def applied_to(self, columns: Columns) -> Columns:
-        """Return a model's columns for new rows in which numbers and dates are written as these options say."""
+        """Return a model's columns for new rows with number and date formats according to these options."""
         changed = {}
         for column in columns:
             number, pattern = column.number, self.format_of(column.name)
@@ -63,15 +63,15 @@ class ReadingOptions:
         return columns.replaced(changed)
 
     def kind_of(self, name: str) -> Kind | None:
-        """Return the kind of a column if it is given; a date format of its own makes it a date."""
+        """Return the kind of a column if it is set; a date format for this column makes it a date."""
         return self.types.get(name) or ("date" if self.has_own_format(name) else None)
 
     def has_own_format(self, name: str) -> bool:
-        """Return whether a date format is given for this column rather than for all."""
+        """Return whether a date format is set for this column rather than for all."""
         return isinstance(self.date_format, Mapping) and name in self.date_format
 
     def format_of(self, name: str) -> str | None:
-        """Return the pattern of a column's dates, if it is given."""
+        """Return the pattern of a column's dates, if it is set."""
         if isinstance(self.date_format, Mapping):
             return self.date_format.get(name)
         return self.date_format

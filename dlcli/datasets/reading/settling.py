@@ -1,4 +1,4 @@
-"""Settling columns with two readings by the other columns of the file, or refusing them."""
+"""Resolve ambiguous columns by the other columns of the file, or raise an error."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from dlcli.datasets.reading.date_formats import DateFormat
 from dlcli.datasets.reading.number_formats import FoundFormats, NumberFormat
 from dlcli.errors import DataError, Problem
 
-# What helps if dates have several patterns, of which a setting holds one.
+# Advice if dates have several patterns, because the setting holds only one.
 _FOUR_DIGITS = "write years with four digits"
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """The readings of one column that its own values allow.
+    """The possible readings of a column by its own values.
 
     Attributes:
         column: the column as far as it is decided.
-        parsed: its values, if they have been parsed on the way.
+        parsed: its values, if they have been parsed in the process.
         decimal: its decimal sign, if that is certain.
-        found: formats of numbers between which the file decides.
-        dates: formats of dates between which the file decides.
-        same: whether all its dates are the same in these formats, such as 05/05/2024.
-        examples: some of the values that can be read in two ways.
+        found: number formats among which the other columns decide.
+        dates: date formats among which the other columns decide.
+        same: whether all dates are equal in these formats, such as 05/05/2024.
+        examples: some ambiguous values.
         where: the place of the first value.
         warnings: shown to the user.
     """
@@ -45,7 +45,7 @@ class Verdict:
 
 
 def settled_columns(verdicts: Sequence[Verdict], separator: str) -> list[Column]:
-    """Decide columns with two readings by the other columns of the file, or refuse them."""
+    """Return the columns, with ambiguous ones resolved by the other columns of the file, or raise an error."""
     points = {verdict.decimal for verdict in verdicts if verdict.decimal}
     orders = {verdict.column.date.order for verdict in verdicts if not verdict.dates} - {""}
     columns, problems = [], []
@@ -76,7 +76,7 @@ def settled_columns(verdicts: Sequence[Verdict], separator: str) -> list[Column]
 
 
 def _choose_number(found: FoundFormats, points: set[str], separator: str) -> NumberFormat | None:
-    """Return the one of two formats that is meant; None if neither is plainly."""
+    """Return the intended one of two formats; None if that cannot be determined."""
     by_decimal = {format.decimal: format for format in found.formats}
     if len(by_decimal) == 1:
         return found.formats[0]
@@ -85,24 +85,25 @@ def _choose_number(found: FoundFormats, points: set[str], separator: str) -> Num
     english = separator != ";"
     if not points and english:
         grouped = by_decimal["."].thousands == ","
-        # In an English table, 1,250 is a thousand, and 1.327 has a point; 998 beside 1.327 speaks for thousands.
+        # In an English table, 1,250 has a thousands sign and 1.327 a decimal point; 998 next to 1.327 indicates
+        # thousands.
         if grouped or not found.bare:
             return by_decimal["."]
     return None
 
 
 def doubts_settled(verdicts: Sequence[Verdict], columns: Sequence[Column]) -> Iterable[Problem]:
-    """Yield a warning for each column whose reading the file has decided, with the key that decides otherwise."""
+    """Yield a warning for each column that was resolved by the file, with the key for the other reading."""
     points = {verdict.decimal for verdict in verdicts}
     for verdict, column in zip(verdicts, columns, strict=True):
-        # 998 beside 1.327 speaks for thousands, even if another column has a decimal point.
+        # 998 next to 1.327 indicates thousands, even if another column has a decimal point.
         if verdict.found is not None and (
             column.number.decimal not in points or column.number.thousands or verdict.found.bare
         ):
             example = pa.array(verdict.examples[:1])
             value = column.number.parse(example)[0].as_py()
             (other,) = (format for format in verdict.found.formats if format != column.number)
-            # A decimal sign would be that of all columns.
+            # The setting of a decimal sign applies to all columns.
             key, sign = ("thousands", other.thousands) if other.thousands else ("decimal", other.decimal)
             yield Problem(
                 f"{example[0]} is read as {value:.12g}, not as {other.parse(example)[0].as_py():.12g}",
@@ -125,7 +126,8 @@ def doubts_settled(verdicts: Sequence[Verdict], columns: Sequence[Column]) -> It
 
 
 def key_of(name: str, format: DateFormat) -> str:
-    """Return the setting that chooses a format of a column's dates; empty if no setting holds all of its patterns."""
+    """Return the setting that chooses a date format of a column; empty if one setting cannot hold all of its "
+    "patterns."""
     if format.order:
         return pasted("dataset.day_first", format.order == "day")
     if len(format.patterns) > 1:
@@ -134,7 +136,7 @@ def key_of(name: str, format: DateFormat) -> str:
 
 
 def remedy(keys: Sequence[str]) -> str:
-    """Return what to do for dates that are read otherwise: these settings, or writing the dates otherwise."""
+    """Return advice for another reading of dates: these settings, or another format of the dates."""
     given = " or ".join(filter(None, keys))
     return ", or ".join(filter(None, [f"set {given}" if given else "", "" if all(keys) else _FOUR_DIGITS]))
 

@@ -1,4 +1,4 @@
-"""Values that may stand for something else: -999 for a missing value, 1 beside yes. They are reported only."""
+"""Report values that may denote something else: -999 for a missing value, 1 next to yes."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from dlcli.config.pasted import is_key, pasted, pasted_for_column
 from dlcli.datasets.notices import Notice
 from dlcli.formatting import number
 
-# Usual stand-ins for a missing value below and above the other values.
+# Usual sentinels of a missing value, below and above the other values.
 _BELOW = (-1, -9, -99, -999, -9999, -99999)
 _ABOVE = (999, 9999, 99999, 999999)
 
-# How many times as large as all others a value is that stands for something else.
+# Minimum ratio of a sentinel to the largest other value.
 _FAR = 2
 
-# The two values of a boolean, as people write them.
+# Usual pairs of words for the two values of a boolean.
 _PAIRS = (
     {"1", "0"},
     {"yes", "no"},
@@ -31,7 +31,7 @@ _PAIRS = (
     {"on", "off"},
 )
 
-# Rows that are looked at before all of them, and distinct words beyond which a column is no boolean.
+# Number of rows that are examined first, and maximum number of distinct words of a boolean column.
 _FIRST, _WORDS = 1000, 12
 
 
@@ -42,12 +42,12 @@ def stand_ins(
     *,
     can_be_set: bool = True,
 ) -> list[Notice]:
-    """Return the notices on numbers that may denote a missing value, and on booleans that are written in two ways.
+    """Return notices on numbers that may denote a missing value, and on booleans in several spellings.
 
     Args:
         frame: columns whose cells have been read.
-        names: the columns that are looked at; None for all.
-        missing: the setting `dataset.missing_values` in force, which the advice keeps.
+        names: the columns to examine; None for all.
+        missing: the current setting `dataset.missing_values`, which the advice extends.
         can_be_set: whether the dataset has this setting.
     """
     numbers, words = [], []
@@ -71,7 +71,7 @@ def stand_ins(
         )
         rows = sum(rows for _, _, rows, _, _ in numbers)
         where = f"column {found[0][0]}"
-        text = f"may stand for a missing value: {told}"
+        text = f"may denote a missing value: {told}"
         notices.append(Notice("sentinels", rows, text, where, f"If it does: {setting}"))
     if words:
         told = "; ".join(f"{name} ({', '.join(spelt[:-1])} and {spelt[-1]})" for name, spelt, _ in words)
@@ -79,7 +79,7 @@ def stand_ins(
         hint = "They are different categories or classes: write them in one way if they mean the same."
         where = f"column {words[0][0]}"
         most = "two" if all(len(spelt) == 2 for _, spelt, _ in words) else "several"
-        text = f"yes and no are written in {most} ways: {told}"
+        text = f"yes and no have {most} spellings: {told}"
         notices.append(Notice("mixed_booleans", rows, text, where, hint))
     return notices
 
@@ -88,7 +88,7 @@ def _setting(
     found: Sequence[tuple[str, float]],
     missing: Sequence[str | float] | Mapping[str, Sequence[str | float]] | None,
 ) -> str:
-    """Return the setting that reads these numbers of columns as missing, beside what is missing already."""
+    """Return the setting that also reads these numbers as missing."""
     key = "dataset.missing_values"
     if missing is not None and not isinstance(missing, Mapping):
         more = [value for value in dict.fromkeys(value for _, value in found) if value not in missing]
@@ -108,7 +108,7 @@ def _shown(value: float) -> str:
 
 
 def _sentinels(values: pd.Series) -> Iterator[tuple[float, int, float, float]]:
-    """Yield a value far from all others, its rows, and the least and greatest other value."""
+    """Yield a value far from all others, its number of rows, and the smallest and largest other value."""
     numbers = values.to_numpy(dtype=np.float64, na_value=np.nan)
     if not np.isfinite(numbers).any():
         return
@@ -120,7 +120,7 @@ def _sentinels(values: pd.Series) -> Iterator[tuple[float, int, float, float]]:
             continue
         low, high, rows = float(others.min()), float(others.max()), int((numbers == value).sum())
         below = value < 0 and low >= 0 and high > 1  # not a sign, such as -1, 0 and 1
-        if value >= -9 and rows == 1:  # one of many measured values may be
+        if value >= -9 and rows == 1:  # may be a measured value
             below = below and bool((others == np.floor(others)).all())
         is_far = rows > 1 and abs(value) > 9 and max(abs(low), abs(high)) * _FAR <= abs(value)
         if below or is_far:
@@ -128,7 +128,7 @@ def _sentinels(values: pd.Series) -> Iterator[tuple[float, int, float, float]]:
 
 
 def _ways(values: pd.Series) -> Iterator[tuple[list[str], int]]:
-    """Yield examples of several ways of writing a boolean, and the number of rows of all but the most frequent one."""
+    """Yield examples of several spellings of a boolean, and the number of rows without the most frequent one."""
     if values.head(_FIRST).nunique() > _WORDS:
         return
     counts = values.value_counts()
@@ -136,7 +136,7 @@ def _ways(values: pd.Series) -> Iterator[tuple[list[str], int]]:
     if len(counts) > _WORDS:
         return
     found = [(pair & set(counts.index), pair) for pair in _PAIRS]
-    # A single letter may mean anything, unless its opposite is there.
+    # A single letter is ambiguous unless its opposite occurs.
     found = [(way, pair) for way, pair in found if way == pair or any(len(w) > 1 or w in "10" for w in way)]
     ways: list[set[str]] = []
     for way, _ in sorted(found, key=lambda one: -len(one[0])):  # of yes and no, no is not that of si and no

@@ -11,22 +11,22 @@ from dlcli.datasets.reading.cells import spread
 from dlcli.datasets.reading.column import EXACT
 from dlcli.datasets.reading.number_formats import PLAIN, FoundFormats
 
-# Values looked at first, to spare columns of texts the search for numbers and dates.
+# Number of values that are examined first, to skip the search for numbers and dates in columns of texts.
 _SAMPLE = 1000
 
-# Mean length from which strings are texts.
+# Mean length from which strings are considered texts.
 _LONG = 60
 
 
 def plain_numbers(strings: pa.ChunkedArray) -> pa.ChunkedArray | None:
-    """Return plain numbers as int64 or float64; None if some strings are something else."""
+    """Return plain numbers as int64 or float64; None if some strings are not plain numbers."""
     few = spread(strings)
     for kind in (pa.int64(), pa.float64()):
         with contextlib.suppress(pa.ArrowInvalid):
             pc.cast(few, kind)  # Arrow takes long to find that all values fail
             return pc.cast(strings, kind)
         if kind == pa.int64() and pc.any(pc.starts_with(strings, "+")).as_py():
-            with contextlib.suppress(pa.ArrowInvalid):  # Arrow's whole numbers have no plus
+            with contextlib.suppress(pa.ArrowInvalid):  # Arrow's integers have no plus sign
                 return pc.cast(pc.replace_substring_regex(strings, r"^\+(\d)", r"\1"), kind)
     return None
 
@@ -40,7 +40,7 @@ def may_be_more(strings: pa.ChunkedArray) -> bool:
         return False
     digits = pc.match_substring_regex(first, r"\d")
     others = pc.unique(pc.utf8_lower(first.filter(pc.invert(digits))))
-    # Few other words may be booleans, or denote missing values.
+    # Few distinct words may be booleans, or denote missing values.
     return pc.sum(digits).as_py() >= len(first) / 10 or len(others) <= 6
 
 
@@ -56,7 +56,7 @@ def distinct_strings(strings: pa.ChunkedArray) -> pa.Array:
 
 
 def all_match(strings: pa.ChunkedArray, expression: str) -> bool:
-    """Return whether all strings match an expression; most columns show fast that they do not."""
+    """Return whether all strings match an expression; a sample is tested first."""
     return all(
         pc.all(pc.match_substring_regex(some, expression)).as_py() for some in (spread(strings), strings)
     )
@@ -68,12 +68,12 @@ def total_length(strings: pa.ChunkedArray) -> int:
 
 
 def is_large(numbers: pa.ChunkedArray) -> bool:
-    """Return whether some whole numbers are too large to be exact as floats."""
+    """Return whether some integers are too large to be exact as floats."""
     low, high = (bound.as_py() for bound in pc.min_max(numbers).values())
     return low is not None and max(-low, high) > EXACT
 
 
 def is_code(distinct: pa.Array, found: FoundFormats) -> bool:
-    """Return whether some of the values, which are whole numbers without signs, begin with a zero, such as 01."""
+    """Return whether some of the values, unsigned integers, begin with a zero, such as 01."""
     plain = all(format == PLAIN for format in found.formats)
     return plain and bool(pc.any(pc.match_substring_regex(distinct, r"^0\d+$")).as_py())

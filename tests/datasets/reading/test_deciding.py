@@ -132,7 +132,7 @@ def test_days_and_months_are_decided_on_the_whole_column_or_refused() -> None:
 def test_a_late_change_of_style_is_refused_and_not_read_as_text() -> None:
     (problem,) = refused({"a": [f"{number}.5" for number in range(900)] + ["1,5"]})
     assert (problem.where, problem.message) == (
-        "row 900 of a", "numbers of this column are written in two ways: '0.5' and '1,5'",
+        "row 900 of a", "numbers of this column are written in two formats: '0.5' and '1,5'",
     )  # fmt: skip
     assert "dataset.types={a: categorical}" in problem.hint
     assert decided({"a": ["5 %", "0.5"]}, types={"a": "categorical"})[2]["a"].tolist() == ["5 %", "0.5"]
@@ -163,7 +163,7 @@ def test_blanks_around_words_are_removed_unless_they_are_meant() -> None:
     columns, (told,), frame = decided(words)
     assert frame["a"].tolist() == ["No", "No", "Yes", "Yes", "yes"]
     assert columns["a"].note == "blanks around words removed"
-    assert told.message == "'Yes' and 'yes' differ in case alone"
+    assert told.message == "'Yes' and 'yes' differ only in case"
     assert decided(words, trim=False)[2]["a"].tolist() == words["a"]
 
 
@@ -268,7 +268,7 @@ def test_days_in_front_that_would_be_years_of_three_decades_are_told() -> None:
     values = [f"{day:02}-0{month}-24" for month in (5, 7) for day in range(1, 32)]
     columns, (told,), _ = decided({"a": values})
     assert columns["a"].date.patterns == ("%d-%m-%y",)
-    assert told.message.endswith("2024-05-01; with the year in front, the dates would span 30 years")
+    assert told.message.endswith("2024-05-01; beginning with the year, the dates would span 30 years")
     assert """set 'dataset.date_format={a: "%y-%m-%d"}'.""" in told.hint
     assert decided({"a": values}, day_first=True)[1] == ()
 
@@ -319,7 +319,7 @@ def test_the_zone_of_typed_times_is_kept() -> None:
 
 def test_times_of_which_some_lack_the_zone_are_told() -> None:
     _, (told,), _ = decided({"a": ["2024-01-31 10:00Z", "2024-01-31 10:00"]})
-    assert told.message == "some times have a zone, and others, which are read as UTC, have none"
+    assert told.message == "some times have a zone, others have none and are read as UTC"
 
 
 def test_the_case_of_parts_does_not_matter() -> None:
@@ -407,19 +407,19 @@ def test_which_word_of_a_boolean_is_true_is_told(
 @pytest.mark.parametrize(
     ("values", "told"),
     [
-        (["Red", "red", "RED", "blue"], "'Red' and 'red' and 'RED' differ in case alone"),
+        (["Red", "red", "RED", "blue"], "'Red' and 'red' and 'RED' differ only in case"),
         (
             ["Red", "red", "Blue", "blue", "green"],
-            "'Red' and 'red' differ in case alone, and 1 more like them",
+            "'Red' and 'red' differ only in case, and 1 more like them",
         ),
-        (["X", "x", "Y", "y", "Z", "z"], "'X' and 'x' differ in case alone, and 2 more like them"),
+        (["X", "x", "Y", "y", "Z", "z"], "'X' and 'x' differ only in case, and 2 more like them"),
         (
             ["<=50K", "<=50K.", ">50K"],
-            "'<=50K' and '<=50K.' differ in case, blanks, invisible characters or punctuation alone",
+            "'<=50K' and '<=50K.' differ only in case, blanks, invisible characters or punctuation",
         ),
         (
             ["a-b", "a\u2013b", "O'Hara", "O\u2019Hara", "Stra\u00dfe", "STRASSE", "\u201cx\u201d", '"x"'],
-            r"'a-b' and 'a\u2013b' differ in case, blanks, invisible characters or punctuation alone, "
+            r"'a-b' and 'a\u2013b' differ only in case, blanks, invisible characters or punctuation, "
             "and 3 more like them",
         ),
     ],
@@ -441,7 +441,7 @@ def test_numbers_of_thousands_beside_a_decimal_point_are_told() -> None:
 def test_numbers_of_which_some_have_a_unit_are_no_text_that_is_left_out() -> None:
     numbers = [f"{number}.5{' kg' * (number >= 80)}" for number in range(90)]
     (problem,) = refused({"w": numbers})
-    assert problem.message == "numbers of this column are written in two ways: '0.5' and '80.5 kg'"
+    assert problem.message == "numbers of this column are written in two formats: '0.5' and '80.5 kg'"
     assert problem.where == "row 80 of w"
 
 

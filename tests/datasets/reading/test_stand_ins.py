@@ -67,7 +67,7 @@ def test_the_shown_setting_reads_them_as_missing(ending: str) -> None:
     rows.to_csv(file, index=False) if ending == "csv" else rows.to_parquet(file)
     numbers, pairs = load(str(file), "y").notices
     assert (numbers.key, numbers.count) == ("sentinels", 10)
-    assert numbers.text == "may stand for a missing value: -999 in 10 rows of age, otherwise 20 to 79"
+    assert numbers.text == "may denote a missing value: -999 in 10 rows of age, otherwise 20 to 79"
     assert (pairs.key, pairs.count) == ("mixed_booleans", 44)
     assert "smokes (yes and 1)" in pairs.text
     word = shlex.split(numbers.hint.removeprefix("If it does: "))[0]
@@ -107,4 +107,4 @@ def test_the_empty_list_clears_the_usual_words() -> None:
 
 def test_large_numbers_are_shown_whole() -> None:
     (notice,) = stand_ins(pd.DataFrame({"a": [-1, 1_234_567, 2.5, -1]}))
-    assert notice.text == "may stand for a missing value: -1 in 2 rows of a, otherwise 2.500 to 1234567"
+    assert notice.text == "may denote a missing value: -1 in 2 rows of a, otherwise 2.500 to 1234567"
