@@ -44,7 +44,7 @@ IRIS = ["dataset=iris", "model=mlp", "trainer.accelerator=cpu"]
         ),
         (["model._target_=torch.optim.SGD"], "model._target_", "torch.optim.SGD is not of type Module"),
         (["trainer._target_=builtins.dict"], "trainer._target_", "builtins.dict is not of type Trainer"),
-        (["dataset._target_=builtins.dict"], "dataset._target_", "builtins.dict returns a dict, not a Data"),
+        (["dataset._target_=builtins.dict"], "dataset._target_", "builtins.dict returns a dict, not Data"),
         (["cv._target_=builtins.dict"], "cv._target_", "builtins.dict splits no rows: it has no splits()"),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",

@@ -63,7 +63,7 @@ def test_training_tells_and_records_what_was_left_out(deep: tuple[Path, Result, 
     lines = [json.loads(line) for line in (result.run_dir / "metrics.jsonl").read_text().splitlines()]
     assert any(line.get("metrics", line).get("data/loose_files") == 1 for line in lines)
     notes = [event.text for event in events if isinstance(event, Note)]
-    assert any("1 of 23 images lie in no class folder" in note for note in notes)
+    assert any("1 of 23 images are not in a class folder" in note for note in notes)
     (panel,) = [
         event.event.description
         for event in events

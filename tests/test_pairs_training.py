@@ -49,7 +49,7 @@ RNN = ("model=seq2seq_rnn", "model.hidden=12", "model.embedding=12")
 
 
 # A model that was trained for so short may repeat words until it is stopped.
-unfinished = pytest.mark.filterwarnings("ignore:.* predictions were stopped at")
+unfinished = pytest.mark.filterwarnings("ignore:.* predictions were truncated at")
 
 
 @pytest.fixture(scope="module")

@@ -77,7 +77,9 @@ def test_new_rows_are_predicted(trained: Result) -> None:
     expected = model.predict(birds().drop(columns="kind"))
     assert set(expected["prediction"]) == {"finch", "owl"}
     new = birds().head(3).assign(color=["never seen", None, "grey"], size=[None, "3.5", 2], note="x")
-    with pytest.warns(UserWarning, match="1 of 3 rows have a category of color that does not occur in training"):
+    with pytest.warns(
+        UserWarning, match="1 of 3 rows have a category of color that does not occur in training"
+    ):
         assert len(model.predict(new)) == 3
     with pytest.raises(DataError, match=r"there is no column size\n  Did you mean Size?"):
         model.predict(birds().rename(columns={"size": "Size"}))

@@ -1,1 +1,1 @@
-"""Models: plain `nn.Module` classes, one per file, whose `__init__` asks for facts of the data by parameter name."""
+"""Models: plain `nn.Module` classes, one per file, whose `__init__` takes facts of the data by parameter name."""

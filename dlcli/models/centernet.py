@@ -1,7 +1,7 @@
-"""A small detector without anchors: a map of each class's centres, and the sides of the box around each of them.
+"""A small anchor-free detector that predicts a heatmap of box centres per class, and the box at each centre.
 
 Zhou et al., "Objects as points", 2019, with the training targets of Liu et al., "Training-time-friendly network for
-real-time object detection", 2020, which learn from all pixels near a centre and converge in fewer epochs.
+real-time object detection", 2020, which use all pixels near a centre and converge in fewer epochs.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from dlcli.models.weights import weights_problem
 
 # Images are padded to a multiple of this: the coarsest features are of squares of 32 pixels.
 _MULTIPLE = 32
-# Share of a box around its centre that is trained, and of its side that are six deviations of its Gaussian.
+# Share of a box around its centre that provides training targets; it spans six standard deviations of the Gaussian.
 _CENTRE = 0.54
-# The bias of the maps of centres, whose probability is 0.01 at first.
+# Initial bias of the heatmaps, for an initial probability of 0.01.
 _RARE = -4.6
 
 
 class CenterNet(nn.Module):
-    """A timm backbone, a path back to a fine resolution, and maps of centres and of boxes.
+    """A timm backbone, an upsampling path, and heads for heatmaps of centres and for boxes.
 
     Images are bytes (or floats from 0 to 255), which the model scales as in the weights' training, and pads. A
-    detection is a centre with a higher score than the eight around it.
+    detection is a local maximum of a heatmap: a position with a higher score than its eight neighbours.
 
     Args:
         input_shape: channels, height and width of an image.
@@ -42,11 +42,11 @@ class CenterNet(nn.Module):
         backbone: timm's name of a model that returns features of several sizes, such as `mobilenetv2_100`.
         weights: a file with the backbone's weights, or those of a run of this model; `hub` downloads timm's weights;
             None initializes at random.
-        stride: pixels that a place of the maps is one of, along each side.
-        width: number of channels of the path back, and of the maps' layers.
-        detections: most detections of an image.
-        nms: overlap (IoU) from which of two detections of a class the less sure one is dropped; 1 drops none.
-        box_weight: weight of the boxes' loss (generalized IoU) beside that of the centres (focal).
+        stride: stride of the output maps in pixels.
+        width: number of channels of the upsampling path and of the heads.
+        detections: maximum number of detections per image.
+        nms: IoU threshold of non-maximum suppression within each class; 1 keeps all detections.
+        box_weight: weight of the box loss (generalized IoU) relative to the heatmap loss (focal).
         normalization: `own` scales pixels by the mean and deviation that the weights were trained with, `data` by those
             of the training rows.
         mean: mean of each channel, from 0 to 1; None takes timm's value for the backbone.
@@ -58,7 +58,7 @@ class CenterNet(nn.Module):
     accepts: ClassVar = {"image"}
     targets: ClassVar = {"detection"}
     requires: ClassVar = ("timm",)
-    # Values of `weights` that are neither a file nor a run.
+    # Values of `weights` other than a file or a run.
     weights_words: ClassVar = {"hub": "downloads timm's weights", "null": "initializes at random"}
     search_space: ClassVar = {"width": "32,64,128", "box_weight": "tag(log,interval(1,10))"}
     mean: Tensor
@@ -125,16 +125,17 @@ class CenterNet(nn.Module):
         self.register_buffer("grid", grid, persistent=False)
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        """Map images to detections `(N, D, 6)`; with padded boxes `(N, T, 6)` to the loss and them, see `with_loss`.
+        """Map images to detections `(N, D, 6)`; with padded boxes `(N, T, 6)`, to the loss and detections (see
+        `with_loss`).
 
-        In training the detections are left out.
+        In training mode there are no detections.
         """
         centres, corners = self._maps(x)
         found = centres.new_empty(len(x), 0, 6) if self.training else self._detected(centres, corners)
         return found if y is None else with_loss(self._loss(centres, corners, y), found)
 
     def _maps(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return logits of centres `(N, C, H, W)`, and corners of the box at each place in pixels `(N, 4, H, W)`."""
+        """Return logits of heatmaps `(N, C, H, W)`, and the box corners at each position in pixels `(N, 4, H, W)`."""
         if self.takes_raw:
             x = (x.to(self.mean.dtype) / 255 - self.mean) / self.std
         down, right = self._padding
@@ -157,7 +158,7 @@ class CenterNet(nn.Module):
         middle = (boxes[..., :2] + boxes[..., 2:]) / 2
         sides = (boxes[..., 2:] - boxes[..., :2]).clamp_min(1e-3)
         grid: Any = self.grid
-        # The Gaussian's centre is that of the place that holds the box's, so that its peak is 1.
+        # The Gaussian is centred on the grid position that contains the box centre, so that its peak is 1.
         peak = (middle / self.stride).floor() * self.stride + self.stride / 2
         away = (grid[None, None] - peak[..., None, None]).abs()  # (N, T, 2, H, W)
         deviation = (_CENTRE * sides / 6).clamp_min(self.stride / 6)[..., None, None]
@@ -176,14 +177,14 @@ class CenterNet(nn.Module):
             pixels = torch.cat([boxes, y[..., 4:]], dim=2)
             wrong = wrong * ~in_crowds(pixels, grid, centres.shape[1])
         focal = -(right + wrong).sum() / number
-        # Each place near a centre learns the box whose Gaussian is highest there.
+        # The target of each position near a centre is the box whose Gaussian is highest there.
         near = (away <= (_CENTRE * sides / 2).clamp_min(self.stride / 2)[..., None, None]).all(dim=2)
         weight, of = (heat * near).max(dim=1)  # (N, H, W)
         rows, down, right_ = torch.nonzero(weight > 0, as_tuple=True)
         if not len(rows):
             return focal + corners.sum() * 0
         which = of[rows, down, right_]
-        # All places of a box together weigh as much as those of another one.
+        # Normalize weights, so that each box has the same total weight.
         total = weight.new_zeros(there.shape).index_put(
             (rows, which), weight[rows, down, right_], accumulate=True
         )
@@ -192,7 +193,7 @@ class CenterNet(nn.Module):
         return focal + self.box_weight * ((1 - overlap) * share).sum() / number
 
     def _detected(self, centres: Tensor, corners: Tensor) -> Tensor:
-        """Return the detections `(N, D, 6)`: centres that are higher than the eight places around them."""
+        """Return the detections `(N, D, 6)`: centres that are higher than their eight neighbours."""
         scores = centres.sigmoid()
         scores = scores * (functional.max_pool2d(scores, 3, stride=1, padding=1) == scores)
         places, boxes = (values.flatten(2).transpose(1, 2) for values in (scores, corners))

@@ -80,12 +80,12 @@ class CNN(nn.Module):
             if min(size) < 1:
                 raise ValueError(
                     f"an image of {input_shape[1]} x {input_shape[2]} pixels is too small for block {number} of "
-                    f"{len(channels)}: give fewer channels, or a smaller pool or stride"
+                    f"{len(channels)}: use fewer channels, or a smaller pool or stride"
                 )
             if before != after:
                 blocks.append(nn.ZeroPad2d((before, after, before, after)))
                 before = 0
-            # Batch normalization subtracts a preceding bias again, so the convolution needs none.
+            # Batch normalization cancels a preceding bias, so the convolution has none.
             convolution = nn.Conv2d(depth, outputs, kernel, step, before, bias=normalization != "batch")
             norm = shared.normalization(normalization, outputs, dimensions=2)
             blocks += [convolution, *norm, shared.activation(activation)]

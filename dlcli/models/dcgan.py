@@ -17,19 +17,20 @@ from dlcli.training.turns import Turn
 
 
 class DCGAN(nn.Module):
-    """Makes images of given classes from noise; a discriminator learns to tell them from real ones.
+    """Generator of images of given classes from noise, with a discriminator that learns to distinguish them from real
+    ones.
 
-    The discriminator sees the class by a projection (Miyato and Koyama, 2018), and its layers are normalized by their
-    largest singular value (Miyato et al., 2018), without which it soon wins.
+    The discriminator is conditioned on the class by projection (Miyato and Koyama, 2018), and its layers use spectral
+    normalization (Miyato et al., 2018), without which it soon dominates the generator.
 
     Args:
         input_shape: channels, height and width of an image.
         num_outputs: number of classes.
         channels: number of channels of each block, from the finest on; each block halves the image.
-        noise: number of values that an image is made from.
+        noise: size of the noise vector of an image.
         loss: `hinge` (Lim and Ye, 2017) or `bce`, the non-saturating loss (Goodfellow et al., 2014).
-        spectral: whether the discriminator's layers are normalized by their largest singular value.
-        discriminator_lr: learning rate of the discriminator, in units of `optimizer.lr` (Heusel et al., 2017).
+        spectral: whether the discriminator's layers use spectral normalization.
+        discriminator_lr: learning rate of the discriminator, as a multiple of `optimizer.lr` (Heusel et al., 2017).
         channels_last: store tensors in channels-last memory format, which is faster on most devices.
     """
 
@@ -38,7 +39,7 @@ class DCGAN(nn.Module):
     task: ClassVar = "generate"
     takes_raw: ClassVar = True
     trained_in_turns: ClassVar = ("discriminator", "generator")
-    # The losses of a GAN do not tell which epoch is best: each depends on the other network.
+    # The losses of a GAN do not indicate the best epoch, because each depends on the other network.
     monitor: ClassVar = "val/frechet"
     search_space: ClassVar = {
         "channels": "[32,64],[64,128],[96,192]",
@@ -67,7 +68,7 @@ class DCGAN(nn.Module):
             self.to(memory_format=torch.channels_last)
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        """Return the discriminator's outputs `(N,)` for made images, one for each row; for the model's summary."""
+        """Return the discriminator's outputs `(N,)` for one generated image per row; used for the model's summary."""
         codes = torch.zeros(len(x), dtype=torch.long, device=x.device) if y is None else y[:, 0]
         return self.discriminator(self._drawn(codes), codes)
 
@@ -78,7 +79,7 @@ class DCGAN(nn.Module):
     def turns(self, images: Tensor, y: Tensor) -> Iterator[Turn]:
         """Yield the losses of the discriminator and the generator for real images from -1 to 1 and their classes."""
         made = self._drawn(y)
-        # One pass over both halves: with batch statistics in the generator only, it is the same as two.
+        # One pass over both halves; equivalent to two passes, because only the generator uses batch statistics.
         outputs = self.discriminator(torch.cat([images, made.detach()]), torch.cat([y, y]))
         real, fake = outputs.chunk(2)
         if self._hinge:
@@ -93,7 +94,7 @@ class DCGAN(nn.Module):
 
 
 class Generator(nn.Module):
-    """From noise and a class to an image, by transposed convolutions that double its side."""
+    """Generator of an image from noise and a class, by transposed convolutions that double the resolution."""
 
     def __init__(
         self, image: tuple[int, int, int], classes: int, channels: Sequence[int], noise: int
@@ -122,7 +123,7 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """From an image and its class to one number, positive for real images."""
+    """Discriminator of an image and its class; its output is positive for real images."""
 
     def __init__(
         self, image: tuple[int, int, int], classes: int, channels: Sequence[int], *, spectral: bool

@@ -1,4 +1,4 @@
-"""What models of detection return, the targets that they are trained with, and the choice of detections."""
+"""Inputs and outputs of detection models: training targets, return values, and non-maximum suppression."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from torch import Tensor
 
 from dlcli.datasets.boxes.boxes import CODE, CROWD
 
-# Rounds of the suppression, which ends when a chain of overlapping detections is no longer than that.
+# Number of rounds of suppression, which is exact for chains of overlapping detections up to this length.
 _ROUNDS = 8
 
 
 def pixel_boxes(y: Tensor, height: int, width: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Return corners in pixels `(N, T, 4)`, classes `(N, T)`, and which places hold a box that counts `(N, T)`.
+    """Return corners in pixels `(N, T, 4)`, classes `(N, T)`, and a mask of boxes that are neither padding nor crowds
+    `(N, T)`.
 
     Args:
         y: padded boxes `(N, T, 6)` of `dlcli.datasets.boxes.boxes.Boxes`.
@@ -24,11 +25,11 @@ def pixel_boxes(y: Tensor, height: int, width: int) -> tuple[Tensor, Tensor, Ten
 
 
 def in_crowds(y: Tensor, centres: Tensor, classes: int) -> Tensor:
-    """Return which places lie in a crowd of each class, `(N, C, H, W)`: what is there is neither object nor background.
+    """Return a mask `(N, C, H, W)` of positions within a crowd of each class, which are neither object nor background.
 
     Args:
         y: padded boxes `(N, T, 6)`, corners in pixels.
-        centres: x and y of each place in pixels `(2, H, W)`.
+        centres: x and y of each position in pixels `(2, H, W)`.
         classes: number of classes.
     """
     corners = y[..., :4, None, None]
@@ -38,12 +39,12 @@ def in_crowds(y: Tensor, centres: Tensor, classes: int) -> Tensor:
 
 
 def with_loss(loss: Tensor, detections: Tensor) -> Tensor:
-    """Return what a model of detection returns with targets, `(N, 1 + D * 6)`: the loss of the batch, and detections.
+    """Return the output of a detection model given targets, `(N, 1 + D * 6)`: the loss of the batch, and detections.
 
     Args:
         loss: the mean loss over the images, a scalar.
-        detections: left, top, right and bottom as shares of the image's sides, score and class, in the order of the
-            scores, `(N, D, 6)`; places without a detection have the class -1. In training there are none, `(N, 0, 6)`.
+        detections: left, top, right and bottom as shares of the image's sides, score and class, in descending order of
+            scores, `(N, D, 6)`; the class of padding is -1. In training mode there are none, `(N, 0, 6)`.
     """
     return torch.cat([loss.expand(len(detections), 1), detections.flatten(1)], dim=1)
 
@@ -51,17 +52,17 @@ def with_loss(loss: Tensor, detections: Tensor) -> Tensor:
 def chosen_detections(
     scores: Tensor, corners: Tensor, size: tuple[int, int], most: int, candidates: int, overlap: float
 ) -> Tensor:
-    """Return the surest detections that do not overlap others of their class, `(N, most, 6)`.
+    """Return the highest-scoring detections after non-maximum suppression within each class, `(N, most, 6)`.
 
-    All shapes are fixed, so that the choice can be exported with the network.
+    All shapes are fixed, so that the selection can be exported with the network.
 
     Args:
-        scores: score of each class at each place `(N, A, C)`.
-        corners: the box at each place, in pixels, `(N, A, 4)`.
+        scores: score of each class at each position `(N, A, C)`.
+        corners: the box at each position, in pixels, `(N, A, 4)`.
         size: height and width of the images.
         most: number of detections.
-        candidates: number of the surest ones that are compared with each other.
-        overlap: overlap (IoU) from which of two detections of a class the less sure one is dropped; 1 drops none.
+        candidates: number of highest-scoring detections that enter non-maximum suppression.
+        overlap: IoU threshold of non-maximum suppression within each class; 1 keeps all detections.
     """
     places, classes = scores.shape[1:]
     tried = min(max(candidates, most), places * classes)
@@ -79,10 +80,10 @@ def chosen_detections(
 
 
 def _kept(boxes: Tensor, label: Tensor, overlap: float) -> Tensor:
-    """Return 1 for detections to keep, else 0, `(N, D)`: non-maximum suppression within each class, by matrices.
+    """Return 1 for detections to keep, else 0, `(N, D)`, by non-maximum suppression as matrix products.
 
-    A detection is dropped if one with a higher score that is kept overlaps it. This is a fixed point, which is reached
-    after as many rounds as the longest chain of such detections has members.
+    A detection is dropped if it overlaps a kept one with a higher score. This is a fixed-point iteration, which
+    converges after as many rounds as the longest chain of such detections.
     """
     own, other = boxes[:, :, None], boxes[:, None]
     low, high = torch.maximum(own[..., :2], other[..., :2]), torch.minimum(own[..., 2:], other[..., 2:])

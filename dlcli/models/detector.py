@@ -23,7 +23,7 @@ _MULTIPLE = 32
 
 
 class Detector(nn.Module):
-    """A timm backbone with the anchors, layers and losses of a detector of torchvision.
+    """A timm backbone with the anchors, heads and losses of a torchvision detector.
 
     Images are bytes (or floats from 0 to 255), which the model scales as in the weights' training, and pads.
 
@@ -35,11 +35,11 @@ class Detector(nn.Module):
         backbone: timm's name of a model that returns features of several sizes, such as `mobilenetv2_100`.
         weights: a file with the backbone's weights, or those of a run of this model; `hub` downloads timm's weights;
             None initializes at random.
-        width: number of channels of the pyramid of features (Lin et al., 2017) and of the layers on it, which FCOS
-            normalizes in 32 groups; SSDlite has no pyramid.
-        detections: most detections of an image.
-        nms: overlap (IoU) from which of two detections of a class the less sure one is dropped; 1 drops none.
-        candidates: number of the surest detections that are compared with each other.
+        width: number of channels of the feature pyramid (Lin et al., 2017) and of the heads; a multiple of 32 for FCOS,
+            which uses group normalization. SSDlite has no pyramid.
+        detections: maximum number of detections per image.
+        nms: IoU threshold of non-maximum suppression within each class; 1 keeps all detections.
+        candidates: number of highest-scoring detections that enter non-maximum suppression.
         normalization: `own` scales pixels by the mean and deviation that the weights were trained with, `data` by those
             of the training rows.
         mean: mean of each channel, from 0 to 1; None takes timm's value for the backbone.
@@ -51,7 +51,7 @@ class Detector(nn.Module):
     accepts: ClassVar = {"image"}
     targets: ClassVar = {"detection"}
     requires: ClassVar = ("timm", "torchvision")
-    # Values of `weights` that are neither a file nor a run.
+    # Values of `weights` other than a file or a run.
     weights_words: ClassVar = {"hub": "downloads timm's weights", "null": "initializes at random"}
     mean: Tensor
     std: Tensor
@@ -97,9 +97,10 @@ class Detector(nn.Module):
         self.head: Any = made_head(architecture, depths, num_outputs, width, self._size, detections, nms)
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        """Map images to detections `(N, D, 6)`; with padded boxes `(N, T, 6)` to the loss and them, see `with_loss`.
+        """Map images to detections `(N, D, 6)`; with padded boxes `(N, T, 6)`, to the loss and detections (see
+        `with_loss`).
 
-        In training the detections are left out.
+        In training mode there are no detections.
         """
         if self.takes_raw:
             x = (x.to(self.mean.dtype) / 255 - self.mean) / self.std
@@ -116,7 +117,7 @@ class Detector(nn.Module):
     def _targets(self, y: Tensor) -> list[dict[str, Tensor]]:
         """Return the boxes of each image in torchvision's form."""
         boxes, codes, there = pixel_boxes(y.float(), self.height, self.width)
-        # Boxes that an augmentation has made flat have no scale that could be learned.
+        # Boxes without area after augmentation cannot be encoded.
         there = there & ((boxes[..., 2:] - boxes[..., :2]) > 1e-3).all(dim=2)
         return [
             {"boxes": own[keep], "labels": label[keep] + self._first_label}
@@ -157,7 +158,7 @@ class Detector(nn.Module):
         decode = (
             self.head.box_coder.decode if self.architecture == "fcos" else self.head.box_coder.decode_single
         )
-        # `len(x)` would fix the number of rows of an exported program.
+        # `len(x)` would make the number of rows constant in an exported program.
         corners = decode(sides.flatten(0, 1), anchors.repeat(x.shape[0], 1)).unflatten(0, sides.shape[:2])
         size = self.height, self.width
         return loss, chosen_detections(scores, corners, size, self.detections, self.candidates, self.nms)
@@ -178,7 +179,7 @@ class Detector(nn.Module):
         """Return the loss of Faster R-CNN, if there are targets, and the detections."""
         images, loss = self._images(x, len(x)), None
         if targets is not None:
-            # Both stages compute losses in training alone. They have no layers that depend on the mode.
+            # Both stages compute losses only in training mode. They have no other layers that depend on the mode.
             with _in_mode(self.head, training=True):
                 proposals, first = self.head.rpn(images, pyramid, targets)
                 _, second = self.head.roi_heads(pyramid, proposals, images.image_sizes, targets)
@@ -212,7 +213,7 @@ class Detector(nn.Module):
 
 
 class _in_mode:  # noqa: N801 used as a context manager
-    """Context in which the stages of Faster R-CNN are in a mode, without their layers."""
+    """Context that sets the mode of the stages of Faster R-CNN, but not that of their layers."""
 
     def __init__(self, head: Any, *, training: bool) -> None:
         self._stages = [head.rpn, head.roi_heads]

@@ -16,20 +16,20 @@ from dlcli.models.layers import Share, Size, normalization
 
 
 class Diffusion(nn.Module):
-    """Learns the direction from noise to images, and follows it: `dx/dt = v(x, t)` from noise (t = 0) to images (1).
+    """Rectified flow: a learned velocity field `dx/dt = v(x, t)` from noise (t = 0) to images (t = 1).
 
     The loss is that of flow matching along straight lines `x = t image + (1 - t) noise` (Lipman et al., 2023), with
-    times from a logit-normal distribution (Esser et al., 2024). Images are made by Heun's method.
+    times from a logit-normal distribution (Esser et al., 2024). Images are generated with Heun's method.
 
     Args:
         input_shape: channels, height and width of an image.
         num_outputs: number of classes.
         channels: number of channels of each block, from the finest on; each next block has half the side.
-        patch: side of the squares of pixels that the U-Net sees as one: 1 is the finest, 2 takes a quarter of the time.
-        steps: steps in which an image is made; each of them asks the U-Net twice.
-        guidance: how far the classes are exaggerated when images are made (classifier-free guidance, Ho and Salimans,
-            2022): 1 does not, more gives clearer and less diverse images and takes twice the time.
-        class_dropout: share of training rows whose class is hidden, which guidance needs.
+        patch: patch size in pixels of the U-Net's input: 1 is the finest; 2 takes a quarter of the time.
+        steps: number of integration steps per image, with two evaluations of the U-Net each.
+        guidance: scale of classifier-free guidance (Ho and Salimans, 2022): 1 disables it; larger values give clearer
+            and less diverse images and take twice the time.
+        class_dropout: share of training rows without their class, required for guidance.
         channels_last: store tensors in channels-last memory format, which is faster on most devices.
     """
 
@@ -56,7 +56,9 @@ class Diffusion(nn.Module):
     ) -> None:
         super().__init__()
         if guidance > 1 and class_dropout == 0:
-            raise ValueError("guidance needs rows without a class: give class_dropout, such as 0.1")
+            raise ValueError(
+                "guidance requires training rows without a class: set class_dropout, such as 0.1"
+            )
         self.noise_shape = tuple(input_shape)
         self.steps, self.guidance, self.class_dropout = steps, guidance, class_dropout
         self.hidden_class = num_outputs
@@ -65,12 +67,12 @@ class Diffusion(nn.Module):
             self.to(memory_format=torch.channels_last)
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        """Return the direction `(N, C, H, W)` at half of the way, for pixels and classes; for the model's summary."""
+        """Return the velocity `(N, C, H, W)` at t = 0.5 for pixels and classes; used for the model's summary."""
         codes = torch.zeros(len(x), dtype=torch.long, device=x.device) if y is None else y[:, 0]
         return self.unet(x.float() / 127.5 - 1, torch.full((len(x),), 0.5, device=x.device), codes)
 
     def loss(self, images: Tensor, y: Tensor) -> Tensor:
-        """Return the mean squared error of the direction, a scalar, for images from -1 to 1 and their classes."""
+        """Return the mean squared error of the velocity, a scalar, for images from -1 to 1 and their classes."""
         noise = torch.randn_like(images)
         time = torch.randn(len(images), device=images.device).sigmoid()
         share = time[:, None, None, None]
@@ -100,7 +102,7 @@ class Diffusion(nn.Module):
 
 
 class FlowUNet(nn.Module):
-    """A U-Net whose residual blocks see the time and the class."""
+    """U-Net with residual blocks that are conditioned on time and class."""
 
     def __init__(self, depth: int, classes: int, channels: Sequence[int], patch: int) -> None:
         super().__init__()
@@ -125,7 +127,7 @@ class FlowUNet(nn.Module):
         )
 
     def forward(self, x: Tensor, time: Tensor, y: Tensor) -> Tensor:
-        """Return the direction `(N, C, H, W)` for images of any size, times `(N,)` from 0 to 1 and classes `(N,)`."""
+        """Return the velocity `(N, C, H, W)` for images of any size, times `(N,)` from 0 to 1 and classes `(N,)`."""
         height, width = x.shape[-2:]
         x = functional.pad(x, (0, -width % self.multiple, 0, -height % self.multiple))
         condition = functional.silu(self.time(self._waves(time)) + self.classes(y))
@@ -149,7 +151,7 @@ class FlowUNet(nn.Module):
 
 
 class FlowBlock(nn.Module):
-    """A residual block of two convolutions, the second of which is scaled and shifted by the condition."""
+    """Residual block of two convolutions; the input of the second one is scaled and shifted by the condition."""
 
     def __init__(self, inputs: int, outputs: int, condition: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Forecasts of trend and remainder (Zeng et al., Are Transformers Effective for Time Series Forecasting?, 2023)."""
+"""Forecasting of trend and remainder (Zeng et al., Are Transformers Effective for Time Series Forecasting?, 2023)."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from dlcli.models.linear_forecast import LinearForecast
 
 
 class DLinear(nn.Module):
-    """Splits each target's history into a moving average and the remainder, and forecasts each by weighted sums.
+    """Linear model of the moving average and the remainder of each target's history.
 
-    Other columns are ignored. The forecasts are those that `linear_forecast` can make as well; the weights are learned
-    in other variables, which acts as a preference for smooth ones.
+    Other columns are ignored. The model can represent the same functions as `linear_forecast`, but its parametrization
+    favours smooth weights.
 
     Args:
         input_shape: steps and features of one row `(T, F)`, the targets first.

@@ -1,4 +1,4 @@
-"""Models of segmentation-models-pytorch: a timm encoder, and a decoder with an output for each pixel (Iakubovskii)."""
+"""Models of segmentation-models-pytorch: a timm encoder and a decoder with outputs for each pixel (Iakubovskii)."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class EncoderDecoder(nn.Module):
     accepts: ClassVar = {"image"}
     targets: ClassVar = {"segmentation"}
     requires: ClassVar = ("segmentation-models-pytorch", "timm")
-    # Values of `weights` that are neither a file nor a run.
+    # Values of `weights` other than a file or a run.
     weights_words: ClassVar = {"hub": "downloads timm's weights", "null": "initializes at random"}
     mean: Tensor
     std: Tensor
@@ -101,7 +101,7 @@ class EncoderDecoder(nn.Module):
         return {**self._settings, "scale": scale}
 
     def features(self, x: Tensor) -> Tensor:
-        """Map images `(N, C, H, W)` to the encoder's features of all sizes, in one row each, `(N, F)`."""
+        """Map images `(N, C, H, W)` to the encoder's features of all sizes, flattened and concatenated, `(N, F)`."""
         return torch.cat([values.flatten(1) for values in self._encoded(x)], dim=1)
 
     def _encoded(self, x: Tensor) -> list[Tensor]:
@@ -124,7 +124,7 @@ class EncoderDecoder(nn.Module):
         return outputs[..., : outputs.shape[-2] - down, : outputs.shape[-1] - right]
 
     def layers(self, *, coarse: bool) -> list[list[str]]:
-        """Return the names of the encoder's parameters by layer, as its modules stand in order; `coarse`: by stage."""
+        """Return the names of the encoder's parameters by layer, in the order of its modules; `coarse`: by stage."""
         found: dict[str, list[str]] = {}
         for name, _ in self.backbone.named_parameters():
             found.setdefault(".".join(name.split(".")[: 3 if coarse else 4]), []).append(name)
@@ -165,11 +165,11 @@ def _made(
         )
     except ConfigError:
         raise
-    except Exception as error:  # the libraries raise many types for what does not fit together
+    except Exception as error:  # the libraries raise many types for incompatible parts
         raise ConfigError(
             f"{architecture} cannot be built with the encoder {encoder}: {first_line(error)}",
             "model",
-            "Choose another encoder or architecture, or other model.arguments.",
+            "Choose another encoder or architecture, or change model.arguments.",
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""What models of series share: the facts that they need, and interpolation along steps."""
+"""Common parts of series models: the shape of their inputs and outputs, and interpolation along steps."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch.nn import functional
 
 @dataclass(frozen=True)
 class Window:
-    """The rows `(T, F)` of a series that a model sees, and what it returns.
+    """Shape of the inputs `(T, F)` and outputs of a model of series.
 
     Attributes:
         lookback: number of history steps.
@@ -19,7 +19,7 @@ class Window:
         features: number F of columns, the targets first.
         targets: number K of targets.
         outputs: outputs per step and target: 1, or the number Q of quantiles.
-        ahead: whether the row continues over the horizon, with columns that are known ahead.
+        ahead: whether the row extends over the horizon, with covariates that are known ahead.
     """
 
     lookback: int
@@ -38,7 +38,7 @@ class Window:
         horizon: int | None,
         targets: int | None,
     ) -> Window:
-        """Return the window that the facts of the data describe.
+        """Return the window described by the facts of the data.
 
         Raises:
             ValueError: the rows are not windows of a series.
@@ -60,7 +60,8 @@ class Window:
 
 
 def interpolation(points: int, steps: int) -> Tensor | None:
-    """Return the matrix `(points, steps)` of a linear interpolation of equally spaced points; None if all are given."""
+    """Return the matrix `(points, steps)` of a linear interpolation of equally spaced points; None if there "
+    "is one point per step."""
     if points == steps:
         return None
     return functional.interpolate(torch.eye(points).unsqueeze(0), size=steps, mode="linear")[0]

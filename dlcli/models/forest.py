@@ -1,4 +1,4 @@
-"""`Forest`: decision trees as tensors, the base of the models whose trees scikit-learn grows."""
+"""`Forest`: decision trees as tensors, the base class of models with trees grown by scikit-learn."""
 
 from __future__ import annotations
 
@@ -13,21 +13,22 @@ from torch import Tensor, nn
 from dlcli.models.tree_nodes import Nodes
 from dlcli.models.tree_rows import Grower, Rows
 
-# Tensors that describe the nodes, each with one line per node.
+# Tensors of the nodes, each with one entry per node.
 _OF_NODES = ("feature", "threshold", "left", "missing_right", "value")
 
-# Values of a row that are in memory at a time: trees times numbers of a leaf.
+# Maximum number of values per row in memory at a time: trees times values of a leaf.
 _WALKED = 1024
 
-# A tree that scikit-learn grows is some tens of levels deep; each level takes a step for all rows.
+# Maximum depth of a tree. Trees of scikit-learn have some tens of levels; each level is a step for all rows.
 _DEEPEST = 10_000
 
 
 class Forest(nn.Module, ABC):
-    """Decision trees whose outputs for a row are the values of the leaves that it reaches.
+    """Decision trees; the outputs for a row are computed from the values of the leaves that it reaches.
 
-    Trees are walked side by side, a level at a time. The two children of a node have consecutive numbers, so that one
-    number leads to both, and a leaf leads to itself. Trees are added by `add`; a loaded state may have any number.
+    All trees are traversed together, level by level. The two children of a node have consecutive indices, so that one
+    index determines both, and a leaf points to itself. Trees are added by `add`; a loaded state may have any number of
+    trees.
 
     Args:
         input_shape: shape of one row, `(F,)`.
@@ -35,10 +36,10 @@ class Forest(nn.Module, ABC):
     """
 
     accepts: ClassVar = {"table"}
-    preprocessing: ClassVar = "trees"  # the option that fits: numbers as they are, gaps stay gaps
-    is_forest: ClassVar = True  # an optimizer that grows trees takes it
+    preprocessing: ClassVar = "trees"  # numbers are not scaled, missing values are kept
+    is_forest: ClassVar = True  # required by optimizers that grow trees
     takes_missing: ClassVar = True
-    losses: ClassVar[Sequence[str]] = ()  # names of the losses that its trees can be grown for
+    losses: ClassVar[Sequence[str]] = ()  # names of supported losses
     shares_trees: ClassVar = False  # whether all outputs share the trees
 
     feature: Tensor
@@ -54,7 +55,7 @@ class Forest(nn.Module, ABC):
         (self.features,) = input_shape
         self.num_outputs = num_outputs
         self.depth = 0
-        # The outputs without any tree: the only values that exist before training.
+        # The outputs without trees; the only values before training.
         self.start = nn.Parameter(torch.zeros(num_outputs))
         self.register_buffer("feature", torch.zeros(0, dtype=torch.int32))
         self.register_buffer("threshold", torch.zeros(0))
@@ -62,27 +63,27 @@ class Forest(nn.Module, ABC):
         self.register_buffer("missing_right", torch.zeros(0, dtype=torch.bool))
         self.register_buffer("value", torch.zeros(0, width))
         self.register_buffer("roots", torch.zeros(0, dtype=torch.int32))
-        # Of scikit-learn's random choices; drawn here, so that it follows from the seed of the initial weights.
+        # Seed of scikit-learn's random choices, derived from the seed of the initial weights.
         self.register_buffer("seed", torch.randint(0, 2**31 - 1, (1,)))
 
     @abstractmethod
     def grower(self, rows: Rows) -> Grower:
-        """Return what grows the trees."""
+        """Return the algorithm that grows the trees."""
 
     @property
     @abstractmethod
     def total(self) -> int:
-        """Number of iterations of a whole forest; one grows a tree, or for boosting a tree per output."""
+        """Number of iterations of the complete forest; each grows one tree, or for boosting one tree per output."""
 
     @property
     @abstractmethod
     def in_one_epoch(self) -> bool:
-        """Whether the whole forest is grown in one epoch by default, since no part of it is worth validating."""
+        """Whether the complete forest is grown in one epoch by default, without validation of parts of it."""
 
     @property
     @abstractmethod
     def iterations(self) -> int:
-        """Number of iterations that are grown."""
+        """Number of iterations grown so far."""
 
     @property
     def leaves(self) -> int:
@@ -91,24 +92,26 @@ class Forest(nn.Module, ABC):
 
     @abstractmethod
     def size_words(self) -> str:
-        """Return how large the model may become, for the panel."""
+        """Return the maximum size of the model in words, for the panel."""
 
     def add(self, nodes: Nodes) -> None:
-        """Append trees, whose nodes count from 0."""
+        """Append trees with nodes numbered from 0."""
         first, device = len(self.left), self.left.device
         for name, values in nodes.tensors(first).items():
             setattr(self, name, torch.cat([getattr(self, name), values.to(device)]))
         self.depth = max(self.depth, nodes.depth)
 
     def sums(self, x: Tensor) -> Tensor:
-        """Return the sums of the reached leaves' values `(N, num_outputs)`, in double precision where there is any.
+        """Return the sums of the reached leaves' values `(N, num_outputs)`, in double precision if the device supports
+        it.
 
         Args:
-            x: rows `(N, F)`, NaN where a value is missing.
+            x: rows `(N, F)`; missing values are NaN.
         """
         roots, width = self.roots.long(), self.value.shape[1]
         each = self.num_outputs // width  # trees of an iteration
-        # The same parts for any number of rows, so that a row's sum does not depend on others. A program has one part.
+        # Use the same parts for any number of rows, so that a row's sum does not depend on others. An exported program
+        # has one part.
         at_once = max(1, _WALKED // self.num_outputs) * each
         if torch.compiler.is_exporting() or len(roots) <= at_once:
             return self._sums_of(roots, x)
@@ -118,7 +121,7 @@ class Forest(nn.Module, ABC):
         return found
 
     def _sums_of(self, roots: Tensor, x: Tensor) -> Tensor:
-        """Return the sums of some trees, which are whole iterations."""
+        """Return the sums over the trees of complete iterations."""
         precise = torch.float32 if x.device.type == "mps" else torch.float64
         node = roots.unsqueeze(0).expand(x.shape[0], -1)
         for _ in range(self.depth):
@@ -140,7 +143,7 @@ class Forest(nn.Module, ABC):
         return self.outputs(self.sums(x), self.iterations)
 
     def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *rest: Any) -> None:
-        """Take a state with any number of trees."""
+        """Load a state with any number of trees."""
         names = (*_OF_NODES, "roots")
         given = {name: state_dict[prefix + name] for name in names if prefix + name in state_dict}
         if len(given) == len(names):
@@ -154,7 +157,7 @@ class Forest(nn.Module, ABC):
         """Return the depth of the deepest tree of a state.
 
         Raises:
-            ValueError: its tensors do not describe trees that end.
+            ValueError: its tensors do not describe valid trees.
         """
         arrays = {name: values.cpu().numpy() for name, values in given.items()}
         left, roots = arrays["left"].astype(np.int64), arrays["roots"].astype(np.int64)
@@ -163,18 +166,18 @@ class Forest(nn.Module, ABC):
         shapes = {name: arrays[name].shape for name in _OF_NODES}
         expected = {name: (len(left),) for name in _OF_NODES} | {"value": (len(left), self.value.shape[1])}
         if shapes != expected:
-            raise ValueError("the tensors of the trees do not fit together")
+            raise ValueError("the tensors of the trees are inconsistent")
         inside = (arrays["feature"] >= 0).all() and (arrays["feature"] < self.features).all()
-        # Children come after their parent, so that no walk returns to a node.
+        # Children come after their parent, so that a traversal never returns to a node.
         ordered = (is_leaf | ((left > numbers) & (left + 1 < len(left)))).all()
-        # Nothing leads away from a leaf: a walk takes as many steps as the deepest tree has levels.
+        # A leaf points to itself, so that a traversal takes as many steps as the deepest tree has levels.
         stays = (arrays["threshold"][is_leaf] == np.inf).all() and not arrays["missing_right"][is_leaf].any()
         if not (inside and ordered and stays):
-            raise ValueError("the tensors of the trees do not fit together")
+            raise ValueError("the tensors of the trees are inconsistent")
         if roots.ndim != 1 or (len(roots) and not ((roots >= 0) & (roots < len(left))).all()):
-            raise ValueError("the roots of the trees are no nodes")
+            raise ValueError("the roots of the trees are not nodes")
         if len(roots) * self.value.shape[1] % self.num_outputs:
-            raise ValueError("the trees are not the same number for each output")
+            raise ValueError("the numbers of trees per output differ")
         depth, level = 0, roots[~is_leaf[roots]]
         while len(level):
             depth += 1

@@ -15,9 +15,9 @@ from dlcli.models.layers import Depth, Share, Size
 class FTTransformer(nn.Module):
     """Feature tokenizer and transformer (Gorishniy et al., "Revisiting Deep Learning Models for Tabular Data", 2021).
 
-    Each column becomes a token: a number times a vector plus a bias, a category's embedding plus a bias. A further
-    token takes part in the attention, and its last state gives the outputs. Blocks use pre-normalization, the first one
-    without its normalization before the attention, and ReGLU in the feed-forward network (appendix E.1).
+    Each column becomes a token: a number times a vector plus a bias, a category's embedding plus a bias. The outputs
+    are computed from the last state of an additional token. Blocks use pre-normalization, the first one without its
+    normalization before the attention, and ReGLU in the feed-forward network (appendix E.1).
 
     Args:
         input_shape: number of columns `(F,)`.

@@ -15,7 +15,7 @@ from dlcli.models.layers import Depth, Share, Size
 # Keys and values of a layer for the tokens so far, `(N, heads, T, size)` each.
 Cache = list[tuple[Tensor, Tensor]]
 
-# The deviation of initial embeddings.
+# Standard deviation of initial embeddings.
 _EMBEDDED = 0.02
 
 
@@ -23,12 +23,12 @@ class GPT(nn.Module):
     """Token and position embeddings, layers of causal self-attention and a feed-forward network, and tied logits.
 
     Layers normalize their input (pre-norm). The output layer has the weights of the token embedding. Embeddings are
-    drawn with a deviation of 0.02, weights of layers with `initial_std`, and those that add to the residual stream with
-    one that is smaller by `sqrt(2 * layers)`.
+    initialized with a standard deviation of 0.02, weights of layers with `initial_std`, and projections to the residual
+    stream with `initial_std / sqrt(2 * layers)`.
 
     Args:
         vocab_size: number of tokens.
-        context: number of tokens that the model sees at a time. Longer rows are read in pieces of this length.
+        context: maximum number of tokens of an input. Longer rows are processed in pieces of this length.
         hidden: size of a token's state; must be divisible by `heads`.
         layers: number of layers.
         heads: number of attention heads per layer.
@@ -59,7 +59,7 @@ class GPT(nn.Module):
         if hidden % heads:
             raise ValueError(f"hidden ({hidden}) must be divisible by heads ({heads})")
         self.context = context
-        self.longest_text = context  # of an exported program
+        self.longest_text = context  # for exported programs
         self.tokens = nn.Embedding(vocab_size, hidden)
         self.positions = nn.Embedding(context, hidden)
         self.drop = nn.Dropout(dropout)
@@ -85,10 +85,10 @@ class GPT(nn.Module):
         return torch.cat([self._logits(piece, None) for piece in x.split(self.context, dim=1)], dim=1)
 
     def continued(self, x: Tensor, state: Cache | None) -> tuple[Tensor, Cache]:
-        """Return the logits `(N, V)` after the last of further tokens `(N, T)`, and the state for the next call.
+        """Return the logits `(N, V)` after the last of the new tokens `(N, T)`, and the state for the next call.
 
-        `state` holds the keys and values of the tokens so far, of which there are at most `context` with the new ones;
-        None begins a text.
+        `state` contains the keys and values of the previous tokens; with the new ones there are at most `context`. None
+        begins a text.
         """
         cache: Cache = [] if state is None else list(state)
         logits = self._logits(x, cache, last=True)
@@ -131,7 +131,7 @@ class _Layer(nn.Module):
                 key, value = (
                     torch.cat(pair, dim=2) for pair in zip(cache[number], (key, value), strict=True)
                 )
-                # A single token sees all before it; several see those up to themselves.
+                # A single token attends to all previous ones; several need a causal mask.
                 if steps > 1:
                     mask = torch.ones(steps, key.shape[2], dtype=torch.bool, device=key.device)
                     mask = mask.tril(key.shape[2] - steps)
@@ -151,7 +151,7 @@ class _Layer(nn.Module):
 
 
 class _Projection(nn.Module):
-    """A linear layer whose output is added to the residual stream, after dropout."""
+    """Linear layer with dropout whose output is added to the residual stream."""
 
     def __init__(self, inputs: int, outputs: int, dropout: float, bias: bool) -> None:
         super().__init__()

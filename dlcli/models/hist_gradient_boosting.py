@@ -12,7 +12,7 @@ from dlcli.models.tree_rows import Grower, Rows
 
 
 class HistGradientBoosting(Forest):
-    """scikit-learn's `HistGradientBoostingClassifier` and `HistGradientBoostingRegressor`, as a network.
+    """`HistGradientBoostingClassifier` and `HistGradientBoostingRegressor` of scikit-learn as a network.
 
     The trees are grown by scikit-learn on all training rows (`optimizer=grow_trees`), a part of them in each epoch, and
     copied into this module. Each iteration adds a tree per output: one for a binary target, one per class for several
@@ -22,14 +22,14 @@ class HistGradientBoosting(Forest):
     Args:
         input_shape: shape of one row, `(F,)`.
         num_outputs: logits or values per row.
-        max_iter: largest number of iterations; fewer if the validation rows stop them.
+        max_iter: maximum number of iterations, before early stopping on validation rows.
         learning_rate: factor of the leaves' values.
-        max_leaf_nodes: leaves of a tree at most; None for any number.
-        max_depth: depth of a tree at most; None for any depth.
-        min_samples_leaf: training rows of a leaf at least.
+        max_leaf_nodes: maximum number of leaves of a tree; None for no limit.
+        max_depth: maximum depth of a tree; None for no limit.
+        min_samples_leaf: minimum number of training rows of a leaf.
         l2_regularization: penalty of the leaves' values.
-        max_features: share of the columns that each split chooses from.
-        max_bins: bins of a column's values at most.
+        max_features: share of the columns considered at each split.
+        max_bins: maximum number of bins of a column.
     """
 
     losses: ClassVar = ("BinaryCrossEntropy", "CrossEntropy", "MSE", "MAE", "Quantile")
@@ -64,28 +64,28 @@ class HistGradientBoosting(Forest):
         }  # fmt: skip
 
     def grower(self, rows: Rows) -> Grower:
-        """Return what grows the trees."""
+        """Return the algorithm that grows the trees."""
         from dlcli.models.tree_growth import Boosting
 
         return Boosting(self, rows)
 
     @property
     def total(self) -> int:
-        """Number of iterations of a whole forest."""
+        """Number of iterations of the complete forest."""
         return self.max_iter
 
     @property
     def in_one_epoch(self) -> bool:
-        """Return False: with too many iterations boosting overfits, so that parts of them are validated."""
+        """Return False: boosting overfits with too many iterations, so that the number is chosen on validation rows."""
         return False
 
     @property
     def iterations(self) -> int:
-        """Number of iterations that are grown."""
+        """Number of iterations grown so far."""
         return len(self.roots) // self.num_outputs
 
     def size_words(self) -> str:
-        """Return how large the model may become, for the panel."""
+        """Return the maximum size of the model in words, for the panel."""
         each = "a tree" if self.num_outputs == 1 else f"{self.num_outputs} trees"
         leaves = self.settings["max_leaf_nodes"]
         return f"up to {self.max_iter:,} iterations of {each}" + (

@@ -15,15 +15,15 @@ _SECONDS = 10
 
 
 def check_cached(
-    repository: str | None, name: str, where: str, alternative: str = "Or give a file: model.weights=FILE."
+    repository: str | None, name: str, where: str, alternative: str = "Or use a file: model.weights=FILE."
 ) -> None:
-    """Check that the weights of a hub repository are cached, or that the hub can be reached.
+    """Check that the weights of a hub repository are cached or can be downloaded.
 
     HF_HOME sets the location of the cache, and HF_HUB_OFFLINE=1 disables requests to the hub. Without this check, the
     library retries for most of a minute before it fails.
 
     Raises:
-        ConfigError: the weights are not available; reported at `where`, with what to download and where to put it.
+        ConfigError: the weights are not available; reported at `where`, with instructions for the download.
     """
     import huggingface_hub
     from huggingface_hub import constants
@@ -57,7 +57,7 @@ def check_cached(
 
 
 def pretrained_folder(name: str, where: str) -> str:
-    """Return where transformers finds a model: a folder with its files, or the name of an available hub model.
+    """Return the name or path of a model for transformers: a folder with its files, or an available hub model.
 
     Raises:
         ConfigError: the folder contains no model, or the hub model is not available; reported at `where`.
@@ -73,7 +73,7 @@ def pretrained_folder(name: str, where: str) -> str:
     return name
 
 
-# Keys of a model's config.json that make transformers download and run code, or other models.
+# Keys of a model's config.json by which transformers would download and run code, or load other models.
 _REMOTE_CODE = (
     "auto_map",
     "attn_implementation",
@@ -84,7 +84,7 @@ _REMOTE_CODE = (
 
 
 def plain_description(config: Any) -> Any:
-    """Return a model's config.json without the keys that make transformers run code from elsewhere."""
+    """Return a model's config.json without keys that make transformers run foreign code."""
     if isinstance(config, list):
         return [plain_description(value) for value in config]
     if not isinstance(config, dict):
@@ -98,7 +98,7 @@ def plain_description(config: Any) -> Any:
 
 @contextmanager
 def without_bars() -> Iterator[None]:
-    """Disable the progress bars of transformers for loading weights; those of downloads stay."""
+    """Disable the progress bars of transformers for loading weights, but not for downloads."""
     from huggingface_hub.utils import are_progress_bars_disabled, enable_progress_bars
     from transformers.utils import logging
 

@@ -12,9 +12,9 @@ from dlcli.models.layers import Activation, Depth, Share, Size
 
 
 class ITransformer(nn.Module):
-    """Embeds the history of each variable as one token, relates the variables by attention, and forecasts each target.
+    """Transformer encoder with one token per variable, its embedded history; each target is forecast from its token.
 
-    The paper normalizes windows by mean and deviation: `preprocessing.relative=revin`.
+    The paper normalizes windows by mean and standard deviation: `preprocessing.relative=revin`.
 
     Args:
         input_shape: steps and features of one row `(T, F)`, the targets first.

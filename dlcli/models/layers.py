@@ -1,4 +1,4 @@
-"""Layers and parts that several models share: initialization, embeddings, pooling, the interface of backbones."""
+"""Layers shared by several models: initialization, embeddings, pooling, the interface of backbones."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from dlcli.models.sequence_input import present
 
 Size = Annotated[int, Ge(1)]
-# Layers are built one by one; with more than these, no network of this kind can be trained.
+# Maximum number of layers; deeper networks of this kind cannot be trained.
 Depth = Annotated[int, Ge(1), Le(1000)]
 Share = Annotated[float, Ge(0), Lt(1)]
 Activation = Literal["relu", "leaky_relu", "elu", "gelu", "silu", "tanh", "sigmoid"]
@@ -42,7 +42,7 @@ def activation(name: Activation) -> nn.Module:
 
 
 def dropout(share: float) -> list[nn.Module]:
-    """Return a dropout layer, or no layer if the rate is 0, since an idle module still costs a call per step."""
+    """Return a dropout layer, or no layer if the rate is 0, because an idle module costs a call per step."""
     return [nn.Dropout(share)] if share > 0 else []
 
 
@@ -56,9 +56,9 @@ def encoder_layers(
     *,
     norm_first: bool = False,
 ) -> nn.ModuleList:
-    """Return the encoder layers of a transformer, each with initial weights of its own.
+    """Return the encoder layers of a transformer, each with its own initial weights.
 
-    `nn.TransformerEncoder` would copy one layer, and all layers would start with equal weights.
+    `nn.TransformerEncoder` would copy one layer, so that all layers start with equal weights.
     """
     return nn.ModuleList(
         nn.TransformerEncoderLayer(
@@ -115,7 +115,7 @@ def per_layer(value: int | Sequence[int], layers: int, name: str) -> list[int]:
         return [value] * layers
     if len(value) != layers:
         raise ValueError(
-            f"{name} has {len(value)} numbers for {layers} layers: give one number for all, or one per layer"
+            f"{name} has {len(value)} numbers for {layers} layers: use one number for all layers, or one per layer"
         )
     return list(value)
 
@@ -156,9 +156,9 @@ def width_of(cardinality: int) -> int:
 
 
 class CategoryVectors(nn.Module):
-    """Appends embeddings of the codes `(N, K)` to the numbers `(N, F)`, giving `(N, F + width)`.
+    """Embeddings of codes `(N, K)`, appended to the numbers `(N, F)`, which gives `(N, F + width)`.
 
-    Code 0 stands for categories unseen in training; its embedding is 0.
+    Code 0 denotes categories unseen in training; its embedding is 0.
 
     Args:
         cardinalities: number of codes of each of the K columns.
@@ -185,7 +185,7 @@ Pooling = Literal["last", "mean", "max", "attention"]
 
 
 class SequencePooling(nn.Module):
-    """Pools `(N, T, F)` to `(N, F)`: the last step, the mean or maximum over steps, or an attention-weighted mean.
+    """Pooling of `(N, T, F)` to `(N, F)`: the last step, the mean or maximum over steps, or an attention-weighted mean.
 
     For `attention`, the weights are the softmax over steps of a learned linear function of the states (Yang et al.,
     Hierarchical Attention Networks, 2016, without the hidden layer).

@@ -16,9 +16,9 @@ class Linear(nn.Module):
     """Linear layer on the flattened row: logistic regression with cross-entropy, linear regression with MSE.
 
     Texts are bags of n-grams or tokens: each has a weight per output, and the weights of a row's tokens, times their
-    counts or TF-IDF weights, are summed. Codes of categories have a weight per output as well, as with one-hot
-    encoding. All weights start at 0, so that the result does not depend on the seed, and rare tokens have no influence
-    instead of a random one.
+    counts or TF-IDF weights, are summed. Codes of categories also have a weight per output, as with one-hot encoding.
+    All weights are initialized to 0, so that the result does not depend on the seed, and rare tokens have no influence
+    rather than a random one.
 
     Args:
         input_shape: shape of one row, which is flattened.
@@ -28,9 +28,9 @@ class Linear(nn.Module):
     """
 
     accepts: ClassVar = {"table", "image", "sequence", "tokens", "audio"}
-    is_linear: ClassVar = True  # an optimizer that solves on all rows takes it
+    is_linear: ClassVar = True  # required by optimizers that use all rows in each step
     reads_text: ClassVar = "bag"
-    text_preprocessing: ClassVar = "tfidf"  # what `preprocessing=auto` chooses for texts
+    text_preprocessing: ClassVar = "tfidf"  # the choice of `preprocessing=auto` for texts
 
     def __init__(
         self,
@@ -54,7 +54,8 @@ class Linear(nn.Module):
         self.register_load_state_dict_pre_hook(_without_vectors)
 
     def for_solving(self, batches: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-        """Return batches for many evaluations: tokens become one sparse matrix of counts, other rows stay."""
+        """Return batches for repeated evaluation: tokens become one sparse matrix of counts, other rows are "
+        "unchanged."""
         if not isinstance(self.layers, BagOfTokens) or not batches or "x_cat" in batches[0]:
             return list(batches)
         x = TokenCounts(batches, self.layers.weights.num_embeddings)
@@ -63,7 +64,7 @@ class Linear(nn.Module):
     def forward(self, x: Tensor, x_cat: Tensor | None = None, counts: Tensor | None = None) -> Tensor:
         """Map `(N, *input_shape)` (tokens `(N, T)`) and codes `(N, K)` of categories to `(N, num_outputs)`.
 
-        With `counts` `(N, T)`, a row's tokens are different ones, and each occurs that often.
+        With `counts` `(N, T)`, a row's tokens are distinct, and each occurs that many times.
         """
         outputs: Tensor = self.layers(x) if counts is None else self.layers(x, counts)
         if x_cat is not None:
@@ -89,7 +90,7 @@ class BagOfTokens(nn.Module):
 
 
 def _without_vectors(model: nn.Module, state: dict[str, Any], prefix: str, *_: object) -> None:
-    """Change weights of earlier models, which had a vector per category, to the equal weights per output."""
+    """Convert weights of earlier models, which had a vector per category, to equivalent weights per output."""
     first, weight = f"{prefix}categories.columns.", f"{prefix}layers.1.weight"
     names = sorted((name for name in state if name.startswith(first)), key=lambda n: int(n.split(".")[-2]))
     for name in reversed(names):  # the vectors followed the numbers

@@ -11,7 +11,7 @@ from dlcli.models.forecasting import Window
 
 
 class LinearForecast(nn.Module):
-    """Forecasts each target's next steps as weighted sums of its own last steps; other columns are ignored.
+    """Linear forecast of each target from its own history; other columns are ignored.
 
     With windows relative to their last values (`preprocessing.relative=last`, the default) it is the paper's NLinear,
     with `none` its Linear.
@@ -30,7 +30,7 @@ class LinearForecast(nn.Module):
 
     accepts: ClassVar = {"sequence"}
     takes_variables: ClassVar = True
-    is_linear: ClassVar = True  # an optimizer that solves on all rows takes it
+    is_linear: ClassVar = True  # required by optimizers that use all rows in each step
     search_space: ClassVar = {
         "shared": "true,false",
     }
@@ -51,12 +51,12 @@ class LinearForecast(nn.Module):
         self.targets = window.targets
         outputs = window.horizon * window.outputs
         sets = 1 if shared else self.targets
-        # Initialize as the paper's code does, to the mean of the lookback.
+        # Initialize to the mean of the lookback, as in the paper's code.
         self.weight = nn.Parameter(torch.full((sets, window.lookback, outputs), 1 / window.lookback))
         self.bias = nn.Parameter(torch.zeros(sets, 1, outputs))
 
     def linear_inputs(self, x: Tensor) -> Tensor:
-        """Return each target's history `(N * K, lookback)`, or of several sets of weights `(N, K, lookback)`."""
+        """Return each target's history `(N * K, lookback)`, or `(N, K, lookback)` for one set of weights per target."""
         past = x[:, : self.lookback, : self.targets].transpose(1, 2)
         return past.flatten(0, 1) if len(self.weight) == 1 else past
 

@@ -92,13 +92,13 @@ class MLP(nn.Module):
         frequency: Frequency = 0.1,
     ) -> None:
         super().__init__()
-        # Without a list of as many numbers as a file from elsewhere may name layers.
+        # Build layers from an iterator, because a foreign file may declare a huge number of them.
         sizes: Iterable[int] = repeat(hidden, layers) if isinstance(hidden, int) else hidden
         equal = layers > 1 if isinstance(hidden, int) else any(a == b for a, b in pairwise(hidden))
         if residual and not equal:
             raise ValueError(
                 f"residual needs two consecutive hidden layers of equal size, but the sizes are {list(sizes)}: "
-                "give hidden one number and more layers, or residual=false"
+                "set hidden to one number with more layers, or residual=false"
             )
         self.numbers, self.categories, inputs = table_inputs(
             input_shape, cardinalities, quantiles, numbers, number_size, bins, frequency
@@ -124,7 +124,7 @@ class MLP(nn.Module):
     def forward(self, x: Tensor, x_cat: Tensor | None = None, counts: Tensor | None = None) -> Tensor:
         """Map `(N, *input_shape)` (tokens `(N, T)`) and codes `(N, K)` of categories to `(N, num_outputs)`.
 
-        With `counts` `(N, T)`, a row's tokens are different ones, and each occurs that often.
+        With `counts` `(N, T)`, a row's tokens are distinct, and each occurs that many times.
         """
         if counts is not None:
             return self.layers[1:](self.layers[0](x, counts))

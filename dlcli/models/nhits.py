@@ -17,11 +17,11 @@ Sizes = Annotated[Sequence[Size], MinLen(1)]
 
 
 class NHiTS(nn.Module):
-    """Blocks that each explain a part of the window at a resolution of their own; their forecasts are added.
+    """Blocks that each model a part of the window at their own resolution; their forecasts are summed.
 
-    A block takes the maxima over `pool` steps of what earlier blocks left unexplained, and its layers return some
-    points of the history and of the forecast, between which it interpolates (sections 3.2 and 3.3). Columns that are
-    not forecast are inputs of every block.
+    The input of a block is the residual of earlier blocks, max-pooled over `pool` steps. Its outputs are points of the
+    history and of the forecast, which are interpolated (sections 3.2 and 3.3). Columns that are not forecast are inputs
+    of every block.
 
     Args:
         input_shape: steps and features of one row `(T, F)`, the targets first.
@@ -30,14 +30,14 @@ class NHiTS(nn.Module):
         horizon: number of steps to forecast; given by datasets that are series.
         targets: number of targets in a row; by default there is one output per step and target.
         pool: number of steps of each block's pooling; the length is the number of blocks.
-        spacing: number of steps from one point of the forecast to the next, for all blocks or for each.
+        spacing: number of steps between points of the forecast, for all blocks or for each.
         hidden: number of units of the layers of each block.
         layers: number of layers of each block.
         activation: activation function of the layers.
         dropout: dropout rate after each layer.
 
     Raises:
-        ValueError: the rows are not windows of a series. Or `spacing` has another length than `pool`.
+        ValueError: the rows are not windows of a series. Or `spacing` and `pool` differ in length.
     """
 
     accepts: ClassVar = {"sequence"}
@@ -128,7 +128,7 @@ class _Block(nn.Module):
         self.forecast = nn.Linear(hidden, window.targets * window.outputs * points[1])
 
     def forward(self, rest: Tensor, others: Tensor) -> tuple[Tensor | None, Tensor]:
-        """Map the unexplained history `(N, K, lookback)` to the explained one and a forecast `(N, K, horizon * Q)`."""
+        """Map the residual `(N, K, lookback)` to its reconstruction and a forecast `(N, K, horizon * Q)`."""
         states = self.layers(torch.cat([self.pool(rest).flatten(1), others], dim=1))
         points = self.forecast(states).reshape(states.shape[0], self.targets, self.outputs, -1)
         forecast = _interpolated(points, self.ahead).transpose(2, 3).flatten(2)

@@ -11,12 +11,11 @@ import torch
 from annotated_types import Ge, Gt, Le
 from torch import Tensor, nn
 
-# `plain` passes numbers on as they are.
+# `plain` leaves numbers unchanged.
 NumberEmbedding = Literal["plain", "piecewise", "periodic"]
-# The bins of a column are made from its quantiles at this number of equal steps.
+# Number of equal steps at which quantiles of a column are given; bins are derived from these.
 QUANTILE_STEPS = 64
-# More columns are not embedded unless that is asked for: the first layer would have as many times more weights as an
-# embedding has numbers.
+# With more columns, `auto` does not embed: embeddings multiply the weights of the first layer by their size.
 MOST_COLUMNS = 100
 Bins = Annotated[int, Ge(1), Le(QUANTILE_STEPS)]
 Frequency = Annotated[float, Gt(0)]
@@ -24,22 +23,22 @@ Quantiles = Sequence[Sequence[float]]
 
 
 class NumberVectors(nn.Module):
-    """Replaces numbers of `x` `(N, F)` by embeddings: `(N, width)`, the other columns first.
+    """Embeddings of the numbers in `x` `(N, F)`: `(N, width)`, preceded by the columns without embedding.
 
     Args:
-        quantiles: for each of the F columns its quantiles over the training rows at 0, 1/64, ..., 1; none for columns
-            that stay as they are, such as those of a one-hot encoding.
+        quantiles: for each of the F columns its quantiles over the training rows at 0, 1/64, ..., 1; empty for columns
+            that are not embedded, such as those of a one-hot encoding.
         kind: `piecewise` or `periodic`.
         size: size of the embedding of a number.
         bins: number of bins of `piecewise`, and of frequencies of `periodic`.
         frequency: standard deviation of the initial frequencies.
 
     Attributes:
-        width: numbers of a row of the output.
-        vectors: the embedding, whose outputs are `(N, C, size)`; None if no column is embedded.
+        width: size of a row of the output.
+        vectors: the embedding, with outputs `(N, C, size)`; None if no column is embedded.
 
     Raises:
-        ValueError: `quantiles` is None, as for data that is no table. A table without numbers has an empty list.
+        ValueError: `quantiles` is None, as for data other than tables. A table without numbers has an empty list.
     """
 
     embedded: Tensor
@@ -55,7 +54,7 @@ class NumberVectors(nn.Module):
     ) -> None:
         super().__init__()
         if quantiles is None:
-            raise ValueError(f"numbers={kind} embeds the columns of a table: other data needs numbers=plain")
+            raise ValueError(f"numbers={kind} embeds columns of a table: use numbers=plain for other data")
         embedded = [number for number, column in enumerate(quantiles) if len(column)]
         plain = [number for number, column in enumerate(quantiles) if not len(column)]
         self.register_buffer("embedded", torch.tensor(embedded, dtype=torch.int64), persistent=False)
@@ -79,14 +78,14 @@ class Piecewise(nn.Module):
     """Piecewise-linear functions of each of C numbers, with the bounds of its bins as knots.
 
     A number is encoded as the share of each bin that lies below it, from 0 to 1 (section 3.2). The lowest and the
-    highest bin go on beyond their outer bound for as many times their width as there are bins, so that a number far
-    beyond a narrow bin has no boundless share. The encoding and the number itself are mapped linearly to the embedding,
-    with weights of the encoding that start at 0: version B of the authors' package `rtdl_num_embeddings`.
+    highest bin extend beyond their outer bound by their width times the number of bins, which bounds the encoding of
+    outliers next to a narrow bin. The encoding and the number itself are mapped linearly to the embedding, with weights
+    of the encoding that start at 0: version B of the authors' package `rtdl_num_embeddings`.
 
     Args:
-        quantiles: of each column, at equal steps from 0 to 1.
+        quantiles: quantiles of each column, at equal steps from 0 to 1.
         size: size of the embedding.
-        bins: the largest number of bins; equal bounds are joined, so that columns of few values have fewer.
+        bins: maximum number of bins; equal bounds are merged, so that columns with few values have fewer bins.
     """
 
     low: Tensor
@@ -104,10 +103,10 @@ class Piecewise(nn.Module):
             bounds = np.unique(np.interp(np.linspace(0, 1, bins + 1), steps, column).astype(np.float32))
             count = len(bounds) - 1
             low[number, :count] = bounds[:-1]
-            per_width[number, :count] = 1 / np.diff(bounds)  # 0 for bins that the column does not have
+            per_width[number, :count] = 1 / np.diff(bounds)  # 0 for missing bins
             least[number, 0], most[number, max(count - 1, 0)] = -bins, 1 + bins
         for name, values in (("low", low), ("per_width", per_width), ("least", least), ("most", most)):
-            # Saved with the weights, which have a meaning for these bins only.
+            # Saved with the weights, which are only valid for these bins.
             self.register_buffer(name, torch.tensor(values, dtype=torch.float32))
         bound = 1 / math.sqrt(size)
         first = torch.empty(columns, 1, size).uniform_(-bound, bound)
@@ -126,7 +125,8 @@ class Piecewise(nn.Module):
 
 
 class Periodic(nn.Module):
-    """Sines and cosines of each of C numbers with learned frequencies, a linear layer per column, and a ReLU.
+    """Sines and cosines of each of C numbers with learned frequencies, followed by a linear layer per column and a
+    ReLU.
 
     Section 3.3, with the linear layer and the ReLU of section 3.4.
 

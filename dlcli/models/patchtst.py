@@ -13,10 +13,10 @@ from dlcli.models.layers import Activation, Depth, Share, Size
 
 
 class PatchTST(nn.Module):
-    """Cuts a window into overlapping patches, relates them by a transformer encoder, and forecasts from all of them.
+    """Transformer encoder over overlapping patches of a window, and a linear forecast from all patches.
 
-    The paper normalizes over the batch within the layers; here layers are normalized before attention, as in
-    `transformer`. Its reversible instance normalization and its independent channels are keys of `preprocessing`.
+    The paper uses batch normalization within the layers; here layers use pre-normalization, as in `transformer`.
+    Reversible instance normalization and independent channels are keys of `preprocessing`.
 
     Args:
         input_shape: steps and features of one row `(T, F)`, the targets first.

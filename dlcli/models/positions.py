@@ -1,10 +1,10 @@
-"""The number of tokens that a pretrained text model has positions for."""
+"""Maximum number of tokens of a pretrained text model, given by its positions."""
 
 from __future__ import annotations
 
 from typing import Any
 
-# Types of models whose positions are counted from after the number of the padding token, as RoBERTa's are:
+# Types of models with positions that start after the index of the padding token, as in RoBERTa:
 # `create_position_ids_from_input_ids` in transformers.
 _AFTER_PADDING = frozenset(
     {
@@ -15,7 +15,7 @@ _AFTER_PADDING = frozenset(
 
 
 def most_tokens(config: Any) -> int | None:
-    """Return how many tokens a text may have, from the configuration of transformers; None for any number."""
+    """Return the maximum number of tokens of a text, from a transformers configuration; None for no limit."""
     positions = getattr(config, "max_position_embeddings", None)
     if positions is None:
         return None

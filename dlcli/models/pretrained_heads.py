@@ -1,4 +1,4 @@
-"""Heads of transformers' own models: for question answering, and for a class of each token."""
+"""Pretrained heads of transformers models, for question answering and token classification."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import nn
 from dlcli.errors import ConfigError
 from dlcli.models.hub import pretrained_folder, transformers, without_bars
 
-# What the outputs are of, to the classes of transformers with a head for it, and its use in words.
+# Unit of the outputs to the suffix of transformers classes with such a head, and its description.
 _HEADS = {
     "word": ("ForTokenClassification", "tags of words"),
     "token": ("ForQuestionAnswering", "question answering"),
@@ -19,12 +19,12 @@ _HEADS = {
 
 
 class LoadedBackbone:
-    """A pretrained backbone, and the output layer of its own head if that fits.
+    """A pretrained backbone, and the output layer of its pretrained head if that matches.
 
     Attributes:
         backbone: the transformers model without a head.
-        output: the head's linear layer; None if the weights have none that fits.
-        told: what the head starts from, as a sentence; empty for outputs of whole texts, whose head is always new.
+        output: linear layer of the head; None if the weights contain no matching one.
+        told: sentence on the initialization of the head; empty for outputs of whole texts, whose head is always new.
     """
 
     def __init__(self, backbone: Any, output: nn.Linear | None = None, told: str = "") -> None:
@@ -36,16 +36,16 @@ class LoadedBackbone:
 def load_backbone(
     name: str, config: Any, outputs_of: Literal["row", "word", "token"], names: Sequence[str]
 ) -> LoadedBackbone:
-    """Return the backbone with its pretrained weights, and the output layer of its own head.
+    """Return the backbone with its pretrained weights, and the output layer of its pretrained head.
 
     Args:
         name: name of the model on the hub, or a folder.
         config: its configuration.
-        outputs_of: what the outputs are of.
-        names: names of the outputs of a word, which the head's labels must be.
+        outputs_of: unit of the outputs.
+        names: names of the outputs of a word, which must equal the head's labels.
 
     Raises:
-        ConfigError: some weights are missing, which would be initialized at random, frozen or not.
+        ConfigError: some weights are missing, which would otherwise be initialized at random even if frozen.
     """
     if outputs_of == "row":
         return LoadedBackbone(_from_pretrained("AutoModel", name, config))
@@ -53,14 +53,16 @@ def load_backbone(
     kinds = [str(kind) for kind in config.architectures or ()]
     if not any(kind.endswith(suffix) for kind in kinds):
         has = f"it holds a {kinds[0]}" if kinds else "its config.json names no architecture"
-        told = f"the head for {use} is new, with random weights: {name} has none ({has})"
+        told = f"the head for {use} is new, with random weights: {name} has no such head ({has})"
         return LoadedBackbone(_from_pretrained("AutoModel", name, config), None, told)
     model = _from_pretrained(f"AutoModel{suffix}", name, config)
     backbone = model.base_model
     inside = set(backbone.modules())
     layers = [layer for layer in model.modules() if isinstance(layer, nn.Linear) and layer not in inside]
     if len(layers) != 1:
-        return LoadedBackbone(backbone, None, f"the head for {use} is new: that of {name} is not one layer")
+        return LoadedBackbone(
+            backbone, None, f"the head for {use} is new: that of {name} is not a single layer"
+        )
     output = layers[0]
     if outputs_of == "word":
         labels = [str(config.id2label[code]) for code in range(len(config.id2label))]

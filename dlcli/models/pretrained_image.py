@@ -27,7 +27,7 @@ from dlcli.models.weights import compare_weights, of_whole_model, read_weights
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 _FILES = (".safetensors", ".bin", ".pt", ".pth", ".ckpt")
 
-# Arguments of timm.create_model that dlcli sets itself, and what sets them.
+# Arguments of timm.create_model that dlcli sets, and their source.
 _OURS = {
     "pretrained": "model.weights", "num_classes": "the data's classes", "in_chans": "the data's channels",
     "img_size": "model.input_size", "pretrained_cfg": "model.mean and model.std", "features_only": "model.hidden",
@@ -39,8 +39,8 @@ _OURS = {
 class PretrainedImage(nn.Module):
     """A timm backbone with global pooling, and a new head.
 
-    Images are bytes (or floats from 0 to 255). The model scales them as in the weights' training, and resizes images of
-    another size on the model's device.
+    Images are bytes (or floats from 0 to 255). The model scales them as in the training of the weights, and resizes
+    images of other sizes on its device.
 
     Args:
         input_shape: channels, height and width of an image.
@@ -67,7 +67,7 @@ class PretrainedImage(nn.Module):
         "hidden": "0,128,512",
         "dropout": "interval(0,0.5)",
     }
-    # Values of `weights` that are neither a file nor a run.
+    # Values of `weights` other than a file or a run.
     weights_words: ClassVar = {"hub": "downloads timm's weights", "null": "initializes at random"}
     mean: Tensor
     std: Tensor
@@ -100,7 +100,7 @@ class PretrainedImage(nn.Module):
         self.interpolation = (
             config["interpolation"] if config["interpolation"] in ("bilinear", "bicubic") else "bicubic"
         )
-        # Whether this model scales the pixels, or the preprocessing does.
+        # Whether this model scales the pixels, rather than the preprocessing.
         self.takes_raw = normalization == "own"
         scale = {}
         for name, given in (("mean", mean), ("std", std)):
@@ -125,7 +125,7 @@ class PretrainedImage(nn.Module):
         if self.takes_raw:
             x = (x.to(self.mean.dtype) / 255 - self.mean) / self.std
         if x.shape[-2:] != (self.input_size, self.input_size):
-            size = (self.input_size, self.input_size)  # a CPU can resize in full precision only
+            size = (self.input_size, self.input_size)  # on a CPU, resizing requires full precision
             resized = nn.functional.interpolate(x.float(), size, mode=self.interpolation, antialias=True)
             x = resized.to(x.dtype)
         return self.backbone(x)
@@ -171,14 +171,14 @@ class PretrainedImage(nn.Module):
 
 
 def no_architecture(name: str) -> Problem | None:
-    """Return what is wrong with the name of a model of timm; None if it is one."""
+    """Return the problem with a name of a timm model; None if it is valid."""
     known = pretrained_models()
     names = {model.name for model in known} | {model.architecture for model in known}
     if name in names:
         return None
     source, _, place = name.partition(":")
     if source in ("hf-hub", "hf_hub", "local-dir"):
-        # timm would access the place again when the run is loaded, but a run must not depend on the hub or a folder.
+        # timm would access the location again when the run is loaded, but a run must not depend on the hub or a folder.
         advice = _folder_hint(typed(place)) if source == "local-dir" else _hub_hint(place, names)
         return Problem(f"{name} is a location, not an architecture", "architecture", advice)
     timm = timm_package()
@@ -200,26 +200,26 @@ def no_architecture(name: str) -> Problem | None:
 
 
 def _hub_hint(repository: str, names: Collection[str]) -> str:
-    """Return how to configure a model of the hub."""
+    """Return a hint on the configuration of a hub model."""
     name = repository.partition("@")[0].removeprefix("timm/")
     if name in names:
-        return f"Give timm's models by name: model.architecture={name}"
+        return f"Set timm's models by name: model.architecture={name}"
     place, _, revision = repository.partition("@")
     folder = place.rpartition("/")[2]
     words = [place, *(["--revision", revision] if revision else []), "--local-dir", folder]
     return (
-        f"Download it ({shell_line('hf', 'download', *words)}), and give the architecture named in its config.json: "
+        f"Download it ({shell_line('hf', 'download', *words)}), and set the architecture named in its config.json: "
         f"model.architecture=NAME {pasted('model.weights', f'{folder}/model.safetensors')}"
     )
 
 
 def _folder_hint(folder: Path) -> str:
-    """Return how to configure a model that timm has saved in a folder."""
+    """Return a hint on the configuration of a model that timm has saved in a folder."""
     try:
         content = json.loads((folder / "config.json").read_text())
         name, config = content["architecture"], content.get("pretrained_cfg", content)
     except (OSError, ValueError, LookupError):
-        return f"{folder} has no config.json with an architecture: give model.architecture=NAME model.weights=FILE"
+        return f"{folder} has no config.json with an architecture: set model.architecture=NAME model.weights=FILE"
     scale = [pasted(f"model.{key}", list(config[key])) for key in ("mean", "std") if config.get(key)]
     file = next((folder / weights for weights in _WEIGHTS if (folder / weights).is_file()), "FILE")
     return " ".join(["Give", pasted("model.architecture", name), pasted("model.weights", str(file)), *scale])
@@ -272,7 +272,7 @@ def _backbone(
 
 
 def _load_backbone(model: nn.Module, file: Path, config: Any, channels: int) -> None:
-    """Load the backbone's weights; the file may contain those of a head or not.
+    """Load the backbone's weights from a file, which may also contain a head.
 
     Raises:
         ConfigError: names or shapes do not match the model.

@@ -23,11 +23,11 @@ from dlcli.models.pretrained_heads import LoadedBackbone, load_backbone
 
 
 class PretrainedText(nn.Module):
-    """A transformers backbone and a head, which the task chooses.
+    """A transformers backbone with a head for the task.
 
-    For outputs of rows, the last states are pooled. For outputs of words, the state of a word's first token is taken
-    (as in BERT, Devlin et al., 2019), for outputs of tokens that of each token of the context. The head is that of the
-    pretrained model if it has one that fits, else new, which `notices` tell.
+    For outputs of rows, the last states are pooled. For outputs of words, the state of a word's first token is used (as
+    in BERT, Devlin et al., 2019); for outputs of tokens, that of each token of the context. The head is that of the
+    pretrained model if it has a matching one, otherwise new, as reported by `notices`.
 
     Args:
         num_outputs: logits or values per text, word or token.
@@ -38,7 +38,7 @@ class PretrainedText(nn.Module):
         hidden: number of units of a dense layer before the output; 0 omits it.
         activation: activation function of the dense layer.
         dropout: dropout rate before the output.
-        outputs_of: what the outputs are of: each `row`, each `word`, or each `token` of a context.
+        outputs_of: unit of the outputs: each `row`, each `word`, or each `token` of a context.
         output_names: names of the outputs of a word.
         restored: skip loading the weights, because they will be loaded from a run.
 
@@ -52,14 +52,14 @@ class PretrainedText(nn.Module):
         "hidden": "0,128",
         "dropout": "interval(0,0.5)",
     }
-    # The preprocessing that `preprocessing=auto` chooses, which uses the model's tokenizer.
+    # The choice of `preprocessing=auto`, which uses the model's tokenizer.
     preprocessing: ClassVar = {
         "tokens": "pretrained_text",
         "questions": "pretrained_questions",
         "words": "pretrained_words",
     }
     requires: ClassVar = ("transformers",)
-    # Settings with which the head is linear, so that it can be solved on the features of a frozen backbone.
+    # Settings that make the head linear, so that it can be fitted on all features of a frozen backbone.
     linear_head: ClassVar = {"hidden": 0, "dropout": 0}
 
     def __init__(
@@ -79,7 +79,7 @@ class PretrainedText(nn.Module):
         super().__init__()
         if backbone_config is None:
             raise ConfigError(
-                "the texts are not tokenized by the model's own tokenizer",
+                "the texts are not tokenized by the model's tokenizer",
                 "preprocessing",
                 "Choose preprocessing=pretrained_text.",
             )
@@ -125,7 +125,7 @@ class PretrainedText(nn.Module):
         Args:
             x: tokens `(N, T)`, or `(N, W, T)` in windows.
             lengths: number of tokens of each row `(N,)`.
-            firsts: for words, the place of the first token of each `(N, V)`, -1 for words that are not read.
+            firsts: for words, the index of the first token of each `(N, V)`, -1 for words that are cut off.
             segments: for windows, the token types `(N, W, T)`, -1 for padding.
         """
         if segments is not None:
@@ -144,7 +144,7 @@ class PretrainedText(nn.Module):
         return (states * weights).sum(1) / weights.sum(1)
 
     def _windows(self, x: Tensor, segments: Tensor) -> Tensor:
-        """Return the states of the tokens of all windows; windows that only pad a batch see their first token."""
+        """Return the states of the tokens of all windows; padding windows attend to their first token only."""
         x, flat = x.flatten(0, 1), segments.flatten(0, 1)
         mask = (flat >= 0).long()
         mask[:, 0] = 1
@@ -163,8 +163,8 @@ class PretrainedText(nn.Module):
     ) -> Tensor:
         """Map tokens, or their features, to `(N, num_outputs)`, `(N, V, num_outputs)` for words, or `(N, W, T, 4)`.
 
-        The latter are start and end logits of the tokens of windows, with their characters, `offsets` `(N, W, T, 2)`.
-        The logits of words that are not read are -inf.
+        The latter are start and end logits of the tokens of windows, with their character positions, `offsets` `(N, W,
+        T, 2)`. Logits of words that are cut off are -inf.
         """
         if features is None:
             assert x is not None
@@ -175,7 +175,8 @@ class PretrainedText(nn.Module):
         return outputs if offsets is None else torch.cat([outputs.float(), offsets.float()], dim=3)
 
     def layers(self, *, coarse: bool) -> list[list[str]]:
-        """Return the names of the backbone's parameters: embeddings, then each block; the rest joins the last block."""
+        """Return the names of the backbone's parameters: embeddings, then each block; the rest belongs to the "
+        "last block."""
         blocks = next(
             name
             for name, module in self.backbone.named_modules()

@@ -17,25 +17,25 @@ Features = Literal["auto", "sqrt", "log2"] | Annotated[float, Gt(0), Le(1)]
 
 
 class RandomForest(Forest):
-    """scikit-learn's `RandomForestClassifier` and `RandomForestRegressor`, as a network.
+    """`RandomForestClassifier` and `RandomForestRegressor` of scikit-learn as a network.
 
     The trees are grown by scikit-learn on all training rows (`optimizer=grow_trees`) and copied into this module
-    (Breiman, "Random Forests", 2001). A class's probability is its mean share of the training rows in the leaves that a
-    row reaches; the outputs are their logits. Shares of 0 count as 1.2e-7, as in scikit-learn's log loss. Several
-    targets or labels share their trees.
+    (Breiman, "Random Forests", 2001). The probability of a class is its mean share of the training rows in the
+    leaves that a row reaches; outputs are logits of these. Shares of 0 count as 1.2e-7, as in scikit-learn's log
+    loss. Several targets or labels share their trees.
 
     Args:
         input_shape: shape of one row, `(F,)`.
         num_outputs: logits or values per row.
         n_estimators: number of trees.
-        max_depth: depth of a tree at most; None for any depth.
-        min_samples_split: training rows of a node that is split at least.
-        min_samples_leaf: training rows of a leaf at least.
-        max_leaf_nodes: leaves of a tree at most; None for any number.
-        max_features: columns that each split chooses from: a share, or the square root or logarithm of their number.
+        max_depth: maximum depth of a tree; None for no limit.
+        min_samples_split: minimum number of training rows of a node that is split.
+        min_samples_leaf: minimum number of training rows of a leaf.
+        max_leaf_nodes: maximum number of leaves of a tree; None for no limit.
+        max_features: columns considered at each split: a share, or the square root or logarithm of their number.
             `auto` is `sqrt` for classes, and all columns for numbers.
         bootstrap: whether each tree is grown on rows drawn with replacement.
-        max_samples: share of the rows that are drawn for a tree; None draws as many as there are.
+        max_samples: share of the rows that are drawn for each tree; None draws as many as there are.
     """
 
     losses: ClassVar = ("BinaryCrossEntropy", "CrossEntropy", "MSE")
@@ -73,33 +73,33 @@ class RandomForest(Forest):
         self._link = VALUES
 
     def set_link(self, link: int) -> None:
-        """Set what the trees' values are: `VALUES`, or shares `OF_LABELS` or `OF_CLASSES`."""
+        """Set the kind of the trees' values: `VALUES`, or shares `OF_LABELS` or `OF_CLASSES`."""
         self.link.fill_(link)
         self._link = link
 
     def grower(self, rows: Rows) -> Grower:
-        """Return what grows the trees."""
+        """Return the algorithm that grows the trees."""
         from dlcli.models.tree_growth import Bagging
 
         return Bagging(self, rows)
 
     @property
     def total(self) -> int:
-        """Number of trees of a whole forest."""
+        """Number of trees of the complete forest."""
         return self.n_estimators
 
     @property
     def in_one_epoch(self) -> bool:
-        """Return True: more trees do not overfit, so that their number is not chosen on validation rows."""
+        """Return True: more trees do not overfit, so that their number need not be chosen on validation rows."""
         return True
 
     @property
     def iterations(self) -> int:
-        """Number of trees that are grown."""
+        """Number of trees grown so far."""
         return len(self.roots)
 
     def size_words(self) -> str:
-        """Return how large the model becomes, for the panel."""
+        """Return the size of the model in words, for the panel."""
         return f"{self.n_estimators:,} trees"
 
     def outputs(self, sums: Tensor, iterations: int) -> Tensor:

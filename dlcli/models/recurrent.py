@@ -36,11 +36,11 @@ class Recurrent(nn.Module):
             steps.
         dropout: dropout rate between the layers and before the output; for outputs of words also of the embeddings.
         initialization: initialization of the weights.
-        outputs_of: what the outputs are of: each `row`, each `word`, which is a step, or the `next_token` after each
-            step, with a logit for each of `vocab_size` tokens.
+        outputs_of: unit of the outputs: each `row`, each `word` (a step), or the `next_token` after each step, with a
+            logit for each of `vocab_size` tokens.
 
     Raises:
-        ConfigError: the outputs are of the next token, and the layers are bidirectional.
+        ConfigError: the outputs predict the next token, but the layers are bidirectional.
     """
 
     accepts: ClassVar = {"sequence", "image", "tokens", "audio", "words"}
@@ -81,12 +81,12 @@ class Recurrent(nn.Module):
             hidden,
             num_layers=layers,
             bidirectional=bidirectional,
-            # torch warns about dropout with a single layer, where it has no effect.
+            # torch warns of dropout with a single layer, where it has no effect.
             dropout=dropout if layers > 1 else 0.0,
             batch_first=True,
         )
         states = 2 * hidden if bidirectional else hidden
-        # The final state of the backward direction is that of the first step.
+        # The final state of the backward direction belongs to the first step.
         both_ends = bidirectional and pooling == "last"
         self.pool = None if both_ends or outputs_of != "row" else SequencePooling(pooling, states)
         self.drop = nn.Dropout(dropout) if outputs_of == "word" and dropout else None
@@ -106,7 +106,7 @@ class Recurrent(nn.Module):
         if lengths is not None and self.layers.bidirectional:
             states, last = self._both_directions(sequence, lengths)
         else:
-            states, last = self.layers(sequence)  # padding follows the row's steps and does not affect them
+            states, last = self.layers(sequence)  # padding follows a row's steps and does not affect them
         if self.outputs_of != "row":
             return self.head(states)
         if self.pool is not None:
@@ -116,9 +116,9 @@ class Recurrent(nn.Module):
         return self.head(torch.cat([last[-2], last[-1]], dim=1))
 
     def continued(self, x: Tensor, state: Any) -> tuple[Tensor, Any]:
-        """Return the outputs `(N, vocab_size)` after the last of further tokens `(N, T)`, and the new state.
+        """Return the outputs `(N, vocab_size)` after the last of the new tokens `(N, T)`, and the new state.
 
-        `state` is the one after the tokens so far; None begins a text.
+        `state` is the state after the previous tokens; None begins a text.
         """
         states, state = self.layers(self.sequence(x), state)
         return self.head(states[:, -1]), state

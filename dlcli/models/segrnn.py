@@ -13,11 +13,11 @@ from dlcli.models.layers import Share, Size
 
 
 class SegRNN(nn.Module):
-    """Reads a window segment by segment with a GRU, and forecasts all later segments at once from its last state.
+    """GRU over the segments of a window, and a parallel forecast of all later segments from its last state.
 
-    Each later segment starts from an embedding of its position (parallel multi-step forecasting, section 3.3), to which
-    columns that are known ahead are added. The paper's embedding of the variable is left out, so that the model
-    forecasts variables that it has not seen.
+    The input of each later segment is an embedding of its position (parallel multi-step forecasting, section 3.3), plus
+    columns that are known ahead. The paper's embedding of the variable is omitted, so that the model can forecast
+    unseen variables.
 
     Args:
         input_shape: steps and features of one row `(T, F)`, the targets first.
@@ -77,7 +77,7 @@ class SegRNN(nn.Module):
         return steps[:, : self.horizon].flatten(1)
 
     def _segments(self, x: Tensor, *, before: bool) -> Tensor:
-        """Return steps `(N, T, F)` as segments `(N, S, segment * F)`, filled up before or after them."""
+        """Return steps `(N, T, F)` as segments `(N, S, segment * F)`, padded before or after them."""
         if missing := -x.shape[1] % self.segment:
             edge = (x[:, :1] if before else x[:, -1:]).expand(-1, missing, -1)
             x = torch.cat([edge, x] if before else [x, edge], dim=1)

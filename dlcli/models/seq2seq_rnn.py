@@ -21,19 +21,19 @@ _CELLS: dict[str, Callable[..., nn.RNNBase]] = {"lstm": nn.LSTM, "gru": nn.GRU}
 class Seq2SeqRNN(nn.Module):
     """A bidirectional recurrent encoder, and a recurrent decoder that starts from its final state.
 
-    Without attention, the decoder knows the source by this state alone. With it, each of the decoder's states is
-    combined with a weighted mean of the encoder's states (global attention, Luong et al., section 3.1), which tells the
-    decoder what to translate next. The output layer has the weights of the target embedding.
+    Without attention, the decoder receives the source only through this state. With attention, each of the decoder's
+    states is combined with a weighted mean of the encoder's states (global attention, Luong et al., section 3.1). The
+    output layer has the weights of the target embedding.
 
     Args:
         vocab_size: number of source tokens.
         num_outputs: number of target tokens.
-        shares_vocabulary: whether source and target have one vocabulary, and with it one embedding.
+        shares_vocabulary: whether source and target share the vocabulary and its embedding.
         cell: kind of layer.
         attention: `general`: attention with a learned bilinear form; `none`: no attention.
         embedding: size of the token embeddings.
-        hidden: number of units of the decoder's layers, and of both directions of the encoder's together.
-        layers: number of layers of each.
+        hidden: number of units of the decoder's layers, and of the encoder's layers (both directions together).
+        layers: number of layers of encoder and decoder.
         dropout: dropout rate of embeddings, between layers, and before the output.
 
     Raises:
@@ -49,7 +49,7 @@ class Seq2SeqRNN(nn.Module):
         "dropout": "interval(0,0.5)",
     }
 
-    # Packed rows cannot be exported, and recurrent layers are unrolled to a fixed number of steps.
+    # torch cannot export packed rows, and unrolls recurrent layers to a fixed number of steps.
     not_exported: ClassVar = "torch cannot export a recurrent encoder of sources that differ in length"
 
     def __init__(
@@ -67,14 +67,14 @@ class Seq2SeqRNN(nn.Module):
         super().__init__()
         if hidden % 2:
             raise ValueError(
-                f"hidden ({hidden}) must be even: the encoder's two directions have half of it each"
+                f"hidden ({hidden}) must be even: each direction of the encoder has half of the units"
             )
         self.target_embedding = nn.Embedding(num_outputs, embedding, padding_idx=0)
-        # A shared embedding stands once among the weights.
+        # A shared embedding is stored once in the weights.
         self.source_embedding = (
             None if shares_vocabulary else nn.Embedding(vocab_size, embedding, padding_idx=0)
         )
-        # torch warns about dropout with a single layer, where it has no effect.
+        # torch warns of dropout with a single layer, where it has no effect.
         common: dict[str, Any] = {
             "num_layers": layers,
             "batch_first": True,
@@ -105,7 +105,7 @@ class Seq2SeqRNN(nn.Module):
         return self._logits(*self._decoded(shifted(y), states, self._keys(states), mask, last)[:2])
 
     def encode(self, x: Tensor, lengths: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-        """Return what `decode` needs of the sources, and the state before the first token; `(N, ...)` each."""
+        """Return the memory of the sources for `decode`, and the state before the first token; `(N, ...)` each."""
         states, mask, last = self._encoded(x, lengths)
         return (states, self._keys(states), mask), tuple(part.transpose(0, 1) for part in last)
 
@@ -126,14 +126,14 @@ class Seq2SeqRNN(nn.Module):
     def _encoded(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
         """Return the encoder's states `(N, S, hidden)`, the mask of their tokens, and the decoder's first state.
 
-        The sources are packed so that the backward direction starts at each one's end.
+        The sources are packed so that the backward direction starts at the end of each.
         """
         embedded = self.dropout((self.source_embedding or self.target_embedding)(x))
         packed = pack_padded_sequence(embedded, lengths.cpu(), batch_first=True, enforce_sorted=False)
         found, last = self.encoder(packed)
         states = pad_packed_sequence(found, batch_first=True, total_length=x.shape[1])[0]
         parts = last if isinstance(last, tuple) else (last,)
-        # Of each layer, the final states of both directions side by side.
+        # Concatenate the final states of both directions of each layer.
         joined = tuple(torch.cat([part[0::2], part[1::2]], dim=2) for part in parts)
         return states, present(lengths, x.shape[1]), joined
 

@@ -14,20 +14,20 @@ from dlcli.models.sequence_input import present
 from dlcli.models.transformer import sinusoids
 from dlcli.preprocessing.subwords import START
 
-# Positions that are computed in advance; longer rows extend the table.
+# Number of positions that are computed in advance; longer rows extend the table.
 _POSITIONS = 256
 
 
 class Seq2SeqTransformer(nn.Module):
     """Encoder and decoder layers with pre-normalization (Xiong et al., 2020), and tied embeddings.
 
-    The output layer has the weights of the target embedding (Press and Wolf, 2017); with a shared vocabulary, the
-    source embedding has them too. Decoding keeps keys and values of earlier tokens, so that a step costs one token.
+    The output layer has the weights of the target embedding (Press and Wolf, 2017); with a shared vocabulary, so does
+    the source embedding. Decoding caches keys and values of earlier tokens, so that each step processes one token.
 
     Args:
         vocab_size: number of source tokens.
         num_outputs: number of target tokens.
-        shares_vocabulary: whether source and target have one vocabulary.
+        shares_vocabulary: whether source and target share the vocabulary.
         hidden: size of a token's state; must be divisible by `heads`.
         encoder_layers: number of encoder layers.
         decoder_layers: number of decoder layers.
@@ -66,7 +66,7 @@ class Seq2SeqTransformer(nn.Module):
             raise ValueError(f"hidden ({hidden}) must be divisible by heads ({heads})")
         self.scale = math.sqrt(hidden)
         self.target_embedding = nn.Embedding(num_outputs, hidden, padding_idx=0)
-        # A shared embedding stands once among the weights.
+        # A shared embedding is stored once in the weights.
         self.source_embedding = None if shares_vocabulary else nn.Embedding(vocab_size, hidden, padding_idx=0)
         self.register_buffer("positions", sinusoids(_POSITIONS, hidden), persistent=False)
         self.dropout = nn.Dropout(dropout)
@@ -102,7 +102,7 @@ class Seq2SeqTransformer(nn.Module):
         return self._logits(found)
 
     def encode(self, x: Tensor, lengths: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-        """Return what `decode` needs of the sources, and the state before the first token; `(N, ...)` each."""
+        """Return the memory of the sources for `decode`, and the state before the first token; `(N, ...)` each."""
         states, mask = self._encoded(x, lengths)
         memory = [part for layer in self.layers for part in layer.cross.keys_and_values(states)]
         empty = memory[0][:, :, :0]
@@ -126,7 +126,7 @@ class Seq2SeqTransformer(nn.Module):
     def attention(self, x: Tensor, lengths: Tensor, y: Tensor) -> Tensor:
         """Return the weights `(N, T, S)` of the source tokens for each target token.
 
-        It is the mean of the last layer's heads.
+        Weights are averaged over the heads of the last layer.
         """
         states, mask = self._encoded(x, lengths)
         found = self._embedded(self.target_embedding, shifted(y), 0)
@@ -141,7 +141,7 @@ class Seq2SeqTransformer(nn.Module):
         return list(self.decoder)
 
     def _encoded(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the encoder's states, and the mask `(N, 1, 1, S)` of the tokens that are no padding."""
+        """Return the encoder's states, and the mask `(N, 1, 1, S)` of tokens that are not padding."""
         mask = present(lengths, x.shape[1])[:, None, None]
         states = self._embedded(self.source_embedding or self.target_embedding, x, 0)
         for layer in self.encoder:
@@ -159,7 +159,7 @@ class Seq2SeqTransformer(nn.Module):
 
 
 def shifted(y: Tensor) -> Tensor:
-    """Return the inputs of the decoder for targets `(N, T)`: the start, and each token but the last."""
+    """Return the inputs of the decoder for targets `(N, T)`: the start token, and all tokens except the last."""
     return functional.pad(y[:, :-1], (1, 0), value=START)
 
 
@@ -236,14 +236,14 @@ class _DecoderLayer(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, states: Tensor, source: Tensor, mask: Tensor) -> Tensor:
-        # Padding stands at the end, where no earlier token sees it.
+        # Padding is at the end, so that the causal mask hides it from earlier tokens.
         states = self._own(states)
         return self._rest(states, self.cross.keys_and_values(source), mask)
 
     def step(
         self, states: Tensor, cache: tuple[Tensor, Tensor], known: tuple[Tensor, Tensor], mask: Tensor
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """Return the state of one more token, and keys and values with those of the token."""
+        """Return the state of the next token, and keys and values including those of this token."""
         normed = self.norm(states)
         own = self.self_attention.keys_and_values(normed)
         cache = (torch.cat([cache[0], own[0]], dim=2), torch.cat([cache[1], own[1]], dim=2))

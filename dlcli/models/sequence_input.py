@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 class AsSequence(nn.Module):
-    """Converts any supported batch to a sequence `(N, T, features)`.
+    """Conversion of any supported batch to a sequence `(N, T, features)`.
 
     A sequence `(N, T, F)` is left unchanged, an image `(N, C, H, W)` becomes the sequence of its H pixel rows with
     C * W features each, and tokens `(N, T)` are embedded; the embedding of the padding, token 0, is 0.

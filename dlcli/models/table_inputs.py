@@ -1,4 +1,4 @@
-"""The first part of networks for tables: embeddings of numbers and categories, side by side."""
+"""Input layer of networks for tables: embeddings of numbers and categories."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 from dlcli.models.layers import CategoryVectors
 from dlcli.models.number_embeddings import NumberEmbedding, NumberVectors, Quantiles
 
-# These are functions and no module: the weights of saved models have the names `numbers` and `categories` in the model.
+# These are functions rather than a module, because saved weights are named `numbers` and `categories` in the model.
 
 
 def table_inputs(
@@ -22,7 +22,7 @@ def table_inputs(
     bins: int,
     frequency: float,
 ) -> tuple[NumberVectors | None, CategoryVectors | None, int]:
-    """Return the embeddings of numbers and of categories, None where there are none, and the width of a row with them.
+    """Return the embeddings of numbers and of categories (None if there are none), and the width of an embedded row.
 
     Args:
         input_shape: shape of one row of numbers.
@@ -34,7 +34,7 @@ def table_inputs(
         frequency: standard deviation of the initial frequencies.
 
     Raises:
-        ValueError: numbers are to be embedded, but there are no quantiles.
+        ValueError: numbers are to be embedded, but `quantiles` is None.
     """
     vectors = None if numbers == "plain" else NumberVectors(quantiles, numbers, number_size, bins, frequency)
     categories = CategoryVectors(cardinalities) if cardinalities else None

@@ -26,7 +26,7 @@ class TableResNet(nn.Module):
         quantiles: quantiles of each column over the training rows, see `NumberVectors`.
         hidden: number of units between the blocks.
         blocks: number of blocks.
-        expansion: units within a block, in multiples of `hidden`.
+        expansion: number of units within a block, as a multiple of `hidden`.
         dropout: dropout rate within a block.
         residual_dropout: dropout rate at the end of a block.
         numbers: embedding of numbers: `plain` (none), `piecewise` or `periodic`; see `dlcli.models.number_embeddings`.

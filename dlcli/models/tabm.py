@@ -15,18 +15,18 @@ from dlcli.models.layers import Activation, Depth, PerLayer, Share, Size
 from dlcli.models.number_embeddings import MOST_COLUMNS, Bins, Frequency, NumberEmbedding, Quantiles
 from dlcli.models.table_inputs import embedded, table_inputs
 
-# `auto` has this number of members for tables of up to that many training rows.
+# Number of members with `auto`, for tables with up to this number of training rows.
 _MEMBERS, _ROWS = 8, 50_000
-# Bins of fewer rows than these are fitted to the noise.
+# With fewer rows per bin, embeddings would overfit.
 _FEW_ROWS = 1_000
 
 
 class TabM(nn.Module):
     """`members` perceptrons that are trained together (Gorishniy et al., "TabM", 2024).
 
-    The members share the embeddings and the weights of the hidden layers. What differs are factors of each layer's
-    inputs and outputs and its biases (BatchEnsemble; Wen et al., 2020), and the output layer. Each member has its own
-    loss, and the prediction is the mean of the members' probabilities or values.
+    The members share the embeddings and the weights of the hidden layers. They differ in factors of each layer's inputs
+    and outputs, in its biases (BatchEnsemble; Wen et al., 2020), and in the output layer. Each member has its own loss,
+    and the prediction is the mean of the members' probabilities or values.
 
     Args:
         input_shape: number of columns `(F,)`.
@@ -76,7 +76,7 @@ class TabM(nn.Module):
         frequency: Frequency = 0.1,
     ) -> None:
         super().__init__()
-        if members == "auto":  # only in the records of earlier versions
+        if members == "auto":  # only in runs of earlier versions
             members = _members(training_rows)
         self.members = members
         if numbers == "auto":
@@ -86,7 +86,7 @@ class TabM(nn.Module):
         self.numbers, self.categories, inputs = table_inputs(
             input_shape, cardinalities, quantiles, numbers, number_size, bins, frequency
         )
-        # Random signs tell the members apart from the first step on; all other factors start at 1.
+        # Random signs make the members differ from the first step on; all other factors start at 1.
         self.factors = nn.Parameter(torch.randint(0, 2, (members, inputs)).float() * 2 - 1)
         blocks: list[nn.Module] = []
         for number, outputs in enumerate(repeat(hidden, layers) if isinstance(hidden, int) else hidden):
@@ -103,10 +103,10 @@ class TabM(nn.Module):
 
     @staticmethod
     def automatic(training_rows: int, columns: int) -> dict[str, tuple[Any, str]]:
-        """Return what `auto` means for a number of training rows and of columns of numbers, with the reasons.
+        """Return the values of `auto` for a number of training rows and of columns of numbers, with the reasons.
 
-        The time of an epoch grows with members times rows, while members help less the more rows there are: there are
-        8 members, and for more than 50,000 rows half of them for twice the rows, but at least one.
+        The time of an epoch is proportional to members times rows, while members help less with more rows: there are 8
+        members; beyond 50,000 rows, their number is halved for each doubling of the rows, down to one.
         """
         by_rows = f"for {training_rows:,} training rows"
         numbers = ("piecewise", by_rows) if training_rows >= _FEW_ROWS else ("plain", by_rows)
@@ -116,7 +116,7 @@ class TabM(nn.Module):
 
     @staticmethod
     def automatic_of(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
-        """Return what `auto` meant for a model whose weights have these shapes."""
+        """Return the values of `auto` of a model with weights of these shapes."""
         numbers = "piecewise" if "numbers.vectors.low" in shapes else "plain"
         return {"members": shapes["factors"][0], "numbers": numbers}
 
@@ -134,7 +134,7 @@ def _members(training_rows: int) -> int:
 
 
 class SharedLinear(nn.Module):
-    """A linear layer of K members with common weights: `(x * r) W^T * s + b` with a member's own r, s and b.
+    """Linear layer of K members with shared weights: `(x * r) W^T * s + b`, where r, s and b belong to each member.
 
     Args:
         members: K.
@@ -159,7 +159,7 @@ class SharedLinear(nn.Module):
 
 
 class MemberLinear(nn.Module):
-    """K linear layers, each with weights of its own."""
+    """K separate linear layers."""
 
     def __init__(self, members: int, inputs: int, outputs: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""A timm model as the backbone of a detector: features of several sizes, with weights from a file or the hub."""
+"""A timm model as a backbone: features of several sizes, with weights from a file or the hub."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dlcli.models.hub import check_cached
 from dlcli.models.pretrained_image import timm_package
 from dlcli.models.weights import compare_weights, of_whole_model, read_weights
 
-# Parts of timm's models that follow their features.
+# Prefixes of the weights of timm's heads.
 _UNUSED = ("classifier.", "head.", "fc.", "conv_head.", "bn2.", "norm.", "head_norm.", "norm_pre.")
 _LIST = "List them with: dlcli list pretrained."
 
@@ -48,7 +48,7 @@ def made_backbone(
         )
     except ConfigError:
         raise
-    except Exception as error:  # the library raises many types for what does not fit together
+    except Exception as error:  # the library raises many types for incompatible parts
         raise ConfigError(
             f"{name} cannot be a backbone: {first_line(error)}", "model.backbone", "Choose another one."
         ) from error
@@ -60,7 +60,8 @@ def made_backbone(
 def pixel_scale(
     config: Any, channels: int, mean: Sequence[float] | None, std: Sequence[float] | None
 ) -> tuple[Tensor, Tensor]:
-    """Return mean and deviation of each channel that the weights were trained with, `(1, C, 1, 1)` each."""
+    """Return the mean and standard deviation of each channel used in the training of the weights, `(1, C, 1, "
+    "1)` each."""
     found = []
     for name, given in (("mean", mean), ("std", std)):
         values = torch.tensor(given or getattr(config, name), dtype=torch.float32)
@@ -79,7 +80,7 @@ def load_timm_weights(
         model: timm's model.
         file: the weights.
         name: timm's name.
-        prefix: what precedes the weights' names in a run.
+        prefix: prefix of the weights' names in a run.
         key: the setting that names the model, for messages.
 
     Raises:

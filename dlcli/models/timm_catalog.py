@@ -1,6 +1,6 @@
 """Catalog of timm's pretrained models, read from `timm_models.csv` without importing timm.
 
-timm imports torch, and a model must be built to count its parameters, which is too slow for a list of names. To update
+timm imports torch and must build a model to count its parameters, which is too slow for listing names. To update
 the file for another version of timm, run `python -m dlcli.models.timm_catalog`.
 """
 

@@ -1,4 +1,4 @@
-"""How often each token occurs in each row, as a sparse matrix: rows whose sums of weights are computed many times."""
+"""Sparse matrix of token counts, for rows whose weighted sums are computed many times."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def weighted_sums(table: nn.EmbeddingBag, tokens: Tensor, weights: Tensor) -> Te
 
 
 class TokenCounts:
-    """The counts `(N, V)` of a vocabulary's tokens, and their transpose, of which the gradient is a product.
+    """Sparse counts `(N, V)` of tokens, and their transpose, which the gradient needs.
 
     Args:
-        batches: each has tokens `x` `(N, T)`, where 0 is padding, and may have the `counts` `(N, T)` of them.
+        batches: batches with tokens `x` `(N, T)`, where 0 is padding, and optionally their `counts` `(N, T)`.
         vocab_size: number of tokens, V.
     """
 
@@ -42,7 +42,7 @@ class TokenCounts:
             values.append(torch.ones(len(row)) if counts is None else counts.cpu()[row, column].float())
             first += len(tokens)
         places = torch.cat(rows).numpy(), torch.cat(columns).numpy()
-        # scipy's conversions take a tenth of the time of torch's.
+        # scipy's conversions take a tenth of the time of those of torch.
         counted = csr_matrix((torch.cat(values).numpy(), places), shape=(first, vocab_size))
         self._counts, self._transpose = _as_tensor(counted, device), _as_tensor(counted.T.tocsr(), device)
 
@@ -55,7 +55,7 @@ class TokenCounts:
 
 
 class _Product(torch.autograd.Function):
-    """A product with a sparse matrix. Torch's own computes the transpose again for each gradient."""
+    """Product with a sparse matrix. The one of torch would recompute the transpose for each gradient."""
 
     @staticmethod
     def forward(ctx: Any, matrix: Tensor, transpose: Tensor, weights: Tensor) -> Tensor:

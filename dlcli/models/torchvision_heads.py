@@ -1,4 +1,4 @@
-"""The parts of torchvision's detectors after the backbone: further features, anchors, layers and losses."""
+"""Parts of torchvision's detectors after the backbone: additional features, anchors, heads and losses."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from torchvision.models.detection.ssdlite import SSDLiteHead
 from torchvision.ops import Conv2dNormActivation, FeaturePyramidNetwork, MultiScaleRoIAlign
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool, LastLevelP6P7
 
-# Channels of the coarser features that SSDlite adds, each of half the height and width.
+# Numbers of channels of the additional features of SSDlite, each with half the height and width.
 _EXTRA = (512, 256, 256, 128)
 # Sides in pixels of the anchors of Faster R-CNN, from the finest features on.
 _ANCHORS = (32, 64, 128, 256)
@@ -34,16 +34,16 @@ def made_head(
     detections: int,
     nms: float,
 ) -> nn.Module:
-    """Return a detector of torchvision whose backbone takes features in place of images.
+    """Return a torchvision detector that takes features instead of images.
 
     Args:
         architecture: ssdlite, fcos, retinanet or faster_rcnn.
         depths: number of channels of the backbone's features, from the finest on.
         classes: number of classes.
-        width: number of channels of the pyramid of features.
+        width: number of channels of the feature pyramid.
         size: height and width of the images.
-        detections: most detections of an image.
-        nms: overlap from which the less sure detection is dropped.
+        detections: maximum number of detections per image.
+        nms: IoU threshold of non-maximum suppression.
     """
     if architecture == "ssdlite":
         more = _MoreFeatures(depths)
@@ -76,7 +76,7 @@ def made_head(
 
 
 class _Pyramid(nn.Module):
-    """A pyramid of features of one width."""
+    """Feature pyramid with a common number of channels."""
 
     def __init__(self, depths: Sequence[int], width: int, extra: nn.Module) -> None:
         super().__init__()
@@ -92,7 +92,7 @@ class _Pyramid(nn.Module):
 
 
 class _MoreFeatures(nn.Module):
-    """Features, and coarser ones that are computed from the coarsest."""
+    """Features and additional coarser ones."""
 
     def __init__(self, depths: Sequence[int]) -> None:
         super().__init__()
@@ -109,7 +109,7 @@ class _MoreFeatures(nn.Module):
         )
 
     def forward(self, features: list[Tensor]) -> dict[str, Tensor]:
-        """Map features, from the finest on, to these and coarser ones."""
+        """Map features, from the finest on, to these and additional coarser ones."""
         found = list(features)
         for one in self.extra:
             found.append(one(found[-1]))

@@ -41,7 +41,7 @@ class Transformer(nn.Module):
         pooling: pooling of the steps' states to one vector.
         dropout: dropout rate after the embedding and within the layers.
         initialization: initialization of the weights.
-        outputs_of: what the outputs are of: each `row`, or each `word`, which is a step and is not pooled.
+        outputs_of: unit of the outputs: each `row`, or each `word` (a step, without pooling).
 
     Raises:
         ValueError: `hidden` is not divisible by `heads`.
@@ -102,7 +102,7 @@ class Transformer(nn.Module):
         return self.head(states if self.pool is None else self.pool(states, lengths))
 
     def _positions(self, steps: int) -> Tensor:
-        """Return the encodings of the first steps, extending the table for rows longer than any before."""
+        """Return the encodings of the first steps, extending the table for longer rows."""
         if steps > len(self.positions):
             self.positions = sinusoids(steps, self.positions.shape[1]).to(self.positions)
         return self.positions[:steps]

@@ -1,4 +1,4 @@
-"""Grow decision trees with scikit-learn, an iteration at a time, as nodes of a `Forest`."""
+"""Grow decision trees with scikit-learn, iteration by iteration, as nodes of a `Forest`."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from threadpoolctl import threadpool_limits
 from dlcli.models.tree_nodes import OF_CLASSES, OF_LABELS, VALUES, GrownTree, Nodes, nodes_of
 from dlcli.models.tree_rows import Rows
 
-# The share of a class without training rows, as in the outputs of a random forest.
+# Share of a class without training rows, as in the outputs of a random forest.
 _NONE = float(torch.finfo(torch.float32).eps)
 
 _LOSSES = {"MSE": "squared_error", "MAE": "absolute_error"}
 
 
 class _Boosted:
-    """Trees that are boosted together, and the outputs that they are added to.
+    """Trees that are boosted together, and their outputs.
 
     Args:
-        estimator: scikit-learn's; None if there is nothing to learn.
+        estimator: scikit-learn's estimator; None if the targets are constant.
         y: its targets.
-        weights: of the rows.
+        weights: weights of the rows.
         columns: the outputs of its trees.
-        start: outputs without trees, if the estimator does not find them.
+        start: outputs without trees, if the estimator does not compute them.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class _Boosted:
 
 
 class Boosting:
-    """Grows a `HistGradientBoosting`; it is a `Grower`.
+    """`Grower` of a `HistGradientBoosting`.
 
     Args:
         model: the forest.
@@ -109,7 +109,7 @@ class Boosting:
         start = np.full(self._model.num_outputs, np.log(_NONE))
         start[present] = 0.0
         estimator = self._made(HistGradientBoostingClassifier) if len(present) > 1 else None
-        # Two classes have one tree, whose output is the logit of the second one.
+        # Two classes have one tree per iteration, whose output is the logit of the second class.
         columns = present[1:] if len(present) == 2 else present
         self._absent = start
         return _Boosted(estimator, codes, self._rows.weights(codes), columns.tolist(), [0.0] * len(columns))
@@ -132,7 +132,7 @@ class Boosting:
         )
 
     def grow(self, iterations: int) -> Nodes:
-        """Grow trees up to a number of iterations, and return the new ones, iteration by iteration."""
+        """Grow trees up to a number of iterations, and return the new ones in order of iterations."""
         outputs = self._model.num_outputs
         with threadpool_limits(torch.get_num_threads(), user_api="openmp"):
             found = [part.grow(self._rows.x, iterations) for part in self._parts]
@@ -158,7 +158,7 @@ class Boosting:
 
 
 class Bagging:
-    """Grows a `RandomForest`; it is a `Grower`.
+    """`Grower` of a `RandomForest`.
 
     Args:
         model: the forest.
@@ -199,7 +199,7 @@ class Bagging:
         values = one.tree_.value  # (M, outputs of the tree, classes)
         if self._link == VALUES:
             return values[:, :, 0]
-        # Trees see the classes of the whole forest as codes from 0.
+        # The trees of a forest encode its classes as codes from 0.
         classes = self._estimator.classes_
         if self._link == OF_CLASSES:
             shares = np.zeros((len(values), self._model.num_outputs))
@@ -219,11 +219,11 @@ class Bagging:
             sums += self._values(one)[one.tree_.apply(x)]
 
     def begin(self) -> None:
-        """Set what the values are."""
+        """Set the kind of the values."""
         self._model.set_link(self._link)
 
 
-# A tree that adds nothing, of an output that has nothing to learn.
+# A tree with value 0, for an output with constant targets.
 _ZERO, _ONE = np.zeros(1, dtype=np.int64), np.ones(1, dtype=bool)
 _NOTHING = GrownTree(_ZERO, _ZERO, _ZERO, np.zeros(1), _ONE, np.zeros((1, 1)), _ONE)
 

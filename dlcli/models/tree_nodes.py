@@ -1,4 +1,4 @@
-"""The nodes of decision trees as arrays, in the order in which `Forest` walks them."""
+"""Nodes of decision trees as arrays, in the order in which `Forest` traverses them."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-# What the mean of the trees of a random forest is, and the outputs that belong to it.
+# Kind of the mean of the trees of a random forest, which determines the outputs.
 VALUES, OF_LABELS, OF_CLASSES = 0, 1, 2
 
 
 class GrownTree(NamedTuple):
-    """One tree as scikit-learn has it; node 0 is the root.
+    """A tree in the representation of scikit-learn; node 0 is the root.
 
     Attributes:
-        left: number of each node's child for values up to the threshold, `(M,)`; itself, or -1, for a leaf.
-        right: number of its other child.
+        left: index of each node's child for values up to the threshold, `(M,)`; the node itself, or -1, for a leaf.
+        right: index of the other child.
         feature: the column that a node compares.
-        threshold: in double precision.
+        threshold: thresholds in double precision.
         missing_left: whether missing values go to the left child.
-        value: of the leaves, `(M, W)`.
+        value: values of the leaves, `(M, W)`.
         is_leaf: whether a node is a leaf.
     """
 
@@ -43,11 +43,11 @@ class Nodes:
     Attributes:
         feature: the column that a node compares, `(M,)`; 0 for a leaf.
         threshold: values above it go to the right child; infinite for a leaf.
-        left: number of the left child, before the right one; of the leaf itself.
+        left: index of the left child, which precedes the right one; of the node itself for a leaf.
         missing_right: whether missing values go to the right child.
-        value: of the leaves, `(M, W)`.
-        roots: number of each tree's root.
-        depth: of the deepest tree; 0 for a single leaf.
+        value: values of the leaves, `(M, W)`.
+        roots: index of each tree's root.
+        depth: depth of the deepest tree; 0 for a single leaf.
     """
 
     feature: np.ndarray

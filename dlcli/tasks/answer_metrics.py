@@ -1,4 +1,4 @@
-"""Metrics of answers, which are means over questions."""
+"""Metrics of answers: means over questions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Question answering by a span of a context: where the answer starts, and where it ends."""
+"""Extractive question answering: the start and the end of the answer in a context."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from dlcli.tasks.squad_score import answer_f1, exact_match, normalized_answer
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Rows whose answers are searched for at a time.
+# Number of rows whose best spans are searched at a time.
 _BLOCK = 256
 
 _QUESTION_WORDS = ("what", "who", "when", "where", "which", "why", "how")
@@ -36,15 +36,16 @@ _BASELINES = {"": most_shared_words, "first_sentence": first_sentence}
 
 
 class AnswerSpan(Task):
-    """Question answering by spans.
+    """Extractive question answering.
 
-    Outputs are `(N, W, T, 4)`: start and end logits of the tokens of W windows, and the tokens' characters. Targets are
-    records of `Answers`. What is kept of a question for judging is `(6,)`: loss, exact match, F1, the answer's
-    probability, its first character and the one after its last. Of new questions the last three are kept.
+    Outputs are `(N, W, T, 4)`: start and end logits of the tokens of W windows, and the character positions of the
+    tokens. Targets are records of `Answers`. For evaluation, `(6,)` values per question are kept: loss, exact match,
+    F1, probability of the answer, and the positions of its first character and after its last. For new questions the
+    last three are kept.
 
     Args:
-        loss: from `SpanScores`, records and `unanswerable` to the losses of rows, and whether they have a target.
-        unanswerable: whether there are training questions without an answer, so that none may be predicted.
+        loss: maps `SpanScores`, records and `unanswerable` to the loss of each row and a mask of rows with a target.
+        unanswerable: whether there are training questions without an answer, so that "no answer" can be predicted.
         max_answer: maximum number of tokens of an answer.
         metrics: names of the metrics in report order, options of the group `metric`; `default` stands for those of the
             task.
@@ -75,7 +76,7 @@ class AnswerSpan(Task):
         return Ragged(values, lengths, padding=-1)
 
     def loss(self, outputs: Tensor, y: Tensor) -> Tensor:
-        """Return the mean loss over the rows whose answer a window contains; 0 if there are none."""
+        """Return the mean loss over the rows with an answer within a window; 0 if there are none."""
         losses, targeted = self.criterion(span_scores(outputs, self.unanswerable), y, self.unanswerable)
         return losses.sum() / targeted.sum().clamp_min(1)
 
@@ -92,7 +93,7 @@ class AnswerSpan(Task):
         return torch.cat([losses[:, None], judged, found], dim=1), y.new_zeros(len(y), 0)
 
     def kept_loss(self, outputs: Tensor, y: Tensor) -> Tensor:
-        """Return the mean loss of the rows whose answer a window contains."""
+        """Return the mean loss of the rows with an answer within a window."""
         return outputs[:, 0].nanmean()
 
     def predicted(self, outputs: Tensor) -> Tensor:
@@ -104,7 +105,7 @@ class AnswerSpan(Task):
         return len(y), 0, 0, 4
 
     def rows_at_once(self, input_shape: Sequence[int]) -> int:
-        """Return the rows of a batch of an evaluation."""
+        """Return the batch size of an evaluation."""
         return 32
 
     def metric_inputs(self, outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
@@ -141,11 +142,11 @@ class AnswerSpan(Task):
         return notices
 
     def baseline(self) -> tuple[Task, Tensor]:
-        """Return no answer, which `judged_baselines` replaces by sentences."""
+        """Return "no answer"; `judged_baselines` replaces it by sentences."""
         return self, torch.tensor([math.nan, 0.0, 0.0, 0.0, -1.0, -1.0])
 
     def judged_baselines(self, x: Any, y: Answers, kept: Tensor) -> dict[str, tuple[Task, Tensor]]:
-        """Return whole sentences: the one that shares the most words with the question, and the first one."""
+        """Return two sentences as answers: the one that shares the most words with the question, and the first one."""
         records, lengths = y.records()
         found: dict[str, tuple[Task, Tensor]] = {}
         for name, choose in _BASELINES.items():
@@ -162,14 +163,15 @@ class AnswerSpan(Task):
         return found
 
     def baseline_descriptions(self) -> dict[str, str]:
-        """Return what the baselines repeat."""
+        """Return descriptions of the baselines."""
         return {
             "": "the sentence that shares the most words with the question",
             "first_sentence": "the first sentence",
         }
 
     def predictions(self, outputs: Tensor) -> pd.DataFrame:
-        """Return `score`, the answer's probability, and its place in the context: `start`, `end`; -1 for no answer."""
+        """Return `score`, the answer's probability, and its position in the context, `start` and `end`; -1 "
+        "for no answer."""
         score, start, end = outputs[:, -3:].double().numpy().T
         return pd.DataFrame({"score": score, "start": start.astype(np.int64), "end": end.astype(np.int64)})
 
@@ -210,12 +212,12 @@ class AnswerSpan(Task):
         return torch.tensor(values).reshape(-1, 2), torch.empty(len(table), 0), {}
 
     def describe(self) -> str:
-        """Return such as `answers as spans of the context, at most 30 tokens long`."""
+        """Return a description such as `answers as spans of the context, at most 30 tokens long`."""
         none = ", or none" if self.unanswerable else ""
         return f"answers as spans of the context, at most {self.max_answer} tokens long{none}"
 
     def breakdown(self, outputs: Tensor, y: Answers) -> pd.DataFrame:
-        """Return exact match and F1 by the question's word and by the length of its first answer."""
+        """Return exact match and F1 by question word and by length of the first answer."""
         table = pd.DataFrame(outputs[:, 1:3].double().numpy(), columns=["exact_match", "f1"])
         first = [next(iter(texts), "") for texts in y.texts()]
         named = {"question": list(map(question_word, y.rows.questions)), "answer": list(map(_length, first))}
@@ -237,7 +239,7 @@ class AnswerSpan(Task):
         return pd.DataFrame(lines)
 
     def worst(self, outputs: Tensor, y: Answers) -> list[tuple[int, str]]:
-        """Return the questions in the order of their F1; of equal ones, the surest predictions first."""
+        """Return the questions in order of ascending F1; among equal ones, the most confident predictions first."""
         table = self.judged(outputs, y)
         order = np.lexsort((-table["score"].to_numpy(), table["f1"].to_numpy()))
         answers = y.texts()
@@ -252,7 +254,7 @@ class AnswerSpan(Task):
         ]
 
     def pictures(self, outputs: Tensor, y: Answers) -> Iterator[tuple[str, Figure]]:
-        """Yield F1 by question word and answer length, and how it grows with the probability of the prediction."""
+        """Yield F1 by question word and answer length, and F1 by the probability of the prediction."""
         from dlcli.reports import text_plots  # a prediction needs no matplotlib
 
         yield "answers", text_plots.scores_by_group(self.breakdown(outputs, y))

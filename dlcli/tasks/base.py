@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 OutputsOf = Literal["row", "word", "token", "next_token"]
 
-# Rows of a batch of an evaluation whose outputs are small.
+# Batch size of an evaluation with small outputs.
 _EVALUATED = 512
 
 
@@ -35,25 +35,25 @@ class Task(ChosenMetrics, ABC):
 
     The parameters of `__init__` are filled by name from `target_facts` and from the result of `tune`.
 
-    A task owns its step, `step`, and decides what of a batch's outputs is kept: `kept` for judging, where the targets
-    are known, and `predicted` for new rows. By default both are the outputs themselves. A task whose outputs are large
-    keeps what its metrics, tables and pictures need, one entry per row; the methods below that take `outputs` of many
-    rows take what was kept.
+    A task defines its training step, `step`, and reduces the outputs of a batch: `kept` for evaluation, where the
+    targets are known, and `predicted` for new rows. By default both return the outputs unchanged. A task with large
+    outputs keeps what its metrics, tables and plots need, one entry per row; methods that take `outputs` of many rows
+    receive these entries.
 
     Attributes of metrics are those of `ChosenMetrics`. Others:
 
     Attributes:
         accepts: kinds of targets that the task accepts.
         num_outputs: number of model outputs per row.
-        outputs_of: what the model has outputs of: each `row`, each `word` of it, each `token` of a context, or the
-            `next_token` after each. A model for several of them asks for this fact by name.
-        output_names: names of the outputs of a word, which a pretrained head may have as well.
-        own_fields: fields of a batch that `outputs` reads, which an exported network does not take.
-        padding: what pads the entries of rows with several results, where batches differ in the length of the longest.
-        needs_targets: whether the model computes the loss, so that it takes the targets of judged rows as well.
-        predicts_rows: whether outputs are predicted from rows; otherwise they are made for what the targets ask for,
-            such as images of a class.
-        rows_of_an_epoch: number of validation rows that are judged in each epoch; None for all of them.
+        outputs_of: unit of the outputs: each `row`, each `word`, each `token` of a context, or the `next_token` after
+            each token. A model that supports several of them takes this fact as an argument.
+        output_names: names of the outputs of a word, by which a pretrained head is matched.
+        own_fields: fields of a batch that only `outputs` reads, and that are not inputs of an exported network.
+        padding: padding value of rows with several results, if the longest row differs between batches.
+        needs_targets: whether the model computes the loss, so that it also receives the targets in evaluation.
+        predicts_rows: whether outputs are predicted from rows; otherwise they are generated for the targets, such as
+            images of a class.
+        rows_of_an_epoch: number of validation rows that are evaluated in each epoch; None for all.
     """
 
     accepts: ClassVar[Set[TargetKind]]
@@ -67,11 +67,11 @@ class Task(ChosenMetrics, ABC):
     needs_targets: ClassVar[bool] = False
 
     def attach(self, preprocessing: Any) -> None:
-        """Take what the task needs of the fitted preprocessing, such as the tokens of targets."""
+        """Store what the task needs from the fitted preprocessing, such as the tokens of targets."""
 
     @abstractmethod
     def encode(self, y: Any) -> Any:
-        """Return the targets as batches hold them: an array, or a `dlcli.training.fields.Field`."""
+        """Return the encoded targets of batches: an array, or a `dlcli.training.fields.Field`."""
 
     def step(self, network: Any, batch: Mapping[str, Tensor]) -> tuple[Tensor, Any]:
         """Return the loss of a batch of training rows, a scalar with gradients, and the network's outputs.
@@ -97,7 +97,7 @@ class Task(ChosenMetrics, ABC):
         y: Tensor | None = None,
         metrics: Collection[str] | None = None,
     ) -> Any:
-        """Return the outputs of a batch in evaluation, which take several passes for a task that generates sequences.
+        """Return the outputs of a batch in evaluation; a task that generates sequences needs several forward passes.
 
         Args:
             network: `dlcli.training.network.Network`.
@@ -108,9 +108,9 @@ class Task(ChosenMetrics, ABC):
         return network(batch)
 
     def outputs(self, made: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
-        """Return the outputs of a batch from what the model returned for it, by default the same.
+        """Return the outputs of a batch, given the return value of the model; by default unchanged.
 
-        A task whose targets are in the batch itself, such as the next tokens of a text, may return their losses.
+        A task whose targets are in the batch, such as the next tokens of a text, may return their losses.
         """
         return made
 
@@ -119,23 +119,24 @@ class Task(ChosenMetrics, ABC):
         return self.criterion(outputs, y)
 
     def kept(self, outputs: Any, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Return what is kept of a batch's outputs and of its targets for judging, one entry per row each."""
+        """Return the entries of a batch's outputs and targets that evaluation needs, one per row each."""
         return outputs, y
 
     def training_metrics(self, names: Sequence[str]) -> Sequence[str]:
-        """Return those of the metrics of an epoch that outputs in training suffice for."""
+        """Return the metrics of an epoch that can be computed from the outputs of training steps."""
         return names
 
     def kept_loss(self, outputs: Tensor, y: Tensor) -> Tensor:
-        """Return the mean loss over the rows, a scalar, from what `kept` returned."""
+        """Return the mean loss over the rows, a scalar, from the results of `kept`."""
         return self.loss(outputs, y)
 
     def predicted(self, outputs: Any) -> Tensor:
-        """Return what is kept of the outputs for new rows, one entry per row, which `predictions` describes."""
+        """Return the entries of outputs that predictions of new rows need, one per row; `predictions` "
+        "describes them."""
         return outputs
 
     def counts_of_new(self, outputs: Tensor) -> dict[str, int]:
-        """Return counts of what `predicted` kept for new rows, which are added over pieces of the rows."""
+        """Return counts from the results of `predicted`, which are summed over pieces of the new rows."""
         return {}
 
     def notices_of_new(self, counts: Mapping[str, int]) -> list[Notice]:
@@ -143,15 +144,16 @@ class Task(ChosenMetrics, ABC):
         return []
 
     def output_shape(self, y: Tensor) -> tuple[int, ...]:
-        """Return the shape of the outputs that a batch with these targets needs, for messages."""
+        """Return the required shape of the outputs of a batch with these targets, for messages."""
         return len(y), self.num_outputs
 
     def rows_at_once(self, input_shape: Sequence[int]) -> int:
-        """Return the rows of a batch of an evaluation, for rows of this shape. It is fixed, for the same results."""
+        """Return the batch size of an evaluation for rows of this shape. It is fixed, so that results are "
+        "reproducible."""
         return _EVALUATED
 
     def combined(self, outputs: Tensor) -> Tensor:
-        """Return the outputs of an ensemble, from those of its K members `(N, K, ...)`: by default their mean.
+        """Return the outputs of an ensemble from those of its K members `(N, K, ...)`; by default their mean.
 
         Tasks of classes return the logits of the mean probabilities.
         """
@@ -160,12 +162,12 @@ class Task(ChosenMetrics, ABC):
     def converted(self, outputs: Tensor, source: Task) -> Tensor:
         """Return the outputs of a model with another task of this kind, `source`, as outputs of this task.
 
-        The two may have other facts, such as another mean and deviation of the targets. By default outputs stay.
+        The two may differ in facts, such as mean and deviation of the targets. By default outputs are unchanged.
         """
         return outputs
 
     def lost_targets(self, fields: Mapping[str, Any]) -> list[Notice]:
-        """Return notices on training rows, given as fields with `y`, whose targets the preprocessing has cut off."""
+        """Return notices on training rows, given as fields with `y`, whose targets the preprocessing cuts off."""
         return []
 
     @abstractmethod
@@ -180,28 +182,27 @@ class Task(ChosenMetrics, ABC):
     def baseline(self) -> tuple[Task, Tensor]:
         """Return the task and the outputs `(num_outputs,)` of a constant baseline, such as the most frequent class.
 
-        The returned task computes the baseline's metrics. It is this task, except that thresholds are the default 0.5,
-        so that the most frequent class is predicted whatever the task's own thresholds are.
+        The returned task computes the baseline's metrics. It is this task with the default thresholds of 0.5, so that
+        the most frequent class is predicted regardless of tuned thresholds.
         """
 
     def baselines(self, x: Any, kept: Tensor | None = None) -> dict[str, tuple[Task, Tensor]]:
         """Return the baselines for raw rows `x` by name: the task that evaluates them, and outputs `(N, num_outputs)`.
 
-        The name of the first one is empty. `kept` is what is kept of the model's own outputs for these rows.
+        The name of the first one is empty. `kept` are the kept entries of the model's own outputs for these rows.
         """
         task, outputs = self.baseline()
         return {"": (task, outputs.expand(len(x), -1))}
 
     def judged_baselines(self, x: Any, y: Any, kept: Tensor) -> dict[str, tuple[Task, Tensor]]:
-        """Return the baselines for raw rows `x` with targets `y`, as what is kept of their outputs for judging.
+        """Return the baselines for raw rows `x` with targets `y`, as kept entries of their outputs.
 
-        By default these are `baselines`; a task that compares baselines with the targets when it keeps them overrides
-        this method.
+        By default these are `baselines`; a task whose kept entries depend on the targets overrides this method.
         """
         return self.baselines(x, kept)
 
     def baseline_descriptions(self) -> dict[str, str]:
-        """Return what the `baselines` repeat, by name, to be used in a sentence; empty if there is nothing to add."""
+        """Return name to description of the `baselines`, for use in a sentence; empty if there is nothing to add."""
         return {}
 
     @abstractmethod
@@ -209,7 +210,7 @@ class Task(ChosenMetrics, ABC):
         """Return a readable table with one line per prediction, in the user's own labels or unit."""
 
     def described(self, outputs: Tensor, x: Any) -> pd.DataFrame:
-        """Return a readable table of what `predicted` kept for raw rows `x`; by default `predictions`.
+        """Return a readable table of the results of `predicted` for raw rows `x`; by default `predictions`.
 
         A task whose predictions are parts of the rows, such as answers in texts, overrides this method.
         """
@@ -220,7 +221,8 @@ class Task(ChosenMetrics, ABC):
         """Return the targets as the user wrote them, one line per row."""
 
     def judged(self, outputs: Tensor, y: Any) -> pd.DataFrame:
-        """Return the table of judged rows, from which `metric_inputs_of` reads: targets and predictions."""
+        """Return the table of evaluated rows: targets and predictions, from which `metric_inputs_of` restores "
+        "metrics."""
         return pd.concat([self.targets(y), self.predictions(outputs)], axis=1)
 
     @abstractmethod
@@ -230,12 +232,12 @@ class Task(ChosenMetrics, ABC):
     def metric_inputs_of(self, table: pd.DataFrame) -> tuple[Tensor, Tensor, dict[str, Tensor]] | None:
         """Restore the results of `metric_inputs` and `metric_kwargs` from the columns of `targets` and `predictions`.
 
-        Return None if the table lacks the information: the rows cannot be evaluated again then.
+        Return None if the table lacks the information, so that the rows cannot be evaluated again.
         """
         return None
 
     def calibration(self) -> nn.Module | None:
-        """Return the map from a network's outputs to calibrated ones, which `tune` has found; None without one."""
+        """Return the calibration of a network's outputs found by `tune`; None without one."""
         return None
 
     def tune(self, outputs: Tensor, y: Any) -> dict[str, Any]:
@@ -269,7 +271,7 @@ class Task(ChosenMetrics, ABC):
         Args:
             images: the images of the worst rows, bytes `(N, H, W)` or `(N, H, W, 3)`.
             y: their targets.
-            outputs: returns what is kept of their outputs as for new rows.
+            outputs: function that returns the results of `predicted` for these rows.
             captions: the descriptions of `worst`.
             of: number of all rows.
         """
@@ -277,18 +279,18 @@ class Task(ChosenMetrics, ABC):
 
     @property
     def keeps_outputs(self) -> bool:
-        """Whether what is kept and predicted of a row are its outputs themselves, as of one value a row."""
+        """Whether `kept` and `predicted` return the outputs unchanged, as for one value per row."""
         kinds = type(self)
         return self.predicts_rows and kinds.kept is Task.kept and kinds.predicted is Task.predicted
 
     def write_files(self, folder: Path, names: Sequence[str], x: Any, outputs: Tensor) -> pd.DataFrame | None:
-        """Write the predictions of some rows as files; None if there is nothing but the table.
+        """Write the predictions of some rows as files; return None if the task has no files.
 
         Args:
             folder: where to write.
-            names: a name for each row, without an ending.
+            names: a name for each row, without a suffix.
             x: the raw rows.
-            outputs: what is kept of their outputs.
+            outputs: the results of `predicted`.
 
         Returns:
             Columns with the names of the files, one line per row.

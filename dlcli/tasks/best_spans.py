@@ -1,4 +1,4 @@
-"""The probabilities and the best span of start and end scores of tokens, over all windows of a context together."""
+"""Probabilities of start and end tokens over all windows of a context, and the most probable span."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from torch.nn import functional
 
 
 class SpanScores(NamedTuple):
-    """Log-probabilities of the tokens of rows, over all windows of a row together, `(N, W, T)` each.
+    """Log-probabilities of tokens, normalized over all windows of a row, `(N, W, T)` each.
 
     Attributes:
-        start: that the answer starts with the token; minus infinity for tokens that are no part of the context.
-        end: that it ends with the token.
-        first: first character of each token in the context, -1 for others.
-        last: the character after its last.
-        allowed: whether the token may be part of an answer.
+        start: log-probability that the answer starts with the token; minus infinity for tokens outside the context.
+        end: log-probability that it ends with the token.
+        first: position of each token's first character in the context; -1 for other tokens.
+        last: position after its last character.
+        allowed: whether the token can be part of an answer.
     """
 
     start: Tensor
@@ -31,9 +31,9 @@ class SpanScores(NamedTuple):
 def span_scores(outputs: Tensor, unanswerable: bool) -> SpanScores:
     """Return the log-probabilities of outputs `(N, W, T, 4)`: start and end logits, and the span of each token.
 
-    They are normalised over all windows of a row, so that windows can be compared (Clark and Gardner, "Simple and
-    Effective Multi-Paragraph Reading Comprehension", 2018). Where questions may be unanswerable, the first token stands
-    for no answer, as in BERT (Devlin et al., 2019).
+    They are normalized over all windows of a row, so that windows are comparable (Clark and Gardner, "Simple and
+    Effective Multi-Paragraph Reading Comprehension", 2018). If questions may be unanswerable, the first token denotes
+    "no answer", as in BERT (Devlin et al., 2019).
     """
     start, end, first, last = outputs.float().unbind(dim=3)
     allowed = last > first
@@ -51,15 +51,15 @@ def span_scores(outputs: Tensor, unanswerable: bool) -> SpanScores:
 
 
 def best_spans(scores: SpanScores, longest: int, unanswerable: bool) -> Tensor:
-    """Return for each row the probability of its best span, and the span's first and last character, `(N, 3)`.
+    """Return the probability of each row's best span, and its first and last character, `(N, 3)`.
 
-    No answer is the span from -1 to -1; it is predicted where it is more probable than the best span. The probability
-    is that of the start times that of the end.
+    "No answer" is the span from -1 to -1, predicted if it is more probable than the best span. The
+    probability of a span is the product of those of its start and end.
 
     Args:
         scores: the scores.
-        longest: maximum number of tokens of a span, which lies within one window.
-        unanswerable: whether the first token stands for no answer.
+        longest: maximum number of tokens of a span; a span is within one window.
+        unanswerable: whether the first token denotes "no answer".
     """
     steps = scores.start.shape[2]
     width = min(longest, steps)

@@ -36,7 +36,7 @@ class Binary(Task):
     Args:
         classes: names of the two classes, the negative one first.
         class_counts: number of training rows of each class.
-        loss: takes logits `(N, 1)` and 0 and 1 as floats `(N, 1)`, returns the mean over rows.
+        loss: maps logits `(N, 1)` and targets 0 and 1 as floats `(N, 1)` to the mean over rows.
         threshold: the second class is predicted if its probability is above this value.
         tune_threshold: metric by which the threshold is chosen on the validation rows after training. The metrics at
             `threshold` are reported too, as `f1_untuned` and so on.
@@ -46,8 +46,8 @@ class Binary(Task):
         calibrate: how probabilities are calibrated on the validation rows after training: `temperature`, `vector`,
             `isotonic`, `auto` for the best of them, or `none`. A method is kept only if it lowers the log loss of rows
             that it was not fitted on.
-        calibrated_by: the method that `tune` has kept.
-        calibration: its values.
+        calibrated_by: the method chosen by `tune`.
+        calibration: its parameters.
         calibration_scores: log loss before and after, and calibration error before and after.
 
     Raises:
@@ -104,7 +104,7 @@ class Binary(Task):
         return outputs.sigmoid().flatten(), y.long().flatten()
 
     def metric_facts(self, *, tuned: bool = True) -> dict[str, Any]:
-        """Return what metrics are built with."""
+        """Return the arguments that metrics can take."""
         return {
             "task": "binary",
             "num_classes": 2,
@@ -127,7 +127,7 @@ class Binary(Task):
     def tune(self, outputs: Tensor, y: np.ndarray) -> dict[str, Any]:
         """Return the calibration, and `tuned_threshold` if tuning is configured and both classes occur among the rows.
 
-        The threshold is one of calibrated probabilities.
+        The threshold applies to calibrated probabilities.
         """
         facts = calibrated_facts(self.calibrate, outputs, y)
         if self.tune_threshold is None:
@@ -166,7 +166,8 @@ class Binary(Task):
         return torch.from_numpy(table[column].to_numpy(np.float32, copy=True)), torch.from_numpy(codes), {}
 
     def describe(self) -> str:
-        """Return such as `binary, benign or malignant, loss BinaryCrossEntropy, threshold tuned for f1`."""
+        """Return a description such as `binary, benign or malignant, loss BinaryCrossEntropy, threshold tuned "
+        "for f1`."""
         tuned = f", threshold tuned for {self.tune_threshold}" if self.tune_threshold else ""
         return f"binary, {' or '.join(self.classes)}, loss {type(self.criterion).__name__}{tuned}"
 

@@ -24,9 +24,9 @@ _COLUMNS = ("image", "class", "score", "left", "top", "right", "bottom")
 
 
 def placed_boxes(x: Any) -> np.ndarray:
-    """Return height and width in pixels that boxes of some rows are told in, `(N, 2)`.
+    """Return the height and width in pixels to which boxes of some rows refer, `(N, 2)`.
 
-    They are those of the image's file, or of the array; of a cropped image those of the model's view.
+    They are those of the image's file, or of the array; for a cropped image those of the visible part.
     """
     if not isinstance(x, ImageFiles) or x.decoder.fit == "crop":
         return np.tile(np.array(x.shape[1:3], np.int64), (len(x), 1))
@@ -45,7 +45,7 @@ def write_boxes(
 
     The JSON has COCO's results: `image_id` (the image's name), `category_id` (from 1 on, in the order of the classes),
     `bbox` (left, top, width, height) and `score` of all detections; `file_name` and `category` are added. The table and
-    the pictures have those from the threshold on.
+    the pictures contain detections with scores of at least the threshold.
 
     Args:
         folder: where to write.
@@ -53,7 +53,7 @@ def write_boxes(
         x: the images, bytes `(N, H, W)` or `(N, H, W, 3)`, or `ImageFiles`.
         detections: `(N, D, 6)`.
         classes: names of the classes.
-        threshold: score from which a detection is shown.
+        threshold: minimum score of a detection that is shown.
 
     Returns:
         The column `overlay`, with the pictures.
@@ -105,7 +105,7 @@ def drawn(
     boxes: Sequence[tuple[int, float, tuple[float, float, float, float]]],
     classes: Sequence[str],
 ) -> Image.Image:
-    """Return a picture with boxes, each of a class, a score, and corners in pixels."""
+    """Return a picture with boxes drawn on it; each box has a class, a score, and corners in pixels."""
     colours = class_colours(len(classes))
     draw = ImageDraw.Draw(picture)
     line = max(1, min(picture.size) // 200)
@@ -120,7 +120,7 @@ def drawn(
 
 
 def _append_json(file: Path, results: Sequence[dict[str, Any]]) -> None:
-    """Add entries to a file that holds a list, one a line, without reading it."""
+    """Append entries to a JSON file that contains a list with one entry per line, without reading it."""
     text = ",\n".join(json.dumps(result, ensure_ascii=False) for result in results)
     is_first = not file.exists() or file.stat().st_size <= len(_EMPTY)
     if is_first:
@@ -138,10 +138,10 @@ def boxes_text(
     """Return boxes as JSON, each `[left, top, right, bottom, score, class]`, or without the score.
 
     Args:
-        boxes: detections `(M, 6)`, or without scores padded boxes.
-        size: height and width that their shares are of; 1 leaves shares.
+        boxes: detections `(M, 6)`, or padded boxes, which have no scores.
+        size: height and width by which shares are multiplied; 1 keeps shares.
         classes: names of the classes.
-        has_scores: whether the boxes are detections.
+        has_scores: whether `boxes` are detections.
     """
     digits = 2 if max(size) > 1 else 5
     corners = np.round(boxes[:, :4].astype(np.float64) * [size[1], size[0], size[1], size[0]], digits)

@@ -1,4 +1,4 @@
-"""Matching of detections with the boxes of their images, as COCO's evaluation does it."""
+"""Matching of detections with the boxes of their images, as in COCO's evaluation."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from torch import Tensor
 
 from dlcli.datasets.boxes.boxes import CODE, CROWD
 
-# Least overlaps (IoU) at which a detection is right: 0.5, 0.55, ..., 0.95, as torchmetrics rounds them.
+# IoU thresholds at which a detection is correct: 0.5, 0.55, ..., 0.95, rounded as in torchmetrics.
 OVERLAPS = tuple(torch.linspace(0.5, 0.95, 10).tolist())
 
 # Columns of a detection.
 SCORE, LABEL, DETECTION = 4, 5, 6
 
-# Scores and coordinates that differ less are equal but for rounding.
+# Scores and coordinates that differ by less are considered equal up to rounding.
 _ROUNDED = 1e-3
 
-# Images that are matched at a time.
+# Number of images matched at a time.
 _BLOCK = 256
 
 
@@ -25,7 +25,7 @@ def box_overlaps(detections: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
 
     Args:
         detections: left, top, right and bottom in the first columns, `(N, D, ...)`.
-        boxes: the same of boxes, `(N, T, ...)`.
+        boxes: likewise for boxes, `(N, T, ...)`.
     """
     own, other = detections[:, :, None], boxes[:, None]
     wide = (torch.minimum(own[..., 2], other[..., 2]) - torch.maximum(own[..., 0], other[..., 0])).clamp_min(
@@ -41,17 +41,17 @@ def box_overlaps(detections: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def matched_boxes(detections: Tensor, boxes: Tensor) -> Tensor:
-    """Return score, label, and at which overlaps each detection is right, or is not counted, `(N, D, 4)`.
+    """Return score, label, and the overlaps at which each detection is correct or ignored, `(N, D, 4)`.
 
-    In the order of their scores, detections take the box of their class that they overlap most, of those that none
-    before has taken. A detection without one that lies in a crowd of its class is not counted. The last two columns are
-    numbers whose bit k stands for the k-th of `OVERLAPS`. Detections with a label below 0 are padding.
+    In descending order of scores, each detection is matched with the unmatched box of its class that it overlaps most.
+    An unmatched detection within a crowd of its class is ignored. The last two columns are bit masks; bit k refers to
+    the k-th of `OVERLAPS`. Detections with a negative label are padding.
 
     Args:
-        detections: in the order of their scores, `(N, D, 6)`.
+        detections: detections in descending order of scores, `(N, D, 6)`.
         boxes: padded boxes `(N, T, 6)`.
 
-    The rules are those of pycocotools' `COCOeval.evaluateImg`.
+    The rules follow `COCOeval.evaluateImg` of pycocotools.
     """
     parts = zip(detections.split(_BLOCK), boxes.split(_BLOCK), strict=True)
     found = [
@@ -61,10 +61,11 @@ def matched_boxes(detections: Tensor, boxes: Tensor) -> Tensor:
 
 
 def paired_detections(found: Tensor, expected: Tensor) -> Tensor:
-    """Return the detections of `found` that are nearest to those of `expected`, in the latter's order, `(N, D, 6)`.
+    """Return the detections of `found` that are closest to those of `expected`, in the order of `expected`, `(N, D,
+    6)`.
 
-    Scores that differ by rounding change places, and the last ones of an image may be others: a detection of
-    `expected` whose score is that of the last one, up to rounding, stands for itself if `found` has none near it.
+    Rounding may reorder detections and change the last ones of an image: a detection of `expected` whose score equals
+    that of the last one up to rounding is paired with itself if `found` has none close to it.
 
     Args:
         found: detections of an exported program `(N, D, 6)`.
@@ -80,14 +81,14 @@ def paired_detections(found: Tensor, expected: Tensor) -> Tensor:
 
 
 def _bits(detections: Tensor, boxes: Tensor) -> Tensor:
-    """Return the two numbers of each detection, `(N, D, 2)`."""
+    """Return the two bit masks of each detection, `(N, D, 2)`."""
     rows, most = detections.shape[:2]
     least = torch.tensor([min(value, 1 - 1e-10) for value in OVERLAPS]).to(detections)
     bits = 2 ** torch.arange(len(OVERLAPS), device=detections.device)
     found = detections.new_zeros(rows, most, 2)
     if not most or not boxes.shape[1]:
         return found
-    boxes = boxes.flip(1)  # of equal overlaps, the last box counts
+    boxes = boxes.flip(1)  # the last box of equal overlap is matched
     over, within = box_overlaps(detections, boxes)
     same = (detections[..., None, LABEL] == boxes[:, None, :, CODE]) & (boxes[:, None, :, CODE] >= 0)
     crowd = boxes[:, None, :, CROWD] > 0

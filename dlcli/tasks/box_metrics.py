@@ -15,7 +15,7 @@ Precision = Literal["map", "map_50", "map_75"]
 
 # Positions in `OVERLAPS`.
 _AT = {"map": tuple(range(len(OVERLAPS))), "map_50": (0,), "map_75": (5,)}
-# As torchmetrics rounds them: it matters where a recall is exactly one of them.
+# Rounded as in torchmetrics, which matters if a recall is exactly one of them.
 _RECALLS = np.array(torch.linspace(0, 1, 101).tolist())
 
 
@@ -23,9 +23,9 @@ class MeanAveragePrecision(Metric):
     """Mean over classes of the area under the curve of precision over recall.
 
     Args:
-        kind: `map`, the mean over the overlaps (IoU) 0.5, 0.55, ..., 0.95 from which a detection is right; `map_50` and
-            `map_75`, at one of them.
-        num_classes: number of classes; those without a box among the rows do not count.
+        kind: `map`, the mean over the IoU thresholds 0.5, 0.55, ..., 0.95 of a correct detection; `map_50` and
+            `map_75`, the value at one of them.
+        num_classes: number of classes; classes without boxes are left out.
     """
 
     higher_is_better = True
@@ -48,7 +48,7 @@ class MeanAveragePrecision(Metric):
         self.counts.append(y.sum(dim=0, keepdim=True).double())
 
     def compute(self) -> Tensor:
-        """Return the value; NaN without a box."""
+        """Return the value; NaN if there are no boxes."""
         found = torch.cat(self.detections).cpu().numpy()
         counts = torch.cat(self.counts).sum(dim=0).cpu().numpy()
         values = box_precision(found, counts, _AT[self.kind])
@@ -57,10 +57,10 @@ class MeanAveragePrecision(Metric):
 
 
 def box_precision(found: np.ndarray, counts: np.ndarray, at: tuple[int, ...]) -> np.ndarray:
-    """Return the average precision of each class at some overlaps, `(C, A)`; 0 for classes without a detection.
+    """Return the average precision of each class at some overlaps, `(C, A)`; 0 for classes without detections.
 
     Args:
-        found: score, label and the two numbers of `matched_boxes` of all detections, `(M, 4)`.
+        found: score, label and bit masks of `matched_boxes` of all detections, `(M, 4)`.
         counts: number of boxes of each class `(C,)`.
         at: positions in `OVERLAPS`.
     """
@@ -76,26 +76,27 @@ def box_precision(found: np.ndarray, counts: np.ndarray, at: tuple[int, ...]) ->
 
 
 def curve(hits: np.ndarray, ignored: np.ndarray, boxes: float, at: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return precision and recall after each detection of a class that counts, the surest first, `(M,)` each."""
+    """Return precision and recall after each detection of a class that is not ignored, by descending score, "
+    "`(M,)` each."""
     counted = (ignored >> at & 1) == 0
     right = (hits[counted] >> at & 1).cumsum()
     return right / np.arange(1, len(right) + 1), right / boxes
 
 
 def _sampled(precision: np.ndarray, recall: np.ndarray) -> np.ndarray:
-    """Return the precision at 101 recalls: the highest at this recall or a higher one, 0 beyond the last."""
+    """Return the precision at 101 recalls: the highest precision at that recall or above, 0 beyond the last one."""
     best = np.maximum.accumulate(precision[::-1])[::-1]
     places = np.searchsorted(recall, _RECALLS, side="left")
     return np.append(best, 0.0)[places]
 
 
 def best_score(found: np.ndarray, counts: np.ndarray) -> float | None:
-    """Return the score of the highest mean over classes of the F1 score of detections from it on, at an overlap of 0.5.
+    """Return the score threshold that maximizes the mean F1 score over classes, at an overlap of 0.5.
 
-    None without a right detection, which all scores would be equal for.
+    Return None if no detection is correct, since all thresholds would be equal.
 
     Args:
-        found: score, label and the two numbers of `matched_boxes` of all detections, `(M, 4)`.
+        found: score, label and bit masks of `matched_boxes` of all detections, `(M, 4)`.
         counts: number of boxes of each class `(C,)`.
     """
     tried = np.round(np.arange(0.02, 0.99, 0.01), 2)

@@ -1,8 +1,8 @@
 """Calibration of probabilities: a map of the logits, fitted on validation rows after training.
 
-Temperature scaling multiplies all logits by one number, and vector scaling each class by its own number and adds
-another (Guo et al., "On Calibration of Modern Neural Networks", ICML 2017; of two classes it is Platt's). Isotonic
-regression maps the probability of the second of two classes by an increasing function (Zadrozny and Elkan, KDD 2002).
+Temperature scaling multiplies all logits by one number; vector scaling has a factor and an offset for each class (Guo
+et al., "On Calibration of Modern Neural Networks", ICML 2017; for two classes it is Platt scaling). Isotonic regression
+maps the probability of the second of two classes with an increasing function (Zadrozny and Elkan, KDD 2002).
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from dlcli.formatting import number
 
 Calibrator = Literal["none", "temperature", "vector", "isotonic", "auto"]
 
-# Names of the figures of the fact `calibration_scores`, in the record.
+# Names in the record of the values of the fact `calibration_scores`.
 _SCORES = ("log_loss_before", "log_loss_after", "error_before", "error_after")
 
 _FOLDS, _FEWEST, _BINS = 5, 20, 15
-_PENALTY = 1e-3  # keeps logits finite where validation rows are separated without an error
+_PENALTY = 1e-3  # keeps logits finite if validation rows are separated perfectly
 _FARTHEST = math.log(100)
 
 
 class ScaledLogits(nn.Module):
-    """Multiplies logits `(N, L)` by `scale` and adds `shift`, `(L,)` or `(1,)` each."""
+    """Logits `(N, L)` multiplied by `scale` plus `shift`, `(L,)` or `(1,)` each."""
 
     scale: Tensor
     shift: Tensor
@@ -45,7 +45,7 @@ class ScaledLogits(nn.Module):
 
 
 class IsotonicLogits(nn.Module):
-    """Maps the probability of the second class, the sigmoid of logits `(N, 1)`, linearly between increasing knots."""
+    """Piecewise linear increasing map of the probability of the second class, the sigmoid of logits `(N, 1)`."""
 
     left: Tensor
     length: Tensor
@@ -66,23 +66,23 @@ class IsotonicLogits(nn.Module):
 
 
 def calibration_module(by: str | None, values: Sequence[Sequence[float]]) -> nn.Module | None:
-    """Return the map that the facts `calibrated_by` and `calibration` describe; None without calibration."""
+    """Return the calibration described by the facts `calibrated_by` and `calibration`; None without one."""
     if by in (None, "none"):
         return None
     return (IsotonicLogits if by == "isotonic" else ScaledLogits)(*values)
 
 
 def calibrated_facts(method: Calibrator, outputs: Tensor, y: np.ndarray) -> dict[str, Any]:
-    """Return the facts of the best calibration on validation rows; empty if none was asked for.
+    """Return the facts of the best calibration on validation rows; empty if none is configured.
 
-    A method is judged by the log loss of rows that it was not fitted on, in five folds of the validation rows with
-    equal shares of classes. It is kept if it lowers the mean loss by more than the standard error of the mean
-    difference, compared with no calibration, and of several with the simpler one that was kept before it. It is then
-    fitted on all of the rows. If none is kept, `calibrated_by` is `none`.
+    Methods are compared by log loss in a stratified five-fold cross-validation on the validation rows, from no
+    calibration to the most complex method. A method is chosen if it lowers the mean loss of the method chosen before by
+    more than the standard error of the mean difference. It is then fitted on all of these rows. If none is chosen,
+    `calibrated_by` is `none`.
 
     Args:
-        method: The method, or `auto` for the best of all.
-        outputs: Logits `(N, C)`, or of two classes `(N, 1)`.
+        method: The method, or `auto` for the best one.
+        outputs: Logits `(N, C)`, or `(N, 1)` for two classes.
         y: Class codes, `(N,)`.
     """
     if method == "none":
@@ -127,7 +127,7 @@ def apply_calibration(facts: Mapping[str, Any], outputs: Tensor) -> Tensor:
 
 
 def calibration_figures(facts: Mapping[str, Any]) -> dict[str, float]:
-    """Return the figures of a calibration under their names in the record."""
+    """Return the values of a calibration under their names in the record."""
     scores = facts.get("calibration_scores", ())
     return {f"calibration/{name}": score for name, score in zip(_SCORES, scores, strict=False)}
 
@@ -180,7 +180,7 @@ def _fitted(name: str, logits: Tensor, codes: Tensor) -> list[list[float]]:
 def _isotonic(logits: Tensor, codes: Tensor) -> list[list[float]]:
     from sklearn.isotonic import IsotonicRegression  # only this method needs it
 
-    # No row proves that a probability is 0 or 1.
+    # Keep probabilities away from 0 and 1, which finitely many rows cannot establish.
     most = 1 - 1 / (len(codes) + 2)
     found = IsotonicRegression(y_min=1 - most, y_max=most, out_of_bounds="clip")
     found.fit(logits.sigmoid().flatten().numpy(), codes.numpy())

@@ -1,4 +1,4 @@
-"""Baselines of language models: characters predicted by how often they, or pairs of them, occur in training rows."""
+"""Baselines of language models: characters predicted by frequencies of characters and pairs in the training rows."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from dlcli.datasets.passages import Passages, code_points, places_in
 
-# Numbers of pairs of characters: the place of the first and of the second in the alphabet, and the number.
+# Counts of pairs of characters: index of the first and of the second in the alphabet, and the count.
 PairCounts = Sequence[Sequence[int]]
 
 # The weight of a character's own frequency in that of pairs, in numbers of occurrences of the first character.
@@ -18,13 +18,13 @@ _WEIGHT = 5.0
 def unigram_losses(rows: Passages, characters: str, counts: np.ndarray) -> np.ndarray:
     """Return the sum of losses of each row `(N,)`, in nats.
 
-    One is added to the number of each character, and of a further one that stands for all others.
+    One is added to the count of each character, and to that of an additional one for all unknown characters.
     """
     return _sums(rows, _unigram(counts)[places_in(rows.flat(), code_points(characters))])
 
 
 def bigram_losses(rows: Passages, characters: str, counts: np.ndarray, pairs: PairCounts) -> np.ndarray:
-    """Return the sum of losses of each row `(N,)`, in nats, if the character before is known.
+    """Return the sum of losses of each row `(N,)`, in nats, given the preceding character.
 
     The frequency of a pair is mixed with that of its second character (Witten-Bell smoothing with a fixed weight).
     """

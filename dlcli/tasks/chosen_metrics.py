@@ -1,4 +1,4 @@
-"""The metrics of a task: those that were chosen, their names, and which values are better."""
+"""The metrics of a task: the choice, names, and direction of improvement."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ class ChosenMetrics(nn.Module):
     """The part of a task that chooses and makes its metrics.
 
     Attributes:
-        kind: what the task is for; of targets, their kind, which the loss must accept.
+        kind: kind of the task, which for tasks of targets is a kind of target that the loss must accept.
         criterion: the loss.
-        metric_choices: the metrics that were chosen, in report order.
-        is_tuned: whether `tune` has changed what is predicted.
+        metric_choices: the chosen metrics, in report order.
+        is_tuned: whether `tune` has changed the predictions.
         metric_names: names of all metrics, in report order.
         epoch_metrics: names of the metrics that are cheap enough to compute every epoch; the monitored metric is added.
         default_metrics: names of the metrics of tasks of this class, options of the group `metric`. A task of the
             user's own may instead define `metrics`, `metric_names` and `epoch_metrics`.
-        quantile_metrics: those that are added if the loss has several quantiles.
+        quantile_metrics: metrics that are added if the loss has several quantiles.
     """
 
     kind: ClassVar[TaskKind]
@@ -37,20 +37,21 @@ class ChosenMetrics(nn.Module):
     quantile_metrics: ClassVar[tuple[str, ...]] = ()
 
     def choose(self, metrics: Sequence[str | MetricChoice], quantiles: Sequence[float] = ()) -> None:
-        """Set the metrics; `__init__` calls it. The word `default` stands for those of the class."""
+        """Set the metrics; called by `__init__`. The word `default` denotes those of the class."""
         by_default = self.default_metrics + (self.quantile_metrics if quantiles else ())
         self.metric_choices = chosen_metrics(metrics, by_default)
 
     def metric_facts(self, *, tuned: bool = True) -> dict[str, Any]:
-        """Return what metrics are built with, those that their arguments name.
+        """Return the arguments that metrics can take; each metric receives those that its signature names.
 
-        `task` is the kind; `threshold` the decision threshold, the one before tuning if `tuned` is false.
+        `task` is the kind; `threshold` is the decision threshold, before tuning if `tuned` is false.
         """
         return {"task": self.kind}
 
     @cached_property
     def metric_names(self) -> tuple[str, ...]:
-        """Names of all metrics: after the last that depends on a tuned threshold follow those without tuning."""
+        """Names of all metrics; the variants without tuning follow the last metric that depends on a tuned "
+        "threshold."""
         names, twins = [choice.name for choice in self.metric_choices], self._untuned
         last = max((names.index(choice.name) + 1 for choice in twins), default=0)
         return (*names[:last], *(untuned(choice.name) for choice in twins), *names[last:])
@@ -62,7 +63,7 @@ class ChosenMetrics(nn.Module):
 
     @cached_property
     def _untuned(self) -> tuple[MetricChoice, ...]:
-        """The metrics that tuning the threshold changes."""
+        """The metrics that depend on the tuned threshold."""
         if not self.is_tuned:
             return ()
         facts = self.metric_facts()
@@ -78,10 +79,10 @@ class ChosenMetrics(nn.Module):
         return {name: found[name] for name in self.metric_names}
 
     def scales(self) -> dict[str, dict[str, Any]]:
-        """Return for each metric, and the loss, which values are better and between which bounds they lie.
+        """Return the direction of improvement and the bounds of each metric and the loss.
 
         `better` is `higher`, `lower`, or None if neither is better by itself. `low` and `high` are None without bounds.
-        `unit` says what a metric is relative to, if tasks of one kind differ in it.
+        `unit` is the unit of a metric, if it differs between tasks of one kind.
         """
         found: dict[str, dict[str, Any]] = {
             "loss": {"better": "lower", "low": getattr(self.criterion, "lower_bound", None), "high": None}

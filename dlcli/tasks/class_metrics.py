@@ -1,4 +1,4 @@
-"""Metrics of classes and labels, on the results of `Task.metric_inputs`. Where one is undefined, it is NaN."""
+"""Metrics of classes and labels, computed from `Task.metric_inputs`; NaN if undefined."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from dlcli.tasks.metric import MeanMetric, Metric
 # Number of confidence bins of the calibration error, as in Guo et al., 2017.
 CALIBRATION_BINS = 15
 
-# Rows that are divided into bins at once, which takes 15 numbers for each.
+# Number of rows that are divided into bins at once, with 15 numbers for each.
 _ROWS = 1 << 16
 
 
 class OneVsRest(Metric):
     """Mean of a binary ranking metric over the classes, each against the rest.
 
-    Classes without positive or without negative rows are left out. Probabilities and targets are `(N, C)` and codes
-    `(N,)`, `(N, K)` and 0 and 1 `(N, K)`, or `(N,)` and `(N,)`.
+    Classes without positive or without negative rows are left out. Shapes of probabilities and targets are `(N, C)` and
+    codes `(N,)`, `(N, K)` and 0 or 1 `(N, K)`, or `(N,)` and 0 or 1 `(N,)`.
 
     Args:
-        measure: from the numbers of true and of false positives at each distinct threshold, the highest first, to the
-            value. The last pair are the numbers of all positive and negative rows.
+        measure: maps the numbers of true and of false positives at each distinct threshold, in descending order, to the
+            value. The last pair contains the numbers of all positive and negative rows.
     """
 
     higher_is_better = True
@@ -129,10 +129,10 @@ class Brier(MeanMetric):
 
 
 class CalibrationError(Metric):
-    """Expected calibration error (Guo et al., 2017): mean gap between confidence and share of hits, over 15 bins.
+    """Expected calibration error (Guo et al., 2017): mean gap between confidence and accuracy over 15 bins.
 
-    The confidence is the highest probability of `(N, C)`, and a hit a row whose class has it; or the probability of the
-    positive class or of a label, and a hit a row that has it.
+    For probabilities `(N, C)` the confidence is the highest probability, and a hit is a row of that class; otherwise it
+    is the probability of the positive class or label, and a hit is a row that has it.
     """
 
     higher_is_better = False
@@ -172,11 +172,11 @@ Average = Literal["macro", "micro", "weighted", "geometric"]
 
 
 class Counts(Metric):
-    """Base class of metrics that follow from the numbers of true and false decisions, of each class or label.
+    """Base class of metrics of the numbers of true and false decisions of each class or label.
 
     Args:
-        rate: which metric.
-        average: how it is averaged over classes or labels.
+        rate: the metric.
+        average: averaging over classes or labels.
         columns: number of classes or labels.
     """
 
@@ -197,7 +197,7 @@ class Counts(Metric):
 
     @abstractmethod
     def decisions(self, probabilities: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Return what is predicted and what is true, booleans `(N, columns)`."""
+        """Return the predicted and the true decisions, booleans `(N, columns)`."""
 
     def update(self, probabilities: Tensor, y: Tensor) -> None:
         """Add a batch of rows."""
@@ -209,7 +209,7 @@ class Counts(Metric):
         self.tn = self.tn + len(y) - positive - of_class + tp
 
     def compute(self) -> Tensor:
-        """Return a value between 0 and 1; classes and labels for which it is undefined are left out, NaN if all are."""
+        """Return a value between 0 and 1; undefined classes and labels are left out, NaN if all are undefined."""
         counts = (self.tp, self.fp, self.tn, self.fn)
         if self._average == "micro":
             return rates(self._rate, *(count.sum() for count in counts))
@@ -238,7 +238,7 @@ class BinaryRate(Counts):
 class MulticlassRate(Counts):
     """A rate averaged over classes, from probabilities `(N, C)` and codes `(N,)`.
 
-    Recall averaged by `macro` is the balanced accuracy, and by `micro` the accuracy.
+    The `macro` average of recall is the balanced accuracy, and the `micro` average is the accuracy.
     """
 
     def __init__(self, rate: Rate, classes: int, average: Average) -> None:
@@ -246,7 +246,7 @@ class MulticlassRate(Counts):
         self.shares = ("multiclass", classes)
 
     def decisions(self, probabilities: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the predicted class, which has the highest probability, and the true one as indicators `(N, C)`."""
+        """Return the predicted class (of the highest probability) and the true one as indicators `(N, C)`."""
         classes = torch.arange(probabilities.shape[1], device=y.device)
         return probabilities.argmax(dim=1).unsqueeze(1) == classes, y.unsqueeze(1) == classes
 
@@ -255,8 +255,8 @@ class MultilabelRate(Counts):
     """A rate averaged over labels, from probabilities and targets 0 or 1, both `(N, K)`.
 
     Args:
-        rate: which one.
-        average: how the labels are averaged.
+        rate: the metric.
+        average: averaging over labels.
         labels: number of labels.
         threshold: probability above which a label is predicted; one number or one per label.
     """
@@ -274,7 +274,7 @@ class MultilabelRate(Counts):
 
 
 class ExactMatch(MeanMetric):
-    """Share of rows all of whose labels are right; arguments as for `MultilabelRate`."""
+    """Share of rows with all labels correct; arguments as for `MultilabelRate`."""
 
     higher_is_better = True
     plot_lower_bound = 0.0
@@ -324,9 +324,9 @@ def rates(rate: Rate, tp: Tensor, fp: Tensor, tn: Tensor, fn: Tensor) -> Tensor:
 
     Recall is undefined for a class without rows. Precision and f1 are undefined for a class that occurs neither in the
     rows nor among the predictions. Precision is 0, as in scikit-learn, if a class that occurs is never predicted. The
-    balanced accuracy, the mean recall of a class and of the rest, is undefined if one of them does not occur: the
-    other's recall alone flatters. Other libraries return 0 in all these cases, so that a fold without positive rows
-    lowers the mean over folds.
+    balanced accuracy, the mean recall of a class and of the rest, is undefined if one of them does not occur, since the
+    recall of the other alone would be too optimistic. Other libraries return 0 in all these cases, so that a fold
+    without positive rows lowers the mean over folds.
     """
     match rate:
         case "accuracy":

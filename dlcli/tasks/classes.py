@@ -1,4 +1,4 @@
-"""Helpers of classification tasks: class names, misclassified rows, metrics per class."""
+"""Functions of classification tasks: class names, misclassified rows, metrics per class."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Decoding: the tokens that a sequence-to-sequence model generates, greedily or by beam search."""
+"""Greedy decoding and beam search for sequence-to-sequence models."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Decodes(Protocol):
     """A model that generates sequences. All tensors have one entry per row, `(N, ...)`."""
 
     def encode(self, x: Tensor, lengths: Tensor) -> tuple[State, State]:
-        """Return what `decode` needs of the sources, and the state before the first token."""
+        """Return the memory of the sources for `decode`, and the state before the first token."""
 
     def decode(self, tokens: Tensor, memory: State, state: State) -> tuple[Tensor, State]:
         """Return the logits `(N, V)` of the token after `tokens` `(N,)`, and the state after these."""
@@ -30,9 +30,9 @@ class Decoded:
     """Generated sequences.
 
     Attributes:
-        tokens: the tokens `(N, T)` without the end, padded.
-        scores: logarithm of the probability of each sequence with its end `(N,)`.
-        lengths: number of tokens with the end `(N,)`; one that was stopped has none.
+        tokens: padded tokens `(N, T)` without the end token.
+        scores: log-probability of each sequence including its end `(N,)`.
+        lengths: number of tokens including the end `(N,)`; a truncated sequence has no end.
         is_ended: whether a sequence has an end `(N,)`.
     """
 
@@ -52,8 +52,8 @@ def generated(
         x: source tokens `(N, S)`.
         lengths: of the sources `(N,)`.
         steps: maximum number of tokens.
-        beam: number of sequences that are followed at a time; 1 takes the most likely token in each step.
-        length_penalty: power of the length by which the score of an ended sequence is divided.
+        beam: number of beams; 1 is greedy decoding.
+        length_penalty: exponent of the length by which the score of a finished sequence is divided.
     """
     return (
         greedy(model, x, lengths, steps)
@@ -63,7 +63,7 @@ def generated(
 
 
 def greedy(model: Any, x: Tensor, lengths: Tensor, steps: int) -> Decoded:
-    """Return the sequences of the most likely tokens; for the arguments see `generated`."""
+    """Return the sequences of the most likely tokens; see `generated` for the arguments."""
     rows = len(x)
     memory, state = model.encode(x, lengths)
     tokens = x.new_full((rows,), START)
@@ -88,11 +88,12 @@ def greedy(model: Any, x: Tensor, lengths: Tensor, steps: int) -> Decoded:
 def beam_search(
     model: Any, x: Tensor, lengths: Tensor, steps: int, beam: int, length_penalty: float
 ) -> Decoded:
-    """Return the sequences with the best scores, divided by a power of their lengths.
+    """Return the sequences with the best length-normalized scores.
 
-    In each step, a row's `2 * beam` best continuations are looked at: those of the first `beam` that end are kept if
-    they are better than the best ended one, and the first `beam` others are followed. A row is done when `beam`
-    sequences have ended, or no other one can become better (Wu et al., 2016). For the arguments see `generated`.
+    In each step, a row's `2 * beam` best continuations are considered: finished ones among the first `beam` are kept if
+    they are better than the best finished one, and the first `beam` unfinished ones are continued. A row is done when
+    `beam` sequences are finished, or no other one can become better (Wu et al., 2016). See `generated` for the
+    arguments.
     """
     rows, device = len(x), x.device
     memory, state = model.encode(x, lengths)
@@ -121,7 +122,7 @@ def beam_search(
         chosen = choices.view(rows, -1).gather(1, places)
         parents = places // (2 * beam)
         ends = (chosen == END) & (scores > -math.inf)
-        # Of those that end, the best of a row is the first.
+        # The first finished continuation of a row is the best one.
         ending = ends[:, :beam] & ~done[:, None]
         ranked = (scores[:, :beam] / (step + 1) ** length_penalty).masked_fill(~ending, -math.inf)
         top, which = ranked.max(dim=1)

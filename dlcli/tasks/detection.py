@@ -1,4 +1,4 @@
-"""Detection: a box and a class for each object of an image."""
+"""Object detection: a box and a class for each object of an image."""
 
 from __future__ import annotations
 
@@ -23,27 +23,26 @@ from dlcli.tasks.metric_choice import MetricChoice
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Pixels of the images of a batch of an evaluation, which bound its memory.
+# Number of pixels in an evaluation batch, which limits its memory.
 _PIXELS = 1 << 20
-# The score threshold without validation rows to find it on.
+# The score threshold if there are no validation rows to choose it on.
 _THRESHOLD = 0.5
 
 
 class Detection(Task):
-    """Detection. The model computes the loss itself, from images and padded boxes `(N, T, 6)`.
+    """Object detection. The model computes the loss from images and padded boxes `(N, T, 6)`.
 
-    Outputs are detections `(N, D, 6)`; where targets are known, with the loss of the batch before them,
-    `(N, 1 + D * 6)` (`dlcli.models.detections.with_loss`). The latter are kept as they are, of new images the former.
+    Outputs for new images are detections `(N, D, 6)`. If targets are known, the loss of the batch precedes them, `(N, 1
+    + D * 6)` (`dlcli.models.detections.with_loss`). Both are kept unchanged.
 
     Args:
         classes: names of the classes.
         class_counts: number of training boxes of each class.
-        typical_boxes: boxes `(B, 6)` with a score and a class that stand for those of any training image.
-        score_threshold: score from which a detection is shown and counted in tables and pictures; None finds it on
-            validation rows (the highest mean F1 score over classes, at an overlap of 0.5), or takes 0.5 without a right
-            detection there.
+        typical_boxes: typical boxes `(B, 6)` of training images with a score and a class, the baseline.
+        score_threshold: minimum score of detections in tables and pictures; None chooses it on validation rows (the
+            highest mean F1 score over classes, at an overlap of 0.5), or takes 0.5 if no detection there is correct.
             Average precision uses all detections.
-        tuned_threshold: the result of `tune`.
+        tuned_threshold: the threshold found by `tune`.
         metrics: names of the metrics in report order, options of the group `metric`; `default` stands for those of the
             task.
     """
@@ -83,7 +82,7 @@ class Detection(Task):
         return outputs[:, 0].mean(), outputs
 
     def training_metrics(self, names: Sequence[str]) -> list[str]:
-        """Return none: in training, models compute no detections."""
+        """Return no metrics: models compute no detections in training."""
         return []
 
     def kept_loss(self, outputs: Tensor, y: Tensor) -> Tensor:
@@ -95,11 +94,11 @@ class Detection(Task):
         return outputs if outputs.ndim == 3 else _detections(outputs)
 
     def paired(self, found: Tensor, expected: Tensor) -> Tensor:
-        """Return the detections of an exported program in the order of the model's."""
+        """Return the detections of an exported program in the order of those of the model."""
         return paired_detections(found, expected)
 
     def rows_at_once(self, input_shape: Sequence[int]) -> int:
-        """Return the rows that have about a million pixels."""
+        """Return the number of rows with about a million pixels."""
         return max(1, _PIXELS // max(1, math.prod(input_shape[1:])))
 
     def output_shape(self, y: Tensor) -> tuple[int, ...]:
@@ -107,24 +106,25 @@ class Detection(Task):
         return len(y), 1
 
     def metric_inputs(self, outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Return how detections match boxes, `(N, D, 4)` of `matched_boxes`, and the boxes of each class `(N, C)`."""
+        """Return the matches of detections, `(N, D, 4)` of `matched_boxes`, and the number of boxes of each "
+        "class `(N, C)`."""
         there = (y[..., 4, None] == torch.arange(self.num_outputs, device=y.device)) & (y[..., 5, None] == 0)
         return matched_boxes(_detections(outputs), y), there.sum(dim=1)
 
     def metric_facts(self, *, tuned: bool = True) -> dict[str, Any]:
-        """Return what metrics are built with."""
+        """Return the arguments that metrics can take."""
         return {"task": "detection", "num_classes": self.num_outputs, "classes": self.classes}
 
     def baseline(self) -> tuple[Task, Tensor]:
-        """Return the boxes that stand for those of any training image."""
+        """Return the typical boxes of training images."""
         return self, torch.cat([torch.tensor([math.nan]), self._typical.flatten()])
 
     def baseline_descriptions(self) -> dict[str, str]:
-        """Return what the baseline repeats."""
+        """Return a description of the baseline."""
         return {"": "the same boxes in every image, centres of clusters of the training boxes"}
 
     def predictions(self, outputs: Tensor) -> pd.DataFrame:
-        """Return the number of boxes of each class from the threshold on, and the boxes as JSON.
+        """Return the number of boxes of each class with scores above the threshold, and the boxes as JSON.
 
         A box is `[left, top, right, bottom, score, class]`, in shares of the image's sides.
         """
@@ -147,19 +147,19 @@ class Detection(Task):
         return pd.DataFrame({**columns, "boxes": pd.Series(texts, dtype=object)})
 
     def write_files(self, folder: Path, names: Sequence[str], x: Any, outputs: Tensor) -> pd.DataFrame:
-        """Write a picture of each image with its boxes, `detections.json` (COCO's results) and `boxes.csv`."""
+        """Write a picture of each image with its boxes, `detections.json` (COCO results) and `boxes.csv`."""
         return write_boxes(folder, names, x, outputs.numpy(), self.classes, self.score_threshold)
 
     def targets(self, y: Any) -> pd.DataFrame:
-        """Return no columns: `judged` has the boxes."""
+        """Return no columns; `judged` contains the boxes."""
         return pd.DataFrame(index=range(len(y)))
 
     def judged(self, outputs: Tensor, y: Any) -> pd.DataFrame:
-        """Return how many boxes of each image are found, missed and wrong, and all boxes.
+        """Return the numbers of found, missed and wrong boxes of each image, and all boxes.
 
         `found`, `missed` and `wrong` are at the score threshold and an overlap of 0.5; `boxes(CLASS)` are the image's
-        boxes of a class, `targets` and `predicted` all boxes as JSON, in pixels of the file. `matches` has score, class
-        and the two numbers of `matched_boxes` of each detection, from which metrics are restored.
+        boxes of a class, `targets` and `predicted` all boxes as JSON, in pixels of the file. `matches` contains score,
+        class and bit masks of `matched_boxes` of each detection, from which metrics are restored.
         """
         kept, counts = self.metric_inputs(outputs, torch.as_tensor(self.encode(y)))
         detections = _detections(outputs)
@@ -184,7 +184,7 @@ class Detection(Task):
         return pd.DataFrame(table)
 
     def metric_inputs_of(self, table: pd.DataFrame) -> tuple[Tensor, Tensor, dict[str, Tensor]] | None:
-        """Restore how detections match boxes."""
+        """Restore the matches of detections and the numbers of boxes."""
         counts = [f"boxes({name})" for name in self.classes]
         if not {*counts, "matches"} <= set(table.columns):
             return None
@@ -192,7 +192,7 @@ class Detection(Task):
         return torch.from_numpy(found), torch.tensor(table[counts].to_numpy(np.float64)), {}
 
     def tune(self, outputs: Tensor, y: Any) -> dict[str, Any]:
-        """Return the score threshold of the highest mean F1 score over classes, if none was given."""
+        """Return the score threshold with the highest mean F1 score over classes, if none is set."""
         if not self.finds_threshold:
             return {}
         kept, counts = self.metric_inputs(outputs, torch.as_tensor(self.encode(y)))
@@ -200,7 +200,7 @@ class Detection(Task):
         return {} if found is None else {"tuned_threshold": found}
 
     def tuned(self) -> str:
-        """Return the threshold that was found."""
+        """Return a description of the chosen threshold."""
         return (
             ""
             if not self._is_found
@@ -208,7 +208,7 @@ class Detection(Task):
         )
 
     def describe(self) -> str:
-        """Return `detection`."""
+        """Return `detection, loss of the model`."""
         return "detection, loss of the model"
 
     def breakdown(self, outputs: Tensor, y: Any) -> pd.DataFrame:
@@ -235,7 +235,7 @@ class Detection(Task):
             )
 
     def worst(self, outputs: Tensor, y: Any) -> list[tuple[int, str]]:
-        """Return the images in the order of the boxes that are missed or wrong."""
+        """Return the images in descending order of the number of missed and wrong boxes."""
         table = self.judged(outputs, y)
         missed, wrong = table["missed"].to_numpy(), table["wrong"].to_numpy()
         order = np.argsort(-(missed + wrong), kind="stable")
@@ -263,7 +263,7 @@ class Detection(Task):
     def row_pictures(
         self, images: np.ndarray, y: Any, outputs: Callable[[], Tensor], captions: Sequence[str], of: int
     ) -> Figure:
-        """Return the images with their boxes: what was found, what was missed, and what is wrong."""
+        """Return the images with found, missed and wrong boxes."""
         from dlcli.reports import box_plots  # a prediction needs no matplotlib
 
         shown = slice(box_plots.MOST_IMAGES)
@@ -285,7 +285,7 @@ def _detections(outputs: Tensor) -> Tensor:
 
 
 def _bit(numbers: Tensor) -> Tensor:
-    """Return whether the bit of the overlap 0.5 is set."""
+    """Return whether the bit of overlap 0.5 is set."""
     return numbers.long() & 1
 
 

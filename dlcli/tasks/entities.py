@@ -1,8 +1,9 @@
-"""Entities in tags: counts of those that are given, predicted, and right, as seqeval defines them.
+"""Entities in tags: numbers of true, predicted and correct ones, as defined by seqeval.
 
-seqeval (Nakayama, 2018; mode None) and the evaluation script of CoNLL-2000 count an entity as right if its first word,
-last word and type are right. An entity begins at B-, and at I- after O or another type; it ends before the next word
-that is O, begins with B- or has another type. Tags here are IOB2 or plain; each word with a plain tag is an entity.
+seqeval (Nakayama, 2018; mode None) and the evaluation script of CoNLL-2000 count an entity as correct if its first
+word, last word and type are correct. An entity begins at B-, and at I- after O or another type; it ends before the next
+word that is O, begins with B- or has another type. Tags here are IOB2 or plain; each word with a plain tag is an
+entity.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from dlcli.datasets.words.schemes import OUTSIDE, split_tag
 
 
 class EntityTypes:
-    """The types of entities of tags, and whether each tag continues an entity.
+    """Entity types of tags, and whether each tag continues an entity.
 
     Args:
         tags: names of the tags, in the order of their codes.
@@ -34,11 +35,11 @@ class EntityTypes:
         self._inside = torch.tensor([prefix == "I" for prefix, _ in parts])
 
     def counts(self, predicted: Tensor, y: Tensor) -> Tensor:
-        """Return the numbers of entities of each type that are given, predicted, and both `(N, 3, K)`, float64.
+        """Return the numbers of true, predicted and correct entities of each type `(N, 3, K)`, float64.
 
         Args:
-            predicted: codes of the words `(N, T)`; what stands beyond the words of a row does not matter.
-            y: their targets, negative beyond the words of a row.
+            predicted: codes of the words `(N, T)`; codes beyond the end of a row are ignored.
+            y: their targets, negative beyond the end of a row.
         """
         words = y >= 0
         given, found = self._spans(y, words), self._spans(predicted, words)
@@ -46,12 +47,12 @@ class EntityTypes:
         return torch.stack([self._totals(kinds) for kinds in (given[..., 1], found[..., 1], both)], dim=1)
 
     def _spans(self, codes: Tensor, words: Tensor) -> Tensor:
-        """Return for each word that begins an entity its last word and its type `(N, T, 2)`; -1 for others."""
+        """Return the last word and the type of the entity that begins at each word `(N, T, 2)`; -1 if none begins."""
         types = torch.where(words, self._types.to(codes.device)[codes.clamp_min(0)], -1)
         inside = self._inside.to(codes.device)[codes.clamp_min(0)] & (types >= 0)
         before = torch.nn.functional.pad(types[:, :-1], (1, 0), value=-1)
         begins = (types >= 0) & ~(inside & (before == types))
-        # An entity goes on to the word before the next one that begins an entity or belongs to none.
+        # An entity extends to the word before the next one that begins an entity or belongs to none.
         places = torch.arange(codes.shape[1], device=codes.device).expand_as(codes)
         stops = torch.where(begins | (types < 0), places, codes.shape[1])
         nearest = torch.nn.functional.pad(stops[:, 1:], (0, 1), value=codes.shape[1])

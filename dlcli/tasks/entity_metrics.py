@@ -1,4 +1,4 @@
-"""Metrics of tags: precision, recall and F1 of entities, and the accuracy of words, over all rows together."""
+"""Metrics of tags: precision, recall and F1 of entities, and accuracy of words, pooled over all rows."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ EntityFigure = Literal["precision", "recall", "f1", "macro_f1", "accuracy"]
 
 
 class EntityScore(Metric):
-    """How predicted entities and tags agree with those given.
+    """Agreement of predicted and true entities or tags.
 
     Args:
         kind: `precision`, `recall` and `f1` of all entities together (micro averages, as seqeval reports them),
-            `macro_f1`, the mean F1 of the types that occur, or `accuracy`, the share of words with the right tag.
+            `macro_f1`, the mean F1 of the types that occur, or `accuracy`, the share of words with the correct tag.
         num_types: number of types of entities.
     """
 
@@ -33,11 +33,11 @@ class EntityScore(Metric):
         self.add_sum("counted", (3, num_types + 1))
 
     def update(self, predicted: Tensor, y: Tensor) -> None:
-        """Add rows; `predicted` `(N, 3, K + 1)` are numbers given, predicted and right: entities, then words."""
+        """Add rows; `predicted` `(N, 3, K + 1)` are true, predicted and correct numbers of entities, then of words."""
         self.counted = self.counted + predicted.double().sum(dim=0)
 
     def compute(self) -> Tensor:
-        """Return the value; precision without predicted entities and recall without given ones are 0, as in seqeval."""
+        """Return the value; precision without predicted entities and recall without true ones are 0, as in seqeval."""
         given, found, right = self.counted
         if self.kind == "accuracy":
             return right[-1] / given[-1]
@@ -48,9 +48,9 @@ class EntityScore(Metric):
 
 
 def entity_figures(counts: Tensor) -> dict[str, Tensor]:
-    """Return precision, recall and F1 of each type `(K,)`, given numbers that are given, predicted and right `(3, K)`.
+    """Return precision, recall and F1 of each type `(K,)` from true, predicted and correct numbers `(3, K)`.
 
-    They are 0 where nothing is predicted, or nothing given.
+    They are 0 for types without predicted or without true entities.
     """
     given, found, right = counts.double()
     return {

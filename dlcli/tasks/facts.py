@@ -1,4 +1,4 @@
-"""Facts about the training rows that tasks are built from: classes, means, the error of the naive forecast."""
+"""Facts about the training rows for the arguments of tasks: classes, means, error of the naive forecast."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dlcli.datasets.windows import History, SeriesRows, Windows
 
 
 def target_facts(data: Data, train: np.ndarray) -> dict[str, Any]:
-    """Return the facts, in plain types, that a task's parameters can ask for by name.
+    """Return the facts, in plain types, that a task's arguments can name.
 
     Statistics are computed on the training rows `train` only.
 
@@ -52,7 +52,7 @@ def target_facts(data: Data, train: np.ndarray) -> dict[str, Any]:
 def naive_forecast(history: History, season: int = 1) -> np.ndarray:
     """Return the seasonal-naive forecast `(N, horizon, K)`: the last season, or for a season of 1 the last value.
 
-    A row with less than one season of its own series before it repeats the last value.
+    A row preceded by less than one season of its own series repeats the last value.
     """
     steps = np.arange(history.horizon)
     origins = history.origins[:, None]
@@ -64,25 +64,26 @@ def naive_forecast(history: History, season: int = 1) -> np.ndarray:
 def naive_error(history: History) -> np.ndarray:
     """Return the mean absolute error `(K,)` of the seasonal-naive one-step forecast, in the user's unit.
 
-    The mean is over the steps that the rows cover, of all series together; NaN if they cover no more than a season.
+    The mean is over the steps covered by the rows, pooled over all series; NaN if they cover at most one season.
     """
     changes, _ = _seasonal_changes(history)
     return np.abs(changes).mean(axis=0) if len(changes) else np.full(history.targets, np.nan)
 
 
 def naive_quantiles(history: History) -> np.ndarray:
-    """Return quantiles `(K, 41)` of the change from one season to the next over the steps that the rows cover.
+    """Return quantiles `(K, 41)` of the change from one season to the next over the steps covered by the rows.
 
-    They are at the levels 0, 0.025, ..., 1, and 0 if the rows cover no more than a season.
+    Levels are 0, 0.025, ..., 1; quantiles are 0 if the rows cover at most one season.
     """
     changes, _ = _seasonal_changes(history)
     return np.stack([_quantiles(column) for column in changes.T])
 
 
 def relative_quantiles(history: History) -> np.ndarray:
-    """Return quantiles `(K, 41)` like `naive_quantiles`, of changes in units of the mean absolute one of their series.
+    """Return quantiles `(K, 41)` like `naive_quantiles`, with changes divided by the mean absolute change of their
+    series.
 
-    Those of all series together would be much too wide for a small series, and too narrow for a large one.
+    Absolute quantiles would be much too wide for small series and too narrow for large ones.
     """
     changes, stretches = _seasonal_changes(history)
     counts = np.bincount(stretches, minlength=len(history.stretches.begins))
@@ -99,9 +100,9 @@ def _quantiles(values: np.ndarray) -> np.ndarray:
 
 
 def _seasonal_changes(history: History) -> tuple[np.ndarray, np.ndarray]:
-    """Return the differences `(M, K)` of covered steps from those of a season before, if those are covered as well.
+    """Return the differences `(M, K)` between covered steps and those one season earlier that are also covered.
 
-    The second array is the number of the stretch of each, `(M,)`.
+    The second array is the stretch index of each difference, `(M,)`.
     """
     covered, season = history.covered(), history.season
     stretch = history.stretches.of(np.arange(len(covered)))
@@ -113,7 +114,7 @@ def _seasonal_changes(history: History) -> tuple[np.ndarray, np.ndarray]:
 def naive_error_before(y: SeriesRows, season: int) -> np.ndarray:
     """Return for each row the mean absolute seasonal-naive one-step error of its series before the forecast `(N, K)`.
 
-    It uses all steps before the row's first step to forecast, and none of the others; NaN without a season and a step.
+    It uses only the steps before the row's first forecast step; NaN if these are at most one season.
     """
     changes = np.zeros(y.values.shape)
     changes[season:] = np.abs(y.values[season:] - y.values[:-season])
@@ -126,9 +127,10 @@ def level_before(y: Windows) -> np.ndarray:
 
 
 def _mean_before(y: SeriesRows, values: np.ndarray, skipped: int = 0) -> np.ndarray:
-    """Return the means of `values` `(T, K)` from the begin of each row's series, less skipped steps, to its origin."""
-    # Of the steps before each one, summed up within its stretch: differences between sums over all stretches would
-    # round away the values of series that are small beside others.
+    """Return the means of `values` `(T, K)` from the start of each row's series (without `skipped` steps) to "
+    "its origin."""
+    # Cumulative sums within each stretch: differences of sums over all stretches would round away the values of series
+    # that are small compared with others.
     totals = np.zeros(values.shape)
     begins = y.stretches.begins.tolist()
     for begin, end in pairwise([*begins, len(values)]):

@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-# Units of a row's series, in the order in which they follow its targets.
+# Units of a row's series, in the order in which they are appended to its targets.
 _UNITS = ("naive", "level")
 
-# The smallest naive error in the loss, as a share of the series' level: one of an almost constant series is rounding
-# noise, and in its units every error of the forecast would be huge.
+# Minimum naive error in the loss, as a share of the series' level: the naive error of an almost constant series is
+# rounding noise, and relative to it every forecast error would be huge.
 _LEAST_SHARE = 1e-4
 
 
@@ -48,19 +48,19 @@ class Forecast(Task):
         horizon: number of steps to forecast.
         season: length of the seasonal period in steps.
         naive_error: mean absolute error of the seasonal-naive forecast of each column over the training part.
-        loss: takes outputs and targets `(N, horizon * K)`, returns the mean. A loss of quantiles has the attribute
+        loss: maps outputs and targets `(N, horizon * K)` to the mean. A loss of quantiles has the attribute
             `quantiles`, their levels.
         naive_quantiles: quantiles of the error of the seasonal-naive forecast over the training part, at equally spaced
-            levels from 0 to 1, `(K, L)`, which the baseline of a loss of quantiles adds to that forecast.
+            levels from 0 to 1, `(K, L)`, added to that forecast by the baseline of a loss of quantiles.
         several_series: whether there are several series.
-        relative_quantiles: the same as `naive_quantiles` in units of each series' own naive error, which the baseline
-            uses instead if there are several series.
-        scaled_metrics: report errors in standard deviations of each target, as is common in the literature for several
-            variables.
+        relative_quantiles: the same as `naive_quantiles` in units of each series' own naive error, used by the baseline
+            if there are several series.
+        scaled_metrics: whether errors are reported in standard deviations of each target, as is common in the
+            literature for several variables.
         scale_loss: unit of each row's loss: `none`, one deviation of all series; `naive`, the seasonal-naive error of
             the row's series, as in `mase`, but at least 1e-4 of its level; `level`, the mean absolute value of its
-            series, as in `smape`. Both are over the steps before the forecast. None is `naive` if there are several
-            series, else `none`. Runs of earlier versions have no such key; their loss is that of `none`.
+            series, as in `smape`. Both are computed over the steps before the forecast. None is `naive` if there are
+            several series, else `none`. Runs of earlier versions lack this key, and their loss is that of `none`.
         metrics: names of the metrics in report order, options of the group `metric`; `default` stands for those of the
             task.
     """
@@ -139,7 +139,8 @@ class Forecast(Task):
             if self.scale_loss == "naive":
                 level = y[:, position + 1 : position + 2]
                 unit = torch.where(unit > 0, torch.maximum(unit, _LEAST_SHARE * level), unit)
-            # A series without a naive error, such as a constant one, counts in standard deviations of all.
+            # The unit of a series without a naive error, such as a constant one, is the standard deviation of all
+            # series.
             unit = torch.where(unit > 0, unit, 1.0)
             steps, outputs = steps / unit, outputs / unit.unsqueeze(-1)
         return self.criterion(outputs.flatten(1), steps.flatten(1))
@@ -175,7 +176,7 @@ class Forecast(Task):
         return found
 
     def metric_facts(self, *, tuned: bool = True) -> dict[str, Any]:
-        """Return what metrics are built with; errors are in the user's unit, or in deviations."""
+        """Return the arguments that metrics can take; errors are in the user's unit, or in deviations."""
         offset = torch.tensor(self._mean / self._std * self._counts)
         return {
             "task": "regression",
@@ -190,7 +191,7 @@ class Forecast(Task):
         }
 
     def scales(self) -> dict[str, dict[str, Any]]:
-        """Return the scales; with several series `mase` is in other units than that of earlier versions."""
+        """Return the scales; with several series, the unit of `mase` differs from that of earlier versions."""
         found = super().scales()
         if self.several and "mase" in found:
             found["mase"]["unit"] = "the naive error of each series before the forecast"
@@ -208,7 +209,7 @@ class Forecast(Task):
         return {name: (self, self._outputs(values, x)) for name, values in forecasts.items()}
 
     def baseline_descriptions(self) -> dict[str, str]:
-        """Return what each of the `baselines` repeats."""
+        """Return descriptions of the `baselines`."""
         if self.season > 1:
             return {"": f"the values of {self.season} steps ago", "naive": "the last value"}
         return {"": "the last value"}
@@ -228,7 +229,7 @@ class Forecast(Task):
         return torch.from_numpy(scaled.astype(np.float32)).reshape(len(values), -1)
 
     def _spread_unit(self, x: History) -> np.ndarray:
-        """Return the unit of the quantiles, in that of the user, to be broadcast to `(N, horizon, K, Q)`."""
+        """Return the unit of the quantiles in the user's unit, broadcastable to `(N, horizon, K, Q)`."""
         if not self._relative:
             return np.ones(1)
         own = naive_error_before(x, self.season)[:, : x.targets]
@@ -253,7 +254,7 @@ class Forecast(Task):
         return when.join(self._table("target", y.numpy()))
 
     def describe(self) -> str:
-        """Return such as `forecast of OT, 96 steps, loss MSE, baseline: the values of 24 steps ago`."""
+        """Return a description such as `forecast of OT, 96 steps, loss MSE, baseline: the values of 24 steps ago`."""
         names = ", ".join(self.names) if len(self.names) <= 5 else f"{len(self.names)} targets"
         quantiles = f" of {', '.join(f'{level:g}' for level in self.quantiles)}" if self.quantiles else ""
         units = {

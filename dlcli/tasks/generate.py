@@ -1,4 +1,4 @@
-"""Generation: making images of given classes, which a classifier judges beside real ones."""
+"""Image generation by class, evaluated by a classifier (the judge) on generated and real images."""
 
 from __future__ import annotations
 
@@ -21,36 +21,36 @@ from dlcli.training.turns import Turn, turn_parts
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Pixels of the images that are made at a time, which bound the memory of an evaluation.
+# Number of pixels generated at a time, which limits the memory of an evaluation.
 _PIXELS, _MOST = 1 << 18, 512
 
-# Images of a strip.
+# Number of images of a strip.
 _STRIP = 20
 
-_NOISE_IMAGES = 1000  # of the baseline
+_NOISE_IMAGES = 1000  # images of the baseline
 
 
 class Generate(Task):
-    """Generation of images of given classes. Targets are `(N, 2)`: the class, and the number of the draw of its noise.
+    """Image generation by class. Targets are `(N, 2)`: the class, and the index of the noise draw.
 
-    A model makes images from noise and classes (`make`), and has a `loss`, or `turns` of several; it is described in
-    `docs/generation.md`. In evaluation an image is made for each row, of the row's class. Of it and of the row's own
-    image, the judge's features are kept `(N, 3 + 2 F)`, after the loss of the batch, the class asked for, and the class
-    that the judge sees.
+    A model generates images from noise and classes (`make`), and has a `loss`, or several as `turns`; see
+    `docs/generation.md`. In evaluation an image of the row's class is generated for each row. Kept are `(N, 3 + 2 F)`:
+    loss of the batch, requested class, class predicted by the judge, and the judge's features of the generated image
+    and of the row's own image.
 
     Args:
         classes: names of the classes.
         class_counts: number of training rows of each class.
-        epoch_samples: number of images that are made and judged in each epoch.
+        epoch_samples: number of images that are generated and evaluated in each epoch.
         metrics: names of the metrics in report order, options of the group `metric`; `default` stands for those of the
             task.
-        judge: RUN, a classifier of the same classes and images of this size, which judges them; None trains a judge.
-        judge_weights: the judge, `JudgeFacts`; None before it is trained.
+        judge: RUN, a classifier of the same classes and of images of this size, used as the judge; None trains a judge.
+        judge_weights: weights of the judge (`JudgeFacts`); None before it is trained.
         judge_image: channels, height and width of an image.
         judge_reference: features of training rows.
-        judge_accuracy: share of rows that the judge recognises.
-        judge_rows: which rows these are.
-        judge_network: the network of a judge that is a run's classifier.
+        judge_accuracy: accuracy of the judge.
+        judge_rows: rows on which the accuracy was computed.
+        judge_network: network of a judge that is the classifier of a run.
         judge_name: name of that run.
     """
 
@@ -91,21 +91,21 @@ class Generate(Task):
         self.choose(metrics)
 
     def encode(self, y: Any) -> np.ndarray:
-        """Return the class and the number of the draw of each row, `(N, 2)`."""
+        """Return the class and the index of the noise draw of each row, `(N, 2)`."""
         codes = np.asarray(y, np.int64)
         return np.stack([codes, np.arange(len(codes))], axis=1)
 
     def training_metrics(self, names: Sequence[str]) -> list[str]:
-        """Return none: no images are made of training rows."""
+        """Return no metrics: no images are generated in training steps."""
         return []
 
     def step(self, network: Any, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """Return the model's loss of a batch, and the same for each row `(N, 1)`."""
+        """Return the model's loss of a batch, also repeated for each row `(N, 1)`."""
         loss = network.model.loss(pixels_to_unit(batch["x"]), batch["y"][:, 0])
         return loss, loss.detach().expand(len(batch["y"]), 1)
 
     def turns(self, network: Any, batch: Mapping[str, Tensor]) -> Iterator[Turn] | None:
-        """Return the losses of a model that trains its parts in turns."""
+        """Return the losses of a model that trains its parts in turns; None for others."""
         if not turn_parts(network.model):
             return None
         found: Iterator[Turn] = network.model.turns(pixels_to_unit(batch["x"]), batch["y"][:, 0])
@@ -119,7 +119,7 @@ class Generate(Task):
         y: Tensor | None = None,
         metrics: Collection[str] | None = None,
     ) -> Tensor:
-        """Make an image for each row, and return what is kept of it; features are NaN without a judge."""
+        """Generate an image for each row and return the kept values; features are NaN without a judge."""
         if y is None:
             raise TypeError("images are made of the classes of y")
         made = self.made(network, y)
@@ -139,7 +139,7 @@ class Generate(Task):
         return torch.cat([header, features, self.judge.judged(batch["x"])[0]], dim=1)
 
     def made(self, network: Any, y: Tensor) -> Tensor:
-        """Return images `(N, C, H, W)` as whole numbers from 0 to 255, for classes and draws `(N, 2)`."""
+        """Return images `(N, C, H, W)` with integer values from 0 to 255, for classes and draws `(N, 2)`."""
         noise = drawn_noise(y[:, 1].tolist(), network.model.noise_shape).to(y.device)
         return self._pixels(network, noise, y[:, 0])
 
@@ -148,15 +148,15 @@ class Generate(Task):
         return ((network.model.make(noise, codes) + 1) * 127.5).round().clamp(0, 255)
 
     def strip(self, network: Any) -> Tensor:
-        """Return images `(N, C, H, W)` from 0 to 255 from fixed noise, of a few classes in turn."""
+        """Return images `(N, C, H, W)` from 0 to 255 from fixed noise, cycling through a few classes."""
         codes = torch.arange(_STRIP) * max(1, self.num_outputs // _STRIP) % self.num_outputs
         device = next(network.parameters()).device
         return self.made(network, torch.stack([codes, torch.arange(_STRIP)], dim=1).to(device))
 
     def between(self, network: Any, codes: Sequence[int], columns: int) -> Tensor:
-        """Return images `(classes * columns, C, H, W)` from 0 to 255 on the way from one noise to another.
+        """Return images `(classes * columns, C, H, W)` from 0 to 255 of an interpolation between two noise vectors.
 
-        The way is along a great circle, on which noise keeps its length (Shoemake, 1985).
+        The interpolation is spherical, so that noise keeps its norm (Shoemake, 1985).
         """
         model, device = network.model, next(network.parameters()).device
         found = []
@@ -176,23 +176,23 @@ class Generate(Task):
         return outputs[:, 0].mean()
 
     def rows_at_once(self, input_shape: Sequence[int]) -> int:
-        """Return the number of images that have about a quarter of a million pixels, at most 512."""
+        """Return the number of images with about a quarter of a million pixels, at most 512."""
         return max(1, min(_MOST, _PIXELS // max(1, int(np.prod(input_shape[1:])))))
 
     def metric_inputs(self, outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the same."""
+        """Return both unchanged."""
         return outputs, y
 
     def metric_facts(self, *, tuned: bool = True) -> dict[str, Any]:
-        """Return what metrics are built with."""
+        """Return the arguments that metrics can take."""
         return {"task": "generate", "num_classes": self.num_outputs, "classes": self.classes}
 
     def baseline(self) -> tuple[Task, Tensor]:
-        """Return no outputs: the baselines need the rows that are judged."""
+        """Return no outputs: the baselines need the evaluated rows."""
         return self, torch.zeros(self.num_outputs)
 
     def baselines(self, x: Any, kept: Tensor | None = None) -> dict[str, tuple[Task, Tensor]]:
-        """Return noise in place of made images, the worst case, and training rows, which are the best possible."""
+        """Return two baselines: noise (the worst case) and training rows (the best possible) as generated images."""
         if kept is None or self.judge is None or self._reference is None:
             raise TypeError("the baselines of made images need what is kept of them, and a judge")
         rows, asked = torch.arange(len(kept)), kept[:, 1]
@@ -212,7 +212,7 @@ class Generate(Task):
             here = (asked == code).nonzero()[:, 0]
             if len(own):
                 places[here] = own[torch.arange(len(here)) % len(own)]
-        # Nothing is known of a class without training rows.
+        # A class without training rows has no features.
         unknown = torch.full((1, self._reference.shape[1]), torch.nan)
         unknown[:, 1] = self.num_outputs
         chosen_rows = torch.cat([self._reference, unknown])[places]
@@ -220,28 +220,28 @@ class Generate(Task):
         return found
 
     def baseline_descriptions(self) -> dict[str, str]:
-        """Return what stands in place of made images."""
+        """Return descriptions of the baselines."""
         rows = "" if self._reference is None else f"{len(self._reference):,} "
         return {"": "noise", "training_rows": f"images of {rows}training rows, the best that can be expected"}
 
     def predictions(self, outputs: Tensor) -> pd.DataFrame:
-        """Return the class asked for, and the class that the judge sees."""
+        """Return the requested class and the class predicted by the judge."""
         names = np.array(self.classes, dtype=object)
         asked, seen = outputs[:, 1].long().numpy(), outputs[:, 2].long().numpy()
         return pd.DataFrame({"class": names[asked], "recognized_as": names[seen]})
 
     def targets(self, y: Any) -> pd.DataFrame:
-        """Return no columns: the class is asked for, and stands in `predictions`."""
+        """Return no columns; the requested class is in `predictions`."""
         return pd.DataFrame(index=range(len(y)))
 
     def judged(self, outputs: Tensor, y: Any) -> pd.DataFrame:
-        """Return `predictions`, the loss, and the judge's features of the made image and of the row's own."""
+        """Return `predictions`, the loss, and the judge's features of the generated and of the real image."""
         columns = ["loss", *self._feature_columns((outputs.shape[1] - HEADER) // 2)]
         values = torch.cat([outputs[:, :1], outputs[:, HEADER:]], dim=1).numpy()
         return pd.concat([self.predictions(outputs), pd.DataFrame(values, columns=columns)], axis=1)
 
     def metric_inputs_of(self, table: pd.DataFrame) -> tuple[Tensor, Tensor, dict[str, Tensor]] | None:
-        """Restore what was kept."""
+        """Restore the kept values."""
         width = sum(str(name).startswith("made_") for name in table.columns)
         columns = ["loss", *self._feature_columns(width)]
         if not width or not {*columns, "class", "recognized_as"} <= set(table.columns):
@@ -259,11 +259,12 @@ class Generate(Task):
         return [f"{whose}_{number}" for whose in ("made", "real") for number in range(width)]
 
     def describe(self) -> str:
-        """Return such as `generation of 10 classes, judged by a CNN with accuracy 0.980 on validation rows`."""
+        """Return a description such as `generation of 10 classes, judged by a CNN with accuracy 0.980 on "
+        "validation rows`."""
         return f"generation of {self.num_outputs} classes, judged by {self._judged_by}"
 
     def breakdown(self, outputs: Tensor, y: Any) -> pd.DataFrame:
-        """Return for each class the images asked for, the share recognised, and their diversity."""
+        """Return the number of images, the share recognized and the diversity of each class."""
         metric = SampleMetric("diversity", self.num_outputs)
         metric.update(outputs.double(), outputs[:, 1])
         asked, seen = outputs[:, 1].long(), outputs[:, 2].long()
@@ -279,7 +280,7 @@ class Generate(Task):
         )
 
     def pictures(self, outputs: Tensor, y: Any) -> Iterator[tuple[str, Figure]]:
-        """Yield which classes the judge sees in the images of each class."""
+        """Yield the confusion matrix of requested classes and those predicted by the judge."""
         from dlcli.reports.classification import confusion_matrix  # a prediction needs no matplotlib
 
         asked, seen = outputs[:, 1].long().numpy(), outputs[:, 2].long().numpy()
@@ -294,7 +295,7 @@ def pixels_to_unit(x: Tensor) -> Tensor:
 
 
 def drawn_noise(draws: Sequence[int], shape: Sequence[int]) -> Tensor:
-    """Return standard normal noise `(N, *shape)`, which depends on the numbers of the draws only."""
+    """Return standard normal noise `(N, *shape)` that depends only on the indices of the draws."""
     if not len(draws):
         return torch.empty(0, *shape)
     return torch.stack([torch.randn(*shape, generator=torch.Generator().manual_seed(draw)) for draw in draws])
@@ -302,7 +303,7 @@ def drawn_noise(draws: Sequence[int], shape: Sequence[int]) -> Tensor:
 
 @contextmanager
 def drawn_by(seed: int, device: torch.device) -> Iterator[None]:
-    """Draw random numbers from a seed within the context, and leave torch's random state as it was."""
+    """Seed torch's random numbers within the context, and restore the random state afterwards."""
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         yield

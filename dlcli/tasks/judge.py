@@ -1,4 +1,4 @@
-"""The classifier that judges made images: its features, in which distances are measured, and the class that it sees."""
+"""The judge: a classifier that evaluates generated images by its features and predicted classes."""
 
 from __future__ import annotations
 
@@ -18,28 +18,29 @@ from dlcli.config.build import build
 from dlcli.gate.gate import current
 from dlcli.models.cnn import CNN
 
-# Number of its features: enough to tell classes and styles apart, and few enough that some hundred samples determine
-# their covariance.
+# Number of features: enough to distinguish classes and styles, and few enough that some hundred samples determine their
+# covariance.
 FEATURES = 32
 
-# Fewer images do not determine the covariance of the features: the Frechet distance of equal distributions is above 1.
+# With fewer images the covariance of the features is not determined: the Frechet distance of equal distributions
+# exceeds 1.
 ENOUGH_IMAGES = 10 * FEATURES
 
-# Images that are judged at a time.
+# Number of images evaluated at a time.
 _ROWS = 512
 
 
 @dataclass(frozen=True)
 class JudgeFacts:
-    """A judge in plain types, as a saved model has it.
+    """A judge in plain types, as stored in a saved model.
 
     Attributes:
-        weights: its tensors, a file of safetensors in base64.
+        weights: its tensors, as a safetensors file in base64.
         image: channels, height and width.
-        reference: features of some training rows `(R, 2 + FEATURES)`, each after its class and the class that the judge
-            sees, as 16-bit floats in base64.
-        accuracy: share of rows whose class it recognises.
-        rows: which rows these are, `validation` or `training`.
+        reference: class, predicted class and features of some training rows `(R, 2 + FEATURES)`, as 16-bit floats in
+            base64.
+        accuracy: accuracy of the judge.
+        rows: rows of the accuracy, `validation` or `training`.
         network: the network of a saved run, `JudgeNetwork` as JSON; None for the judge that dlcli trains.
         name: name of that run.
     """
@@ -59,9 +60,9 @@ class JudgeNetwork:
 
     Attributes:
         model: its section `model`.
-        facts: the facts that it is built with.
-        features: number of inputs of its last linear layer, which are its features.
-        order: for each class of the task the number that the classifier gives it.
+        facts: the facts that are its arguments.
+        features: number of features, the inputs of its last linear layer.
+        order: code of each class of the task in the classifier.
     """
 
     model: Mapping[str, Any]
@@ -70,7 +71,7 @@ class JudgeNetwork:
     order: Sequence[int]
 
     def build(self) -> nn.Module:
-        """Return the network with new weights; a run's folder may only name classes that its gate accepts."""
+        """Return the network with new weights; only classes accepted by the gate are built."""
         if gate := current():
             gate.admit_all({"model": dict(self.model)})
             gate.admit_facts(self.model, "model", self.facts)
@@ -80,13 +81,13 @@ class JudgeNetwork:
 
 
 class Judge(nn.Module):
-    """A small convolutional classifier, the last hidden layer of which gives the features.
+    """A small convolutional classifier whose last hidden layer provides the features.
 
-    Features are divided by their deviation over training rows (of all features together), so that distances do not
-    depend on the scale of a layer.
+    Features are divided by their common standard deviation over training rows, so that distances do not depend on the
+    scale of a layer.
 
-    The classifier of a saved run may take its place. Its features are the inputs of its last linear layer, along their
-    principal components over training rows, the first `FEATURES` of them.
+    The classifier of a saved run can be used instead. Its features are the first `FEATURES` principal components, over
+    training rows, of the inputs of its last linear layer.
 
     Args:
         image: channels, height and width.
@@ -94,7 +95,7 @@ class Judge(nn.Module):
         source: the classifier of a saved run.
 
     Raises:
-        ValueError: the last linear layer of that classifier has not an output for each class.
+        ValueError: the last linear layer of that classifier does not have one output per class.
     """
 
     scale: Tensor
@@ -151,7 +152,7 @@ class Judge(nn.Module):
 
     @torch.no_grad()
     def judged(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Return features `(N, FEATURES)` and the class that is seen `(N,)`; the judge is in evaluation mode."""
+        """Return features `(N, FEATURES)` and predicted classes `(N,)`; the judge is in evaluation mode."""
         self.eval()
         parts = [self(some) for some in images.split(_ROWS)]
         return torch.cat([features for features, _ in parts]), torch.cat([out.argmax(1) for _, out in parts])
@@ -159,7 +160,7 @@ class Judge(nn.Module):
     def to_facts(
         self, reference: Tensor, accuracy: float, rows: str = "validation", name: str | None = None
     ) -> JudgeFacts:
-        """Return the judge in plain types; `reference` are features of training rows, as `JudgeFacts` has them."""
+        """Return the judge in plain types; `reference` are features of training rows as in `JudgeFacts`."""
         weights = {name: values.cpu().contiguous() for name, values in self.state_dict().items()}
         return JudgeFacts(
             base64.b64encode(save_tensors(weights)).decode(),
@@ -176,7 +177,7 @@ def last_linear(network: nn.Module, classes: int) -> nn.Linear:
     """Return the last linear layer of a classifier.
 
     Raises:
-        ValueError: there is none with an output for each class.
+        ValueError: there is none with one output per class.
     """
     outputs = {classes, 1} if classes == 2 else {classes}
     layers = [layer for layer in network.modules() if isinstance(layer, nn.Linear)]
@@ -189,14 +190,14 @@ def judge_of(weights: str, image: Any, classes: int, network: str | None = None)
     """Return the judge of `JudgeFacts`.
 
     Raises:
-        ValueError: the weights are not those of a judge of such images.
+        ValueError: the weights do not belong to a judge of such images.
     """
     channels, height, width = (int(size) for size in image)
     tensors = load_tensors(base64.b64decode(weights, validate=True))
     source = None if network is None else JudgeNetwork(**json.loads(network))
     with torch.device("meta"):
         judge = Judge((channels, height, width), classes, source)
-    for name, values in judge.state_dict().items():  # before memory is taken for what a folder declares
+    for name, values in judge.state_dict().items():  # check before allocating memory for declared sizes
         if name not in tensors or tensors[name].shape != values.shape:
             raise ValueError(f"the judge's {name} is missing or has another shape")
     judge.load_state_dict(tensors, assign=True)

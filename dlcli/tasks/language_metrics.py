@@ -1,4 +1,4 @@
-"""Metrics of language models, from the sums of losses and the numbers of tokens and characters of all rows."""
+"""Metrics of language models, from sums of losses and numbers of tokens and characters over all rows."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from dlcli.tasks.metric import Metric
 
 
 class Surprise(Metric):
-    """How well a text is predicted.
+    """Perplexity or bits per character.
 
     Args:
         kind: `perplexity`, the exponential of the mean loss per token, or `bits_per_character`, the mean loss per
-            character in bits, which does not depend on what a token is.
+            character in bits, which is independent of the tokenization.
     """
 
     higher_is_better = False

@@ -1,4 +1,4 @@
-"""Language model: the next token of a text."""
+"""Language modelling: prediction of the next token of a text."""
 
 from __future__ import annotations
 
@@ -21,17 +21,18 @@ from dlcli.tasks.metric_choice import MetricChoice
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Tokens of a batch of an evaluation, which bound the memory of its logits. On a CPU, more tokens take longer each.
+# Number of tokens in an evaluation batch, which limits the memory of logits. On a CPU, larger batches take longer per
+# token.
 _TOKENS = 1 << 11
 
-# The loss of a place without a token; losses of tokens are not negative.
+# Loss of a position without a token; losses of tokens are never negative.
 _NONE = -1.0
 
 _NATS = math.log(2)
 
 
 class LanguageModel(Task):
-    """Language model, with the mean cross-entropy of the next token as its loss.
+    """Language modelling with the mean cross-entropy of the next token as loss.
 
     A model returns logits `(N, T, V)`. Its outputs `(N, 1 + T)` are the number of characters of each row, and the loss
     of each token in nats, or -1 after the end of a row. Of each row, the sum of losses, the number of tokens and the
@@ -39,9 +40,9 @@ class LanguageModel(Task):
 
     Args:
         characters: the characters of the training rows.
-        character_counts: number of each of them.
-        loss: from outputs and y to the mean loss over the tokens.
-        pair_counts: numbers of pairs of characters, as `pair_counts_of` returns them; None without.
+        character_counts: count of each of them.
+        loss: maps outputs and y to the mean loss over the tokens.
+        pair_counts: counts of pairs of characters; None if there are too many.
         metrics: names of the metrics in report order, options of the group `metric`; `default` stands for those of the
             task.
     """
@@ -51,7 +52,7 @@ class LanguageModel(Task):
     default_metrics = ("perplexity", "bits_per_character")
     outputs_of = "next_token"
     own_fields = frozenset({"next_tokens", "characters"})
-    # What is kept of a row.
+    # Columns of the kept values of a row.
     num_outputs = 3
 
     def __init__(
@@ -71,11 +72,11 @@ class LanguageModel(Task):
         self.choose(metrics)
 
     def attach(self, preprocessing: Any) -> None:
-        """Take the number of tokens of the longest training row."""
+        """Store the number of tokens of the longest training row."""
         self._context = preprocessing.context_
 
     def encode(self, y: Any) -> Any:
-        """Return the number of characters of each row, int64 `(N,)`; the targets are among the fields."""
+        """Return the number of characters of each row, int64 `(N,)`; the target tokens are fields of the batch."""
         return y.characters if isinstance(y, Passages) else np.asarray(y, np.int64)
 
     def outputs(self, made: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
@@ -115,11 +116,11 @@ class LanguageModel(Task):
         return torch.cat([outputs[:, 0, :1], mean], dim=1)
 
     def output_shape(self, y: Tensor) -> tuple[int, ...]:
-        """Return `(N, T, V)` with zeros for what the targets do not tell."""
+        """Return `(N, T, V)`, with 0 for sizes that the targets do not determine."""
         return len(y), 0, 0
 
     def rows_at_once(self, input_shape: Sequence[int]) -> int:
-        """Return the rows that have about two thousand tokens."""
+        """Return the number of rows with about two thousand tokens."""
         return max(1, _TOKENS // max(1, input_shape[0] or self._context))
 
     def metric_inputs(self, outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
@@ -127,14 +128,14 @@ class LanguageModel(Task):
         return outputs, y
 
     def baseline(self) -> tuple[Task, Tensor]:
-        """Return the loss of a character that is drawn by its frequency, as a row of one character."""
+        """Return the loss of a character predicted by frequency, as a row of one character."""
         shares = self._counts / self._counts.sum()
         return self, torch.tensor([-(shares * np.log(shares)).sum(), 1.0, 1.0], dtype=torch.float32)
 
     def baselines(self, x: Any, kept: Tensor | None = None) -> dict[str, tuple[Task, Tensor]]:
-        """Return what is kept if characters are predicted by their frequency, and by that of pairs of characters.
+        """Return the kept values for characters predicted by their frequency, and by the frequency of pairs.
 
-        The tokens are those of the model, so that all losses are per token.
+        Numbers of tokens are those of the model, so that all losses are per token.
         """
         rows = Passages.of(x)
         tokens = torch.from_numpy(rows.characters).float() if kept is None else kept[:, 1]
@@ -148,7 +149,7 @@ class LanguageModel(Task):
         }
 
     def baseline_descriptions(self) -> dict[str, str]:
-        """Return nothing: baselines repeat nothing."""
+        """Return no descriptions."""
         return {}
 
     def predictions(self, outputs: Tensor) -> pd.DataFrame:
@@ -176,16 +177,16 @@ class LanguageModel(Task):
         loss, tokens, characters = (
             table[name].to_numpy(np.float64) for name in ("loss", "tokens", "characters")
         )
-        loss = np.where(tokens == 0, 0.0, loss)  # an empty text has none
+        loss = np.where(tokens == 0, 0.0, loss)  # an empty text has no loss
         kept = torch.from_numpy(np.stack([loss * tokens, tokens, characters], axis=1))
         return kept, torch.empty(len(table), 0), {}
 
     def describe(self) -> str:
-        """Return `language model, loss NextToken`."""
+        """Return a description such as `language model, loss NextToken`."""
         return f"language model, loss {type(self.criterion).__name__}"
 
     def worst(self, outputs: Tensor, y: Any) -> list[tuple[int, str]]:
-        """Return the rows in the order of their loss."""
+        """Return the rows in descending order of loss."""
         loss = (outputs[:, 0] / outputs[:, 1]).numpy()
         order = np.argsort(-loss, kind="stable")
         return [(int(row), f"loss {loss[row]:.2f}") for row in order]

@@ -1,4 +1,4 @@
-"""Logits that follow from shares: of an ensemble, and of the training rows."""
+"""Logits of mean probabilities, and of class frequencies."""
 
 from __future__ import annotations
 

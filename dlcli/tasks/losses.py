@@ -75,7 +75,7 @@ class CrossEntropy(Weighted):
 
 
 class BinaryCrossEntropy(Weighted):
-    """Binary cross-entropy for binary and multilabel targets; for the arguments see `CrossEntropy`."""
+    """Binary cross-entropy for binary and multilabel targets; see `CrossEntropy` for the arguments."""
 
     accepts: ClassVar = {"binary", "multilabel"}
 
@@ -172,7 +172,7 @@ class Huber(RegressionLoss):
 
 
 class Quantile(RegressionLoss):
-    """Pinball loss, whose optimum are the given quantiles of the targets (Koenker and Bassett, 1978).
+    """Pinball loss, which is minimized by quantiles of the targets (Koenker and Bassett, 1978).
 
     Several quantiles are predicted jointly, with one output each, and give prediction intervals.
 
@@ -197,7 +197,7 @@ class Quantile(RegressionLoss):
             yield Problem(
                 "should be levels between 0 and 1 in increasing order",
                 "quantiles",
-                "Give such as [0.1,0.5,0.9].",
+                "Use levels such as [0.1,0.5,0.9].",
             )
         elif len(quantiles) > 1 and 0.5 not in quantiles:
             completed = ",".join(f"{level:g}" for level in sorted([*quantiles, 0.5]))

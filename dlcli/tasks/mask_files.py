@@ -1,4 +1,4 @@
-"""Writing predicted masks as pictures: palette PNGs of class codes, and overlays on the images."""
+"""Write predicted masks as pictures: palette PNGs of class codes, and overlays on the images."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from dlcli.datasets.images.image_files import ImageFiles
 from dlcli.datasets.masks.mask_classes import CLASSES_FILE
 from dlcli.files.disk import write_errors
 
-# What the name of an overlay has after that of its mask.
+# Ending of the name of an overlay.
 OVERLAY = "_overlay"
 
-# How much of an overlay is the class's colour.
+# Opacity of the class's colour in an overlay.
 _OPACITY = 0.55
 
 
 def class_colours(classes: int) -> np.ndarray:
-    """Return a colour for each class `(C, 3)`, bytes: the usual ones of PASCAL VOC, from its second one on.
+    """Return a colour for each class, bytes `(C, 3)`: those of PASCAL VOC without the first one (black).
 
-    The bits of a number are spread over the colours' channels, from the highest on, so that neighbours differ.
+    The bits of an index are distributed over the channels from the highest bit on, so that consecutive colours differ.
     """
     numbers = np.arange(1, classes + 1)
     colours = np.zeros((classes, 3), np.uint8)
@@ -36,9 +36,9 @@ def class_colours(classes: int) -> np.ndarray:
 
 
 def overlay(image: np.ndarray, codes: np.ndarray, colours: np.ndarray) -> np.ndarray:
-    """Return an image `(H, W)` or `(H, W, 3)` below the colours of its classes, bytes `(H, W, 3)`.
+    """Return an image `(H, W)` or `(H, W, 3)` overlaid with the colours of its classes, bytes `(H, W, 3)`.
 
-    Codes without a colour leave the image as it is.
+    Pixels with a code without a colour are unchanged.
     """
     base = np.repeat(image[..., None], 3, axis=2) if image.ndim == 2 else image[..., :3]
     known = codes < len(colours)
@@ -52,7 +52,7 @@ def write_masks(
 ) -> pd.DataFrame:
     """Write `NAME.png`, a palette PNG of class codes, and `NAME_overlay.png` of each image, and `classes.txt`.
 
-    A mask gets the size of its image's file, unless the images were cropped.
+    A mask has the size of its image's file, unless the images were cropped.
 
     Args:
         folder: where to write.
@@ -89,7 +89,7 @@ def write_masks(
 
 
 def are_cropped(x: Any) -> bool:
-    """Return whether images are read from files and cropped, so that a mask of them is not one of the whole file."""
+    """Return whether images are read from files and cropped, so that masks do not cover the whole file."""
     return isinstance(x, ImageFiles) and x.decoder.fit == "crop"
 
 

@@ -1,6 +1,6 @@
-"""Metrics of segmentation, over the pixels of all rows together.
+"""Metrics of segmentation, pooled over the pixels of all rows.
 
-All follow from three numbers of each class: pixels of the class, pixels that it is predicted for, and pixels of both.
+All are computed from three numbers per class: true, predicted and correct pixels.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ Overlap = Literal["miou", "dice", "pixel_accuracy", "class_accuracy"]
 
 
 class MaskOverlap(Metric):
-    """How masks and predictions overlap.
+    """Overlap of masks and predictions.
 
     Args:
         kind: `miou`, the mean of the classes' intersection over union, `dice`, that of their Dice coefficients,
-            `pixel_accuracy`, the share of right pixels, or `class_accuracy`, the mean share over classes.
-        num_classes: number of classes. Means are over those that occur in masks or predictions, for class accuracy over
-            those in masks.
+            `pixel_accuracy`, the share of correct pixels, or `class_accuracy`, its mean over classes.
+        num_classes: number of classes. Means are over classes that occur in masks or predictions; for class accuracy,
+            in masks.
     """
 
     higher_is_better = True
@@ -37,11 +37,12 @@ class MaskOverlap(Metric):
         self.add_sum("pixels", (3, num_classes))
 
     def update(self, predicted: Tensor, y: Tensor) -> None:
-        """Add rows; `predicted` `(N, 3, C)` are the numbers of pixels of each class, and y is not used."""
+        """Add rows; `predicted` `(N, 3, C)` are true, predicted and correct numbers of pixels of each class, "
+        "and y is not used."""
         self.pixels = self.pixels + predicted.double().sum(dim=0)
 
     def compute(self) -> Tensor:
-        """Return the value; NaN without pixels of a class."""
+        """Return the value; NaN without labelled pixels."""
         there, predicted, right = self.pixels
         if self.kind == "pixel_accuracy":
             return right.sum() / there.sum()
@@ -53,9 +54,9 @@ def overlaps(there: Tensor, predicted: Tensor, right: Tensor, kind: Overlap = "m
 
     Args:
         there: number of pixels of each class `(..., C)`.
-        predicted: number of pixels that it is predicted for.
-        right: number of pixels of both.
-        kind: the metric whose mean it is.
+        predicted: number of predicted pixels.
+        right: number of correct pixels.
+        kind: the metric, see `MaskOverlap`.
     """
     if kind == "class_accuracy":
         return right / there
@@ -65,6 +66,7 @@ def overlaps(there: Tensor, predicted: Tensor, right: Tensor, kind: Overlap = "m
 
 
 def counts_of(confusions: Tensor) -> Tensor:
-    """Return the numbers of pixels `(N, 3, C)` that metrics take, from confusion matrices `(N, target, predicted)`."""
+    """Return true, predicted and correct numbers of pixels `(N, 3, C)` from confusion matrices `(N, target, "
+    "predicted)`."""
     right = confusions.diagonal(dim1=1, dim2=2)
     return torch.stack([confusions.sum(dim=2), confusions.sum(dim=1), right], dim=1)

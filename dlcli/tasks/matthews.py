@@ -1,7 +1,7 @@
 """Matthews' correlation coefficient.
 
-That of torchmetrics 1.9 is not 0 where all predictions are of one class, as it is for the baseline: it replaces the
-denominator of 0 by a small number, and the numerator by the difference of right and wrong rows.
+The implementation in torchmetrics 1.9 does not return 0 if all predictions have one class, as those of the baseline: it
+replaces a denominator of 0 by a small number, and the numerator by the difference of correct and wrong rows.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from dlcli.tasks.metric import Metric
 class MatthewsCorrelation(Metric):
     """Correlation of predicted and true classes (Matthews, 1975; for several classes Gorodkin, 2004).
 
-    It is 0 if all predictions are of one class, and NaN if all targets are. Several labels count together, as if each
-    was a row of its own.
+    It is 0 if all predictions have one class, and NaN if all targets do. Labels are pooled as if each were a separate
+    row.
 
     Args:
         num_classes: number of classes; None for labels.

@@ -1,7 +1,7 @@
 """The base class of metrics.
 
-A metric is what `torchmetrics.Metric` is, without being a module: setting up nine of those takes longer than training a
-fold of a small data set. A `torchmetrics.Metric` can be used in its place.
+A metric has the interface of `torchmetrics.Metric`, but is not a module: constructing nine of those takes longer than
+training a fold of a small dataset. A `torchmetrics.Metric` can be used instead.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ AnyMetric: TypeAlias = "Metric | torchmetrics.Metric"
 
 
 class Metric(ABC):
-    """Statistics of rows that add up over batches and over ranks, and the figure that follows from them.
+    """Statistics that are summed over batches and ranks, and the value that is computed from them.
 
     Attributes:
-        takes: form of the predictions; None: probabilities, or values in the user's unit (`task_metric.Input`).
+        takes: form of the predictions (`task_metric.Input`); None for probabilities, or values in the user's unit.
         undefined: when the metric is NaN, for messages (`task_metric.Undefined`).
         higher_is_better: whether higher values are better; None if neither is better by itself.
         plot_lower_bound: the lowest possible value, or None.
         plot_upper_bound: the highest possible value, or None.
-        shares: metrics of one class and a task with an equal value collect the same statistics, which one of them then
-            does for all; None collects by itself.
+        shares: key of shared statistics: metrics of one class with equal keys collect them only once; None collects
+            separately.
     """
 
     takes: Any = None
@@ -47,7 +47,7 @@ class Metric(ABC):
         self._rows: tuple[str, ...] = ()
 
     def add_sum(self, name: str, shape: tuple[int, ...] = (), dtype: torch.dtype = torch.float64) -> None:
-        """Add a statistic that starts with 0 and is summed, as the attribute `name`."""
+        """Add a statistic that starts at 0 and is summed, as the attribute `name`."""
         self._sums[name] = torch.zeros(shape, dtype=dtype)
         setattr(self, name, self._sums[name].clone())
 
@@ -63,10 +63,10 @@ class Metric(ABC):
 
     @abstractmethod
     def compute(self) -> Tensor:
-        """Return the value over all rows, or values whose mean it is; NaN where it is undefined."""
+        """Return the value over all rows, or a tensor whose mean is the value; NaN where undefined."""
 
     def reset(self) -> None:
-        """Forget all rows."""
+        """Reset all statistics."""
         for name, start in self._sums.items():
             setattr(self, name, start.clone())
         for name in self._rows:
@@ -78,7 +78,7 @@ class Metric(ABC):
         return {name: getattr(self, name) for name in (*self._sums, *self._rows)}
 
     def take_state(self, state: Mapping[str, Any]) -> None:
-        """Replace the statistics by those of a metric that collects the same."""
+        """Replace the statistics by those of a metric with the same key `shares`."""
         for name in (*self._sums, *self._rows):
             setattr(self, name, state[name])
 
@@ -129,7 +129,7 @@ class MeanMetric(Metric):
 
 
 def keywords(metric: Any, named: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return those arguments that a metric's `update` names."""
+    """Return the keyword arguments that a metric's `update` names."""
     if not named:
         return {}
     parameters = inspect.signature(metric.update).parameters

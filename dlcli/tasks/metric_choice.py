@@ -1,4 +1,4 @@
-"""The metrics that a task computes: their names, and how each of them is made from the task's facts."""
+"""The choice of a task's metrics: their names, and their construction from the task's facts."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from dlcli.tasks.task_metric import Input, TaskMetric, without_warnings
 
 @dataclass(frozen=True)
 class MetricChoice:
-    """A metric by its name and its section of the configuration: `_target_`, its arguments, and `MetricKeys`."""
+    """A metric: its name and its section of the configuration with `_target_`, its arguments, and `MetricKeys`."""
 
     name: str
     node: Mapping[str, Any]
 
     @property
     def every_epoch(self) -> bool:
-        """Whether the metric is computed in every epoch, not only at the end or when it is monitored."""
+        """Whether the metric is computed in every epoch, rather than only at the end or if monitored."""
         return bool(self._stated("every_epoch", True))
 
     @property
     def has_baseline(self) -> bool:
-        """Whether the metric of a constant prediction says something."""
+        """Whether the metric of a constant prediction is meaningful."""
         return bool(self._stated("baseline", True))
 
     @property
@@ -51,19 +51,19 @@ class MetricChoice:
         """Return a new metric.
 
         Args:
-            facts: what the task knows; the metric receives those that its arguments name.
+            facts: facts of the task; the metric receives those that its arguments name.
 
         Raises:
-            ConfigError: it cannot be built, or is no metric.
+            ConfigError: it cannot be built, or is not a metric.
         """
         takes, where = self._takes(facts), f"{GROUP}.{self.name}"
-        # A metric that takes labels does not see the threshold, which they were decided by.
+        # A metric of labels does not receive the threshold by which they were decided.
         given = {name: fact for name, fact in facts.items() if takes != "labels" or name != "threshold"}
         with without_warnings():
             metric = build({key: v for key, v in self.node.items() if v is not None}, where=where, **given)
         if not is_metric(metric):
             raise ConfigError(
-                f"{self.node[TARGET]} makes a {type(metric).__name__}, not a metric",
+                f"{self.node[TARGET]} creates a {type(metric).__name__}, not a metric",
                 f"{where}.{TARGET}",
                 "Name a class that is derived from torchmetrics.Metric or dlcli.tasks.metric.Metric.",
             )
@@ -101,7 +101,7 @@ class MetricChoice:
             return takes
         if facts["task"] == "regression":
             return "values"
-        # Classes of torchmetrics with a threshold of their own would ignore that of the task.
+        # torchmetrics classes with their own threshold would ignore that of the task.
         ours = not str(self.node[TARGET]).startswith("torchmetrics.")
         return "labels" if not ours and "threshold" in signature(self._target).arguments else "probabilities"
 
@@ -132,7 +132,7 @@ def shipped_metric(name: str) -> MetricChoice:
 def chosen_metrics(
     metrics: Sequence[str | MetricChoice], by_default: Collection[str]
 ) -> tuple[MetricChoice, ...]:
-    """Return the metrics in order, those by default in place of the word `default`; a repeated one counts once."""
+    """Return the metrics in order, with `default` replaced by the default ones, without duplicates."""
     found: dict[str, MetricChoice] = {}
     for metric in metrics:
         several: Sequence[str | MetricChoice] = tuple(by_default) if metric == DEFAULT else (metric,)
@@ -143,7 +143,8 @@ def chosen_metrics(
 
 
 def with_metrics(task: Mapping[str, Any], section: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return the configuration's section `task` with `MetricChoice`s for the names that the section `metric` holds."""
+    """Return the configuration's section `task` with names of metrics replaced by `MetricChoice` from the "
+    "section `metric`."""
     if not isinstance(task.get("metrics"), list | tuple):  # a task of the user's own, or an earlier dlcli
         return dict(task)
     nodes = section or {}

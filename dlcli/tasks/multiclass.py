@@ -31,15 +31,15 @@ class Multiclass(Task):
     Args:
         classes: names of the classes, in the order of their codes.
         class_counts: number of training rows of each class.
-        loss: takes logits and codes, returns the mean over rows.
+        loss: maps logits and codes to the mean over rows.
         average: how precision, recall and f1 are averaged over classes.
         metrics: names of the metrics in report order, options of the group `metric`; `default` stands for those of the
             task.
         calibrate: how probabilities are calibrated on the validation rows after training: `temperature`, `vector`,
             `auto` for the best of them, or `none`. A method is kept only if it lowers the log loss of rows that
             it was not fitted on.
-        calibrated_by: the method that `tune` has kept.
-        calibration: its values.
+        calibrated_by: the method chosen by `tune`.
+        calibration: its parameters.
         calibration_scores: log loss before and after, and calibration error before and after.
     """
 
@@ -87,7 +87,7 @@ class Multiclass(Task):
         return outputs.softmax(dim=1), y
 
     def metric_facts(self, *, tuned: bool = True) -> dict[str, Any]:
-        """Return what metrics are built with."""
+        """Return the arguments that metrics can take."""
         return {
             "task": "multiclass",
             "num_classes": len(self.classes),
@@ -136,7 +136,7 @@ class Multiclass(Task):
         )
 
     def describe(self) -> str:
-        """Return such as `multiclass, loss CrossEntropy`."""
+        """Return a description such as `multiclass, loss CrossEntropy`."""
         return f"multiclass, loss {type(self.criterion).__name__}"
 
     def breakdown(self, outputs: Tensor, y: np.ndarray) -> pd.DataFrame:

@@ -20,7 +20,7 @@ from dlcli.tasks.threshold import Tunable, best_threshold
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Number of labels whose thresholds are shown.
+# Maximum number of labels whose thresholds are shown.
 _SHOWN = 8
 
 
@@ -30,7 +30,7 @@ class Multilabel(Task):
     Args:
         classes: names of the labels.
         class_counts: number of training rows without and with each label `(K, 2)`.
-        loss: takes logits and 0 and 1 as floats, returns the mean over rows.
+        loss: maps logits and targets 0 and 1 as floats to the mean over rows.
         threshold: a label is predicted if its probability is above this value.
         tune_threshold: metric by which each label's threshold is chosen on the validation rows after training. The
             metrics at `threshold` are reported too, as `f1_untuned` and so on.
@@ -87,7 +87,7 @@ class Multilabel(Task):
         return outputs.sigmoid(), y.long()
 
     def metric_facts(self, *, tuned: bool = True) -> dict[str, Any]:
-        """Return what metrics are built with; `threshold` is a list once it was tuned."""
+        """Return the arguments that metrics can take; `threshold` is a list once it has been tuned."""
         return {
             "task": "multilabel",
             "num_classes": None,
@@ -109,7 +109,8 @@ class Multilabel(Task):
         return task, logits[:, 1] - logits[:, 0]
 
     def tune(self, outputs: Tensor, y: np.ndarray) -> dict[str, Any]:
-        """Return `tuned_thresholds` if tuning is configured; a label that no or all rows have keeps the default."""
+        """Return `tuned_thresholds` if tuning is configured; a label that is constant over the rows keeps the "
+        "default."""
         if self.tune_threshold is None:
             return {}
         found = [
@@ -119,7 +120,7 @@ class Multilabel(Task):
         return {"tuned_thresholds": [self.default_threshold if best is None else best for best in found]}
 
     def tuned(self) -> str:
-        """Return such as `tuned_thresholds 0.31 (warm), 0.5 (wet)`; `breakdown.csv` lists all of them."""
+        """Return a description such as `tuned_thresholds 0.31 (warm), 0.5 (wet)`; `breakdown.csv` lists all of them."""
         shown = [
             f"{threshold:.4g} ({name})"
             for threshold, name in zip(self.thresholds[:_SHOWN], self.classes, strict=False)
@@ -153,7 +154,7 @@ class Multilabel(Task):
         )
 
     def describe(self) -> str:
-        """Return such as `multilabel, loss BinaryCrossEntropy, thresholds tuned for f1`."""
+        """Return a description such as `multilabel, loss BinaryCrossEntropy, thresholds tuned for f1`."""
         tuned = f", thresholds tuned for {self.tune_threshold}" if self.tune_threshold else ""
         return f"multilabel, loss {type(self.criterion).__name__}{tuned}"
 

@@ -1,4 +1,4 @@
-"""Metrics of numbers, on the results of `Task.metric_inputs`. Where one is undefined, it is NaN."""
+"""Metrics of numbers, computed from `Task.metric_inputs`; NaN if undefined."""
 
 from __future__ import annotations
 
@@ -163,15 +163,15 @@ class SMAPE(MeanMetric):
 
 
 def scaled_errors(error: Tensor, naive_error: Tensor) -> Tensor:
-    """Return the size of errors in units of a naive error, of shapes that can be broadcast; NaN if that is 0 or NaN."""
+    """Return absolute errors divided by a naive error (shapes are broadcast); NaN if the latter is 0 or NaN."""
     return torch.where(naive_error > 0, error.abs() / naive_error, torch.nan)
 
 
 class MASEBySeries(MeanMetric):
-    """Mean absolute scaled error of many series: the mean over rows, each in units of the naive error of its own past.
+    """Mean absolute scaled error of many series: the mean over rows, each scaled by the naive error of its own past.
 
-    This is the error of the competitions of series (Hyndman and Koehler, 2006). Rows whose naive error is 0 or
-    undefined are left out.
+    This is the definition used in forecasting competitions (Hyndman and Koehler, 2006). Rows with a naive error of 0,
+    or without one, are left out.
     """
 
     takes = "centered"
@@ -184,7 +184,7 @@ class MASEBySeries(MeanMetric):
 
 
 def mase(naive_error: Tensor, several_series: bool) -> MASE | MASEBySeries:
-    """Return the metric of scaled errors of one series, or of several."""
+    """Return the mean absolute scaled error of one series, or of several."""
     return MASEBySeries() if several_series else MASE(naive_error)
 
 
@@ -224,7 +224,7 @@ class MASE(Metric):
 def scale_and_shift(
     own_scale: np.ndarray, own_center: np.ndarray, scale: np.ndarray, center: np.ndarray
 ) -> tuple[Tensor, Tensor]:
-    """Return factors and offsets `(K, 1)` from values in units of one scale `(K,)` and center to those of another."""
+    """Return factors and offsets `(K, 1)` that convert values of one scale and center `(K,)` to those of another."""
     found = own_scale / scale, (own_center - center) / scale
     factor, offset = (torch.tensor(values[:, None], dtype=torch.float32) for values in found)
     return factor, offset

@@ -1,8 +1,8 @@
-"""Losses of segmentation. Each returns the mean over rows of a loss over the pixels of a row.
+"""Losses of segmentation: the mean over rows of a loss over the pixels of each row.
 
-Outputs are logits `(N, C, ...)`, y are codes `(N, ...)`, with `UNKNOWN` for pixels without a class, which do not count;
-the loss of a row of such pixels alone is 0. The optional `pixels` `(N, ...)` are how many pixels each entry stands for:
-the loss of constant outputs follows from the numbers of pixels of each class.
+Outputs are logits `(N, C, ...)`, y are codes `(N, ...)`, with `UNKNOWN` for pixels without a class, which are ignored;
+the loss of a row without other pixels is 0. The optional `pixels` `(N, ...)` are numbers of pixels that each entry
+represents, by which the loss of constant outputs is computed from the numbers of pixels of each class.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from dlcli.tasks.losses import ClassWeights, Smoothing, class_weights_of
 
-# The code of pixels without a class in the losses; that of torch, so that its losses can be used.
+# Code of pixels without a class in the losses; the default of torch, so that its losses can be used.
 UNKNOWN = -100
 
 
@@ -61,7 +61,7 @@ class PixelLoss(nn.Module, ABC):
 
 
 class PixelCrossEntropy(PixelLoss):
-    """Cross-entropy of each pixel; for the arguments see `PixelLoss`.
+    """Cross-entropy of each pixel.
 
     Args:
         classes: names of the classes.
@@ -92,7 +92,7 @@ class PixelFocal(PixelLoss):
     Args:
         classes: names of the classes.
         class_counts: number of training pixels of each class.
-        gamma: how much less pixels weigh that are classified well.
+        gamma: exponent that reduces the weight of well-classified pixels.
         class_weights: weights of the classes.
     """
 
@@ -115,10 +115,10 @@ class PixelFocal(PixelLoss):
 
 
 class Dice(PixelLoss):
-    """Dice loss: 1 minus the mean Dice coefficient of the classes that a row has (Milletari et al., V-Net, 2016).
+    """Dice loss: 1 minus the mean Dice coefficient of the classes that occur in a row (Milletari et al., V-Net, 2016).
 
-    Probabilities take the place of predictions. The sum of the cross-entropy and this loss often trains better than
-    either: `cross_entropy` is its share.
+    Dice coefficients are computed with probabilities. A combination with cross-entropy often trains better than either
+    loss; `cross_entropy` is its weight.
 
     Args:
         classes: names of the classes.

@@ -1,4 +1,4 @@
-"""Made images as bytes."""
+"""Conversion of generated images to bytes."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ class Regression(Task):
         targets: names of the target columns.
         target_mean: mean of each column over the training rows, in the user's unit.
         target_std: standard deviation of each column over the training rows; 1 for a constant target.
-        loss: takes outputs and targets `(N, K)`, returns the mean over rows. A loss of quantiles has the attribute
+        loss: maps outputs and targets `(N, K)` to the mean over rows. A loss of quantiles has the attribute
             `quantiles`, their levels.
         scale_targets: standardize targets for training; if false, the model is trained on the raw numbers.
         target_quantiles: quantiles of each column over the training rows at equally spaced levels from 0 to 1, the
@@ -100,7 +100,8 @@ class Regression(Task):
         return {"quantiles": self._sorted(outputs) * self._unit.unsqueeze(-1)} if self.quantiles else {}
 
     def metric_facts(self, *, tuned: bool = True) -> dict[str, Any]:
-        """Return what metrics are built with; values are in the user's unit, less the `offset` of each target."""
+        """Return the arguments that metrics can take; values are in the user's unit, minus the `offset` of "
+        "each target."""
         around, center = (
             torch.tensor(v, dtype=torch.float32) for v in (self._mean - self._center, self._center)
         )
@@ -147,13 +148,13 @@ class Regression(Task):
         return predicted, y, {"quantiles": torch.stack(quantiles, dim=-1)} if quantiles else {}
 
     def describe(self) -> str:
-        """Return such as `regression of progression, loss MSE`."""
+        """Return a description such as `regression of progression, loss MSE`."""
         names = ", ".join(self.names) if len(self.names) <= 5 else f"{len(self.names)} targets"
         quantiles = f" of {', '.join(f'{level:g}' for level in self.quantiles)}" if self.quantiles else ""
         return f"regression of {names}, loss {type(self.criterion).__name__}{quantiles}"
 
     def breakdown(self, outputs: Tensor, y: np.ndarray) -> pd.DataFrame | None:
-        """Return the errors of each target and the metrics of its quantiles; None if there is one output."""
+        """Return the errors of each target and the metrics of its quantiles; None for a single output."""
         if self.num_outputs == 1:
             return None
         y, values = y.reshape(len(y), -1), self._values(outputs)

@@ -1,6 +1,7 @@
-"""Metrics of made images beside real ones, from the features that a judge has of both.
+"""Metrics of generated images, from the judge's features of generated and real images.
 
-All follow from sums over rows, so that no feature is kept: moments up to the third order, and per class.
+All are computed from sums over rows (moments up to the third order, and per class), so that features need not be
+stored.
 """
 
 from __future__ import annotations
@@ -14,32 +15,32 @@ from dlcli.tasks.metric import Metric
 
 SampleFigure = Literal["frechet", "kernel_distance", "recognized", "diversity", "modes"]
 
-# Columns of `Generate.kept` before the features: the loss, the class asked for, the class that the judge sees.
+# Columns of `Generate.kept` before the features: loss, requested class, predicted class.
 HEADER = 3
 
-_ROWS = 2048  # whose products of features are in memory at a time
+_ROWS = 2048  # rows whose products of features are in memory at a time
 
-# The sums over features that a figure follows from.
+# The sums over features that each metric needs.
 _SUMS = {
     "frechet": ("first", "second"),
     "kernel_distance": ("first", "second", "third", "diagonal"),
     "diversity": ("by_class", "squares"),
 }
 
-# A class is covered if the judge sees at least this share of the images that are asked for it.
+# A class is covered if the number of images predicted as this class is at least this share of those requested.
 _COVERED = 0.1
 
 
 class SampleMetric(Metric):
-    """Compares made images with real ones.
+    """Comparison of generated and real images.
 
     Args:
         kind: `frechet`, the Frechet distance of two normal distributions with the features' means and covariances
             (Heusel et al., 2017, there with features of Inception); `kernel_distance`, the unbiased squared maximum
             mean discrepancy with the kernel `(x y / d + 1) ** 3` (KID, Binkowski et al., 2018); `recognized`, the share
-            of images whose class the judge sees; `diversity`, the variance of the features within a class divided by
-            that of real images, averaged over classes; or `modes`, the number of classes that are covered: the judge
-            sees at least a tenth as many images of it as were asked for.
+            of images whose requested class the judge predicts; `diversity`, the variance of the features within a class
+            divided by that of real images, averaged over classes; or `modes`, the number of covered classes: the judge
+            predicts a class for at least a tenth as many images as were requested.
         num_classes: number of classes.
     """
 
@@ -65,7 +66,7 @@ class SampleMetric(Metric):
         for name in ("asked", "seen"):
             self.add_sum(name, (num_classes,))
         self.add_sum("right")
-        # The sums over features have their shape once there are some: of made images, and of real ones.
+        # The shape of sums over features (of generated and of real images) is known after the first rows.
         for name in _SUMS.get(kind, ()):
             self.add_sum(name)
 
@@ -82,7 +83,7 @@ class SampleMetric(Metric):
             self._add(both[:, start : start + _ROWS], asked[start : start + _ROWS])
 
     def _add(self, rows: Tensor, asked: Tensor) -> None:
-        """Add the sums of features `(2, N, F)` that the figure follows from."""
+        """Add the sums of features `(2, N, F)` that the metric needs."""
         width = rows.shape[2]
         if self.kind == "diversity":
             of_class = torch.nn.functional.one_hot(asked, self._classes).double()
@@ -129,7 +130,7 @@ class SampleMetric(Metric):
         return (means[0] - means[1]).square().sum() + made.trace() + real.trace() - 2 * common
 
     def _kernel(self, rows: Tensor) -> Tensor:
-        """Return the distance from sums of the kernel over all pairs, which are products of moments."""
+        """Return the distance; sums of the kernel over all pairs are products of moments."""
         width = self.first.shape[1]
         first, second, third = (
             torch.stack([(a * b).sum() for a, b in ((m[0], m[0]), (m[1], m[1]), (m[0], m[1]))])

@@ -1,4 +1,4 @@
-"""Targets of a forecast as a field of windows, each followed by units of its series."""
+"""Targets of a forecast as a field of windows, with the units of each row's series appended."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dlcli.preprocessing.window_fields import WindowField
 
 @dataclass(frozen=True, eq=False)
 class ScaledWindows:
-    """A field `(N, horizon + U, K)`: the steps of each row, followed by U units of its series.
+    """Field `(N, horizon + U, K)`: the steps of each row, followed by U units of its series.
 
     Attributes:
         windows: the steps `(N, horizon, K)`.

@@ -1,4 +1,4 @@
-"""Segmentation: one class for each pixel of an image."""
+"""Semantic segmentation: one class for each pixel of an image."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ from dlcli.tasks.pixel_losses import UNKNOWN
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Pixels of the images of a batch of an evaluation, which bound its memory.
+# Number of pixels in an evaluation batch, which limits its memory.
 _PIXELS = 1 << 19
 
 
 class Segmentation(Task):
-    """Segmentation. Outputs are logits `(N, C, H, W)`, targets are codes `(N, H, W)`.
+    """Semantic segmentation. Outputs are logits `(N, C, H, W)`, targets are codes `(N, H, W)`.
 
-    What is kept of an image for judging is `(1 + C * C,)`: the loss of its batch, and its confusion matrix, with the
-    targets in lines. Of new images the class of each pixel is kept, as bytes `(N, H, W)`.
+    For evaluation, `(1 + C * C,)` values per image are kept: the loss of its batch and its confusion matrix, with
+    targets as rows. For new images the class of each pixel is kept, as bytes `(N, H, W)`.
 
     Args:
         classes: names of the classes.
         class_counts: number of training pixels of each class.
-        loss: from logits and codes, in which -100 stands for pixels without a class, to the mean loss.
+        loss: maps logits and codes (-100 for pixels without a class) to the mean loss.
         metrics: names of the metrics in report order, options of the group `metric`; `default` stands for those of the
             task.
     """
@@ -63,7 +63,7 @@ class Segmentation(Task):
         self.choose(metrics)
 
     def encode(self, y: Any) -> Any:
-        """Return the codes as bytes; those of files are read batch by batch."""
+        """Return the codes as bytes; codes in files are read batch by batch."""
         codes = y.codes if isinstance(y, Masks) else y
         return FileMasks(codes) if isinstance(codes, ImageFiles) else np.ascontiguousarray(codes, np.uint8)
 
@@ -76,7 +76,7 @@ class Segmentation(Task):
         """Return loss and confusion matrix of each row `(N, 1 + C * C)`, and empty targets `(N, 0)`."""
         rows, classes = outputs.shape[:2]
         outputs = outputs.float()
-        # Pixels without a class are counted in a line of their own, which is dropped.
+        # Pixels without a class are counted in a separate row, which is dropped.
         line = torch.where(y == IGNORED, classes, y.long()).flatten(1)
         places = line * classes + outputs.argmax(dim=1).flatten(1)
         counts = outputs.new_zeros(rows, (classes + 1) * classes)
@@ -93,7 +93,7 @@ class Segmentation(Task):
         return outputs.argmax(dim=1).byte()
 
     def rows_at_once(self, input_shape: Sequence[int]) -> int:
-        """Return the rows that have about half a million pixels."""
+        """Return the number of rows with about half a million pixels."""
         return max(1, _PIXELS // max(1, math.prod(input_shape[1:])))
 
     def output_shape(self, y: Tensor) -> tuple[int, ...]:
@@ -101,11 +101,11 @@ class Segmentation(Task):
         return len(y), self.num_outputs, *y.shape[1:]
 
     def metric_inputs(self, outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Return pixels of each class, pixels that it is predicted for, and of both, `(N, 3, C)`."""
+        """Return true, predicted and correct numbers of pixels of each class, `(N, 3, C)`."""
         return counts_of(self._confusions(outputs)), y
 
     def metric_facts(self, *, tuned: bool = True) -> dict[str, Any]:
-        """Return what metrics are built with."""
+        """Return the arguments that metrics can take."""
         return {"task": "segmentation", "num_classes": self.num_outputs, "classes": self.classes}
 
     def baseline(self) -> tuple[Task, Tensor]:
@@ -113,7 +113,7 @@ class Segmentation(Task):
         return self, self._prior
 
     def baselines(self, x: Any, kept: Tensor | None = None) -> dict[str, tuple[Task, Tensor]]:
-        """Return what is kept of constant outputs: each image is of the most frequent class."""
+        """Return the kept values for constant outputs, which predict the most frequent class."""
         if kept is None:
             raise TypeError("the baseline of masks needs what is kept of a model's outputs")
         there = self._confusions(kept).sum(dim=2)
@@ -122,7 +122,8 @@ class Segmentation(Task):
         return {"": (self, torch.cat([self._constant_loss(there)[:, None], constant.flatten(1)], dim=1))}
 
     def _constant_loss(self, there: Tensor) -> Tensor:
-        """Return the loss `(N,)` of the classes' shares for numbers of pixels `(N, C)`; NaN for a loss of others."""
+        """Return the loss `(N,)` of predicting the classes' shares for numbers of pixels `(N, C)`; NaN for a "
+        "user's loss."""
         rows, classes = there.shape
         if "pixels" not in inspect.signature(self.criterion.forward).parameters:
             return there.new_full((rows,), math.nan)
@@ -143,14 +144,13 @@ class Segmentation(Task):
         return write_masks(folder, names, x, outputs.numpy(), self.classes)
 
     def targets(self, y: Any) -> pd.DataFrame:
-        """Return no columns: `judged` has the numbers of pixels."""
+        """Return no columns; `judged` contains the numbers of pixels."""
         return pd.DataFrame(index=range(len(y)))
 
     def judged(self, outputs: Tensor, y: Any) -> pd.DataFrame:
-        """Return IoU (mean over the image's classes) and accuracy, and for each class three numbers of pixels.
+        """Return IoU (mean over the image's classes), accuracy, and three numbers of pixels per class.
 
-        `pixels(CLASS)` are those of the class, `predicted(CLASS)` those that it is predicted for, and `right(CLASS)`
-        those of both.
+        `pixels(CLASS)` is the number of true, `predicted(CLASS)` of predicted, and `right(CLASS)` of correct pixels.
         """
         counts = counts_of(self._confusions(outputs)).double()
         there, predicted, right = counts.unbind(dim=1)
@@ -177,7 +177,7 @@ class Segmentation(Task):
         return torch.from_numpy(counts), torch.empty(len(table), 0), {}
 
     def describe(self) -> str:
-        """Return such as `segmentation, loss PixelCrossEntropy`."""
+        """Return a description such as `segmentation, loss PixelCrossEntropy`."""
         return f"segmentation, loss {type(self.criterion).__name__}"
 
     def breakdown(self, outputs: Tensor, y: Any) -> pd.DataFrame:
@@ -195,13 +195,13 @@ class Segmentation(Task):
         )
 
     def worst(self, outputs: Tensor, y: Any) -> list[tuple[int, str]]:
-        """Return the images in the order of their IoU."""
+        """Return the images in ascending order of IoU."""
         iou = self.judged(outputs, y)["iou"].to_numpy()
         order = np.argsort(iou, kind="stable")
         return [(int(row), f"IoU {iou[row]:.2f}") for row in order if not math.isnan(iou[row])]
 
     def pictures(self, outputs: Tensor, y: Any) -> Iterator[tuple[str, Figure]]:
-        """Yield the IoU of each class, and how the pixels of each class are predicted."""
+        """Yield the IoU of each class, and the confusion matrix of pixels."""
         from dlcli.reports import mask_plots  # a prediction needs no matplotlib
 
         confusion = self._confusions(outputs).double().sum(dim=0).numpy()
@@ -214,7 +214,7 @@ class Segmentation(Task):
     def row_pictures(
         self, images: np.ndarray, y: Any, outputs: Callable[[], Tensor], captions: Sequence[str], of: int
     ) -> Figure:
-        """Return the images beside their masks and the predicted ones."""
+        """Return the images next to their true and predicted masks."""
         from dlcli.reports import mask_plots  # a prediction needs no matplotlib
 
         shown = slice(mask_plots.MOST_MASKS)

@@ -1,4 +1,4 @@
-"""Baselines of question answering: a whole sentence of the context, chosen without a model."""
+"""Baselines of question answering: a sentence of the context, chosen without a model."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dlcli.datasets.questions.answers import Span
 from dlcli.tasks.squad_score import normalized_answer
 
-# The end of a sentence: punctuation, perhaps with closing quotes or brackets, before a blank.
+# The end of a sentence: punctuation, optionally with closing quotes or brackets, before a blank.
 _END = re.compile(r"[.!?][\"')\]]*\s+|\n+")
 
 SentenceChoice = Callable[[str, str], Span]
@@ -32,7 +32,7 @@ def first_sentence(question: str, context: str) -> Span:
 
 
 def most_shared_words(question: str, context: str) -> Span:
-    """Return the span of the sentence that shares the most different words with the question; of several, the first."""
+    """Return the span of the first sentence that shares the most distinct words with the question."""
     asked = set(normalized_answer(question).split())
     spans = sentence_spans(context) or [(0, len(context))]
     return max(spans, key=lambda span: len(asked & set(normalized_answer(context[slice(*span)]).split())))

@@ -1,4 +1,4 @@
-"""Sequence-to-sequence learning: a text for each text, such as its translation."""
+"""Sequence-to-sequence learning: generation of a text for each text, such as a translation."""
 
 from __future__ import annotations
 
@@ -25,34 +25,33 @@ from dlcli.tasks.text_scores import WIDTH, by_length, score_of, text_counts
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Rows of a batch of an evaluation: the logits of a target take a vocabulary for each token.
+# Batch size of an evaluation; small, because each token of a target has logits of the whole vocabulary.
 _ROWS = 128
 
-# Logits that are computed at a time: 256 MB.
+# Maximum number of logits computed at a time: 256 MB.
 _LOGITS = 1 << 26
 
-# Share of unfinished texts above which new rows are warned of.
+# Share of truncated texts above which a warning is issued for new rows.
 _MUCH = 0.05
 
-# The first columns of what is kept of a row: the sum of its tokens' losses, and their number.
+# Number of leading columns of the kept values: the sum of the tokens' losses, and their number.
 _HEAD = 2
 
 
 class Seq2Seq(Task):
     """Sequence-to-sequence learning. Outputs of a training step are logits `(N, T, V)`, targets tokens `(N, T)`.
 
-    In evaluation, targets are scored given their own earlier tokens (teacher forcing), and a text is generated for each
-    source: greedily in training epochs, by beam search from the saved model. What is kept of a row for judging is `(2 +
-    WIDTH + max_length,)`: the sum of the losses of its tokens, their number, the counts of `text_counts`, and the
-    generated tokens. Of new rows, the logarithm of the generated text's probability, the number of its tokens, and the
-    tokens are kept.
+    In evaluation, targets are scored with teacher forcing, and a text is generated for each source: greedily in
+    training epochs, by beam search with the saved model. `(2 + WIDTH + max_length,)` values per row are kept: the sum
+    of the losses of its tokens, their number, the counts of `text_counts`, and the generated tokens. For new rows, the
+    log-probability of the generated text, the number of its tokens, and the tokens are kept.
 
     Args:
-        loss: from logits and tokens to the loss of each token.
+        loss: maps logits and tokens to the loss of each token.
         metrics: names of the metrics in report order, options of the group `metric`; `default` stands for those of the
             task.
-        beam: number of sequences that beam search follows; 1 is greedy.
-        length_penalty: power of the length by which scores of beam search are divided (Wu et al., 2016): 0 prefers
+        beam: number of beams; 1 is greedy decoding.
+        length_penalty: exponent of the length by which scores of beam search are divided (Wu et al., 2016): 0 prefers
             short texts, 1 compares means per token.
     """
 
@@ -76,7 +75,7 @@ class Seq2Seq(Task):
         self.choose(metrics)
 
     def attach(self, preprocessing: Any) -> None:
-        """Take the encoding of targets, which the preprocessing has fitted."""
+        """Store the encoding of targets that the preprocessing has fitted."""
         if isinstance(preprocessing, PairSubwords):
             self._tokens = preprocessing
             self.num_outputs = len(preprocessing.target_subwords)
@@ -88,11 +87,11 @@ class Seq2Seq(Task):
         return self._tokens
 
     def encode(self, y: Any) -> Any:
-        """Return the tokens of whole targets, each with its end."""
+        """Return the tokens of complete targets, each with its end token."""
         return self._subwords.targets(y)
 
     def training_metrics(self, names: Sequence[str]) -> list[str]:
-        """Return no metrics: nothing is generated in training steps."""
+        """Return no metrics: no texts are generated in training steps."""
         return []
 
     def step(self, network: Any, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
@@ -132,11 +131,11 @@ class Seq2Seq(Task):
             found[:, _HEAD : _HEAD + text.tokens.shape[1]] = text.tokens.to(found.dtype)
             if y is None:
                 found[:, 0], found[:, 1] = text.scores, text.lengths
-                found[batch["lengths"] <= 1] = 0  # an empty source, which has an end only
+                found[batch["lengths"] <= 1] = 0  # an empty source consists of its end token
         return found
 
     def _losses(self, network: Any, batch: Mapping[str, Tensor], y: Tensor) -> Tensor:
-        """Return `_sums` of a batch; of long targets, which stay whole, of few rows at a time."""
+        """Return `_sums` of a batch, computed for few rows at a time if targets are long."""
         if y.numel() * self.num_outputs <= _LOGITS:
             return self._sums(network({**batch, "y": y}), y)
         lengths = (y != PADDING).sum(dim=1)
@@ -153,7 +152,7 @@ class Seq2Seq(Task):
         return found
 
     def kept(self, outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Return what is kept of each row (see the class), and empty targets `(N, 0)`."""
+        """Return the kept values of each row (see the class), and empty targets `(N, 0)`."""
         nothing = y.new_zeros(len(y), 0)
         if outputs.shape[1] == _HEAD:  # of a training step
             return outputs, nothing
@@ -167,21 +166,21 @@ class Seq2Seq(Task):
         return self._subwords.target_subwords.decode(tokens.long().cpu().numpy())
 
     def _unfinished(self, tokens: Tensor) -> list[bool]:
-        """Return whether each row of generated tokens `(N, T)` was stopped before its end."""
+        """Return whether each row of generated tokens `(N, T)` was truncated before its end."""
         found: list[bool] = ((tokens != PADDING).sum(dim=1) >= self._subwords.most_steps).tolist()
         return found
 
     def counts_of_new(self, outputs: Tensor) -> dict[str, int]:
-        """Return the number of generated texts, and of those that were stopped before their end."""
+        """Return the number of generated texts, and of truncated ones."""
         return {"generated": len(outputs), "unfinished": sum(self._unfinished(outputs[:, _HEAD:]))}
 
     def notices_of_new(self, counts: Mapping[str, int]) -> list[Notice]:
-        """Return how many of the generated texts have no end."""
+        """Return a notice of the number of truncated texts."""
         stopped, texts = counts.get("unfinished", 0), counts.get("generated", 0)
         if not stopped:
             return []
         most = self._subwords.most_steps
-        text = f"{stopped:,} of {texts:,} predictions were stopped at {most:,} tokens, before their end"
+        text = f"{stopped:,} of {texts:,} predictions were truncated at {most:,} tokens"
         where = "preprocessing.max_length" if most == self._subwords.max_length else ""
         return [Notice("unfinished_texts", stopped, text, where, warns=stopped > _MUCH * texts)]
 
@@ -191,7 +190,7 @@ class Seq2Seq(Task):
         return loss / tokens
 
     def rows_at_once(self, input_shape: Sequence[int]) -> int:
-        """Return the rows of a batch of an evaluation."""
+        """Return the batch size of an evaluation."""
         return _ROWS
 
     def output_shape(self, y: Tensor) -> tuple[int, ...]:
@@ -203,13 +202,14 @@ class Seq2Seq(Task):
         return outputs[:, _HEAD : _HEAD + WIDTH], y
 
     def baseline(self) -> tuple[Task, Tensor]:
-        """Return what is kept of a row that is predicted without any token."""
+        """Return the kept values of a row with an empty prediction."""
         return self, torch.zeros(_HEAD + WIDTH)
 
     def baselines(self, x: Any, kept: Tensor | None = None) -> dict[str, tuple[Task, Tensor]]:
-        """Return what is kept if the most frequent training target is predicted for all rows, and of copied sources.
+        """Return the kept values for the most frequent training target as prediction of all rows, and for copied
+        sources.
 
-        The loss is that of the training targets' shares of tokens.
+        The loss is that of the frequencies of tokens in training targets.
         """
         references = other_side(x)
         if references is None or kept is None:
@@ -230,11 +230,11 @@ class Seq2Seq(Task):
         }
 
     def baseline_descriptions(self) -> dict[str, str]:
-        """Return what the baselines repeat."""
+        """Return descriptions of the baselines."""
         return {"": "the most frequent training target", "copy": "the source"}
 
     def predictions(self, outputs: Tensor) -> pd.DataFrame:
-        """Return the generated text, the mean logarithm of its tokens' probabilities, and their number.
+        """Return the generated text, the mean log-probability of its tokens, and their number.
 
         An empty source has no text.
         """
@@ -279,22 +279,22 @@ class Seq2Seq(Task):
         return counts, torch.empty(len(table), 0), {}
 
     def describe(self) -> str:
-        """Return such as `seq2seq, loss TokenCrossEntropy, beam 4 (greedy in training)`."""
+        """Return a description such as `seq2seq, loss TokenCrossEntropy, beam 4 (greedy in training)`."""
         how = "greedy" if self.beam == 1 else f"beam {self.beam} (greedy in epochs)"
         return f"seq2seq, loss {type(self.criterion).__name__}, {how}"
 
     def breakdown(self, outputs: Tensor, y: Any) -> pd.DataFrame:
-        """Return rows, loss and metrics by the number of the target's tokens."""
+        """Return number of rows, loss and metrics by number of target tokens."""
         return by_length(outputs[:, :_HEAD], outputs[:, _HEAD : _HEAD + WIDTH], self.metric_names)
 
     def worst(self, outputs: Tensor, y: Any) -> list[tuple[int, str]]:
-        """Return the rows in the order of their mean loss, the largest first."""
+        """Return the rows in descending order of mean loss."""
         losses = (outputs[:, 0] / outputs[:, 1]).numpy()
         order = np.argsort(-losses, kind="stable")
         return [(int(row), f"loss {losses[row]:.2f}") for row in order]
 
     def pictures(self, outputs: Tensor, y: Any) -> Iterator[tuple[str, Figure]]:
-        """Yield the metrics by the number of the target's tokens."""
+        """Yield the metrics by number of target tokens."""
         from dlcli.reports import translation_plots  # a prediction needs no matplotlib
 
         yield "length", translation_plots.scores_by_length(self.breakdown(outputs, y))

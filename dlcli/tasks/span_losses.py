@@ -1,4 +1,4 @@
-"""Losses of answers as spans. Each returns the loss of each row, and which rows have a target."""
+"""Losses of answers as spans. Each returns the loss of each row, and a mask of rows with a target."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from dlcli.tasks.best_spans import SpanScores
 
 
 class SpanLikelihood(nn.Module):
-    """The mean of the negative log-likelihoods of an answer's start and end.
+    """Mean negative log-likelihood of an answer's start and end.
 
-    An answer that several windows contain is right in each of them: their probabilities are added (Clark and Gardner,
+    The probabilities of an answer that is within several windows are added (Clark and Gardner,
     2018).
     """
 
@@ -22,12 +22,12 @@ class SpanLikelihood(nn.Module):
     lower_bound: ClassVar = 0.0
 
     def forward(self, scores: SpanScores, y: Tensor, unanswerable: bool) -> tuple[Tensor, Tensor]:
-        """Return the loss of each row `(N,)`, and whether a window contains its answer `(N,)`; others have loss 0.
+        """Return the loss of each row `(N,)`, 0 without a target, and whether its answer is within a window `(N,)`.
 
         Args:
             scores: the scores.
-            y: records of `Answers.records`, padded `(N, L)`; the first answer counts.
-            unanswerable: whether the first token stands for no answer; otherwise, rows without one have no target.
+            y: records of `Answers.records`, padded `(N, L)`; the first answer is the target.
+            unanswerable: whether the first token denotes "no answer"; otherwise rows without an answer have no target.
         """
         has = y[:, 0] > 0
         begin = y[:, 1].long()[:, None, None]
@@ -42,7 +42,7 @@ class SpanLikelihood(nn.Module):
         targeted = is_start.flatten(1).any(dim=1)
 
         def likelihood(found: Tensor, right: Tensor) -> Tensor:
-            # A row without a target sums over all tokens, which is 0, and whose gradient is finite.
+            # For a row without a target the sum is over all tokens; it is 0 and has a finite gradient.
             used = torch.where(targeted[:, None, None], right, torch.isfinite(found))
             return found.masked_fill(~used, -math.inf).flatten(1).logsumexp(dim=1)
 

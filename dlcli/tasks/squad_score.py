@@ -21,7 +21,7 @@ def normalized_answer(text: str) -> str:
 def exact_match(predicted: str, answers: Sequence[str]) -> float:
     """Return 1 if the prediction is one of the answers after normalization, else 0.
 
-    An unanswerable question has no answers, and its right prediction is an empty text (SQuAD 2.0).
+    An unanswerable question has no answers; the correct prediction is an empty text (SQuAD 2.0).
     """
     found = normalized_answer(predicted)
     return float(found in _normalized(answers))
@@ -30,13 +30,13 @@ def exact_match(predicted: str, answers: Sequence[str]) -> float:
 def answer_f1(predicted: str, answers: Sequence[str]) -> float:
     """Return the harmonic mean of precision and recall of the words, the highest over the answers.
 
-    Where prediction or answer have no word after normalization, it is 1 if both have none, and else 0 (SQuAD 2.0).
+    If prediction or answer has no words after normalization, it is 1 if neither has any, else 0 (SQuAD 2.0).
     """
     return max(_f1(normalized_answer(predicted), answer) for answer in _normalized(answers))
 
 
 def _normalized(answers: Sequence[str]) -> list[str]:
-    """Return the normalized answers; those without a word count only if no other has one, as in SQuAD 2.0's script."""
+    """Return the normalized answers; empty ones are used only if all are empty, as in the script of SQuAD 2.0."""
     return [found for answer in answers if (found := normalized_answer(answer))] or [""]
 
 

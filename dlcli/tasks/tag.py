@@ -1,4 +1,4 @@
-"""Tagging: a tag for each word of a sentence."""
+"""Tagging: one tag for each word of a sentence."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from dlcli.tasks.metric_choice import MetricChoice
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# The code of places beyond the last word of a row, and the predicted code of words that the model does not read.
+# Code of positions beyond the last word of a row, and predicted code of words that are cut off.
 NO_WORD, UNREAD = -100, -1
 
 _KINDS = ("given", "predicted", "right")
@@ -34,19 +34,19 @@ _KINDS = ("given", "predicted", "right")
 class Tag(Task):
     """Tagging. Outputs are logits of the words `(N, V, C)`, targets are codes `(N, V)`, -100 beyond the last word.
 
-    The logits of a word that the model does not read, because the preprocessing cuts it, are -inf or missing.
+    Logits of words that the preprocessing cuts off are -inf or missing.
 
-    What is kept of a row for judging is `(1 + V,)`: the mean loss of its words, and their predicted codes; of new rows
-    the codes. V is the number of words of the longest row of the data. The code of words that are not read is -1;
+    For evaluation, `(1 + V,)` values per row are kept: the mean loss of its words, and their predicted codes; for new
+    rows the codes. V is the number of words of the longest row of the data. The code of words that are cut off is -1;
     they are predicted as O, or as the most frequent tag.
 
     Args:
         classes: names of the tags, in IOB2 or without marks.
         class_counts: number of training words with each tag.
-        loss: from logits and codes to the losses of words `(N, V)`.
+        loss: maps logits and codes to the losses of words `(N, V)`.
         longest: number of words of the longest row of the data.
-        usual_words: words whose most frequent tag in the training rows is not that of most words.
-        usual_tags: the code of this tag, for each of them.
+        usual_words: words whose most frequent tag in the training rows is not the overall most frequent tag.
+        usual_tags: code of the most frequent tag of each of these words.
         metrics: names of the metrics in report order, options of the group `metric`; `default` stands for those of the
             task.
     """
@@ -86,12 +86,12 @@ class Tag(Task):
         return Ragged(torch.from_numpy(y.flat().astype(np.int64)), lengths, padding=NO_WORD, width=width)
 
     def loss(self, outputs: Tensor, y: Tensor) -> Tensor:
-        """Return the mean loss over the words that the model reads, a scalar."""
+        """Return the mean loss over the words that are not cut off, a scalar."""
         losses, read = self._losses(outputs, y)
         return losses.sum() / read.sum().clamp_min(1)
 
     def _losses(self, outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the losses `(N, T)` of the words that the model reads, and which these are."""
+        """Return the losses `(N, T)` of words, and a mask of those that are not cut off."""
         steps = min(outputs.shape[1], y.shape[1])
         logits, y = outputs[:, :steps].float(), y[:, :steps]
         cut = _unread(logits)
@@ -101,18 +101,19 @@ class Tag(Task):
     def kept(self, outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Return the loss and the predicted codes of each row `(N, 1 + V)`, and the targets `(N, V)`."""
         losses, read = self._losses(outputs, y)
-        # The mean over the words of a row, so that the loss of rows does not depend on their batch.
+        # Average over the words of each row, so that its loss does not depend on its batch.
         loss = losses.sum(dim=1) / read.sum(dim=1).clamp_min(1)
         codes = self._codes(outputs, y.shape[1])
         return torch.cat([loss[:, None], codes.to(loss.dtype)], dim=1), y
 
     def kept_loss(self, outputs: Tensor, y: Tensor) -> Tensor:
-        """Return the mean loss over the words that are read: the means of rows, weighted by their numbers of these."""
+        """Return the mean loss over the words that are not cut off: means of rows, weighted by their numbers "
+        "of words."""
         words = ((y >= 0) & (outputs[:, 1:] >= 0)).sum(dim=1)
         return (outputs[:, 0] * words).sum() / words.sum().clamp_min(1)
 
     def predicted(self, outputs: Tensor) -> Tensor:
-        """Return the code of each word `(N, V)`; those beyond the last word of a row mean nothing."""
+        """Return the code of each word `(N, V)`; codes beyond the last word of a row are undefined."""
         return outputs.argmax(dim=2).masked_fill_(_unread(outputs), UNREAD)
 
     def _codes(self, outputs: Tensor, width: int) -> Tensor:
@@ -121,7 +122,7 @@ class Tag(Task):
         return functional.pad(codes, (0, width - codes.shape[1]), value=UNREAD)
 
     def _filled(self, codes: Tensor) -> Tensor:
-        """Return codes as integers, with the filler for words that the model does not read."""
+        """Return codes as integers, with a default for words that are cut off."""
         codes = codes.long()
         return codes.masked_fill(codes < 0, self._filler)
 
@@ -130,7 +131,7 @@ class Tag(Task):
         return len(y), y.shape[1] if y.ndim > 1 else 0, self.num_outputs
 
     def metric_inputs(self, outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Return numbers of entities and words that are given, predicted and right `(N, 3, K + 1)`."""
+        """Return true, predicted and correct numbers of entities and words `(N, 3, K + 1)`."""
         codes = self._filled(outputs[:, 1:])
         words = y >= 0
         right = (words & (codes == y)).sum(dim=1)
@@ -138,7 +139,7 @@ class Tag(Task):
         return torch.cat([self.entity_types.counts(codes, y), numbers.unsqueeze(2)], dim=2), y
 
     def metric_facts(self, *, tuned: bool = True) -> dict[str, Any]:
-        """Return what metrics are built with."""
+        """Return the arguments that metrics can take."""
         return {"task": "tag", "num_types": len(self.entity_types.names), "classes": self.classes}
 
     def baseline(self) -> tuple[Task, Tensor]:
@@ -146,7 +147,7 @@ class Tag(Task):
         return self, self._prior
 
     def baselines(self, x: Any, kept: Tensor | None = None) -> dict[str, tuple[Task, Tensor]]:
-        """Return what is kept of a lookup: each word has its most frequent tag of the training rows."""
+        """Return the kept values of a lookup: each word has its most frequent tag in the training rows."""
         if kept is None:
             raise TypeError("the baseline of tags needs what is kept of a model's outputs")
         guess = torch.full_like(kept, self._most)
@@ -157,7 +158,7 @@ class Tag(Task):
         return {"": (self, guess)}
 
     def baseline_descriptions(self) -> dict[str, str]:
-        """Return what the baseline repeats."""
+        """Return a description of the baseline."""
         return {"": "the most frequent tag of each word in the training rows"}
 
     def predictions(self, outputs: Tensor) -> pd.DataFrame:
@@ -232,7 +233,7 @@ class Tag(Task):
         return torch.from_numpy(counts), torch.empty(len(table), 0), {}
 
     def describe(self) -> str:
-        """Return such as `tags of words: entities of 4 types, loss TagCrossEntropy`."""
+        """Return a description such as `tags of words: entities of 4 types, loss TagCrossEntropy`."""
         kinds = len(self.entity_types.names)
         marked = any(tag.startswith("B-") for tag in self.classes)
         what = f"entities of {kinds} types" if marked else f"{self.num_outputs} tags, each word by itself"
@@ -253,7 +254,7 @@ class Tag(Task):
         return table.sort_values("entities", ascending=False, kind="stable", ignore_index=True)
 
     def worst(self, outputs: Tensor, y: Tags) -> list[tuple[int, str]]:
-        """Return the rows in the order of their wrong entities, and then of their wrong words."""
+        """Return the rows in descending order of the number of wrong entities, then of wrong words."""
         counts = self._counts(outputs, y)
         entities = counts[:, :2, :-1].sum(dim=(1, 2)) - 2 * counts[:, 2, :-1].sum(dim=1)
         words = counts[:, 0, -1] - counts[:, 2, -1]
@@ -265,7 +266,7 @@ class Tag(Task):
         ]
 
     def pictures(self, outputs: Tensor, y: Tags) -> Iterator[tuple[str, Figure]]:
-        """Yield F1 of each type, and which tags the words of each tag are predicted as."""
+        """Yield F1 of each type, and the confusion matrix of tags."""
         from dlcli.reports import mask_plots, text_plots  # a prediction needs no matplotlib
 
         yield "entities", text_plots.f1_of_types(self.breakdown(outputs, y))
@@ -280,5 +281,5 @@ class Tag(Task):
 
 
 def _unread(logits: Tensor) -> Tensor:
-    """Return which words the model does not read `(N, V)`, given their logits `(N, V, C)`."""
+    """Return a mask of words that are cut off `(N, V)`, given their logits `(N, V, C)`."""
     return logits[..., 0] == -torch.inf

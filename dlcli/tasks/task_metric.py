@@ -1,4 +1,4 @@
-"""A metric of torchmetrics or of one's own, on the results of `Task.metric_inputs`."""
+"""Adapter of torchmetrics' and users' metrics to the results of `Task.metric_inputs`."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from torch import Tensor
 from dlcli.distributed.collectives import gathered_rows, is_group
 from dlcli.tasks.metric import AnyMetric, Metric, keywords
 
-# What a metric takes: probabilities; predicted classes or labels; values in the user's unit; values minus the training
-# rows' mean, which keep their precision where they vary little compared to it; or these in standard deviations of the
-# training rows, for metrics that do not depend on the unit, but whose computation does.
+# Input of a metric: probabilities; predicted classes or labels; values in the user's unit; values minus the mean of the
+# training rows, which keeps precision if they vary little compared to the mean; or these in standard deviations of the
+# training rows, for metrics that are independent of the unit but numerically sensitive to it.
 Input = Literal["probabilities", "labels", "values", "centered", "standardized"]
 
-# When a metric is undefined, besides where it is NaN by itself.
+# Conditions under which a metric is undefined, in addition to where it returns NaN.
 Undefined = Literal["constant_target", "constant_prediction"]
 
 
-# In double precision, which the statistics of large numbers need.
+# Inputs in double precision, required by the statistics of large numbers.
 _NUMBERS = ("values", "standardized")
 
 
 class TaskMetric(Metric):
-    """Gives a metric the predictions in the form that it takes, and returns NaN where it is declared undefined.
+    """Adapter that passes predictions to a metric in the required form, and returns NaN where it is declared undefined.
 
     Args:
         metric: the metric, new.
@@ -101,7 +101,7 @@ class TaskMetric(Metric):
         self.add(*self.prepared(predicted, y, named))
 
     def each(self) -> Tensor:
-        """Return the value, or one for each class or target; NaN where it is undefined."""
+        """Return the value, or one per class or target; NaN where undefined."""
         with without_warnings():
             value = torch.as_tensor(self.inner.compute()).double()
         if not self._limits or not getattr(self, self._limits[0]):
@@ -120,7 +120,7 @@ class TaskMetric(Metric):
         return self.each().nanmean() if self.undefined else self.each().mean()
 
     def reset(self) -> None:
-        """Forget all rows."""
+        """Reset all statistics."""
         super().reset()
         self.inner.reset()
 
@@ -138,7 +138,7 @@ class TaskMetric(Metric):
             self.inner._update_count = 1  # otherwise `compute` warns that there were no updates
 
     def merge_state(self, other: Any) -> None:
-        """Add the rows of another metric of this kind, as far as the metric itself can do so."""
+        """Add the rows of another metric of this kind, if the wrapped metric supports that."""
         super().merge_state(other)
         self.inner.merge_state(other.inner)
 
@@ -166,6 +166,6 @@ def without_warnings() -> Iterator[None]:
 
 
 def _limits(parts: list[Tensor]) -> Tensor:
-    """Return the least and the greatest value of each column `(1, 2, K)`, from those of parts `(N, 2, K)`."""
+    """Return the minimum and maximum of each column `(1, 2, K)`, from those of parts `(N, 2, K)`."""
     rows = torch.cat(parts)
     return torch.stack([rows[:, 0].amin(dim=0), rows[:, 1].amax(dim=0)]).unsqueeze(0)

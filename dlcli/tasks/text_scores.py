@@ -15,21 +15,21 @@ from dlcli.tasks.metric import Metric
 
 TextScoreKind = Literal["bleu", "chrf", "sequence_accuracy", "unfinished"]
 
-# For each metric, the number of counts of a row: lengths, matches and totals of 1- to 4-grams; hypothesis, reference
-# and matches of 1- to 6-grams of characters; whether the texts are equal, and 1; whether it has no end, and 1.
+# Number of counts per row for each metric: lengths, matches and totals of 1- to 4-grams; hypothesis, reference and
+# matches of 1- to 6-grams of characters; whether the texts are equal, and 1; whether the text is truncated, and 1.
 _WIDTHS: dict[TextScoreKind, int] = {"bleu": 10, "chrf": 18, "sequence_accuracy": 2, "unfinished": 2}
 _SHARES = ("sequence_accuracy", "unfinished")
 WIDTH = sum(_WIDTHS.values())
 
 
 class TextScore(Metric):
-    """A metric of generated texts and one reference of each.
+    """A metric of generated texts with one reference each.
 
     Args:
         kind: `bleu`: corpus BLEU (Papineni et al., 2002) from 0 to 100 with sacreBLEU's tokenizer 13a (Post, 2018);
             `chrf`: F2 score of n-grams of characters, from 0 to 100 (Popović, 2015); `sequence_accuracy`: the share of
-            texts that are equal to their reference; `unfinished`: the share of texts that were stopped at the maximum
-            number of tokens, before their end.
+            texts that are equal to their reference; `unfinished`: the share of texts that were truncated at the maximum
+            number of tokens.
     """
 
     plot_lower_bound = 0.0
@@ -60,9 +60,9 @@ def text_counts(
     kinds: Sequence[str],
     unfinished: Sequence[bool] | None = None,
 ) -> Tensor:
-    """Return the counts of each row `(N, WIDTH)`, 0 for metrics other than those of `kinds`.
+    """Return the counts of each row `(N, WIDTH)`; 0 for metrics that are not in `kinds`.
 
-    `unfinished` says which of the texts have no end; None if all have one.
+    `unfinished` marks truncated texts; None if there are none.
     """
     found = torch.zeros(len(predicted), WIDTH)
     if not len(predicted):
@@ -82,7 +82,7 @@ def text_counts(
 
 
 def score_of(counts: Tensor, kind: TextScoreKind) -> float:
-    """Return the metric of added counts `(WIDTH,)`; NaN without rows."""
+    """Return the metric of summed counts `(WIDTH,)`; NaN without rows."""
     start = list(_WIDTHS).index(kind)
     parts = counts.split(list(_WIDTHS.values()))
     own, rows = parts[start].tolist(), float(parts[-1][1])
@@ -94,7 +94,7 @@ def score_of(counts: Tensor, kind: TextScoreKind) -> float:
 
 
 def scorers() -> dict[str, Any]:
-    """Return sacreBLEU's BLEU and chrF; their methods for counts of rows are those of its own significance tests.
+    """Return sacreBLEU's BLEU and chrF, whose methods for counts of rows are also used by its significance tests.
 
     Raises:
         ConfigError: sacrebleu is not installed.
@@ -110,7 +110,7 @@ def scorers() -> dict[str, Any]:
     return {"bleu": BLEU(force=True), "chrf": CHRF()}
 
 
-# Number of groups of rows at most, and the fewest rows of a group.
+# Maximum number of groups of rows, and minimum number of rows of a group.
 _GROUPS, _FEWEST = 5, 10
 
 
@@ -120,7 +120,7 @@ def by_length(head: Tensor, counts: Tensor, metrics: Sequence[str]) -> pd.DataFr
     Args:
         head: sum of the tokens' losses and their number `(N, 2)`.
         counts: `text_counts` `(N, WIDTH)`.
-        metrics: names of the metrics, of which those of texts get a column.
+        metrics: names of the metrics; each metric of texts gets a column.
     """
     tokens = head[:, 1].numpy().astype(np.int64)
     groups = max(1, min(_GROUPS, len(tokens) // _FEWEST))

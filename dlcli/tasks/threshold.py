@@ -1,4 +1,4 @@
-"""Tuning the decision threshold of a binary classification on validation rows."""
+"""Tune the decision threshold of a binary classification on validation rows."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def best_threshold(
         default: the threshold to keep, or to stay near.
 
     Returns:
-        The threshold; None if the rows are all of one class, which gives no information about it.
+        The threshold; None if all rows have the same class, so that there is no information about it.
     """
     order = np.argsort(-probabilities, kind="stable")
     p, y = probabilities[order].astype(np.float64), hits[order].astype(np.int64)

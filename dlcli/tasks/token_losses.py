@@ -13,7 +13,7 @@ from dlcli.tasks.losses import Smoothing
 
 
 class TokenCrossEntropy(nn.Module):
-    """Cross-entropy of each token of a target; padding does not count.
+    """Cross-entropy of each token of a target; padding is ignored.
 
     Args:
         label_smoothing: share of the target's probability that is spread over all tokens (Szegedy et al., 2016).

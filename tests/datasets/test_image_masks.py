@@ -121,7 +121,7 @@ def test_names_of_classes_and_colours(tmp_path: Path) -> None:
     )
     data = load(str(root), ignore="void")
     assert data.classes[:3] == ("ground", "red thing", "blue")
-    assert any("6 of 9 classes have no pixel" in notice.text for notice in data.notices)
+    assert any("6 of 9 classes do not occur in any mask" in notice.text for notice in data.notices)
     assert any("class void is learned" in notice.text for notice in load(str(root)).notices)
     colours = np.array([[0, 0, 0], [128, 0, 0], [0, 0, 128]], np.uint8)
     for row in range(6):
@@ -210,7 +210,7 @@ def test_other_mistakes(tmp_path: Path) -> None:
         load(str(root / "images"))
     Image.fromarray(mask_of(0)).save(root / "masks" / "a0_0.jpg")
     (root / "masks" / "a0_0.png").unlink()
-    with pytest.raises(DataError, match="is a JPEG, whose compression changes the classes"):
+    with pytest.raises(DataError, match="is a JPEG, and lossy compression changes the classes"):
         load(str(root), ignore=9)
 
 
@@ -221,9 +221,9 @@ def test_masks_for_an_evaluation_may_lack_classes_of_the_model() -> None:
             {0: 4, 1: 2, 255: 3}, None, (), "new"
         )  # what 255 stands for was decided in training
         assert (found.names, found.notices) == (("0", "1", "255"), ())
-        with pytest.raises(DataError, match="0 classes, and need 1 to"):
+        with pytest.raises(DataError, match="0 classes, but 1 to"):
             classes_of_masks({255: 9}, None, (255,), "new")
-    with pytest.raises(DataError, match="one class, and need 2 to"):
+    with pytest.raises(DataError, match="one class, but 2 to"):
         classes_of_masks({3: 7}, None, (), "new")
 
 

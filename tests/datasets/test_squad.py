@@ -74,7 +74,7 @@ def test_unanswerable_questions_are_told(tmp_path: Path) -> None:
         ({"answers": [{"text": "Paris", "answer_start": 3}]}, "qas[0].answers[0]", "'Paris' is not at 3"),
         ({"answers": [{"text": " ", "answer_start": 3}]}, "qas[0].answers[0]", "the answer is empty"),
         ({"answers": [{"text": "Rome"}]}, "qas[0].answers[0]", "has no integer answer_start"),
-        ({"answers": [{"text": "Rome", "answer_start": "13"}]}, "answers[0]", "has no whole number"),
+        ({"answers": [{"text": "Rome", "answer_start": "13"}]}, "answers[0]", "has no integer"),
         ({"answers": []}, "qas[0]", "has an empty list of answers"),
         ({"answers": {}}, "qas[0]", "has no list answers"),
         ({"is_impossible": True}, "qas[0]", "is marked as unanswerable but has answers"),

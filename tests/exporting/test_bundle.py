@@ -99,7 +99,9 @@ def test_raw_rows_are_predicted_as_by_the_model(words: Sequence[str]) -> None:
     new = table().drop(columns=["kind", "weight"])[::-1].head(30)
     new.loc[new.index[0], "coat"] = "curly"
     new.to_csv("new.csv", index=False, sep=";")
-    with pytest.warns(UserWarning, match="1 of 30 rows have a category of coat that does not occur in training"):
+    with pytest.warns(
+        UserWarning, match="1 of 30 rows have a category of coat that does not occur in training"
+    ):
         expected = dlcli.predict(result.run_dir, "new.csv")  # type: ignore[arg-type]
     done = run_script(Path("made"), "new.csv")
     assert done.returncode == 0, done.stderr

@@ -73,7 +73,7 @@ def test_columns_without_quantiles_stay_as_they_are(kind: Any) -> None:
 
 
 def test_other_data_has_no_columns() -> None:
-    with pytest.raises(ValueError, match="numbers=periodic embeds the columns of a table"):
+    with pytest.raises(ValueError, match="numbers=periodic embeds columns of a table"):
         MLP((1, 8, 8), 2, numbers="periodic")
 
 

@@ -133,7 +133,7 @@ def test_mistakes_are_found_without_building(
     [
         (
             "hf-hub:timm/resnet18.a1_in1k",
-            "Give timm's models by name: model.architecture=resnet18.a1_in1k",
+            "Set timm's models by name: model.architecture=resnet18.a1_in1k",
         ),
         (
             "hf_hub:somebody/birds@v2",
@@ -146,7 +146,7 @@ def test_mistakes_are_found_without_building(
         ),
         (
             "local-dir:nowhere",
-            "nowhere has no config.json with an architecture: give model.architecture=NAME model.weights=FILE",
+            "nowhere has no config.json with an architecture: set model.architecture=NAME model.weights=FILE",
         ),
     ],
     ids=["timm's own", "another's", "a folder", "no folder"],

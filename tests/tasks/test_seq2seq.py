@@ -174,7 +174,7 @@ def test_texts_without_an_end_are_counted() -> None:
     assert counts == {"generated": 3, "unfinished": 2}
     assert task.predictions(outputs)["unfinished"].tolist() == [False, True, True]
     (notice,) = task.notices_of_new(counts)
-    assert notice.text == "2 of 3 predictions were stopped at 8 tokens, before their end"
+    assert notice.text == "2 of 3 predictions were truncated at 8 tokens"
     assert (notice.where, notice.warns) == ("preprocessing.max_length", True)
     assert task.notices_of_new({"generated": 3}) == []
     kept, nothing = task.kept(outputs, torch.full((3, 2), 5))

@@ -168,7 +168,7 @@ def test_damaged_trees_are_refused() -> None:
     ):
         with pytest.raises(ValueError, match="trees"):
             boosted(1).load_state_dict({**state, name: values})
-    with pytest.raises(ValueError, match="same number for each output"):
+    with pytest.raises(ValueError, match="numbers of trees per output differ"):
         boosted(5).load_state_dict({**state, "start": torch.zeros(5)})
 
 
@@ -226,7 +226,9 @@ def test_a_run_resumes_to_the_same_trees_and_eval_repeats_its_figures(table: Pat
     model = dlcli.load_run(whole.run_dir)
     rows = pd.read_csv(table).drop(columns=["kind", "number"])
     rows.loc[0, "e"] = "purple"
-    with pytest.warns(UserWarning, match="1 of 300 rows have a category of e that does not occur in training"):
+    with pytest.warns(
+        UserWarning, match="1 of 300 rows have a category of e that does not occur in training"
+    ):
         predicted = model.predict(rows)
     assert np.isfinite(predicted.filter(like="p(")).all(axis=None)
 

@@ -1,4 +1,4 @@
-"""Boxes that stand for those of any image, as a baseline."""
+"""Typical boxes of images, as a baseline of detection."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ _BOXES, _MOST = 10_000, 100
 def typical_boxes(corners: np.ndarray, codes: np.ndarray, images: int, classes: int) -> list[list[float]]:
     """Return boxes `[left, top, right, bottom, score, class]`, the same for every image.
 
-    Of each class there are as many as images have on average, and at least one: the means of clusters of the boxes
-    (k-means on corners). The score is the share of boxes of the class in their cluster.
+    Each class has as many boxes as images have on average, and at least one: the centres of clusters of its boxes
+    (k-means on corners). The score is the cluster's share of the boxes of the class.
 
     Args:
         corners: boxes of the training rows `(M, 4)`.

@@ -340,7 +340,7 @@ def test_the_case_of_parts_does_not_matter() -> None:
         ),
         (
             [f"{number}.5{' kg' * (number % 2)}" for number in range(20)],
-            "in several ways, such as '0.5' and '1.5 kg'",
+            "in several formats, such as '0.5' and '1.5 kg'",
         ),
         ([f"{number}E5" for number in range(10, 30)], "10E5 is read as the number 1e+06"),
         (["new york", "new\u00a0york"] * 10, "in case, blanks, invisible characters or punctuation alone"),
