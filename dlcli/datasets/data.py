@@ -31,8 +31,8 @@ class Data:
     - integers 0 and 1 `(N, K)`: multilabel, where `classes` are the names of the K labels;
     - floats `(N,)` or `(N, K)` in the user's own unit: regression, where `targets` are the names of the K columns;
     - floats `(N, horizon, K)`, as `dlcli.datasets.windows.Windows`: a forecast;
-    - integers `(N, H, W)`, an array or `dlcli.datasets.masks.class_maps.Masks`: segmentation, where each pixel has its
-      position in `classes`, or 255 if it has none;
+    - integers `(N, H, W)`, an array or `dlcli.datasets.masks.class_maps.Masks`: segmentation, where each pixel is a
+      position in `classes`, or 255 without a class;
     - a `dlcli.datasets.target_rows.TargetRows`: `dlcli.datasets.questions.answers.Answers`,
       `dlcli.datasets.words.word_tags.Tags`, `dlcli.datasets.boxes.boxes.Boxes`, `dlcli.datasets.pair_texts.PairTexts`,
       `dlcli.datasets.passages.Passages`.

@@ -14,7 +14,7 @@ from dlcli.datasets.text_rows import Texts
 
 
 class PairTexts(Texts, TargetRows):
-    """The sources or the targets of pairs of texts; the rows of `other` are those of the other side.
+    """The sources or the targets of pairs of texts, with a reference to the other side.
 
     Sources refer to their targets because one vocabulary may be fitted on both sides of the training rows; targets
     refer to their sources for tables of predictions. New rows are plain `Texts`.

@@ -22,7 +22,7 @@ _MOST_PAIRS = 50_000
 
 @dataclass(frozen=True, eq=False)
 class Passages(TargetRows):
-    """Rows of N passages, of which row i consists of the characters `codes[starts[i]:ends[i]]`.
+    """N passages; row i consists of the characters `codes[starts[i]:ends[i]]`.
 
     All characters of a row are targets. The input for the first one is the preceding character, `codes[starts[i] - 1]`,
     which belongs to the previous row or is the line feed before the document.

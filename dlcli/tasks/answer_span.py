@@ -126,12 +126,10 @@ class AnswerSpan(Task):
         notices = []
         if lost:
             text = (
-                f"{lost:,} of {len(y):,} training questions have an answer that no window contains as a whole, and are "
-                "not learned from"
+                f"{lost:,} of {len(y):,} training questions have an answer that is not within any window, and "
+                "are not used for training"
             )
-            hint = (
-                "Give larger windows (preprocessing.max_length), or a larger overlap (preprocessing.stride)."
-            )
+            hint = "Use larger windows (preprocessing.max_length) or a larger overlap (preprocessing.stride)."
             notices.append(Notice("cut_answers", lost, text, "preprocessing.stride", hint))
         if long:
             text = (

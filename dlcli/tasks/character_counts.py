@@ -11,7 +11,7 @@ from dlcli.datasets.passages import Passages, code_points, places_in
 # Counts of pairs of characters: index of the first and of the second in the alphabet, and the count.
 PairCounts = Sequence[Sequence[int]]
 
-# The weight of a character's own frequency in that of pairs, in numbers of occurrences of the first character.
+# Weight of a character's own frequency in that of pairs, in occurrences of the first character.
 _WEIGHT = 5.0
 
 

@@ -20,7 +20,7 @@ PADDING = -1
 
 
 class Boxes(TargetRows):
-    """An array-like of boxes: each image has any number of them, each with a class.
+    """Array-like of boxes: any number per image, each with a class.
 
     Coordinates are shares of the image's width and height, from 0 to 1, and therefore independent of its size.
     Indexing returns other `Boxes`; numpy's `asarray` pads them to `(N, most boxes of an image, 6)`.

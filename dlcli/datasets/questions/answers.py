@@ -18,10 +18,10 @@ Span = tuple[int, int]
 
 
 class Answers(RaggedTargets):
-    """The answers of each question, as spans of its context; a question without any is unanswerable.
+    """Answers of each question, as spans of its context; a question without answers is unanswerable.
 
     `values` are the first character of each answer and the one after its last `(A, 2)`; different annotators may have
-    given equal ones. `rows` are the questions, in which answers are looked up.
+    given equal ones. `rows` are the questions, whose contexts contain the answers.
     """
 
     target_kind: ClassVar[TargetKind] = "answer_span"
@@ -29,7 +29,7 @@ class Answers(RaggedTargets):
 
     @classmethod
     def of(cls, spans: Sequence[Sequence[Span]], rows: Questions) -> Self:
-        """Return the answers of questions, given the spans of each."""
+        """Return answers, given the spans of each question."""
         return cls.concatenated(spans, (2,), rows)
 
     def facts(self, train: np.ndarray, names: Sequence[str]) -> dict[str, Any]:
