@@ -1,1 +1,1 @@
-"""Training a network with Lightning, with as little work as possible in the step."""
+"""Training of a network with Lightning, with minimal overhead per step."""

@@ -1,4 +1,4 @@
-"""Averages of the weights over training, which often generalise better than the last weights."""
+"""Averages of the weights over training, which often generalize better than the last weights."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from dlcli.training.network import Network
 
 
 class Averaging(Protocol):
-    """Decides when the average is updated, and with what share of the current weights.
+    """Schedule of the average: when it is updated, and the share of the current weights.
 
     Attributes:
         measures_batch_norm: whether the running statistics of batch normalisation are recomputed with the averaged
             weights. Otherwise they are averaged like the weights.
-        depends_on_length: whether `max_epochs` decides when the average is updated, so that a run cannot be extended.
+        depends_on_length: whether the updates depend on `max_epochs`, so that a run cannot be extended.
     """
 
     measures_batch_norm: ClassVar[bool]
@@ -37,7 +37,8 @@ class Averaging(Protocol):
 class EMA:
     """Exponential moving average over the steps (Polyak and Juditsky, 1992).
 
-    The decay after n steps is `min(decay, (1 + n) / (10 + n))`, so that the first weights are soon forgotten.
+    The decay after n steps is `min(decay, (1 + n) / (10 + n))`, so that the influence of the first weights vanishes
+    soon.
     """
 
     measures_batch_norm: ClassVar = False
@@ -58,8 +59,8 @@ class EMA:
 class SWA:
     """Stochastic weight averaging (Izmailov et al., 2018): the plain mean over the last epochs' weights.
 
-    If the model has batch normalisation, each epoch from `start` on ends with one more pass over the training rows,
-    which recomputes the running statistics for the averaged weights.
+    If the model has batch normalisation, each epoch from `start` on ends with an additional pass over the training
+    rows, which recomputes the running statistics with the averaged weights.
 
     Args:
         start: the first averaged epoch, as a share of `trainer.max_epochs`. Before it, the current weights are
@@ -77,7 +78,7 @@ class SWA:
         return epoch_ends and max_epochs is not None and epoch >= int(self.start * max_epochs)
 
     def share(self, updates: int) -> float:
-        """Return the share with which all weights so far count equally."""
+        """Return the share by which all averaged weights have equal weight."""
         return 1 / (updates + 1)
 
 
@@ -118,13 +119,13 @@ class WeightAverage(nn.Module):
 def measure_batch_norm(network: Network, trained: nn.Module, batches: Iterable[Batch]) -> None:
     """Set the running statistics of batch normalisation to their means over batches of rows.
 
-    Meanwhile only these layers are in training mode, so that nothing is drawn at random. Afterwards every layer is in
-    its previous mode.
+    Only these layers are in training mode, so that no random numbers are drawn. Afterwards the mode of every layer is
+    restored.
 
     Args:
-        network: has a model with averaged weights.
-        trained: the model whose weights were averaged. Layers that are frozen there keep their statistics.
-        batches: of training rows.
+        network: network of a model with averaged weights.
+        trained: the model whose weights were averaged. Its frozen layers keep their statistics.
+        batches: batches of training rows.
     """
     layers = [
         layer

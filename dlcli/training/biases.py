@@ -1,7 +1,7 @@
-"""Distinguish weights, to which weight decay and penalties apply, from biases.
+"""Distinguish weights, which are subject to weight decay and penalties, from biases.
 
-Optimizers see parameters without their names, and the biases of layers with several sets of weights have several
-dimensions, so that parameters are marked.
+Biases are marked, because optimizers receive parameters without names, and biases of layers with several sets of
+weights have several dimensions.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 
 def mark_biases(model: nn.Module) -> None:
-    """Mark the parameters of a model that are called `bias`, or as in `in_proj_bias` and `bias_hh_l0`."""
+    """Mark the parameters of a model with names such as `bias`, `in_proj_bias` and `bias_hh_l0`."""
     for path, parameter in model.named_parameters():
         name = path.rpartition(".")[2]
         if name == "bias" or name.startswith("bias_") or name.endswith("_bias"):

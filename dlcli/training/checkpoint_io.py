@@ -16,11 +16,11 @@ from safetensors import SafetensorError, safe_open
 from dlcli.errors import CorruptRun
 from dlcli.files.regular import check_regular, os_reason
 
-_DAMAGED = "Copy the run's folder again, from where it is undamaged."
+_DAMAGED = "Copy the run's folder again from an undamaged source."
 
 
 def weights_metadata(file: Path) -> dict[str, str]:
-    """Return the metadata of a run's safetensors file, which has the epoch of the weights.
+    """Return the metadata of a run's safetensors file, which contain the epoch of the weights.
 
     Raises:
         CorruptRun: the file cannot be read, or names no epoch.
@@ -34,12 +34,12 @@ def weights_metadata(file: Path) -> dict[str, str]:
     except SafetensorError as error:
         raise CorruptRun(f"the weights cannot be read: {error}", str(file), _DAMAGED) from error
     if not re.fullmatch("[0-9]{1,9}", metadata.get("epoch", "")):
-        raise CorruptRun("the weights do not say of which epoch they are", str(file), _DAMAGED)
+        raise CorruptRun("the weights do not state their epoch", str(file), _DAMAGED)
     return metadata
 
 
 class DigestingIO(TorchCheckpointIO):
-    """Writes checkpoints as Lightning does, but directly to the file, without a second copy of the state in memory.
+    """Checkpoint I/O of Lightning that writes directly to the file, without a second copy of the state in memory.
 
     Attributes:
         digest: the SHA-256 of the file that was written last, in hexadecimal digits. Empty before the first one.
@@ -64,10 +64,10 @@ class DigestingIO(TorchCheckpointIO):
 
 
 def _first(error: BaseException, handled: BaseException | None) -> BaseException:
-    """Return the error that stopped the writing.
+    """Return the original error of a failed write.
 
-    torch closes its archive nevertheless, and raises the error of closing instead. `handled` is the exception that was
-    already being handled before the writing began.
+    torch raises the error of closing its archive instead. `handled` is the exception that was being handled before the
+    write.
     """
     while error.__context__ is not None and error.__context__ is not handled:
         error = error.__context__
@@ -75,7 +75,7 @@ def _first(error: BaseException, handled: BaseException | None) -> BaseException
 
 
 class _Hashing:
-    """A stream that computes the digest of what is written to it."""
+    """Stream that computes the digest of the data written to it."""
 
     def __init__(self, stream: BufferedWriter) -> None:
         self.sha256 = hashlib.sha256()

@@ -1,4 +1,4 @@
-"""The best weights and the full state of the last epoch, on disk as a consistent pair even after a kill."""
+"""Checkpoints: the best weights and the full state of the last epoch, consistent even after a kill."""
 
 from __future__ import annotations
 
@@ -32,38 +32,38 @@ from dlcli.training.network import Network
 
 _log = logging.getLogger(__name__)
 
-# Steps (or chunks of steps) after which several ranks agree on whether a checkpoint is due.
+# Number of steps (or chunks) after which several ranks decide together whether a checkpoint is due.
 _ASK_EVERY = 16
 
-# Seconds of training that a kill may cost. An epoch of a small network takes less time than writing its checkpoint.
+# Maximum seconds of training lost by a kill. An epoch of a small network takes less time than writing its checkpoint.
 _EPOCH_SECONDS = 2.0
 
-# Bytes of the best weights up to which a copy of them may wait in memory.
+# Maximum bytes of best weights that are kept in memory before they are written.
 _MAX_HELD = 64 << 20
 
 
 class Checkpoints(Checkpoint):
-    """Writes `best-EPOCH.safetensors` when the monitored metric improves, and `last.ckpt` after each epoch.
+    """Callback that writes `best-EPOCH.safetensors` if the monitored metric improves, and `last.ckpt` after each epoch.
 
     Epochs that end within two seconds of the last checkpoint, or of the start, are not written, except the first and
     the last one with `saves_bounds`; their best weights are kept in memory until the next checkpoint, or until
     `complete`. Several ranks write after each epoch.
 
     `last.ckpt` names the best epoch so far. A new best is written before the `last.ckpt` that names it, and the old
-    best is removed afterwards, so that `last.ckpt` always finds its best weights, whenever the process is killed. The
-    previous checkpoint is kept with its best weights until the next one is written, so that damage to `last.ckpt` costs
-    one checkpoint only. `digests.json` holds the digests of all of these files.
+    best is removed afterwards, so that the best weights of `last.ckpt` always exist, whenever the process is killed.
+    The previous checkpoint is kept with its best weights until the next one is written, so that damage to `last.ckpt`
+    costs only one checkpoint. `digests.json` contains the digests of all these files.
 
     Both files leave out frozen parameters; `complete` adds them to the best weights.
 
     Args:
-        folder: where both files are written.
+        folder: folder of both files.
         monitor: name of the metric. If None, the last epoch counts as the best.
-        mode: min or max: which value of the metric is the best.
+        mode: `min` or `max`, the better direction of the metric.
         every_minutes: write `last.ckpt` also within an epoch, at this interval, and after every epoch if it is shorter
             than two seconds.
-        run_id: of the run that the checkpoints belong to.
-        progress: of the checkpoint that training continues from.
+        run_id: ID of the run that the checkpoints belong to.
+        progress: progress of the checkpoint from which training continues.
         saves_bounds: whether the first and the last epoch are always written.
     """
 
@@ -88,13 +88,13 @@ class Checkpoints(Checkpoint):
         self._saved = time.monotonic()
         self._finished_epochs = 0
         self._stopped = False
-        # Early stopping may ask to stop before `min_epochs` are reached; Lightning does not save that.
+        # Early stopping may request a stop before `min_epochs` are reached, which Lightning does not save.
         self._asked_to_stop = False
         self._io = DigestingIO()
         self._manifest = Manifest.for_writing(folder, run_id)
-        # The best weights if they are not on disk yet.
+        # The best weights, if they are not on disk yet.
         self._waiting: Mapping[str, Tensor] | None = None
-        # The best epochs that the checkpoints on disk name.
+        # The best epochs named by the checkpoints on disk.
         self._named: dict[str, int | None] = {}
         if progress is not None:
             best = progress.checkpoints["best_epoch"]
@@ -119,11 +119,11 @@ class Checkpoints(Checkpoint):
         trainer.strategy.checkpoint_io = self._io
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Ask to stop again, if that was asked before the checkpoint."""
+        """Restore a stop that was requested before the checkpoint."""
         trainer.should_stop = trainer.should_stop or self._asked_to_stop
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write the best weights if an epoch improved the metric, then the state, or keep them until that is due."""
+        """Write the best weights if the metric improved, then the state; or keep them until the next write."""
         assert isinstance(pl_module, TrainingModule)
         self._finished_epochs = trainer.current_epoch + 1
         self._stopped = is_ending(trainer) and not _is_out_of_time(trainer)
@@ -143,14 +143,14 @@ class Checkpoints(Checkpoint):
     def on_exception(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
     ) -> None:
-        """Keep the best weights of a run that ends with an error, such as a loss that became NaN."""
+        """Write the best weights of a run that ends with an error, such as a NaN loss."""
         try:
             self._write_best()
-        except Exception as error:  # it must not replace the error that ends the run
-            _log.warning("The best weights could not be kept: %s", error)
+        except Exception as error:  # must not replace the error that ends the run
+            _log.warning("The best weights could not be written: %s", error)
 
     def _is_due_after_epoch(self, trainer: pl.Trainer) -> bool:
-        """Return whether the state is written after this epoch: the first or last one, or one that ends late enough."""
+        """Return whether the state is written after this epoch: the first or last one, or one that is due."""
         size = sum(value.nbytes for value in (self._waiting or {}).values() if isinstance(value, Tensor))
         if size > _MAX_HELD or trainer.world_size > 1 or preempted.is_set():
             return True
@@ -203,13 +203,13 @@ class Checkpoints(Checkpoint):
         due = time.monotonic() - self._saved > self._every_seconds or preempted.is_set()
         if trainer.world_size == 1:
             return due
-        # All ranks have to write together, but their clocks differ. They exchange this seldom, because it takes time.
+        # All ranks have to write together, but their clocks differ. They synchronize rarely, because it takes time.
         if steps % _ASK_EVERY:
             return False
         return bool(summed(torch.tensor(float(due), device=trainer.strategy.root_device)))
 
     def _leave_where_preempted(self) -> None:
-        """End a preempted run; its state is on disk."""
+        """End a preempted run once its state is on disk."""
         if preempted.is_set():
             raise Interrupted(signal.SIGUSR1)
 
@@ -229,7 +229,7 @@ class Checkpoints(Checkpoint):
             self._make_room()
             self._write_best()
         trainer.save_checkpoint(partial, weights_only=False)
-        if trainer.is_global_zero:  # all ranks take part in saving, but only one writes
+        if trainer.is_global_zero:  # all ranks participate in saving, but only one writes
             if LAST in self._named:
                 _link(self._folder / LAST, self._folder / PREVIOUS)
                 self._named[PREVIOUS] = self._named[LAST]
@@ -240,7 +240,7 @@ class Checkpoints(Checkpoint):
         self._saved = time.monotonic()
 
     def _make_room(self) -> None:
-        """Remove the previous state, since there is room for two only. It stays if the last one is damaged."""
+        """Remove the previous state, because only two are kept; keep it if the last one is damaged."""
         if LAST in self._named:
             (self._folder / PREVIOUS).unlink(missing_ok=True)
             self._manifest.forget(PREVIOUS)
@@ -248,7 +248,7 @@ class Checkpoints(Checkpoint):
             self._tidy()
 
     def _tidy(self) -> None:
-        """Remove weights that neither a checkpoint on disk nor the next one names."""
+        """Remove weights that are named neither by a checkpoint on disk nor by the next one."""
         needed = {best_name(epoch) for epoch in (self.best_epoch, *self._named.values()) if epoch is not None}
         for file in self._folder.glob("best-*.safetensors"):
             if file.name not in needed:
@@ -257,12 +257,12 @@ class Checkpoints(Checkpoint):
 
     @contextmanager
     def _replacing(self, file: Path) -> Iterator[str]:
-        """Give a temporary name to write to; it replaces the file once it is complete."""
+        """Yield a temporary file name; the file replaces `file` once it is complete."""
         partial = file.with_suffix(".partial")
         yield str(partial)
         partial.chmod(
             0o644
-        )  # safetensors makes files that only their owner can read, but the folder may be shared
+        )  # safetensors creates files readable only by their owner, but the folder may be shared
         self._manifest.replace({file.name: partial}, often=True)
 
     def state_dict(self) -> dict[str, Any]:
@@ -284,7 +284,7 @@ class Checkpoints(Checkpoint):
 
 
 class _Weights:
-    """A state dict with the interface of the module that `save_model` takes."""
+    """State dict with the module interface that `save_model` requires."""
 
     def __init__(self, state: Mapping[str, Tensor]) -> None:
         self._state = state
@@ -295,13 +295,13 @@ class _Weights:
 
 
 def _weights(network: Network, frozen: FrozenPart) -> Mapping[str, Tensor]:
-    """Return the tensors that are saved of a network, which the next step changes."""
+    """Return the tensors of a network to save; they are not copied, and the next step changes them."""
     model = network.model_to_keep()
     return frozen.without(model) if frozen.names else model.state_dict()
 
 
 def _link(file: Path, other: Path) -> None:
-    """Give a file a second name; rename it where the file system has no hard links."""
+    """Create a hard link to a file; rename the file if the file system has no hard links."""
     try:
         os.link(file, other)
     except OSError:
@@ -309,6 +309,6 @@ def _link(file: Path, other: Path) -> None:
 
 
 def _is_out_of_time(trainer: pl.Trainer) -> bool:
-    """Return whether `max_time` ended the training, so that a longer one would continue it."""
+    """Return whether `max_time` ended the training, so that a longer limit would continue it."""
     timers = [callback for callback in trainer.callbacks if isinstance(callback, Timer)]  # type: ignore[attr-defined]
     return any((left := timer.time_remaining()) is not None and left <= 0 for timer in timers)

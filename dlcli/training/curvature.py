@@ -1,9 +1,10 @@
-"""Preconditioning of linear models: a change of variables with about equal curvature of the loss in all directions.
+"""Preconditioning of linear models: a change of variables that makes the curvature of the loss about equal in all
+directions.
 
-L-BFGS needs many iterations if the inputs are correlated or of different sizes. The second derivatives of the loss by
-the weights are about `c * G` with `G = mean(x x')`, the same for each output (Boehning, "Multinomial logistic
-regression algorithm", 1992, section 2). In variables A with `W = (c * G + penalty)**-1/2 A` they are about 1 in each
-direction. This changes the path to the solution, not the solution.
+L-BFGS needs many iterations if the inputs are correlated or differ in scale. The Hessian of the loss with respect to
+the weights is about `c * G` with `G = mean(x x')`, the same for each output (Boehning, "Multinomial logistic regression
+algorithm", 1992, section 2). In variables A with `W = (c * G + penalty)**-1/2 A` it is about the identity. This changes
+the path to the solution, not the solution.
 """
 
 from __future__ import annotations
@@ -17,30 +18,31 @@ from torch import Tensor, nn
 
 from dlcli.distributed.collectives import summed
 
-# The largest number of inputs whose products are computed: N * inputs**2 steps, as a few evaluations of the loss.
+# Maximum number of inputs: computing their products takes N * inputs**2 operations, like a few evaluations of the loss.
 _INPUTS = 1024
 
-# Rows of a piece per input; more of them would hardly change the mean products.
+# Number of rows per input; more rows would hardly change the mean products.
 _ROWS_PER_INPUT = 20
 
-# Bounds of `c`: losses without second derivatives have the first; saturated outputs have less than the second.
+# Bounds of `c`: the first is used for losses without second derivatives; the second bounds saturated outputs from
+# below.
 _USUAL, _LEAST = 0.1, 0.001
 
 
 @runtime_checkable
 class HasLinearInputs(Protocol):
-    """A layer that maps each of its inputs by a weight `(1, inputs, outputs)` and a bias `(1, 1, outputs)`."""
+    """Layer with a weight `(1, inputs, outputs)` and a bias `(1, 1, outputs)`."""
 
     weight: Tensor
     bias: Tensor
 
     def linear_inputs(self, x: Tensor) -> Tensor:
-        """Return the inputs `(R, inputs)` of a batch; of another shape if there are several sets of weights."""
+        """Return the inputs `(R, inputs)` of a batch; the shape differs if there are several sets of weights."""
 
 
 @dataclass(frozen=True)
 class _Part:
-    """A parameter whose rows (columns if `across`) belong to inputs of the model."""
+    """Parameter whose rows (columns if `across`) correspond to inputs of the model."""
 
     parameter: Tensor
     across: bool
@@ -75,11 +77,11 @@ class Curvature:
         self._change = self._back = products
 
     def set(self, scale: float, penalty: float) -> Tensor:
-        """Set the penalty, and return the variables `(inputs, outputs)` that stand for the present weights.
+        """Set the penalty, and return the variables `(inputs, outputs)` of the current weights.
 
         Args:
-            scale: mean second derivative of a row's loss by an output.
-            penalty: half of it times the sum of squared weights is added to the loss.
+            scale: mean second derivative of a row's loss with respect to an output.
+            penalty: `penalty / 2` times the sum of squared weights is added to the loss.
         """
         roots = (max(scale, _LEAST) * self._values + penalty).sqrt()
         dtype = self.parameters[0].dtype
@@ -88,13 +90,13 @@ class Curvature:
         return self._back @ self._stacked(one.detach() for one in self.parameters)
 
     def apply(self, variables: Tensor) -> None:
-        """Set the weights that the variables stand for."""
+        """Set the weights to those of the variables."""
         rows = (self._change @ variables).split(self._sizes)
         for part, values in zip(self._parts, rows, strict=True):
             part.parameter.copy_(part.values(values))
 
     def gradient(self) -> Tensor:
-        """Return the gradient by the variables, from that by the weights."""
+        """Return the gradient with respect to the variables, from that of the weights."""
         return self._change @ self._stacked(
             [torch.zeros_like(one) if one.grad is None else one.grad for one in self.parameters]
         )
@@ -104,11 +106,11 @@ class Curvature:
 
 
 def curvature_of(model: nn.Module, evaluations: Iterable[Any]) -> Curvature | None:
-    """Return the curvature of a model whose layers are linear or embeddings; None if there is none, or too many inputs.
+    """Return the curvature of a model of linear layers or embeddings; None for other models, or with too many inputs.
 
     Args:
-        model: its layers see their inputs while `evaluations` are drawn.
-        evaluations: evaluates the model on all rows, piece by piece.
+        model: the model; hooks collect the inputs of its layers during `evaluations`.
+        evaluations: iterator that evaluates the model on all rows, piece by piece.
     """
     layers = [
         layer
@@ -150,11 +152,11 @@ def curvature_of(model: nn.Module, evaluations: Iterable[Any]) -> Curvature | No
 
 
 def second_derivative(loss: Any, outputs: Tensor) -> float:
-    """Return the mean second derivative of a row's loss by an output, from one random direction.
+    """Return the mean second derivative of a row's loss with respect to an output, estimated from one random direction.
 
     Args:
-        loss: from outputs `(N, K)` to the mean loss.
-        outputs: `(N, K)`.
+        loss: function of outputs `(N, K)` that returns the mean loss.
+        outputs: the outputs, `(N, K)`.
     """
     outputs = outputs.detach().requires_grad_()
     signs = torch.randint(0, 2, outputs.shape, generator=torch.Generator().manual_seed(0)) * 2 - 1
@@ -163,7 +165,7 @@ def second_derivative(loss: Any, outputs: Tensor) -> float:
         with torch.enable_grad():
             (slope,) = torch.autograd.grad(loss(outputs), outputs, create_graph=True)
             (second,) = torch.autograd.grad((slope * direction).sum(), outputs)
-    except RuntimeError:  # of a loss that is linear, or has no second derivatives
+    except RuntimeError:  # the loss is linear, or has no second derivatives
         return _USUAL
     value = float(summed((second * direction).sum() * len(outputs) / outputs.numel()))
     return value if 0 < value < float("inf") else _USUAL

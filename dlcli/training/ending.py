@@ -1,4 +1,4 @@
-"""When training ends before its last epoch: the limit of steps, the minimum length, and a loss that diverges."""
+"""End of training before the last epoch: the limit of steps, the minimum length, and a diverging loss."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from dlcli.errors import Diverged
 
 
 class StepLimit(Callback):
-    """Ends training after a number of optimizer steps, if necessary within an epoch.
+    """Callback that ends training after a number of optimizer steps, if necessary within an epoch.
 
-    That epoch is validated and saved like every other one. Lightning's own limit would skip both, and would repeat the
-    end of an epoch when training is resumed. As in Lightning, the limit has priority over `min_epochs` and `min_steps`.
+    That epoch is validated and saved like any other one. Lightning's own limit would skip both, and would repeat the
+    end of an epoch after resuming. As in Lightning, the limit has priority over `min_epochs` and `min_steps`.
 
     Args:
         max_steps: number of optimizer steps; -1 means no limit.
@@ -27,7 +27,7 @@ class StepLimit(Callback):
         self.max_steps = max_steps
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Take over the trainer's limit."""
+        """Replace the trainer's limit."""
         trainer.fit_loop.epoch_loop.max_steps = -1
 
     def on_train_batch_end(
@@ -41,12 +41,12 @@ class StepLimit(Callback):
 
 
 def is_ending(trainer: pl.Trainer) -> bool:
-    """Return whether something has asked to stop, and `min_epochs` and `min_steps` are reached."""
+    """Return whether a stop was requested, and `min_epochs` and `min_steps` are reached."""
     return trainer.should_stop and trainer.fit_loop._can_stop_early
 
 
 def check_finite(losses: list[Tensor], first: int, epoch: int, steps: int, advice: Callable[[], str]) -> None:
-    """Check the losses of consecutive steps of an epoch, the first of which is step `first`, counted from 0.
+    """Check the losses of consecutive steps of an epoch, starting with step `first`, counted from 0.
 
     Raises:
         Diverged: one is NaN or infinite.
@@ -61,7 +61,7 @@ def check_finite(losses: list[Tensor], first: int, epoch: int, steps: int, advic
 
 
 def advice_on_divergence(trainer: pl.Trainer, rate: float, *, can_clip: bool = True) -> str:
-    """Return what to change after a loss that is not finite; what is set already is left out."""
+    """Return advice on a non-finite loss, without settings that are already in use."""
     advice = [f"Lower optimizer.lr (it is {rate:g})"]
     if can_clip and not trainer.gradient_clip_val:
         advice.append("clip gradients (trainer.gradient_clip_val=1.0)")

@@ -1,4 +1,4 @@
-"""Images that a task makes after epochs, from the same noise each time, as files that show what training changes."""
+"""Images generated after epochs from fixed noise, as files that show the progress of training."""
 
 from __future__ import annotations
 
@@ -14,22 +14,23 @@ from dlcli.tasks.pixels import as_pictures
 
 FOLDER = "samples"
 
-# Epochs of which images are kept, at most (a few more without a limit of epochs).
+# Maximum number of epochs with images (a few more without a limit of epochs).
 _EPOCHS = 20
 
 
 class EpochSamples(Callback):
-    """Writes a strip of images after each epoch, or after about twenty of them: `samples/epoch_0001.png`.
+    """Callback that writes a strip of images, `samples/epoch_0001.png`, after each epoch, or about twenty times in a
+    long run.
 
     Args:
-        folder: where to write.
+        folder: folder of the files.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Make the images with the network that is validated and saved."""
+        """Generate the images with the network that is validated and saved."""
         epoch = trainer.current_epoch + 1
         if not trainer.is_global_zero or not is_drawn(epoch, trainer.max_epochs):
             return
@@ -51,6 +52,6 @@ def is_drawn(epoch: int, max_epochs: int | None) -> bool:
 
 
 def as_strip(images: np.ndarray) -> np.ndarray:
-    """Return images `(N, C, H, W)` from 0 to 255 beside each other, bytes `(H, N * W)` or `(H, N * W, 3)`."""
+    """Return images `(N, C, H, W)` from 0 to 255 side by side, bytes `(H, N * W)` or `(H, N * W, 3)`."""
     strip = np.concatenate(list(as_pictures(images)), axis=1)
     return strip

@@ -1,4 +1,4 @@
-"""Continue from a checkpoint: its progress, and the state of an epoch that was stopped before its end."""
+"""Resume from a checkpoint: its progress, and the state of an unfinished epoch."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from dlcli.tracking.manifest import MANIFEST_FILE, Manifest
 
 LAST = "last.ckpt"
 
-# The checkpoint before it, kept during training in case the last one is damaged.
+# The previous checkpoint, kept during training in case the last one is damaged.
 PREVIOUS = "previous.ckpt"
 
 _START_OVER = (
@@ -38,9 +38,9 @@ class ResumePoint:
     Attributes:
         file: the checkpoint.
         finished_epochs: number of complete epochs.
-        stopped: whether a callback ended the training there, so that more epochs would change nothing.
+        stopped: whether a callback ended the training, so that more epochs have no effect.
         checkpoints: state of `Checkpoints`.
-        note: what is wrong with a later checkpoint, which is ignored. Empty if nothing is.
+        note: description of a damaged later checkpoint that is ignored, or "".
     """
 
     file: Path
@@ -50,7 +50,7 @@ class ResumePoint:
     note: str = ""
 
     def reaches(self, max_epochs: int | None) -> bool:
-        """Return whether nothing is left to train."""
+        """Return whether no epochs are left to train."""
         return self.stopped or (max_epochs is not None and 0 <= max_epochs <= self.finished_epochs)
 
 
@@ -65,10 +65,11 @@ def find_progress(
     """Return the progress of the last undamaged checkpoint, or None if there is no checkpoint.
 
     Args:
-        folder: of the checkpoints.
-        run_id: of the run that they must belong to.
+        folder: folder of the checkpoints.
+        run_id: ID of the run that they must belong to.
         start_over: the hint for a run all of whose checkpoints are damaged.
-        best: also check the best weights that the checkpoint names. Those of a finished run are in its model.
+        best: whether to check the best weights named by the checkpoint as well. Those of a finished run are in its
+            model.
 
     Raises:
         CorruptRun: all checkpoints are damaged, or they belong to another run.
@@ -76,14 +77,14 @@ def find_progress(
     manifest = Manifest.load(folder)
     hint = start_over or _START_OVER.format(folder=display(folder))
     if manifest is not None and manifest.run_id != run_id:
-        message = f"the checkpoints belong to another run, {manifest.run_id}, says {MANIFEST_FILE}"
+        message = f"the checkpoints belong to another run, {manifest.run_id}, according to {MANIFEST_FILE}"
         raise CorruptRun(message, str(folder), hint)
     damaged: list[Problem] = []
     for file in (folder / LAST, folder / PREVIOUS):
         if not os.path.lexists(file) and (file.name == PREVIOUS or not _is_recorded(manifest, file.name)):
             continue
-        if file.is_dir():  # no file could be written in its place later
-            hint = "Remove it, and resume: training continues from the checkpoint before, or starts over."
+        if file.is_dir():  # a file could not replace it later
+            hint = "Remove it, and resume: training continues from the previous checkpoint, or starts over."
             raise CorruptRun("is a folder, and should be a file", str(file), hint)
         try:
             progress = _read(file, manifest, hint, best)
@@ -91,7 +92,7 @@ def find_progress(
             damaged += error.problems
             continue
         note = "".join(
-            f"{display(Path(p.where))} {p.message}; training continues from the one before"
+            f"{display(Path(p.where))} {p.message}; training continues from the previous one"
             for p in damaged[:1]
         )
         return replace(progress, note=note)
@@ -101,11 +102,11 @@ def find_progress(
 
 
 def raise_if_damaged(error: Exception, file: Path, start_over: str, *, restored: bool) -> None:
-    """Raise a message for an error of Lightning or torch that a part of the checkpoint has caused.
+    """Raise a CorruptRun for an error of Lightning or torch that is caused by a part of the checkpoint.
 
-    While the checkpoint is being restored, that is each of their errors, except those of files, and of other ranks that
-    are gone. In the first step afterwards it is an error of the optimizer or the schedule, which use the restored state
-    unchecked. Other errors, and those of the user's own code, are left as they are.
+    While a checkpoint is restored, these are all of their errors, except file errors and those of lost ranks. In the
+    first step afterwards, these are errors of the optimizer or the schedule, which use the restored state unchecked.
+    Other errors, and those of the user's code, are not changed.
 
     Args:
         error: the error.
@@ -180,7 +181,7 @@ def _checked_state(checkpoint: Any) -> dict[str, Any]:
 
 
 def all_parts(own: dict[str, Any], device: torch.device) -> dict[str, Any] | list[Tensor]:
-    """Return the state of an unfinished epoch for a checkpoint: of this process, or as bytes that of each rank."""
+    """Return the state of an unfinished epoch for a checkpoint: that of this process, or of each rank as bytes."""
     if not is_group():
         return own
     stream = io.BytesIO()
@@ -196,8 +197,8 @@ def own_part(
 ) -> dict[str, Any]:
     """Return a rank's part of the state of an unfinished epoch.
 
-    If it was written by another number of ranks, only the progress within the epoch is restored: their counts cannot be
-    divided differently, so that the epoch's training metrics cover the rest of it only.
+    If the number of ranks differs, only the progress within the epoch is restored: counts cannot be redistributed, so
+    that the epoch's training metrics cover only the rest of it.
     """
     if isinstance(parts, list):
         files = (io.BytesIO(part.cpu().numpy().tobytes()) for part in parts)
@@ -211,9 +212,9 @@ def own_part(
 
 
 def seed_device(device: torch.device, seed: int) -> None:
-    """Seed torch's random numbers, on the CPU only if training takes place there.
+    """Seed torch's random numbers; if training takes place on the CPU, only there.
 
-    `torch.manual_seed` also notes the seed for accelerators that are not there, which takes a millisecond.
+    `torch.manual_seed` also registers the seed for missing accelerators, which takes a millisecond.
     """
     if device.type == "cpu":
         torch.default_generator.manual_seed(seed)

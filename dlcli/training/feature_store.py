@@ -1,4 +1,4 @@
-"""Features on disk: one vector per row, computed on request, read by memory map, and shared by processes."""
+"""Features on disk: one vector per row, computed on demand, memory-mapped, and shared by processes."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from filelock import FileLock, Timeout
 from dlcli.tracking.ledger import atomic_write
 from dlcli.tracking.locks import try_acquire, wait_for_lock
 
-# Bytes that all stores in a folder may take; beyond that the least recently used one is removed.
+# Maximum size in bytes of all stores in a folder; beyond it the least recently used ones are removed.
 _MOST = 20e9
 
-# The smallest number of rows in a block, and the largest number of blocks in a store. Each block has a lock file.
+# Minimum number of rows in a block, and maximum number of blocks in a store. Each block has a lock file.
 _BLOCK, _BLOCKS = 256, 64
 
 # Seconds between flushes to disk: a kill or a power failure loses no more than this.
@@ -34,10 +34,10 @@ Computed = Iterable[tuple[np.ndarray, np.ndarray]]
 
 
 class FeatureStore:
-    """Vectors of shape `(rows, width)`, some of which are computed.
+    """Store of vectors `(rows, width)`, some of which are computed.
 
-    Several processes can fill it together. Each computes the blocks of rows that no other process has locked,
-    then waits for the locked ones, and computes what a killed process left unfinished.
+    Several processes can fill it together. Each computes the blocks of rows that no other process has locked, then
+    waits for the locked ones, and completes blocks left unfinished by killed processes.
 
     Vectors are written to the file, not to a memory map, so that a full disk raises an error instead of ending the
     process by a memory fault.
@@ -54,7 +54,7 @@ class FeatureStore:
         self._header = header.getvalue()
 
     def missing(self, rows: np.ndarray) -> np.ndarray:
-        """Return those of the rows that have no vector yet."""
+        """Return the rows that have no vector yet."""
         if not self._is_whole():
             return rows
         return rows[~np.fromfile(self.folder / _KNOWN, bool)[rows]]
@@ -75,7 +75,7 @@ class FeatureStore:
             _make_room(self.folder)
         size = max(_BLOCK, -(-self._rows // _BLOCKS))
         left = dict.fromkeys((missing // size).tolist())
-        for waits in (False, True):  # first the blocks that are free, then those that others have locked
+        for waits in (False, True):  # first the unlocked blocks, then those locked by others
             for block in list(left):
                 lock = FileLock(self.folder / f"{block:02d}.lock")
                 if waits:
@@ -105,7 +105,7 @@ class FeatureStore:
             done: list[int] = []
 
             def mark() -> None:
-                # In this order, so that a row marked as known has its vector even after a power failure.
+                # Flush in this order, so that a row marked as known has its vector even after a power failure.
                 features.flush()
                 os.fsync(features.fileno())
                 for row in done:
@@ -153,7 +153,7 @@ class FeatureStore:
 
 
 def _make_room(folder: Path) -> None:
-    """Remove the least recently used stores while all of them take too much space."""
+    """Remove the least recently used stores until the total size is within the limit."""
     others = [other for other in folder.parent.iterdir() if other != folder and (other / _KNOWN).exists()]
     others.sort(key=lambda other: (other / _KNOWN).stat().st_mtime)
     total = sum(_on_disk(other) for other in others)
@@ -168,7 +168,7 @@ def _make_room(folder: Path) -> None:
 
 @contextmanager
 def unused_store(folder: Path) -> Iterator[bool]:
-    """Yield whether no process uses a store; if so, no process can start to within the context."""
+    """Yield whether a store is unused; if so, no process can start using it within the context."""
     free = True
     with ExitStack() as locks:
         try:
@@ -180,5 +180,5 @@ def unused_store(folder: Path) -> Iterator[bool]:
 
 
 def _on_disk(folder: Path) -> int:
-    """Return the bytes that a store takes on disk; missing rows take none."""
+    """Return the size of a store on disk in bytes; missing rows take no space."""
     return sum(file.stat().st_blocks * 512 for file in folder.iterdir())

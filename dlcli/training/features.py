@@ -1,4 +1,4 @@
-"""The features of a frozen backbone, computed once per row; the head trains on them instead of on the rows."""
+"""Features of a frozen backbone, computed once per row; the head is trained on them instead of the rows."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from dlcli.training.fields import Field, as_fields
 from dlcli.training.loader import BatchLoader
 from dlcli.training.network import Network
 
-# Rows per forward pass of the backbone.
+# Number of rows per forward pass of the backbone.
 _ROWS = 64
 
-# The share of free memory that the features of a part may take; larger ones are read from disk.
+# Maximum share of free memory for features of one part of the split; larger ones are read from disk.
 _SHARE = 0.25
 
 # The autocast type of each trainer precision that leaves the weights unchanged.
@@ -40,21 +40,21 @@ _AUTOCAST: Mapping[str, torch.dtype | None] = {
 
 
 class Features:
-    """The features of a data set's rows.
+    """The features of the rows of a dataset.
 
-    They are stored under a digest of everything that they depend on: the rows, the preprocessing, the backbone and its
-    weights, device and precision. Folds, trials and later runs that agree in these share them.
+    They are stored under a digest of everything they depend on: rows, preprocessing, backbone and its weights, device
+    and precision. Folds, trials and later runs with the same digest share them.
 
     Attributes:
         width: the number of features per row.
 
     Args:
-        network: has a frozen backbone.
-        preprocessing: fitted.
+        network: network with a frozen backbone.
+        preprocessing: the fitted preprocessing.
         data: the raw rows.
-        folder: where features are stored.
-        device: where they are computed.
-        precision: of a trainer; None means full precision.
+        folder: folder of the stored features.
+        device: device on which they are computed.
+        precision: precision of the trainer; None means full precision.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class Features:
             self.store.fill(rows, self._of, advanced)
 
     def estimate(self, rows: np.ndarray) -> tuple[float, int]:
-        """Estimate the seconds that `compute` would take, from a few of the rows, and the bytes that it would write."""
+        """Estimate, from a few rows, the seconds that `compute` takes and the bytes that it writes."""
         missing = self.store.missing(rows)
         some = missing[:: max(1, len(missing) // _ROWS)][:_ROWS]
         if not len(some):
@@ -103,7 +103,7 @@ class Features:
 
     @property
     def in_full(self) -> bool:
-        """Whether they are computed in full precision, as for a trained model."""
+        """Whether they are computed in full precision, like those of a saved model."""
         return self._type is None
 
     @property
@@ -112,7 +112,7 @@ class Features:
         return self._network.model
 
     def _of(self, rows: np.ndarray) -> Generator[tuple[np.ndarray, np.ndarray]]:
-        """Yield the features of rows batch by batch; of texts the longest come first."""
+        """Yield the features of rows batch by batch; for texts, the longest come first."""
         network = self._network
         was_training = network.training
         network.to(self._device).eval()
@@ -135,7 +135,7 @@ class Features:
         return torch.autocast(self._device.type, self._type) if self._type else nullcontext()
 
     def _key(self) -> str:
-        """Return a digest of everything that features depend on."""
+        """Return a digest of everything that the features depend on."""
         network, preprocessing = self._network, self._preprocessing
         digest = hashlib.blake2b(self._data.fingerprint.encode(), digest_size=16)
         digest.update(f"{self._device.type} {self._type}".encode())
@@ -146,7 +146,7 @@ class Features:
         arguments = preprocessing.get_params()  # type: ignore[attr-defined]
         digest.update(f"{kind.__module__}.{kind.__qualname__} {arguments}".encode())
         if getattr(preprocessing, "transform_is_fitted", True):
-            # Fitted attributes that differ between folds, but change no feature.
+            # Fitted attributes that differ between folds, but do not affect features.
             only_told: frozenset[str] = getattr(preprocessing, "only_told", frozenset())
             for name, value in sorted(vars(preprocessing).items()):
                 if name not in only_told:
@@ -157,7 +157,7 @@ class Features:
 
 
 class MappedRows:
-    """Selected rows of a tensor on disk, read a batch at a time."""
+    """Selected rows of a tensor on disk, read batch by batch."""
 
     def __init__(self, values: Tensor, rows: Tensor, device: torch.device | str = "cpu") -> None:
         self._values, self._rows, self._device = values, rows, torch.device(device)
@@ -183,5 +183,5 @@ class MappedRows:
         return self._values[self._rows[index.cpu()]].to(self._device)
 
     def to(self, device: torch.device) -> MappedRows:
-        """Return the same rows, which are moved to a device when they are read."""
+        """Return the same rows, moved to a device when they are read."""
         return MappedRows(self._values, self._rows, device)

@@ -1,4 +1,4 @@
-"""Fields: the values of the rows of a part, read a batch at a time."""
+"""Fields: values of the rows of one part of the split, read batch by batch."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ Rows = slice | Tensor
 
 @runtime_checkable
 class Field(Protocol):
-    """One value per row, such as `x`. A Tensor `(N, ...)` is a field.
+    """One value per row, such as `x`. A tensor `(N, ...)` is a field.
 
     Values that are not one block of memory (rows of unequal length, windows of a series, files that are read on demand)
-    implement the same methods. A batch is padded to the shape that its rows need.
+    implement the same methods. A batch is padded to the largest of its rows.
     """
 
     @property
@@ -46,15 +46,15 @@ class ReadsAhead(Protocol):
     """A field that can prefetch batches."""
 
     def expect(self, batches: Iterator[Rows]) -> None:
-        """Announce the batches that will be read next, in this order; it replaces earlier announcements."""
+        """Announce the batches that will be read next, in this order, replacing earlier announcements."""
 
 
 @runtime_checkable
 class DrawsAnew(Protocol):
-    """A field of training rows that differ from epoch to epoch, such as windows that begin at random."""
+    """A field of training rows that are drawn anew in each epoch, such as windows with random starts."""
 
     def drawn(self, seed: int) -> Field:
-        """Return the rows of an epoch. Fields that belong together draw the same with the same seed."""
+        """Return the rows of an epoch; related fields are drawn consistently with the same seed."""
 
 
 Fields = Mapping[str, Field]
@@ -70,7 +70,7 @@ def as_fields(arrays: Mapping[str, Any]) -> dict[str, Field]:
 
 
 def judged_rows(task: Any, val: Fields) -> Fields:
-    """Return the validation rows that a task judges in each epoch, evenly spaced: `rows_of_an_epoch` of them."""
+    """Return `rows_of_an_epoch` evenly spaced validation rows, which a task evaluates in each epoch."""
     rows, most = len(next(iter(val.values()))), task.rows_of_an_epoch
     if most is None or rows <= most:
         return val

@@ -1,4 +1,4 @@
-"""Finders of a batch size or a learning rate; they train a copy, so that the network itself is unchanged."""
+"""Finders of a batch size or a learning rate. They train a copy, so that the network is unchanged."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ class Tryout:
     Args:
         batch_size: rows per batch.
         network: the network that is copied.
-        task: gives the loss.
+        task: task that computes the loss.
         train: the training rows.
-        recipe: gives the optimizer, and the seed of order and dropout.
-        device: where to train.
+        recipe: recipe with the optimizer, and the seed of order and dropout.
+        device: device to train on.
     """
 
     def __init__(
@@ -114,24 +114,25 @@ class FinderResult:
 
 
 class Finder(Protocol):
-    """Finds the best value of one setting before training."""
+    """Finder of the best value of one setting before training."""
 
     def find(self, try_out: Callable[[int], Tryout], batch_size: int) -> FinderResult:
-        """Find the value; `try_out` returns a `Tryout` for a batch size, `batch_size` is the configured one."""
+        """Return the best value; `try_out` returns a `Tryout` for a batch size, `batch_size` is the configured one."""
 
 
 _WARM_UP, _TIMED = 2, 5
 
 
 class BatchSizeFinder:
-    """Doubles the batch size up to the limit of memory, rows or `largest`, and takes the smallest fast enough one.
+    """Finder that doubles the batch size up to the limit of memory, rows or `largest`, and takes the smallest fast
+    enough one.
 
     Beyond the size that saturates the device, larger batches only reduce the number of steps. The finder measures time,
-    so that another run may find another size; the run's record holds the one that was used.
+    so that the result may differ between runs; the chosen size is recorded.
 
     Args:
-        smallest: the first batch size that is tried.
-        largest: the largest batch size that is tried.
+        smallest: the first batch size to try.
+        largest: the largest batch size to try.
         enough: the share of the highest speed, in rows per second, that is fast enough.
     """
 
@@ -151,7 +152,7 @@ class BatchSizeFinder:
         """Find the batch size.
 
         Raises:
-            OutOfMemory: not even the smallest one fits into memory.
+            OutOfMemory: the smallest one does not fit into memory.
         """
         sizes: list[float] = []
         speeds: list[float] = []
@@ -196,12 +197,13 @@ _BACK = 10.0
 
 
 class LearningRateFinder:
-    """Increases the rate at each step until the loss diverges, and takes a tenth of the rate with the lowest loss.
+    """Finder that increases the rate at each step until the loss diverges, and takes a tenth of the rate with the
+    lowest loss.
 
     Args:
         start: the first rate.
-        end: the last rate, unless the loss diverges before.
-        steps: number of steps, with equal ratios between their rates.
+        end: the last rate, unless the loss diverges earlier.
+        steps: number of steps, with a constant ratio between consecutive rates.
     """
 
     def __init__(
@@ -239,7 +241,7 @@ class LearningRateFinder:
             losses.append(smooth)
         if not losses:
             raise TrainingError(
-                "the loss of the first step is not finite, so that no learning rate can help",
+                "the loss of the first step is not finite, regardless of the learning rate",
                 where="finder",
                 hint="Check the scale of the data and the loss.",
             )

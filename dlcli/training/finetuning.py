@@ -1,4 +1,4 @@
-"""Which parts of a pretrained model are trained, from which epoch on, and with what learning rate."""
+"""Fine-tuning: which parts of a pretrained model are trained, from which epoch on, and at which learning rate."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ Group = dict[str, Any]
 
 
 class Finetuning(Protocol):
-    """How a model with a backbone is fine-tuned."""
+    """Interface of fine-tuning methods of models with a backbone."""
 
     def prepare(self, model: HasBackbone) -> None:
-        """Freeze the parts that are not trained at first."""
+        """Freeze the parts that are not trained initially."""
 
     def start_epoch(self, model: HasBackbone, epoch: int) -> bool:
         """Unfreeze the parts that are trained from this epoch on; return whether anything may have changed.
@@ -33,10 +33,10 @@ class Finetuning(Protocol):
 
 
 class FeatureExtraction:
-    """Trains the head only; the backbone is frozen and in evaluation mode.
+    """Training of the head only; the backbone is frozen and in evaluation mode.
 
     Args:
-        cache: compute the backbone's features once, if nothing changes the rows between epochs.
+        cache: whether the backbone's features are computed once, if the rows do not change between epochs.
     """
 
     def __init__(self, cache: bool = True) -> None:
@@ -47,7 +47,7 @@ class FeatureExtraction:
         model.backbone.requires_grad_(False)
 
     def start_epoch(self, model: HasBackbone, epoch: int) -> bool:
-        """Return False: nothing changes."""
+        """Return False: the trained parts do not change."""
         return False
 
     def groups(self, model: HasBackbone) -> list[Group]:
@@ -56,11 +56,11 @@ class FeatureExtraction:
 
 
 class FineTuning:
-    """Trains everything, the backbone with a lower rate: discriminative fine-tuning (Howard and Ruder, ULMFiT, 2018).
+    """Training of all parts, the backbone at a lower rate: discriminative fine-tuning (Howard and Ruder, ULMFiT, 2018).
 
     Args:
         backbone_lr: the rate of the backbone's last layer, as a share of the head's.
-        layer_decay: each layer's rate as a share of that of the layer above it.
+        layer_decay: ratio of each layer's rate to that of the layer above it.
     """
 
     def __init__(self, backbone_lr: Rate = 0.1, layer_decay: Rate = 1.0) -> None:
@@ -68,10 +68,10 @@ class FineTuning:
         self.layer_decay = layer_decay
 
     def prepare(self, model: HasBackbone) -> None:
-        """Freeze nothing."""
+        """Leave all parts trainable."""
 
     def start_epoch(self, model: HasBackbone, epoch: int) -> bool:
-        """Return False: nothing changes."""
+        """Return False: the trained parts do not change."""
         return False
 
     def groups(self, model: HasBackbone) -> list[Group]:
@@ -80,12 +80,12 @@ class FineTuning:
 
 
 class GradualUnfreezing:
-    """Trains the head first, then also the backbone's stages, from the output to the input (ULMFiT, 2018).
+    """Training of the head first, then also of the backbone's stages, from the output to the input (ULMFiT, 2018).
 
     Args:
-        epochs: at each of these epochs another part of the stages is unfrozen; all parts have the same size.
+        epochs: epochs at which further stages are unfrozen; the stages are divided equally among them.
         backbone_lr: the rate of the backbone's last layer, as a share of the head's.
-        layer_decay: each layer's rate as a share of that of the layer above it.
+        layer_decay: ratio of each layer's rate to that of the layer above it.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class GradualUnfreezing:
         self.layer_decay = layer_decay
 
     def prepare(self, model: HasBackbone) -> None:
-        """Freeze the stages that the first epoch does not train."""
+        """Freeze the stages that are not trained in the first epoch."""
         self.start_epoch(model, 0)
 
     def start_epoch(self, model: HasBackbone, epoch: int) -> bool:
@@ -123,7 +123,7 @@ class GradualUnfreezing:
 def keep_frozen(module: nn.Module) -> None:
     """Put every completely frozen part into evaluation mode.
 
-    Otherwise batch normalisation would still update its statistics, and dropout would still be active.
+    Otherwise batch normalization would update its statistics, and dropout would be active.
     """
     parameters = list(module.parameters())
     if parameters and not any(parameter.requires_grad for parameter in parameters):

@@ -34,8 +34,8 @@ from dlcli.training.restoration import note_of_history
 from dlcli.training.step_plan import plan_steps
 from dlcli.training.trainer_arguments import needs_single_steps
 
-# Optimizer steps per call from Lightning, if nothing needs single steps. Lightning's work between calls, about 200 us
-# on a CPU, is then shared by this many steps.
+# Optimizer steps per call from Lightning, unless single steps are needed. Lightning's overhead per call, about 200 us
+# on a CPU, is amortized over this many steps.
 CHUNK = 20
 
 _PER_STEP_HOOKS = (
@@ -60,7 +60,7 @@ class FitResult:
 
 
 def takes_chunks(trainer: Mapping[str, Any], callbacks: Sequence[Callback]) -> bool:
-    """Return whether nothing in the configuration needs Lightning to see every single step."""
+    """Return whether Lightning need not process every single step with this configuration."""
     if needs_single_steps(trainer):
         return False
     if any(isinstance(callback, GradientAccumulationScheduler) for callback in callbacks):
@@ -89,22 +89,22 @@ def fit(
 ) -> FitResult:
     """Train the network in place, until the trainer or a callback stops it.
 
-    If `folder` holds a checkpoint of `run_id`, training continues from it, with the same result as without the
-    interruption. In a `world` of several processes each one trains on its part of every batch, and rank 0 writes all
+    If `folder` contains a checkpoint of `run_id`, training continues from it, with the same result as without
+    interruption. In a `world` of several processes, each trains on its part of every batch, and rank 0 writes all
     files.
 
     Args:
-        network: is trained in place.
+        network: network to train, in place.
         task: loss and metrics.
         train: the training rows.
         val: the validation rows, or None.
-        recipe: how the network is trained.
-        folder: of the checkpoints.
+        recipe: settings of the training.
+        folder: folder of the checkpoints.
         listen: receives `TrainingStarted`, `StepsDone` and `EpochDone`.
-        description: of the run, for `TrainingStarted`: label to text.
-        earlier: the metrics of the epochs before the checkpoint.
+        description: label to text of the run's description, for `TrainingStarted`.
+        earlier: metrics of the epochs before the checkpoint.
         world: this process's rank among several, or None.
-        run_id: of the run that checkpoints must belong to.
+        run_id: ID of the run that checkpoints must belong to.
         start_over: the hint for a run all of whose checkpoints are damaged.
 
     Raises:
@@ -114,8 +114,8 @@ def fit(
     """
     batch_size, monitor = recipe.batch_size, recipe.monitor
     chunk = CHUNK if takes_chunks(recipe.trainer_arguments, recipe.callbacks) else None
-    if recipe.takes_all_rows:  # one chunk holds all pieces, or one batch all rows
-        chunked = chunk or recipe.grows_trees  # which needs no step that Lightning could see
+    if recipe.takes_all_rows:  # one chunk contains all pieces, or one batch all rows
+        chunked = chunk or recipe.grows_trees  # growing trees has no steps for Lightning
         chunk, batch_size = (len(train["y"]), batch_size) if chunked else (None, len(train["y"]))
     progress = find_progress(folder, run_id, start_over)
     first_epoch = progress.finished_epochs if progress else 0
@@ -137,7 +137,7 @@ def fit(
         saves_bounds=recipe.saves_bounds,
     )
     max_steps = recipe.trainer_arguments.get("max_steps", -1)
-    draws = recipe.saves_bounds and hasattr(task, "strip")  # folds and trials leave pictures to their parent
+    draws = recipe.saves_bounds and hasattr(task, "strip")  # folds and trials have no pictures of their own
     made = [EpochSamples(folder.parent / FOLDER)] if draws else []
     trainer = recipe.make_trainer(
         logger=False,
@@ -152,7 +152,7 @@ def fit(
         **({"plugins": [Place(world)]} if world else {}),
     )
     if not torch.cuda.is_available():
-        # Lightning sets it. Each step of Adam would look for the driver's library of a GPU that is not there.
+        # Lightning sets this variable. With it, each step of Adam would search for the driver library of a missing GPU.
         os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)
     batches = BatchLoader(
         train,
@@ -186,7 +186,7 @@ def fit(
     threads = f" ({counted(torch.get_num_threads(), 'thread')})" if device.type == "cpu" else ""
     place = f"{world.size} x {device.type}" if world else str(device)
     if progress and recipe.grows_trees and not progress.reaches(trainer.max_epochs):
-        again = f"the trees of {counted(first_epoch, 'finished epoch')} are grown again, to the same result"
+        again = f"the trees of {counted(first_epoch, 'finished epoch')} are grown again, with the same result"
         description = {**description, "resumed": again}
     note = ". ".join(
         filter(None, [progress.note if progress else "", note_of_history(len(history), first_epoch)])
@@ -220,9 +220,9 @@ def fit(
     module.release_rows()
     if checkpoints.best_weights is None or checkpoints.best_epoch is None:
         raise TrainingError(
-            f"no epoch was finished, or {monitor} was never a number: there are no weights to keep",
+            f"no epoch was finished, or {monitor} was never a number: there are no weights to save",
             where="trainer",
-            hint="Give it more time (trainer.max_time) or at least one epoch (trainer.max_epochs).",
+            hint="Allow more time (trainer.max_time) or at least one epoch (trainer.max_epochs).",
         )
     if rank == 0:
         checkpoints.complete(network, module.frozen)
@@ -238,14 +238,14 @@ def _epochs(recipe: Recipe, network: Network, planned: int | None) -> int | None
 
 
 def _metrics_of_an_epoch(task: Task, monitor: str, callbacks: Sequence[Callback]) -> list[str]:
-    """Return the names of the metrics to compute in each epoch: the cheap ones, and those that are monitored."""
+    """Return the names of the metrics to compute in each epoch: the cheap ones, and monitored ones."""
     watched = {monitor, *(str(getattr(callback, "monitor", "")) for callback in callbacks)}
     names = {text.partition("/")[2] for text in watched}
     return [name for name in task.metric_names if name in task.epoch_metrics or name in names]
 
 
 class _Progress(Callback):
-    """Sends the number of finished steps."""
+    """Callback that reports the number of finished steps."""
 
     def __init__(self, listen: Listener) -> None:
         self._listen = listen

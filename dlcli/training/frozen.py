@@ -1,4 +1,4 @@
-"""The frozen part of a model, which checkpoints leave out because training does not change it."""
+"""The frozen part of a model, which checkpoints omit because training does not change it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dlcli.errors import CorruptRun
 from dlcli.models.weights import add_tensors
 from dlcli.training.network import Network
 
-# The prefixes of a model's tensors in the state of a training module: of the network, and of its average.
+# Prefixes of a model's tensors in the state of a training module: those of the network, and of its average.
 _PREFIXES = ("network.model.", "average.model.")
 
 # The key of the digest in a checkpoint, and in the metadata of a weights file.
@@ -21,14 +21,14 @@ FROZEN = "frozen"
 
 
 class FrozenPart:
-    """The part of a network that fine-tuning never trains. It may be empty.
+    """The part of a network that fine-tuning never trains, possibly empty.
 
-    A resumed run builds the model, including this part, in the same way as the run did at first. The digest verifies
-    that it is the same.
+    A resumed run builds the model, including this part, in the same way as the original run. The digest verifies that
+    it is equal.
 
     Attributes:
-        names: of its tensors in the model's state.
-        digest: of these tensors.
+        names: names of its tensors in the model's state.
+        digest: digest of these tensors.
     """
 
     def __init__(self, network: Network) -> None:
@@ -39,7 +39,7 @@ class FrozenPart:
         self.digest = digest.hexdigest()
 
     def leave_out(self, checkpoint: dict[str, Any]) -> None:
-        """Remove it from a checkpoint, in place."""
+        """Remove this part from a checkpoint, in place."""
         if self.names:
             state = checkpoint["state_dict"]
             checkpoint["state_dict"] = {
@@ -48,10 +48,10 @@ class FrozenPart:
             checkpoint[FROZEN] = self.digest
 
     def put_back(self, checkpoint: dict[str, Any], state: Mapping[str, Any]) -> None:
-        """Add it to a checkpoint that was read, in place; `state` is that of the run which continues.
+        """Add this part to a loaded checkpoint, in place; `state` is the state of the resumed run.
 
         Raises:
-            CorruptRun: it is not the part that was left out of the checkpoint.
+            CorruptRun: it differs from the part that was omitted from the checkpoint.
         """
         if FROZEN in checkpoint:
             self.check(checkpoint[FROZEN])
@@ -59,11 +59,11 @@ class FrozenPart:
             checkpoint["state_dict"] = {**own, **checkpoint["state_dict"]}
 
     def without(self, model: nn.Module) -> dict[str, Tensor]:
-        """Return copies of the other tensors of a model's state."""
+        """Return copies of the tensors of a model's state without this part."""
         return {name: value.clone() for name, value in model.state_dict().items() if name not in self.names}
 
     def completed(self, model: nn.Module, rest: Mapping[str, Tensor], digest: str) -> nn.Module:
-        """Return a copy of the model that shares this part with it, and has the other tensors that `without` returned.
+        """Return a copy of the model that shares this part, and has the other tensors `rest` returned by `without`.
 
         Raises:
             CorruptRun: the other tensors belong to another model.
@@ -78,18 +78,18 @@ class FrozenPart:
         """Raise an error unless a checkpoint was written with the same frozen part.
 
         Raises:
-            CorruptRun: it was written with another one.
+            CorruptRun: it was written with a different one.
         """
         if digest != self.digest:
             raise CorruptRun(
-                "the frozen weights differ from those that the run started with: resuming would mix two models",
+                "the frozen weights differ from those at the start of the run: resuming would mix two models",
                 where="model",
                 hint="Restore the original weights, or start a new run.",
             )
 
 
 def frozen_names(network: Network) -> frozenset[str]:
-    """Return the names of the model's tensors that its fine-tuning never trains."""
+    """Return the names of the model's tensors that fine-tuning never trains."""
     if network.finetuning is None:
         return frozenset()
     trained: set[int] = set()
@@ -99,7 +99,8 @@ def frozen_names(network: Network) -> frozenset[str]:
 
 
 def _unchanged(module: nn.Module, trained: set[int], prefix: str = "") -> Iterator[str]:
-    """Yield the names in completely frozen parts, whose statistics do not change either (`keep_frozen`)."""
+    """Yield the names of tensors in completely frozen modules, whose statistics do not change either "
+    "(`keep_frozen`)."""
     parameters = list(module.parameters())
     if parameters and not any(id(parameter) in trained for parameter in parameters):
         state = module.state_dict(prefix=prefix)

@@ -1,4 +1,4 @@
-"""Grow the trees of a forest, a part of them in each epoch."""
+"""Grow the trees of a forest in parts, one per epoch."""
 
 from __future__ import annotations
 
@@ -19,32 +19,34 @@ from dlcli.tasks.base import Task
 from dlcli.training.fields import Batch
 from dlcli.training.network import Network
 
-# Parts of a boosted forest, each of which is validated, and the iterations that take as long as starting one.
+# Number of parts of a boosted forest, each followed by validation, and number of iterations that take as long as
+# starting one part.
 _PARTS, _PART_COSTS = 10, 5
 
 
 class GrowTrees(Optimizer):
-    """Grows trees on all training rows with scikit-learn, and adds them to a `Forest`; each step adds iterations.
+    """Optimizer that grows trees on all training rows with scikit-learn and adds them to a `Forest`; each step adds
+    iterations.
 
     Args:
-        params: the parameters, in one group; the forest's trees are no parameters.
-        iterations_per_epoch: of boosting, or trees of a random forest; None is a tenth of the boosting iterations,
-            and a whole random forest.
+        params: the parameters, in one group; the forest's trees are not parameters.
+        iterations_per_epoch: boosting iterations, or trees of a random forest, per epoch; None is a tenth of the
+            boosting iterations, or the complete random forest.
     """
 
-    # A step takes all training rows.
+    # A step uses all training rows.
     takes_all_rows: ClassVar = True
     grows_trees: ClassVar = True
     takes_models: ClassVar = ("is_forest", "grows decision trees")
 
     def __init__(self, params: Any, iterations_per_epoch: Annotated[int, Ge(1)] | None = None) -> None:
-        # In the group, which is part of the state that checkpoints contain.
+        # Stored in the group, which is part of the state in checkpoints.
         state = {
             "lr": 1.0, "per_epoch": iterations_per_epoch, "steps": 0, "iterations": 0, "leaves": 0, "done": False,
         }  # fmt: skip
         super().__init__(params, state)
         self._grower: Grower | None = None
-        # Of each piece of rows: the number of iterations that it has walked, and the sums of their values.
+        # For each piece of rows: the number of evaluated iterations, and the sums of their values.
         self._sums: dict[Hashable, tuple[int, np.ndarray]] = {}
 
     @property
@@ -53,7 +55,7 @@ class GrowTrees(Optimizer):
         return bool(self.param_groups[0]["done"])
 
     def epochs(self, model: Forest) -> int:
-        """Return the number of epochs in which the whole forest is grown."""
+        """Return the number of epochs in which the complete forest is grown."""
         return -(-model.total // self._per_epoch(model))
 
     @property
@@ -62,7 +64,7 @@ class GrowTrees(Optimizer):
         return {name: float(self.param_groups[0][name]) for name in ("iterations", "leaves")}
 
     def step(self, closure: Callable[[], Tensor] | None = None) -> Any:  # type: ignore[override]
-        """Raise an error: trees grow from rows (`solve`), not from the gradient of a loss."""
+        """Raise an error: trees are grown from rows (`solve`), not from the gradient of a loss."""
         raise NotImplementedError("trees are grown by `solve`")
 
     @torch.no_grad()
@@ -76,13 +78,13 @@ class GrowTrees(Optimizer):
         """Grow the next trees, and return outputs, targets and loss of each piece.
 
         Args:
-            pieces: batches that together hold all rows.
-            network: its model is a forest.
-            task: has the loss.
+            pieces: batches that together contain all rows.
+            network: network whose model is a forest.
+            task: task that computes the loss.
             ranks: number of processes.
 
         Raises:
-            ConfigError: there are several processes, each of which has a part of the rows.
+            ConfigError: there are several processes, each with a part of the rows.
         """
         if ranks > 1:
             raise ConfigError("trees are grown in one process", "trainer.devices", "Use trainer.devices=1.")
@@ -92,7 +94,7 @@ class GrowTrees(Optimizer):
         if self._grower is None:
             x, y = (torch.cat([batch[name] for batch in batches]) for name in ("x", "y"))
             self._grower = model.grower(Rows(as_double(x), y.cpu().numpy(), task.criterion))
-            for step in range(group["steps"]):  # of a checkpoint: the model has these trees
+            for step in range(group["steps"]):  # steps of a checkpoint, whose trees the model has
                 self._grower.grow(self.iterations_after(model, step + 1))
         end = self.iterations_after(model, group["steps"] + 1)
         model.add(self._grower.grow(end))
@@ -108,7 +110,7 @@ class GrowTrees(Optimizer):
 
     @torch.no_grad()
     def outputs(self, network: Network, batch: Batch, number: int) -> Tensor:
-        """Return the outputs for a batch of validation rows; only the trees that it has not walked yet are walked."""
+        """Return the outputs for a batch of validation rows; only new trees are evaluated."""
         model = _forest(network)
         return self._outputs(("val", number), model, network.prepare(batch)["x"])
 
@@ -122,12 +124,13 @@ class GrowTrees(Optimizer):
         return model.outputs(found.to(x.device), model.iterations)
 
     def time_a_part(self, batch: Batch, network: Network, task: Task) -> tuple[float, float]:
-        """Grow three iterations, and return estimates: the seconds of an epoch, and the whole forest's size in theirs.
+        """Grow three iterations, and return two estimates: seconds per epoch, and the ratio of the complete forest's
+        size to theirs.
 
         Args:
             batch: all training rows.
-            network: its model is a forest.
-            task: has the loss.
+            network: network whose model is a forest.
+            task: task that computes the loss.
         """
         model = _forest(network)
         (group,) = self.param_groups
@@ -156,18 +159,18 @@ def _forest(network: Network) -> Forest:
     """Return the forest of a network.
 
     Raises:
-        ConfigError: its model is none.
+        ConfigError: its model is not a forest.
     """
     if not isinstance(network.model, Forest):
         name = type(network.model).__name__
         raise ConfigError(
-            f"{name} is no dlcli.models.forest.Forest",
+            f"{name} is not a dlcli.models.forest.Forest",
             "model",
-            "Derive it from Forest, whose trees can be grown.",
+            "Derive it from Forest.",
         )
     return network.model
 
 
 def as_double(x: Tensor) -> np.ndarray:
-    """Return rows in double precision, as scikit-learn takes them."""
+    """Return rows in double precision, as required by scikit-learn."""
     return x.detach().cpu().double().numpy()

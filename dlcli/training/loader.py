@@ -1,4 +1,4 @@
-"""Batches, each of which is one indexed read, and the order of their rows."""
+"""Batches, each read by one index operation, and the order of their rows."""
 
 from __future__ import annotations
 
@@ -13,42 +13,42 @@ from dlcli.preprocessing.ragged import Ragged
 from dlcli.preprocessing.token_windows import TokenWindows
 from dlcli.training.fields import Batch, DrawsAnew, Fields, ReadsAhead, Rows
 
-# Rows are sorted by length within pools of this many batches: enough for similar lengths in a batch, and few enough
-# that the batches differ between epochs.
+# Number of batches in a pool within which rows are sorted by length: large enough for similar lengths in a batch, and
+# small enough for batches to differ between epochs.
 _POOL = 50
 
-# The last number of the seed of fields that draw their rows anew.
+# Last component of the seed of fields that draw their rows in each epoch.
 _DRAWS = -1
 
-# A bounded batch has as many rows as fit into this number of steps, the rows padded to the longest of them.
+# Maximum number of steps of a bounded batch, including padding to its longest row.
 _ROWS, _STEPS = 512, 256
 
 
 def derive_seed(seed: int, *path: int) -> int:
-    """Return a seed of 63 bits for one purpose (an epoch, a fold), which depends on the seed and the path only."""
+    """Return a 63-bit seed for one purpose (an epoch, a fold), derived from a seed and a path."""
     digest = hashlib.blake2b(repr((seed, *path)).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little") >> 1
 
 
 class BatchLoader:
-    """Iterates over batches (dicts of tensors), or over chunks: lists of batches that are read lazily.
+    """Iterator over batches (dicts of tensors), or over chunks: lists of batches that are read lazily.
 
     The order of an epoch depends on `seed` and `epoch` only, so that a resumed epoch reads the same batches. Rows of
     different lengths are batched with rows of similar length, so that little padding is needed.
 
     Args:
-        fields: all with the same number of rows.
+        fields: fields with the same number of rows.
         batch_size: rows per batch; the last batch may be smaller.
-        shuffle: use a new order in each epoch.
-        join_single: add a single remaining row to the batch before it, because batch normalisation cannot use a batch
-            of one row. None means the value of `shuffle`.
-        seed: of the order.
+        shuffle: whether the order changes in each epoch.
+        join_single: whether a single remaining row is added to the previous batch, because batch normalization fails
+            for a single row. None means the value of `shuffle`.
+        seed: seed of the order.
         chunk: batches per item; None yields single batches.
-        rank: the part of each batch that is read, if several processes share it.
+        rank: index of this process's part of each batch, if several processes share it.
         ranks: number of parts, none of which is empty. In training, `rank_weight` is the weight of a part's mean loss,
-            so that the mean over the ranks is that of the whole batch.
-        bounded: batches of long rows have fewer rows, so that one very long row needs no memory for hundreds of its
-            length. Only without shuffling.
+            by which the mean over ranks equals that of the complete batch.
+        bounded: whether batches of long rows have fewer rows, so that a very long row does not require memory for
+            hundreds of rows of its length. Only without shuffling.
     """
 
     def __init__(
@@ -112,7 +112,7 @@ class BatchLoader:
     def order(self) -> Tensor | None:
         """Return the order of this epoch's rows, `(N,)` on the CPU, or None for their own order.
 
-        Without shuffling, the longest rows come first, so that a lack of memory shows immediately.
+        Without shuffling, the longest rows come first, so that insufficient memory shows immediately.
         """
         lengths = self._lengths
         if not self.shuffle:
@@ -122,9 +122,9 @@ class BatchLoader:
         if lengths is None:
             return order
         targets = self.fields.get("y")
-        if isinstance(targets, Ragged):  # of rows of one length, those with targets of similar length
+        if isinstance(targets, Ragged):  # rows of equal length are sorted by the length of their targets
             lengths = lengths * (int(targets.lengths.max()) + 1) + targets.lengths
-        # Only rows of complete batches are sorted; the remaining ones, drawn at random, are of any length.
+        # Only rows of complete batches are sorted; the remaining ones are a random sample of any length.
         whole = self.rows // self.batch_size
         sorted_rows, rest = order.split([whole * self.batch_size, self.rows % self.batch_size])
         pools = torch.arange(len(sorted_rows)) // (_POOL * self.batch_size)
@@ -138,29 +138,29 @@ class BatchLoader:
 
     @property
     def _ragged(self) -> Ragged | None:
-        """The field whose rows differ in length, or None."""
+        """The field with rows of different lengths, or None."""
         return next((field for field in self.fields.values() if isinstance(field, Ragged)), None)
 
     @property
     def _windows(self) -> TokenWindows | None:
-        """The field of windows that differ in length, or None."""
+        """The field of windows of different lengths, or None."""
         windows = next((field for field in self.fields.values() if isinstance(field, TokenWindows)), None)
         return None if windows is None or windows.shape[1] else windows
 
     @property
     def _differ(self) -> bool:
-        """Whether rows differ in length, so that the longest ones are padded to."""
+        """Whether rows differ in length, so that batches are padded."""
         return self._ragged is not None or self._windows is not None
 
     @property
     def _lengths(self) -> Tensor | None:
-        """The lengths of rows that differ in length, or did before their features were computed."""
+        """The lengths of rows, if they differ, or differed before their features were computed."""
         ragged, lengths = self._ragged, self.fields.get("lengths")
         if ragged is not None:
             return ragged.lengths
         if lengths is not None:
             return lengths[:].cpu()
-        # In training, windows are drawn, of one length.
+        # In training, windows of equal length are drawn.
         return None if self.shuffle or self._windows is None else self._windows.lengths
 
     @property
@@ -170,8 +170,7 @@ class BatchLoader:
     def _bounded_ends(self) -> list[int]:
         """Return the end of each batch; the longest rows come first.
 
-        The attention of a row, and a batch of such rows, takes memory with the square of the length. Counts of tokens
-        only grow with the length itself.
+        The memory of attention is quadratic in the length of rows. That of token counts is linear.
         """
         lengths = self._lengths
         assert lengths is not None
@@ -215,7 +214,7 @@ class BatchLoader:
         return batch * self.batch_size, self.rows if last else (batch + 1) * self.batch_size
 
     def _drawn(self) -> Fields:
-        """Return the fields of this epoch: those of training rows may draw what they hold anew."""
+        """Return the fields of this epoch; fields of training rows may draw their values anew."""
         if not self._draws:
             return self.fields
         if self._of_epoch is None or self._of_epoch[0] != self.epoch or self._of_epoch[1] is not self.fields:
@@ -231,7 +230,7 @@ class BatchLoader:
         rows, fields = self._rows(order, batch), self._drawn()
         if isinstance(rows, slice):
             return {name: values[rows] for name, values in fields.items()}
-        # Ragged rows are indexed on the CPU, where their lengths are; all other fields on the device.
+        # Ragged rows are indexed on the CPU, where their lengths are stored; all other fields on the device.
         on_device = rows.to(self._device, non_blocking=True)
         read = {
             name: values.index_select(0, rows if isinstance(values, Ragged) else on_device)
@@ -246,7 +245,7 @@ class BatchLoader:
 
 
 class Chunk:
-    """Consecutive batches of an epoch, read one at a time."""
+    """Consecutive batches of an epoch, read one by one."""
 
     def __init__(self, loader: BatchLoader, order: Tensor | None, batches: range) -> None:
         self._loader = loader

@@ -16,17 +16,18 @@ from dlcli.training.finetuning import Group
 
 
 class LoRA:
-    """Trains the head and low-rank adapters of the backbone's layers at the optimizer's rate; the backbone is frozen.
+    """Training of the head and of low-rank adapters of the backbone's layers at the optimizer's rate; the backbone is
+    frozen.
 
     An adapted layer computes `W x + alpha / rank * B A x`, where `A` and `B` have `rank` rows and columns (equation 3).
-    `B` is initialised with 0, so that training starts from the pretrained model.
+    `B` is initialized with 0, so that training starts from the pretrained model.
 
     Args:
-        rank: of the adapters.
+        rank: rank of the adapters.
         alpha: the adapters' outputs are multiplied by `alpha / rank`.
         dropout: share of an adapter's inputs that is dropped in training.
         target_modules: names, or ends of names, of the layers with an adapter. None means peft's default for the
-            architecture, mostly the queries and values of the attention.
+            architecture, usually the queries and values of attention.
     """
 
     def __init__(
@@ -50,7 +51,7 @@ class LoRA:
         architecture = getattr(getattr(model.backbone, "config", None), "model_type", None)
         if architecture is None:
             raise ConfigError(
-                f"the backbone of {type(model).__name__} is not a transformers model: it takes no adapters",
+                f"the backbone of {type(model).__name__} is not a transformers model, and cannot have adapters",
                 "finetune",
                 "Choose model=pretrained_text, or another method: finetune=fine_tuning.",
             )
@@ -77,7 +78,7 @@ class LoRA:
             ) from error
 
     def start_epoch(self, model: HasBackbone, epoch: int) -> bool:
-        """Return False: nothing changes."""
+        """Return False: the trained parts do not change."""
         return False
 
     def groups(self, model: HasBackbone) -> list[Group]:
@@ -86,9 +87,9 @@ class LoRA:
         return [{"params": [*model.head.parameters(), *adapters], "lr_share": 1.0}]
 
     def merged(self, model: nn.Module) -> nn.Module:
-        """Return an equivalent copy without adapters, whose layers' weights include them.
+        """Return an equivalent copy without adapters, with weights that include them.
 
-        The model itself is unchanged, and the copy shares its layers that are not adapted.
+        The model itself is unchanged; the copy shares layers without adapters.
         """
         kind = peft().tuners.lora.LoraLayer
         layers = {name: layer for name, layer in model.named_modules() if isinstance(layer, kind)}

@@ -29,19 +29,19 @@ from dlcli.training.solvers import outputs_of, solve
 from dlcli.training.step_plan import StepPlan
 from dlcli.training.turns import Turns, turn_parts
 
-# Losses stay on the device. They are checked after this many steps, so that a diverged run ends soon.
+# Number of steps after which losses, which stay on the device, are checked, so that a diverged run ends soon.
 _CHECK_EVERY = 256
 
 
 class TrainingModule(pl.LightningModule):
-    """A network and its task, as Lightning trains them.
+    """Lightning module of a network and its task.
 
     With chunks, one `training_step` does the optimizer steps of a chunk (manual optimisation). Lightning's work between
     steps, which for a small network takes longer than the step itself, is then done once per chunk. The steps and the
     resulting weights are the same.
 
     Args:
-        network: from a batch to outputs.
+        network: network that maps a batch to outputs.
         task: loss and metrics.
         recipe: optimizer, schedule, augmentation, averaging, seed and monitored metric.
         train: batches of training rows, or chunks of batches. With several processes, this process's part of each.

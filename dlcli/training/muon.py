@@ -16,7 +16,7 @@ Decay = Annotated[float, Ge(0), Lt(1)]
 
 
 class Muon(Optimizer):
-    """Muon on the matrices, AdamW on everything else (biases, normalisation, convolutions).
+    """Muon for matrices, AdamW for all other parameters (biases, normalization, convolutions).
 
     Muon's step is scaled to the size of AdamW's (Liu et al., Muon is Scalable for LLM Training, 2025), so that one
     learning rate and one weight decay suit both.
@@ -52,12 +52,12 @@ class Muon(Optimizer):
         self._share_groups()
 
     def _share_groups(self) -> None:
-        # The same dicts as in the parts, so that the parts see what a scheduler changes.
+        # The dicts are shared with the parts, so that changes by a scheduler apply to them.
         self.param_groups = [group for part in self._parts for group in part.param_groups]
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        """Do a step of both optimizers; a closure is evaluated once, before them."""
+        """Perform a step of both optimizers; a closure is evaluated once, before them."""
         loss = None
         if closure is not None:
             with torch.enable_grad():

@@ -16,35 +16,35 @@ from dlcli.training.biases import mark_biases
 from dlcli.training.finetuning import Finetuning, Group, keep_frozen
 from dlcli.training.turns import turn_groups, turn_parts
 
-# From a batch of training rows to a changed one.
+# Function from a batch of training rows to an augmented one.
 Augmentation = Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]]
 
 
 class Prepared(dict[str, Tensor]):
-    """A batch whose `x` is as the model takes it; the network does not prepare it again."""
+    """A batch with prepared `x`, which the network does not prepare again."""
 
 
 class Network(nn.Module):
-    """Maps a batch, a dict of tensors, to outputs.
+    """Module that maps a batch, a dict of tensors, to outputs.
 
     The model's `forward` is called with the fields that its signature names. A model with `takes_raw` gets `x` without
     the `on_device` part of the preprocessing, and scales it itself.
 
     A model with an attribute `members` is an ensemble of that many models: it returns the outputs of each,
     `(N, members, ...)`. The network returns them in training, where each member has its own loss. In evaluation it
-    returns the outputs of the ensemble, `(N, ...)`, so that everything but training sees one model.
+    returns the outputs of the ensemble, `(N, ...)`, so that everything except training treats it as one model.
 
     Args:
-        model: computes the outputs.
+        model: model that computes the outputs.
         on_device: the last part of the preprocessing, which runs on the device.
-        finetuning: decides which parts of the model are trained; None trains everything.
-        combine: from the outputs of members to those of the ensemble, `Task.combined`; None averages outputs.
-        rows_at_once: rows of the model's input in a batch without gradients, `Task.rows_at_once`.
-        calibration: map of the outputs in evaluation, `Task.calibration`.
-        finish: from what the model returns and the batch to outputs, `Task.outputs`; None for the same.
+        finetuning: method that determines the trained parts; None trains all parts.
+        combine: function from the outputs of members to those of the ensemble, `Task.combined`; None averages outputs.
+        rows_at_once: number of input rows in a batch without gradients, `Task.rows_at_once`.
+        calibration: calibration of the outputs in evaluation, `Task.calibration`.
+        finish: function from the model's return value and the batch to outputs, `Task.outputs`; None for the identity.
 
     Raises:
-        ConfigError: the model's `members` is no number of models.
+        ConfigError: the model's `members` is not a positive integer.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class Network(nn.Module):
         self._inputs = tuple(inspect.signature(model.forward).parameters)
 
     def with_model(self, model: nn.Module) -> Network:
-        """Return the same network with another model of the same kind, whose layers keep their mode."""
+        """Return the same network with another model of the same kind; the modes of its layers are not changed."""
         network = Network(
             model,
             self.on_device,
@@ -81,7 +81,7 @@ class Network(nn.Module):
             calibration=self.calibration,
             finish=self._finish,
         )
-        network.finetuning = self.finetuning  # the model is prepared already
+        network.finetuning = self.finetuning  # the model is already prepared
         network.training = model.training
         return network
 
@@ -92,11 +92,11 @@ class Network(nn.Module):
 
     @property
     def _trained(self) -> Any:
-        """The model; a check has ensured that it has what fine-tuning needs."""
+        """The model; a check has ensured that it can be fine-tuned."""
         return self.model
 
     def trained_parameters(self) -> list[nn.Parameter] | list[Group]:
-        """Return the parameters trained in any epoch, or groups of them with an `lr_share` of the rate each.
+        """Return the parameters trained in any epoch, or groups of them with an `lr_share` each.
 
         Biases are marked.
         """
@@ -121,20 +121,20 @@ class Network(nn.Module):
         return self
 
     def evaluation_rows(self, batch_size: int = 1) -> int:
-        """Return the rows of a batch of an evaluation, at least `batch_size`: mostly those that are 512 for the model.
+        """Return the batch size of an evaluation, at least `batch_size`; usually 512 rows of the model's input.
 
-        A model of series may see a row per variable. The number is fixed, so that results are reproducible.
+        A model of series may process one input row per variable. The number is fixed, so that results are reproducible.
         """
         return max(batch_size, self.rows_at_once // getattr(self.on_device, "sharing", 1), 1)
 
     def prepare(self, batch: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        """Return the batch with `x` as the model takes it, for `forward(..., prepared=True)`."""
+        """Return the batch with prepared `x`, for `forward(..., prepared=True)`."""
         if self.on_device is None or "x" not in batch or hasattr(self.on_device, "restore"):
             return batch
         return {**batch, "x": self.on_device(batch["x"])}
 
     def augmented(self, augment: Augmentation, batch: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        """Return an augmented batch; an augmentation with `of_prepared` gets `x` as the model takes it."""
+        """Return an augmented batch; an augmentation with `of_prepared` receives prepared `x`."""
         if not getattr(augment, "of_prepared", False):
             return augment(batch)
         return Prepared(augment(self.prepare(batch)))
@@ -183,6 +183,6 @@ def _members(model: nn.Module) -> int:
         raise ConfigError(
             f"{type(model).__name__} has an attribute members that is {found}, not a number of models from 1 on",
             "model",
-            "Give the attribute another name, or for an ensemble, the number of models that it returns outputs of.",
+            "Rename the attribute, or for an ensemble, set it to the number of models.",
         )
     return members

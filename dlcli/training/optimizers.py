@@ -10,7 +10,7 @@ from torch.optim import Optimizer
 
 from dlcli.training.biases import is_weight
 
-# States of torch's optimizers that have a number for each number of the parameter.
+# States of torch's optimizers with the shape of the parameter.
 _PER_NUMBER = {
     "exp_avg", "exp_avg_sq", "max_exp_avg_sq", "exp_inf", "momentum_buffer",
     "square_avg", "grad_avg", "acc_delta", "sum",
@@ -43,9 +43,8 @@ def _by_decay(
 ) -> list[Tensor] | list[dict[str, Any]]:
     """Return the parameters as one list, or with `on="weights"` as two groups, the second without weight decay.
 
-    Parameters with more than one dimension are weights, unless they are biases. Biases, and scale and shift of a
-    normalisation, are few: decaying them restricts the model without making it simpler (Goyal et al., 2017, section
-    5.3).
+    Parameters with more than one dimension are weights, unless they are marked as biases. Decaying biases, and scale
+    and shift of a normalization, restricts the model without making it simpler (Goyal et al., 2017, section 5.3).
     """
     weights = [parameter for parameter in trained if is_weight(parameter)]
     if on == "all" or weight_decay == 0 or len(weights) in (0, len(trained)):
@@ -56,18 +55,18 @@ def _by_decay(
 
 
 def settle_restored(optimizer: Optimizer, names: Mapping[str, Tensor]) -> None:
-    """Check an optimizer's state after a checkpoint was restored, and let its attributes agree with its groups.
+    """Check an optimizer's state after a checkpoint was restored, and make its attributes consistent with its groups.
 
-    torch compares no shapes, and its fused kernels would read past the end of a smaller state. The implementation is
-    that of the restored groups; if the constructor's was fused, torch's gradient scaler would still leave the scaling
-    to the step, which only a fused one does.
+    torch does not compare shapes, and its fused kernels would read past the end of a smaller state. The implementation
+    is taken from the restored groups; if the constructor's was fused, torch's gradient scaler would still leave
+    unscaling to the step, which only a fused step performs.
 
     Args:
-        optimizer: the optimizer; those of other packages are left as they are.
-        names: of the parameters, for the message.
+        optimizer: the optimizer; those of other packages are not changed.
+        names: names of the parameters, for the message.
 
     Raises:
-        ValueError: a state has not the shape of its parameter.
+        ValueError: the shapes of a state and its parameter differ.
     """
     if not type(optimizer).__module__.startswith(("torch.optim.", "dlcli.")):
         return

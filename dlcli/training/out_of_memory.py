@@ -1,4 +1,4 @@
-"""Recognise that memory has run out, and find a batch size that fits."""
+"""Detect out-of-memory errors, and find a batch size that fits."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dlcli.training.network import Network
 
 
 def release_freed() -> None:
-    """Return freed memory to the system: glibc keeps it, which for a large table is as much as the table."""
+    """Return freed memory to the system; glibc would keep as much as the size of a large table."""
     try:
         trim = ctypes.CDLL(None).malloc_trim
     except (AttributeError, OSError, TypeError):  # not glibc
@@ -35,11 +35,11 @@ def is_out_of_memory(error: BaseException) -> bool:
 def out_of_memory_error(
     network: Network, task: Task, train: Fields, batch_size: int, device: torch.device
 ) -> OutOfMemory:
-    """Return the error to show, with the batch size that failed, and one that fits (it is tried now)."""
+    """Return the error to show, with the batch size that failed and one that fits, which is determined by trying."""
     tried = min(batch_size, len(train["y"]))
     size = _fitting(network.to(device), task, train, tried, device)
     if size is None:
-        hint = "Not even a single row fits: choose a smaller model."
+        hint = "Even a single row does not fit: choose a smaller model."
     else:
         hint = f"dataset.batch_size={size} fits (forward and backward were tried)"
         hint += f"; trainer.accumulate_grad_batches={-(-tried // size)} keeps the effective batch size."

@@ -20,33 +20,33 @@ from dlcli.training.curvature import Curvature, curvature_of, second_derivative
 from dlcli.training.fields import Batch, Fields
 from dlcli.training.network import Network
 
-# Numbers of the inputs of one piece of the rows, whose outputs and gradients are in memory at the same time.
+# Maximum number of input values of a piece of the rows, whose outputs and gradients are in memory at the same time.
 _NUMBERS = 1 << 26
 
-# Rows of unequal length are padded to the longest one of their piece, so that pieces are smaller.
+# The same for rows of unequal length, which are padded to the longest of their piece.
 _RAGGED_ROWS = 512
 
-# Numbers of the inputs, or of the outputs, that are held ready in memory; more than these are computed again.
+# Maximum number of input or output values that are cached in memory; others are recomputed.
 _HELD_NUMBERS = 1 << 27
 
-# What to do about a loss that is not finite.
+# Advice on a non-finite loss.
 SOLVER_ADVICE = "Scale very large inputs, or train by steps: optimizer=adam callbacks=default."
 
-# What torch's L-BFGS raises if its line search reaches no finite step, which is no mistake of a model.
+# Message of torch's L-BFGS if its line search finds no finite step, which is not an error of the model.
 _LEFT_THE_NUMBERS = ("without overflow", "list index out of range")
-_TOO_LARGE = "the solver found no finite step: its inputs are too large, or differ too much in size"
+_TOO_LARGE = "the solver found no finite step: its inputs are too large, or differ too much in scale"
 
 # The first penalty is about this number divided by the number of rows.
 _PENALTY_OF_A_ROW = 1000
 
-# Iterations before the change of the loss says that a solution is found.
+# Minimum number of iterations before convergence is tested.
 _FIRST_ITERATIONS = 5
 
 
 class PenaltyPath(Optimizer):
-    """Minimizes `loss + penalty / 2 * sum of squared weights` by L-BFGS; each step is a solution for a weaker penalty.
+    """L-BFGS for `loss + penalty / 2 * sum of squared weights`; each step finds the solution for a weaker penalty.
 
-    Each call of `step` starts from the solution for the penalty before it and ends at the tolerance. An epoch of one
+    Each call of `step` starts from the solution for the previous penalty and ends at the tolerance. An epoch of one
     step is a point of the regularization path (Friedman, Hastie and Tibshirani, "Regularization Paths for Generalized
     Linear Models via Coordinate Descent", 2010, section 2.5), and the best epoch is the penalty with the lowest loss of
     the validation rows. The penalty applies to weights, not to biases. For N rows it
@@ -55,20 +55,20 @@ class PenaltyPath(Optimizer):
 
     Args:
         params: the parameters, in one group.
-        first: the penalty of the first step; None is the power of ten next to 1000 / rows, and at most 1: for many rows
-            stronger penalties only make the fit worse.
-        factor: from each penalty to the next one.
-        last: the last penalty, with which training ends.
+        first: the penalty of the first step; None is the power of ten closest to 1000 / rows, at most 1: for many rows,
+            stronger penalties only degrade the fit.
+        factor: ratio of each penalty to the previous one.
+        last: the last penalty.
         max_iter: iterations per step.
-        tolerance: a step ends when two iterations in a row each lower the loss with its penalty by no larger share of
-            it. If the curvature of the rows is unknown, steps are shorter and it is a tenth.
+        tolerance: a step ends when two consecutive iterations each lower the penalized loss by at most this share. If
+            the curvature of the rows is unknown, steps are shorter and a tenth of it is used.
         history_size: number of past gradients that approximate the curvature.
         lr: length of the first trial step of a line search, which does not change the solution.
     """
 
-    # The loss and the gradient of a step are those of all training rows.
+    # Each step uses the loss and the gradient of all training rows.
     takes_all_rows: ClassVar = True
-    # The mark of the models that it takes, and what it does, for messages.
+    # Attribute of supported models, and a description for messages.
     takes_models: ClassVar = ("is_linear", "solves linear models, whose outputs are linear in the weights")
 
     def __init__(
@@ -82,26 +82,27 @@ class PenaltyPath(Optimizer):
         history_size: Annotated[int, Ge(1)] = 10,
         lr: Annotated[float, Gt(0)] = 1.0,
     ) -> None:
-        # In the group, which is part of the state that checkpoints contain.
+        # Stored in the group, which is part of the state in checkpoints.
         state = {
             "lr": lr, "max_iter": max_iter, "history_size": history_size,
             "first": first, "factor": factor, "last": last, "tolerance": tolerance,
             "steps": 0, "penalty": math.inf, "objective": 1.0, "iterations": 0,
         }  # fmt: skip
         super().__init__(params, state)
-        # Of the rows, which the caller sets; and the mean second derivative of a row's loss by an output.
+        # Curvature of the rows, set by the caller, and mean second derivative of a row's loss with respect to an
+        # output.
         self.curvature: Curvature | None = None
         self.second_derivative = 1.0
 
     def start(self, rows: int) -> None:
-        """Set the first penalty for that many rows, unless it was given."""
+        """Set the first penalty for a number of rows, unless it is configured."""
         (group,) = self.param_groups
         if group["first"] is None:
             group["first"] = first_penalty(rows)
 
     @property
     def is_done(self) -> bool:
-        """Whether the last penalty has been solved for; a further step would repeat it."""
+        """Whether the solution for the last penalty has been found; another step would repeat it."""
         return bool(self.param_groups[0]["penalty"] <= self.param_groups[0]["last"] * (1 + 1e-9))
 
     @property
@@ -126,7 +127,7 @@ class PenaltyPath(Optimizer):
 
         def penalized() -> Tensor:
             nonlocal latest
-            # The solver asks again for the point at which it ended; its loss and gradients are still there.
+            # The solver evaluates its final point again, whose loss and gradients are still available.
             if latest is not None and all(map(torch.equal, latest[0], variables)):
                 return latest[1]
             if change is not None:
@@ -146,10 +147,10 @@ class PenaltyPath(Optimizer):
         most, first, share = group["max_iter"], 1.0, group["tolerance"] / 10
         if change is not None:
             share = group["tolerance"]
-            # The solver divides its first step by this sum, for variables whose curvature is unknown.
+            # The solver divides its first step by this sum, because the curvature is unknown to it.
             penalized()
             first = max(1.0, sum(float(one.grad.abs().sum()) for one in variables if one.grad is not None))
-        # One for each penalty: the curvature estimate of another one would mislead the first iterations.
+        # Use a new solver for each penalty: the curvature estimate of another one would mislead the first iterations.
         solver = LBFGS(
             variables,
             lr=group["lr"] * first,
@@ -170,12 +171,12 @@ class PenaltyPath(Optimizer):
                 raise
             before, iterations = iterations, solver.state[variables[0]]["n_iter"]
             asked, loss = solver.param_groups[0]["tolerance_change"], float(penalized())
-            # The loss may have fallen to a fraction of the last solution's, of which the tolerance is a share.
+            # The loss may have fallen to a fraction of that of the last solution, to which the tolerance is relative.
             exact = asked <= 2 * share * abs(loss)
             solver.param_groups[0] |= {
                 "lr": group["lr"], "max_iter": most - iterations, "tolerance_change": share * abs(loss),
             }  # fmt: skip
-            # The first iterations know no curvature and may be short, so that several have to agree.
+            # The first iterations lack curvature information and may be short, so that several have to agree.
             if iterations == before or (
                 exact and iterations == before + 1 and iterations >= _FIRST_ITERATIONS
             ):
@@ -188,7 +189,7 @@ class PenaltyPath(Optimizer):
 
 
 def first_penalty(rows: int) -> float:
-    """Return the first penalty for a number of training rows: the power of ten next to 1000 / rows, at most 1."""
+    """Return the first penalty for a number of training rows: the power of ten closest to 1000 / rows, at most 1."""
     return min(1.0, 10.0 ** round(math.log10(_PENALTY_OF_A_ROW / max(1, rows))))
 
 
@@ -201,19 +202,19 @@ def solve_pieces(
     rows: int,
     ranks: int = 1,
 ) -> Iterable[tuple[Tensor, Tensor, Tensor]]:
-    """Do the step of an optimizer that takes all rows, whose loss and gradient are sums over the pieces.
+    """Perform the step of an optimizer that uses all rows; loss and gradient are sums over the pieces.
 
     Args:
-        optimizer: does the step.
-        pieces: batches that together hold all rows, of this process if there are several.
-        network: from a batch to outputs.
-        task: has the loss.
-        backward: computes the gradients of a loss, averaged over the processes.
+        optimizer: the optimizer.
+        pieces: batches that together contain all rows (of this process, if there are several).
+        network: network that maps a batch to outputs.
+        task: task that computes the loss.
+        backward: function that computes the gradients of a loss, averaged over the processes.
         rows: number of all rows.
         ranks: number of processes.
 
     Returns:
-        Outputs, targets and loss of each piece at the solution; evaluated once more, piece by piece, if they are many.
+        Outputs, targets and loss of each piece at the solution; re-evaluated piece by piece if there are many.
 
     Raises:
         Diverged: the loss or its gradient is not finite.
@@ -245,18 +246,18 @@ def solve_pieces(
             keeps = keeps and len(pieces) * outputs.numel() <= _HELD_NUMBERS
             if keeps:
                 latest.append((outputs.detach(), piece["y"], loss.detach()))
-        total = summed(total) / ranks  # the line searches of all processes see the same values
+        total = summed(total) / ranks  # the line searches of all processes use the same values
         value = float(total)
         if is_first and not math.isfinite(value):
             raise _diverged(value)
         is_first = False
         return total
 
-    # A line search compares losses that differ by less than reduced precision shows.
+    # A line search compares losses that differ by less than reduced precision resolves.
     with torch.autocast(first["y"].device.type, enabled=False):
         try:
             optimizer.step(closure)  # type: ignore[arg-type]
-        except RuntimeError as error:  # of torch, which computes a step from numbers that are not finite
+        except RuntimeError as error:  # raised by torch for a step with non-finite numbers
             gradients = [
                 p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None
             ]
@@ -269,7 +270,7 @@ def solve_pieces(
 def _evaluations(
     pieces: Any, network: Network, task: Task, held: bool
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Yield outputs, targets and loss of each piece; those of all pieces would not fit into memory."""
+    """Yield outputs, targets and loss of each piece, because those of all pieces may not fit into memory."""
     for piece in pieces:
         with torch.no_grad(), torch.autocast(piece["y"].device.type, enabled=False):
             outputs = network(piece, prepared=held)
@@ -278,7 +279,7 @@ def _evaluations(
 
 
 def measure(optimizer: PenaltyPath, pieces: Any, network: Network, task: Task, held: bool) -> None:
-    """Set the curvature of the rows, once for all penalties, and the second derivative at the present solution."""
+    """Set the curvature of the rows (once for all penalties) and the second derivative at the current solution."""
     if optimizer.curvature is None:
         optimizer.curvature = curvature_of(network.model, (network(piece, prepared=held) for piece in pieces))
     if optimizer.curvature is not None:
@@ -293,14 +294,14 @@ def _diverged(loss: float) -> Diverged:
 
 
 def _numbers_of(pieces: Any, first: Batch) -> int:
-    """Return how many numbers all pieces have; rows that differ in length are padded to the longest of their piece."""
+    """Return the total number of values of all pieces, including padding to the longest row of each piece."""
     if "lengths" not in first:
         return len(pieces) * sum(values.numel() for values in first.values())
     return sum(values.numel() for piece in pieces for values in piece.values())
 
 
 def rows_of_a_piece(fields: Fields) -> int:
-    """Return the number of rows whose loss is computed at a time; the losses of all pieces are added up."""
+    """Return the number of rows per piece; the losses of all pieces are summed."""
     shapes = [field.shape[1:] for field in fields.values()]
     ragged = [field for field in fields.values() if isinstance(field, Ragged)]
     longest = max((int(field.lengths.max()) for field in ragged), default=1)

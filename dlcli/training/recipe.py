@@ -1,4 +1,4 @@
-"""`Recipe`: how a network is trained, apart from the network, its task and the rows."""
+"""`Recipe`: settings of training, without the network, its task and the rows."""
 
 from __future__ import annotations
 
@@ -22,29 +22,28 @@ Augment = Callable[[Batch], Batch]
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a network is trained. The training itself, its rehearsal and the finders read the same recipe.
+    """Settings of training, which are shared by the training, its rehearsal and the finders.
 
     Attributes:
-        make_optimizer: from parameters to the optimizer.
-        make_trainer: from further arguments to the Lightning trainer.
-        batch_size: rows in a batch.
-        seed: of the order of the rows, dropout and augmentation. torch is reseeded from it at each epoch, so that an
-            epoch that is repeated gives the same result.
-        trainer_arguments: the trainer's arguments as the configuration has them, by which the step's code path is
-            chosen.
-        callbacks: Lightning callbacks of the user's choice.
+        make_optimizer: function from parameters to the optimizer.
+        make_trainer: function from further arguments to the Lightning trainer.
+        batch_size: number of rows in a batch.
+        seed: seed of the order of rows, dropout and augmentation. torch is reseeded from it at each epoch, so that a
+            repeated epoch gives the same result.
+        trainer_arguments: the trainer's arguments in the configuration, which determine the code path of a step.
+        callbacks: the configured Lightning callbacks.
         monitor: the metric that chooses the best epoch and drives a plateau schedule.
         mode: `min` or `max`.
-        make_schedule: from the optimizer and the length of training to the learning-rate schedule; None keeps the rate
-            constant.
-        augment: from a batch of training rows to a changed one, as `dlcli.augmentation` describes it.
-        averaging: averages the weights; validation then uses the average.
-        keep_last: the last epoch counts as the best, for runs without validation rows.
+        make_schedule: function from the optimizer and the length of training to the learning-rate schedule; None keeps
+            the rate constant.
+        augment: function that augments a batch of training rows, see `dlcli.augmentation`.
+        averaging: averaging of the weights; validation then uses the average.
+        keep_last: whether the last epoch is considered the best, for runs without validation rows.
         checkpoint_minutes: minutes between checkpoints within an epoch.
-        saves_bounds: the first and the last epoch are saved even if they take less than seconds. A fold or trial that
-            is stopped so early starts over.
-        takes_all_rows: a step of the optimizer takes the loss of all rows; batches are pieces of them.
-        grows_trees: it grows trees, without a gradient.
+        saves_bounds: whether the first and the last epoch are saved even if they take less than seconds. A fold or
+            trial that is interrupted earlier starts over.
+        takes_all_rows: whether each step of the optimizer uses all rows; batches are pieces of them.
+        grows_trees: whether the optimizer grows trees, without gradients.
     """
 
     make_optimizer: MakeOptimizer

@@ -34,32 +34,32 @@ from dlcli.training.step_plan import plan_steps
 from dlcli.training.turns import Turns
 from dlcli.training.user_errors import blamed_on
 
-# Timed steps at most, and seconds after which no further one is begun.
+# Maximum number of timed steps, and seconds after which no further one is started.
 _STEPS, _SECONDS = 50, 1.0
 
 
 @dataclass(frozen=True)
 class Rehearsal:
-    """Estimates for a training run, from a few batches.
+    """Estimates for a training run from a few batches.
 
     Attributes:
-        device: on which the batches were trained.
+        device: device on which the batches were trained.
         parameters: number of the model's parameters.
-        trainable: number of those that are trained.
-        steps_per_epoch: optimizer steps.
-        seconds_per_epoch: estimated from a few steps, with validation.
+        trainable: number of trained parameters.
+        steps_per_epoch: number of optimizer steps per epoch.
+        seconds_per_epoch: seconds per epoch including validation, estimated from a few steps.
         memory: bytes in use at the same time: `weights`, `gradients`, the `optimizer`'s state, `data`, and for a
-            `batch` what the forward pass keeps for the backward pass (on a GPU the measured peak).
+            `batch` the activations kept for the backward pass (on a GPU the measured peak).
         disk: bytes that the run leaves on disk: the best weights and the last full state.
-        disk_peak: bytes that it needs while each of them is written beside its predecessor.
+        disk_peak: bytes required while each of them is written next to its predecessor.
         features_seconds: seconds to compute a frozen backbone's features before the first epoch, if they are cached.
-        features_bytes: bytes that they take on disk.
-        model: how large a model of trees may become; empty for others.
-        seconds_per_row: seconds to judge a validation row, at least one batch of which was judged.
-        images: number of images that are made after training, one for each validation and test row; 0 for tasks that
-            predict rows.
-        judge_seconds: seconds to train the classifier that judges these images.
-        notices: what reading and preprocessing the rows leave out, cut or convert.
+        features_bytes: size of these features on disk in bytes.
+        model: maximum size of a model of trees in words; empty for others.
+        seconds_per_row: seconds to evaluate a validation row, from at least one batch.
+        images: number of images generated after training, one per validation and test row; 0 for tasks that predict
+            rows.
+        judge_seconds: seconds to train the classifier that evaluates these images.
+        notices: reports of what is left out, cut or converted in reading and preprocessing.
     """
 
     device: str
@@ -95,8 +95,8 @@ def rehearse(
         task: its task.
         train: the training rows.
         val: the validation rows, if there are any.
-        recipe: how it is trained.
-        timed: whether to repeat a step until its time is known, which takes up to a second.
+        recipe: settings of the training.
+        timed: whether to repeat a step to measure its time, which takes up to a second.
 
     Raises:
         ConfigError: the model, the loss or the optimizer fails, or a batch does not fit into memory.
@@ -114,13 +114,13 @@ def rehearse(
             torch.cuda.reset_peak_memory_stats(device)
         forest, grown = isinstance(optimizer, GrowTrees), (0.0, 1.0)
         with _kept_for_backward(network) as kept:
-            first = _batch(loader, 0, device)  # of rows that differ in length, the longest ones
+            first = _batch(loader, 0, device)  # the longest rows, if rows differ in length
             if isinstance(optimizer, GrowTrees):
                 grown = optimizer.time_a_part(first, network, task)
             else:
                 if isinstance(
                     optimizer, PenaltyPath
-                ):  # as for training: without it, large inputs end its search
+                ):  # as in training: without it, the search fails for large inputs
                     with torch.no_grad():
                         measure(optimizer, [first], network, task, held=False)
                 step(first)
@@ -134,7 +134,7 @@ def rehearse(
             batches = max(0, torch.cuda.max_memory_allocated(device) - sum(sizes.values()))
         sizes |= {"batch": batches, "data": sum(map(_held, (*train.values(), *(val or {}).values())))}
         typical = _batch(loader, loader.batches // 2, device)
-        # A step of a solver takes as long as many others.
+        # A step of a solver takes as long as many ordinary steps.
         steps = _STEPS if timed and not recipe.takes_all_rows else 1
         seconds = grown[0] if forest else _seconds(partial(step, typical), device, steps) * plan.batches
         if not forest:
@@ -153,13 +153,14 @@ def rehearse(
         seconds += judging
     saved = network.model.state_dict()
     if isinstance(network.model, Forest):
-        # scikit-learn has its own copy of the rows, in double precision, and their bins and gradients.
+        # scikit-learn allocates a copy of the rows in double precision, their bins and gradients.
         sizes["optimizer"] = 9 * len(train["y"]) * math.prod(train["x"].shape[1:])
         sizes["optimizer"] += 40 * len(train["y"]) * network.model.num_outputs
         sizes["weights"] = int(sizes["weights"] * grown[1])
     weights = int(_bytes(saved.values()) * grown[1])
     changing = weights - _bytes(saved[name] for name in frozen_names(network))
-    # The best weights end up in the model's folder; the last state holds the trained weights and the optimizer's state.
+    # The best weights are stored in the model's folder; the last state contains the trained weights and the optimizer's
+    # state.
     state = changing + (0 if forest else sizes["optimizer"])
     return Rehearsal(
         device=str(device),
@@ -176,12 +177,12 @@ def rehearse(
 
 
 def _batch(loader: BatchLoader, number: int, device: torch.device) -> Batch:
-    # Copied, since slices of the rows would hold on to the memory of all rows.
+    # Copy, because slices of the rows would keep the memory of all rows.
     return {name: values.to(device, copy=True) for name, values in loader.batch(number).items()}
 
 
 def _step(network: Network, task: Task, optimizer: Optimizer, precision: Precision, batch: Batch) -> None:
-    """Do one optimizer step."""
+    """Perform one optimizer step."""
     inputs = {name: values for name, values in batch.items() if name != "y"}
     with precision.train_step_context(), blamed_on("model", network.model, inputs):
         if (turns := task.turns(network, batch)) is not None:
@@ -201,7 +202,7 @@ def _step(network: Network, task: Task, optimizer: Optimizer, precision: Precisi
 
 
 class _Watched:
-    """A network for `Task.step` whose errors say whether the model or the loss has failed, and on what."""
+    """Network for `Task.step` with errors that attribute a failure to the model or the loss, with its inputs."""
 
     def __init__(self, network: Network, wanted: tuple[int, ...]) -> None:
         self.model = network.model
@@ -233,7 +234,7 @@ def _seconds(step: Callable[[], None], device: torch.device, steps: int) -> floa
 def _validation(
     network: Network, task: Task, loader: BatchLoader, precision: Precision, device: torch.device
 ) -> float:
-    """Estimate the seconds that all validation rows take, from one batch."""
+    """Estimate the seconds of validation, from one batch."""
     batch = _batch(loader, loader.batches // 2, device)
     network.eval()
     with torch.no_grad(), precision.val_step_context(), blamed_on("model", network.model, batch):
@@ -250,7 +251,7 @@ def _wait(device: torch.device) -> None:
 
 @contextmanager
 def _kept_for_backward(network: Network) -> Iterator[dict[int, int]]:
-    """Yield the bytes of the storages that autograd saves, without the weights."""
+    """Yield the bytes of the storages saved by autograd, without the weights."""
     known = {t.untyped_storage().data_ptr() for t in (*network.parameters(), *network.buffers())}
     kept: dict[int, int] = {}
 
@@ -290,7 +291,7 @@ def _tensors(state: Any) -> Iterator[Tensor]:
 
 
 def _held(field: Field) -> int:
-    """Return the bytes that a field holds in memory: none if its rows are read on demand."""
+    """Return the bytes of a field in memory: 0 if its rows are read on demand."""
     return getattr(field, "nbytes", 0)
 
 
@@ -300,10 +301,10 @@ def _bytes(tensors: Iterable[Any]) -> int:
 
 @torch.no_grad()
 def rehearse_metrics(network: Network, task: Task, batch: Batch) -> None:
-    """Compute the metrics that are not dlcli's own on a batch.
+    """Compute metrics from other packages on a batch, to detect their errors before training.
 
     Raises:
-        ConfigError: one of them fails, or its value is no number.
+        ConfigError: one of them fails, or its value is not a number.
     """
     metrics = {name: metric for name, metric in task.metrics().items() if isinstance(metric, TaskMetric)}
     if not metrics:

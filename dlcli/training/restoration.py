@@ -1,4 +1,4 @@
-"""Prepare the checkpoints of a run that continues: verify their digests, and restore the best weights."""
+"""Prepare the checkpoints of a resumed run: verify their digests, and restore the best weights."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _start_over(ledger: Ledger) -> str:
 
 
 def check_checkpoints(ledger: Ledger) -> None:
-    """Raise an error if training cannot continue from a run's checkpoints; nothing is changed.
+    """Raise an error if training cannot continue from a run's checkpoints, without changing anything.
 
     Raises:
         CorruptRun: they are damaged.
@@ -52,7 +52,7 @@ def check_checkpoints(ledger: Ledger) -> None:
 
 
 def restore_checkpoints(ledger: Ledger) -> None:
-    """Copy the best weights of a finished run back beside its checkpoint, so that it can continue.
+    """Copy the best weights of a finished run back to its checkpoints, so that it can be resumed.
 
     Raises:
         CorruptRun: the weights do not match their digest, or the digests of the checkpoints are missing.
@@ -69,12 +69,12 @@ def restore_checkpoints(ledger: Ledger) -> None:
 
 
 def _check_weights(ledger: Ledger) -> bool:
-    """Return whether a run has saved its best weights; they must match their digest."""
+    """Return whether a run has saved its best weights, after verifying their digest."""
     folder, saved = _folder(ledger), ledger.run_dir / _WEIGHTS
     if ledger.digests is not None and not (folder / MANIFEST_FILE).is_file():
         raise CorruptRun("is missing", str(folder / MANIFEST_FILE), _start_over(ledger))
     if not saved.exists():
-        if ledger.status == "FINISHED":  # the checkpoints no longer have them
+        if ledger.status == "FINISHED":  # removed from the checkpoints at the end
             raise CorruptRun("is missing", str(saved), _start_over(ledger))
         return False
     check_recorded(ledger, MODEL_MANIFEST)

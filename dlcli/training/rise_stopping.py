@@ -1,4 +1,4 @@
-"""Early stopping after a single clearly worse epoch, for optimizers whose epochs are whole solutions."""
+"""Early stopping after a single clearly worse epoch, for optimizers with a complete solution per epoch."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ from torch import Tensor
 
 
 class RiseStopping(EarlyStopping):
-    """Also stops as soon as an epoch is worse than the best one by a share of it.
+    """Early stopping that also ends training as soon as an epoch is worse than the best one by a relative amount.
 
-    The solutions for weaker and weaker penalties first fit the validation rows better and then worse, without the
-    noise of training by steps. A small step back may still be followed by a better solution; after a clear one, the
-    weakest penalties, whose solutions take longest, are not needed. The same holds for more and more boosted trees.
+    With decreasing penalties, the fit of the validation rows first improves and then degrades, without the noise of
+    stochastic steps. A slightly worse solution may still be followed by a better one; after a clearly worse one, the
+    weakest penalties, whose solutions take longest, are not needed. The same holds for an increasing number of boosted
+    trees.
 
     Args:
         monitor: the metric.
         mode: its better direction.
         patience: epochs without improvement before training stops.
-        min_delta: smaller changes do not count as improvement.
-        rise: share of the best value by which a worse epoch ends training.
+        min_delta: minimum change that counts as an improvement.
+        rise: relative deterioration from the best value that ends training.
     """
 
     def __init__(
@@ -41,6 +42,8 @@ class RiseStopping(EarlyStopping):
         best = self.best_score.to(current.device)
         worse = (best - current) if self.mode == "max" else (current - best)
         if not stops and bool(torch.isfinite(best)) and bool(worse > self.rise * best.abs()):
-            reason = f"{self.monitor} is worse than {float(best):.3f}, its best, by more than {self.rise:.0%}"
+            reason = (
+                f"{self.monitor} is worse than its best value {float(best):.3f} by more than {self.rise:.0%}"
+            )
             return True, reason
         return stops, reason

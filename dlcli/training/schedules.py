@@ -1,4 +1,4 @@
-"""Learning-rate schedules: when a scheduler steps, and shapes with a warm-up that torch lacks."""
+"""Learning-rate schedules: the time of a scheduler's steps, and shapes with warm-up that torch lacks."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Length:
 
     Attributes:
         steps: number of optimizer steps, or None if only time or a callback ends the training.
-        epochs: number of epochs, including one that is not completed, or None as for `steps`.
+        epochs: number of epochs, including an incomplete one, or None as for `steps`.
         steps_per_epoch: number of optimizer steps of the first epoch.
     """
 
@@ -32,13 +32,13 @@ class Length:
 
 @dataclass(frozen=True)
 class Schedule:
-    """A scheduler, and whether it steps after each epoch or each optimizer step."""
+    """A scheduler that steps after each epoch or after each optimizer step."""
 
     scheduler: LRScheduler
     interval: Literal["epoch", "step"]
 
     def end_epoch(self, monitored: float | None) -> None:
-        """Step a scheduler that steps once per epoch; a plateau scheduler uses the monitored metric."""
+        """Step a scheduler that steps once per epoch; a plateau scheduler receives the monitored metric."""
         if isinstance(self.scheduler, ReduceLROnPlateau):
             if monitored is not None:
                 self.scheduler.step(monitored)
@@ -86,7 +86,8 @@ def polynomial(
 
 
 def coslog4(optimizer: Optimizer, total_steps: int) -> LambdaLR:
-    """Raise and lower the rate in four cosine cycles, each twice as long as the one before; it starts and ends at zero.
+    """Raise and lower the rate in four cosine cycles, each twice as long as the previous one; it starts and ends at
+    zero.
 
     `(1 - cos(2 pi log2(1 + 15 t))) / 2` with t from 0 to 1 (Holzmueller et al., "Better by Default", 2024, section 3).
     """

@@ -1,4 +1,4 @@
-"""Loss and metrics over many rows, computed together instead of batch by batch."""
+"""Loss and metrics over many rows, computed together rather than batch by batch."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-# Outputs are collected up to this number of values, and then evaluated together.
+# Maximum number of output values that are collected before they are evaluated together.
 _VALUES = 1 << 22
 
 _SINGLE_ONLY = ("mps",)
@@ -30,15 +30,15 @@ def counting_device(device: torch.device) -> torch.device:
 
 
 class Scores:
-    """Collects what the task keeps of outputs and targets; `compute` returns mean loss and metrics over all rows.
+    """Accumulator of a task's kept outputs and targets; `compute` returns mean loss and metrics over all rows.
 
-    What is collected is evaluated and released whenever it has reached some size, so that memory does not grow.
+    Collected values are evaluated and released whenever they reach a certain size, so that memory does not grow.
 
-    Nothing is synchronised with the device before `compute`, unless the metrics have to be computed on the CPU.
+    There is no synchronization with the device before `compute`, unless the metrics have to be computed on the CPU.
 
     Args:
-        task: has the loss and the metrics.
-        names: of the metrics; None means all.
+        task: task with the loss and the metrics.
+        names: names of the metrics; None means all.
     """
 
     def __init__(self, task: Task, names: Sequence[str] | None = None) -> None:
@@ -46,14 +46,14 @@ class Scores:
         self._names = tuple(task.metric_names if names is None else names)
         metrics = task.metrics()
         self._metrics = {name: metrics[name] for name in self._names}
-        # Of metrics that share statistics, the first one collects them.
+        # Among metrics that share statistics, the first one collects them.
         first: dict[Any, str] = {}
         self._collector_of = {
             name: first.setdefault((type(metric), getattr(metric, "shares", None) or (name,)), name)
             for name, metric in self._metrics.items()
         }
         self._collectors = list(first.values())
-        self._device = torch.device("cpu")  # of the metrics
+        self._device = torch.device("cpu")  # device of the metrics
         self._forget()
 
     def _forget(self) -> None:
@@ -73,7 +73,7 @@ class Scores:
         self.add(*self._task.kept(outputs.detach(), y))
 
     def add(self, outputs: Tensor, y: Tensor) -> None:
-        """Add what the task has kept of some rows."""
+        """Add the kept values of some rows."""
         self._outputs.append(outputs)
         self._targets.append(y)
         self._waiting += outputs.numel()
@@ -81,18 +81,19 @@ class Scores:
             self._count()
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what was collected so far, unevaluated, so that sums are rounded as without the checkpoint."""
+        """Return the collected values unevaluated, so that sums are rounded as without the checkpoint."""
         metrics = {name: dict(self._metrics[name].metric_state) for name in self._collectors}
         waiting = {"outputs": list(self._outputs), "targets": list(self._targets)}
         return {**waiting, "metrics": metrics, "loss": self._loss, "rows": self._rows}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore what was collected."""
+        """Restore the collected values."""
         self._reset()
         own = {name: set(self._metrics[name].metric_state) for name in self._collectors}
         if {name: set(found) for name, found in state["metrics"].items()} != own:
             _log.warning(
-                "The checkpoint is of an earlier dlcli: metrics of its epoch cover the rest of it only."
+                "The checkpoint was written by an earlier version of dlcli: metrics of its epoch cover only "
+                "the rest of it."
             )
             state = {**state, "metrics": {}, "outputs": [], "targets": [], "loss": 0.0, "rows": 0}
         for name, statistics in state["metrics"].items():
@@ -112,7 +113,7 @@ class Scores:
     @torch.no_grad()
     def _count(self) -> None:
         outputs, y = torch.cat(self._outputs).float(), torch.cat(self._targets)
-        # Evaluated on the task's device, and summed in double precision where that exists.
+        # Evaluate on the task's device, and sum in double precision where supported.
         device = counting_device(outputs.device)
         if self._collectors:
             self._count_metrics(outputs, y, device)
@@ -153,7 +154,7 @@ class Scores:
 
 
 def publish(scores: Mapping[str, float], trainer: pl.Trainer) -> None:
-    """Give metrics to callbacks; `log_dict` of the module would do the same in a hundred times the time."""
+    """Pass metrics to callbacks; `log_dict` of the module would take a hundred times as long."""
     values = {name: torch.tensor(value) for name, value in scores.items()}
     trainer.callback_metrics.update(values)
     trainer.logged_metrics.update(values)

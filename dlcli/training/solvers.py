@@ -1,4 +1,4 @@
-"""The optimizers whose step takes all training rows: what they solve, and the outputs for validation rows."""
+"""Dispatch of optimizers that use all training rows: their steps, and the outputs for validation rows."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def solve(
     rows: int,
     ranks: int = 1,
 ) -> Iterable[tuple[Tensor, Tensor, Tensor]]:
-    """Do the step of an optimizer that takes all rows; the arguments and the result are those of `solve_pieces`."""
+    """Perform the step of an optimizer that uses all rows; see `solve_pieces` for arguments and result."""
     if isinstance(optimizer, GrowTrees):
         return optimizer.solve(pieces, network, task, ranks)
     return solve_pieces(optimizer, pieces, network, task, backward, rows, ranks)
@@ -32,7 +32,7 @@ def solve(
 def outputs_of(
     optimizer: Any, network: Network, task: Task, batch: Batch, number: int, metrics: Collection[str]
 ) -> Any:
-    """Return the outputs for a batch of validation rows, of which forests walk only the new trees."""
+    """Return the outputs for a batch of validation rows; for forests, only new trees are evaluated."""
     if isinstance(optimizer, GrowTrees):
         return optimizer.outputs(network, batch, number)
     return task.evaluated(network, batch, batch["y"], metrics)

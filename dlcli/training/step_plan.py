@@ -1,4 +1,4 @@
-"""`StepPlan`: which batches of an epoch make up each optimizer step, and how many steps a training run has."""
+"""`StepPlan`: the batches of each optimizer step, and the number of steps of a training run."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class StepPlan:
 
     Attributes:
         batches: number of batches of an epoch that are trained.
-        rows: from the number of a batch to its number of rows, over all ranks.
-        accumulated: from an epoch (counted from 0) to the number of batches per step from that epoch on.
+        rows: function from the index of a batch to its number of rows, over all ranks.
+        accumulated: epoch (counted from 0) to the number of batches per step from that epoch on.
     """
 
     batches: int

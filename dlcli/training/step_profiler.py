@@ -1,4 +1,4 @@
-"""A profile of some training steps: a trace, and a table of the most expensive operations."""
+"""Profile of some training steps: a trace, and a table of the most expensive operations."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch.profiler import ProfilerActivity, profile, schedule
 
 from dlcli.files.paths import display
 
-# Steps that are not recorded: the first ones allocate memory, and the profiler has to warm up.
+# Number of steps that are not recorded: the first ones allocate memory, and the profiler has to warm up.
 _WAIT, _WARM_UP = 1, 2
 _SKIPPED = _WAIT + _WARM_UP
 
@@ -23,13 +23,13 @@ TRACE, TABLE = "trace.json", "operations.txt"
 
 
 class StepProfiler(Profiler):
-    """Records the training steps after the first three with PyTorch's profiler.
+    """Profiler that records the training steps after the first three with PyTorch's profiler.
 
     It writes two files: `trace.json`, which chrome://tracing and ui.perfetto.dev open, and `operations.txt`.
 
     Args:
-        dirpath: the folder for them.
-        steps: how many steps are recorded.
+        dirpath: folder of the files.
+        steps: number of recorded steps.
     """
 
     def __init__(self, dirpath: str = "profile", steps: Annotated[int, Ge(1)] = 10) -> None:

@@ -1,4 +1,4 @@
-"""How dlcli treats each argument of Lightning's trainer."""
+"""Support of the arguments of Lightning's trainer in dlcli."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Treatment:
-    """How one argument is treated.
+    """Support of one argument.
 
     Attributes:
-        values: the accepted values, or None if every value that the trainer accepts is one.
-        reason: why other values are refused.
-        instead: what to do instead.
-        chunks: the values with which Lightning need not see single steps; by default all accepted ones.
+        values: accepted values, or None for all values that the trainer accepts.
+        reason: reason for refusing other values.
+        instead: alternative, for messages.
+        chunks: values with which Lightning need not process single steps; by default all accepted ones.
     """
 
     values: tuple[Any, ...] | None = None
@@ -67,7 +67,7 @@ ARGUMENTS: Mapping[str, Treatment] = {
     "val_check_interval": Treatment((None, 1.0), f"{_PARTIAL}: at the end of each epoch", _SHORT_EPOCHS),
     "check_val_every_n_epoch": Treatment(
         (1,),
-        "the best epoch is chosen among all epochs, so that each one is validated",
+        "the best epoch is chosen among all epochs, so each one is validated",
         "Remove it; fewer validation rows (cv.val_size=0.05) take less time.",
     ),
     "limit_test_batches": Treatment((None, 1.0), _EVALUATION, "Remove it, or use trainer=debug."),
@@ -78,7 +78,8 @@ ARGUMENTS: Mapping[str, Treatment] = {
         "To see whether a model can fit a few batches, use trainer.limit_train_batches=2 monitor=train/loss.",
     ),
     "fast_dev_run": Treatment((False, 0), "it would save nothing", "Use trainer=debug."),
-    "barebones": Treatment((False,), "it would save nothing", "Remove it: dlcli's steps are bare already."),
+    "barebones": Treatment((False,), "it would save nothing", "Remove it: dlcli's steps already have minimal "
+    "overhead."),
     "log_every_n_steps": Treatment((None,), "dlcli records metrics after each epoch", "Remove it."),
     "use_distributed_sampler": Treatment((True,), "each process reads its own part of every batch", "Remove it."),
     "sync_batchnorm": Treatment(
@@ -101,7 +102,7 @@ def unsupported(arguments: Mapping[str, Any]) -> Iterator[tuple[str, Treatment]]
 
 
 def needs_single_steps(arguments: Mapping[str, Any]) -> bool:
-    """Return whether an argument needs Lightning to see every single step."""
+    """Return whether an argument requires Lightning to process every single step."""
     return any(
         name in arguments and not is_among(arguments[name], treatment.chunks or treatment.values)
         for name, treatment in ARGUMENTS.items()
@@ -109,5 +110,6 @@ def needs_single_steps(arguments: Mapping[str, Any]) -> bool:
 
 
 def is_among(value: Any, values: tuple[Any, ...] | None) -> bool:
-    """Return whether a value is among others of the same type: 1 (batch) is not 1.0 (all batches). None: all are."""
+    """Return whether a value is among values of the same type: 1 (batch) is not 1.0 (all batches). None "
+    "allows all values."""
     return values is None or any(type(value) is type(other) and value == other for other in values)

@@ -1,8 +1,8 @@
-"""Parts of a model that are trained in turns, each on a loss of its own, such as the two networks of a GAN.
+"""Parts of a model that are trained in turns, each with its own loss, such as the two networks of a GAN.
 
-One optimizer holds both parts, in parameter groups of their own. At each turn only one part has gradients, and only its
-parameters and its state (moments, counts of steps) change: the two parts are trained as by two optimizers, while a
-checkpoint, a schedule and the settings of `optimizer` hold for both.
+One optimizer contains both parts as separate parameter groups. At each turn only one part has gradients, and only its
+parameters and state (moments, step counts) change. This is equivalent to two optimizers, while checkpoints, the
+schedule and the settings of `optimizer` apply to both.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch.optim import Optimizer
 
 
 class Turn(NamedTuple):
-    """A part of the model, the name of a submodule, and the loss of a batch that it is trained on."""
+    """A part of the model (the name of a submodule), and its loss for a batch."""
 
     part: str
     loss: Tensor
@@ -28,9 +28,9 @@ def turn_parts(model: nn.Module) -> tuple[str, ...]:
 
 
 def turn_groups(model: nn.Module) -> list[dict[str, Any]]:
-    """Return a group of parameters for each part, with the share of the learning rate that the model gives it.
+    """Return a parameter group for each part, with its share of the learning rate.
 
-    `lr_shares` of the model, by part, are 1 by default.
+    Shares are `lr_shares` of the model, by default 1.
     """
     shares: Mapping[str, float] = getattr(model, "lr_shares", {})
     return [
@@ -40,7 +40,7 @@ def turn_groups(model: nn.Module) -> list[dict[str, Any]]:
 
 
 class Turns:
-    """Does the steps of a batch, and collects means over an epoch: each part's loss and the norm of its gradient."""
+    """Steps of a batch in turns, with means over an epoch of each part's loss and gradient norm."""
 
     def __init__(self) -> None:
         self._sums: dict[str, Tensor] = {}
@@ -49,10 +49,10 @@ class Turns:
     def take(
         self, model: nn.Module, turns: Iterator[Turn], optimizer: Optimizer, batch: Mapping[str, Tensor]
     ) -> tuple[Tensor, Tensor]:
-        """Do an optimizer step for each turn; the loss of a turn is computed after the step of the one before it.
+        """Perform an optimizer step for each turn; the loss of a turn is computed after the step of the previous one.
 
         Returns:
-            The sum of their losses, without gradients, and the same for each row of the batch, `(N, 1)`.
+            The sum of their losses, without gradients, and the same value repeated for each row of the batch, `(N, 1)`.
         """
         total = torch.zeros(())
         for part, loss in turns:

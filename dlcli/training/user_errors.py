@@ -1,4 +1,4 @@
-"""Errors of a user's model, loss or optimizer, with the line of code that failed."""
+"""Errors of a user's model, loss or optimizer, with the failing line of code."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from dlcli.training import out_of_memory
 
 @contextmanager
 def blamed_on(where: str, what: object, given: Mapping[str, Tensor], wanted: str = "") -> Iterator[None]:
-    """Turn an exception of `what` into a ConfigError at `where`, with its message, its line, and what it was `given`.
+    """Convert an exception of `what` to a ConfigError at `where`, with its message, its line, and the inputs `given`.
 
-    Out-of-memory errors pass through, since they are not a mistake in the code.
+    Out-of-memory errors are not converted, because they are not errors of the code.
     """
     try:
         yield
@@ -27,16 +27,16 @@ def blamed_on(where: str, what: object, given: Mapping[str, Tensor], wanted: str
             raise
         if "more than 1 value per channel" in str(error):
             raise ConfigError(
-                "batch normalisation cannot compute the variance of a single row",
+                "batch normalization cannot compute the variance of a single row",
                 "dataset.batch_size",
-                "Give it at least 2 rows, or choose model.normalization=group.",
+                "Use at least 2 rows, or choose model.normalization=group.",
             ) from error
         shapes = [
             f"{name} {str(t.dtype).removeprefix('torch.')} {tuple(t.shape)}" for name, t in given.items()
         ]
         frame = own_frame(error)
         line = f" ({frame.filename}:{frame.lineno})" if frame else ""
-        hint = f"It was given {', '.join(shapes)}." if shapes else ""
+        hint = f"Its inputs were {', '.join(shapes)}." if shapes else ""
         raise ConfigError(
             f"{type(what).__name__} fails on a batch: {type(error).__name__}: {first_line(error)}{line}",
             where,

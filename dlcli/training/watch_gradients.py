@@ -1,4 +1,4 @@
-"""A callback that records the gradients of each layer, and the units that pass none."""
+"""Callback that records the gradient norm and the share of idle units of each layer."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from torch.utils.hooks import RemovableHandle
 
 GRADIENT_NORM, IDLE_UNITS = "gradient_norm", "idle_units"
 
-# Activation functions whose derivative vanishes for some inputs, and that derivative as a function of the output.
+# Activation functions with a derivative that vanishes for some inputs, and this derivative as a function of the output.
 _DERIVATIVES: Mapping[type[nn.Module], Any] = {
     nn.ReLU: lambda out: (out > 0).to(out.dtype),
     nn.Sigmoid: lambda out: out * (1 - out),
     nn.Tanh: lambda out: 1 - out**2,
 }
 
-# A unit is idle if its derivative is below this share of the largest one (1 of ReLU and tanh, 1/4 of the sigmoid).
+# A unit is idle if its derivative is below this share of the maximum (1 for ReLU and tanh, 1/4 for the sigmoid).
 _SMALL = 0.01
 _LARGEST: Mapping[type[nn.Module], float] = {nn.Sigmoid: 0.25}
 
 
 class WatchGradients(Callback):
-    """Records two figures of each layer in each epoch, for finding vanishing gradients, dead and saturated units.
+    """Callback that records two values per layer and epoch, to detect vanishing gradients, dead and saturated units.
 
     - `gradient_norm/LAYER`: the Euclidean norm of the gradient of the layer's weights, the mean over the epoch's
       optimizer steps, before clipping. A layer is a module with weights of at least two dimensions.
@@ -34,8 +34,8 @@ class WatchGradients(Callback):
       largest value for every validation row: dead (ReLU) or saturated (sigmoid, tanh) units, which learn nothing.
       Recorded in epochs with validation; a channel of an image counts as one unit.
 
-    Layers are named as in the model's summary. Recurrent layers have activations of their own, for which no share of
-    idle units is recorded. The figures of an interrupted and resumed run equal those of the whole.
+    Layers are named as in the model's summary. No share of idle units is recorded for the internal activations of
+    recurrent layers. The values of a resumed run equal those of an uninterrupted one.
     """
 
     def __init__(self) -> None:

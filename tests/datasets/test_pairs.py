@@ -60,7 +60,7 @@ def test_a_folder_has_a_table_for_each_part(tmp_path: Path) -> None:
     assert data.groups is None
     write_pairs(tmp_path / "d" / "test_2017.tsv", PAIRS)
     with pytest.raises(
-        DataError, match=r"test_2016_flickr\.tsv and test_2017\.tsv are both files of the test part"
+        DataError, match=r"test_2016_flickr\.tsv and test_2017\.tsv are both files of the part test"
     ):
         load(str(tmp_path / "d"))
 

@@ -216,7 +216,7 @@ def test_a_damaged_checkpoint_costs_one_checkpoint(kind: str, killed: Any, tmp_p
     damage(folder / LAST, kind, seed=int(kind[5:] or 0) if kind.startswith("flip") else 0)
     _, resumed = train(folder, epochs=4, rows=40, earlier=history)
     assert LAST in resumed.note
-    assert resumed.note.endswith("training continues from the one before")
+    assert resumed.note.endswith("training continues from the previous one")
     same(whole_folder, folder, whole, resumed)
     assert not (folder / PREVIOUS).exists()  # a finished training needs one state alone
     assert [file.name for file in folder.glob("best-*")] == [resumed.best_weights.name]

@@ -343,7 +343,7 @@ def test_the_case_of_parts_does_not_matter() -> None:
             "in several formats, such as '0.5' and '1.5 kg'",
         ),
         ([f"{number}E5" for number in range(10, 30)], "10E5 is read as the number 1e+06"),
-        (["new york", "new\u00a0york"] * 10, "in case, blanks, invisible characters or punctuation alone"),
+        (["new york", "new\u00a0york"] * 10, "only in case, blanks, invisible characters or punctuation"),
     ],
     ids=[
         "suffixes",
