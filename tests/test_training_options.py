@@ -80,7 +80,7 @@ def test_full_batches_suit_a_quasi_newton_method(tmp_path: Path) -> None:
 def test_single_rows_are_batches_but_have_no_spread(tmp_path: Path) -> None:
     single = [*IRIS, "dataset.batch_size=1", "trainer.max_epochs=1", f"runs_dir='{tmp_path}'"]
     assert dlcli.train(single).status == "FINISHED"
-    with pytest.raises(ConfigError, match=r"dataset.batch_size: batch normalisation cannot compute"):
+    with pytest.raises(ConfigError, match=r"dataset.batch_size: batch normalization cannot compute"):
         dlcli.train([*single, "model.normalization=batch"])
 
 

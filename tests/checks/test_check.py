@@ -256,7 +256,7 @@ def test_a_model_that_fails_on_a_batch_is_told_before_a_run_is_made(
     assert problem.message.startswith("Broken fails on a batch: RuntimeError: ")
     assert f"mat1 and mat2 shapes cannot be multiplied ({rows}x4 and 3x3)" in problem.message
     assert problem.message.endswith(f" ({tmp_path / 'broken_net.py'}:12)")
-    assert problem.hint == f"It was given x float32 ({rows}, 4). Outputs should be of shape ({rows}, 3)."
+    assert problem.hint == f"Its inputs were x float32 ({rows}, 4). Outputs should be of shape ({rows}, 3)."
     assert not (tmp_path / "runs").exists()
 
 

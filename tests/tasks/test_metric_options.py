@@ -202,7 +202,7 @@ def test_a_metric_of_ones_own_that_fails_is_found_before_training(tmp_path: Path
     assert problem.where == "metric.broken"
     assert problem.message.startswith("Broken fails on a batch: AttributeError: 'Tensor' object has no")
     assert "broken_metric.py:6" in problem.message
-    assert "It was given predictions int64 (" in problem.hint
+    assert "Its inputs were predictions int64 (" in problem.hint
 
 
 def test_a_metric_with_a_value_per_class_is_its_mean_and_a_column_of_the_breakdown(tmp_path: Path) -> None:

@@ -170,7 +170,7 @@ def test_another_backbone_does_not_go_on_with_a_training(tmp_path: Path) -> None
     train(tmp_path, network(FeatureExtraction()), 1)
     other = network(FeatureExtraction())
     other.model.get_buffer("backbone.1.1.running_mean").add_(1e-3)
-    with pytest.raises(CorruptRun, match="the frozen weights differ from those that the run started with"):
+    with pytest.raises(CorruptRun, match="the frozen weights differ from those at the start of the run"):
         train(tmp_path, other, 2)
 
 
