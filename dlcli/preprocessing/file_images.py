@@ -1,4 +1,4 @@
-"""A field of images that stay in files and are decoded per batch, ahead of time if the next batches are known."""
+"""Fields of images and masks in files, decoded per batch, ahead of time if the next batches are known."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor
 from dlcli.datasets.folders.file_threads import threads
 from dlcli.datasets.images.image_files import ImageFiles
 
-# Number of batches decoded ahead. More would only need memory, since all threads decode the same batch.
+# Number of batches decoded ahead. More would only take memory, because all threads decode the same batch.
 _AHEAD = 3
 
 Rows = slice | Tensor

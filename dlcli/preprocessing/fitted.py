@@ -1,4 +1,4 @@
-"""Fitting a preprocessing, and reporting which rows it was fitted on."""
+"""Fit a preprocessing, and report the rows it was fitted on."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from dlcli.splits.split import Split
 
 @runtime_checkable
 class DropsRows(Protocol):
-    """A preprocessing that drops some of the training rows, and no others."""
+    """Preprocessing that may drop training rows."""
 
     @property
     def drops_rows(self) -> bool:
-        """Whether its settings ask for that."""
+        """Whether the settings drop rows."""
 
     def kept_rows(self, x: object, y: np.ndarray) -> np.ndarray:
         """Return a boolean mask `(N,)` of the training rows to keep, given raw x and y of `Data`."""
@@ -27,10 +27,10 @@ class DropsRows(Protocol):
 
 @runtime_checkable
 class FitsOnRows(Protocol):
-    """A preprocessing that is fitted on some rows without a copy of them."""
+    """Preprocessing that can be fitted on some rows without copying them."""
 
     def fit_on(self, x: Any, rows: np.ndarray) -> Preprocessing:
-        """Fit on these rows of raw x, given by their numbers, and return the preprocessing."""
+        """Fit on the rows of raw x with these indices, and return the preprocessing."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +57,7 @@ class FittedPreprocessing:
 def fit_preprocessing(
     preprocessing: Preprocessing, data: Data, split: Split, at_most: int | None = None
 ) -> FittedPreprocessing:
-    """Fit a preprocessing on a split's training rows without those that it drops, using at most the first `at_most`.
+    """Fit a preprocessing on the training rows of a split, without dropped ones, using at most the first `at_most`.
 
     Raises:
         DataError: the preprocessing drops all training rows.
@@ -70,7 +70,7 @@ def fit_preprocessing(
             raise DataError(
                 f"all {len(kept):,} training rows would be dropped",
                 "preprocessing",
-                "Fill gaps (preprocessing.missing=median), or clip outliers (preprocessing.outliers=clip).",
+                "Fill missing values (preprocessing.missing=median), or clip outliers (preprocessing.outliers=clip).",
             )
     rows = rows[:at_most]
     if isinstance(preprocessing, FitsOnRows):

@@ -22,19 +22,19 @@ _MEASURED, _BLOCK = 10_000, 512
 
 
 class Image(BaseEstimator):
-    """Converts images to `(N, C, H, W)`; `on_device` converts batches to floats and scales each channel.
+    """Conversion of images to `(N, C, H, W)`; `on_device` converts batches to floats and scales each channel.
 
-    Bytes stay bytes. Values with more than 8 bits (16-bit integers, floats) become floats of which the range of the
-    training rows is 0 to 255, so that nothing is rounded away; values of new rows beyond that range are not clipped.
+    Bytes remain bytes. Values with more than 8 bits (16-bit integers, floats) become floats, with the range of the
+    training rows mapped to 0 to 255, so that precision is kept; values of new rows beyond that range are not clipped.
 
     Mean and deviation are those of the training rows' pixels, in units of the full range (0 to 1). For images that stay
     in files, they and the range are computed on 10,000 images spread evenly over the rows.
     """
 
-    # A fitted attribute that is only told: the fields do not depend on it.
+    # A fitted attribute for reports only; the fields do not depend on it.
     only_told: ClassVar = frozenset({"rows_seen_"})
 
-    # Attributes that runs of earlier versions do not have: they were trained on bytes.
+    # Attributes that runs of earlier versions lack; these were trained on bytes.
     depth_ = "uint8"
     low_ = 0.0
     high_ = 255.0
@@ -67,7 +67,7 @@ class Image(BaseEstimator):
         """Return `x` `(N, C, H, W)`; images that stay in files are decoded batch by batch.
 
         Raises:
-            DataError: the values have no common scale with those of the training rows.
+            DataError: the values cannot be converted to the scale of the training rows.
         """
         if isinstance(x, ImageFiles):
             return {"x": FileImages(x, self._scaled)}
@@ -100,7 +100,8 @@ class Image(BaseEstimator):
 
 
 class ScaleBytes(nn.Module):
-    """Computes `(x / 255 - mean) / std` per channel of bytes `(N, C, H, W)` as one multiplication and one addition."""
+    """Module that computes `(x / 255 - mean) / std` per channel of bytes `(N, C, H, W)` with one "
+    "multiplication and one addition."""
 
     scale: Tensor
     shift: Tensor
@@ -128,7 +129,7 @@ def _in_depth(images: np.ndarray, depth: str) -> np.ndarray:
     """Return images in the depth of the training rows: integers by the full range of their type.
 
     Raises:
-        DataError: the values have no common scale with those of the training rows.
+        DataError: the values cannot be converted to the scale of the training rows.
     """
     if images.dtype == np.bool_:
         images = images.astype(np.uint8) * np.uint8(FULL["uint8"])
@@ -137,13 +138,13 @@ def _in_depth(images: np.ndarray, depth: str) -> np.ndarray:
     if np.issubdtype(images.dtype, np.integer) and images.dtype not in (np.uint8, np.uint16):
         most = FULL.get(depth, 0)
         if images.size and depth in FULL and images.min() >= 0 and images.max() <= most:
-            images = images.astype(depth)  # a caller's list of whole numbers
+            images = images.astype(depth)  # a caller's list of integers
     own = str(images.dtype)
     if own == depth:
         return images
     if own not in FULL or depth not in FULL:
         raise DataError(
-            f"the images are {own}, but the model was trained on {depth}: they have no common scale",
+            f"the images are {own}, but the model was trained on {depth}: there is no common scale",
             "new data",
             f"Convert them to {depth}, on the scale of the training images.",
         )
@@ -154,7 +155,7 @@ def _in_depth(images: np.ndarray, depth: str) -> np.ndarray:
 
 
 def _blocks(x: np.ndarray | ImageFiles) -> Iterator[np.ndarray]:
-    """Yield the images that statistics are computed on, some at a time."""
+    """Yield the images for statistics, some at a time."""
     if isinstance(x, ImageFiles):
         x = x[np.linspace(0, len(x) - 1, min(len(x), _MEASURED)).astype(np.int64)]
     for first in range(0, len(x), _BLOCK):
@@ -193,6 +194,6 @@ def _moments_of_bytes(x: np.ndarray | ImageFiles) -> tuple[list[float], list[flo
 def _counts(block: np.ndarray) -> np.ndarray:
     """Return the histogram of the 256 levels of each channel `(C, 256)`, exact and independent of the image order."""
     images = _in_depth(channels_first(block), "uint8")
-    # numpy's bincount would first convert the bytes to 64-bit integers, and take 40 times as long.
+    # numpy's bincount would convert the bytes to 64-bit integers first and take 40 times as long.
     channels = [torch.from_numpy(images[:, c].reshape(-1)) for c in range(images.shape[1])]
     return np.stack([torch.bincount(channel, minlength=256).numpy() for channel in channels])

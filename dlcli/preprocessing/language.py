@@ -1,4 +1,4 @@
-"""Preprocessing of text for language models: tokens, whose vocabulary is fitted on the training rows."""
+"""Preprocessing of text for language models: tokenization with a vocabulary fitted on the training rows."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ from dlcli.datasets.passages import LINE_FEED, Passages, code_points, text_of
 from dlcli.preprocessing.subwords import SMALLEST, SPECIAL, Subwords
 from dlcli.preprocessing.token_windows import TokenRuns, TokenWindows
 
-# The token of characters that the training rows lack, and its place in texts that are shown.
+# Token of characters that do not occur in the training rows, and its replacement in decoded text.
 UNKNOWN, _SHOWN = 0, "\ufffd"
 
-# What stands in the place of a target after the end of a row.
+# Padding of targets after the end of a row.
 NO_TARGET = -1
 
-# Begins the keys of the counts of single unseen characters.
+# Prefix of the keys of counts of single unseen characters.
 _OF = "character "
 
-# Unseen characters that a notice shows.
+# Maximum number of unseen characters that a notice shows.
 _NAMED = 5
 
 
 class Language(BaseEstimator):
-    """Converts rows of `Passages` to inputs `x` `(N, T)` and targets `next_tokens` `(N, T)`, the token after each.
+    """Conversion of rows of `Passages` to inputs `x` `(N, T)` and targets `next_tokens` `(N, T)`, the token after each.
 
-    The first input of a row is the character before it, so that each character of a row is a target. `characters`
+    The first input of a row is the preceding character, so that each character of a row is a target. `characters`
     `(N,)` is the number of characters of each row. Targets after the end of a row are -1.
 
-    Training rows that follow each other in a text are one stream, in which the windows of an epoch begin at random; a
-    window ends before rows of another part. Rows that are texts of their own are read from their beginning.
+    Consecutive training rows of a text form a stream, in which the windows of an epoch begin at random positions; a
+    window ends before rows of another part. Rows that are separate texts are read from their beginning.
 
     Args:
-        tokens: `characters`, of which those that the training rows lack are one unknown token, or `bpe`: byte-level
-            byte-pair encoding, which has no unknown tokens.
+        tokens: `characters`, where characters that do not occur in the training rows become one unknown token, or
+            `bpe`: byte-level byte-pair encoding, which has no unknown tokens.
         vocab_size: maximum number of tokens of byte-pair encoding.
     """
 
@@ -50,9 +50,9 @@ class Language(BaseEstimator):
     codes_: np.ndarray
     # The encoding of subwords as JSON; empty for characters.
     subwords_: str
-    # Tokens of the longest training row.
+    # Number of tokens of the longest training row.
     context_: int
-    # Whether rows are texts of their own.
+    # Whether rows are separate texts.
     are_documents_: bool
 
     def __init__(
@@ -72,7 +72,7 @@ class Language(BaseEstimator):
         if self.tokens == "bpe":
             self.subwords_ = Subwords.fit(_texts_of_runs(rows), self.vocab_size).json()
         else:
-            # A text begins after a line feed, and any other character is one of the training rows.
+            # Include the line feed that precedes a text; all other characters occur in the training rows.
             self.codes_ = np.union1d(rows.flat(), [LINE_FEED]).astype(np.int64)
         self.context_ = int(self._encoded(rows)[1].max(initial=1))
         return self
@@ -82,14 +82,16 @@ class Language(BaseEstimator):
         return self.transform_and_count(x)[0]
 
     def transform_and_count(self, x: Any) -> tuple[dict[str, Any], dict[str, int]]:
-        """Return the fields as `transform` does, and numbers of characters and of unknown ones, with some of them."""
+        """Return the fields as `transform` does, and counts of characters and of unknown ones, some of them "
+        "by character."""
         rows = Passages.of(x, are_documents=self.are_documents_)
         empty = 0 if isinstance(x, Passages) else int((rows.characters <= self.are_documents_).sum())
         tokens, counts = self._encoded(rows)
         firsts = self._first(rows.before())
         begins = counts.cumsum() - counts
         windows = TokenWindows(
-            # Each row is preceded by a token of its own, which does not depend on how the row before is divided.
+            # The token before each row is encoded separately, so that it does not depend on the tokenization of the
+            # previous row.
             torch.from_numpy(np.insert(tokens, begins, firsts).astype(np.int32)),
             torch.from_numpy(begins + np.arange(len(rows))),
             torch.from_numpy(counts),
@@ -107,7 +109,7 @@ class Language(BaseEstimator):
         return fields, self._unseen(rows) | ({"empty_rows": empty} if empty else {})
 
     def notices_of_new(self, counts: Mapping[str, int]) -> list[Notice]:
-        """Return the notice about characters that the training rows lack."""
+        """Return the notice on characters that do not occur in the training rows."""
         unseen, total = counts.get("unseen_characters", 0), counts.get("characters", 0)
         notices = []
         if empty := counts.get("empty_rows", 0):
@@ -119,12 +121,12 @@ class Language(BaseEstimator):
             return notices
         named = [key.removeprefix(_OF) for key in counts if key.startswith(_OF)]
         shown = ", ".join(map(repr, sorted(named)[:_NAMED])) + (", ..." if len(named) > _NAMED else "")
-        text = f"{unseen:,} of {total:,} characters are not in the training rows ({shown}), and are read as unknown"
+        text = f"{unseen:,} of {total:,} characters do not occur in the training rows ({shown}) and are read as unknown"
         hint = "preprocessing.tokens=bpe has no unknown tokens."
         return [*notices, Notice("unseen_characters", unseen, text, "preprocessing.tokens", hint)]
 
     def facts(self) -> dict[str, Any]:
-        """Return the number of tokens, and the tokens of the longest training row."""
+        """Return the number of tokens, and the length of the longest training row in tokens."""
         return {"vocab_size": self.size, "context": self.context_}
 
     def on_device(self) -> None:
@@ -136,7 +138,7 @@ class Language(BaseEstimator):
         return len(self._subwords()) if self.subwords_ else len(self.codes_) + 1
 
     def vocabulary(self) -> list[str]:
-        """Return the tokens in the order of their numbers."""
+        """Return the tokens in order of their indices."""
         if self.subwords_:
             return self._subwords().vocabulary()
         return ["<unk>", *text_of(self.codes_)]
@@ -148,18 +150,18 @@ class Language(BaseEstimator):
         return self._tokens_of(code_points(text))
 
     def decode(self, tokens: Sequence[int] | np.ndarray) -> str:
-        """Return the text of tokens; an unknown one becomes U+FFFD."""
+        """Return the text of tokens; unknown tokens become U+FFFD."""
         if self.subwords_:
             return self._subwords().decode([tokens])[0]
         known = np.concatenate([code_points(_SHOWN).astype(np.int64), self.codes_])
         return text_of(known[np.asarray(tokens, np.int64)])
 
     def never(self) -> list[int]:
-        """Return the tokens that stand for no text, which are not generated."""
+        """Return the tokens that represent no text and are never generated."""
         return list(range(len(SPECIAL))) if self.subwords_ else [UNKNOWN]
 
     def _encoded(self, rows: Passages) -> tuple[np.ndarray, np.ndarray]:
-        """Return the tokens of all rows, concatenated, and the number of each row `(N,)`."""
+        """Return the concatenated tokens of all rows, and the number of tokens of each row `(N,)`."""
         if not self.subwords_:
             return self._tokens_of(rows.flat()), rows.characters.astype(np.int64)
         found = self._subwords().encode(rows.texts())
@@ -167,14 +169,14 @@ class Language(BaseEstimator):
         return np.concatenate(found) if found else np.empty(0, np.int64), counts
 
     def _first(self, codes: np.ndarray) -> np.ndarray:
-        """Return the token of the character before each row."""
+        """Return the token of the character preceding each row."""
         if not self.subwords_:
             return self._tokens_of(codes)
         known = {int(code): self._subwords().encode([text_of([code])])[0][-1] for code in np.unique(codes)}
         return np.array([known[code] for code in codes.tolist()], np.int64)
 
     def _tokens_of(self, codes: np.ndarray) -> np.ndarray:
-        """Return the tokens of code points: 1 for the first of the vocabulary, 0 for one that it lacks."""
+        """Return the tokens of code points: 1 for the first one of the vocabulary, 0 for unknown ones."""
         found = np.searchsorted(self.codes_, codes).astype(np.int64)
         known = self.codes_[np.minimum(found, len(self.codes_) - 1)] == codes
         return np.where(known, found + 1, UNKNOWN)
@@ -201,12 +203,12 @@ class Language(BaseEstimator):
 
 @lru_cache(maxsize=2)
 def _subwords_of(document: str) -> Subwords:
-    """Return the encoding of a document; the last ones are kept, since creating one takes long."""
+    """Return the encoding of a document; the last ones are cached, because creating one is slow."""
     return Subwords(document)
 
 
 def _runs(rows: Passages, tokens: np.ndarray, counts: np.ndarray, firsts: np.ndarray) -> TokenRuns:
-    """Return the stream in which the rows of a run follow each other; one token precedes each run."""
+    """Return the stream in which the rows of a run are consecutive, with one token before each run."""
     runs, begins = rows.runs(), counts.cumsum() - counts
     first = np.flatnonzero(np.diff(runs, prepend=-1))
     stream = np.insert(tokens, begins[first], firsts[first]).astype(np.int32)
@@ -216,7 +218,7 @@ def _runs(rows: Passages, tokens: np.ndarray, counts: np.ndarray, firsts: np.nda
 
 
 def _texts_of_runs(rows: Passages) -> list[str]:
-    """Return the texts of rows, with those of a run joined."""
+    """Return the texts of rows, joined within each run."""
     runs = rows.runs()
     first = np.flatnonzero(np.diff(runs, prepend=-1))
     last = np.append(first[1:], len(rows)) - 1

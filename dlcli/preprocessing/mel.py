@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from dlcli.datasets.audio.recordings import FULL_SCALE
 
-# How a model takes a spectrogram: a sequence of frames `(T, mels)`, or an image `(1, mels, T)`.
+# Input form of a spectrogram: a sequence of frames `(T, mels)`, or an image `(1, mels, T)`.
 ReadsAudio = Literal["sequence", "image"]
 
 # Added to the energy of a band before the logarithm. A sine wave of full scale has about 1e3, silence 0.
@@ -39,9 +39,9 @@ def mel_filters(n_mels: int, n_fft: int, rate: int, f_min: float, f_max: float) 
 
 
 class LogMel(nn.Module):
-    """Computes log-mel spectrograms of waveforms `(N, L)` of 16-bit integers, scaled per band.
+    """Module that computes log-mel spectrograms of waveforms `(N, L)` of 16-bit integers, scaled per band.
 
-    Frame t is the Hann window of `win_length` samples around sample `t * hop_length`; outside of a waveform there is
+    Frame t uses the Hann window of `win_length` samples around sample `t * hop_length`; waveforms are extended with
     silence, so that a row's frames do not depend on the padding of its batch. There are `1 + L // hop_length` frames.
 
     Args:

@@ -1,4 +1,4 @@
-"""The inputs of a forecasting model, from the windows of a batch: relative values, and one row per variable."""
+"""Inputs of a forecasting model from the windows of a batch: relative values, and one row per variable."""
 
 from __future__ import annotations
 
@@ -8,22 +8,23 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-# What a window is relative to: nothing, its last values, or its mean and deviation.
+# Reference of a window: none, its last values, or its mean and standard deviation.
 Relative = Literal["none", "last", "revin"]
 
-# Added to the variance of a window. Kim et al. add 1e-5, which would be more than the variance of small series among
-# large ones.
+# Added to the variance of a window. The 1e-5 of Kim et al. would exceed the variance of small series next to large
+# ones.
 _EPSILON = 1e-10
 
 
 class ModelWindows(nn.Module):
-    """Converts windows `(N, T, F)` for the model, and the model's outputs back to forecasts of all targets.
+    """Conversion of windows `(N, T, F)` to model inputs, and of the model's outputs to forecasts of all targets.
 
     - `last` subtracts the last values of each window and adds them to its forecast (Zeng et al., 2023);
     - `revin` subtracts the mean of each window's history and divides by its deviation, and reverts that on the
       forecast: reversible instance normalization (Kim et al., 2022), without its learned affine map.
 
-    With `independent`, each target becomes a row of its own, with the columns that are not forecast: `(N * K, T, 1 + F
+    With `independent`, each target becomes a separate row, together with the columns that are not forecast: `(N * K, T,
+    1 + F
     - K)`, so that the model has one set of weights for all targets (channel independence, Nie et al., 2023).
 
     Args:
@@ -31,8 +32,8 @@ class ModelWindows(nn.Module):
         horizon: number of steps to forecast.
         targets: number K of leading columns that are forecast.
         known: number of trailing columns that are known ahead, which are never relative.
-        relative: what the values of a window are relative to.
-        independent: whether the model sees one target at a time.
+        relative: reference of the values of a window.
+        independent: whether the model processes one target at a time.
 
     Raises:
         ValueError: `relative` is another value, as in a damaged folder.
@@ -59,7 +60,7 @@ class ModelWindows(nn.Module):
 
     @property
     def sharing(self) -> int:
-        """Number of targets that share the model's weights, one row each; 1 if the model sees them together."""
+        """Number of targets that share the model's weights, one row each; 1 if the model processes them together."""
         return self.targets if self.independent else 1
 
     def forward(self, x: Tensor) -> Tensor:
@@ -88,7 +89,7 @@ class ModelWindows(nn.Module):
         return outputs.flatten(1)
 
     def _level_and_scale(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return what is subtracted from each column and what it is divided by, `(N, 1, F)`: 0 and 1 if known ahead."""
+        """Return offset and divisor of each column, `(N, 1, F)`; 0 and 1 for columns that are known ahead."""
         unknown = x.shape[2] - self.known
         if self.relative == "last":
             level = x[:, self.lookback - 1 : self.lookback, :unknown]

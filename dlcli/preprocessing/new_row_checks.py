@@ -13,7 +13,7 @@ from dlcli.datasets.reading.column import Place
 from dlcli.datasets.tables.typed_frames import as_numbers
 from dlcli.errors import DataError
 
-_HINT = "Give a finite number."
+_HINT = "Use a finite number."
 
 
 def select_columns(rows: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""The n-grams of words of texts as numbers, and how many texts contain each."""
+"""N-grams of words as integers, and the number of texts that contain each."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ import numpy as np
 # Words, single digits (most numbers occur only once), and runs of punctuation.
 _WORD = re.compile(r"\d|[^\W\d]+|[^\w\s]+")
 
-# An n-gram is one number: 21 bits per word, counted from 1, so that three words fit into an int64.
+# An n-gram is encoded as an integer: 21 bits per word, counted from 1, so that three words fit into an int64.
 _BITS = 21
 MOST_WORDS = (1 << _BITS) - 1
 LONGEST_NGRAM = 3
 
-# Different n-grams that are counted at a time, 16 bytes each. Above it, the rarest are no longer counted.
+# Maximum number of distinct n-grams that are counted, 16 bytes each. Beyond it, the rarest are dropped.
 _MOST_COUNTED = 1 << 24
 _MERGED_AT = 1 << 21
 
 
 @dataclass(frozen=True, eq=False)
 class Words:
-    """The words of texts as numbers.
+    """Words of texts as integers.
 
     Attributes:
         values: number of each word, int32; 0 for unknown words.
@@ -41,11 +41,11 @@ class Words:
         return np.repeat(np.arange(len(self.lengths)), self.lengths)
 
     def renumbered(self, numbers: np.ndarray) -> Words:
-        """Return the words with other numbers, given those of each number."""
+        """Return the words renumbered by `numbers`."""
         return Words(numbers[self.values], self.lengths)
 
     def measured(self) -> Counter[str]:
-        """Return the numbers of texts, of words, and of those that are unknown."""
+        """Return the numbers of texts, of words, and of unknown words."""
         rows = np.bincount(self.rows()[self.values > 0], minlength=len(self.lengths))
         return Counter(
             texts=len(self.lengths),
@@ -55,7 +55,7 @@ class Words:
         )
 
     def ngrams(self, longest: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return the text and the key of each n-gram of 1 to `longest` known words, which are at most three."""
+        """Return the text and the key of each n-gram of 1 to `longest` (at most 3) known words."""
         rows, words = self.rows(), self.values.astype(np.int64)
         keys, known = words, words > 0
         found_rows, found = [rows[known]], [keys[known]]
@@ -70,7 +70,7 @@ class Words:
 
 
 def numbered_words(texts: Iterable[str], numbers: Mapping[str, int], lowercase: bool) -> Words:
-    """Return the words of texts; those that are not in `numbers` are 0, unless it numbers new words itself."""
+    """Return the words of texts; words that are not in `numbers` are 0, unless it numbers new words."""
     values: list[int] = []
     lengths: list[int] = []
     for text in texts:
@@ -82,14 +82,15 @@ def numbered_words(texts: Iterable[str], numbers: Mapping[str, int], lowercase: 
 
 
 def word_places(text: str, lowercase: bool) -> tuple[str, list[tuple[int, int]]]:
-    """Return a text as its words are read from it, in its own case where that keeps its length, and their places."""
+    """Return the text from which words are read, in its original case if that has the same length, and the "
+    "places of words."""
     plain = text if text.isascii() else unicodedata.normalize("NFKC", text)
     lower = plain.lower() if lowercase else plain
     return (plain if len(plain) == len(lower) else lower), [match.span() for match in _WORD.finditer(lower)]
 
 
 class NewWords(dict[str, int]):
-    """Numbers words from 1, in the order in which they are read."""
+    """Mapping that numbers words from 1 in order of appearance."""
 
     def __missing__(self, word: str) -> int:
         self[word] = number = len(self) + 1
@@ -97,7 +98,7 @@ class NewWords(dict[str, int]):
 
 
 class KnownWords(dict[str, int]):
-    """Numbers of known words; the number of others is 0."""
+    """Mapping of known words to numbers; other words map to 0."""
 
     def __missing__(self, word: str) -> int:
         return 0
@@ -105,22 +106,22 @@ class KnownWords(dict[str, int]):
 
 @lru_cache(maxsize=2)
 def known_words(lines: str) -> KnownWords:
-    """Return the numbers of words that are given one per line, counted from 1."""
+    """Return the numbers, counted from 1, of words given one per line."""
     return KnownWords((word, number) for number, word in enumerate(lines.split("\n"), 1) if word)
 
 
 class TextCounts:
-    """Counts for each n-gram how many texts contain it."""
+    """Counts of texts that contain each n-gram."""
 
     def __init__(self) -> None:
-        self.least = 1  # fewer texts than these may have been forgotten
+        self.least = 1  # n-grams of fewer texts may have been dropped
         self._parts: list[tuple[np.ndarray, np.ndarray]] = []
         self._held = 0
 
     def add(self, words: Words, longest: int) -> None:
         """Count the n-grams of further texts."""
         rows, keys = words.ngrams(longest)
-        # The texts of an n-gram stay in their order, so that one that has it several times follows itself.
+        # The sort is stable, so that repeated occurrences in a text are adjacent.
         order = np.argsort(keys, kind="stable")
         rows, keys = rows[order], keys[order]
         first = np.diff(keys, prepend=-1) != 0
@@ -146,7 +147,7 @@ class TextCounts:
             texts = _sums_from(starts, np.concatenate([texts for _, texts in self._parts])[order])
             self._parts = [(keys[order[starts]], texts)]
         while self._parts and len(self._parts[0][0]) > _MOST_COUNTED:
-            # As in lossy counting (Manku and Motwani, 2002): what is forgotten here is counted from 0 again.
+            # As in lossy counting (Manku and Motwani, 2002): dropped n-grams are counted from 0 again.
             keys, texts = self._parts[0]
             self.least += 1
             self._parts = [(keys[texts >= self.least], texts[texts >= self.least])]
@@ -159,7 +160,7 @@ def _sums_from(starts: np.ndarray, values: np.ndarray) -> np.ndarray:
 
 
 def words_of(keys: np.ndarray) -> np.ndarray:
-    """Return the words of n-grams `(N, 3)`; 0 where there is none."""
+    """Return the words of n-grams `(N, 3)`, padded with 0."""
     return np.stack([keys >> _BITS * place & MOST_WORDS for place in range(LONGEST_NGRAM)], axis=1)
 
 

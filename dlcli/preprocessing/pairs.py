@@ -19,26 +19,25 @@ from dlcli.errors import DataError
 from dlcli.preprocessing.ragged import Ragged
 from dlcli.preprocessing.subwords import END, SMALLEST, Subwords
 
-# Share of cut texts above which new rows are warned of.
+# Share of cut texts above which a warning is issued for new rows.
 _MUCH = 0.05
 
 
 class PairSubwords(BaseEstimator):
-    """Converts sources to subwords `x` `(N, S)` that end with a token for the end, with `lengths` `(N,)`.
+    """Conversion of sources to subwords `x` `(N, S)` with an end token, and `lengths` `(N,)`.
 
     The encodings of sources and targets are fitted together here, and the task encodes the targets with `targets`.
 
     Args:
         vocab_size: maximum number of tokens of an encoding, at least 259: all bytes are tokens.
-        shared: whether sources and targets have one encoding, which suits languages with common words and names.
+        shared: whether sources and targets share the encoding, which suits languages with common words and names.
         min_frequency: minimum number of occurrences of two tokens that are merged.
-        max_length: maximum number of tokens of a text; longer sources, and targets in training, are truncated, and
-            longer predictions end.
+        max_length: maximum number of tokens of a text; longer sources, training targets and predictions are truncated.
     """
 
     accepts: ClassVar = frozenset({"tokens"})
 
-    # Fitted attributes that are only told: the fields do not depend on them.
+    # Fitted attributes for reports only; the fields do not depend on them.
     only_told: ClassVar = frozenset({"rows_seen_", "cut_", "longest_"})
 
     def __init__(
@@ -57,12 +56,12 @@ class PairSubwords(BaseEstimator):
         """Fit the encodings on sources and targets of the training rows.
 
         Raises:
-            DataError: the rows are texts without targets that are texts.
+            DataError: the rows are not pairs of texts.
         """
         sources, targets = Texts.of(x), other_side(x)
         if targets is None:
             raise DataError(
-                "takes pairs of texts, but the rows have no target that is a text",
+                "requires pairs of texts, but the targets of the rows are not texts",
                 "preprocessing",
                 "Use dataset=pairs, or the dataset's default preprocessing.",
             )
@@ -105,7 +104,7 @@ class PairSubwords(BaseEstimator):
 
     def transform_and_count(self, x: Any) -> tuple[dict[str, Any], dict[str, int]]:
         """Return the fields as `transform` does, and counts of cut and empty sources."""
-        # Of a text of blanks only, nothing is read.
+        # A text of only blanks is empty.
         rows = self.source_subwords.encode(text if text.strip() else "" for text in Texts.of(x, self.column_))
         cut = sum(len(row) >= self.max_length for row in rows)
         field = ended(rows, self.max_length)
@@ -113,12 +112,12 @@ class PairSubwords(BaseEstimator):
         return {"x": field, "lengths": field.lengths}, counts
 
     def targets(self, texts: Any) -> Ragged:
-        """Return the tokens of whole targets, each with its end."""
+        """Return the tokens of complete targets, each with its end token."""
         return ended(self.target_subwords.encode(Texts.of(texts)))
 
     @property
     def most_steps(self) -> int:
-        """The number of tokens after which a prediction ends: a little more than the longest training target has."""
+        """Maximum number of tokens of a prediction: slightly more than those of the longest training target."""
         return min(self.max_length, self.longest_[1] + 10)
 
     def facts(self) -> dict[str, Any]:
@@ -133,11 +132,11 @@ class PairSubwords(BaseEstimator):
         """Return None: batches need no further transformation."""
 
     def vocabulary(self) -> list[str]:
-        """Return the tokens of targets in the order of their numbers."""
+        """Return the tokens of targets in order of their indices."""
         return self.target_subwords.vocabulary()
 
     def notices(self) -> list[Notice]:
-        """Return how much of the training texts is read."""
+        """Return notices of the length of training texts and of truncation."""
         cut, where = sum(self.cut_), "preprocessing.max_length"
         if not cut:
             text = "texts are read whole, the longest source of {:,} and target of {:,} tokens"
@@ -149,10 +148,10 @@ class PairSubwords(BaseEstimator):
             f"tokens, the longest have {self.longest_[0]:,} and {self.longest_[1]:,}"
         )
         warns = cut > _MUCH * 2 * self.rows_seen_
-        return [Notice("cut_texts", cut, text, where, "Give a larger number.", warns=warns)]
+        return [Notice("cut_texts", cut, text, where, "Use a larger number.", warns=warns)]
 
     def notices_of_new(self, counts: Any) -> list[Notice]:
-        """Return how much of new sources is not read."""
+        """Return notices of truncated and empty new sources."""
         notices, texts = [], counts.get("texts", 0)
         if cut := counts.get("cut_texts", 0):
             text = f"{cut:,} of {texts:,} texts are cut at {self.max_length:,} tokens"
@@ -166,7 +165,7 @@ class PairSubwords(BaseEstimator):
 
 
 def ended(rows: list[np.ndarray], most: int | None = None) -> Ragged:
-    """Return rows of tokens with the end after each, cut at `most` tokens with it."""
+    """Return rows of tokens with an end token, truncated to `most` tokens including it."""
     whole = [np.append(row if most is None else row[: most - 1], END) for row in rows]
     lengths = torch.tensor([len(row) for row in whole], dtype=torch.int64)
     values: Tensor = torch.from_numpy(np.concatenate([*whole, np.empty(0, np.int64)]))

@@ -19,30 +19,30 @@ from dlcli.errors import ConfigError
 from dlcli.preprocessing.pretrained_tokenizer import PretrainedFiles, pretrained_files
 from dlcli.preprocessing.ragged import NestedRagged, Ragged
 
-# Length of a window that is chosen if the model has positions for it, as for SQuAD in BERT's own code.
+# Default length of a window, limited by the model's positions, as in BERT's code for SQuAD.
 _LENGTH = 384
 _STRIDE = 128
 
-# Questions that are tokenized at a time.
+# Number of questions tokenized at a time.
 _AT_ONCE = 512
 
-# Number that stands for padding in the fields besides the tokens.
+# Padding value of fields other than tokens.
 PADDED = -1
 
 
 class PretrainedQuestions(BaseEstimator):
-    """Converts questions with contexts to windows of tokens, each with the question and a part of the context.
+    """Conversion of questions with contexts to windows of tokens, each with the question and a part of the context.
 
     The fields are `x` `(N, W, T)`, tokens; `segments` `(N, W, T)`, the token types, -1 for padding; and `offsets`
-    `(N, W, T, 2)`: the first character of each token in the context and the one after its last, -1 for other tokens.
-    A context that does not fit into a window is read by several, of which each repeats the end of the one before.
+    `(N, W, T, 2)`: positions in the context of the first character of each token and after its last, -1 for other
+    tokens. A context that does not fit into one window is divided into several overlapping ones.
 
     Args:
         name: name of the model on the hub, or a folder.
-        max_length: maximum number of tokens of a window, with the question and special tokens. None: 384, or as many as
-            the model has positions for.
-        stride: number of the context's tokens that a window repeats of the one before, so that answers are not cut.
-            None: 128, or a third of the room beside the longest question.
+        max_length: maximum number of tokens of a window, including the question and special tokens. None: 384, or the
+            number of positions of the model if that is smaller.
+        stride: number of tokens by which windows overlap, so that answers are not cut. None: 128, or a third of the
+            space next to the longest question.
         max_question: maximum number of tokens of a question; longer ones are truncated.
     """
 
@@ -66,7 +66,7 @@ class PretrainedQuestions(BaseEstimator):
         """Load the tokenizer, and choose the length of windows.
 
         Raises:
-            ConfigError: the tokenizer is not available, or windows have no room for a context.
+            ConfigError: the tokenizer is not available, or windows have no space for a context.
         """
         files: PretrainedFiles = pretrained_files(self.name, self.max_length)
         self.tokenizer_ = files.tokenizer
@@ -79,10 +79,10 @@ class PretrainedQuestions(BaseEstimator):
         self.stride_ = min(_STRIDE, room // 3) if self.stride is None else self.stride
         if self.stride_ >= room:
             raise ConfigError(
-                f"windows of {self.length_} tokens have room for {room} of a context beside a question of "
-                f"{self.question_}, and repeat {self.stride_} of the window before",
+                f"windows of {self.length_} tokens have space for {room} of a context next to a question of "
+                f"{self.question_}, but overlap by {self.stride_}",
                 "preprocessing.stride",
-                f"Give less, such as {pasted('preprocessing.stride', max(room // 3, 0))}, or a larger "
+                f"Use a smaller overlap, such as {pasted('preprocessing.stride', max(room // 3, 0))}, or a larger "
                 "preprocessing.max_length.",
             )
         self.measured_ = self.transform_and_count(x)[1]
@@ -134,11 +134,11 @@ class PretrainedQuestions(BaseEstimator):
         }
 
     def notices(self) -> list[Notice]:
-        """Return how the training contexts are divided, and how many questions are cut."""
+        """Return notices of divided training contexts and truncated questions."""
         return self._told(self.measured_, "training ") if self.measured_ else []
 
     def notices_of_new(self, counts: Mapping[str, int]) -> list[Notice]:
-        """Return how new contexts are divided, and how many questions are cut."""
+        """Return notices of divided new contexts and truncated questions."""
         return self._told(counts, "")
 
     def facts(self) -> dict[str, Any]:
@@ -155,8 +155,9 @@ class PretrainedQuestions(BaseEstimator):
         notices = []
         if split := counts.get("split_contexts", 0):
             text = (
-                f"the contexts of {split:,} of {counts['questions']:,} {which}questions are longer than a window of "
-                f"{self.length_:,} tokens, and are read by several, which overlap by {self.stride_} tokens"
+                f"the contexts of {split:,} of {counts['questions']:,} {which}questions are longer than a "
+                f"window of {self.length_:,} tokens, and are read in several windows that overlap by "
+                f"{self.stride_} tokens"
             )
             notices.append(Notice("split_contexts", split, text, "preprocessing.max_length", warns=False))
         if cut := counts.get("cut_questions", 0):

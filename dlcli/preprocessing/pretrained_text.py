@@ -16,13 +16,13 @@ from dlcli.preprocessing.pretrained_tokenizer import pretrained_files
 from dlcli.preprocessing.token_places import TokenPlaces, places_of
 from dlcli.preprocessing.tokens import encoded, length_that_keeps, told_of_new, told_of_training
 
-# Longest text that is chosen automatically. Features of longer texts take long, and some models use two positions
-# for themselves.
+# Maximum length of texts that is chosen automatically: features of longer texts take long, and some models reserve two
+# positions.
 _LONGEST = 512
 
 
 class PretrainedText(BaseEstimator):
-    """Converts texts to tokens `x` `(N, T)` of the model's own tokenizer, padded per batch, with `lengths` `(N,)`.
+    """Conversion of texts to tokens `x` `(N, T)` of the model's tokenizer, padded per batch, with `lengths` `(N,)`.
 
     Only the length of texts is fitted on the rows. The tokenizer and the model's config.json are saved with the run,
     which then needs neither the hub nor the folder.
@@ -30,14 +30,14 @@ class PretrainedText(BaseEstimator):
     Args:
         name: name of the model on the hub, or a folder.
         max_length: maximum number of tokens of a text, including the model's special tokens; longer texts are
-            truncated. None chooses a length that keeps 95 % of the tokens of the training rows, but at most 512 and no
-            more than the model has positions for.
+            truncated. None chooses a length that keeps 95 % of the tokens of the training rows, at most 512 and at most
+            the number of positions of the model.
     """
 
-    # Fitted attributes that are only told: the fields do not depend on them.
+    # Fitted attributes for reports only; the fields do not depend on them.
     only_told: ClassVar = frozenset({"rows_seen_", "measured_", "longest_"})
 
-    # Runs of earlier versions have no chosen length, and count nothing.
+    # Runs of earlier versions have no chosen length and no counts.
     length_: int | None = None
     longest_: int = 0
     measured_: Mapping[str, int] = MappingProxyType({})
@@ -78,11 +78,11 @@ class PretrainedText(BaseEstimator):
         return tokens.fields(), tokens.measured(self.unknown_)
 
     def notices(self) -> list[Notice]:
-        """Return how much of the training texts is read."""
+        """Return notices of the length of training texts and of truncation."""
         return told_of_training(self.measured_, self.length_, self.longest_) if self.measured_ else []
 
     def notices_of_new(self, counts: Mapping[str, int]) -> list[Notice]:
-        """Return how much of new texts is not read or not known."""
+        """Return notices of truncated texts and unknown tokens in new rows."""
         return told_of_new(counts, self.measured_, self.length_) if self.measured_ else []
 
     def facts(self) -> dict[str, Any]:
@@ -96,7 +96,7 @@ class PretrainedText(BaseEstimator):
         """Return None: batches need no further transformation."""
 
     def token_places(self, text: str) -> TokenPlaces:
-        """Return the tokens of a text, those that the model reads, and where they stand."""
+        """Return the tokens of a text that the model reads, with their positions."""
         return places_of(self._tokenizer(), text, None)
 
     def _tokenizer(self, *, whole: bool = False) -> Any:

@@ -1,4 +1,4 @@
-"""The tokenizer and the config.json of a pretrained transformers model, as preprocessing saves them with a run."""
+"""Tokenizer and config.json of a pretrained transformers model, which preprocessing saves with a run."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from dlcli.models.positions import most_tokens
 
 @dataclass(frozen=True)
 class PretrainedFiles:
-    """What preprocessing needs of a pretrained model.
+    """Files of a pretrained model that preprocessing needs.
 
     Attributes:
         tokenizer: the content of tokenizer.json.
         unknown: number of the unknown token.
         config: the content of config.json.
-        positions: the most tokens that the model takes; None without a limit.
+        positions: maximum number of tokens of the model; None without a limit.
     """
 
     tokenizer: str
@@ -31,8 +31,8 @@ def pretrained_files(name: str, max_length: int | None) -> PretrainedFiles:
     """Return the tokenizer and the configuration of a model on the hub or in a folder.
 
     Raises:
-        ConfigError: they are not available, the tokenizer is not one that dlcli can save, or `max_length` is more than
-            the model takes.
+        ConfigError: they are not available, the tokenizer is not one that dlcli can save, or `max_length` exceeds the
+            limit of the model.
     """
     place = pretrained_folder(name, "model.name")
     library = transformers()
@@ -47,7 +47,7 @@ def pretrained_files(name: str, max_length: int | None) -> PretrainedFiles:
         raise ConfigError(
             f"{name} accepts at most {positions} tokens",
             "preprocessing.max_length",
-            f"Give {positions} or less.",
+            f"Use {positions} or less.",
         )
     return PretrainedFiles(
         tokenizer.backend_tokenizer.to_str(),

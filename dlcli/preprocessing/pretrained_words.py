@@ -1,4 +1,4 @@
-"""Preprocessing of sentences with the tokenizer of a pretrained model, and the first token of each word."""
+"""Preprocessing of sentences with the tokenizer of a pretrained model: tokens, and the first token of each word."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from dlcli.datasets.words.sentences import Sentences
 from dlcli.preprocessing.pretrained_tokenizer import pretrained_files
 from dlcli.preprocessing.ragged import Ragged
 
-# Length that is chosen if the model has positions for it.
+# Default length, limited by the model's positions.
 _LONGEST = 512
 
-# Place of the first token of a word that the model does not read.
+# Index of the first token of words that are cut off.
 UNREAD = -1
 
-# Sentences that are tokenized at a time.
+# Number of sentences tokenized at a time.
 _AT_ONCE = 512
 
 
 class PretrainedWords(BaseEstimator):
-    """Converts sentences to tokens `x` `(N, T)`, with `lengths` `(N,)`, and the first token of each word `(N, V)`.
+    """Conversion of sentences to tokens `x` `(N, T)`, with `lengths` `(N,)`, and the first token of each word `(N, V)`.
 
-    The latter is the field `firsts`, -1 for words beyond the last token that the model reads, and padding.
+    The latter is the field `firsts`, -1 for words that are cut off and for padding.
 
     Args:
         name: name of the model on the hub, or a folder.
         max_length: maximum number of tokens of a sentence, including special tokens; longer ones are truncated. None:
-            512, or as many as the model has positions for.
+            512, or the number of positions of the model if that is smaller.
     """
 
     accepts: ClassVar = frozenset({"words"})
@@ -90,7 +90,7 @@ class PretrainedWords(BaseEstimator):
                 cut_rows += last < len(own)
                 bare += sum(word not in places for word in range(last))
                 tokens.append(found.ids or [self.unknown_])
-                # A word without a token of its own, such as a control character, has the state of the first token.
+                # A word without tokens, such as a control character, is represented by the first token.
                 firsts.append([places.get(word, 0) for word in range(last)] or [0])
         lengths = torch.tensor([len(row) for row in tokens], dtype=torch.int64)
         known = torch.tensor([len(row) for row in firsts], dtype=torch.int64)
@@ -114,11 +114,11 @@ class PretrainedWords(BaseEstimator):
         }
 
     def notices(self) -> list[Notice]:
-        """Return how many of the training words are not read."""
+        """Return notices of training words that are cut off or have no token."""
         return self._told(self.measured_, "training ") if self.measured_ else []
 
     def notices_of_new(self, counts: Mapping[str, int]) -> list[Notice]:
-        """Return how many of the new words are not read."""
+        """Return notices of new words that are cut off or have no token."""
         return self._told(counts, "")
 
     def facts(self) -> dict[str, Any]:
@@ -138,7 +138,7 @@ class PretrainedWords(BaseEstimator):
                 f"{counts['cut_texts']:,} {which}sentences are longer than {self.length_:,} tokens: {cut:,} of "
                 f"{counts['words']:,} words are not read, and predicted as the usual tag"
             )
-            hint = "Divide long texts into sentences, or give a larger number."
+            hint = "Divide long texts into sentences, or use a larger number."
             found.append(Notice("cut_words", cut, text, "preprocessing.max_length", hint))
         if bare := counts.get("bare_words", 0):
             text = f"{bare:,} {which}words have no token, such as signs that the tokenizer removes"

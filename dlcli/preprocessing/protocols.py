@@ -1,4 +1,4 @@
-"""The interface of all preprocessing classes."""
+"""Interfaces of preprocessing classes."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from dlcli.datasets.reading.column import Kind
 
 
 class Preprocessing(Protocol):
-    """Converts raw rows to the fields of a batch, in two stages.
+    """Preprocessing of raw rows to the fields of a batch, in two stages.
 
-    `transform` converts all rows once to compact arrays (bytes stay bytes), which saves memory and transfers;
-    `on_device` finishes each batch on the model's device. Implementations are scikit-learn estimators, so that skops
+    `transform` converts all rows once to compact arrays (bytes remain bytes), which saves memory and transfers;
+    `on_device` completes each batch on the model's device. Implementations are scikit-learn estimators, so that skops
     can save them.
     """
 
@@ -29,7 +29,7 @@ class Preprocessing(Protocol):
         """
 
     def facts(self) -> dict[str, Any]:
-        """Return further facts that a model may ask for by name, such as `vocab_size`, in plain types."""
+        """Return further facts, in plain types, that are arguments of models, such as `vocab_size`."""
 
     def on_device(self) -> nn.Module | None:
         """Return a module without trainable parameters that is applied to `x` of each batch, or None.
@@ -40,20 +40,20 @@ class Preprocessing(Protocol):
 
 @runtime_checkable
 class ReshapesRows(Protocol):
-    """A preprocessing whose `on_device` changes the shape of rows, or makes several rows of one."""
+    """Preprocessing whose `on_device` changes the shape of rows, or divides a row into several."""
 
     def facts_of_model(self, facts: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the facts of the rows that the model sees, from those of the rows of a batch."""
+        """Return the facts of the model's input rows, from those of the rows of a batch."""
 
 
 def facts_of_model(preprocessing: Any, facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the facts that the model is built with: `input_shape`, `num_outputs` and others."""
+    """Return the facts that are arguments of the model: `input_shape`, `num_outputs` and others."""
     return preprocessing.facts_of_model(facts) if isinstance(preprocessing, ReshapesRows) else dict(facts)
 
 
 @runtime_checkable
 class HasNotices(Protocol):
-    """A preprocessing that knows, after fitting, what it cuts or converts."""
+    """Preprocessing with notices of truncated or converted training rows."""
 
     def notices(self) -> list[Notice]:
         """Return the notices about the training rows."""
@@ -61,10 +61,10 @@ class HasNotices(Protocol):
 
 @runtime_checkable
 class CountsNewRows(Protocol):
-    """A preprocessing that counts what it cuts or does not know in new rows."""
+    """Preprocessing that counts truncated and unknown values in new rows."""
 
     def transform_and_count(self, x: Any) -> tuple[dict[str, Any], dict[str, int]]:
-        """Return the fields as `transform` does, and counts, which are added over pieces of the rows."""
+        """Return the fields as `transform` does, and counts, which are summed over pieces of the rows."""
 
     def notices_of_new(self, counts: Mapping[str, int]) -> list[Notice]:
         """Return the notices about new rows with these counts."""
@@ -77,15 +77,15 @@ def notices_of(preprocessing: Any) -> list[Notice]:
 
 @runtime_checkable
 class HasVocabulary(Protocol):
-    """A preprocessing that produces tokens."""
+    """Preprocessing that produces tokens."""
 
     def vocabulary(self) -> list[str]:
-        """Return the tokens in the order of their numbers."""
+        """Return the tokens in order of their indices."""
 
 
 @runtime_checkable
 class NeedsColumns(Protocol):
-    """A preprocessing of tables that knows, after fitting, which columns new rows must have."""
+    """Preprocessing of tables with columns that new rows must have."""
 
     def needed_columns(self) -> dict[str, Kind]:
         """Return the required columns and their kinds."""

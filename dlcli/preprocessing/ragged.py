@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 class Ragged:
-    """A `dlcli.training.fields.Field` of rows `(L, ...)` of unequal length; a batch is padded to its longest row.
+    """Field (`dlcli.training.fields.Field`) of rows `(L, ...)` of unequal length; a batch is padded to its longest row.
 
     Values are not copied until a batch is read. The lengths stay on the CPU, so that the width of a batch is known
     without synchronizing with the device.
@@ -30,7 +30,7 @@ class Ragged:
 
     @property
     def shape(self) -> torch.Size:
-        """`(N, width, ...)`; 0 stands for the varying length."""
+        """`(N, width, ...)`; 0 denotes a varying length."""
         return torch.Size((len(self), self.width, *self.values.shape[1:]))
 
     @property
@@ -72,9 +72,9 @@ class Ragged:
 
 
 class NestedRagged(Ragged):
-    """A field of rows `(W, T, ...)` of W sequences of T steps; a batch is padded to the most and longest of its rows.
+    """Field of rows `(W, T, ...)` of W sequences of T steps; a batch is padded to the largest W and T of its rows.
 
-    The length of a row, by which batches are formed, is the number of steps of its sequences together.
+    The length of a row, by which batches are formed, is the total number of steps of its sequences.
 
     Args:
         sequences: all sequences, in the order of the rows.
@@ -92,7 +92,7 @@ class NestedRagged(Ragged):
 
     @property
     def shape(self) -> torch.Size:
-        """`(N, 0, 0, ...)`; 0 stands for a varying size."""
+        """`(N, 0, 0, ...)`; 0 denotes a varying size."""
         return torch.Size((len(self), 0, 0, *self.values.shape[1:]))
 
     def index_select(self, dim: int, index: Tensor) -> Tensor:

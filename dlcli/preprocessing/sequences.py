@@ -20,7 +20,7 @@ _HINT = "Fill it in, or leave the step out."
 
 
 class Sequences(BaseEstimator):
-    """Converts sequences to `x` `(N, T, F)` if all have one length, else to a `Ragged` `x` with `lengths`.
+    """Conversion of sequences to `x` `(N, T, F)` if all have the same length, else to a `Ragged` `x` with `lengths`.
 
     Each feature is scaled to mean 0 and deviation 1 over all steps of the training rows; padding is 0, the mean.
     """
@@ -46,7 +46,7 @@ class Sequences(BaseEstimator):
 
         Raises:
             DataError: raw steps (see `rows`) lack a column or a value, or a sequence differs in length from the
-                training sequences although those all had one length.
+                training sequences although those all had the same length.
         """
         if not isinstance(x, RaggedRows):
             x = self.rows(x)
@@ -99,7 +99,7 @@ class Sequences(BaseEstimator):
         return RaggedRows(values, tuple(columns), starts, lengths, self.length_, self.id_, self.time_)
 
     def _ids(self, steps: pd.DataFrame) -> np.ndarray:
-        """Return the number of each step's sequence `(S,)`."""
+        """Return the sequence index of each step `(S,)`."""
         if self.id_ not in steps.columns:
             return np.zeros(len(steps), dtype=np.int64)
         ids = steps[self.id_].factorize()[0]

@@ -20,19 +20,20 @@ from dlcli.preprocessing.window_fields import KnownAhead, WindowField
 
 
 class Series(BaseEstimator):
-    """Converts a series to windows `x` `(N, lookback, F)`, with covariates known ahead `(N, lookback + horizon, F)`.
+    """Conversion of series to windows `x` `(N, lookback, F)`, or `(N, lookback + horizon, F)` with covariates known
+    ahead.
 
-    Each column is scaled to mean 0 and deviation 1 over the part of the series that the training rows cover, counting
-    each step once. The task scales targets in the same way, so what `on_device` subtracts from the history, or divides
-    it by, can be reverted on the forecasts.
+    Each column is scaled to mean 0 and standard deviation 1 over the part of the series covered by the training rows,
+    counting each step once. The task scales targets in the same way, so that forecasts can be converted back from
+    relative values of `on_device`.
 
     Args:
-        relative: what the values of a window are relative to: its last values (`last`, or true), its mean and deviation
-            (`revin`), or nothing (`none`, or false).
-        channels: `independent` passes each target to the model as a row of its own, so that all share its weights;
-            `mixed` passes all targets in one row. `auto` is `mixed` for models that treat the variables in their own
-            way. The settings of runs of earlier versions lack the key: their models saw all variables in one row.
-        takes_variables: whether the model treats the variables in its own way.
+        relative: reference of the values of a window: its last values (`last`, or true), its mean and standard
+            deviation (`revin`), or none (`none`, or false).
+        channels: `independent` passes each target to the model as a separate row, so that all share its weights;
+            `mixed` passes all targets in one row. `auto` is `mixed` for models that process all variables together.
+            Runs of earlier versions lack this key and are `mixed`.
+        takes_variables: whether the model processes all variables together.
     """
 
     def __init__(
@@ -46,7 +47,7 @@ class Series(BaseEstimator):
         self.takes_variables = takes_variables
 
     def __repr__(self, N_CHAR_MAX: int = 700) -> str:  # noqa: N803 scikit-learn's name
-        """Return the settings that differ from their defaults, without the one that follows from the model."""
+        """Return the settings that differ from their defaults, without the one that is determined by the model."""
         return BaseEstimator.__repr__(Series(self.relative, getattr(self, "channels", "mixed")), N_CHAR_MAX)
 
     def fit(self, x: History) -> Self:
@@ -81,7 +82,7 @@ class Series(BaseEstimator):
         return {"lookback": self.lookback_, "horizon": self.horizon_, "targets": self.targets_}
 
     def on_device(self) -> nn.Module | None:
-        """Return the module that makes windows relative and passes targets one by one; None if it would do neither."""
+        """Return the module that makes windows relative and separates targets; None if neither is configured."""
         relative: Any = self.relative
         if isinstance(relative, bool):
             relative = "last" if relative else "none"
@@ -93,7 +94,7 @@ class Series(BaseEstimator):
         )
 
     def facts_of_model(self, facts: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the facts of the rows that the model sees, which have one target each if it is independent."""
+        """Return the facts of the model's input rows, which have one target each with independent channels."""
         if not self._independent():
             return dict(facts)
         steps, features = facts["input_shape"]
@@ -111,11 +112,11 @@ class Series(BaseEstimator):
         )
 
     def history(self, steps: pd.DataFrame | np.ndarray) -> History:
-        """Convert raw steps to one row, whose forecast starts after them; other columns are ignored.
+        """Convert raw steps to one row, with a forecast that starts after them; other columns are ignored.
 
         If the table has the column of series names, there is one row per series, in the order of their first step.
 
-        The input of the model are the last `lookback` steps. With covariates known ahead, `horizon` further steps must
+        The input of the model is the last `lookback` steps. With covariates known ahead, `horizon` further steps must
         follow, with values for those covariates only. An array has the columns in the order of `columns_`: `(T, F)`, or
         one such block per row.
 

@@ -20,18 +20,18 @@ from dlcli.preprocessing.ragged import Ragged
 from dlcli.preprocessing.tokens import length_that_keeps
 from dlcli.statistics.deviation import scales
 
-# Windows and the steps between them, in seconds, as is usual for speech.
+# Length and step of windows in seconds, usual values for speech.
 _WINDOW, _HOP = 0.025, 0.010
 
-# Share of the training samples that the automatic duration keeps.
+# Share of the training samples that are kept by the automatic duration.
 _KEPT = 0.99
 
-# Number of recordings that mean and deviation are computed on, and of those transformed at a time.
+# Number of recordings for mean and standard deviation, and number of recordings transformed at a time.
 _MEASURED, _BLOCK = 10_000, 128
 
 
 class Spectrogram(BaseEstimator):
-    """Converts recordings to waveforms `x` of 16-bit integers; `on_device` makes log-mel spectrograms of them.
+    """Conversion of recordings to waveforms `x` of 16-bit integers; `on_device` computes log-mel spectrograms.
 
     For models of sequences `x` is padded per batch, with the number of frames `lengths` `(N,)`; for models of images
     all waveforms are padded with silence to the same duration. Each band is scaled to mean 0 and deviation 1 over the
@@ -44,16 +44,16 @@ class Spectrogram(BaseEstimator):
         n_fft: samples of a Fourier transform, at least `win_length`; None: the next power of two.
         f_min: lower end of the lowest band in Hz.
         f_max: upper end of the highest band in Hz; None: half the sample rate.
-        duration: seconds to which recordings are cut, from their start; None: a duration that keeps 99 % of the samples
-            of the training rows.
+        duration: maximum duration in seconds; longer recordings are truncated. None: a duration that keeps 99 % of the
+            samples of the training rows.
         scaling: `standard` or `none`.
-        reads_audio: how the model reads a spectrogram: as a `sequence` of frames, or as an `image`.
+        reads_audio: input form of the model: a `sequence` of frames, or an `image`.
     """
 
     # Must be declared, because numbers of other data would be treated as waveforms.
     accepts: ClassVar = frozenset({"audio"})
 
-    # A fitted attribute that is only told: the fields do not depend on it.
+    # A fitted attribute for reports only; the fields do not depend on it.
     only_told: ClassVar = frozenset({"rows_seen_", "cut_", "longest_"})
 
     def __init__(
@@ -205,7 +205,7 @@ class Spectrogram(BaseEstimator):
         return {**facts, "input_shape": (1, self.n_mels, 1 + self.samples_ // self.hop_length_)}
 
     def on_device(self) -> LogMel:
-        """Return the module that makes spectrograms of waveforms."""
+        """Return the module that computes spectrograms of waveforms."""
         return self._module(self.reads_audio)
 
     def _module(self, reads: ReadsAudio) -> LogMel:
@@ -213,7 +213,7 @@ class Spectrogram(BaseEstimator):
         return LogMel(filters, self.win_length_, self.hop_length_, self.mean_, self.std_, reads)
 
     def notices(self) -> list[Notice]:
-        """Return the size of the spectrograms, and how many training recordings are cut."""
+        """Return notices of the size of the spectrograms and of truncated training recordings."""
         seconds = self.samples_ / self.rate_
         frames = 1 + self.samples_ // self.hop_length_
         size = f"{self.n_mels} mel bands and up to {frames:,} frames"
@@ -232,7 +232,7 @@ class Spectrogram(BaseEstimator):
         return found
 
     def notices_of_new(self, counts: Mapping[str, int]) -> list[Notice]:
-        """Return the notice on new recordings that are cut."""
+        """Return the notice of truncated new recordings."""
         cut = counts.get("cut_recordings", 0)
         if not cut:
             return []
@@ -246,14 +246,16 @@ def _samples(row: int, wave: np.ndarray) -> np.ndarray:
     """Return a caller's waveform as 16-bit integers."""
     where = f"new data: row {row}"
     if wave.ndim != 1 or not len(wave):
-        raise DataError(f"has shape {wave.shape}, and is no waveform", where, "Give samples of one channel.")
+        raise DataError(
+            f"has shape {wave.shape}, which is not that of a waveform", where, "Use samples of one channel."
+        )
     if wave.dtype == np.int16:
         return wave
     if not np.issubdtype(wave.dtype, np.floating):
-        hint = "Give floats from -1 to 1, or 16-bit integers."
-        raise DataError(f"has samples of type {wave.dtype}, whose scale is not known", where, hint)
+        hint = "Use floats from -1 to 1, or 16-bit integers."
+        raise DataError(f"has samples of type {wave.dtype}, whose scale is unknown", where, hint)
     if not np.isfinite(wave).all():
-        raise DataError("has samples that are not finite", where, "Give floats from -1 to 1.")
+        raise DataError("has samples that are not finite", where, "Use floats from -1 to 1.")
     if np.abs(wave).max() > 1:
         raise DataError("has samples beyond 1", where, "Divide the waveform by its full scale.")
     return as_samples(wave)

@@ -9,14 +9,14 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from dlcli.datasets.text_rows import portions_of
 
-# The special tokens, whose numbers are their positions: padding, and the start and the end of a text.
+# Special tokens in order of their indices: padding, start and end of a text.
 SPECIAL = ("<pad>", "<s>", "</s>")
 PADDING, START, END = range(3)
 
-# The special tokens and one token for each byte.
+# Minimum number of tokens: the special ones and one for each byte.
 SMALLEST = len(SPECIAL) + 256
 
-# Characters that are encoded at a time: an encoding takes more than a hundred times the memory of its text.
+# Number of characters encoded at a time: an encoding takes more than a hundred times the memory of its text.
 _CHARACTERS = 1 << 20
 
 
@@ -38,11 +38,11 @@ class Subwords:
 
     @classmethod
     def fit(cls, texts: Iterable[str], size: int, min_frequency: int = 2) -> Subwords:
-        """Return an encoding that is fitted on texts, the training rows only.
+        """Return an encoding fitted on texts (training rows only).
 
         Args:
             texts: the texts.
-            size: maximum number of tokens, with the special ones and the 256 bytes; few texts give fewer.
+            size: maximum number of tokens, including the special ones and the 256 bytes; few texts give fewer.
             min_frequency: minimum number of occurrences of two tokens that are merged.
 
         Raises:
@@ -64,7 +64,7 @@ class Subwords:
         return cls(tokenizer.to_str())
 
     def json(self) -> str:
-        """Return the encoding as JSON, from which `Subwords` is created again."""
+        """Return the encoding as JSON, the argument of `Subwords`."""
         return self._tokenizer.to_str()
 
     def __len__(self) -> int:
@@ -72,7 +72,7 @@ class Subwords:
         return self._tokenizer.get_vocab_size()
 
     def vocabulary(self) -> list[str]:
-        """Return the tokens in the order of their numbers, as the library writes bytes: `Ġ` is a blank."""
+        """Return the tokens in order of their indices, in the library's notation of bytes: `Ġ` is a blank."""
         codes = self._tokenizer.get_vocab()
         return sorted(codes, key=codes.__getitem__)
 
@@ -82,7 +82,7 @@ class Subwords:
 
     def characters(self) -> np.ndarray:
         """Return the number of characters that begin in each token, int64 `(V,)`; special tokens have none."""
-        # The library writes printable bytes as themselves, and the others as characters from U+0100 on.
+        # The library represents printable bytes by themselves, and others by characters from U+0100 on.
         printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
         others = sorted(set(range(256)) - set(printable))
         byte_of = {chr(byte): byte for byte in printable} | {
@@ -108,6 +108,6 @@ class Subwords:
     def decode(self, rows: Iterable[Sequence[int] | np.ndarray]) -> list[str]:
         """Return the text of each row of tokens; special tokens are left out.
 
-        Bytes that are no valid UTF-8, which a model may generate, become U+FFFD.
+        Invalid UTF-8, which a model may generate, becomes U+FFFD.
         """
         return self._tokenizer.decode_batch([np.asarray(row, np.int64).tolist() for row in rows])

@@ -28,19 +28,19 @@ _ROWS = 1 << 14
 
 
 class Table(BaseEstimator):
-    """Converts columns to `x` `(N, F)`, float32, and with `categorical=embedding` to `x_cat` `(N, K)`, int64.
+    """Conversion of columns to `x` `(N, F)`, float32, and with `categorical=embedding` to `x_cat` `(N, K)`, int64.
 
-    The kind of a column is that by which its file was read, or follows from its type in the rows that are fitted.
-    Columns of texts without blanks, such as identifiers, are left out unless the user declares them as texts, as are
-    columns without any value in the rows that are fitted. `x` consists of numbers and booleans, the parts of dates,
-    the directions of texts, indicators of missing values, and the encoded categories.
+    The kind of a column is determined when its file is read, or by its type in the fitted rows. Columns of texts
+    without blanks, such as identifiers, are left out unless the user declares them as texts, as are columns without
+    values in the fitted rows. `x` consists of numbers and booleans, the parts of dates, the directions of texts,
+    indicators of missing values, and the encoded categories.
 
     Args:
         scaling: scaling of numbers: `standard` (mean 0, deviation 1), `min_max` (range 0 to 1), `robust` (by median and
-            quartiles), `quantile` (to a normal distribution), `center` (by the median, so that single precision keeps
-            numbers apart that are large beside their differences) or `none`.
+            quartiles), `quantile` (to a normal distribution), `center` (by the median, so that large numbers with small
+            differences remain distinct in single precision) or `none`.
         missing: replacement of missing numbers. `drop` drops training rows with any missing value, and fills other rows
-            with the median. `keep` leaves NaN, for models that take it.
+            with the median. `keep` leaves NaN, for models that accept it.
         missing_value: replacement for `missing=constant`.
         missing_indicator: add a column of 0 and 1 that marks missing numbers.
         missing_category: replacement of missing categories: a separate category (`own`), the most frequent one, or a
@@ -55,12 +55,12 @@ class Table(BaseEstimator):
             that the model embeds).
         rare: categories with a smaller share of the training rows are merged into one.
         dates: `parts` (year, month, day, weekday, hour, ..., those that vary), or `drop`.
-        texts: `words` (the main directions in the weights of words, as numbers), or `drop`, as configurations of
-            earlier versions mean it, which have no such key.
-        text_directions: numbers that each column of texts becomes, at most.
+        texts: `words` (latent semantic analysis of the words), or `drop`, the behaviour of earlier versions, whose
+            configurations lack this key.
+        text_directions: maximum number of columns by which a column of texts is replaced.
     """
 
-    # Of earlier versions, which left texts out.
+    # Default of earlier versions, which left texts out.
     texts: Literal["words", "drop"] = "drop"
     text_directions: int = 32
     texts_: Mapping[str, TextDirections] = MappingProxyType({})
@@ -101,11 +101,12 @@ class Table(BaseEstimator):
 
     @property
     def drops_rows(self) -> bool:
-        """Whether the settings ask for training rows to be dropped."""
+        """Whether the settings drop training rows."""
         return "drop" in (self.duplicates, self.missing, self.outliers)
 
     def kept_rows(self, x: pd.DataFrame, y: np.ndarray) -> np.ndarray:
-        """Return a mask `(N,)` of the training rows to keep, without duplicates, gaps and outliers to be dropped."""
+        """Return a mask `(N,)` of the training rows to keep, without the duplicates, missing values and "
+        "outliers to be dropped."""
         kept = np.ones(len(x), dtype=bool)
         table = SomeRows(x)
         kinds = table.kinds
@@ -134,17 +135,17 @@ class Table(BaseEstimator):
     def fit_on(
         self, x: pd.DataFrame, rows: np.ndarray, texts: Mapping[str, TextDirections] = MappingProxyType({})
     ) -> Self:
-        """Fit on some rows, given by their numbers; the columns of a large table are copied one at a time.
+        """Fit on the rows with these indices; the columns of a large table are copied one at a time.
 
         Args:
             x: the table.
             rows: numbers of the rows.
-            texts: the columns of texts that another table was fitted on with these rows, which are not fitted again.
+            texts: fitted columns of texts of another table with the same rows, which are not fitted again.
 
         Raises:
             DataError: no usable column is left.
         """
-        # The kinds of other tables than those from files follow from the rows that are fitted.
+        # The kinds of tables that are not from files are determined by the fitted rows.
         return self._fit(SomeRows(x, rows) if kinds_are_read(x) else SomeRows(x.iloc[rows]), texts)
 
     def _fit(self, x: SomeRows, texts: Mapping[str, TextDirections] = MappingProxyType({})) -> Self:
@@ -156,7 +157,7 @@ class Table(BaseEstimator):
             raise DataError(
                 f"all columns are left out: {culprits}",
                 "preprocessing",
-                f"Set dataset.types for columns that are no texts, such as {pasted('dataset.types', example)}; use "
+                f"Set dataset.types for columns that are not texts, such as {pasted('dataset.types', example)}; use "
                 "dataset=text for a column of texts alone, and preprocessing.dates=parts for dates.",
             )
         self.numeric_ = [name for name, kind in used.items() if kind in ("numeric", "boolean")]
@@ -183,7 +184,7 @@ class Table(BaseEstimator):
         return self
 
     def _unused(self, x: SomeRows) -> Iterator[tuple[str, str]]:
-        """Yield the columns that are left out, and why."""
+        """Yield the columns that are left out, with the reasons."""
         for name, kind in x.kinds.items():
             if kind == "text" and not x.is_empty(name) and not self._takes(x, name):
                 yield name, "text" if self.texts == "drop" else "identifier"
@@ -193,7 +194,7 @@ class Table(BaseEstimator):
                 yield name, "empty in the training rows"
 
     def _takes(self, x: SomeRows, name: str) -> bool:
-        """Return whether a column of texts takes part: by all rows of the file if it was read from one."""
+        """Return whether a column of texts is used; for a table from a file, this depends on all of its rows."""
         if self.texts == "drop":
             return False
         return x.texts[name] if name in x.texts else has_texts(x[name])
@@ -228,7 +229,7 @@ class Table(BaseEstimator):
         return {"cardinalities": self.encoder_.cardinalities if embeds else []}
 
     def spread_columns(self) -> dict[str, int]:
-        """Return the columns of categories, each with the number of columns of `x` that it becomes; {} if only one."""
+        """Return categorical column to the number of columns of `x` that encode it; {} if each is encoded by one."""
         if not self.categories_ or self.categorical != "one_hot":
             return {}
         return {
@@ -240,7 +241,7 @@ class Table(BaseEstimator):
 
     def _known(self, x: pd.DataFrame) -> pd.DataFrame:
         """Return the fitted columns; unnamed columns (of an array) are in the order of the fitted table."""
-        # A range that is not 0, 1, 2, ..., such as that of a selection (2, 0), contains names, not positions.
+        # An index that is not 0, 1, 2, ..., such as that of a selection (2, 0), contains names, not positions.
         if isinstance(x.columns, pd.RangeIndex) and x.columns.equals(pd.RangeIndex(len(self.columns_))):
             x = x.set_axis(self.columns_, axis=1)
         return select_columns(named(x, self.columns_), self.columns_)
@@ -275,7 +276,7 @@ class Table(BaseEstimator):
             )
 
     def _parts_of(self, x: pd.DataFrame, first: int) -> list[np.ndarray]:
-        """Return the columns that dates and texts become."""
+        """Return the columns that encode dates and texts."""
         place = placed_from(first)
         dates = [
             part for name, parts in self.dates_.items() for part in parts.transform(as_dates(x[name], place))
@@ -283,7 +284,7 @@ class Table(BaseEstimator):
         return dates + [one for name, texts in self.texts_.items() for one in texts.transform(x[name])]
 
     def notices(self) -> list[Notice]:
-        """Return what the texts of the training rows became."""
+        """Return notices of the encoding of columns of texts."""
         said = [f"{name}: texts, as {len(texts.vectors_)} directions of {len(texts.idf_):,} words and pairs of words"
                 for name, texts in self.texts_.items()]  # fmt: skip
         return [Notice("text_columns", len(said), "; ".join(said), warns=False)] if said else []

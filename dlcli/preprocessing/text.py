@@ -18,35 +18,35 @@ from dlcli.preprocessing.token_places import TokenPlaces, places_of
 from dlcli.preprocessing.tokens import encoded, length_that_keeps, told_of_new, told_of_training
 
 PADDING, UNKNOWN = "<pad>", "<unk>"
-_UNKNOWN = 1  # the number of the token
+_UNKNOWN = 1  # index of the unknown token
 
-# Settings that follow from the model.
+# Settings that are determined by the model.
 _OF_MODEL = frozenset({"reads_text", "longest_text"})
 
 
 class Text(BaseEstimator):
-    """Converts texts to tokens `x` `(N, T)`, padded per batch, with `lengths` `(N,)`.
+    """Conversion of texts to tokens `x` `(N, T)`, padded per batch, with `lengths` `(N,)`.
 
-    Token 0 is padding, token 1 stands for tokens unseen in training; a text without any token becomes one unknown
-    token. For models that read texts as bags of tokens, `x` are the different tokens of a text, and `counts` `(N, T)`
-    how often each occurs.
+    Token 0 is padding, and token 1 replaces tokens unseen in training; a text without tokens becomes one unknown token.
+    For models of bags of tokens, `x` are the distinct tokens of a text, and `counts` `(N, T)` their numbers of
+    occurrences.
 
     Args:
         tokens: `words` (and punctuation marks), `characters`, or `bpe`: byte-level byte-pair encoding (Sennrich et al.,
             2016), which has no unknown tokens.
         vocab_size: maximum number of tokens; the most frequent ones are kept.
         min_frequency: minimum number of occurrences of a token in the training rows.
-        max_length: maximum number of tokens of a text; longer texts are truncated. None reads whole texts if the model
-            does, and else chooses a length that keeps 95 % of the tokens of the training rows.
+        max_length: maximum number of tokens of a text; longer texts are truncated. None does not truncate if the model
+            reads whole texts, and otherwise chooses a length that keeps 95 % of the tokens of the training rows.
         lowercase: convert texts to lower case.
-        reads_text: how the model reads texts: as a `bag`, as a `whole`, or their `start` as far as it is needed.
+        reads_text: input form of the model: `bag`, `whole`, or the `start` up to a chosen length.
         longest_text: maximum number of tokens that the model accepts; None for bags.
     """
 
     # Must be declared, because numbers of other data would be treated as words.
     accepts: ClassVar = frozenset({"tokens"})
 
-    # Runs of earlier versions do not have these; their tokenizer truncates, and counts nothing.
+    # Runs of earlier versions lack these; their tokenizer truncates without counts.
     reads_text: ReadsText = "start"
     longest_text: int | None = LONGEST_TEXT
     length_: int | None = None
@@ -72,7 +72,7 @@ class Text(BaseEstimator):
         self.longest_text = longest_text
 
     def __repr__(self, N_CHAR_MAX: int = 700) -> str:  # noqa: N803 scikit-learn's name
-        """Return the settings that differ from their defaults, without those that follow from the model."""
+        """Return the settings that differ from their defaults, without those that are determined by the model."""
         own = {name: value for name, value in self.get_params(deep=False).items() if name not in _OF_MODEL}
         return BaseEstimator.__repr__(Text(**own), N_CHAR_MAX)
 
@@ -101,11 +101,11 @@ class Text(BaseEstimator):
         return fields, tokens.measured(_UNKNOWN)
 
     def notices(self) -> list[Notice]:
-        """Return how much of the training texts is read."""
+        """Return notices of the length of training texts and of truncation."""
         return told_of_training(self.measured_, self.length_, self.longest_) if self.measured_ else []
 
     def notices_of_new(self, counts: Mapping[str, int]) -> list[Notice]:
-        """Return how much of new texts is not read or not known."""
+        """Return notices of truncated texts and unknown tokens in new rows."""
         return told_of_new(counts, self.measured_, self.length_) if self.measured_ else []
 
     def _length(self, full: np.ndarray) -> int | None:
@@ -124,12 +124,12 @@ class Text(BaseEstimator):
         """Return None: batches need no further transformation."""
 
     def vocabulary(self) -> list[str]:
-        """Return the tokens in the order of their numbers."""
+        """Return the tokens in order of their indices."""
         codes = self._tokenizer().get_vocab()
         return sorted(codes, key=codes.__getitem__)
 
     def token_places(self, text: str) -> TokenPlaces:
-        """Return the tokens of a text, those that the model reads, and where they stand."""
+        """Return the tokens of a text that the model reads, with their positions."""
         return places_of(self._tokenizer(), text, self.length_)
 
     def _tokenizer(self) -> Tokenizer:

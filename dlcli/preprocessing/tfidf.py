@@ -33,31 +33,31 @@ from dlcli.preprocessing.token_places import TokenPlaces
 from dlcli.preprocessing.tokens import told_of_new
 
 PADDING, UNKNOWN = "<pad>", "<unk>"
-_FIRST = 2  # number of the first n-gram, after those two
+_FIRST = 2  # index of the first n-gram, after padding and unknown
 
-# Characters of texts that are read at a time.
+# Number of characters of texts processed at a time.
 _CHARACTERS = 1 << 22
 
-# L2 norm of the weights of a text: that of a row of 100 standardized numbers, to which the same penalties apply.
+# L2 norm of the weights of a text: that of 100 standardized numbers, so that the same penalties are suitable.
 _NORM = 10.0
 
-# Those whose fitted arrays fit together; no attribute, which would be saved.
+# Objects with verified arrays; not an attribute, which would be saved.
 _CHECKED: WeakSet[Any] = WeakSet()
 
 
 class Tfidf(BaseEstimator):
-    """Converts texts to bags of n-grams: their numbers `x` `(N, T)`, weights `counts` `(N, T)`, and `lengths` `(N,)`.
+    """Conversion of texts to bags of n-grams: indices `x` `(N, T)`, weights `counts` `(N, T)`, and `lengths` `(N,)`.
 
     The weight of an n-gram is that of scikit-learn's `TfidfVectorizer`: its occurrences in the text, or `1 + ln` of
     them, times `1 + ln((1 + N) / (1 + n))`, where n of the N training texts contain it; but the weights of a text have
-    the L2 norm 10 instead of 1. Number 0 is padding; a text without known n-grams has number 1 with weight 10.
+    the L2 norm 10 instead of 1. Index 0 is padding; a text without known n-grams has index 1 with weight 10.
 
-    Texts are read whole. Runs of letters, runs of punctuation and single digits are words.
+    Texts are not truncated. Runs of letters, runs of punctuation and single digits are words.
 
     Args:
         ngrams: n-grams of 1 to this many consecutive words.
         min_df: minimum number of training texts with an n-gram.
-        max_features: maximum number of n-grams; those of the most training texts are kept.
+        max_features: maximum number of n-grams; those that occur in the most training texts are kept.
         sublinear_tf: weigh an n-gram by `1 + ln` of its occurrences in a text instead of their number.
         lowercase: convert texts to lower case.
     """
@@ -110,7 +110,7 @@ class Tfidf(BaseEstimator):
         return self
 
     def _keep(self, names: np.ndarray, keys: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        """Set the kept n-grams, and return the new numbers of the words; 0 for those that are in none."""
+        """Set the kept n-grams, and return the new indices of words; 0 for words that are in none of them."""
         words = words_of(keys)
         used = np.unique(words)
         used = used[used > 0]
@@ -148,7 +148,7 @@ class Tfidf(BaseEstimator):
         return fields, dict(measured)
 
     def token_places(self, text: str) -> TokenPlaces:
-        """Return each occurrence of the known n-grams of a text, and where their words stand."""
+        """Return each occurrence of the known n-grams of a text, with the positions of their words."""
         self._check()
         plain, places = word_places(text, self.lowercase)
         words = numbered_words([plain], known_words(self.words_), self.lowercase).values.astype(np.int64)
@@ -167,7 +167,7 @@ class Tfidf(BaseEstimator):
         return TokenPlaces(plain, tuple(numbers), tuple(found))
 
     def _check(self) -> None:
-        """Raise an error, at the first use, if fitted arrays of a foreign folder do not fit together."""
+        """Raise an error, at the first use, if fitted arrays of a foreign folder are inconsistent."""
         if self in _CHECKED:
             return
         keys, weights = self.keys_, self.weights_
@@ -175,7 +175,7 @@ class Tfidf(BaseEstimator):
         ordered = fits and bool((np.diff(keys) > 0).all())
         if not ordered or words_of(keys).max(initial=0) > self.words_.count("\n") + 1:
             raise CorruptRun(
-                "the n-grams of the preprocessing do not fit together", hint="Copy the folder again."
+                "the n-grams of the preprocessing are inconsistent", hint="Copy the folder again."
             )
         _CHECKED.add(self)
 
@@ -200,7 +200,7 @@ class Tfidf(BaseEstimator):
         return np.concatenate([np.ones(_FIRST, np.float32), self.weights_])
 
     def notices(self) -> list[Notice]:
-        """Return how many n-grams are used, and how many are not because of the limit."""
+        """Return notices of the numbers of used n-grams and of those beyond the limit."""
         kept, sizes = len(self.keys_), "words" if self.ngrams == 1 else f"1 to {self.ngrams} words"
         text = f"texts are read whole, as bags of {kept:,} n-grams of {sizes}"
         found = [Notice("ngrams", kept, text, "preprocessing.ngrams", warns=False)]
@@ -210,7 +210,7 @@ class Tfidf(BaseEstimator):
         return found
 
     def notices_of_new(self, counts: Mapping[str, int]) -> list[Notice]:
-        """Return how much of new texts is not known."""
+        """Return notices of unknown words in new texts."""
         return told_of_new(counts, self.measured_, None)
 
     def facts(self) -> dict[str, Any]:
@@ -221,7 +221,7 @@ class Tfidf(BaseEstimator):
         """Return None: batches need no further transformation."""
 
     def vocabulary(self) -> list[str]:
-        """Return the n-grams in the order of their numbers; words are separated by blanks."""
+        """Return the n-grams in order of their indices; words are separated by blanks."""
         names = np.array(["", *self.words_.split("\n")], dtype=object)
         return [
             PADDING,

@@ -1,4 +1,4 @@
-"""Where in a text each of its tokens stands, so that what a model makes of tokens can be shown as words."""
+"""Positions of tokens in a text, by which results for tokens can be shown for words."""
 
 from __future__ import annotations
 
@@ -9,20 +9,19 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-# A word, a character of Chinese or Japanese, which are written without blanks, or a run of punctuation.
+# A word, a Chinese or Japanese character (written without blanks), or a run of punctuation.
 _CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 _SHOWN_WORD = re.compile(rf"[{_CJK}]|[^\W{_CJK}]+|[^\w\s]+")
 
 
 @dataclass(frozen=True)
 class TokenPlaces:
-    """The tokens of a text in the order in which the model reads them, or of a bag each occurrence of its tokens.
+    """Tokens of a text in the order in which the model reads them; for a bag, each occurrence of its tokens.
 
     Attributes:
-        text: The text that the places are in, which may be normalized.
-        numbers: The number of each token.
-        places: Of each token, beginning and end of the characters that it stands for; none for special tokens, several
-            for an n-gram.
+        text: The text to which the places refer, possibly normalized.
+        numbers: The index of each token.
+        places: Start and end of the characters of each token; none for special tokens, several for an n-gram.
     """
 
     text: str
@@ -32,10 +31,10 @@ class TokenPlaces:
 
 @runtime_checkable
 class LocatesTokens(Protocol):
-    """A preprocessing that knows where tokens stand."""
+    """Preprocessing that provides the positions of tokens."""
 
     def token_places(self, text: str) -> TokenPlaces:
-        """Return the tokens of a text, those that the model reads, and where they stand."""
+        """Return the tokens of a text that the model reads, with their positions."""
 
 
 def places_of(tokenizer: Any, text: str, length: int | None) -> TokenPlaces:
@@ -48,7 +47,7 @@ def places_of(tokenizer: Any, text: str, length: int | None) -> TokenPlaces:
 
 
 def by_word(found: TokenPlaces, values: Sequence[float]) -> list[tuple[str, float]]:
-    """Return the words of a text and what lies between them, each with the sum of the values of its tokens.
+    """Return the words of a text and the text between them, each with the sum of the values of its tokens.
 
     A token's value is divided equally among its places, and within one by characters.
 

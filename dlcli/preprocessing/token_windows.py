@@ -1,4 +1,4 @@
-"""`TokenWindows`, a field of windows of a stream of tokens, which are drawn anew in each epoch."""
+"""`TokenWindows`: a field of windows of a stream of tokens, which are drawn in each epoch."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from torch import Tensor
 
 @dataclass(frozen=True, eq=False)
 class TokenRuns:
-    """A stream of tokens in which rows that follow each other in a text are one run.
+    """A stream of tokens in which consecutive rows of a text form a run.
 
     Attributes:
         stream: tokens `(S,)`.
         starts: first token of the window of each row `(N,)`.
-        begins: first token that it may have, that of the row's run `(N,)`.
-        ends: the one after the last token that it may have `(N,)`.
+        begins: first possible token of the window, the start of the row's run `(N,)`.
+        ends: position after the last possible token `(N,)`.
     """
 
     stream: Tensor
@@ -30,16 +30,16 @@ class TokenRuns:
 class TokenWindows:
     """A `dlcli.training.fields.Field` of windows `(N, T)`, int64, padded to the longest of a batch.
 
-    Two fields of one stream, of which one is `ahead` by one token, are the inputs of a language model and its targets.
+    The inputs and targets of a language model are two fields of one stream, the targets `ahead` by one token.
 
     Attributes:
         stream: tokens `(S,)`.
         starts: first token of each window `(N,)`, on the device of the stream.
         lengths: number of tokens of each window `(N,)`, on the CPU.
-        runs: the stream from which windows are drawn; None if they stay where they are.
+        runs: the stream from which windows are drawn; None for fixed windows.
         width: number of tokens of the longest window.
         ahead: number of tokens by which the values are ahead of the windows.
-        padding: what follows the tokens of a window.
+        padding: padding value after the tokens of a window.
     """
 
     stream: Tensor
@@ -93,9 +93,9 @@ class TokenWindows:
         return replace(self, ahead=ahead, padding=padding)
 
     def drawn(self, seed: int) -> Self:
-        """Return windows that begin at random less than a width later, within their runs.
+        """Return windows shifted at random by less than their width, within their runs.
 
-        Each has all of the width, unless its run is shorter. Over the epochs, windows begin at every token.
+        Each has the full width, unless its run is shorter. Over many epochs, windows begin at every token.
         """
         if self.runs is None:
             return self
@@ -134,22 +134,22 @@ class WindowCharacters:
         return len(self.windows)
 
     def __getitem__(self, rows: slice) -> Tensor:
-        """Return those of consecutive windows."""
+        """Return the numbers of consecutive windows."""
         return self.index_select(0, torch.arange(len(self))[rows])
 
     def index_select(self, dim: int, index: Tensor) -> Tensor:
-        """Return those of the windows of an index `(B,)`."""
+        """Return the numbers of the windows of an index `(B,)`."""
         if self.sizes is None:
             return self.windows.lengths[index.cpu()].to(self.device)
         tokens = self.windows.index_select(0, index)
-        # What pads windows is no token.
+        # Padding is not a token.
         return self.sizes[tokens.clamp_min(0)].masked_fill(tokens == self.windows.padding, 0).sum(dim=1)
 
     def to(self, device: torch.device) -> Self:
-        """Return the same on a device."""
+        """Return the same field on a device."""
         sizes = None if self.sizes is None else self.sizes.to(device)
         return replace(self, windows=self.windows.to(device), sizes=sizes)
 
     def drawn(self, seed: int) -> Self:
-        """Return those of windows that are drawn with the same seed."""
+        """Return the numbers of windows drawn with the same seed."""
         return replace(self, windows=self.windows.drawn(seed))

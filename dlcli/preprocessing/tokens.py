@@ -1,4 +1,4 @@
-"""Encoding of texts as token numbers, and counts of what is cut."""
+"""Encoding of texts as tokens, and counts of truncated and unknown tokens."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from dlcli.datasets.notices import Notice
 from dlcli.datasets.text_rows import Texts
 from dlcli.preprocessing.ragged import Ragged
 
-# Characters that are encoded at a time: an encoding takes more than a hundred times the memory of its text.
+# Number of characters encoded at a time: an encoding takes more than a hundred times the memory of its text.
 _CHARACTERS = 1 << 20
 
-# Share of the tokens that a chosen length keeps, and the length up to which all texts are read whole.
+# Share of the tokens that are kept by the chosen length, and the length up to which no text is truncated.
 KEPT, _SHORT = 0.95, 256
 
-# Share of lost or unknown tokens above which new rows are warned of, and its ratio to that of the training rows.
+# Share of lost or unknown tokens above which a warning is issued for new rows, and its minimum ratio to that of
+# training rows.
 _MUCH, _TIMES = 0.05, 2
 
 
@@ -52,7 +53,7 @@ class Tokens:
         return {"x": Ragged(torch.from_numpy(self.values), lengths), "lengths": lengths}
 
     def bags(self) -> dict[str, Any]:
-        """Return `x`, a `Ragged` of the different tokens of each text, their `counts`, and `lengths` `(N,)`."""
+        """Return `x`, a `Ragged` of the distinct tokens of each text, their `counts`, and `lengths` `(N,)`."""
         most = int(self.values.max(initial=0)) + 1
         rows = np.repeat(np.arange(len(self.lengths)), self.lengths)
         keys, counts = np.unique(rows * most + self.values, return_counts=True)
@@ -62,7 +63,7 @@ class Tokens:
         return {"x": Ragged(tokens, lengths), "counts": Ragged(weights, lengths), "lengths": lengths}
 
     def measured(self, unknown: int) -> dict[str, int]:
-        """Return numbers of texts and tokens, of those that were cut, and of unknown tokens."""
+        """Return the numbers of texts and tokens, of truncated ones, and of unknown tokens."""
         lost = self.full - self.lengths
         known = np.zeros(len(self.lengths) + 1, np.int64)
         np.cumsum(
@@ -84,7 +85,7 @@ class Tokens:
 def encoded(texts: Texts, tokenizer: Tokenizer, unknown: int, length: int | None = None) -> Tokens:
     """Return the tokens of texts, cut at `length`; a text without tokens becomes one `unknown`.
 
-    A length that the tokenizer itself cuts at, such as to keep its special tokens, is not given here.
+    `length` is None if the tokenizer itself truncates, such as to keep its special tokens.
     """
     special = tokenizer.num_special_tokens_to_add(is_pair=False)
     rows: list[np.ndarray] = []
@@ -100,7 +101,7 @@ def encoded(texts: Texts, tokenizer: Tokenizer, unknown: int, length: int | None
 
 
 def _rest(found: Encoding, special: int) -> int:
-    """Return the number of tokens that the tokenizer cut."""
+    """Return the number of tokens that the tokenizer cut off."""
     return sum(len(part.ids) - special for part in found.overflowing)
 
 
@@ -146,14 +147,14 @@ def told_of_training(counts: Mapping[str, int], length: int | None, longest: int
             f"{share:.1%} of the tokens of the training texts are not read (texts are cut at {length:,} tokens, the "
             f"longest has {longest:,})",
             "preprocessing.max_length",
-            "Give a larger number, or null to let dlcli choose; model=linear, mlp and textcnn read whole texts.",
+            "Use a larger number, or null to let dlcli choose; model=linear, mlp and textcnn read whole texts.",
             warns=share > 1 - KEPT + 1e-9,
         ),
     ]
 
 
 def told_of_new(counts: Mapping[str, int], trained: Mapping[str, int], length: int | None) -> list[Notice]:
-    """Return the notices about new texts: what is cut, and tokens that training did not see."""
+    """Return the notices about new texts: truncation, and unknown tokens."""
     notices = []
     texts, tokens = counts.get("texts", 0), counts.get("tokens", 0)
     if cut := counts.get("cut_texts", 0):
@@ -169,7 +170,7 @@ def told_of_new(counts: Mapping[str, int], trained: Mapping[str, int], length: i
             text = f"{share:.1%} of the tokens are unknown to the model, {usual:.1%} of those of its training texts"
             notices.append(Notice("unknown_tokens", share, text))
     if (alien := counts.get("unknown_texts", 0)) > texts * _share(trained, "unknown_texts") * _TIMES:
-        text = f"{alien:,} of {texts:,} texts have no token that the model knows"
+        text = f"{alien:,} of {texts:,} texts have no token known to the model"
         notices.append(Notice("unknown_texts", alien, text))
     return notices
 

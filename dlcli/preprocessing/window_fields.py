@@ -1,4 +1,4 @@
-"""Windows of a series as fields; windows are materialized per batch only."""
+"""Windows of a series as fields; windows are materialized only per batch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch.nn import functional
 
 @dataclass(frozen=True, eq=False)
 class WindowField:
-    """A field `(N, length, F)` whose row i is the `length` steps of a series from `starts[i]` on.
+    """Field `(N, length, F)`; row i consists of the `length` steps of a series from `starts[i]` on.
 
     Attributes:
         values: values of the series `(T, F)`.
@@ -68,7 +68,7 @@ class WindowField:
 
 @dataclass(frozen=True, eq=False)
 class KnownAhead:
-    """A field `(N, lookback + horizon, F)` of histories followed by covariates that are known ahead.
+    """Field `(N, lookback + horizon, F)` of histories followed by covariates that are known ahead.
 
     Attributes:
         past: all columns over the lookback `(N, lookback, F)`.

@@ -1,4 +1,4 @@
-"""Preprocessing of sentences: numbers of their words, with a vocabulary fitted on the training rows."""
+"""Preprocessing of sentences: indices of words in a vocabulary fitted on the training rows."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _DIGIT = re.compile(r"\d")
 
 
 class WordCodes(BaseEstimator):
-    """Converts sentences to numbers of words `x` `(N, T)`, padded per batch, with `lengths` `(N,)`.
+    """Conversion of sentences to indices of words `x` `(N, T)`, padded per batch, with `lengths` `(N,)`.
 
-    Number 0 is padding, 1 stands for words unseen in training.
+    Index 0 is padding, and index 1 replaces words unseen in training.
 
     Args:
         vocab_size: maximum number of words; the most frequent ones are kept.
-        min_frequency: minimum number of occurrences of a word in the training rows. Rarer ones are unknown words, whose
-            embedding is learned from them.
+        min_frequency: minimum number of occurrences of a word in the training rows. Rarer ones are unknown words, from
+            which the embedding of unknown words is learned.
         lowercase: convert words to lower case.
         digits: replace each digit by 0, since most numbers occur only once.
     """
@@ -69,7 +69,7 @@ class WordCodes(BaseEstimator):
         """Return the fields as `transform` does, and counts of unknown words."""
         rows = Sentences.of(x)
         numbers = {word: number for number, word in enumerate(self.words_, start=2)}
-        # A row without words has one unknown word, which no tag belongs to.
+        # A row without words has one unknown word without a tag.
         parts = [[numbers.get(self._form(word), 1) for word in words] or [1] for words in rows.words()]
         lengths = torch.tensor([len(part) for part in parts], dtype=torch.int64)
         values = np.concatenate([np.array(part, np.int64) for part in parts] or [np.empty(0, np.int64)])
@@ -81,7 +81,7 @@ class WordCodes(BaseEstimator):
         }
 
     def notices(self) -> list[Notice]:
-        """Return how many of the training words are not in the vocabulary."""
+        """Return notices of the size of the vocabulary and of unknown training words."""
         if not self.measured_:
             return []
         unknown, total = self.measured_["unknown_tokens"], self.measured_["tokens"]
@@ -89,7 +89,7 @@ class WordCodes(BaseEstimator):
         return [Notice("unknown_words", unknown, text, "preprocessing.min_frequency", warns=False)]
 
     def notices_of_new(self, counts: Mapping[str, int]) -> list[Notice]:
-        """Return the notice on new rows with many unknown words."""
+        """Return the notice of many unknown words in new rows."""
         return told_of_new(counts, self.measured_, None)
 
     def facts(self) -> dict[str, Any]:
@@ -100,7 +100,7 @@ class WordCodes(BaseEstimator):
         """Return None: batches need no further transformation."""
 
     def vocabulary(self) -> list[str]:
-        """Return the words in the order of their numbers."""
+        """Return the words in order of their indices."""
         return [PADDING, UNKNOWN, *self.words_]
 
     def _form(self, word: str) -> str:

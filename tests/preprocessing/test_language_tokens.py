@@ -78,7 +78,7 @@ def test_unseen_characters_are_counted_and_named() -> None:
     assert fields["next_tokens"][:].tolist() == [[2, 3, 0], [0, 0, NO_TARGET]]
     (notice,) = language.notices_of_new(counts)
     assert notice.count == 3
-    assert notice.text.startswith("3 of 5 characters are not in the training rows ('y', 'z')")
+    assert notice.text.startswith("3 of 5 characters do not occur in the training rows ('y', 'z')")
     assert language.notices_of_new(language.transform_and_count(["ab"])[1]) == []
     assert language.decode(language.encode("az")) == "a\ufffd"
 

@@ -65,7 +65,7 @@ def test_long_questions_are_cut_and_told(bert: str) -> None:
 
 def test_windows_without_room_are_refused(bert: str) -> None:
     rows = Questions.of_pairs(["who"], ["w1 w2"])
-    with pytest.raises(ConfigError, match="and repeat 40 of the window before"):
+    with pytest.raises(ConfigError, match="but overlap by 40"):
         PretrainedQuestions(bert, max_length=32, stride=40).fit(rows)
     with pytest.raises(ConfigError, match="accepts at most 64 tokens"):
         PretrainedQuestions(bert, max_length=100).fit(rows)

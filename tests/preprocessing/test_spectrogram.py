@@ -75,7 +75,7 @@ def test_callers_give_waveforms(recordings: Recordings) -> None:
         assert torch.equal(made.transform(rows)["x"].values, made.transform(recordings)["x"].values)
     for bad, message in (
         ([np.ones((3, 2))], "is no waveform"),
-        ([np.array([1, 2])], "whose scale is not known"),
+        ([np.array([1, 2])], "whose scale is unknown"),
         ([np.array([2.0])], "beyond 1"),
         ([np.array([np.nan])], "not finite"),
         (Recordings.of(waves, 8000), "8,000 Hz, but the model was trained on 4,000 Hz"),

@@ -131,7 +131,7 @@ def test_new_texts_with_unknown_tokens_are_told_of() -> None:
         counts.update(fitted.transform_and_count(piece)[1])
     assert {notice.key: notice.text for notice in fitted.notices_of_new(counts)} == {
         "cut_texts": "1 of 3 texts are cut at 300 tokens: 23.8% of all tokens are not read",
-        "unknown_texts": "1 of 3 texts have no token that the model knows",
+        "unknown_texts": "1 of 3 texts have no token known to the model",
     }
     (_, share, _) = fitted.notices_of_new({**counts, "unknown_tokens": 100})
     assert share.text == "31.2% of the tokens are unknown to the model, 0.0% of those of its training texts"

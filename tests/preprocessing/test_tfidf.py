@@ -104,7 +104,7 @@ def test_texts_of_unknown_words_are_told_of() -> None:
     assert counts == {"texts": 3, "tokens": 4, "unknown_tokens": 2, "unknown_texts": 2}
     assert [notice.text for notice in fitted.notices_of_new(counts)] == [
         "50.0% of the tokens are unknown to the model, 0.0% of those of its training texts",
-        "2 of 3 texts have no token that the model knows",
+        "2 of 3 texts have no token known to the model",
     ]
     assert fitted.notices_of_new(fitted.measured_) == []
     assert repr(Tfidf(ngrams=1)) == "Tfidf(ngrams=1)"
@@ -122,7 +122,7 @@ def test_texts_of_unknown_words_are_told_of() -> None:
 def test_arrays_that_do_not_fit_together_are_refused(changed: dict[str, object]) -> None:
     damaged = Tfidf(min_df=1).fit(TEXTS)
     vars(damaged).update(changed)
-    with pytest.raises(CorruptRun, match="n-grams of the preprocessing do not fit together"):
+    with pytest.raises(CorruptRun, match="n-grams of the preprocessing are inconsistent"):
         damaged.transform(TEXTS)
 
 

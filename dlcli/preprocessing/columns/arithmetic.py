@@ -1,4 +1,4 @@
-"""The arithmetic of fitted pipelines of numbers, which is faster than scikit-learn's transformers on small pieces."""
+"""Arithmetic of fitted pipelines of numbers, faster than scikit-learn's transformers on few rows."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from dlcli.preprocessing.columns.outliers import Clip
 class Arithmetic(NamedTuple):
     """The operations of a pipeline on F columns; every array is `(F,)`.
 
-    A number is clipped to `low` and `high`, a missing one replaced by `fill` (NaN keeps it), and the result is
-    `(x - shift) / divide * factor + add`.
+    Numbers are clipped to `low` and `high`, missing ones replaced by `fill` (NaN keeps them), and the result is `(x -
+    shift) / divide * factor + add`.
     """
 
     low: np.ndarray
@@ -32,10 +32,10 @@ class Arithmetic(NamedTuple):
         """Return the arithmetic of a pipeline that was fitted on `width` columns.
 
         Raises:
-            TypeError: a step, which the message names, is no arithmetic of this kind.
+            TypeError: a step is not arithmetic of this kind; the message names it.
         """
         imputer = pipeline.named_steps.get("simpleimputer")
-        # Without a replacement, gaps stay gaps.
+        # Without a replacement, missing values remain missing.
         fill = np.full(width, np.nan) if imputer is None else imputer.statistics_.astype(np.float64)
         zeros, ones = np.zeros_like(fill), np.ones_like(fill)
         low, high, shift, divide, factor, add = zeros - np.inf, zeros + np.inf, zeros, ones, ones, zeros
@@ -55,7 +55,7 @@ class Arithmetic(NamedTuple):
 
     @classmethod
     def joined(cls, pipelines: Sequence[Pipeline], block: int, width: int) -> Arithmetic:
-        """Return the arithmetic of pipelines of `block` adjacent columns each, `width` in all.
+        """Return the arithmetic of pipelines of `block` adjacent columns each, and `width` columns in total.
 
         Raises:
             TypeError: as for `of`.
@@ -64,7 +64,7 @@ class Arithmetic(NamedTuple):
         return cls(*map(np.concatenate, zip(*parts, strict=True)))
 
     def apply(self, x: np.ndarray) -> np.ndarray:
-        """Return the results for `(N, F)` in double precision, bit for bit those of the pipelines."""
+        """Return the results for `(N, F)` in double precision, bit-identical to those of the pipelines."""
         x = np.clip(x, self.low, self.high) if np.isfinite((self.low, self.high)).any() else x.copy()
         missing = np.isnan(x)
         if missing.any():

@@ -21,7 +21,7 @@ class Coded(NamedTuple):
     """A column of categories.
 
     Attributes:
-        codes: the position of each row's name, `(N,)`.
+        codes: index of each row's name in `names`, `(N,)`.
         names: the distinct names.
     """
 
@@ -30,9 +30,9 @@ class Coded(NamedTuple):
 
 
 class Categories(TransformerMixin, BaseEstimator):
-    """Encodes the names of K columns of categories as numbers.
+    """Encoding of K columns of categories as numbers.
 
-    A column is given as its codes `(N,)` and its distinct names, since a table has far more rows than names.
+    A column is given by codes `(N,)` and distinct names, because a table has far more rows than names.
 
     Args:
         encoding: `one_hot`: a column of 0 and 1 per category, all 0 for an unseen category; `ordinal`: the position in
@@ -57,7 +57,7 @@ class Categories(TransformerMixin, BaseEstimator):
     def fit(self, x: Sequence[Coded], y: object = None) -> Self:
         """Determine the categories of each column."""
         self.fills_ = [self._fill(column) for column in x]
-        # Only the share of a category needs its number of rows.
+        # The numbers of rows are needed only for shares.
         named = self._filled(
             np.stack([column.names[column.codes] for column in x], axis=1) if self.rare else _names_of(x)
         )

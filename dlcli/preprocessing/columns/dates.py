@@ -21,7 +21,7 @@ _PARTS: dict[str, Callable[[pd.Series], pd.Series]] = {
 
 
 class DateParts(BaseEstimator):
-    """Splits the dates of one column into the parts that vary between the fitted rows."""
+    """Parts of the dates of one column that vary between the fitted rows."""
 
     def fit(self, dates: pd.Series) -> Self:
         """Determine the parts that vary."""

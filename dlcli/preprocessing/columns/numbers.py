@@ -17,18 +17,19 @@ from dlcli.preprocessing.columns.outliers import Clip
 Scaling = Literal["standard", "min_max", "robust", "quantile", "center", "none"]
 Fill = Literal["mean", "median", "most_frequent", "constant", "keep"]
 
-# Number of cells fitted at a time, because scikit-learn makes several copies of its input.
+# Number of cells fitted at a time, because scikit-learn copies its input several times.
 _CELLS = 1 << 20
 
 
 class Numbers(TransformerMixin, BaseEstimator):
-    """Converts floats `(N, F)` with missing values to `(N, F + G)`: the columns, and G missing-value indicators.
+    """Transformation of floats `(N, F)` with missing values to `(N, F + G)`: the columns, and G missing-value
+    indicators.
 
-    Columns are independent and fitted a few at a time, so that a large table is never copied as one.
+    Columns are independent and fitted a few at a time, so that a large table is never copied as a whole.
 
     Args:
-        scaling: scaling to mean 0 and deviation 1, to the range 0 to 1, by median and quartiles, to a normal
-            distribution, or not at all: `center` subtracts the median, `none` changes nothing.
+        scaling: scaling to mean 0 and standard deviation 1, to the range 0 to 1, by median and quartiles, or to a
+            normal distribution; `center` only subtracts the median, `none` does not scale.
         fill: replacement of missing values; `keep` leaves them missing.
         value: replacement for `fill=constant`.
         indicator: add a column of 0 and 1 for each column that had missing values when it was fitted.
@@ -64,7 +65,7 @@ class Numbers(TransformerMixin, BaseEstimator):
         found = np.concatenate(gaps) if gaps else np.zeros(0, dtype=bool)
         self.gaps_ = np.flatnonzero(found) if self.indicator else np.zeros(0, dtype=np.int64)
         self.block_ = max(1, _CELLS // max(1, rows))
-        if self.fill == "keep":  # values of made-up rows, which other models take from the imputer
+        if self.fill == "keep":  # typical values for example rows, which otherwise come from the imputer
             self.medians_ = np.concatenate(medians)
         return self
 
@@ -93,7 +94,7 @@ class Numbers(TransformerMixin, BaseEstimator):
         pipeline = self._pipeline(len(block))
         if self.fill != "median":
             return pipeline.fit(block)
-        # scikit-learn sorts masked arrays for medians, which takes several times as long.
+        # scikit-learn computes medians by sorting masked arrays, which takes several times as long.
         for _, step in pipeline.steps:
             known = _medians(block) if isinstance(step, SimpleImputer) else block
             step.fit(known)

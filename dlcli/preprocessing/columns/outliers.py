@@ -15,7 +15,7 @@ _USUAL = {"iqr": 1.5, "zscore": 3.0}
 
 
 class Clip(TransformerMixin, BaseEstimator):
-    """Clips values to the bounds of their column; missing values stay missing.
+    """Clipping of values to the bounds of their column; missing values remain missing.
 
     Args:
         rule: `iqr` sets the bounds at `limit` interquartile ranges beyond the quartiles, `zscore` at `limit` deviations
@@ -42,7 +42,7 @@ class Clip(TransformerMixin, BaseEstimator):
             else:
                 low = high = values.mean()
                 spread = values.std()
-            if spread > 0:  # if most rows share one value, all others would be outliers
+            if spread > 0:  # if most rows had the same value, all others would be outliers
                 self.low_[column], self.high_[column] = low - limit * spread, high + limit * spread
         return self
 

@@ -1,4 +1,4 @@
-"""Some rows of a table, whose columns are copied one at a time when a preprocessing is fitted on them."""
+"""Some rows of a table; columns are copied one at a time when a preprocessing is fitted."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class SomeRows:
 
     Attributes:
         kinds: the kind of each column.
-        texts: whether a column of texts takes part, for those that were read from a file.
+        texts: whether a column of texts is used, for columns that were read from a file.
 
     Args:
         x: the table.
@@ -91,7 +91,7 @@ class NumericColumns(Sequence[np.ndarray]):
 
 
 def kinds_are_read(x: pd.DataFrame) -> bool:
-    """Return whether the kinds of all columns are known from reading, so that they depend on no values."""
+    """Return whether the kinds of all columns are known from reading, and therefore independent of the values."""
     return set(map(str, x.columns)) <= x.attrs.get(KINDS, {}).keys()
 
 

@@ -1,4 +1,4 @@
-"""Encoding of columns of short texts as numbers: directions in the weights of their words."""
+"""Encoding of columns of short texts as numbers by latent semantic analysis."""
 
 from __future__ import annotations
 
@@ -14,33 +14,33 @@ from sklearn.utils.extmath import randomized_svd
 
 Directions = Annotated[int, Ge(1)]
 
-# Terms that are kept at most, the most frequent ones, and texts that are fitted at most.
+# Maximum number of terms, of which the most frequent are kept, and of texts that are fitted.
 _TERMS, _TEXTS = 5000, 50_000
 
-# Rows that are transformed at a time.
+# Number of rows transformed at a time.
 _ROWS = 1 << 14
 
 
 class TextDirections(BaseEstimator):
     """Latent semantic analysis of the texts of one column (Deerwester et al., 1990).
 
-    The terms are words and pairs of words that several of the fitted texts contain. Their TF-IDF weights in a text are
-    projected onto the directions in which the weights of the fitted texts are largest (a truncated singular value
-    decomposition). Terms that were not fitted are ignored.
+    Terms are words and pairs of words that occur in several of the fitted texts. Their TF-IDF weights are projected
+    onto the leading singular vectors of the weights of the fitted texts (truncated singular value decomposition).
+    Unknown terms are ignored.
 
     Args:
-        directions: number of the directions, and of the resulting numbers.
+        directions: number of singular vectors, and of resulting columns.
     """
 
     def __init__(self, directions: Directions = 32) -> None:
         self.directions = directions
 
     def fit(self, texts: pd.Series) -> Self:
-        """Determine terms and directions; of very many texts, evenly spaced ones are used."""
+        """Determine terms and directions; a large number of texts is subsampled at even spacing."""
         words = texts.dropna().astype(str)
         words = words.iloc[:: -(-len(words) // _TEXTS)] if len(words) else words
         weights, vectorizer = _fitted(words)
-        # One text: an array of texts would give each of them the room of the longest.
+        # A single string: in an array of strings each would take the space of the longest.
         self.terms_ = "\n".join(vectorizer.get_feature_names_out()) if weights is not None else ""
         self.idf_ = vectorizer.idf_ if weights is not None else np.zeros(0)
         if weights is None:
@@ -59,7 +59,7 @@ class TextDirections(BaseEstimator):
         found = np.empty((len(self.vectors_), len(texts)))
         for first in range(
             0, len(texts), _ROWS
-        ):  # the words of all rows would take more memory than the texts
+        ):  # in parts: the words of all rows would take more memory than the texts
             some = texts.iloc[first : first + _ROWS]
             words = some.astype(object).where(some.notna(), "").astype(str)
             found[:, first : first + _ROWS] = (vectorizer.transform(words) @ self.vectors_.T).T
@@ -68,7 +68,7 @@ class TextDirections(BaseEstimator):
 
 
 def has_texts(values: pd.Series) -> bool:
-    """Return whether most values consist of several words: sentences, but names and addresses, too; codes do not."""
+    """Return whether most values consist of several words, such as sentences, names and addresses, but not codes."""
     if pd.api.types.is_numeric_dtype(values.dtype) or pd.api.types.is_datetime64_any_dtype(values.dtype):
         return False
     known = values.dropna().astype(str).str.strip()
@@ -77,7 +77,7 @@ def has_texts(values: pd.Series) -> bool:
 
 def _fitted(words: pd.Series) -> tuple[Any, Any]:
     """Return the weights of the terms `(N, V)` and the fitted vectorizer; None for texts without any word."""
-    for fewest in (2, 1):  # rows of a term
+    for fewest in (2, 1):  # minimum number of rows with a term
         vectorizer = _vectorizer(max_features=_TERMS, min_df=fewest)
         try:
             return vectorizer.fit_transform(words), vectorizer
@@ -95,5 +95,5 @@ def _of_terms(terms: str, idf: bytes) -> TfidfVectorizer:
 
 
 def _vectorizer(**settings: Any) -> TfidfVectorizer:
-    # A logarithm of the counts, so that a word that is repeated does not outweigh all others.
+    # Logarithmic counts, so that a repeated word does not outweigh all others.
     return TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, **settings)
