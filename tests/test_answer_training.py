@@ -97,7 +97,7 @@ def test_a_run_is_evaluated_from_its_files_and_tells_what_it_reads(trained: Resu
     assert {"question", "prediction", "answers", "score", "start", "end"} <= set(table.columns)
     ledger = json.loads((trained.run_dir / "ledger.json").read_text())
     told = {notice["key"]: notice["text"] for notice in ledger["result"]["notices"]}
-    assert "are read by several, which overlap by 5 tokens" in told["split_contexts"]
+    assert "are read in several windows that overlap by 5 tokens" in told["split_contexts"]
     assert "the head for question answering is new" in told["head"]
     breakdown = pd.read_csv(trained.run_dir / "breakdown.csv")
     assert set(breakdown["class"]) == {"where", "1 word"}

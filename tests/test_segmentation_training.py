@@ -228,5 +228,5 @@ def test_files_are_refused_where_predictions_are_a_table_only(tmp_path: Path) ->
         columns=["sepal length (cm)", "sepal width (cm)", "petal length (cm)", "petal width (cm)"],
     )
     rows.to_csv(tmp_path / "new.csv", index=False)
-    with pytest.raises(InputError, match="are a table only"):
+    with pytest.raises(InputError, match="are only a table"):
         dlcli.predict(run.run_dir, tmp_path / "new.csv", files_dir=tmp_path / "out")

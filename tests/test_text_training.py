@@ -50,7 +50,7 @@ def test_the_default_is_a_linear_model_of_n_grams_of_the_training_rows(trained: 
     assert {ngram for ngram in vocabulary[2:] if " " not in ngram} == {*WORDS, *GOOD, *BAD}
 
 
-@pytest.mark.filterwarnings("ignore:.*that the model knows", "ignore:.*tokens are unknown to the model")
+@pytest.mark.filterwarnings("ignore:.*known to the model", "ignore:.*tokens are unknown to the model")
 def test_raw_texts_are_predicted_in_their_order_and_none_is_dropped(trained: Result) -> None:
     model = dlcli.load_run(trained.run_dir)
     texts = ["it is very slow and so on " * 5, "", "lovely", "never seen"]

@@ -22,20 +22,21 @@ class Covering(OpenedModel):
     """A model whose predictions include sets or intervals.
 
     Attributes:
-        calibration: Numbers of the calibration rows; empty for a model without sets and intervals.
+        calibration: Indices of the calibration rows; empty for a model without sets and intervals.
     """
 
     calibration: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
 
     def check_not_calibrated(self, rows: np.ndarray) -> None:
-        """Check that no calibration row is among some rows of the run's data, on which the coverage is to be measured.
+        """Check that the rows on which coverage is to be measured contain no calibration rows.
 
         Raises:
-            DataError: One is.
+            DataError: They contain some.
         """
         if known := len(np.intersect1d(self.calibration, rows)):
             raise DataError(
-                f"{known:,} of the {len(rows):,} rows are calibration rows, on which the coverage is as asked for",
+                f"{known:,} of the {len(rows):,} rows are calibration rows, on which the coverage holds by "
+                "construction",
                 "--coverage",
                 "Measure it on test rows (--split test), or on new rows (--file FILE).",
             )
@@ -62,7 +63,7 @@ def with_coverage(found: OpenedModel, coverage: float | None) -> Covering:
     refitted = not found.members and found.run.ledger.kind == "cv"
     if found.members:
         assert isinstance(found.model, Ensemble)
-        # Each model is loaded once, in the order in which the runs occur first.
+        # Each model is loaded once, in order of first occurrence.
         runs = list({one.folder: one for one in found.members}.values())
         counts = [member.count for member in found.model.members]
     elif refitted:
@@ -86,16 +87,16 @@ def _of_folder(run: OpenedRun, run_id: str) -> OpenedRun:
 
 
 def _calibration_table(runs: Sequence[OpenedRun], counts: Sequence[int]) -> tuple[pd.DataFrame, bool]:
-    """Return targets and predictions of rows, the mean over the runs that were not trained on a row.
+    """Return targets and predictions of rows: the mean over the runs that were not trained on the row.
 
-    Also return whether these are rows that other runs were trained on.
+    Also return whether other runs were trained on these rows.
     """
     tables = []
     splits = [read_split(one.ledger) for one in runs]
     used = np.unique(np.concatenate([rows for split in splits for rows in (split.train, split.val)]))
     for one, count in zip(runs, counts, strict=True):
         table = all_predictions(one.folder)
-        # Test rows that all seeds of a hold-out share are not used; rows that a fold holds out are used by others.
+        # Test rows shared by all seeds of a hold-out are not used; rows held out by a fold are training rows of others.
         held_out = (table["split"] == "test") & table["row"].isin(used) & (one.ledger.kind == "fold")
         chosen = held_out if held_out.any() else table["split"] == "val"
         tables.append(table[chosen].assign(_count=count))
@@ -104,7 +105,7 @@ def _calibration_table(runs: Sequence[OpenedRun], counts: Sequence[int]) -> tupl
     keys = [name for name in ("row", "step") if name in joined]
     if not joined.duplicated(keys).any():
         return joined.drop(columns="_count"), out_of_fold
-    # A row that several models judge, such as those of repeated folds.
+    # A row may be evaluated by several models, such as those of repeated folds.
     numbers = [str(name) for name in joined.columns if str(name).startswith(("p(", "prediction", "q"))]
     numbers = [name for name in numbers if pd.api.types.is_numeric_dtype(joined[name])]
     weighted = joined[numbers].mul(joined["_count"], axis=0)

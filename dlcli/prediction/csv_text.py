@@ -13,8 +13,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-# Floats from the first to below the second of these have the digits of Python's repr in Arrow 25, without an exponent;
-# others are written by Python.
+# For floats in this range (upper end excluded) Arrow 25 writes the digits of Python's repr, without an exponent; others
+# are written by Python.
 _LOW, _HIGH = 1e-4, 1e10
 
 
@@ -43,7 +43,7 @@ def _names(names: list[str]) -> bytes:
 
 
 def _text(column: pa.ChunkedArray) -> pa.Array | None:
-    """Return a column as strings; None for types that Arrow would write otherwise than Python."""
+    """Return a column as strings; None for types that Arrow writes differently from Python."""
     values, types = (
         pa.concat_arrays(column.chunks) if column.num_chunks else column.combine_chunks(),
         pa.types,
@@ -56,7 +56,7 @@ def _text(column: pa.ChunkedArray) -> pa.Array | None:
 
 
 def _floats(values: pa.Array) -> pa.Array:
-    """Return the shortest texts that are read as the same numbers of the same precision, as Python writes them."""
+    """Return the shortest texts that represent the numbers in their precision, as written by Python."""
     numbers = values.to_numpy(zero_copy_only=False)
     known = ~np.isnan(numbers)
     size = np.abs(numbers)
@@ -94,7 +94,7 @@ def with_short_floats(table: pa.Table) -> pa.Table:
 
 
 def _doubles(floats: np.ndarray) -> np.ndarray:
-    """Return the numbers that the shortest texts of floats are in double precision."""
+    """Return the double-precision values of the shortest texts of floats."""
     return floats.astype(str).astype(np.float64) if floats.dtype == np.float32 else floats
 
 

@@ -57,7 +57,7 @@ def labelled_rows(dataset: Mapping[str, Any], file: Path, model: SavedModel) -> 
     if isinstance(model.preprocessing, Spectrogram) and "sample_rate" in section:
         section["sample_rate"] = model.preprocessing.rate_
     if section.get("lookback") == "auto" and isinstance(model.preprocessing, Series):
-        section["lookback"] = model.preprocessing.lookback_  # another file might have another one
+        section["lookback"] = model.preprocessing.lookback_  # `auto` may differ for another file
     if model.kind in ("table", "tokens") and "time" in section:
         section["time"] = None  # the order of the rows does not matter
     with evaluating(Expected(_targets(model.task), model.columns)):
@@ -66,11 +66,14 @@ def labelled_rows(dataset: Mapping[str, Any], file: Path, model: SavedModel) -> 
 
 
 def notices_on_file(data: Data, model: SavedModel, file: Path) -> list[Notice]:
-    """Return what reading the rows of a file left out or converted, and how images differ from those of training."""
+    """Return notices of what was left out or converted while reading a file, and of differences from training "
+    "images."""
     notices = [*data.notices, *unseen_kinds(data.kinds, model.image_kinds or {}, str(file))]
     if data.parts is not None and (trained := int((data.parts == "train").sum())):
-        text = f"{trained:,} of {len(data):,} rows are of a training part, and are evaluated like the others"
-        hint = "Give the folder of the test rows."
+        text = (
+            f"{trained:,} of {len(data):,} rows belong to a training part, and are evaluated like the others"
+        )
+        hint = "Name the folder of the test rows."
         notices.append(Notice("training_rows", trained, text, str(file), hint))
     if model.columns is not None and data.kind == "table":
         notices += unseen_notices(model.columns.unseen(data.x), len(data), str(file))
@@ -84,7 +87,7 @@ def _targets(task: Task) -> Targets:
 
 
 def _with_known_classes(data: Data, task: Task, file: Path) -> Data:
-    """Encode the targets in the order of the task's classes or labels; the file may have fewer of them."""
+    """Return the data with targets encoded by the task's classes or labels, of which the file may lack some."""
     known: Sequence[str] = getattr(task, "classes", ())
     if not known:
         return data

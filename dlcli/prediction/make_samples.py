@@ -1,4 +1,4 @@
-"""Make images with a run's saved model: as files with a table, or in memory."""
+"""Generate images with a run's saved model: as files with a table, or in memory."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ MOST_IN_GRID = 400
 
 @dataclass(frozen=True)
 class Wanted:
-    """What to make.
+    """Settings of the generated images.
 
     Attributes:
         samples: number of images.
-        seed: seed of their noise: the same seed gives the same images, of a larger number the same first ones.
-        classes: names of the classes, in turn; all of them if there are none.
+        seed: seed of their noise: the same seed gives the same images; a larger number adds images to these.
+        classes: names of the classes to cycle through; empty for all.
     """
 
     samples: int
@@ -54,10 +54,10 @@ def write_samples(
     device: Any = "auto",
     listen: Listener = ignore,
 ) -> int:
-    """Make images, write each of them and a grid as PNG, and a table with a line for each; return their number.
+    """Generate images, write each of them and a grid as PNG, and a table with a line for each; return their number.
 
     Raises:
-        InputError: the model makes no images, or has no such class; a file cannot be written.
+        InputError: the model generates no images or lacks a class, or a file cannot be written.
     """
     first: list[np.ndarray] = []
     done = 0
@@ -106,14 +106,14 @@ def _write_grid(folder: Path, images: Sequence[np.ndarray]) -> None:
 
 
 def task_of(model: SavedModel) -> Generate:
-    """Return the task of a model that makes images.
+    """Return the task of a model that generates images.
 
     Raises:
-        InputError: the model makes none.
+        InputError: the model generates no images.
     """
     if not isinstance(model.task, Generate):
         raise InputError(
-            f"a model for {model.task.describe()} makes no images",
+            f"a model for {model.task.describe()} generates no images",
             "--samples",
             "Name a run of task=generate, files of new rows, or for a language model --prompt TEXT.",
         )
@@ -124,13 +124,13 @@ def draws_of(task: Generate, wanted: Wanted) -> torch.Tensor:
     """Return class and draw of each image, `(N, 2)`.
 
     Raises:
-        InputError: there is no such class, or no such number.
+        InputError: a class is unknown, or the number of images or the seed is invalid.
     """
     if wanted.samples < 1 or wanted.seed < 0:
         raise InputError(
-            f"{wanted.samples} images with seed {wanted.seed} cannot be made",
+            f"{wanted.samples} images with seed {wanted.seed} cannot be generated",
             "--samples",
-            "Give a number of images from 1 on, and a seed from 0 on.",
+            "Use a number of images from 1 on, and a seed from 0 on.",
         )
     codes = {name: code for code, name in enumerate(task.classes)}
     for name in wanted.classes:
@@ -144,7 +144,7 @@ def draws_of(task: Generate, wanted: Wanted) -> torch.Tensor:
 
 
 def made_of(model: SavedModel, y: torch.Tensor, device: Any = "auto") -> tuple[np.ndarray, pd.DataFrame]:
-    """Return images as bytes `(N, H, W)` or `(N, H, W, 3)`, with their classes and those that the judge sees."""
+    """Return images as bytes `(N, H, W)` or `(N, H, W, 3)`, with their classes and those predicted by the judge."""
     task = task_of(model)
     place = choose_device(device)
     with torch.inference_mode():
@@ -157,7 +157,7 @@ def made_of(model: SavedModel, y: torch.Tensor, device: Any = "auto") -> tuple[n
 
 
 def grid_of(images: np.ndarray) -> np.ndarray:
-    """Return images `(N, H, W)` or `(N, H, W, 3)` in a grid on white, about as many columns as lines."""
+    """Return images `(N, H, W)` or `(N, H, W, 3)` in an approximately square grid on white."""
     columns = int(np.ceil(np.sqrt(len(images))))
     lines = -(-len(images) // columns)
     high, wide = images.shape[1:3]

@@ -44,7 +44,7 @@ def read_recordings(
     Args:
         files: Audio files, folders, archives or tables.
         model: The model.
-        settings: How the recordings are read.
+        settings: Settings for reading.
         report: Receives what was left out or converted.
         stored: Files in memory, which are read instead.
 

@@ -23,12 +23,12 @@ from dlcli.files.paths import is_folder
 def new_files(
     file: Path, column: str | None, suffixes: Collection[str], noun: str, key: str
 ) -> tuple[list[Stored], list[Notice]]:
-    """Return the files of a folder, an archive or a table, or a file itself, and what was left out.
+    """Return the files of a folder, an archive or a table, or the file itself, and notices of what was left out.
 
     Args:
         file: the file or folder.
         column: for a table, the column of paths; None for the first one.
-        suffixes: endings of the wanted files in lower case.
+        suffixes: suffixes of the wanted files in lower case.
         noun: the kind of files in the plural, for messages.
         key: the key that names the column, for messages.
 
@@ -56,7 +56,7 @@ def new_files(
 
 
 def _names_files(source: Source, column: str) -> bool:
-    """Return whether any cell of a column is the path of a file."""
+    """Return whether a column contains the path of an existing file."""
     finder = PathFinder(source.file.parent)
     for name in source.frame[column].dropna():
         with suppress(DataError):

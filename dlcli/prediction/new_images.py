@@ -18,7 +18,7 @@ from dlcli.inference.saved_model import SavedModel
 from dlcli.prediction.new_files import new_files
 from dlcli.prediction.new_rows import NewRows
 
-# Batches of images that are predicted at a time: several, so that the next ones are decoded meanwhile.
+# Number of batches of images predicted at a time: several, so that the next ones are decoded in the meantime.
 _BATCHES = 4
 
 
@@ -29,7 +29,7 @@ class ImageSettings:
     Attributes:
         fit: `crop` scales the shorter side to size and crops the longer one; `stretch` scales both.
         on_bad: Whether a file that is not a complete image is an error or is skipped.
-        background: What shows through transparent pixels.
+        background: Background of transparent pixels.
         image: For a table, the column of paths; None for the first column.
     """
 
@@ -51,7 +51,7 @@ def read_images(
     Args:
         files: Image files, folders, archives or tables.
         model: The model.
-        settings: How the images are read.
+        settings: Settings for reading.
         report: Receives what was left out or converted.
         images: Images in memory, which are read instead of files.
 

@@ -1,4 +1,4 @@
-"""Read new text for a language model, in blocks or lines as its training rows."""
+"""Read new text for a language model, in blocks or lines like its training rows."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from dlcli.prediction.new_rows import NewRows, labels_of
 from dlcli.prediction.new_texts import TextLayout, TextSettings, read_texts
 from dlcli.preprocessing.language import Language
 
-# Rows that are predicted at a time.
+# Number of rows predicted at a time.
 _ROWS = 1 << 14
 
 
@@ -26,7 +26,7 @@ class LanguageSettings(TextSettings):
     """Settings for reading text.
 
     Attributes:
-        block: characters of a block, or of a line until it continues in a further row.
+        block: maximum number of characters of a row; longer lines continue in further rows.
     """
 
     block: int = 64
@@ -41,9 +41,9 @@ def read_language(
     content: io.BufferedReader | None = None,
     layout: TextLayout | None = None,
 ) -> Iterator[NewRows]:
-    """Yield the rows of files with their numbers and the lines in which they begin, and of lines also their texts.
+    """Yield the rows of files with their numbers and the line numbers at which they begin; for lines also their texts.
 
-    A table in memory, which `layout` says, has a text in each row.
+    With `layout` of a table, `content` is a table in memory with a text in each row.
 
     Raises:
         DataError: a file is empty, binary or in another encoding.

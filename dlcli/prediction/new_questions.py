@@ -24,7 +24,7 @@ from dlcli.errors import InputError
 from dlcli.prediction.new_rows import NewRows, labels_of, pieces_of
 from dlcli.prediction.new_tables import labels_of_piece
 
-# Questions of SQuAD's JSON that are predicted at a time.
+# Number of questions of SQuAD's JSON predicted at a time.
 _QUESTIONS = min(PIECE, 1024)
 
 
@@ -50,7 +50,7 @@ def read_new_questions(
 ) -> Iterator[NewRows]:
     """Yield questions with their numbers, counted from 0 in each file; those of SQuAD's JSON also with their ids.
 
-    Answers, if there are any, are not read. `stream` is the content of the only file, if it is in memory: a table.
+    Answers, if there are any, are not read. `stream` is the content of a single table in memory.
 
     Raises:
         DataError: The file is invalid, or a column is missing.

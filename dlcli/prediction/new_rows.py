@@ -20,7 +20,7 @@ from dlcli.datasets.tables.format_options import FormatOptions
 from dlcli.datasets.tables.pieces import PIECE, read_pieces
 from dlcli.errors import DataError, Problem
 
-# The place of a cell in the errors of a preprocessing, which counts rows in memory from 1.
+# Place of a cell in the errors of a preprocessing, which counts rows in memory from 1.
 _ROW = re.compile(r"(?:new data, )?row (\d+), column (.*)", re.DOTALL)
 
 
@@ -71,7 +71,7 @@ def labels_of(files: Sequence[Path], file: Path, **columns: Any) -> pa.Table:
 
 @contextmanager
 def placed(file: Path, place: Place | None = None) -> Iterator[None]:
-    """Replace the place of a preprocessing's errors, new data or a row of it, by that in the file."""
+    """Replace the place in errors of a preprocessing (new data, or one of its rows) by that in the file."""
     try:
         yield
     except DataError as error:

@@ -77,7 +77,8 @@ def read_sequences(
         )
 
 
-# Steps up to which gaps are filled, in all and for each row: one wrong year would fill the memory with hours.
+# Maximum numbers of steps by which gaps are filled, in total and per row: one wrong year would fill the memory with
+# hours.
 _MOST_FILLED, _FILLED_PER_ROW = 100_000, 100
 
 
@@ -149,7 +150,8 @@ def _read(
     report: Callable[[Notice], None],
     stream: io.BufferedReader | None,
 ) -> Source:
-    """Read all rows of a file by the model's columns; those of times and ids may have other names than in training."""
+    """Read all rows of a file by the model's columns; columns of times and ids may have other names than in "
+    "training."""
     selection = ColumnSelection([*values, *filter(None, [settings.id])], others=True)
     (piece,) = pieces_of(file, selection, settings, report, rows=None, stream=stream)
     raw = piece.raw
@@ -165,13 +167,13 @@ def _read(
     reading = settings.applied_to(Columns(tuple(known.values())))
     if columns is not None and (settings.time is None or settings.time in known):
         return raw.read(reading)
-    # Without a record of the times, how they are written is decided by this file.
+    # Without a recorded format of times, it is determined by this file.
     options = settings.reading()
     return _joined(raw, reading, replace(options, types=kinds))
 
 
 def _joined(raw: RawTable, reading: Columns, options: ReadingOptions) -> Source:
-    """Return the known columns, and the others by what is decided on this file."""
+    """Return the known columns, and others with types determined by this file."""
     others = replace(raw, table=raw.table)
     known = raw.read(reading)
     decided = others.decided(options, [column.name for column in reading])
@@ -190,7 +192,7 @@ def _too_short(file: Path, names: Sequence[str], needed: int) -> Notice:
 
 
 def _in_zone(times: np.ndarray, columns: Columns | None) -> Any:
-    """Return times in the zone in which the training file gives them."""
+    """Return times in the zone of the training file."""
     zone = next((column.date.zone for column in columns or () if column.role == "time"), "")
     if not zone or zone == "mixed" or not np.issubdtype(times.dtype, np.datetime64):
         return times

@@ -31,10 +31,10 @@ def read_tables(
 
     Args:
         files: the files.
-        columns: the columns of the model; None reads all columns, each by what its piece of the file says.
+        columns: the columns of the model; None reads all columns, with types determined by each piece of the file.
         keep: columns that are kept for the output.
         options: format of the files.
-        report: receives, after the last row, what was skipped, and the notice on categories that training did not see.
+        report: receives, after the last row, notices of skipped lines and of categories that do not occur in training.
         stream: the content of the only file, if it is in memory.
 
     Raises:

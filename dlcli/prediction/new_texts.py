@@ -30,7 +30,7 @@ from dlcli.files.paths import is_folder
 from dlcli.prediction.new_rows import NewRows, labels_of, pieces_of
 from dlcli.prediction.new_tables import labels_of_piece
 
-# How texts stand in a file.
+# Layout of texts in a file.
 TextLayout = Literal["table", "lines"]
 
 # Bytes to read in order to check whether the first line names columns.
@@ -63,8 +63,7 @@ def read_texts(
     """Yield texts with their numbers, counted from 0 in each file; for a folder of .txt files, with the files' names.
 
     A .txt file or standard input is read as a table if its first line names the column of texts. Otherwise each line
-    is a text. `content` is that of the only file, if it is in memory; it is read as standard input is, unless `layout`
-    says how.
+    is a text. `content` is that of a single file in memory; it is read like standard input, unless `layout` is set.
 
     Raises:
         DataError: The column is missing, or a file is not text.

@@ -21,7 +21,7 @@ from dlcli.datasets.words.span_lines import JSON_LINES, read_span_lines
 from dlcli.errors import DataError
 from dlcli.prediction.new_rows import NewRows, labels_of
 
-# Sentences that are predicted at a time.
+# Number of sentences predicted at a time.
 _SENTENCES = min(PIECE, 4096)
 
 
@@ -30,11 +30,11 @@ class WordSettings:
     """Settings for reading sentences.
 
     Attributes:
-        layout: How sentences stand in a file: `lines`, one text per line, which is divided into words; `columns`, one
-            word per line and a blank line after each sentence; auto: JSON lines by their ending, lines for .txt and
-            standard input, else columns.
+        layout: Layout of sentences in a file: `lines`, one text per line, which is divided into words; `columns`, one
+            word per line and a blank line after each sentence; auto: JSON lines by suffix, lines for .txt and standard
+            input, else columns.
         word: Column of the words.
-        separator: What separates the columns.
+        separator: Separator of the columns.
         text: Key of the texts of JSON lines.
         encoding: Encoding of the file.
     """
@@ -51,11 +51,11 @@ def read_sentences(
 ) -> Iterator[NewRows]:
     """Yield sentences with their numbers, counted from 0 in each file.
 
-    Tags and spans, if there are any, are not read. `content` is that of the only file, if it is in memory: texts, or
-    JSON lines, which begin with a brace.
+    Tags and spans, if there are any, are not read. `content` is that of a single file in memory: texts, or JSON lines,
+    which begin with a brace.
 
     Raises:
-        DataError: The file is invalid; with the line.
+        DataError: The file is invalid; the message names the line.
     """
     for file in files:
         given = content is not None or file == STDIN

@@ -38,7 +38,7 @@ def check_output(path: Path, inputs: Sequence[Path]) -> None:
         raise InputError("has an unknown extension", str(path), f"Use one of {', '.join(_SUFFIXES)}.")
     if not is_folder(path.parent):
         raise InputError("there is no such folder", str(path.parent), "Create it, or name another.")
-    if kind_at(path) == "device":  # it would be replaced by a file
+    if kind_at(path) == "device":  # a file would replace it
         raise InputError(
             "is not a regular file", str(path), "Name another --output, or leave it out for CSV on stdout."
         )
@@ -50,13 +50,13 @@ def check_folder(folder: Path, inputs: Sequence[Path]) -> None:
     """Check that files can be written into a folder without replacing any, before anything is predicted.
 
     Raises:
-        InputError: It has files, is or holds an input or lies in one, or cannot be created.
+        InputError: It contains files, overlaps with an input, or cannot be created.
     """
     place = resolved(folder)
     for own in map(resolved, inputs):
         if place == own or place in own.parents or own in place.parents:
             message = "would mix the predicted files with the rows to predict"
-            raise InputError(message, str(folder), "Name a new folder beside them: --files DIR")
+            raise InputError(message, str(folder), "Name a new folder next to them: --files DIR")
     if kind_at(folder) == "nothing":
         if not is_folder(folder.parent):
             raise InputError("there is no such folder", str(folder.parent), "Create it, or name another.")
@@ -108,7 +108,7 @@ def _close(opened: Any) -> None:
 
 
 def with_write_errors(write: Write, where: str) -> Write:
-    """Return a function that calls `write` and translates the system's write errors to those of dlcli."""
+    """Return a function that calls `write` and converts the system's write errors to those of dlcli."""
 
     def checked(table: pa.Table) -> None:
         with _write_errors(where):
@@ -145,7 +145,7 @@ def _legible(table: pa.Table) -> pa.Table:
 
 
 def _with_times(table: pa.Table) -> pa.Table:
-    """Write times with the time of day unless the column holds dates, so that all pieces have the same format."""
+    """Write times with the time of day unless the column contains dates, so that all pieces have the same format."""
     for number, field in enumerate(table.schema):
         if pa.types.is_timestamp(field.type):
             length = len("2024-12-31") if field.metadata == DATES else None
@@ -185,7 +185,7 @@ class _Parquet:
             self._writer.write_table(table.cast(self._writer.schema))
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
             raise DataError(
-                f"a kept column holds values of several types: {first_line(error)}",
+                f"a kept column has values of several types: {first_line(error)}",
                 str(self._path),
                 "Write a .csv, or keep other columns.",
             ) from error

@@ -35,14 +35,14 @@ class Predicted:
     """The result of `dlcli predict`.
 
     Attributes:
-        run_id: of the run whose model predicted.
-        run_name: its name.
-        run_dir: the folder of its artifacts.
-        lines: how many predictions were written.
-        notices: what reading the rows left out or converted, and values that the model has not seen in training.
+        run_id: ID of the run whose model predicted.
+        run_name: name of the run.
+        run_dir: folder of its artifacts.
+        lines: number of written predictions.
+        notices: reports of what was left out or converted while reading, and of values unseen in training.
         members: IDs of the runs whose models predicted together; empty for a single model.
-        coverage: the share of new rows that sets or intervals are to cover; None without them.
-        calibration_rows: number of rows by which these were calibrated.
+        coverage: coverage of sets or intervals as a share of new rows; None without them.
+        calibration_rows: number of rows by which they were calibrated.
     """
 
     run_id: str
@@ -78,7 +78,7 @@ class NewData:
         files = [STDIN if str(file) == "-" else file for file in files or [STDIN]]
         if files.count(STDIN) > 1:
             raise InputError("standard input is named twice", "-", "Name it once.")
-        # As in a CSV, a name that contains a comma stands in quotes.
+        # As in CSV, a name that contains a comma is quoted.
         names = [
             name.strip() for name in next(csv.reader([keep or ""], skipinitialspace=True), []) if name.strip()
         ]
@@ -107,11 +107,12 @@ def predict_rows(
         files: Folder for predictions that are files, such as masks; None writes the table only.
 
     Returns:
-        The number of lines, and what was left out, converted or not known, which is also sent as notes and warnings.
+        The number of lines, and reports of what was left out, converted or unknown, which are also sent as notes and
+        warnings.
 
     Raises:
         DataError: A file, row or column does not fit the model.
-        InputError: The task's predictions are a table only, and there is a folder for files.
+        InputError: There is a folder for files, but the task's predictions are only a table.
         ConfigError: A setting is invalid.
     """
     lines, cropped, place = 0, 0, choose_device(device)
@@ -134,7 +135,7 @@ def predict_rows(
             written = model.task.write_files(files, names.of(new.labels), rows, outputs)
             if written is None:
                 raise InputError(
-                    f"the predictions of {model.task.describe()} are a table only",
+                    f"the predictions of {model.task.describe()} are only a table",
                     "--files",
                     "Use --output FILE.",
                 )
@@ -162,9 +163,10 @@ def predict_rows(
 
 
 class FileNames:
-    """Gives each row a name for its files, without an ending: that of its own file, numbered if it has occurred.
+    """Unique names of rows for their files, without a suffix: the name of the row's own file, numbered if it is
+    repeated.
 
-    Names differ also where capitals do not count, and no name is that of another row's overlay.
+    Names are unique ignoring case, and differ from the names of other rows' overlays.
     """
 
     def __init__(self) -> None:
@@ -176,7 +178,7 @@ class FileNames:
         found = []
         column = labels["file"].to_pylist() if "file" in labels.column_names else ["row"] * len(labels)
         for file in column:
-            # Of a member of an archive, `photos.tar: a/b.jpg`, the last part.
+            # For a member of an archive, `photos.tar: a/b.jpg`, the last part.
             found.append(self._free(Path(str(file).rpartition(": ")[2]).stem))
         return found
 

@@ -33,7 +33,8 @@ def read_settings(
     Raises:
         ConfigError: An override has an unknown name or an invalid value.
     """
-    # The signature is not used, because inherited annotations may name types that the class's module does not import.
+    # The signature is not used, because inherited annotations may name types that the module of the class does not
+    # import.
     hints = get_type_hints(kind, include_extras=True)
     takes = {name: Argument(annotation, UNKNOWN, required=False) for name, annotation in hints.items()}
     asked: dict[str, Any] = {}
@@ -51,7 +52,7 @@ def read_settings(
             problems.append(Problem(found[0], key, found[1]))
     if problems:
         raise ConfigError(problems)
-    own = {  # a user's dataset may have an argument of the same name and another type
+    own = {  # a user's dataset may have an argument with the same name and another type
         name: recorded[name]
         for name, argument in takes.items()
         if recorded.get(name) is not None and not mismatch(recorded[name], argument)

@@ -1,4 +1,4 @@
-"""`RowReader`: reading new rows of the kind that a run was trained on, from files or from memory."""
+"""`RowReader`: reader of new rows of the kind that a run was trained on, from files or memory."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ Keep = Sequence[str] | Literal["all"]
 
 @dataclass(frozen=True, eq=False)
 class Given:
-    """New rows as they were given.
+    """New rows as passed by the user.
 
     Attributes:
-        files: the files; `-` is standard input. Of rows in memory, the name that messages use.
-        stream: the content of the only file, if it is in memory: a table of text or JSON lines.
+        files: the files; `-` is standard input. For rows in memory, the name for messages.
+        stream: the content of a single file in memory: a table of text or JSON lines.
         stored: images or recordings in memory, which are read instead of files.
-        layout: for texts in `stream`, whether they are a column of a table or one per line; None decides by the
+        layout: for texts in `stream`, whether they are a column of a table or one per line; None detects it from the
             first line.
     """
 
@@ -52,7 +52,7 @@ class Given:
 
 
 class RowReader:
-    """Reads new rows with the reader for the run's kind of data.
+    """Reader of new rows for the run's kind of data.
 
     Args:
         opened: the run.
@@ -60,7 +60,7 @@ class RowReader:
         overrides: settings for reading, such as `dataset.separator=;`.
 
     Attributes:
-        settings: the settings, of the kind that the reader of this kind of data takes.
+        settings: the settings of the reader for this kind of data.
 
     Raises:
         ConfigError: A setting is invalid.
@@ -83,7 +83,7 @@ class RowReader:
         elif model.kind == "words":
             self.settings = read(WordSettings)
         elif model.kind == "image":
-            # Runs of earlier versions took the colours of transparent pixels.
+            # Runs of earlier versions kept the colours of transparent pixels.
             background = "ignore" if model.image_kinds is None else "white"
             self.settings = read(ImageSettings, background=background)
         elif isinstance(self._preprocessing, Spectrogram):

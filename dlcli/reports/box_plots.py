@@ -23,7 +23,7 @@ from dlcli.reports.style import (
 )
 from dlcli.tasks.box_matching import OVERLAPS
 
-# Images of a grid.
+# Maximum number of images in a grid.
 MOST_IMAGES = 6
 _MOST_CLASSES = 10
 _FOUND, _MISSED, _WRONG = "#2a7f3f", "#f28e2b", "#d62728"
@@ -41,9 +41,9 @@ def recall_curves(
     Args:
         curves: precision, recall and score after each detection of each class, `(M,)` each.
         values: average precision of each class `(C,)`.
-        counts: number of boxes of each class `(C,)`; those without are not drawn.
-        classes: names of the classes; the most frequent ones are drawn if there are too many.
-        threshold: score that a dot is drawn at.
+        counts: number of boxes of each class `(C,)`; classes without boxes are not drawn.
+        classes: names of the classes; of many, only the most frequent ones are drawn.
+        threshold: score at which a dot is drawn.
     """
     figure, (ax,) = new_figure(width=6.4, height=4.6)
     shown = [code for code in np.argsort(-counts, kind="stable")[:_MOST_CLASSES] if counts[code] > 0]
@@ -67,7 +67,7 @@ def recall_curves(
 
 
 def precision_by_overlap(values: np.ndarray, counts: np.ndarray, classes: Sequence[str]) -> Figure:
-    """Plot the average precision of each class over the overlap from which a detection is right.
+    """Plot the average precision of each class over the IoU threshold of a correct detection.
 
     Args:
         values: average precision `(C, 10)`.
@@ -90,7 +90,7 @@ def precision_by_overlap(values: np.ndarray, counts: np.ndarray, classes: Sequen
         ax.plot(OVERLAPS, values[counts > 0].mean(axis=0), color=GREY, linestyle=":", label="mean of classes")
     ax.set(ylim=(0, 1.02))
     ax.legend(fontsize=FONT["small"], frameon=False)
-    label_axes(ax, "Average precision by least overlap", "overlap (IoU) of a right detection", "AP")
+    label_axes(ax, "Average precision by least overlap", "overlap (IoU) of a correct detection", "AP")
     return figure
 
 
@@ -103,13 +103,13 @@ def box_grid(
     classes: Sequence[str],
     note: str = "",
 ) -> Figure:
-    """Plot images with their boxes: those found, those missed, and detections that are wrong.
+    """Plot images with found boxes, missed boxes and wrong detections.
 
     Args:
         images: bytes `(N, H, W)` or `(N, H, W, 3)`.
         boxes: padded boxes `(N, T, 6)`.
         detections: `(N, D, 6)`.
-        sure: which detections are shown, `(N, D)`.
+        sure: mask of detections to show, `(N, D)`.
         captions: a text for each image.
         classes: names of the classes.
         note: a sentence below the plot.
@@ -157,7 +157,7 @@ def box_grid(
 
 
 def _verdicts(detections: np.ndarray, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return which detections are right at an overlap of 0.5, and which boxes are missed."""
+    """Return masks of correct detections at an overlap of 0.5, and of missed boxes."""
     right, missed = np.zeros(len(detections), bool), np.ones(len(boxes), bool)
     for place, own in enumerate(detections):
         if not len(boxes):

@@ -54,7 +54,7 @@ def roc(y_true: ArrayLike, probabilities: ArrayLike, classes: Sequence[str]) -> 
 
     Args:
         y_true: Class indices `(N,)`, or labels `(N, C)` of 0 and 1.
-        probabilities: Probabilities `(N, C)`; of two classes also `(N,)`, those of the second class.
+        probabilities: Probabilities `(N, C)`; for two classes also `(N,)`, those of the second class.
         classes: Names of the classes or labels.
     """
     one_vs_rest, notes = _one_vs_rest(y_true, probabilities, classes)
@@ -75,7 +75,7 @@ def precision_recall(y_true: ArrayLike, probabilities: ArrayLike, classes: Seque
 
     Args:
         y_true: Class indices `(N,)`, or labels `(N, C)` of 0 and 1.
-        probabilities: Probabilities `(N, C)`; of two classes also `(N,)`, those of the second class.
+        probabilities: Probabilities `(N, C)`; for two classes also `(N,)`, those of the second class.
         classes: Names of the classes or labels.
     """
     one_vs_rest, notes = _one_vs_rest(y_true, probabilities, classes)

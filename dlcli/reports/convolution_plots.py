@@ -14,9 +14,9 @@ from dlcli.inference.evaluation import kept_on
 from dlcli.inference.saved_model import SavedModel
 from dlcli.reports.style import DPI, FONT, INK, caption
 
-_MOST = 32  # filters that are shown, the first ones
+_MOST = 32  # maximum number of filters that are shown
 _WIDE = 6  # filters side by side
-_SIDE, _SPACE = 3.1, 0.25  # of a picture and between pictures, in inches
+_SIDE, _SPACE = 3.1, 0.25  # side of a picture, and space between pictures, in inches
 
 
 def filter_figure(model: SavedModel, data: Data, row: int, image: np.ndarray) -> Figure | None:

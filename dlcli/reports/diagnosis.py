@@ -1,10 +1,10 @@
-"""Judge a learning curve: converged, still falling, overfitting, underfitting, diverged or too short to say.
+"""Diagnose a learning curve: converged, still falling, overfitting, underfitting, diverged or too short.
 
-The validation loss is judged as a curve with noise (Prechelt, "Early Stopping - But When?", 1998): where its minimum
-lies, whether it rises after it, and whether it still falls at the end, by more than its noise explains. The noise is
-estimated from the second differences of neighbouring epochs, in which a trend cancels (Gasser, Sroka and
-Jennen-Steinmetz, "Residual variance and residual pattern in nonlinear regression", 1986). The bounds are calibrated on
-generated curves whose truth is known (`tests/reports/test_diagnosis.py`).
+The validation loss is treated as a curve with noise (Prechelt, "Early Stopping - But When?", 1998): the position of its
+minimum, and whether it rises afterwards or still falls at the end, by more than its noise. The noise is estimated from
+second differences of consecutive epochs, in which a trend cancels (Gasser, Sroka and Jennen-Steinmetz, "Residual
+variance and residual pattern in nonlinear regression", 1986). The bounds are calibrated on generated curves with known
+truth (`tests/reports/test_diagnosis.py`).
 """
 
 from __future__ import annotations
@@ -21,24 +21,25 @@ ENOUGH_EPOCHS = 5
 
 Finding = Literal["converged", "falling", "overfitting", "underfitting", "diverging"]
 
-# A change counts if it exceeds the noise this many times, and is this share of the loss.
+# A change is significant if it exceeds the noise by this factor, and this share of the loss.
 _DEVIATIONS = 3.0
 _SHARE = 0.02
 
-# The training loss has hardly fallen if it has lost a smaller share.
+# The training loss has hardly fallen if it fell by less than this share.
 _HARDLY = 0.05
 
-# A fall by a smaller share of all that the validation loss has gained is none: of separable classes it falls for ever,
-# from 0.0003 to 0.00025 after 0.58 (penguins).
+# A decrease by less than this share of the total decrease is ignored: for separable classes the loss never stops
+# falling, such as from 0.0003 to 0.00025 after 0.58 (penguins).
 _OF_ALL = 0.001
 
-# The val loss has hardly left that of a constant prediction if it is below by a smaller share. Below the second share,
-# the curve cannot tell a model that learns all that noisy or imbalanced rows say (a log loss of 0.51 after 0.611) from
-# one that learns a part (eight layers of sigmoids on the digits: 1.8 after 2.3, accuracy 0.2): only the share is given.
+# The val loss is hardly below that of a constant prediction if it is lower by less than the first share. Up to the
+# second share, the curve does not show whether a model has learned all that noisy or imbalanced rows allow (a log loss
+# of 0.51 after 0.611) or only a part (eight layers of sigmoids on the digits: 1.8 after 2.3, accuracy 0.2): then only
+# the share is reported.
 _NOTHING, _LITTLE = 0.05, 0.25
 
-# The training loss is far below the validation loss if it is below by this share of it, and by this share of what the
-# validation loss has gained. The first run of the README has 0.83 and 0.07.
+# The training loss is far below the validation loss if the gap exceeds this share of the validation loss, and this
+# share of its total decrease. The first run of the README has 0.83 and 0.07.
 _FAR_BELOW, _OF_THE_GAIN = 0.5, 0.05
 
 History = Mapping[str, Sequence[tuple[int, float]]]
@@ -51,8 +52,8 @@ class Judgement:
     Attributes:
         finding: the verdict.
         best: position of the lowest validation loss.
-        end: mean of the last validation losses, as many as are compared.
-        averaged: number of these losses.
+        end: mean of the last `averaged` validation losses.
+        averaged: number of losses in the mean.
     """
 
     finding: Finding
@@ -62,7 +63,7 @@ class Judgement:
 
 
 def diagnose(history: History, max_epochs: int | None = None, baseline: float | None = None) -> str:
-    """Return a sentence about `train/loss` and `val/loss` with the values that it is based on (epochs from 1).
+    """Return a sentence on `train/loss` and `val/loss` with the values that support it (epochs from 1).
 
     Args:
         history: name of a metric to (epoch, value) pairs.
@@ -131,9 +132,10 @@ def diagnose(history: History, max_epochs: int | None = None, baseline: float | 
 
 
 def _converged(v: Sequence[float], baseline: float | None, accuracy: float | None) -> str:
-    """Return the verdict about losses that no longer fall, with their distance from a constant prediction's if small.
+    """Return the verdict on losses that no longer fall, with their distance from a constant prediction if it is small.
 
-    It is small if a network does not learn, and if the inputs say little about the target: the curve cannot tell.
+    It is small if a network does not learn, or if the inputs contain little information on the target; the curve does
+    not distinguish these.
     """
     verdict = "converged, no sign of over- or underfitting"
     if baseline is None or not (math.isfinite(baseline) and baseline > 0):
@@ -156,19 +158,19 @@ def _converged(v: Sequence[float], baseline: float | None, accuracy: float | Non
 
 
 def judge(t: Sequence[float], v: Sequence[float], *, fits: bool = False) -> Judgement:
-    """Return what the losses of at least `ENOUGH_EPOCHS` epochs show.
+    """Return the diagnosis of the losses of at least `ENOUGH_EPOCHS` epochs.
 
     Args:
         t: training losses.
         v: validation losses.
-        fits: whether the model fits the data, so that a training loss that hardly falls is no underfitting.
+        fits: whether the model fits the data, so that a training loss that hardly falls is not underfitting.
     """
     best = min(range(len(v)), key=v.__getitem__)
     noise = noise_of(v[len(v) // 3 :] if len(v) >= 9 else v)
     averaged = max(1, min(5, len(v) - 1 - best, len(v) // 4))
     end = fmean(v[-averaged:])
 
-    # The lowest of several losses is low by chance, too: the level around it is compared.
+    # The lowest of several losses is partly low by chance, so the level around it is compared.
     level = fmean(v[max(0, best - 1) : best + 2])
     rise = end - level
     doubt = _DEVIATIONS * noise * math.sqrt(1 / averaged + 1 / 3)
@@ -195,15 +197,15 @@ def judge(t: Sequence[float], v: Sequence[float], *, fits: bool = False) -> Judg
 def noise_of(losses: Sequence[float]) -> float:
     """Return the standard deviation of the noise of a smooth curve, from its second differences.
 
-    They have 6 times the variance of independent noise. Their median is not moved by single jumps, 0.6745 is that of
-    the absolute value of a standard normal variable.
+    Second differences have 6 times the variance of independent noise. Their median is robust against single jumps;
+    0.6745 is the median of the absolute value of a standard normal variable.
     """
     seconds = [abs(a - 2 * b + c) for a, b, c in zip(losses, losses[1:], losses[2:], strict=False)]
     return median(seconds) / (0.6745 * math.sqrt(6)) if seconds else 0.0
 
 
 def _path(v: Sequence[float], penalties: Sequence[float], max_epochs: int | None) -> str:
-    """Return the sentence about a model that is solved for one penalty per epoch."""
+    """Return the sentence on a model with a solution for one penalty per epoch."""
     best = min(range(len(v)), key=v.__getitem__)
     chosen = (
         f"Solved for {_penalties(len(v))} from {penalties[0]:g} to {penalties[-1]:g}: val loss was lowest at "
@@ -215,7 +217,7 @@ def _path(v: Sequence[float], penalties: Sequence[float], max_epochs: int | None
 
 
 def _trees(t: Sequence[float], v: Sequence[float], iterations: Sequence[int], max_epochs: int | None) -> str:
-    """Return the sentence about a model of trees, which know their training rows."""
+    """Return the sentence on a model of trees, whose training loss is not informative."""
     best = min(range(len(v)), key=v.__getitem__)
     losses = f"val loss {_n(v[best])}, train loss {_n(t[best])}"
     if len(v) == 1:

@@ -33,7 +33,7 @@ def fold_figures(table: pd.DataFrame, intervals: Mapping[str, Interval], metric:
         label_axes(ax, literal(f"{name} of held-out rows"), "fold", "")
         ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         several = table["repeat"].nunique() > 1
-        # Seeds stand side by side, lest equal values hide each other.
+        # Draw seeds side by side, so that equal values do not hide each other.
         seeds = table["repeat"].nunique()
         apart = min(0.14, 0.6 / seeds)
         for repeat, group in table.groupby("repeat"):
@@ -105,7 +105,10 @@ def size_curves(curves: Mapping[str, Sequence[tuple[float, Interval]]]) -> Figur
         ax.set_xscale("log")
         ax.set_xticks(rows, [f"{count:,.0f}" for count in rows])
         ax.xaxis.set_minor_locator(NullLocator())
-    caption(figure, "Mean over folds and its 95 % interval. A curve that still rises asks for more rows.")
+    caption(
+        figure,
+        "Mean over folds and its 95 % interval. A curve that is still rising indicates that more rows would help.",
+    )
     return figure
 
 

@@ -1,4 +1,4 @@
-"""What a run that makes images records beside its metrics: pictures, and the distance to the nearest training rows."""
+"""Report of a run of image generation: pictures, and distances to the nearest training rows."""
 
 from __future__ import annotations
 
@@ -23,20 +23,21 @@ from dlcli.tasks.pixels import as_pictures
 from dlcli.training.epoch_samples import FOLDER
 from dlcli.training.fit import FitResult
 
-# Made images and held-out rows that are compared with training rows; training rows that are read, if they are files.
+# Maximum numbers of generated images and held-out rows that are compared with training rows, and of training rows read
+# from files.
 _COMPARED, _READ = 500, 20_000
 _LOW = 0.01  # quantile of the held-out rows' distances below which an image is close to a training row
-_SAME = 0.5 / 255  # distance within which pixels are equal but for rounding
+_SAME = 0.5 / 255  # distance within which pixels are equal up to rounding
 _BLOCK = 4096  # training rows whose distances are in memory at a time
 
-# Columns of the pictures, and the most lines.
+# Number of columns of the pictures, and maximum number of lines.
 _COLUMNS, _LINES = 10, 12
 _SHOWN = 8  # images of the picture of nearest rows
 
 
 @dataclass(frozen=True)
 class GenerationReport:
-    """Figures by name, and sentences about them."""
+    """Values by name, and sentences on them."""
 
     figures: dict[str, float] = field(default_factory=dict)
     messages: list[str] = field(default_factory=list)
@@ -45,7 +46,8 @@ class GenerationReport:
 def report_generation(
     run_dir: Path, model: SavedModel, data: Data, split: Split, fitted: FitResult, *, pictures: bool
 ) -> GenerationReport:
-    """Write pictures of made images, and compare images with their nearest training rows; nothing for other tasks."""
+    """Write pictures of generated images, and compare images with their nearest training rows; do nothing for "
+    "other tasks."""
     task = model.task
     if not isinstance(task, Generate):
         return GenerationReport()
@@ -77,7 +79,7 @@ def _write_pictures(run_dir: Path, task: Generate, network: Any, fitted: FitResu
     if strips:
         save(sample_plots.strips(strips), plots / "samples_by_epoch.png")
     between = task.between(network, shown, _COLUMNS).cpu().numpy()
-    note = "Images on the way from one noise to another, a line for each class."
+    note = "Images interpolated between two noise vectors, a line for each class."
     save(sample_plots.image_lines(as_pictures(between), names, note), plots / "interpolation.png")
     history = {
         name: [metrics[name] for metrics in fitted.history if name in metrics]
@@ -138,7 +140,7 @@ def _nearest(
 
 
 def _few_rows(task: Generate, split: Split) -> list[str]:
-    """Return on how many images the distances rest, and that few make them larger."""
+    """Return sentences on the number of images, and on the bias of distances for few images."""
     epochs = min(len(split.val), task.rows_of_an_epoch or len(split.val))
     counts = {"in each epoch": epochs, "val": len(split.val), "test": len(split.test)}
     counts = {name: rows for name, rows in counts.items() if rows}

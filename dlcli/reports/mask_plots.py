@@ -22,7 +22,7 @@ from dlcli.reports.style import (
 )
 from dlcli.tasks.mask_files import class_colours, overlay
 
-# Images of a grid, each with its mask and the predicted one.
+# Maximum number of images of a grid, each with its true and predicted masks.
 MOST_MASKS = 6
 _MOST_CLASSES = 40
 
@@ -31,7 +31,7 @@ def iou_of_classes(confusion: np.ndarray, classes: Sequence[str]) -> Figure:
     """Plot the intersection over union of each class, in descending order.
 
     Args:
-        confusion: numbers of pixels `(C, C)`, with the targets in lines.
+        confusion: numbers of pixels `(C, C)`, with targets as rows.
         classes: names of the classes.
     """
     right = np.diag(confusion)
@@ -55,12 +55,12 @@ def iou_of_classes(confusion: np.ndarray, classes: Sequence[str]) -> Figure:
 
 
 def share_confusion(confusion: np.ndarray, classes: Sequence[str], title: str) -> Figure:
-    """Plot which share of the pixels, or words, of each class is predicted as which class.
+    """Plot the share of the pixels (or words) of each true class by predicted class.
 
     Args:
-        confusion: numbers of pixels `(C, C)`, with the targets in lines.
-        classes: names of the classes; the most frequent ones are drawn if there are too many.
-        title: of the plot.
+        confusion: numbers of pixels `(C, C)`, with targets as rows.
+        classes: names of the classes; of many, only the most frequent ones are drawn.
+        title: title of the plot.
     """
     shown = np.sort(np.argsort(-confusion.sum(axis=1), kind="stable")[:_MOST_CLASSES])
     shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
@@ -89,7 +89,7 @@ def mask_grid(
     classes: Sequence[str],
     note: str = "",
 ) -> Figure:
-    """Plot images beside their masks and the predicted ones, a line for each image.
+    """Plot images next to their true and predicted masks, a row for each image.
 
     Args:
         images: bytes `(N, H, W)` or `(N, H, W, 3)`.

@@ -40,7 +40,7 @@ def write_report(
     pictures: bool = True,
     run_name: str = "",
 ) -> str:
-    """Write `plots/`, `predictions.parquet`, `breakdown.csv`, and of a language model `samples.txt`.
+    """Write `plots/`, `predictions.parquet`, `breakdown.csv`, and for a language model `samples.txt`.
 
     Args:
         run_dir: The run's folder.
@@ -120,7 +120,7 @@ def _worst_images(
 
 
 def as_bytes(images: np.ndarray) -> np.ndarray:
-    """Return images for a plot: the range of values becomes that of bytes."""
+    """Return images for a plot, with the range of values mapped to bytes."""
     if images.dtype == np.uint8:
         return images
     low, high = float(images.min()), float(images.max())

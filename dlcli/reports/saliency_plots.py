@@ -1,4 +1,4 @@
-"""Plot images with what the predictions of their classes follow from."""
+"""Plot images with attributions of their predicted classes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,11 @@ from matplotlib.figure import Figure
 
 from dlcli.reports.style import DPI, FONT, INK, caption, literal
 
-_SIDE, _SPACE, _TEXT = 1.5, 0.12, 0.4  # of a picture, between pictures and for a caption, in inches
+_SIDE, _SPACE, _TEXT = (
+    1.5,
+    0.12,
+    0.4,
+)  # side of a picture, space between pictures and for a caption, in inches
 _WIDE = 3  # rows side by side
 _CHARACTERS = 26
 
@@ -25,7 +29,7 @@ class SalientImage:
         image: `(H, W)` or `(H, W, C)`, bytes.
         pixels: Attribution of each pixel `(H, W)`.
         regions: Grad-CAM `(H, W)` from 0 to 1, or None.
-        text: What stands above it.
+        text: Caption above it.
     """
 
     image: np.ndarray
@@ -35,7 +39,7 @@ class SalientImage:
 
 
 def saliency_figure(groups: Sequence[tuple[str, Sequence[SalientImage]]], note: str) -> Figure:
-    """Plot groups of images, each beside its integrated gradients, and Grad-CAM where there is one.
+    """Plot groups of images, each next to its integrated gradients and, if available, Grad-CAM.
 
     Args:
         groups: A heading and images each.

@@ -1,4 +1,4 @@
-"""Pictures of made images: lines of them, strips by epoch, and the losses of parts that are trained in turns."""
+"""Plots of generated images: rows of images, strips by epoch, and the losses of parts that are trained in turns."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from matplotlib.ticker import MaxNLocator
 
 from dlcli.reports.style import DPI, FONT, INK, PALETTE, caption, label_axes, literal, new_figure, shorten
 
-_WIDTH = 7.2  # of a figure, in inches
-_LABEL = 1.0  # of a line's name
+_WIDTH = 7.2  # width of a figure, in inches
+_LABEL = 1.0  # width of a line's name
 
 
 def image_lines(images: np.ndarray, names: Sequence[str], note: str) -> Figure:
@@ -54,7 +54,7 @@ def _lines(named: Sequence[tuple[str, np.ndarray]], columns: int, note: str) -> 
 
 
 def turn_curves(history: Mapping[str, Sequence[float]]) -> Figure | None:
-    """Plot loss and norm of the gradient of each part that is trained in turns; None without such parts."""
+    """Plot loss and gradient norm of each part that is trained in turns; None without such parts."""
     parts = [
         name.removeprefix("train/").removesuffix("_gradient_norm")
         for name in history
@@ -75,5 +75,8 @@ def turn_curves(history: Mapping[str, Sequence[float]]) -> Figure | None:
                 range(1, len(values) + 1), values, color=colour, marker=marker, markersize=3.5, label=part
             )
         ax.legend(fontsize=FONT["tick"], frameon=False)
-    caption(figure, "Means over the training steps of each epoch. Neither loss says how good the images are.")
+    caption(
+        figure,
+        "Means over the training steps of each epoch. Neither loss measures the quality of the images.",
+    )
     return figure

@@ -83,14 +83,14 @@ def thousands(value: float, _: object = None) -> str:
 
 
 def head(figure: Figure, about: str) -> None:
-    """Write above a figure what it is of: run, data and rows."""
+    """Write the run, data and rows above a figure."""
     characters = int(figure.get_figwidth() * 15)
     text = about if len(about) <= characters else f"{about[: characters - 1]}…"
     figure.suptitle(literal(visible_name(text)), fontsize=FONT["small"], color="#666666", x=0.02, ha="left")
 
 
 def save(figure: Figure, path: Path, about: str = "") -> Path:
-    """Write the figure as PNG and return the path; `about` says which run, data and rows it is of."""
+    """Write the figure as PNG and return the path; `about` names run, data and rows."""
     if about:
         head(figure, about)
     _draw(figure, path)

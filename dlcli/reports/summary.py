@@ -78,10 +78,9 @@ def panel_rows(
 ) -> dict[str, str]:
     """Return the panel's rows: data, task, split, preprocessing, how rows are read, model and the run's folder.
 
-    `columns` are those of a table after fitting: which are left out, and whose categories training has seen. `notices`
-    are about what is read of the training rows. The test
-    rows of a fold are called held-out, those of other runs final test rows, of which a fold leaves `final_test` aside.
-    Other rows that are in no part of the split are counted as unused.
+    `columns` are those of a table after fitting, with those left out and the categories of the training rows. `notices`
+    are those of the training rows. The test rows of a fold are called held-out, those of other runs final test rows; a
+    fold sets `final_test` of them aside. Rows that are in no part of the split are counted as unused.
     """
     unseen = unseen_in_evaluation(data, split, columns, fitted.preprocessing)
     sizes = {
@@ -115,7 +114,8 @@ def panel_rows(
 
 
 def _settings(preprocessing: Preprocessing) -> str:
-    """Return a preprocessing as its name and the keys that differ from their defaults, as people type them."""
+    """Return the name of a preprocessing and the keys that differ from their defaults, in the form of the "
+    "command line."""
     name = type(preprocessing).__name__
     if not isinstance(preprocessing, BaseEstimator):
         return name
@@ -133,7 +133,7 @@ def _settings(preprocessing: Preprocessing) -> str:
 def unseen_in_evaluation(
     data: Data, split: Split, columns: Columns | None, preprocessing: Preprocessing
 ) -> list[Notice]:
-    """Return the notice on validation and test rows with categories, or characters, that training did not see."""
+    """Return the notice on validation and test rows with categories or characters that do not occur in training."""
     rows = np.concatenate([split.val, split.test])
     if isinstance(data.x, Passages) and isinstance(preprocessing, CountsNewRows):
         return preprocessing.notices_of_new(preprocessing.transform_and_count(data.x[np.sort(rows)])[1])
@@ -143,7 +143,7 @@ def unseen_in_evaluation(
 
 
 def describe_question(data: Data, task: Task, columns: Columns | None = None) -> dict[str, str]:
-    """Return the rows of every panel: data, the dataset's note, what is left out or converted, and task."""
+    """Return the rows of every panel: data, the dataset's note, conversions, and task."""
     columns = columns or data.columns
     return {
         "data": f"{data.name}: {len(data):,} {_plural(data)}, {data.targets_of_kind.described(data.target_names)}",

@@ -206,7 +206,7 @@ def _mark(axis: Axis, scale: SettingAxis) -> None:
 
 
 def _round_places(low: float, high: float) -> list[float]:
-    """Return the positions of 1, 2 and 5 times powers of ten on a logarithmic axis; of wide ones the powers alone."""
+    """Return the positions of 1, 2 and 5 times powers of ten on a logarithmic axis; on wide axes only the powers."""
     factors = (1, 2, 5) if high - low < 2.5 else (1,)
     decades = range(math.floor(low), math.ceil(high) + 1)
     places = [decade + math.log10(factor) for decade in decades for factor in factors]

@@ -42,7 +42,7 @@ def f1_by_score(f1: np.ndarray, score: np.ndarray) -> Figure:
     """Plot the mean F1 of predictions of similar probability.
 
     Args:
-        f1: of each question `(N,)`.
+        f1: F1 of each question `(N,)`.
         score: probability of each prediction `(N,)`.
     """
     order = np.argsort(score, kind="stable")
@@ -81,7 +81,7 @@ def bits_along_the_text(bits: np.ndarray, rows: Any) -> Figure:
 
 
 def bits_of_rows(bits: np.ndarray) -> Figure:
-    """Plot how many rows have which bits per character `(N,)`."""
+    """Plot a histogram of the bits per character of rows `(N,)`."""
     figure, (ax,) = new_figure(width=6.4, height=3.2)
     ax.hist(bits, bins=min(60, max(5, len(bits) // 4)), color=PALETTE[0])
     ax.axvline(float(bits.mean()), color=INK, linewidth=1, linestyle=":")

@@ -1,4 +1,4 @@
-"""Plots of sequence-to-sequence learning: metrics by length, and where a model looks while it generates."""
+"""Plots of sequence-to-sequence learning: metrics by length, and attention weights."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dlcli.preprocessing.pairs import PairSubwords
 from dlcli.reports.style import DPI, FONT, INK, PALETTE, caption, label_axes, literal, new_figure, shorten
 from dlcli.training.fields import as_fields
 
-# Rows whose attention is drawn, and the most tokens of a side.
+# Maximum number of rows with attention plots, and maximum number of tokens of source and target.
 _ROWS, _TOKENS = 4, 24
 
 _NAMES = {"bleu": "BLEU", "chrf": "chrF", "sequence_accuracy": "equal texts"}
@@ -41,7 +41,7 @@ def scores_by_length(table: pd.DataFrame) -> Figure:
 
 @torch.no_grad()
 def attention_figure(model: SavedModel, data: Data, rows: np.ndarray) -> Figure | None:
-    """Plot the attention of the first of some rows, of given targets; None for a model without attention.
+    """Plot the attention for the given targets of the first of some rows; None for a model without attention.
 
     Args:
         model: the trained model.
@@ -84,7 +84,7 @@ def attention_figure(model: SavedModel, data: Data, rows: np.ndarray) -> Figure 
 
 
 def _short(preprocessing: PairSubwords, data: Data, rows: np.ndarray) -> list[int]:
-    """Return the first rows both of whose texts are short enough to be read."""
+    """Return the first rows with source and target short enough to be legible."""
     some = rows[: 16 * _ROWS]
     sources = preprocessing.transform(take(data.x, some))["lengths"].numpy()
     targets = preprocessing.targets(data.y[some]).lengths.numpy()

@@ -1,4 +1,4 @@
-"""Judge the training of a GAN: mode collapse, a discriminator that has won, a distance that rises or still falls."""
+"""Diagnose the training of a GAN: mode collapse, a dominating discriminator, a rising or still falling distance."""
 
 from __future__ import annotations
 
@@ -6,25 +6,24 @@ import math
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 
-# Epochs from which on there is something to say.
+# Minimum number of epochs for a diagnosis.
 _ENOUGH = 3
 
-# Fewer than this share of the classes that were covered before: the generator has dropped the others.
+# Mode collapse: fewer than this share of the previously covered classes are covered.
 _COVERED = 0.8
 
-# The images of a class vary less than this share of the variance of real ones: they repeat themselves.
+# Mode collapse: the variance of images of a class is less than this share of that of real ones.
 _COLLAPSED = 0.2
 
-# Loss of a discriminator that tells made images from real ones almost always: it is 2 (hinge) or 1.39 (bce) when it
-# only guesses.
+# Loss below which a discriminator dominates; random guessing gives 2 (hinge) or 1.39 (bce).
 _WON = 0.1
 
-# The distance has risen if it ends above the lowest one by this factor, on average over the last epochs.
+# The distance has risen if its mean over the last epochs exceeds the lowest one by this factor.
 _RISEN = 1.5
 
 
 def diagnose_turns(history: Mapping[str, Sequence[tuple[int, float]]], max_epochs: int | None = None) -> str:
-    """Return a sentence about the training of parts in turns, with the values that it is based on (epochs from 1)."""
+    """Return a sentence on the training of parts in turns, with the values that support it (epochs from 1)."""
     values = {name: [value for _, value in pairs] for name, pairs in history.items()}
     distance = values.get("val/frechet", [])
     epochs = max(map(len, values.values()), default=0)

@@ -74,7 +74,7 @@ def test_callers_give_waveforms(recordings: Recordings) -> None:
     for rows in (waves, floats):
         assert torch.equal(made.transform(rows)["x"].values, made.transform(recordings)["x"].values)
     for bad, message in (
-        ([np.ones((3, 2))], "is no waveform"),
+        ([np.ones((3, 2))], "which is not that of a waveform"),
         ([np.array([1, 2])], "whose scale is unknown"),
         ([np.array([2.0])], "beyond 1"),
         ([np.array([np.nan])], "not finite"),
