@@ -25,7 +25,7 @@ from dlcli.assembly.optimization import describe_optimizer, make_recipe
 from dlcli.assembly.parts import Parts, assemble
 from dlcli.assembly.tree_baseline import add_trees
 from dlcli.assembly.tree_verdict import verdict_on_rows
-from dlcli.assembly.tuned_model import reload_tuned
+from dlcli.assembly.tuned_model import describe_tuning, reload_tuned
 from dlcli.config.build import build
 from dlcli.config.next_command import resume_command
 from dlcli.datasets.data import Data
@@ -41,6 +41,7 @@ from dlcli.files.paths import display
 from dlcli.gate.gate import current
 from dlcli.inference.evaluation import evaluate_rows, figures, named_baselines, save_outputs
 from dlcli.inference.latency import LATENCY, latency_ms
+from dlcli.inference.measured_coverage import measured_coverage
 from dlcli.inference.write_model import save_model
 from dlcli.preprocessing.fitted import FittedPreprocessing
 from dlcli.preprocessing.protocols import notices_of
@@ -65,7 +66,6 @@ from dlcli.training.restoration import place_of_checkpoints, restore_checkpoints
 from dlcli.training.step_profiler import profile_messages
 
 TUNED_TAG = "dlcli.tuned"
-
 JUDGED: tuple[Part, ...] = ("val", "test")  # the parts of a split that the best weights are evaluated on
 
 
@@ -83,6 +83,7 @@ class Job:
         keep_last: whether the last epoch counts as the best one, because there are no validation rows.
         times_rows: whether to measure the network's latency.
         final_test: number of rows that are set aside for the final test; 0 if they are the test rows of the split.
+        tuned: what the task has tuned on rows that folds hold out; None to tune on the split's validation rows.
     """
 
     config: dict[str, Any]
@@ -93,6 +94,7 @@ class Job:
     keep_last: bool = False
     times_rows: bool = False
     final_test: int = 0
+    tuned: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
         if gate := current():  # names in a resumed run's folder are checked before a worker gets them
@@ -134,7 +136,7 @@ def run_job(job: Job, listen: Listener = ignore) -> Result:
         fitted, prepared, notices = _train(job, data, split, recorder, listen)
         listen(TrainingEnded())
         # The model is evaluated from its files, which `eval` and `predict` read in the same way.
-        model, features, tuned = reload_tuned(job.config, run_dir, data, split, fitted.device)
+        model, features, tuned = reload_tuned(job.config, run_dir, data, split, fitted.device, job.tuned)
         evaluations = {
             part: evaluate_rows(model, data, split.rows(part), fitted.device, features)
             for part in JUDGED
@@ -144,7 +146,8 @@ def run_job(job: Job, listen: Listener = ignore) -> Result:
         made = report_generation(run_dir, model, data, split, fitted, pictures=not job.slim)
         recorder.log(notice_metrics(beside) | made.figures, step=0)
         metrics, baselines = figures(evaluations)
-        metrics |= {name: fact for name, fact in tuned.items() if isinstance(fact, float)}
+        covered, coverage_sentences = measured_coverage(model.task, evaluations)
+        metrics |= {name: fact for name, fact in tuned.items() if isinstance(fact, float)} | covered
         if job.times_rows:
             recorder.log({LATENCY: latency_ms(model, data, split.val, fitted.device)}, step=0)
         diagnosis = write_report(
@@ -159,19 +162,21 @@ def run_job(job: Job, listen: Listener = ignore) -> Result:
             run_name=recorder.ledger.run_name,
         )
         if job.slim and "test" in evaluations:
-            save_outputs(run_dir, evaluations["test"])
+            save_outputs(run_dir, model, data, evaluations["test"], fitted.device, features)
         recorder.tag("mlflow.note.content", diagnosis)  # MLflow shows this as the description
         # MLflow shows the last epoch of a metric; the main ones of the best epoch are recorded beside it.
         main = dict.fromkeys([job.config["monitor"], "val/loss", f"val/{model.task.metric_names[0]}"])
         best = {f"best/{name}": metrics[name] for name in main if name.startswith("val/") and name in metrics}
-        found = [f"{model.task.tuned()}, found on the {len(split.val):,} validation rows"] if tuned else []
+        found = describe_tuning(model.task, tuned, split, given=job.tuned is not None)
         for text in found:
             recorder.tag(TUNED_TAG, text)
         if fitted.note:
             recorder.tag(CHECKPOINT_TAG, fitted.note)
         lost = [f"{notice.text}." for notice in notices_of(model.preprocessing) if notice.warns]
         notes = [*lost, *filter(None, [fitted.note]), *found, *named_baselines(model.task, evaluations)]
-        notes += against_trees(metrics, baselines, verdict_on_rows(model.task, evaluations))
+        notes += coverage_sentences + against_trees(
+            metrics, baselines, verdict_on_rows(model.task, evaluations)
+        )
         recorder.finish(
             {
                 **metrics,

@@ -27,6 +27,7 @@ def predict(
     trust: bool = False,
     use: Literal["folds", "refit"] | None = None,
     coverage: float | None = None,
+    conformal: Literal["plain", "plus", "adaptive"] | None = None,
     prompt: str | None = None,
     tokens: int | None = None,
     temperature: float | None = None,
@@ -52,6 +53,7 @@ def predict(
         use: models of a cross-validation: `folds` for the mean of its folds' models, `refit` for the refitted model
             (the default if there is one).
         coverage: add the columns `set`, or `low` and `high`, which are to cover this share of new rows.
+        conformal: how these sets and intervals are made, as `--conformal` of the command.
         prompt: beginning of texts that a language model continues, instead of `files`; may be empty.
         tokens: of a prompt, the number of tokens to generate, 500 by default.
         temperature: of a prompt, below 1 likely tokens are more likely; 0 takes the most likely; 1 by default.
@@ -90,6 +92,7 @@ def predict(
             "overrides": overrides,
             "files_dir": files_dir,
             "coverage": coverage,
+            "conformal": conformal,
         }
         with command_session():
             from dlcli.inference.generation import Sampling
@@ -128,6 +131,7 @@ def predict(
             trust=trust,
             use=use,
             coverage=coverage,
+            conformal=conformal,
         )
     warn_of(predicted.notices)
     if output is not None:

@@ -27,6 +27,7 @@ def evaluate(
     trust: bool = False,
     use: Literal["folds", "refit"] | None = None,
     coverage: float | None = None,
+    conformal: Literal["plain", "plus", "adaptive"] | None = None,
 ) -> Result:
     """Compute a run's metrics again with its saved model on the raw rows, as `dlcli eval` does.
 
@@ -41,6 +42,7 @@ def evaluate(
         use: models of a cross-validation: `folds` for the mean of its folds' models, `refit` for the refitted model
             (the default if there is one).
         coverage: also evaluate prediction sets or intervals that are to cover this share of the rows.
+        conformal: how these sets and intervals are made, as `--conformal` of the command.
 
     Returns:
         A result whose `metrics` and `baselines` are named `test/...` or `val/...`.
@@ -60,6 +62,7 @@ def evaluate(
             trust=trust,
             use=use,
             coverage=coverage,
+            conformal=conformal,
             overrides=word_list(overrides),
             file=path_or_none(file),
         )
@@ -236,6 +239,7 @@ def load_run(
     trust: bool = False,
     use: Literal["folds", "refit"] | None = None,
     coverage: float | None = None,
+    conformal: Literal["plain", "plus", "adaptive"] | None = None,
 ) -> SavedModel:
     """Return a run's trained model with its preprocessing, which predicts raw rows.
 
@@ -247,6 +251,7 @@ def load_run(
         use: models of a cross-validation: `folds` for the mean of its folds' models, `refit` for the refitted model
             (the default if there is one).
         coverage: add to predictions the columns `set`, or `low` and `high`, which are to cover this share of new rows.
+        conformal: how these sets and intervals are made, as `--conformal` of the command.
 
     Returns:
         A model whose `predict(rows)` takes N raw rows (a DataFrame, a list of texts, or an array of images) and returns
@@ -266,4 +271,5 @@ def load_run(
         trust=trust,
         use=use,
         coverage=coverage,
+        conformal=conformal,
     )

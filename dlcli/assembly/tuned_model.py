@@ -11,27 +11,53 @@ import torch
 from dlcli.assembly.feature_cache import cached_features
 from dlcli.datasets.data import Data
 from dlcli.inference.evaluation import kept_on
+from dlcli.inference.model_description import read_task_facts
 from dlcli.inference.saved_model import SavedModel, load_model
 from dlcli.inference.write_model import add_task_facts
 from dlcli.splits.split import Split
 from dlcli.tasks.base import Task
 from dlcli.training.features import Features
 
+# Names of the facts that tasks of rows tune.
+_TUNED = ("calibrated_by", "calibration", "calibration_scores", "tuned_threshold", "tuned_thresholds")
+
 
 def reload_tuned(
-    config: Mapping[str, Any], run_dir: Path, data: Data, split: Split, device: torch.device
+    config: Mapping[str, Any],
+    run_dir: Path,
+    data: Data,
+    split: Split,
+    device: torch.device,
+    given: Mapping[str, Any] | None = None,
 ) -> tuple[SavedModel, Features | None, dict[str, Any]]:
-    """Return the saved model, its cached features, and the facts that its task tuned on the validation rows."""
+    """Return the saved model, its cached features, and the facts that its task has tuned.
+
+    They are tuned on the validation rows, unless they are given.
+    """
     folder = run_dir / "model"
     model = load_model(folder, trust=True)
     features = cached_features(config, model.network, model.preprocessing, data, run_dir.parents[2], device)
-    if not len(split.val) or not _tunes(model.task):
+    if given:
+        tuned = dict(given)
+    elif not len(split.val) or not _tunes(model.task):
         return model, features, {}
-    tuned = model.task.tune(kept_on(model, data, split.val, device, features)[0], data.y[split.val])
+    else:
+        tuned = model.task.tune(kept_on(model, data, split.val, device, features)[0], data.y[split.val])
     if tuned:
         add_task_facts(folder, tuned)
         model = load_model(folder, trust=True)
     return model, features, tuned
+
+
+def describe_tuning(task: Task, tuned: Mapping[str, Any], split: Split, *, given: bool) -> list[str]:
+    """Return what a task has tuned and on which rows, as a list of at most one sentence."""
+    rows = "rows that folds held out" if given else f"the {len(split.val):,} validation rows"
+    return [f"{task.tuned()}, found on {rows}"] if tuned else []
+
+
+def tuned_facts(folder: Path) -> dict[str, Any]:
+    """Return what the task of a model folder has tuned."""
+    return {name: fact for name, fact in read_task_facts(folder).items() if name in _TUNED}
 
 
 def _tunes(task: Task) -> bool:

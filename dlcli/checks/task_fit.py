@@ -16,6 +16,7 @@ from dlcli.config.target_types import check_type
 from dlcli.datasets.data import Data
 from dlcli.errors import ConfigError, Problem
 from dlcli.splits.split import Part, Split
+from dlcli.statistics.conformal import fewest_rows
 from dlcli.tasks.base import Task
 from dlcli.tasks.facts import target_facts
 from dlcli.tasks.metric_choice import with_metrics
@@ -26,7 +27,7 @@ _PERFECTED = ("binary", "multiclass", "multilabel", "regression")
 
 def check_task(node: Mapping[str, Any], data: Data, split: Split) -> list[Problem]:
     """Return what is wrong with a `task` section for these targets and rows."""
-    return _kinds(node, data) or _quantiles(node) or _threshold(node, split)
+    return _kinds(node, data) or _quantiles(node) or _threshold(node, split) or _coverage(node, split)
 
 
 def _kinds(node: Mapping[str, Any], data: Data) -> list[Problem]:
@@ -119,6 +120,23 @@ def _threshold(node: Mapping[str, Any], split: Split) -> list[Problem]:
         )
         for key, (is_set, what) in found.items()
         if is_set and not len(split.val)
+    ]
+
+
+def _coverage(node: Mapping[str, Any], split: Split) -> list[Problem]:
+    """Return a problem if there are too few validation rows for the coverage that is to be measured."""
+    coverage = node.get("coverage")
+    if not isinstance(coverage, float) or not 0 < coverage < 1:
+        return []
+    needed, found = fewest_rows(coverage), len(split.val)
+    if found >= needed:
+        return []
+    return [
+        Problem(
+            f"a coverage of {coverage:g} needs at least {needed:,} validation rows, and there are {found:,}",
+            "task.coverage",
+            "Add validation rows (cv.val_size=0.15), ask for less, or leave it out.",
+        )
     ]
 
 

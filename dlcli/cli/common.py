@@ -91,6 +91,14 @@ Coverage = Annotated[
         help="Sets of classes or intervals of numbers that cover this share of new rows, such as 0.9.",
     ),
 ]
+ConformalOption = Annotated[
+    Literal["plain", "plus", "adaptive"] | None,
+    typer.Option(
+        "--conformal",
+        help="With --coverage: plain, the default; plus, from the models of folds (CV+); or adaptive sets, larger for "
+        "uncertain rows.",
+    ),
+]
 Trust = Annotated[bool, typer.Option("--trust", help="Run the model code that lies in the run's folder.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, everything else on stderr.")]
 

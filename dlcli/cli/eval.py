@@ -9,6 +9,7 @@ import typer
 
 from dlcli.cli.common import (
     ConfDirs,
+    ConformalOption,
     Coverage,
     DataPlace,
     Json,
@@ -32,6 +33,7 @@ def eval(  # the command's name
     ] = None,
     use: UseModels = None,
     coverage: Coverage = None,
+    conformal: ConformalOption = None,
     conf_dir: ConfDirs = None,
     trust: Trust = False,
     runs_dir: RunsDir = None,
@@ -58,6 +60,7 @@ def eval(  # the command's name
             trust=trust,
             use=use,
             coverage=coverage,
+            conformal=conformal,
             overrides=overrides or (),
             file=file,
         )

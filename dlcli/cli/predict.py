@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from dlcli.cli.common import ConfDirs, Coverage, Json, RunsDir, SomeModels, Trust, UseModels, session
+from dlcli.cli.common import (
+    ConfDirs,
+    ConformalOption,
+    Coverage,
+    Json,
+    RunsDir,
+    SomeModels,
+    Trust,
+    UseModels,
+    session,
+)
 from dlcli.events import Event, Listener, Note, RowsPredicted, Warned
 from dlcli.formatting import counted
 
@@ -91,6 +101,7 @@ def predict(
     device: Annotated[Literal["auto", "cpu"], typer.Option(help="Where to compute.")] = "auto",
     use: UseModels = None,
     coverage: Coverage = None,
+    conformal: ConformalOption = None,
     conf_dir: ConfDirs = None,
     trust: Trust = False,
     runs_dir: RunsDir = None,
@@ -112,7 +123,13 @@ def predict(
     to_person = output is None and sys.stdout.isatty()
     given = {"tokens": tokens, "temperature": temperature, "top_k": top_k, "seed": seed, "samples": samples}
     asked = {name: value for name, value in given.items() if value is not None}
-    refused = {"FILE": files, "--keep": keep, "--files": files_dir, "--coverage": coverage}
+    refused = {
+        "FILE": files,
+        "--keep": keep,
+        "--files": files_dir,
+        "--coverage": coverage,
+        "--conformal": conformal,
+    }
     with session(json, data=output is None, supervised=True) as terminal:
         from dlcli.files.paths import display
         from dlcli.prediction.make_samples import GRID, MOST_IN_GRID
@@ -147,6 +164,7 @@ def predict(
                 trust=trust,
                 use=use,
                 coverage=coverage,
+                conformal=conformal,
                 listen=listen,
                 files=files_dir,
                 wanted=_wanted(samples, seed, classes or (), files or ()),

@@ -7,7 +7,16 @@ from typing import Annotated, Literal
 
 import typer
 
-from dlcli.cli.common import ConfDirs, Coverage, RunsDir, SomeModels, Trust, UseModels, session
+from dlcli.cli.common import (
+    ConfDirs,
+    ConformalOption,
+    Coverage,
+    RunsDir,
+    SomeModels,
+    Trust,
+    UseModels,
+    session,
+)
 from dlcli.events import Event, Note
 
 
@@ -37,6 +46,7 @@ def serve(
     device: Annotated[Literal["auto", "cpu"], typer.Option(help="Where to compute.")] = "auto",
     use: UseModels = None,
     coverage: Coverage = None,
+    conformal: ConformalOption = None,
     conf_dir: ConfDirs = None,
     trust: Trust = False,
     runs_dir: RunsDir = None,
@@ -75,6 +85,7 @@ def serve(
             trust=trust,
             use=use,
             coverage=coverage,
+            conformal=conformal,
             listen=listen,
             ready=ready,
         )

@@ -14,6 +14,7 @@ from dlcli.cross_validation.children import Children
 from dlcli.cross_validation.chosen_settings import FoldSettings, Search, chosen_by
 from dlcli.cross_validation.estimation import Estimation, Fold
 from dlcli.cross_validation.fold_summary import pooled_metrics
+from dlcli.cross_validation.fold_tuning import coverage_of_refit, tuned_on_folds, tuning_sentence
 from dlcli.cross_validation.holdout_refit import refit_holdout
 from dlcli.cross_validation.parent_record import record_parent
 from dlcli.cross_validation.parent_report import write_parent_report, write_size_curve
@@ -29,6 +30,7 @@ from dlcli.inference.saved_model import load_task
 from dlcli.result import Result, against_trees
 from dlcli.runs.folder import read_result
 from dlcli.runs.retention import keep_best, monitored_value
+from dlcli.tasks.calibration import calibration_figures
 from dlcli.tracking.digests import (
     MODEL_MANIFEST,
     OUTPUTS_FILE,
@@ -111,8 +113,12 @@ def cross_validate(
         summary = replace(points[-1].summary, pooled=pooled_metrics(folds, results, task))
         if not summary.intervals:
             raise DataError("no fold has test rows", where="cv", hint="Add test rows: cv.test_size=0.2.")
+        own_dirs = [run_dirs[i] for i in whole]
+        tuned = tuned_on_folds(folds, own_dirs, task, estimation.data, estimation.final_test)
         final, baselines = (
-            refit(estimation, children, run_dir, run_dirs, listen) if config["cv"]["refit"] else ({}, {})
+            refit(estimation, children, run_dir, run_dirs, listen, tuned=tuned)
+            if config["cv"]["refit"]
+            else ({}, {})
         )
         metric = headline(summary.intervals, config["monitor"])
         more = [summary.undefined_sentence(), summary.sources(metric), summary.caution()]
@@ -122,6 +128,13 @@ def cross_validate(
                 "There is a single split: the interval covers the training seed, not the choice of rows."
             )
         messages += filter(None, [final_model_sentence(estimation, run_dirs), *chosen_by(folds, choices)])
+        if config["cv"]["refit"]:
+            measured, sentences_of_coverage = coverage_of_refit(
+                folds, own_dirs, estimation.data, estimation.final_test, children.known[PLACE]
+            )
+            final |= measured
+            messages += sentences_of_coverage
+        messages += tuning_sentence(config["task"], results[0].run_dir, tuned, refits=config["cv"]["refit"])
         trees = summary.trees(results)
         verdict = verdict_on_folds(task, results, [fold.split for fold in folds])
         messages += against_trees(summary.metrics, trees, verdict)
@@ -146,13 +159,14 @@ def cross_validate(
             recorder,
             config,
             started,
-            {**summary.metrics, **final},
+            {**summary.metrics, **final, **calibration_figures(tuned)},
             summary.baselines(results) | trees | baselines,
             messages=messages,
             notices=notices,
             result={
                 "folds": [result.run_id for result in results],
                 "chosen": [result.params for result in results],
+                **({"tuned": tuned} if tuned else {}),
             },
         )
     return read_result(run_dir)

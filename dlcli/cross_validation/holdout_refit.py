@@ -6,9 +6,11 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+from dlcli.assembly.tuned_model import tuned_facts
 from dlcli.config.build import build
 from dlcli.cross_validation.children import Children
 from dlcli.cross_validation.estimation import Estimation
+from dlcli.cross_validation.fold_tuning import coverage_of_holdout_refit
 from dlcli.cross_validation.parent_record import record_parent
 from dlcli.cross_validation.refit import PLACE, refit
 from dlcli.datasets.notices import of_runs, sentences
@@ -52,7 +54,11 @@ def refit_holdout(estimation: Estimation, run_dir: Path, store: Store, listen: L
             execute([estimation.job(folder, unseen, settled)], config, estimation.data, listen)
         first = read_result(folder)
         forget_results(recorder.ledger)
-        final, baselines = refit(replace(estimation, config=settled), children, run_dir, [folder], listen)
+        tuned = tuned_facts(folder / "model")
+        final, baselines = refit(
+            replace(estimation, config=settled), children, run_dir, [folder], listen, tuned=tuned
+        )
+        measured, coverage_sentences = coverage_of_holdout_refit(folder, children.known[PLACE])
         ledger = Ledger.load(folder)
         epoch = round(ledger.metrics["best_epoch"]) + 1
         rows, parts = len(unseen.split.train) + len(unseen.split.val), len(estimation.whole.train)
@@ -64,6 +70,7 @@ def refit_holdout(estimation: Estimation, run_dir: Path, store: Store, listen: L
             f"The best epoch on the {len(unseen.split.val):,} val rows was {epoch}. The final model was trained on the "
             f"{rows:,} train and val rows{between} for as many epochs, and tested once on {len(fold.split.test):,} "
             "final test rows.",
+            *coverage_sentences,
             *sentences(notices, estimation.data.notices),
             *filter(None, [ledger.tags.get(CHECKPOINT_TAG)]),
         ]
@@ -73,7 +80,7 @@ def refit_holdout(estimation: Estimation, run_dir: Path, store: Store, listen: L
             recorder,
             config,
             started,
-            {**val, **final},
+            {**val, **final, **measured},
             baselines,
             messages=messages,
             notices=notices,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ def refit(
     listen: Listener,
     place: str = PLACE,
     words: Sequence[str] | None = None,
+    tuned: Mapping[str, Any] | None = None,
 ) -> tuple[dict[str, float], dict[str, float]]:
     """Train the final model in a child run and link its model folder into the parent's folder.
 
@@ -50,6 +51,7 @@ def refit(
         listen: Receives the progress.
         place: Place of the child run.
         words: Overrides to record for the child; those of the parent if None.
+        tuned: What the task has tuned on rows that the final model is trained on, by models that were not.
 
     Returns:
         The metrics on the final test rows, and the baselines' metrics.
@@ -72,7 +74,7 @@ def refit(
     if not children.is_done(place, config):
         children.configure(place, config)
         listen(JobsPlanned([place], 1))
-        job = Job(config, str(child), seed, estimation.code, keep_last=True)
+        job = Job(config, str(child), seed, estimation.code, keep_last=True, tuned=dict(tuned or {}) or None)
         execute([job], config, estimation.data, listen)
     check_recorded(Ledger.load(child), MODEL_MANIFEST)
     shutil.rmtree(run_dir / "model", ignore_errors=True)

@@ -38,6 +38,9 @@ class Arrays:
     def __init__(self, archive: zipfile.ZipFile) -> None:
         self._archive = archive
 
+    def __contains__(self, name: str) -> bool:
+        return f"{name}.npy" in self._archive.namelist()
+
     def header(self, name: str) -> ArrayHeader:
         """Return the dtype and shape that the file declares for an array, without reading it.
 

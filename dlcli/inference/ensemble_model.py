@@ -97,8 +97,8 @@ class Ensemble(SavedModel):
 
     def computed(
         self, rows: Any, device: torch.device | str, counts: Counter[str] | None
-    ) -> tuple[Tensor, pd.DataFrame]:
-        """Return outputs and predictions for rows that have been read, with the spread of the members."""
+    ) -> tuple[Tensor, pd.DataFrame, list[pd.DataFrame]]:
+        """Return outputs and predictions for rows that have been read, with the spread of the members, and theirs."""
         network = self.network
         assert isinstance(network, EnsembleNetwork)
         of_members = self.outputs_of_members(rows, device, counts)
@@ -106,7 +106,11 @@ class Ensemble(SavedModel):
         table = self.task.predictions(outputs)
         tables = [self.task.predictions(found) for found in of_members.unbind(dim=1)]
         spread = spread_of(table, tables, [member.count for member in self.members])
-        return outputs, pd.concat([table, spread], axis=1)
+        return outputs, pd.concat([table, spread], axis=1), tables
+
+    def members_predictions(self, x: Any, device: torch.device | str = "cpu") -> list[pd.DataFrame]:
+        """Return the predictions of each member for raw rows."""
+        return [self.task.predictions(found) for found in self.outputs_of_members(x, device).unbind(dim=1)]
 
 
 def spread_of(table: pd.DataFrame, members: Sequence[pd.DataFrame], counts: Sequence[int]) -> pd.DataFrame:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -160,17 +160,34 @@ def named_baselines(task: Task, evaluations: Mapping[Part, Evaluation]) -> list[
     return [" ".join(sentences)] if sentences else []
 
 
-def save_outputs(run_dir: Path, evaluation: Evaluation) -> None:
-    """Write the outputs to `outputs.npz`; the parent of the folds draws its plots from them."""
-    np.savez_compressed(run_dir / OUTPUTS, rows=evaluation.rows, outputs=evaluation.outputs.numpy())
+def save_outputs(
+    run_dir: Path,
+    model: SavedModel,
+    data: Data,
+    evaluation: Evaluation,
+    device: torch.device,
+    features: Features | None,
+) -> None:
+    """Write the outputs to `outputs.npz`, from which the parent of the folds draws its plots.
+
+    The outputs of a calibrated model are also written without the calibration, as `uncalibrated`.
+    """
+    arrays: dict[str, Any] = {"rows": evaluation.rows, "outputs": evaluation.outputs.numpy()}
+    if model.network.calibration is not None:
+        bare = replace(model, network=model.network.calibrated_by(None))
+        arrays["uncalibrated"] = kept_on(bare, data, evaluation.rows, device, features)[0].numpy()
+    np.savez_compressed(run_dir / OUTPUTS, **arrays)
 
 
-def load_outputs(run_dir: Path, held_out: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def load_outputs(
+    run_dir: Path, held_out: np.ndarray, *, uncalibrated: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
     """Return the row indices `(N,)` and outputs `(N, ...)` of a fold's held-out rows.
 
     Args:
         run_dir: the fold's folder.
         held_out: the rows that the fold holds out.
+        uncalibrated: return the outputs without the fold's own calibration.
 
     Raises:
         CorruptRun: The file is missing or damaged, or has other rows, or more outputs than a row can have.
@@ -178,14 +195,15 @@ def load_outputs(run_dir: Path, held_out: np.ndarray) -> tuple[np.ndarray, np.nd
     path = run_dir / OUTPUTS
     try:
         with open_arrays(path) as parts:
-            rows, outputs = (parts.header(name) for name in ("rows", "outputs"))
+            name = "uncalibrated" if uncalibrated and "uncalibrated" in parts else "outputs"
+            rows, outputs = (parts.header(each) for each in ("rows", name))
             if not np.issubdtype(rows.dtype, np.integer) or not np.issubdtype(outputs.dtype, np.floating):
                 raise ValueError("it does not contain row numbers and outputs")
             if rows.shape != (len(held_out),) or outputs.shape[:1] != rows.shape:
                 raise ValueError(f"it does not have the {len(held_out):,} rows of the fold")
             if math.prod(outputs.shape[1:]) > _MAX_OUTPUTS:
                 raise ValueError(f"it has more than {_MAX_OUTPUTS:,} outputs per row")
-            found = parts.read("rows"), parts.read("outputs")
+            found = parts.read("rows"), parts.read(name)
         if not np.array_equal(np.sort(found[0]), np.sort(held_out)):
             raise ValueError("it has other rows than the fold")
         return found

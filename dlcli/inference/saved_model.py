@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +86,15 @@ class SavedModel:
     task_section: Mapping[str, Any] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
     conformal: Conformal | None = None
+
+    def retuned(self, tuned: Mapping[str, Any]) -> SavedModel:
+        """Return the model with other facts that its task has tuned, such as a calibration and a threshold."""
+        if not tuned:
+            return self
+        facts = {**self.facts, **tuned}
+        task: Task = build(self.task_section, where="task", **facts)
+        network = self.network.calibrated_by(task.calibration())
+        return replace(self, network=network, task=task, facts=facts)
 
     def outputs(
         self, x: Any, device: torch.device | str = "cpu", counts: Counter[str] | None = None
@@ -182,17 +191,24 @@ class SavedModel:
         self, rows: Any, device: torch.device | str, counts: Counter[str] | None
     ) -> tuple[Tensor, pd.DataFrame]:
         """Return outputs and predictions for rows that have been read."""
-        outputs, predictions = self.computed(rows, device, counts)
+        outputs, predictions, members = self.computed(rows, device, counts)
         if self.conformal is None:
             return outputs, predictions
-        return outputs, pd.concat([predictions, self.conformal.columns(predictions)], axis=1)
+        return outputs, pd.concat([predictions, self.conformal.columns(predictions, members)], axis=1)
 
     def computed(
         self, rows: Any, device: torch.device | str, counts: Counter[str] | None
-    ) -> tuple[Tensor, pd.DataFrame]:
-        """Return outputs and predictions for rows that have been read, without sets and intervals."""
+    ) -> tuple[Tensor, pd.DataFrame, list[pd.DataFrame]]:
+        """Return outputs and predictions for rows that have been read, without sets and intervals.
+
+        The last value is a table of predictions for each member of an ensemble.
+        """
         outputs = self.outputs(rows, device, counts)
-        return outputs, self.task.described(outputs, rows)
+        return outputs, self.task.described(outputs, rows), []
+
+    def members_predictions(self, x: Any, device: torch.device | str = "cpu") -> list[pd.DataFrame]:
+        """Return the predictions of each member of an ensemble for raw rows; empty for a single model."""
+        return []
 
 
 def load_model(folder: Path, *, trust: bool = False) -> SavedModel:

@@ -7,14 +7,20 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
+import torch
 
 from dlcli.errors import DataError, InputError
 from dlcli.inference.ensemble_model import Ensemble
+from dlcli.inference.evaluation import load_outputs
 from dlcli.inference.predictions_file import all_predictions
 from dlcli.runs.ensembles import OpenedModel
 from dlcli.runs.folder import OpenedRun
 from dlcli.runs.recorded import read_split
-from dlcli.statistics.conformal import conformal_of
+from dlcli.statistics.conformal import Conformal, PredictionSets
+from dlcli.statistics.conformal_methods import ConformalMethod, conformal_of
+from dlcli.tasks.base import Task
+from dlcli.tasks.calibration import apply_calibration
+from dlcli.tracking.digests import OUTPUTS_FILE, check_recorded
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,18 +48,28 @@ class Covering(OpenedModel):
             )
 
 
-def with_coverage(found: OpenedModel, coverage: float | None) -> Covering:
+def with_coverage(
+    found: OpenedModel, coverage: float | None, method: ConformalMethod | None = None
+) -> Covering:
     """Return an opened model, with sets or intervals of a coverage unless that is None.
 
     The calibration rows are the validation rows of a run, the rows that the folds of a cross-validation hold out, and
     the mean of both over the members of an ensemble not trained on a row. Test rows of a hold-out are not used.
 
+    Args:
+        found: The model.
+        coverage: Requested share of new rows.
+        method: How sets and intervals are made; None for `plain`.
+
     Raises:
-        InputError: The task has neither sets nor intervals, or there are too few rows for the coverage.
+        InputError: The task has neither sets nor intervals, or there are too few rows for the coverage, or the method
+            needs the models of folds.
         CorruptRun: Recorded predictions cannot be read.
     """
     given = {"run": found.run, "model": found.model, "members": found.members, "notes": found.notes}
     if coverage is None:
+        if method is not None:
+            raise InputError("is a kind of sets and intervals", "--conformal", "Add such as --coverage 0.9.")
         return Covering(**given)  # type: ignore[arg-type]
     if found.run.ledger.kind == "sweep":
         command = dict(found.run.ledger.result.get("best") or {}).get("command", "dlcli train")
@@ -70,40 +86,85 @@ def with_coverage(found: OpenedModel, coverage: float | None) -> Covering:
         folds = found.run.ledger.result.get("folds", ())
         runs = [_of_folder(found.run, run_id) for run_id in folds]
         counts = [1] * len(runs)
-    table, out_of_fold = _calibration_table(runs, counts)
+    task = found.model.task
+    table, out_of_fold = _calibration_table(runs, counts, task)
     if table.empty:
         hint = "Train in folds (cv=kfold), or with validation rows: cv=holdout"
         raise InputError("has no rows for a calibration", found.run.ledger.run_name, hint)
-    task = found.model.task
-    conformal = conformal_of(task.kind, table, coverage)
-    notes = [*found.notes, *_told(coverage, conformal.rows, found, out_of_fold, "step" in table)]
+    held_out_by: list[np.ndarray] = []
+    if method == "plus":
+        if not found.members or not out_of_fold:
+            hint = (
+                "Add --use folds: it needs the models of the folds."
+                if refitted
+                else "Train in folds (cv=kfold) and keep their weights, or leave --conformal out."
+            )
+            raise InputError("is no mean of the models of folds", "--conformal plus", hint)
+        table = table.sort_values([name for name in ("row", "step") if name in table], kind="stable")
+        held_out_by = _held_out_by(table, counts)
+    conformal = conformal_of(task.kind, table, coverage, method or "plain", held_out_by)
+    notes = [
+        *found.notes,
+        *_told(coverage, conformal, found, out_of_fold, "step" in table, plus=method == "plus"),
+    ]
     model = replace(found.model, conformal=conformal)
     return Covering(found.run, model, found.members, tuple(notes), table["row"].unique())
 
 
 def _of_folder(run: OpenedRun, run_id: str) -> OpenedRun:
     folder = run.ledger.sibling(run_id)
-    return replace(run, folder=folder, ledger=type(run.ledger).load(folder))
+    tuned = run.ledger.result.get("tuned", {})
+    return replace(run, folder=folder, ledger=type(run.ledger).load(folder), tuned=tuned)
 
 
-def _calibration_table(runs: Sequence[OpenedRun], counts: Sequence[int]) -> tuple[pd.DataFrame, bool]:
-    """Return targets and predictions of rows: the mean over the runs that were not trained on the row.
+def _held_out_by(table: pd.DataFrame, counts: Sequence[int]) -> list[np.ndarray]:
+    """Return for each row of a calibration table the weights `(K,)` of the members that were not trained on it."""
+    weights: dict[tuple[int, ...], np.ndarray] = {}
+    found = []
+    for members in table.drop_duplicates("row")["_members"]:
+        if members not in weights:
+            weights[members] = np.zeros(len(counts))
+            for place in members:
+                weights[members][place] = counts[place]
+        found.append(weights[members])
+    return found
 
-    Also return whether other runs were trained on these rows.
+
+def _predictions(run: OpenedRun, task: Task) -> pd.DataFrame:
+    """Return the recorded predictions of a run; of a fold that its cross-validation calibrates, calibrated by that."""
+    table = all_predictions(run.folder)
+    held_out = (table["split"] == "test").to_numpy()
+    if "calibrated_by" not in run.tuned or not held_out.any():
+        return table
+    check_recorded(run.ledger, OUTPUTS_FILE)
+    rows, outputs = load_outputs(run.folder, read_split(run.ledger).test, uncalibrated=True)
+    predicted = task.predictions(apply_calibration(run.tuned, torch.from_numpy(outputs))).set_index(rows)
+    table.loc[held_out, predicted.columns] = predicted.loc[table.loc[held_out, "row"]].to_numpy()
+    return table
+
+
+def _calibration_table(
+    runs: Sequence[OpenedRun], counts: Sequence[int], task: Task
+) -> tuple[pd.DataFrame, bool]:
+    """Return targets and predictions of rows, the mean over the runs that were not trained on a row.
+
+    The column `_members` has the places of these runs. Also return whether these are rows that other runs were trained
+    on.
     """
     tables = []
     splits = [read_split(one.ledger) for one in runs]
     used = np.unique(np.concatenate([rows for split in splits for rows in (split.train, split.val)]))
-    for one, count in zip(runs, counts, strict=True):
-        table = all_predictions(one.folder)
-        # Test rows shared by all seeds of a hold-out are not used; rows held out by a fold are training rows of others.
+    for place, (one, count) in enumerate(zip(runs, counts, strict=True)):
+        table = _predictions(one, task)
+        # Test rows that all seeds of a hold-out share are not used; rows that a fold holds out are used by others.
         held_out = (table["split"] == "test") & table["row"].isin(used) & (one.ledger.kind == "fold")
         chosen = held_out if held_out.any() else table["split"] == "val"
-        tables.append(table[chosen].assign(_count=count))
+        tables.append(table[chosen].assign(_count=count, _place=place))
     joined = pd.concat(tables, ignore_index=True)
     out_of_fold = bool((joined["split"] == "test").any())
     keys = [name for name in ("row", "step") if name in joined]
     if not joined.duplicated(keys).any():
+        joined["_members"] = joined.pop("_place").map(lambda place: (place,))
         return joined.drop(columns="_count"), out_of_fold
     # A row may be evaluated by several models, such as those of repeated folds.
     numbers = [str(name) for name in joined.columns if str(name).startswith(("p(", "prediction", "q"))]
@@ -111,16 +172,22 @@ def _calibration_table(runs: Sequence[OpenedRun], counts: Sequence[int]) -> tupl
     weighted = joined[numbers].mul(joined["_count"], axis=0)
     groups = weighted.groupby([joined[key] for key in keys])
     means = groups.sum().div(joined.groupby(keys)["_count"].sum(), axis=0)
-    rest = joined.groupby(keys)[[name for name in joined.columns if name not in (*numbers, *keys, "_count")]]
-    return pd.concat([means, rest.first()], axis=1).reset_index(), out_of_fold
+    own = (*numbers, *keys, "_count", "_place")
+    rest = joined.groupby(keys)[[name for name in joined.columns if name not in own]]
+    members = joined.groupby(keys)["_place"].agg(tuple).rename("_members")
+    return pd.concat([means, rest.first(), members], axis=1).reset_index(), out_of_fold
 
 
-def _told(coverage: float, rows: int, found: OpenedModel, out_of_fold: bool, steps: bool) -> list[str]:
-    kind = "sets" if found.model.task.kind != "regression" else "intervals"
+def _told(
+    coverage: float, conformal: Conformal, found: OpenedModel, out_of_fold: bool, steps: bool, *, plus: bool
+) -> list[str]:
+    kind, rows = "sets" if isinstance(conformal, PredictionSets) else "intervals", conformal.rows
     of = "row that single models were not trained on" if out_of_fold else "validation row"
     shown = f"{rows:,} {of.replace('row', 'rows', 1)}" if rows != 1 else f"1 {of}"
     said = f"{kind.capitalize()} are to cover {coverage:.4g} of new rows, calibrated on {shown}"
-    if out_of_fold:
+    if plus:
+        said += f", each by these models (CV+): at least {max(0, 2 * coverage - 1):.4g} is guaranteed."
+    elif out_of_fold:
         said += ", while another model predicts, so this is approximate; sets and intervals are usually a little wide."
         said = said.replace("another model", "their mean") if found.members else said
     else:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from dlcli.datasets.data import take
 from dlcli.datasets.notices import as_plain
 from dlcli.inference.evaluation import choose_device, evaluate_rows, figures
 from dlcli.prediction.coverage import with_coverage
@@ -19,6 +20,7 @@ from dlcli.runs.ensembles import Use, open_model
 from dlcli.runs.folder import with_overrides
 from dlcli.runs.model_errors import model_errors
 from dlcli.splits.split import Part
+from dlcli.statistics.conformal_methods import ConformalMethod
 
 
 def evaluate(
@@ -32,6 +34,7 @@ def evaluate(
     file: Path | None = None,
     use: Use | None = None,
     coverage: float | None = None,
+    conformal: ConformalMethod | None = None,
 ) -> Result:
     """Evaluate a run's saved model on the raw rows of one part of its split, or on those of a file.
 
@@ -39,7 +42,7 @@ def evaluate(
     """
     started = time.monotonic()
     chosen = open_model(run, runs_directory(runs_dir), conf_dirs, trust=trust, overrides=overrides, use=use)
-    found = with_coverage(chosen, coverage)
+    found = with_coverage(chosen, coverage, conformal)
     opened, model = found.run, found.model
     config = with_overrides(opened.config, overrides)
     if file is None:
@@ -58,7 +61,11 @@ def evaluate(
     metrics, baselines = figures({part: evaluation})
     if model.conformal is not None:
         judged = model.task.judged(evaluation.outputs, evaluation.y)
-        metrics |= {f"{part}/{name}": value for name, value in model.conformal.measure(judged).items()}
+        members = (
+            model.members_predictions(take(data.x, rows), device) if model.conformal.needs_members else []
+        )
+        measured = model.conformal.measure(judged, members)
+        metrics |= {f"{part}/{name}": value for name, value in measured.items()}
     return Result.of(
         opened.ledger,
         opened.folder,

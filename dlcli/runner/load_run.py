@@ -9,6 +9,7 @@ from dlcli.inference.saved_model import SavedModel
 from dlcli.prediction.coverage import with_coverage
 from dlcli.runner import runs_directory
 from dlcli.runs.ensembles import Use, open_model
+from dlcli.statistics.conformal_methods import ConformalMethod
 
 
 def load_run(
@@ -19,7 +20,8 @@ def load_run(
     trust: bool = False,
     use: Use | None = None,
     coverage: float | None = None,
+    conformal: ConformalMethod | None = None,
 ) -> SavedModel:
     """Return a run's saved model, or the ensemble of several."""
     found = open_model(run, runs_directory(runs_dir), conf_dirs, trust=trust, use=use)
-    return with_coverage(found, coverage).model
+    return with_coverage(found, coverage, conformal).model

@@ -16,6 +16,7 @@ from dlcli.prediction.output import Write, check_folder, check_output, written_t
 from dlcli.prediction.predict_rows import NewData, Predicted, predict_rows
 from dlcli.runner import runs_directory
 from dlcli.runs.ensembles import Use, open_model
+from dlcli.statistics.conformal_methods import ConformalMethod
 
 # The folder of made images by default.
 SAMPLES = Path("samples")
@@ -32,6 +33,7 @@ def predict(
     trust: bool = False,
     use: Use | None = None,
     coverage: float | None = None,
+    conformal: ConformalMethod | None = None,
     listen: Listener = ignore,
     files: Path | None = None,
     wanted: Wanted | None = None,
@@ -47,7 +49,7 @@ def predict(
         files = files if files is not None else SAMPLES
         check_folder(files, [file for file in data.files if file != STDIN])
     chosen = open_model(run, runs_directory(runs_dir), conf_dirs, trust=trust, use=use)
-    found = with_coverage(chosen, coverage)
+    found = with_coverage(chosen, coverage, conformal)
     opened, model = found.run, found.model
     for note in found.notes:
         listen(Note(note))

@@ -25,6 +25,7 @@ from dlcli.serving.limits import ServeLimits
 from dlcli.serving.model_worker import ModelWorker
 from dlcli.serving.predictor import Predictor
 from dlcli.serving.server import bound_socket, serve_until_stopped
+from dlcli.statistics.conformal_methods import ConformalMethod
 
 # Environment variable of the token.
 TOKEN = "DLCLI_SERVE_TOKEN"
@@ -47,6 +48,7 @@ def serve(
     trust: bool = False,
     use: Use | None = None,
     coverage: float | None = None,
+    conformal: ConformalMethod | None = None,
     listen: Listener = ignore,
     ready: Callable[[str, str], None] = lambda address, curl: None,
 ) -> None:
@@ -63,7 +65,7 @@ def serve(
     listening = bound_socket(host, port)
     with listening:
         chosen = open_model(run, runs_directory(runs_dir), conf_dirs, trust=trust, use=use)
-        found = with_coverage(chosen, coverage)
+        found = with_coverage(chosen, coverage, conformal)
         torch.set_num_threads(share())
         opened, model = found.run, found.model
         model.check_predicts_rows()

@@ -104,7 +104,11 @@ def open_model(
     for one in runs:
         parts, told = _parts(one, use)
         notes += told
-        groups.append([(opened(str(folder)), count) for folder, count in parts] or [(one, 1)])
+        tuned = one.ledger.result.get("tuned", {}) if one.ledger.kind == "cv" else {}
+        own = [(replace(opened(str(folder)), tuned=tuned), count) for folder, count in parts]
+        groups.append(own or [(one, 1)])
+        if own and tuned.get("calibrated_by", "none") != "none":
+            notes.append("Its probabilities are calibrated on the rows that the folds held out.")
     if len(runs) == 1 and groups[0][0][0] is runs[0]:
         return OpenedModel(runs[0], runs[0].load_model(), (), tuple(notes))
     chosen = _weighted(groups)

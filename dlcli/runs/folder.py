@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -143,6 +143,8 @@ class OpenedRun:
         notes: notes for the user on how the run was found and opened.
         claim: the user's arguments about the folder, which determine its gate.
         was_cut_off: whether its process ended without recording that.
+        tuned: what a cross-validation has tuned for the models of its folds together, of which this is one; it replaces
+            what the model has tuned on its own validation rows.
     """
 
     folder: Path
@@ -151,6 +153,7 @@ class OpenedRun:
     notes: tuple[str, ...]
     claim: Claim
     was_cut_off: bool = False
+    tuned: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
     def gate(self) -> Gate:
@@ -226,7 +229,7 @@ class OpenedRun:
             raise self._without_model()
         with self.gate.closed():
             check_recorded(self.ledger, MODEL_MANIFEST)
-            return load_model(self.folder / "model", trust=self.gate.is_open)
+            return load_model(self.folder / "model", trust=self.gate.is_open).retuned(self.tuned)
 
     def _without_model(self) -> CorruptRun:
         """Return the error for a run without a model, with a hint on where to find one."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import pandas as pd
 import torch
+from annotated_types import Gt, Lt
 from torch import Tensor, nn
 
 from dlcli.config.target_kinds import TargetKind
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 
 OutputsOf = Literal["row", "word", "token", "next_token"]
+
+# A share of rows to cover.
+Coverage = Annotated[float, Gt(0), Lt(1)]
 
 # Batch size of an evaluation with small outputs.
 _EVALUATED = 512
@@ -53,12 +57,14 @@ class Task(ChosenMetrics, ABC):
         needs_targets: whether the model computes the loss, so that it also receives the targets in evaluation.
         predicts_rows: whether outputs are predicted from rows; otherwise they are generated for the targets, such as
             images of a class.
+        coverage: share of test rows that prediction sets or intervals are to cover, which is measured; None for none.
         rows_of_an_epoch: number of validation rows that are evaluated in each epoch; None for all.
     """
 
     accepts: ClassVar[Set[TargetKind]]
     num_outputs: int
     predicts_rows: ClassVar[bool] = True
+    coverage: float | None = None
     rows_of_an_epoch: int | None = None
     outputs_of: ClassVar[OutputsOf] = "row"
     output_names: tuple[str, ...] = ()

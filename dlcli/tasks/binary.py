@@ -11,7 +11,7 @@ import torch
 from annotated_types import Ge, Le
 from torch import Tensor, nn
 
-from dlcli.tasks.base import Task
+from dlcli.tasks.base import Coverage, Task
 from dlcli.tasks.calibration import (
     Calibrator,
     apply_calibration,
@@ -42,6 +42,8 @@ class Binary(Task):
             `threshold` are reported too, as `f1_untuned` and so on.
         metrics: names of the metrics in report order, options of the group `metric`; `default` stands for those of the
             task.
+        coverage: share of rows that prediction sets are to cover, calibrated on the validation rows and measured on the
+            test rows; None to measure nothing.
         tuned_threshold: the threshold found by `tune`.
         calibrate: how probabilities are calibrated on the validation rows after training: `temperature`, `vector`,
             `isotonic`, `auto` for the best of them, or `none`. A method is kept only if it lowers the log loss of rows
@@ -70,6 +72,7 @@ class Binary(Task):
         threshold: Annotated[float, Ge(0), Le(1)] = 0.5,
         tune_threshold: Tunable | None = None,
         metrics: Sequence[str | MetricChoice] = ("default",),
+        coverage: Coverage | None = None,
         tuned_threshold: float | None = None,
         calibrate: Calibrator = "none",
         calibrated_by: str | None = None,
@@ -77,6 +80,7 @@ class Binary(Task):
         calibration_scores: Sequence[float] = (),
     ) -> None:
         super().__init__()
+        self.coverage = coverage
         if len(classes) != 2:
             raise ValueError(f"binary classification has two classes, not {len(classes)}")
         self.classes = tuple(classes)

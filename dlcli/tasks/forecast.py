@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from dlcli.datasets.windows import History, Windows
 from dlcli.preprocessing.window_fields import WindowField
-from dlcli.tasks.base import Task
+from dlcli.tasks.base import Coverage, Task
 from dlcli.tasks.facts import level_before, naive_error_before, naive_forecast
 from dlcli.tasks.metric_choice import MetricChoice
 from dlcli.tasks.number_metrics import scale_and_shift, scaled_errors
@@ -63,6 +63,8 @@ class Forecast(Task):
             several series, else `none`. Runs of earlier versions lack this key, and their loss is that of `none`.
         metrics: names of the metrics in report order, options of the group `metric`; `default` stands for those of the
             task.
+        coverage: share of rows that prediction intervals are to cover, calibrated on validation rows and measured on
+            test rows; None to measure nothing.
     """
 
     kind: ClassVar = "regression"
@@ -87,8 +89,10 @@ class Forecast(Task):
         scaled_metrics: bool = False,
         scale_loss: Literal["none", "naive", "level"] | None = "none",
         metrics: Sequence[str | MetricChoice] = ("default",),
+        coverage: Coverage | None = None,
     ) -> None:
         super().__init__()
+        self.coverage = coverage
         self.names = tuple(targets)
         self.horizon = horizon
         self.season = season

@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from dlcli.tasks.base import Task
+from dlcli.tasks.base import Coverage, Task
 from dlcli.tasks.calibration import (
     calibrated_facts,
     calibration_module,
@@ -35,6 +35,8 @@ class Multiclass(Task):
         average: how precision, recall and f1 are averaged over classes.
         metrics: names of the metrics in report order, options of the group `metric`; `default` stands for those of the
             task.
+        coverage: share of rows that prediction sets are to cover, calibrated on the validation rows and measured on the
+            test rows; None to measure nothing.
         calibrate: how probabilities are calibrated on the validation rows after training: `temperature`, `vector`,
             `auto` for the best of them, or `none`. A method is kept only if it lowers the log loss of rows that
             it was not fitted on.
@@ -57,12 +59,14 @@ class Multiclass(Task):
         loss: nn.Module,
         average: Literal["macro", "micro", "weighted"] = "macro",
         metrics: Sequence[str | MetricChoice] = ("default",),
+        coverage: Coverage | None = None,
         calibrate: Literal["none", "temperature", "vector", "auto"] = "none",
         calibrated_by: str | None = None,
         calibration: Sequence[Sequence[float]] = (),
         calibration_scores: Sequence[float] = (),
     ) -> None:
         super().__init__()
+        self.coverage = coverage
         self.classes = tuple(classes)
         self.num_outputs = len(self.classes)
         self.criterion = loss

@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from dlcli.tasks.base import Task
+from dlcli.tasks.base import Coverage, Task
 from dlcli.tasks.metric_choice import MetricChoice
 from dlcli.tasks.number_metrics import scale_and_shift
 from dlcli.tasks.quantiles import table_of_quantiles
@@ -39,6 +39,8 @@ class Regression(Task):
             baseline of a loss of quantiles. If None, the baseline is the mean.
         metrics: names of the metrics in report order, options of the group `metric`; `default` stands for those of the
             task.
+        coverage: share of rows that prediction intervals are to cover, calibrated on validation rows and measured on
+            test rows; None to measure nothing.
     """
 
     kind: ClassVar = "regression"
@@ -57,8 +59,10 @@ class Regression(Task):
         scale_targets: bool = True,
         target_quantiles: Sequence[Sequence[float]] | None = None,
         metrics: Sequence[str | MetricChoice] = ("default",),
+        coverage: Coverage | None = None,
     ) -> None:
         super().__init__()
+        self.coverage = coverage
         self.names = tuple(targets)
         self.criterion = loss
         levels = tuple(getattr(loss, "quantiles", ()))

@@ -13,6 +13,10 @@ _ID = re.compile(r"[\w-]+")
 # Maximum characters of a name or tag and of a message (MLflow and the recorder allow fewer), and maximum numbers of
 # tags and of messages.
 _TEXT, _MESSAGE, _MOST = 10_000, 100_000, 10_000
+_NESTED = 2  # lists of lists of numbers
+
+# What a task may tune on rows that folds hold out.
+_TUNED = {"calibrated_by", "calibration", "calibration_scores", "tuned_threshold", "tuned_thresholds"}
 
 
 def invalid_fields(document: Mapping[str, Any]) -> list[str]:
@@ -88,6 +92,17 @@ def _is_dict(value: Any) -> bool:
     return isinstance(value, dict)
 
 
+def _is_tuned(value: Any) -> bool:
+    """Return whether a value has the shape of what a task has tuned: a word, and numbers in lists."""
+    return set(value) <= _TUNED and all(_is_short(one) or _is_numbers(one) for one in value.values())
+
+
+def _is_numbers(value: Any, within: int = 0) -> bool:
+    return _is_number(value) or (
+        within < _NESTED and isinstance(value, list) and all(_is_numbers(one, within + 1) for one in value)
+    )
+
+
 def _is_member(value: Any) -> bool:
     """Return whether a value has the shape of a member of an ensemble."""
     return (
@@ -146,6 +161,7 @@ _RESULT: dict[str, Callable[[Any], bool]] = {
     "duration_s": _is_number,
     "folds": lambda value: _is_list(value, _is_id),
     "chosen": lambda value: _is_list(value, _is_dict),
+    "tuned": _is_tuned,
     "members": lambda value: _is_list(value, _is_member),
     "trials": lambda value: _is_list(value, _is_dict),
     "best": _is_best,

@@ -85,6 +85,12 @@ class Network(nn.Module):
         network.training = model.training
         return network
 
+    def calibrated_by(self, calibration: nn.Module | None) -> Network:
+        """Return the same network with another calibration."""
+        network = self.with_model(self.model)
+        network.calibration = calibration
+        return network
+
     def model_to_keep(self) -> nn.Module:
         """Return the model to save, without parts that only training needs."""
         merged = getattr(self.finetuning, "merged", None)

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 import dlcli
 from dlcli.cli.app import app
-from dlcli.errors import DataError, InputError
+from dlcli.errors import ConfigError, DataError, InputError
 from dlcli.inference.predictions_file import all_predictions
 from dlcli.prediction.coverage import with_coverage
 from dlcli.result import Result
@@ -42,12 +42,14 @@ def train(folder: Path, target: str, *words: str) -> Result:
 
 @pytest.fixture(scope="module")
 def classes(folder: Path) -> Result:
-    return train(folder, "kind")
+    return train(folder, "kind", "task.coverage=0.8")
 
 
 @pytest.fixture(scope="module")
 def folds(folder: Path) -> Result:
-    return train(folder, "age", "cv=kfold", "cv.folds=3", "cv.test_size=0.2", "cv.refit=true")
+    return train(
+        folder, "age", "cv=kfold", "cv.folds=3", "cv.test_size=0.2", "cv.refit=true", "task.coverage=0.8"
+    )
 
 
 def test_a_hold_out_is_calibrated_on_its_validation_rows(folder: Path, classes: Result) -> None:
@@ -78,6 +80,47 @@ def test_a_refitted_model_and_the_folds_are_calibrated_on_held_out_rows(folder: 
         np.testing.assert_allclose(found["high"] - found["prediction"], width)
         np.testing.assert_allclose(found["prediction"] - found["low"], width)
     assert "spread" in dlcli.load_run(folds.run_dir, use="folds", coverage=0.9).predict(new)
+
+
+def test_intervals_of_folds_come_from_the_models_that_did_not_see_a_row(folder: Path, folds: Result) -> None:
+    new = pd.read_csv(folder / "pets.csv")
+    found = dlcli.load_run(folds.run_dir, use="folds", coverage=0.9, conformal="plus").predict(new)
+    lows, highs = [], []
+    for fold in folds.folds:
+        table = all_predictions(fold.run_dir).query("split == 'test'")
+        errors = np.abs(table["target"] - table["prediction"]).to_numpy()
+        own = dlcli.load_run(fold.run_dir).predict(new)["prediction"].to_numpy()[:, None]
+        lows.append(own - errors)
+        highs.append(own + errors)
+    low, high = (np.sort(np.concatenate(values, axis=1), axis=1) for values in (lows, highs))
+    last = int(np.ceil((high.shape[1] + 1) * 0.9)) - 1
+    np.testing.assert_allclose(found["high"], high[:, last], rtol=1e-5)
+    np.testing.assert_allclose(found["low"], low[:, -1 - last], rtol=1e-5)
+    measured = dlcli.evaluate(folds.run_dir, use="folds", coverage=0.9, conformal="plus")
+    assert 0.75 < measured.metrics["test/conformal_coverage"] <= 1
+    assert any("(CV+): at least 0.8 is guaranteed" in text for text in measured.messages)
+    with pytest.raises(InputError, match="is no mean of the models of folds") as refused:
+        dlcli.load_run(folds.run_dir, coverage=0.9, conformal="plus")
+    assert "--use folds" in refused.value.problems[0].hint
+    with pytest.raises(InputError, match="is a kind of sets and intervals"):
+        dlcli.load_run(folds.run_dir, conformal="plus")
+
+
+def test_training_measures_the_coverage(folder: Path, classes: Result, folds: Result) -> None:
+    asked = dlcli.evaluate(classes.run_dir, coverage=0.8).metrics
+    for name in ("conformal_coverage", "conformal_set_size"):
+        assert classes.metrics[f"test/{name}"] == pytest.approx(asked[f"test/{name}"])
+    (sentence,) = [text for text in classes.messages if "Prediction sets that are to cover 0.8" in text]
+    assert (
+        f"cover {classes.metrics['test/conformal_coverage']:.3f} of the targets of the test rows" in sentence
+    )
+    refitted = dlcli.evaluate(folds.run_dir, coverage=0.8).metrics
+    assert folds.metrics["test/conformal_coverage"] == pytest.approx(refitted["test/conformal_coverage"])
+    assert folds.metrics["test/conformal_width"] == pytest.approx(refitted["test/conformal_width"], rel=1e-6)
+    of_folds = [fold.metrics["test/conformal_coverage"] for fold in folds.folds]
+    assert folds.metrics["cv/conformal_coverage_mean"] == pytest.approx(np.mean(of_folds))
+    with pytest.raises(ConfigError, match="needs at least 999 validation rows"):
+        train(folder, "kind", "task.coverage=0.999")
 
 
 def test_eval_measures_the_coverage_on_test_rows_and_on_a_file(folder: Path, folds: Result) -> None:

@@ -8,7 +8,8 @@ import pytest
 from scipy.stats import binom
 
 from dlcli.errors import InputError
-from dlcli.statistics.conformal import conformal_of, conformal_quantile, fewest_rows
+from dlcli.statistics.conformal import conformal_quantile, fewest_rows
+from dlcli.statistics.conformal_methods import conformal_of
 
 COVERAGE = 0.9
 
@@ -98,3 +99,83 @@ def test_labels_have_no_sets() -> None:
     table = pd.DataFrame({"prediction(a)": [1], "p(a)": [0.9], "target(a)": [1]})
     with pytest.raises(InputError, match="predictions of multilabel have no sets"):
         conformal_of("multilabel", table, COVERAGE)
+
+
+def test_adaptive_sets_are_larger_for_uncertain_rows_and_cover_them_more_often() -> None:
+    random = np.random.default_rng(3)
+
+    def classes(rows: int) -> pd.DataFrame:
+        # Half of the rows are easy: logits of a large scale.
+        scale = np.where(random.random(rows) < 0.5, 4.0, 0.7)[:, None]
+        logits = random.normal(size=(rows, 6)) * scale
+        p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+        target = np.minimum((p.cumsum(axis=1) < random.random((rows, 1))).sum(axis=1), 5)
+        names = np.array(list("abcdef"), dtype=object)
+        table = pd.DataFrame(p, columns=[f"p({name})" for name in names])
+        return table.assign(prediction=names[p.argmax(axis=1)], target=names[target], hard=scale[:, 0] < 1)
+
+    known, new = classes(4000), classes(4000)
+    hard = new["hard"].to_numpy()
+    of_hard = []
+    for method in ("plain", "adaptive"):
+        conformal = conformal_of("multiclass", known, COVERAGE, method)  # type: ignore[arg-type]
+        assert within_binomial_bounds(conformal.measure(new)["conformal_coverage"], 4000, 4000, at_least=True)
+        of_hard.append(conformal.measure(new[hard])["conformal_coverage"])
+        sizes = conformal.columns(new)["set"].str.count(",") + 1
+        assert sizes[hard].mean() > sizes[~hard].mean()
+    assert of_hard[1] > of_hard[0] + 0.01
+    with pytest.raises(InputError, match="adaptive sets are sets of classes"):
+        conformal_of("regression", numbers(50, random), COVERAGE, "adaptive")
+
+
+def folds_of(members: int, rows: int, random: np.random.Generator) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Which member predicts each calibration row, and the weights of that."""
+    fold = random.integers(0, members, rows)
+    return fold, [np.eye(members)[one] for one in fold]
+
+
+def test_intervals_of_folds_are_those_of_the_definition() -> None:
+    # Barber et al., "Predictive Inference with the Jackknife+", 2021, CV+.
+    random = np.random.default_rng(4)
+    n, k, m = 60, 3, 7
+    fold, weights = folds_of(k, n, random)
+    y, predicted = random.normal(size=n), random.normal(size=n)
+    table = pd.DataFrame({"row": np.arange(n), "prediction": predicted, "target": y})
+    conformal = conformal_of("regression", table, 0.8, "plus", weights)
+    of_members = random.normal(size=(k, m))
+    members = [pd.DataFrame({"prediction": one}) for one in of_members]
+    found = conformal.columns(pd.DataFrame({"prediction": of_members.mean(axis=0)}), members)
+    errors = np.abs(y - predicted)
+    last = int(np.ceil(0.8 * (n + 1))) - 1
+    for row in range(m):
+        own = of_members[fold, row]
+        assert found["high"][row] == pytest.approx(np.sort(own + errors)[last])
+        assert found["low"][row] == pytest.approx(-np.sort(errors - own)[last])
+
+
+def test_sets_of_folds_are_those_of_the_definition() -> None:
+    # Romano, Sesia and Candès, "Classification with Valid and Adaptive Coverage", 2020, CV+.
+    random = np.random.default_rng(5)
+    n, k, m = 50, 2, 20
+    fold, weights = folds_of(k, n, random)
+    names = ["a", "b", "c"]
+    shares = random.dirichlet(np.ones(3), size=n)
+    target = random.integers(0, 3, n)
+    table = pd.DataFrame(shares, columns=[f"p({name})" for name in names])
+    conformal = conformal_of(
+        "multiclass", table.assign(target=np.array(names)[target]), COVERAGE, "plus", weights
+    )
+    of_members = random.dirichlet(np.ones(3), size=(k, m))
+    members = [pd.DataFrame(one, columns=table.columns) for one in of_members]
+    mean = of_members.mean(axis=0)
+    new = pd.DataFrame(mean, columns=table.columns).assign(prediction=np.array(names)[mean.argmax(axis=1)])
+    sets = conformal.columns(new, members)["set"]
+    scores = 1 - shares[np.arange(n), target]
+    for row in range(m):
+        wanted = [
+            name
+            for place, name in enumerate(names)
+            if (scores < 1 - of_members[fold, row, place]).sum() < COVERAGE * (n + 1)
+            or name == new["prediction"][row]
+        ]
+        assert sets[row].split(",") == wanted

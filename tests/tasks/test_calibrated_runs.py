@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from dlcli.inference.ensemble_model import Ensemble
 from dlcli.inference.predictions_file import all_predictions
 from dlcli.inference.saved_model import load_model
 from dlcli.result import Result
+from dlcli.splits.split import Split
+from dlcli.tasks.calibration import calibrated_facts
 from dlcli.tracking.ledger import Ledger
 
 # A network of many weights, trained long on few rows, is too sure.
@@ -88,13 +91,55 @@ def test_the_exported_program_returns_calibrated_logits(
     np.testing.assert_allclose(program(**fields).detach().sigmoid().flatten().numpy(), expected, atol=1e-5)
 
 
-def test_each_member_of_an_ensemble_is_calibrated_by_its_own_rows(folder: Path) -> None:
-    folds = train(folder, "cv=stratified_kfold", "cv.folds=2", "task.calibrate=temperature")
-    ensemble = dlcli.load_run(folds.run_dir)
-    assert isinstance(ensemble, Ensemble)
-    assert ensemble.task.calibration() is None
+@pytest.fixture(scope="module")
+def folds(folder: Path) -> Result:
+    words = ["cv.folds=2", "cv.test_size=0.2", "cv.refit=true", "task.tune_threshold=f1"]
+    return train(folder, "cv=stratified_kfold", "task.calibrate=temperature", *words)
+
+
+def uncalibrated(run_dir: Path, new: pd.DataFrame) -> np.ndarray:
+    """Return the logits of a run's model without its calibration, `(N,)`."""
+    model = load_model(run_dir / "model")
+    bare = replace(model, network=model.network.calibrated_by(None))
+    return bare.outputs(new).double().flatten().numpy()
+
+
+def test_folds_together_and_the_refitted_model_are_calibrated_on_held_out_rows(
+    folder: Path, folds: Result
+) -> None:
     new = pd.read_csv(folder / "pets.csv")
-    members = [dlcli.load_run(fold.run_dir) for fold in folds.folds]
-    assert all(member.task.calibration() is not None for member in members)
-    mean = np.mean([member.predict(new)["p(dog)"] for member in members], axis=0)
-    np.testing.assert_allclose(ensemble.predict(new)["p(dog)"], mean, atol=1e-5)
+    rows, logits = [], []
+    for fold in folds.folds:
+        place = Split.load(fold.run_dir / "split.npz").test
+        rows.append(place)
+        logits.append(uncalibrated(fold.run_dir, new.iloc[place]))
+    order = np.argsort(np.concatenate(rows))
+    codes = (new["kind"].to_numpy()[np.sort(np.concatenate(rows))] == "dog").astype(np.int64)
+    wanted = calibrated_facts(
+        "temperature", torch.from_numpy(np.concatenate(logits)[order].reshape(-1, 1)).float(), codes
+    )
+    tuned = Ledger.load(folds.run_dir).result["tuned"]
+    assert tuned["calibrated_by"] == wanted["calibrated_by"] == "temperature"
+    ((scale,), _) = tuned["calibration"]
+    assert scale == pytest.approx(wanted["calibration"][0][0], rel=1e-3)
+    assert folds.to_json()["metrics"]["calibration/log_loss_after"] < tuned["calibration_scores"][0]
+    (message,) = [text for text in folds.messages if "held out: probabilities calibrated" in text]
+    assert "tuned_threshold" in message
+
+    together = dlcli.load_run(folds.run_dir, use="folds")
+    assert isinstance(together, Ensemble)
+    assert together.task.threshold == tuned["tuned_threshold"]  # type: ignore[attr-defined]
+    shares = [1 / (1 + np.exp(-scale * uncalibrated(fold.run_dir, new))) for fold in folds.folds]
+    np.testing.assert_allclose(together.predict(new)["p(dog)"], np.mean(shares, axis=0), atol=1e-5)
+    refitted = 1 / (1 + np.exp(-scale * uncalibrated(folds.run_dir, new)))
+    np.testing.assert_allclose(dlcli.load_run(folds.run_dir).predict(new)["p(dog)"], refitted, atol=1e-5)
+    assert dlcli.evaluate(folds.run_dir).metrics["test/f1"] == pytest.approx(folds.metrics["test/f1"])
+
+
+def test_a_fold_by_itself_is_calibrated_by_its_own_validation_rows(folder: Path, folds: Result) -> None:
+    new = pd.read_csv(folder / "pets.csv")
+    for fold in folds.folds:
+        own = load_model(fold.run_dir / "model").predict(new)["p(dog)"]
+        np.testing.assert_allclose(dlcli.load_run(fold.run_dir).predict(new)["p(dog)"], own)
+        recorded = all_predictions(fold.run_dir).set_index("row")
+        np.testing.assert_allclose(own[recorded.index], recorded["p(dog)"], atol=1e-6)
