@@ -9,7 +9,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from torch import nn
 
 from dlcli.errors import DlcliError, InputError
 from dlcli.exporting.bundle_images import ImageRows
@@ -29,7 +30,7 @@ from dlcli.exporting.heads import INSTEAD, head_of, output_columns
 from dlcli.exporting.new_folder import check_new_folder, new_folder
 from dlcli.files.paths import resolved
 from dlcli.files.unfinished import scratch_folder
-from dlcli.inference.ensemble_model import Ensemble
+from dlcli.inference.ensemble_model import SPREAD, Ensemble
 from dlcli.inference.saved_model import SavedModel
 from dlcli.prediction.output import csv_to
 from dlcli.preprocessing.table import Table
@@ -94,34 +95,38 @@ def export_bundle(
     with model_errors(opened.folder):
         data, rows = opened.part_of(dataset, "val", "test", "train")
         tests = len(read_split(opened.ledger, len(data)).rows("test"))
-        bundled = _rows_of(BundleSource(opened, model, dataset, data, rows))
-        graph = bundled.graph(head)
-        spec = {"run_id": opened.ledger.run_id, "example": bundled.example, **bundled.spec()}
-        spec["outputs"] = output_columns(model.task, head)
+        source = BundleSource(opened, model, dataset, data, rows)
+        bundled = _rows_of(source)
+        spec = {"run_id": opened.ledger.run_id, "example": bundled.example}
+        outputs = output_columns(model.task, head)
         with new_folder(folder, "the bundle") as made, scratch_folder() as scratch:
-            _write(made, graph, spec, bundled, model_card(opened, model, tests, bundled.card))
             raw, example = bundled.write_raw(scratch), bundled.write_example(made)
             expected, of_raw = bundled.predicted(example), bundled.predicted(raw)
+            outputs += _spread_columns(outputs, expected)
+            spec["outputs"] = outputs
+            if isinstance(model, Ensemble):
+                spec |= _write_members(made, model, source, bundled)
+                _write_script(made, spec, "read_several.txt")
+            else:
+                _write_model(made, bundled, head, spec)
+            _write_card(made, bundled, model_card(opened, model, tests, bundled.card))
             (made / _EXPECTED).write_bytes(_as_text(expected))
             difference = max(
-                _compared(made, raw, of_raw, spec["outputs"]),
-                _compared(made, example, expected, spec["outputs"]),
+                _compared(made, raw, of_raw, outputs),
+                _compared(made, example, expected, outputs),
             )
     messages = (*opened.notes, *bundled.notes)
     return Bundled(folder, len(of_raw), difference, opened.ledger.run_id, messages, bundled.example)
 
 
 def _check_kind(model: SavedModel) -> None:
-    """Raise an InputError for an ensemble, or for a kind of model or rows that bundles do not support."""
+    """Raise an InputError for a kind of model or rows that bundles do not support."""
     if isinstance(model.network.model, Decodes):
         name = type(model.network.model).__name__
         hint = "Write an encoder and a decoder: --output DIR"
         raise InputError(
             f"{name} generates one token at a time, which is no single program", "--bundle", hint
         )
-    if isinstance(model, Ensemble):
-        reason = f"a bundle of {len(model.members)} models cannot be made: its graph holds one preprocessing"
-        raise InputError(reason, "--bundle", f"{INSTEAD}, or bundle one of them: {model.members[0].name}")
     if model.kind in ("image", "tokens") or (
         type(model.preprocessing) is Table and model.columns is not None
     ):
@@ -142,15 +147,54 @@ def _rows_of(source: BundleSource) -> BundledRows:
     return TableRows(source)
 
 
-def _write(folder: Path, graph: bytes, spec: dict[str, Any], rows: BundledRows, card: str) -> None:
-    """Write all files but the example."""
-    (folder / "model.onnx").write_bytes(graph)
-    files = resources.files("dlcli.exporting") / "bundle_files"
-    parts = (files.joinpath(name).read_text(encoding="utf-8") for name in (rows.reader, "predict.txt"))
-    (folder / "predict.py").write_text("".join(parts), encoding="utf-8")
-    (folder / "Dockerfile").write_text(files.joinpath("Dockerfile").read_text(encoding="utf-8"))
-    (folder / "bundle.json").write_text(json.dumps(spec, ensure_ascii=False, indent=1), encoding="utf-8")
+def _write_model(folder: Path, rows: BundledRows, head: nn.Module, spec: Mapping[str, Any]) -> dict[str, Any]:
+    """Write a model with its script, and return the part of `bundle.json` that describes how rows are read."""
+    (folder / "model.onnx").write_bytes(rows.graph(head))
+    whole = {**spec, **rows.spec()}
+    _write_script(folder, whole, rows.reader, "network.txt")
     rows.write_extras(folder)
+    return whole
+
+
+def _write_members(folder: Path, model: Ensemble, source: BundleSource, rows: BundledRows) -> dict[str, Any]:
+    """Write the models of an ensemble into folders of their own, and the script that computes their mean."""
+    members = []
+    for number, member in enumerate(model.members, start=1):
+        place, task = f"member_{number}", member.model.task
+        (folder / place).mkdir()
+        head = head_of(task)
+        own = {"example": rows.example, "outputs": output_columns(task, head)}
+        _write_model(folder / place, _rows_of(replace(source, model=member.model)), head, own)
+        members.append({"folder": place, "weight": member.count, "run_name": member.name})
+    return {"label": rows.spec()["label"], "members": members}
+
+
+def _write_script(folder: Path, spec: Mapping[str, Any], *parts: str) -> None:
+    files = resources.files("dlcli.exporting") / "bundle_files"
+    texts = (files.joinpath(name).read_text(encoding="utf-8") for name in (*parts, "predict.txt"))
+    (folder / "predict.py").write_text("".join(texts), encoding="utf-8")
+    text = json.dumps(spec, ensure_ascii=False, indent=1)
+    (folder / "bundle.json").write_text(text, encoding="utf-8")
+
+
+def _spread_columns(columns: Sequence[Mapping[str, Any]], predicted: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the columns of the deviation over the models of an ensemble, each with the column that it is of."""
+    named = {column["name"]: column for column in columns}
+    found = []
+    for name in predicted.columns:
+        if name == SPREAD or str(name).startswith(f"{SPREAD}("):
+            ending = str(name).removeprefix(SPREAD)
+            of = named[f"p{ending}" if ending and f"p{ending}" in named else f"prediction{ending}"]
+            found.append(
+                {"name": name, "kind": "spread", "of": of, "center": 0.0, "scale": of.get("scale", 1.0)}
+            )
+    return found
+
+
+def _write_card(folder: Path, rows: BundledRows, card: str) -> None:
+    """Write the requirements, the container and the model card."""
+    files = resources.files("dlcli.exporting") / "bundle_files"
+    (folder / "Dockerfile").write_text(files.joinpath("Dockerfile").read_text(encoding="utf-8"))
     pins = [
         f"{_PACKAGES.get(name, name)}=={importlib.import_module(name).__version__}" for name in rows.packages
     ]
@@ -188,7 +232,7 @@ def _compared(
     largest = 0.0
     for output in outputs:
         name = output["name"]
-        if output["kind"] == "number":
+        if output["kind"] in ("number", "spread"):
             one, other = found[name].to_numpy(np.float64), expected[name].to_numpy(np.float64)
             most = RELATIVE * np.abs(other - output["center"]) + ABSOLUTE * output["scale"]
             wrong = ~(np.abs(one - other) <= most)

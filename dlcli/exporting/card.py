@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from dlcli.formatting import number
+from dlcli.inference.ensemble_model import Ensemble
 from dlcli.inference.saved_model import SavedModel
 from dlcli.models.forest import Forest
 from dlcli.runs.folder import OpenedRun
@@ -23,6 +24,12 @@ _OF_EXAMPLES = (
 )
 _OF_PROBABILITIES = (
     "Probabilities are those of the network; `calibration_error` says how far they are from frequencies."
+)
+
+
+_OF_MEAN = (
+    "The figures of folds, and of a run that is one of several, are those of single models. Their mean, which this "
+    "folder predicts, is usually better; how good it is, only new rows can tell: `dlcli eval RUN --file ROWS`."
 )
 
 
@@ -46,7 +53,7 @@ def model_card(opened: OpenedRun, model: SavedModel, rows: int, graph: str) -> s
     version = _plain(str(ledger.tags.get("dlcli.version", "")))
     parts = [
         f"# {_plain(ledger.run_name)}",
-        f"{_plain(model.task.describe())}. Model: {type(model.network.model).__name__}, {_size(model)}. "
+        f"{_plain(model.task.describe())}. Model: {_name(model)}, {_size(model)}. "
         f"Run {ledger.run_id}, trained {str(ledger.created_at)[:10]} with dlcli {version}.",
         "```sh\npip install -r requirements.txt\npython predict.py --check\npython predict.py "
         f"{given} > predictions.csv\n```",
@@ -58,12 +65,20 @@ def model_card(opened: OpenedRun, model: SavedModel, rows: int, graph: str) -> s
         *([_columns(model)] if is_table else []),
         *(["\n".join(f"- {_plain(text)}" for text in notices)] if notices else []),
         "## Figures",
+        *([_OF_MEAN] if isinstance(model, Ensemble) else []),
         _figures(ledger.metrics, rows, of_rows=model.task.kind in ("binary", "multiclass")),
         "## Limits",
         "\n".join(f"- {limit}" for limit in (*limits, *([_OF_PROBABILITIES] if classifies else []))),
         graph,
     ]  # fmt: skip
     return "\n\n".join(parts) + "\n"
+
+
+def _name(model: SavedModel) -> str:
+    if not isinstance(model, Ensemble):
+        return type(model.network.model).__name__
+    kinds = dict.fromkeys(type(member.model.network.model).__name__ for member in model.members)
+    return f"the mean of {len(model.members)} models ({', '.join(kinds)})"
 
 
 def _size(model: SavedModel) -> str:

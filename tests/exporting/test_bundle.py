@@ -161,6 +161,31 @@ def test_files_are_read_by_the_settings_of_the_run(
     assert run_script(made, "--check").returncode == 0
 
 
+@pytest.mark.filterwarnings("ignore:.* that training did not see:UserWarning")
+@pytest.mark.parametrize("target", ["kind", "tame", "weight"])
+def test_models_of_folds_and_runs_predict_raw_rows_as_one(target: str) -> None:
+    several = train(target, "cv=kfold", "cv.folds=2")
+    ref = str(several.run_dir)
+    if target == "kind":
+        other = train(target, "model.hidden=3", "preprocessing.scaling=robust")
+        ref = f"{several.run_id},{other.run_id}"
+    made = bundle(ref, Path("made"))
+    assert made.largest_difference < 1e-3
+    members = json.loads(Path("made/bundle.json").read_text())["members"]
+    assert [member["weight"] for member in members] == ([1, 1, 2] if target == "kind" else [1, 1])
+    new = table().drop(columns=["kind", "weight", *(["tame"] if target == "tame" else [])])[::-1].head(30)
+    new.to_csv("new.csv", index=False, sep=";")
+    expected = dlcli.predict(ref, "new.csv")
+    assert expected is not None and "spread" in expected
+    done = run_script(Path("made"), "new.csv")
+    assert done.returncode == 0, done.stderr
+    Path("found.csv").write_text(done.stdout)
+    found = pd.read_csv("found.csv", dtype={"prediction": expected["prediction"].dtype})
+    pd.testing.assert_frame_equal(found, expected, check_dtype=False, rtol=1e-3, atol=1e-4)
+    assert run_script(Path("made"), "--check").returncode == 0
+    assert f"the mean of {len(members)} models (MLP)" in Path("made/README.md").read_text()
+
+
 def test_the_folder_holds_all_that_is_needed_and_no_training_row() -> None:
     result = train("kind")
     done = CliRunner().invoke(app, ["export", str(result.run_dir), "--bundle", "made", "--json"])
