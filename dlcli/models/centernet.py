@@ -19,19 +19,18 @@ from dlcli.errors import Problem
 from dlcli.models.detections import chosen_detections, in_crowds, pixel_boxes, with_loss
 from dlcli.models.layers import Size
 from dlcli.models.pretrained_image import no_architecture
-from dlcli.models.timm_backbone import made_backbone, pixel_scale
+from dlcli.models.timm_backbone import made_backbone
+from dlcli.models.timm_model import FeatureMaps, TimmOptions
 from dlcli.models.weights import weights_problem
 
-# Images are padded to a multiple of this: the coarsest features are of squares of 32 pixels.
-_MULTIPLE = 32
-# Share of a box around its centre that provides training targets; it spans six standard deviations of the Gaussian.
+# Share of a box around its centre that is trained, and of its side that are six deviations of its Gaussian.
 _CENTRE = 0.54
 # Initial bias of the heatmaps, for an initial probability of 0.01.
 _RARE = -4.6
 
 
-class CenterNet(nn.Module):
-    """A timm backbone, an upsampling path, and heads for heatmaps of centres and for boxes.
+class CenterNet(FeatureMaps):
+    """A timm backbone, a path back to a fine resolution, and maps of centres and of boxes.
 
     Images are bytes (or floats from 0 to 255), which the model scales as in the weights' training, and pads. A
     detection is a local maximum of a heatmap: a position with a higher score than its eight neighbours.
@@ -40,56 +39,35 @@ class CenterNet(nn.Module):
         input_shape: channels, height and width of an image.
         num_outputs: number of classes.
         backbone: timm's name of a model that returns features of several sizes, such as `mobilenetv2_100`.
-        weights: a file with the backbone's weights, or those of a run of this model; `hub` downloads timm's weights;
-            None initializes at random.
-        stride: stride of the output maps in pixels.
-        width: number of channels of the upsampling path and of the heads.
-        detections: maximum number of detections per image.
-        nms: IoU threshold of non-maximum suppression within each class; 1 keeps all detections.
-        box_weight: weight of the box loss (generalized IoU) relative to the heatmap loss (focal).
-        normalization: `own` scales pixels by the mean and deviation that the weights were trained with, `data` by those
-            of the training rows.
-        mean: mean of each channel, from 0 to 1; None takes timm's value for the backbone.
-        std: deviation of each channel; None takes timm's value for the backbone.
-        arguments: further arguments of the backbone.
-        restored: skip loading the backbone's weights, because they will be loaded from a run.
+        stride: pixels that a place of the maps is one of, along each side.
+        width: number of channels of the path back, and of the maps' layers.
+        detections: most detections of an image.
+        nms: overlap (IoU) from which of two detections of a class the less sure one is dropped; 1 drops none.
+        box_weight: weight of the boxes' loss (generalized IoU) beside that of the centres (focal).
+        options: fields of `TimmOptions`.
     """
 
-    accepts: ClassVar = {"image"}
     targets: ClassVar = {"detection"}
-    requires: ClassVar = ("timm",)
-    # Values of `weights` other than a file or a run.
-    weights_words: ClassVar = {"hub": "downloads timm's weights", "null": "initializes at random"}
     search_space: ClassVar = {"width": "32,64,128", "box_weight": "tag(log,interval(1,10))"}
-    mean: Tensor
-    std: Tensor
 
     def __init__(
         self,
         input_shape: tuple[int, int, int],
         num_outputs: int,
         backbone: Annotated[str, MinLen(1)] = "mobilenetv2_100",
-        weights: str | None = "hub",
         stride: Literal[4, 8, 16] = 8,
         width: Size = 64,
         detections: Annotated[int, Ge(1), Le(1000)] = 100,
         nms: Annotated[float, Gt(0), Le(1)] = 0.6,
         box_weight: Annotated[float, Gt(0)] = 5.0,
-        normalization: Literal["own", "data"] = "own",
-        mean: tuple[float, ...] | None = None,
-        std: tuple[float, ...] | None = None,
-        arguments: Mapping[str, Any] | None = None,
-        restored: bool = False,
+        **options: Annotated[Any, TimmOptions],
     ) -> None:
         super().__init__()
-        channels, self.height, self.width = input_shape
-        self.backbone, config = made_backbone(backbone, channels, weights, restored, arguments or {})
-        self.takes_raw = normalization == "own"
-        scale = pixel_scale(config, channels, mean, std)
-        self.register_buffer("mean", scale[0])
-        self.register_buffer("std", scale[1])
+        asked, (channels, *size) = TimmOptions(**options), input_shape
+        self.set_size(*size)
+        self.backbone, config = made_backbone(backbone, channels, asked)
+        self.set_scale(asked, channels, config)
         self.stride, self.detections, self.nms, self.box_weight = stride, detections, nms, box_weight
-        self._padding = -self.height % _MULTIPLE, -self.width % _MULTIPLE
         info: Any = self.backbone.feature_info
         self._used = [step for step, reduction in enumerate(info.reduction()) if reduction >= stride]
         depths = [info.channels()[step] for step in self._used]
@@ -114,7 +92,7 @@ class CenterNet(nn.Module):
         nn.init.normal_(last.weight, std=0.01)
         nn.init.constant_(last.bias, _RARE)
         rows, columns = (
-            (side + pad) // stride for side, pad in zip((self.height, self.width), self._padding, strict=True)
+            (side + pad) // stride for side, pad in zip((self.height, self.width), self.padding, strict=True)
         )
         grid = torch.stack(
             [
@@ -135,11 +113,8 @@ class CenterNet(nn.Module):
         return found if y is None else with_loss(self._loss(centres, corners, y), found)
 
     def _maps(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return logits of heatmaps `(N, C, H, W)`, and the box corners at each position in pixels `(N, 4, H, W)`."""
-        if self.takes_raw:
-            x = (x.to(self.mean.dtype) / 255 - self.mean) / self.std
-        down, right = self._padding
-        found = self.backbone(functional.pad(x, (0, right, 0, down)))
+        """Return logits of centres `(N, C, H, W)`, and corners of the box at each place in pixels `(N, 4, H, W)`."""
+        found = self.backbone(self.padded(x))
         lateral: Any = self.head["lateral"]
         merge: Any = self.head["merge"]
         features = [one(found[step]) for one, step in zip(lateral, self._used, strict=True)]

@@ -7,23 +7,20 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from annotated_types import Ge, Gt, Le, MinLen, MultipleOf
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import Tensor
 
 from dlcli.errors import Problem
 from dlcli.models.detections import chosen_detections, pixel_boxes, with_loss
 from dlcli.models.layers import Size
 from dlcli.models.pretrained_image import no_architecture
-from dlcli.models.timm_backbone import made_backbone, pixel_scale
+from dlcli.models.timm_backbone import made_backbone
+from dlcli.models.timm_model import FeatureMaps, TimmOptions
 from dlcli.models.torchvision_heads import made_head
 from dlcli.models.weights import weights_problem
 
-# Images are padded to a multiple of this: the coarsest features of a backbone are of squares of 32 pixels.
-_MULTIPLE = 32
 
-
-class Detector(nn.Module):
-    """A timm backbone with the anchors, heads and losses of a torchvision detector.
+class Detector(FeatureMaps):
+    """A timm backbone with the anchors, layers and losses of a detector of torchvision.
 
     Images are bytes (or floats from 0 to 255), which the model scales as in the weights' training, and pads.
 
@@ -33,28 +30,16 @@ class Detector(nn.Module):
         architecture: `ssdlite` (Sandler et al., 2018), `fcos` (Tian et al., 2019), `retinanet` (Lin et al., 2017) or
             `faster_rcnn` (Ren et al., 2015).
         backbone: timm's name of a model that returns features of several sizes, such as `mobilenetv2_100`.
-        weights: a file with the backbone's weights, or those of a run of this model; `hub` downloads timm's weights;
-            None initializes at random.
-        width: number of channels of the feature pyramid (Lin et al., 2017) and of the heads; a multiple of 32 for FCOS,
-            which uses group normalization. SSDlite has no pyramid.
-        detections: maximum number of detections per image.
-        nms: IoU threshold of non-maximum suppression within each class; 1 keeps all detections.
-        candidates: number of highest-scoring detections that enter non-maximum suppression.
-        normalization: `own` scales pixels by the mean and deviation that the weights were trained with, `data` by those
-            of the training rows.
-        mean: mean of each channel, from 0 to 1; None takes timm's value for the backbone.
-        std: deviation of each channel; None takes timm's value for the backbone.
-        arguments: further arguments of the backbone.
-        restored: skip loading the backbone's weights, because they will be loaded from a run.
+        width: number of channels of the pyramid of features (Lin et al., 2017) and of the layers on it, which FCOS
+            normalizes in 32 groups; SSDlite has no pyramid.
+        detections: most detections of an image.
+        nms: overlap (IoU) from which of two detections of a class the less sure one is dropped; 1 drops none.
+        candidates: number of the surest detections that are compared with each other.
+        options: fields of `TimmOptions`.
     """
 
-    accepts: ClassVar = {"image"}
     targets: ClassVar = {"detection"}
     requires: ClassVar = ("timm", "torchvision")
-    # Values of `weights` other than a file or a run.
-    weights_words: ClassVar = {"hub": "downloads timm's weights", "null": "initializes at random"}
-    mean: Tensor
-    std: Tensor
 
     def __init__(
         self,
@@ -62,32 +47,24 @@ class Detector(nn.Module):
         num_outputs: int,
         architecture: Literal["ssdlite", "fcos", "retinanet", "faster_rcnn"] = "ssdlite",
         backbone: Annotated[str, MinLen(1)] = "mobilenetv2_100",
-        weights: str | None = "hub",
         width: Annotated[Size, MultipleOf(64)] = 128,
         detections: Annotated[int, Ge(1), Le(1000)] = 100,
         nms: Annotated[float, Gt(0), Le(1)] = 0.55,
         candidates: Annotated[int, Ge(1), Le(5000)] = 300,
-        normalization: Literal["own", "data"] = "own",
-        mean: tuple[float, ...] | None = None,
-        std: tuple[float, ...] | None = None,
-        arguments: Mapping[str, Any] | None = None,
-        restored: bool = False,
+        **options: Annotated[Any, TimmOptions],
     ) -> None:
         super().__init__()
-        channels, self.height, self.width = input_shape
-        self.backbone, config = made_backbone(backbone, channels, weights, restored, arguments or {})
-        self.takes_raw = normalization == "own"
-        scale = pixel_scale(config, channels, mean, std)
-        self.register_buffer("mean", scale[0])
-        self.register_buffer("std", scale[1])
+        asked, (channels, *size) = TimmOptions(**options), input_shape
+        self.set_size(*size)
+        self.backbone, config = made_backbone(backbone, channels, asked)
+        self.set_scale(asked, channels, config)
         self.architecture, self.detections, self.nms, self.candidates = (
             architecture,
             detections,
             nms,
             candidates,
         )
-        self._padding = -self.height % _MULTIPLE, -self.width % _MULTIPLE
-        self._size = self.height + self._padding[0], self.width + self._padding[1]
+        self._size = self.height + self.padding[0], self.width + self.padding[1]
         # SSD and Faster R-CNN have an output for the background, before those of the classes.
         self._first_label = int(architecture in ("ssdlite", "faster_rcnn"))
         info: Any = self.backbone.feature_info
@@ -102,10 +79,7 @@ class Detector(nn.Module):
 
         In training mode there are no detections.
         """
-        if self.takes_raw:
-            x = (x.to(self.mean.dtype) / 255 - self.mean) / self.std
-        down, right = self._padding
-        x = functional.pad(x, (0, right, 0, down))
+        x = self.padded(x)
         features = self.backbone(x)
         pyramid = self.head.backbone([features[step] for step in self._used])
         if self.architecture == "faster_rcnn":

@@ -5,26 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from math import prod
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar
 
 import torch
 from annotated_types import MinLen
 from torch import Tensor, nn
-from torch.nn import functional
 
 from dlcli.config.suggest import did_you_mean, hint
 from dlcli.errors import ConfigError, Problem, first_line
-from dlcli.files.paths import typed
 from dlcli.models.hub import check_cached
-from dlcli.models.pretrained_image import no_architecture, timm_package
-from dlcli.models.timm_backbone import load_timm_weights, pixel_scale
+from dlcli.models.pretrained_image import no_architecture
+from dlcli.models.timm_backbone import load_timm_weights
+from dlcli.models.timm_model import FeatureMaps, TimmOptions, timm_package
 from dlcli.models.weights import weights_problem
 
-# Images are padded to a multiple of this: the coarsest features are of squares of 32 pixels.
-_MULTIPLE = 32
 
-
-class EncoderDecoder(nn.Module):
+class EncoderDecoder(FeatureMaps):
     """A pretrained image encoder with a decoder for segmentation.
 
     Images are bytes (or floats from 0 to 255), which the model scales as in the weights' training, and pads.
@@ -34,23 +30,12 @@ class EncoderDecoder(nn.Module):
         num_outputs: logits for each pixel.
         architecture: the library's name: `unet`, `fpn`, `deeplabv3plus`, `segformer`, ...
         encoder: timm's name of a model that returns features of several sizes, such as `mobilenetv2_100`.
-        weights: a file with the encoder's weights, or those of a run of this model; `hub` downloads timm's weights;
-            None initializes at random.
-        normalization: `own` scales pixels by the mean and deviation that the weights were trained with, `data` by those
-            of the training rows.
-        mean: mean of each channel, from 0 to 1; None takes timm's value for the encoder.
-        std: deviation of each channel; None takes timm's value for the encoder.
-        arguments: further arguments of the architecture and the encoder, such as `decoder_channels`.
-        restored: skip loading the encoder's weights, because they will be loaded from a run.
+        options: fields of `TimmOptions`; `arguments` are those of the architecture and the encoder, such as
+            `decoder_channels`.
     """
 
-    accepts: ClassVar = {"image"}
     targets: ClassVar = {"segmentation"}
     requires: ClassVar = ("segmentation-models-pytorch", "timm")
-    # Values of `weights` other than a file or a run.
-    weights_words: ClassVar = {"hub": "downloads timm's weights", "null": "initializes at random"}
-    mean: Tensor
-    std: Tensor
 
     def __init__(
         self,
@@ -58,42 +43,34 @@ class EncoderDecoder(nn.Module):
         num_outputs: int,
         architecture: Annotated[str, MinLen(1)] = "unet",
         encoder: Annotated[str, MinLen(1)] = "mobilenetv2_100",
-        weights: str | None = "hub",
-        normalization: Literal["own", "data"] = "own",
-        mean: tuple[float, ...] | None = None,
-        std: tuple[float, ...] | None = None,
-        arguments: Mapping[str, Any] | None = None,
-        restored: bool = False,
+        **options: Annotated[Any, TimmOptions],
     ) -> None:
         super().__init__()
-        channels, height, width = input_shape
+        asked, (channels, *size) = TimmOptions(**options), input_shape
+        self.set_size(*size)
         config = timm_package().get_pretrained_cfg(encoder)
         if config is None:
             raise ConfigError(f"timm has no model {encoder}", "model.encoder", _LIST)
-        if restored or torch.get_default_device().type == "meta":
-            weights = None if restored or weights == "hub" else weights
-        if weights == "hub":
+        if asked.to_load == "hub":
             check_cached(config.hf_hub_id, encoder, "model.weights")
-        made = _made(architecture, encoder, channels, num_outputs, weights == "hub", arguments or {})
-        self.backbone: Any = made.encoder
+        made = _made(
+            architecture, encoder, channels, num_outputs, asked.to_load == "hub", asked.arguments or {}
+        )
+        self.backbone = made.encoder
         self.head = nn.ModuleDict({"decoder": made.decoder, "output": made.segmentation_head})
-        if weights not in (None, "hub"):
+        if asked.file is not None:
             load_timm_weights(
-                self.backbone.model, typed(str(weights)), encoder, prefix="backbone.model.", key="encoder"
+                self.backbone.model, asked.file, encoder, prefix="backbone.model.", key="encoder"
             )
-        self.takes_raw = normalization == "own"
-        scale = pixel_scale(config, channels, mean, std)
-        self.register_buffer("mean", scale[0])
-        self.register_buffer("std", scale[1])
-        self._settings = {"architecture": architecture, "encoder": encoder, **(arguments or {})}
-        sides = [-(-side // _MULTIPLE) * _MULTIPLE for side in (height, width)]
+        self.set_scale(asked, channels, config)
+        self._settings = {"architecture": architecture, "encoder": encoder, **(asked.arguments or {})}
+        sides = [side + pad for side, pad in zip(size, self.padding, strict=True)]
         depths, strides = self.backbone.out_channels, [1, *made.encoder.model.feature_info.reduction()]
         strides = [2**step for step in range(len(depths))] if len(strides) != len(depths) else strides
         self._shapes = [
             (depth, *(side // stride for side in sides))
             for depth, stride in zip(depths, strides, strict=True)
         ]
-        self._padding = sides[0] - height, sides[1] - width
 
     def feature_settings(self) -> dict[str, Any]:
         """Return all settings that the features depend on besides the encoder's weights."""
@@ -105,10 +82,7 @@ class EncoderDecoder(nn.Module):
         return torch.cat([values.flatten(1) for values in self._encoded(x)], dim=1)
 
     def _encoded(self, x: Tensor) -> list[Tensor]:
-        if self.takes_raw:
-            x = (x.to(self.mean.dtype) / 255 - self.mean) / self.std
-        down, right = self._padding
-        encoded: list[Tensor] = self.backbone(functional.pad(x, (0, right, 0, down)))
+        encoded: list[Tensor] = self.backbone(self.padded(x))
         return encoded
 
     def forward(self, x: Tensor | None = None, features: Tensor | None = None) -> Tensor:
@@ -120,7 +94,7 @@ class EncoderDecoder(nn.Module):
             parts = features.split([prod(shape) for shape in self._shapes], dim=1)
             encoded = [part.unflatten(1, shape) for part, shape in zip(parts, self._shapes, strict=True)]
         outputs = self.head["output"](self.head["decoder"](encoded))
-        down, right = self._padding
+        down, right = self.padding
         return outputs[..., : outputs.shape[-2] - down, : outputs.shape[-1] - right]
 
     def layers(self, *, coarse: bool) -> list[list[str]]:

@@ -6,7 +6,7 @@ import inspect
 import json
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar
 
 import torch
 from annotated_types import Ge, MinLen
@@ -21,6 +21,7 @@ from dlcli.models import layers as shared
 from dlcli.models.hub import check_cached
 from dlcli.models.layers import Activation, Share, Size
 from dlcli.models.timm_catalog import pretrained_models
+from dlcli.models.timm_model import TimmModel, TimmOptions, timm_package
 from dlcli.models.weights import compare_weights, of_whole_model, read_weights
 
 # Names of timm's weight files.
@@ -36,7 +37,7 @@ _OURS = {
 }  # fmt: skip
 
 
-class PretrainedImage(nn.Module):
+class PretrainedImage(TimmModel):
     """A timm backbone with global pooling, and a new head.
 
     Images are bytes (or floats from 0 to 255). The model scales them as in the training of the weights, and resizes
@@ -46,71 +47,41 @@ class PretrainedImage(nn.Module):
         input_shape: channels, height and width of an image.
         num_outputs: logits or values per image.
         architecture: timm's name, with a tag if there are several sets of weights: `resnet50`, `resnet50.a1_in1k`.
-        weights: a file with the backbone's weights, or those of a run of this model; `hub` downloads timm's weights;
-            None initializes at random.
         input_size: side in pixels that images are resized to; None takes the size that the weights were trained with.
-        normalization: `own` scales pixels by the mean and deviation that the weights were trained with, `data` by those
-            of the training rows.
-        mean: mean of each channel, from 0 to 1; None takes timm's value for the model.
-        std: deviation of each channel; None takes timm's value for the model.
         pooling: pooling of the backbone's last states to one vector; None takes timm's default for the model.
         hidden: number of units of a dense layer before the output; 0 omits it.
         activation: activation function of the dense layer.
         dropout: dropout rate before the output.
-        arguments: further arguments of the architecture, such as `pad_type`.
-        restored: skip loading the backbone's weights, because they will be loaded from a run.
+        options: fields of `TimmOptions`; `arguments` are those of the architecture, such as `pad_type`.
     """
 
-    accepts: ClassVar = {"image"}
-    requires: ClassVar = ("timm",)
     search_space: ClassVar = {
         "hidden": "0,128,512",
         "dropout": "interval(0,0.5)",
     }
-    # Values of `weights` other than a file or a run.
-    weights_words: ClassVar = {"hub": "downloads timm's weights", "null": "initializes at random"}
-    mean: Tensor
-    std: Tensor
 
     def __init__(
         self,
         input_shape: tuple[int, int, int],
         num_outputs: int,
         architecture: Annotated[str, MinLen(1)],
-        weights: str | None = "hub",
         input_size: Size | None = None,
-        normalization: Literal["own", "data"] = "own",
-        mean: tuple[float, ...] | None = None,
-        std: tuple[float, ...] | None = None,
         pooling: str | None = None,
         hidden: Annotated[int, Ge(0)] = 0,
         activation: Activation = "relu",
         dropout: Share = 0.0,
-        arguments: Mapping[str, Any] | None = None,
-        restored: bool = False,
+        **options: Annotated[Any, TimmOptions],
     ) -> None:
         super().__init__()
-        channels = input_shape[0]
-        options = {**(arguments or {}), **({"global_pool": pooling} if pooling else {})}
-        if restored or torch.get_default_device().type == "meta":
-            weights = None if restored or weights == "hub" else weights
-        self.backbone, config = _backbone(architecture, weights, channels, input_size, options)
-        self._settings = {"architecture": architecture, "channels": channels, **options}
-        self.input_size = input_size or int(config["input_size"][-1])
+        asked, channels = TimmOptions(**options), input_shape[0]
+        arguments = {**(asked.arguments or {}), **({"global_pool": pooling} if pooling else {})}
+        self.backbone, config = _backbone(architecture, asked, channels, input_size, arguments)
+        self._settings = {"architecture": architecture, "channels": channels, **arguments}
+        self.input_size = input_size or int(config.input_size[-1])
         self.interpolation = (
-            config["interpolation"] if config["interpolation"] in ("bilinear", "bicubic") else "bicubic"
+            config.interpolation if config.interpolation in ("bilinear", "bicubic") else "bicubic"
         )
-        # Whether this model scales the pixels, rather than the preprocessing.
-        self.takes_raw = normalization == "own"
-        scale = {}
-        for name, given in (("mean", mean), ("std", std)):
-            values = torch.tensor(given or config[name], dtype=torch.float32, device="cpu")
-            if len(values) != channels:  # statistics of colour images for greyscale images
-                values = values.mean().expand(channels)
-            scale[name] = values.clone().reshape(1, -1, 1, 1)
-            self.register_buffer(name, scale[name].to(torch.get_default_device()))
-        if self.takes_raw and weights not in (None, "hub"):
-            _check_scale(typed(weights), scale)
+        self.set_scale(asked, channels, config)
         width = _width(self.backbone)
         dense = [nn.Linear(width, hidden), shared.activation(activation)] if hidden else []
         self.head = nn.Sequential(*dense, *shared.dropout(dropout), nn.Linear(hidden or width, num_outputs))
@@ -122,8 +93,7 @@ class PretrainedImage(nn.Module):
 
     def features(self, x: Tensor) -> Tensor:
         """Map images `(N, C, H, W)` to the backbone's features `(N, F)`."""
-        if self.takes_raw:
-            x = (x.to(self.mean.dtype) / 255 - self.mean) / self.std
+        x = self.scaled(x)
         if x.shape[-2:] != (self.input_size, self.input_size):
             size = (self.input_size, self.input_size)  # on a CPU, resizing requires full precision
             resized = nn.functional.interpolate(x.float(), size, mode=self.interpolation, antialias=True)
@@ -248,8 +218,12 @@ def _no_arguments(architecture: str, options: Mapping[str, Any]) -> Iterator[Pro
 
 
 def _backbone(
-    architecture: str, weights: str | None, channels: int, input_size: int | None, options: Mapping[str, Any]
-) -> tuple[nn.Module, dict[str, Any]]:
+    architecture: str,
+    asked: TimmOptions,
+    channels: int,
+    input_size: int | None,
+    options: Mapping[str, Any],
+) -> tuple[nn.Module, Any]:
     """Return timm's model without its head, and timm's configuration of its input images."""
     timm = timm_package()
     config = timm.get_pretrained_cfg(architecture)
@@ -262,13 +236,13 @@ def _backbone(
     arguments = {**options, "num_classes": 0, "in_chans": channels}
     if config.fixed_input_size and input_size not in (None, config.input_size[-1]):
         arguments["img_size"] = input_size
-    if weights == "hub":
+    if asked.to_load == "hub":
         check_cached(config.hf_hub_id, architecture, "model.weights")
-        return timm.create_model(architecture, pretrained=True, **arguments), config.to_dict()
+        return timm.create_model(architecture, pretrained=True, **arguments), config
     model = timm.create_model(architecture, **arguments)
-    if weights is not None:
-        _load_backbone(model, typed(weights), config, channels)
-    return model, config.to_dict()
+    if asked.file is not None:
+        _load_backbone(model, asked.file, config, channels)
+    return model, config
 
 
 def _load_backbone(model: nn.Module, file: Path, config: Any, channels: int) -> None:
@@ -303,42 +277,6 @@ def _load_backbone(model: nn.Module, file: Path, config: Any, channels: int) -> 
         model.load_state_dict(weights, strict=False)
 
 
-def _check_scale(file: Path, scale: Mapping[str, Tensor]) -> None:
-    """Raise an error if a run's weights were trained with another pixel mean or deviation.
-
-    Raises:
-        ConfigError: the values differ; the hint gives those of the run.
-    """
-    if not of_whole_model(file):
-        return
-    weights = read_weights(file, "model.weights")
-    other = [
-        name
-        for name, values in scale.items()
-        if name in weights
-        and weights[name].shape == values.shape
-        and not torch.allclose(weights[name].float(), values)
-    ]
-    if other:
-        give = [f"model.{name}={[round(v, 6) for v in weights[name].flatten().tolist()]}" for name in scale]
-        raise ConfigError(
-            f"the run's weights were trained with another pixel {' and '.join(other)}",
-            "model.weights",
-            f"Give {' '.join(give)}.".replace(", ", ","),
-        )
-
-
 def _width(backbone: Any) -> int:
     """Return the number of features per image, the input size of timm's head."""
     return int(getattr(backbone, "head_hidden_size", None) or backbone.num_features)
-
-
-def timm_package() -> Any:
-    """Return timm, or raise a ConfigError that says how to install it."""
-    try:
-        import timm
-    except ModuleNotFoundError as error:
-        if error.name != "timm":
-            raise
-        raise ConfigError("timm is not installed", "model", "pip install timm") from error
-    return timm

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from dlcli.errors import ConfigError, first_line
-from dlcli.files.paths import typed
 from dlcli.models.hub import check_cached
-from dlcli.models.pretrained_image import timm_package
+from dlcli.models.timm_model import TimmOptions, timm_package
 from dlcli.models.weights import compare_weights, of_whole_model, read_weights
 
 # Prefixes of the weights of timm's heads.
@@ -20,17 +18,13 @@ _UNUSED = ("classifier.", "head.", "fc.", "conv_head.", "bn2.", "norm.", "head_n
 _LIST = "List them with: dlcli list pretrained."
 
 
-def made_backbone(
-    name: str, channels: int, weights: str | None, restored: bool, arguments: Mapping[str, Any]
-) -> tuple[nn.Module, Any]:
+def made_backbone(name: str, channels: int, options: TimmOptions) -> tuple[nn.Module, Any]:
     """Return a timm model that maps images to features of several sizes, and timm's configuration of it.
 
     Args:
         name: timm's name.
         channels: channels of an image.
-        weights: a file of the model's weights or of a run of a detector, `hub`, or None for random ones.
-        restored: whether the weights will be loaded from a run.
-        arguments: further arguments of timm.
+        options: the weights, and further arguments of timm.
 
     Raises:
         ConfigError: timm has no such model, it has no features of several sizes, or the weights do not fit.
@@ -38,13 +32,12 @@ def made_backbone(
     config = timm_package().get_pretrained_cfg(name)
     if config is None:
         raise ConfigError(f"timm has no model {name}", "model.backbone", _LIST)
-    if restored or torch.get_default_device().type == "meta":
-        weights = None if restored or weights == "hub" else weights
-    if weights == "hub":
+    from_hub = options.to_load == "hub"
+    if from_hub:
         check_cached(config.hf_hub_id, name, "model.weights")
     try:
         made = timm_package().create_model(
-            name, pretrained=weights == "hub", features_only=True, in_chans=channels, **arguments
+            name, pretrained=from_hub, features_only=True, in_chans=channels, **(options.arguments or {})
         )
     except ConfigError:
         raise
@@ -52,23 +45,9 @@ def made_backbone(
         raise ConfigError(
             f"{name} cannot be a backbone: {first_line(error)}", "model.backbone", "Choose another one."
         ) from error
-    if weights not in (None, "hub"):
-        load_timm_weights(made, typed(str(weights)), name)
+    if options.file is not None:
+        load_timm_weights(made, options.file, name)
     return made, config
-
-
-def pixel_scale(
-    config: Any, channels: int, mean: Sequence[float] | None, std: Sequence[float] | None
-) -> tuple[Tensor, Tensor]:
-    """Return the mean and standard deviation of each channel used in the training of the weights, `(1, C, 1, "
-    "1)` each."""
-    found = []
-    for name, given in (("mean", mean), ("std", std)):
-        values = torch.tensor(given or getattr(config, name), dtype=torch.float32)
-        if len(values) != channels:  # statistics of colour images for greyscale images
-            values = values.mean().expand(channels)
-        found.append(values.clone().reshape(1, -1, 1, 1))
-    return found[0], found[1]
 
 
 def load_timm_weights(

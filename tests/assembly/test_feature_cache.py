@@ -122,7 +122,9 @@ def features(folder: Path, weights: Path, precision: Any = None, first: int = 0)
     images = np.random.default_rng(0).integers(0, 256, (70, 8, 8), np.uint8)
     data = Data("noise", "image", images, np.arange(70) % 2, ("a", "b"))
     torch.manual_seed(0)
-    model = PretrainedImage((1, 8, 8), 2, "test_resnet", str(weights), input_size=16, normalization="own")
+    model = PretrainedImage(
+        (1, 8, 8), 2, "test_resnet", weights=str(weights), input_size=16, normalization="own"
+    )
     preprocessing = Image().fit(images[first:])
     network = Network(model, preprocessing.on_device(), FeatureExtraction())
     return Features(network, preprocessing, data, folder, torch.device("cpu"), precision), data

@@ -333,3 +333,8 @@ def test_classes_without_training_rows_are_told() -> None:
         "has no training rows"
         in refused("a,part,y\n1,test,no\n2,val,yes\n", split="part").problems[0].message
     )
+
+
+def test_a_blank_as_the_separator_aligns_columns_only_where_blanks_repeat() -> None:
+    for rows, aligned in ((["a  b", "1  2"], True), ([" a b", " 1 2"], True), (["a b", "1 2"], False)):
+        assert find_layout(rows, " ").aligned is aligned

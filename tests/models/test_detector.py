@@ -15,7 +15,7 @@ pytest.importorskip("timm")
 @pytest.mark.parametrize("architecture", ["ssdlite", "fcos", "retinanet", "faster_rcnn"])
 def test_an_architecture_learns_one_image(architecture: str) -> None:
     torch.manual_seed(0)
-    model = Detector((3, 64, 64), 2, architecture, "mobilenetv2_050", None, width=64, detections=20)  # type: ignore[arg-type]
+    model = Detector((3, 64, 64), 2, architecture, "mobilenetv2_050", weights=None, width=64, detections=20)  # type: ignore[arg-type]
     x = torch.zeros(2, 3, 64, 64, dtype=torch.uint8)
     x[0, 0, 8:48, 8:48] = 255
     y = torch.full((2, 1, 6), -1.0)

@@ -76,3 +76,8 @@ def test_a_value_in_another_format_is_none() -> None:
         1327.0, 1.5, None, None, None,
     ]  # fmt: skip
     assert NumberFormat().parse(pa.array(["0x10", "1", "1,5"])).to_pylist() == [None, 1, None]
+
+
+def test_two_signs_of_thousands_fit_no_format() -> None:
+    for written in (["1 234", "1'234"], ["1 234.567,8"], ["1 234.5", "2,5"]):
+        assert find_formats(pa.array(written)).formats == ()

@@ -6,17 +6,22 @@ import json
 import os
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dlcli.datasets.reading.column import Column, without_dictionaries
 from dlcli.datasets.reading.columns import Columns
 from dlcli.datasets.reading.deciding import decide
+from dlcli.datasets.reading.frames import read_frame
 from dlcli.datasets.reading.reading_options import ReadingOptions
+from dlcli.errors import DataError
 
 # Tables of each kind; more to search for mistakes.
 EXAMPLES = int(os.environ.get("DLCLI_EXAMPLES", "12"))
@@ -117,3 +122,27 @@ def test_dates(pattern: str, days: list[datetime], gap: str, rows: set[int]) -> 
     more = timedelta(milliseconds=250 * pattern.endswith("250"))
     true = [pd.NaT if row in rows else day + more for row, day in enumerate(days)]
     check(written, "date", true)
+
+
+def test_decimals_of_a_file_with_types_become_numbers_unless_they_are_long_whole_ones() -> None:
+    def read_as(precision: int, scale: int) -> pa.DataType:
+        cells = pa.chunked_array([pa.array([Decimal(1)], pa.decimal128(precision, scale))])
+        return without_dictionaries(cells).type
+
+    assert read_as(20, 0) == pa.string(), "an identifier of 20 digits keeps all of them"
+    assert read_as(15, 0) == read_as(20, 2) == pa.float64()
+
+
+def test_a_column_describes_its_role_and_reading() -> None:
+    assert Column("n", "numeric", role="left out", why="constant").describe() == "left out: constant"
+    assert Column("n", "numeric", role="left out").describe() == "left out"
+    assert Column("b", "boolean", words=("yes", "no")).describe() == "feature, boolean, no and yes"
+    assert Column("n", "numeric").describe() == "feature, numeric"
+
+
+def test_untrimmed_words_and_the_place_of_a_cell() -> None:
+    columns = Columns((Column("word", "categorical", trim=False), Column("n", "numeric")))
+    again = Columns.from_json(json.loads(json.dumps(columns.to_json())))
+    assert [column.trim for column in again] == [False, True]
+    with pytest.raises(DataError, match="row 2, column n"):
+        read_frame(pd.DataFrame({"n": ["1", "many"]}), columns)
