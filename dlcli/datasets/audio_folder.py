@@ -84,9 +84,7 @@ def load(
         )
         if group:
             listing = replace(listing, groups=groups_of_names(listing.entries, group))
-    if listing.empty and asked.on_bad == "error":
-        hint = "Remove the folder, add recordings, or set dataset.on_bad=skip to ignore it."
-        raise DataError("the class folder contains no recording", listing.empty[0], hint)
+    listing = listing.without_empty(_NOUN, skip=asked.on_bad == "skip")
     found = load_recordings(place, listing.entries, asked, listing.parts)
     groups = None if listing.groups is None else np.asarray([listing.groups[row] for row in found.rows])
     return labelled(
@@ -98,7 +96,7 @@ def load(
         target or "class",
         groups=groups,
         note=found.note,
-        notices=(*listing.notices, *_empty(listing.empty), *found.notices),
+        notices=(*listing.notices, *found.notices),
     )
 
 
@@ -159,10 +157,3 @@ def _listed(chosen: Chosen) -> dict[str, Sequence[str | int]]:
     return {
         field: [values] if isinstance(values, str | int) else list(values) for field, values in chosen.items()
     }
-
-
-def _empty(folders: Sequence[str]) -> list[Notice]:
-    if not folders:
-        return []
-    text = f"{counted(len(folders), 'class folder')} without recordings left out: {first_names(folders)}"
-    return [Notice("empty_classes", len(folders), text)]

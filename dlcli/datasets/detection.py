@@ -16,6 +16,7 @@ from dlcli.datasets.data import Data
 from dlcli.datasets.folders.class_folders import PartFolders
 from dlcli.datasets.folders.path_groups import groups_of_names
 from dlcli.datasets.images.image_loading import ImageOptions, load_images
+from dlcli.datasets.labelled_files import with_targets
 from dlcli.datasets.notices import Notice
 from dlcli.errors import DataError
 from dlcli.files.paths import typed
@@ -58,28 +59,10 @@ def load(
         raise DataError("has no boxes", str(place))
     images = [row.image for row in annotations.rows]
     own = np.array([split.get(image.name, "") for image in images])
-    val, test = (np.flatnonzero(own == part) for part in ("val", "test"))
-    return Data(
-        name=place.name.partition(".")[0],
-        kind="image",
-        x=found.x,
-        y=boxes,
-        classes=annotations.classes,
-        source=str(place),
-        val_rows=val if len(val) else None,
-        test_rows=test if len(test) else None,
-        parts=own if split else None,
-        groups=np.asarray(groups_of_names(images, group)) if group else None,
-        note=found.note,
-        content=found.content,
-        notices=(
-            *annotations.notices,
-            *notices,
-            *_lacking(boxes, annotations.classes, own, place),
-            *found.notices,
-        ),
-        kinds=found.kinds,
-    )
+    groups = groups_of_names(images, group) if group else None
+    lacking = _lacking(boxes, annotations.classes, own, place)
+    notices = (*annotations.notices, *notices, *lacking)
+    return with_targets(place, found, boxes, annotations.classes, own.tolist(), groups, notices)
 
 
 def _lacking(boxes: Boxes, classes: Sequence[str], parts: np.ndarray, place: Path) -> Iterator[Notice]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Annotated, Any
 
 from dlcli.datasets.data import Data
@@ -12,11 +11,8 @@ from dlcli.datasets.images.formats import image_suffixes
 from dlcli.datasets.images.image_loading import ImageOptions, load_images
 from dlcli.datasets.images.path_tables import list_table
 from dlcli.datasets.labelled_files import labelled
-from dlcli.datasets.notices import Notice, first_names
 from dlcli.datasets.tables.read_table import is_table
-from dlcli.errors import DataError
 from dlcli.files.paths import is_file, typed
-from dlcli.formatting import counted
 
 
 def load(
@@ -48,9 +44,7 @@ def load(
         listing = list_table(place, target, image, split)
     else:
         listing = list_class_folders(place, image_suffixes(), "images", "a table of paths and labels", parts)
-    if listing.empty and asked.on_bad == "error":
-        hint = "Remove the folder, add images, or set dataset.on_bad=skip to ignore it."
-        raise DataError("the class folder contains no image", listing.empty[0], hint)
+    listing = listing.without_empty("images", skip=asked.on_bad == "skip")
     found = load_images(place, listing.entries, asked)
     return labelled(
         place,
@@ -61,13 +55,6 @@ def load(
         target or "class",
         note=found.note,
         content=found.content,
-        notices=(*listing.notices, *_empty(listing.empty), *found.notices),
+        notices=(*listing.notices, *found.notices),
         kinds=found.kinds,
     )
-
-
-def _empty(folders: Sequence[str]) -> list[Notice]:
-    if not folders:
-        return []
-    text = f"{counted(len(folders), 'class folder')} without images left out: {first_names(folders)}"
-    return [Notice("empty_classes", len(folders), text)]

@@ -7,14 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import numpy as np
-
 from dlcli.datasets.data import Data
 from dlcli.datasets.folders.archives import is_archive
 from dlcli.datasets.folders.class_folders import PartFolders
 from dlcli.datasets.images.image_files import ImageFiles
 from dlcli.datasets.images.image_loading import ImageOptions, load_images
 from dlcli.datasets.images.path_tables import image_entries, read_paths, split_parts
+from dlcli.datasets.labelled_files import with_targets
 from dlcli.datasets.masks.mask_classes import read_names
 from dlcli.datasets.masks.mask_loading import decided_classes, load_masks, scan_masks
 from dlcli.datasets.masks.mask_pairs import Pairs, list_pairs
@@ -78,23 +77,8 @@ def load(
         asked.fit,
         in_memory=not isinstance(found.x, ImageFiles),
     )
-    val, test = (np.flatnonzero(np.asarray(pairs.parts) == part) for part in ("val", "test"))
-    return Data(
-        name=place.name.partition(".")[0],
-        kind="image",
-        x=found.x,
-        y=masks,
-        classes=decided.names,
-        source=str(place),
-        val_rows=val if len(val) else None,
-        test_rows=test if len(test) else None,
-        parts=np.asarray(pairs.parts) if any(pairs.parts) else None,
-        groups=None if pairs.groups is None else np.asarray(pairs.groups),
-        note=found.note,
-        content=found.content,
-        notices=(*pairs.notices, *left, *decided.notices, *found.notices),
-        kinds=found.kinds,
-    )
+    notices = (*pairs.notices, *left, *decided.notices)
+    return with_targets(place, found, masks, decided.names, pairs.parts, pairs.groups, notices)
 
 
 def _table(file: Path, image: str | None, mask: str | None, split: str | None, group: str | None) -> Pairs:

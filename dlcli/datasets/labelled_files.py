@@ -10,6 +10,8 @@ import numpy as np
 
 from dlcli.datasets.data import Data, Kind
 from dlcli.datasets.evaluation_only import evaluation_targets
+from dlcli.datasets.images.image_loading import Images
+from dlcli.datasets.notices import Notice
 from dlcli.datasets.untrained import untrained_classes
 from dlcli.errors import DataError
 
@@ -37,17 +39,7 @@ def labelled(
     Raises:
         DataError: all training rows have the same class.
     """
-    val, test = (np.flatnonzero(np.asarray(parts) == part) for part in ("val", "test"))
-    common = {
-        "name": place.name.partition(".")[0],
-        "kind": kind,
-        "x": x,
-        "source": str(place),
-        "val_rows": val if len(val) else None,
-        "test_rows": test if len(test) else None,
-        "parts": np.asarray(parts) if any(parts) else None,
-        **more,
-    }
+    common: dict[str, Any] = {"kind": kind, "x": x, **of_place(place, parts), **more}
     if isinstance(labels[0], float):
         return Data(**common, y=np.array(labels, np.float64), targets=(target,))
     classes = sorted({str(label) for label in labels}, key=_natural)
@@ -63,6 +55,52 @@ def labelled(
     untrained = untrained_classes(y, classes, common["parts"], noun)
     common["notices"] = (*more.get("notices", ()), *untrained)
     return Data(**common, y=y, classes=tuple(classes))
+
+
+def of_place(place: Path, parts: Sequence[str]) -> dict[str, Any]:
+    """Return the attributes of `Data` that follow from a place of files and the part of each row, "" for none."""
+    val, test = (np.flatnonzero(np.asarray(parts) == part) for part in ("val", "test"))
+    return {
+        "name": place.name.partition(".")[0],
+        "source": str(place),
+        "val_rows": val if len(val) else None,
+        "test_rows": test if len(test) else None,
+        "parts": np.asarray(parts) if any(parts) else None,
+    }
+
+
+def with_targets(
+    place: Path,
+    images: Images,
+    y: Any,
+    classes: Sequence[str],
+    parts: Sequence[str],
+    groups: Sequence[str] | None,
+    notices: Sequence[Notice],
+) -> Data:
+    """Return `Data` of images whose targets are objects, such as masks or boxes.
+
+    Args:
+        place: source of the rows.
+        images: the loaded images.
+        y: their targets.
+        classes: names of the classes.
+        parts: train, val or test for each image, or "".
+        groups: group of each image; None without groups.
+        notices: notices of the targets, which precede those of the images.
+    """
+    return Data(
+        kind="image",
+        x=images.x,
+        y=y,
+        classes=tuple(classes),
+        groups=None if groups is None else np.asarray(groups),
+        note=images.note,
+        content=images.content,
+        notices=(*notices, *images.notices),
+        kinds=images.kinds,
+        **of_place(place, parts),
+    )
 
 
 def _natural(name: str) -> tuple[int, int, str]:

@@ -44,40 +44,15 @@ class Weighted(nn.Module):
         self.register_buffer("weights", weights, persistent=False)
 
 
-class CrossEntropy(Weighted):
-    """Cross-entropy for one class out of several.
+class Smoothed(Weighted):
+    """Base class of losses of classes with label smoothing.
 
     Args:
         classes: names of the classes.
-        class_counts: number of training rows of each class.
+        class_counts: number of training rows, pixels or words of each class.
         label_smoothing: share of the target's probability that is spread over all classes.
         class_weights: `balanced`, or a mapping of class names to weights; see `class_weights_of`.
     """
-
-    accepts: ClassVar = {"multiclass"}
-
-    def __init__(
-        self,
-        classes: Sequence[str],
-        class_counts: Sequence[int],
-        label_smoothing: Smoothing = 0.0,
-        class_weights: ClassWeights = None,
-    ) -> None:
-        super().__init__(classes, class_counts, class_weights)
-        self.label_smoothing = label_smoothing
-
-    def forward(self, logits: Tensor, y: Tensor) -> Tensor:
-        """Return the mean loss, a scalar."""
-        if self.weights is None:
-            return functional.cross_entropy(logits, y, label_smoothing=self.label_smoothing)
-        losses = functional.cross_entropy(logits, y, label_smoothing=self.label_smoothing, reduction="none")
-        return (losses * self.weights[y]).mean()
-
-
-class BinaryCrossEntropy(Weighted):
-    """Binary cross-entropy for binary and multilabel targets; see `CrossEntropy` for the arguments."""
-
-    accepts: ClassVar = {"binary", "multilabel"}
 
     def __init__(
         self,
@@ -89,21 +64,19 @@ class BinaryCrossEntropy(Weighted):
         super().__init__(classes, class_counts, class_weights)
         self.label_smoothing = label_smoothing
 
-    def forward(self, logits: Tensor, y: Tensor) -> Tensor:
-        """Return the mean loss over rows and labels, a scalar."""
-        weights = None if self.weights is None else _of_each(self.weights, y)
-        smooth = y * (1 - self.label_smoothing) + self.label_smoothing / 2 if self.label_smoothing else y
-        return functional.binary_cross_entropy_with_logits(logits, smooth, weights)
 
+class Focused(Weighted):
+    """Base class of focal losses: the cross-entropy times `(1 - p)^gamma`, p being the probability of the true class.
 
-class Focal(Weighted):
-    """Focal loss: the cross-entropy times `(1 - p)^gamma`, where p is the probability of the true class.
+    It reduces the weight of what is already classified well, which helps with rare classes (Lin et al., "Focal Loss
+    for Dense Object Detection", 2017, equation 4); `class_weights` are its alpha (equation 5).
 
-    It reduces the weight of rows that are already classified well, which helps with rare classes (Lin et al., "Focal
-    Loss for Dense Object Detection", 2017, equation 4); `class_weights` are its alpha (equation 5).
+    Args:
+        classes: names of the classes.
+        class_counts: number of training rows or pixels of each class.
+        gamma: how much less well-classified ones weigh.
+        class_weights: `balanced`, or a mapping of class names to weights; see `class_weights_of`.
     """
-
-    accepts: ClassVar = {"binary", "multiclass", "multilabel"}
 
     def __init__(
         self,
@@ -115,15 +88,50 @@ class Focal(Weighted):
         super().__init__(classes, class_counts, class_weights)
         self.gamma = gamma
 
+    def focused(self, losses: Tensor) -> Tensor:
+        """Return cross-entropies with their weights."""
+        # Keep it above 0, because the power has no gradient at 0 for a gamma below 1.
+        missing = -torch.expm1(-losses)
+        return losses * missing.clamp_min(torch.finfo(losses.dtype).tiny) ** self.gamma
+
+
+class CrossEntropy(Smoothed):
+    """Cross-entropy for one class out of several; for the arguments see `Smoothed`."""
+
+    accepts: ClassVar = {"multiclass"}
+
+    def forward(self, logits: Tensor, y: Tensor) -> Tensor:
+        """Return the mean loss, a scalar."""
+        if self.weights is None:
+            return functional.cross_entropy(logits, y, label_smoothing=self.label_smoothing)
+        losses = functional.cross_entropy(logits, y, label_smoothing=self.label_smoothing, reduction="none")
+        return (losses * self.weights[y]).mean()
+
+
+class BinaryCrossEntropy(Smoothed):
+    """Binary cross-entropy for binary and multilabel targets; for the arguments see `Smoothed`."""
+
+    accepts: ClassVar = {"binary", "multilabel"}
+
+    def forward(self, logits: Tensor, y: Tensor) -> Tensor:
+        """Return the mean loss over rows and labels, a scalar."""
+        weights = None if self.weights is None else _of_each(self.weights, y)
+        smooth = y * (1 - self.label_smoothing) + self.label_smoothing / 2 if self.label_smoothing else y
+        return functional.binary_cross_entropy_with_logits(logits, smooth, weights)
+
+
+class Focal(Focused):
+    """Focal loss of rows; for the arguments see `Focused`."""
+
+    accepts: ClassVar = {"binary", "multiclass", "multilabel"}
+
     def forward(self, logits: Tensor, y: Tensor) -> Tensor:
         """Return the mean loss, a scalar."""
         if y.is_floating_point():
             losses = functional.binary_cross_entropy_with_logits(logits, y, reduction="none")
         else:
             losses = functional.cross_entropy(logits, y, reduction="none")
-        # Keep it above 0, because the power has no gradient at 0 for a gamma below 1.
-        missing = -torch.expm1(-losses)
-        losses = losses * missing.clamp_min(torch.finfo(losses.dtype).tiny) ** self.gamma
+        losses = self.focused(losses)
         if self.weights is not None:
             losses = losses * (_of_each(self.weights, y) if y.is_floating_point() else self.weights[y])
         return losses.mean()

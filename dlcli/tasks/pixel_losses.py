@@ -13,34 +13,19 @@ from typing import Annotated, ClassVar
 
 import torch
 from annotated_types import Ge, Le
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
-from dlcli.tasks.losses import ClassWeights, Smoothing, class_weights_of
+from dlcli.tasks.losses import ClassWeights, Focused, Smoothed, Weighted
 
 # Code of pixels without a class in the losses; the default of torch, so that its losses can be used.
 UNKNOWN = -100
 
 
-class PixelLoss(nn.Module, ABC):
-    """Base class of losses of segmentation, with weights of classes.
-
-    Args:
-        classes: names of the classes.
-        class_counts: number of training pixels of each class.
-        class_weights: `balanced`, or a mapping of class names to weights; see `class_weights_of`.
-    """
+class PixelLoss(Weighted, ABC):
+    """Base class of losses of segmentation, with weights of classes."""
 
     accepts: ClassVar = {"segmentation"}
-    lower_bound: ClassVar = 0.0
-    weights: Tensor | None
-
-    def __init__(
-        self, classes: Sequence[str], class_counts: Sequence[int], class_weights: ClassWeights = None
-    ) -> None:
-        super().__init__()
-        weights = class_weights_of(class_weights, classes, class_counts)
-        self.register_buffer("weights", weights, persistent=False)
 
     def forward(self, logits: Tensor, y: Tensor, pixels: Tensor | None = None) -> Tensor:
         """Return the mean loss, a scalar."""
@@ -60,25 +45,8 @@ class PixelLoss(nn.Module, ABC):
         return (losses * pixels).sum(dim=1) / pixels.sum(dim=1).clamp_min(1)
 
 
-class PixelCrossEntropy(PixelLoss):
-    """Cross-entropy of each pixel.
-
-    Args:
-        classes: names of the classes.
-        class_counts: number of training pixels of each class.
-        label_smoothing: share of the target's probability that is spread over all classes.
-        class_weights: weights of the classes.
-    """
-
-    def __init__(
-        self,
-        classes: Sequence[str],
-        class_counts: Sequence[int],
-        label_smoothing: Smoothing = 0.0,
-        class_weights: ClassWeights = None,
-    ) -> None:
-        super().__init__(classes, class_counts, class_weights)
-        self.label_smoothing = label_smoothing
+class PixelCrossEntropy(Smoothed, PixelLoss):
+    """Cross-entropy of each pixel; for the arguments see `Smoothed`."""
 
     def of_rows(self, logits: Tensor, y: Tensor, pixels: Tensor) -> Tensor:
         """Return the mean over the pixels of each row."""
@@ -86,32 +54,12 @@ class PixelCrossEntropy(PixelLoss):
         return self.averaged(losses, y, pixels)
 
 
-class PixelFocal(PixelLoss):
-    """Focal loss of each pixel: cross-entropy times `(1 - p)^gamma` (Lin et al., 2017; see `Focal`).
-
-    Args:
-        classes: names of the classes.
-        class_counts: number of training pixels of each class.
-        gamma: exponent that reduces the weight of well-classified pixels.
-        class_weights: weights of the classes.
-    """
-
-    def __init__(
-        self,
-        classes: Sequence[str],
-        class_counts: Sequence[int],
-        gamma: Annotated[float, Ge(0)] = 2.0,
-        class_weights: ClassWeights = None,
-    ) -> None:
-        super().__init__(classes, class_counts, class_weights)
-        self.gamma = gamma
+class PixelFocal(Focused, PixelLoss):
+    """Focal loss of each pixel; for the arguments see `Focused`."""
 
     def of_rows(self, logits: Tensor, y: Tensor, pixels: Tensor) -> Tensor:
         """Return the mean over the pixels of each row."""
-        losses = functional.cross_entropy(logits, y, reduction="none")
-        # Above 0, because the power has no gradient at 0 for a gamma below 1.
-        missing = (-torch.expm1(-losses)).clamp_min(torch.finfo(losses.dtype).tiny)
-        return self.averaged(losses * missing**self.gamma, y, pixels)
+        return self.averaged(self.focused(functional.cross_entropy(logits, y, reduction="none")), y, pixels)
 
 
 class Dice(PixelLoss):

@@ -2,36 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import ClassVar
 
 from torch import Tensor
 from torch.nn import functional
 
-from dlcli.tasks.losses import ClassWeights, Smoothing, Weighted
+from dlcli.tasks.losses import Smoothed
 
 
-class TagCrossEntropy(Weighted):
-    """Cross-entropy of each word's tag.
-
-    Args:
-        classes: names of the tags.
-        class_counts: number of training words with each tag.
-        label_smoothing: share of the target's probability that is spread over all tags.
-        class_weights: `balanced`, or a mapping of tags to weights; see `class_weights_of`.
-    """
+class TagCrossEntropy(Smoothed):
+    """Cross-entropy of each word's tag; for the arguments see `Smoothed`."""
 
     accepts: ClassVar = {"tag"}
-
-    def __init__(
-        self,
-        classes: Sequence[str],
-        class_counts: Sequence[int],
-        label_smoothing: Smoothing = 0.0,
-        class_weights: ClassWeights = None,
-    ) -> None:
-        super().__init__(classes, class_counts, class_weights)
-        self.label_smoothing = label_smoothing
 
     def forward(self, logits: Tensor, y: Tensor) -> Tensor:
         """Return the losses `(N, T)` of logits `(N, T, C)` for codes `(N, T)`, negative beyond the end of a row."""

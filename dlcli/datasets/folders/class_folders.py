@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -46,6 +46,28 @@ class Listing:
     empty: list[str]
     notices: tuple[Notice, ...] = ()
     groups: list[str] | None = None
+
+    def without_empty(self, noun: str, *, skip: bool) -> Listing:
+        """Return the files with a notice of the empty class folders.
+
+        Args:
+            noun: what a folder lacks, in the plural, such as `images`.
+            skip: leave empty folders out instead of refusing them.
+
+        Raises:
+            DataError: a class folder is empty.
+        """
+        if not self.empty:
+            return self
+        if not skip:
+            hint = f"Remove the folder, add {noun}, or set dataset.on_bad=skip to ignore it."
+            raise DataError(f"the class folder contains no {noun.removesuffix('s')}", self.empty[0], hint)
+        text = (
+            f"{counted(len(self.empty), 'class folder')} without {noun} left out: {first_names(self.empty)}"
+        )
+        return replace(
+            self, notices=(*self.notices, Notice("empty_classes", len(self.empty), text)), empty=[]
+        )
 
 
 @dataclass(frozen=True)
