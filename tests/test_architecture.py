@@ -329,6 +329,16 @@ def test_a_public_name_has_one_meaning() -> None:
     assert set(several) >= ONE_OF_A_KIND, "a name is no longer needed"
 
 
+def test_a_file_name_occurs_once() -> None:
+    """Except for commands (`cli/`, `runner/`), and for options with one name in several groups, such as `table`."""
+    options = {option.stem for option in (PACKAGE.parent / "conf").glob("*/*.yaml")}
+    found: dict[str, set[str]] = defaultdict(set)
+    for part, file in parts():
+        if part not in ("cli", "runner", "templates") and file.name != "__init__.py":
+            found[file.stem].add(str(file.relative_to(PACKAGE)))
+    assert {name: files for name, files in found.items() if len(files) > 1 and name not in options} == {}
+
+
 def test_files_of_tests_have_names_of_their_own() -> None:
     # pytest imports the files of folders without __init__.py under their bare names.
     names = [file.name for file in (PACKAGE.parent / "tests").glob("*/**/test_*.py")]
