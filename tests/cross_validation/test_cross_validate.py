@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import pytorch_lightning as pl
 import yaml
 from mlflow import MlflowClient
 from torch import nn
@@ -30,6 +32,7 @@ from dlcli.tasks.regression import Regression
 from dlcli.terminal.console import Terminal
 from dlcli.terminal.outcome import tell_outcome
 from dlcli.tracking.ledger import Ledger
+from tests.processes import run
 
 QUICK = [
     "dataset=iris",
@@ -294,3 +297,21 @@ def test_the_interval_of_a_loss_ends_where_the_loss_does(loss: nn.Module) -> Non
     assert summary(task, loss=[0.01, 0.02]).intervals["loss"].low == 0
     own = Regression(["y"], [0.0], [1.0], nn.GaussianNLLLoss())  # which may be negative
     assert summary(own, loss=[0.01, 0.02]).intervals["loss"].low < 0
+
+
+def test_the_way_from_the_command_to_the_fit_is_short(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At most eight calls lead from `cli/train.py` to `training/fit.py`; CONTRIBUTING shows the way."""
+    seen: list[str] = []
+
+    def fit(*arguments: object, **named: object) -> None:
+        package = str(Path(dlcli.__file__).parent) + "/"
+        frames = [frame.filename for frame in traceback.extract_stack() if frame.filename.startswith(package)]
+        seen.extend(name.removeprefix(package) for name in frames)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pl.Trainer, "fit", fit)
+    run(["train", *QUICK, "cv=kfold", "cv.folds=2"], tmp_path)
+    way = seen[seen.index("cli/train.py") : seen.index("training/fit.py") + 1]
+    assert len(way) - 1 <= 8, way
