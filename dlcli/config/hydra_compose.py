@@ -1,4 +1,4 @@
-"""The only module that depends on Hydra's internals: its composition, its global state, and its error messages.
+"""The module that depends on Hydra's internals, beside its shortcuts: composition, global state, error messages.
 
 It composes the shipped and the user's folders without changing Hydra's global state, and translates errors of Hydra,
 OmegaConf and PyYAML into problems.
@@ -29,6 +29,7 @@ from hydra.version import VersionBase
 from omegaconf import OmegaConf
 
 from dlcli.config.folders import shipped_folder
+from dlcli.config.hydra_shortcuts import shortcuts
 from dlcli.config.suggest import choices, did_you_mean, hint
 from dlcli.config.yaml_file import lines, read
 from dlcli.errors import ConfigError, Problem
@@ -90,32 +91,11 @@ def merge(composition: Composition, files: Sequence[Path] = ()) -> tuple[Composi
     Raises:
         ConfigError: Hydra cannot compose it.
     """
-    appended: set[str] = set()
-    while True:
-        try:
-            return composition, *_composed(composition)
-        except Exception as error:  # Hydra, OmegaConf and PyYAML each raise their own
-            fresh = [
-                text
-                for text in composition.group_overrides
-                if f"Could not override '{text.partition('=')[0]}'. No match in the defaults list"
-                in str(error)
-            ]
-            if not fresh or fresh[0] in appended:
-                raise ConfigError(problem_of(error, files=files)) from error
-            appended.update(fresh)
-            texts = tuple(f"+{text}" if text in fresh else text for text in composition.group_overrides)
-            composition = replace(composition, group_overrides=texts)
-
-
-def _composed(composition: Composition) -> tuple[Any, dict[str, str]]:
-    """Return the composed configuration (a DictConfig with unresolved interpolations) and the chosen options.
-
-    The result is cached while the files are unchanged: further trials of a sweep, or further runs in a notebook,
-    compose in a tenth of the time.
-    """
-    config, choices = _merge(_Unchanged(composition, state_of_files(composition.folders)))
-    return deepcopy(config), dict(choices)
+    try:
+        accepted, config, choices = _merge(_Unchanged(composition, state_of_files(composition.folders)))
+    except Exception as error:  # Hydra, OmegaConf and PyYAML each raise their own
+        raise ConfigError(problem_of(error, files=files)) from error
+    return accepted, deepcopy(config), dict(choices)
 
 
 @dataclass(frozen=True)
@@ -150,9 +130,21 @@ def _stamps(folder: str) -> Iterator[tuple[str, int, int]]:
 
 
 @lru_cache(maxsize=64)
-def _merge(unchanged: _Unchanged) -> tuple[Any, dict[str, str]]:
-    with _hydra(unchanged.composition) as overrides:
-        config = compose("config", overrides, return_hydra_config=True)
+def _merge(unchanged: _Unchanged) -> tuple[Composition, Any, dict[str, str]]:
+    """Return what `merge` returns, which is cached while the files are unchanged.
+
+    Further trials of a sweep, or further runs in a notebook, compose in a tenth of the time.
+    """
+    composition = unchanged.composition
+    try:
+        with _hydra(composition) as overrides:
+            config = compose("config", overrides, return_hydra_config=True)
+    except Exception as error:
+        asked = composition.group_overrides
+        added = tuple(f"+{text}" if _is_in_no_defaults_list(text, error) else text for text in asked)
+        if added == asked:
+            raise
+        return _merge(replace(unchanged, composition=replace(composition, group_overrides=added)))
     chosen: Any = OmegaConf.to_container(config.hydra.runtime.choices)
     choices = {
         str(group): option if isinstance(option, str) else ",".join(option)
@@ -161,7 +153,14 @@ def _merge(unchanged: _Unchanged) -> tuple[Any, dict[str, str]]:
     }
     OmegaConf.set_struct(config, False)
     del config["hydra"]
-    return config, choices
+    return composition, config, choices
+
+
+def _is_in_no_defaults_list(override: str, error: Exception) -> bool:
+    group = override.partition("=")[0]
+    return not group.startswith("+") and (
+        f"Could not override '{group}'. No match in the defaults list" in str(error)
+    )
 
 
 def merged_files(composition: Composition) -> tuple[MergedFile, ...]:
@@ -202,7 +201,7 @@ def _hydra(composition: Composition) -> Iterator[list[str]]:
             kind: Singleton._instances.pop(kind, None) for kind in (GlobalHydra, VersionBase, JobRuntime)
         }
         try:
-            with initialize_config_dir(str(primary), job_name="dlcli", version_base="1.3"):
+            with shortcuts(), initialize_config_dir(str(primary), job_name="dlcli", version_base="1.3"):
                 yield [f"hydra.searchpath=[{paths}]", *_WITHOUT, *composition.group_overrides]
         finally:
             for kind, instance in saved.items():

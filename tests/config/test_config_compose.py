@@ -218,6 +218,33 @@ def test_hydra_s_global_state_is_the_notebook_s_own(toy: Path) -> None:
         assert hydra_compose("net").hidden == 8
 
 
+def test_hydra_s_own_parts_are_in_place_after_composing() -> None:
+    from hydra._internal import defaults_list
+    from hydra._internal.sources_registry import SourcesRegistry
+
+    composed()
+    before = dict(SourcesRegistry.instance().types), defaults_list._create_interpolation_map
+    mistakes("model=nothing")
+    composed("model=wide")
+    assert (SourcesRegistry.instance().types, defaults_list._create_interpolation_map) == before
+    assert "dlcli" not in before[0]["file"].__module__
+
+
+def test_a_file_that_changes_is_read_again(mine: Write) -> None:
+    own = mine("conf/model/mine.yaml", "_target_: toy_targets.Net\nhidden: 8\n")
+    assert composed("model=mine", folders=[own]).config["model"]["hidden"] == 8
+    mine("conf/model/mine.yaml", "_target_: toy_targets.Net\nhidden: 16\n")
+    assert composed("model=mine", folders=[own]).config["model"]["hidden"] == 16
+
+
+def test_an_option_may_be_chosen_by_another_one(mine: Write) -> None:
+    own = mine("conf/model/chosen.yaml", "defaults:\n  - /part@_here_: ${dataset}\n  - _self_\n")
+    mine("conf/part/digits.yaml", "_target_: toy_targets.Net\nhidden: 8\n")
+    mine("conf/part/table.yaml", "_target_: toy_targets.Net\nhidden: 16\n")
+    for words, hidden in (("dataset=digits",), 8), (("dataset=table", "dataset.root=x"), 16):
+        assert composed("model=chosen", *words, folders=[own]).config["model"]["hidden"] == hidden
+
+
 def test_threads_may_compose_at_once() -> None:
     found: dict[int, int] = {}
 
