@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests import quick
 
@@ -28,6 +29,11 @@ LONG_FILES = {
     "tests/test_resumed_kinds.py",
     "tests/tracking/test_database.py",
 }
+
+
+# No absolute times: the machine may have much else to do.
+settings.register_profile("dlcli", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("dlcli")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -69,11 +75,16 @@ def _quick() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _coarse_pictures(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Each file of tests draws each picture once, and coarsely; tests of the plots draw as users see them."""
+def _coarse(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Each file of tests draws each picture once, and coarsely; tests of the plots draw as users see them.
+
+    Tests of whole runs draw fewer rows for the intervals of differences.
+    """
     with pytest.MonkeyPatch.context() as patch:
         if request.path.parent.name not in ("reports", "sanitize"):
             quick.draw_coarsely(patch)
+        if request.path.parent == ROOT / "tests":
+            quick.draw_few_rows(patch)
         yield
 
 

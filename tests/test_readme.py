@@ -131,14 +131,20 @@ def run(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
         pytest.skip("needs the folder shared/data beside the checkout")
     if words[0] == "resume" and "--trials" not in words:
         words = [*words[:2], "trainer.max_epochs=3"]
-    if words[0] == "train" and not any(word.startswith("trainer=") for word in words):
-        words = [*words, "trainer=debug"]
+    if words[0] == "train" and "trainer=debug" not in words:
+        chosen = any(word.startswith("trainer=") for word in words)
+        words = [
+            *words,
+            *(["trainer.max_epochs=1", "trainer.limit_rows=600"] if chosen else ["trainer=debug"]),
+        ]
     if words[0] == "sweep":
         words = [*words, "trainer.max_epochs=1", *(["sweep.trials=2"] if "--time" in words else [])]
     # A further process imports everything: tests/executors and tests/distributed have them.
     words = ["trainer.devices=1" if word == "trainer.devices=2" else word for word in words]
     if "--jobs" in words:
         words = [*words, "--jobs", "1"]
+    if "--time" in words:
+        monkeypatch.setattr("dlcli.executors.local.is_launched", lambda: True)
     done = CliRunner().invoke(app, words)
     assert done.exit_code == 0, done.output
 

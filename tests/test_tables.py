@@ -187,13 +187,22 @@ def test_an_ensemble_goes_on_bit_for_bit_and_predicts_as_one_model() -> None:
 
 
 @pytest.mark.parametrize(
-    ("file", "target", "metric", "least"),
+    ("file", "target", "metric", "least", "more"),
     [
-        ("penguins.csv", "species", "test/accuracy", 0.95),
-        ("winequality-white.csv", "c11", "test/accuracy", 0.45),
+        ("penguins.csv", "species", "test/accuracy", 0.95, []),
+        (
+            "winequality-white.csv",
+            "c11",
+            "test/accuracy",
+            0.45,
+            ["model.members=2", "dataset.batch_size=128"],
+        ),
     ],
 )
-def test_real_files(file: str, target: str, metric: str, least: float, shared_data: Path) -> None:
+def test_real_files(
+    file: str, target: str, metric: str, least: float, more: list[str], shared_data: Path
+) -> None:
     path = shared_data / "tabular" / file
-    result = dlcli.train(["dataset=table", f"dataset.path='{path}'", f"dataset.target={target}", *QUICK])
+    words = ["dataset=table", f"dataset.path='{path}'", f"dataset.target={target}", *QUICK]
+    result = dlcli.train([*words, *more])
     assert result.metrics[metric] > least

@@ -13,6 +13,8 @@ from scipy import stats
 from dlcli.statistics.interval import corrected_variance
 
 _DRAWS = 10_000
+# Of a metric that is computed anew for each draw.
+_LEAST_DRAWS, _MOST_DRAWS = 200, 1000
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,7 @@ def paired_bootstrap_of(
         return None
     random = np.random.default_rng(seed)
     # Each draw computes the metric on all rows. With many rows fewer draws are made, so that it takes seconds.
-    draws = int(np.clip(20_000_000 // rows, 200, 1000))
+    draws = int(np.clip(20_000_000 // rows, _LEAST_DRAWS, _MOST_DRAWS))
     drawn_rows = (random.integers(rows, size=rows) for _ in range(draws))
     found = np.array([b(drawn) - a(drawn) for drawn in drawn_rows])
     found = found[np.isfinite(found)]
