@@ -160,6 +160,7 @@ def run_job(job: Job, listen: Listener = ignore) -> Result:
             job.config["trainer"].get("max_epochs"),
             pictures=not job.slim,
             run_name=recorder.ledger.run_name,
+            is_fold=recorder.ledger.kind == "fold",
         )
         if job.slim and "test" in evaluations:
             save_outputs(run_dir, model, data, evaluations["test"], fitted.device, features)
@@ -174,9 +175,8 @@ def run_job(job: Job, listen: Listener = ignore) -> Result:
             recorder.tag(CHECKPOINT_TAG, fitted.note)
         lost = [f"{notice.text}." for notice in notices_of(model.preprocessing) if notice.warns]
         notes = [*lost, *filter(None, [fitted.note]), *found, *named_baselines(model.task, evaluations)]
-        notes += coverage_sentences + against_trees(
-            metrics, baselines, verdict_on_rows(model.task, evaluations)
-        )
+        verdict = verdict_on_rows(model.task, evaluations)
+        notes += coverage_sentences + against_trees(metrics, baselines, verdict)
         recorder.finish(
             {
                 **metrics,

@@ -15,6 +15,7 @@ import dlcli
 from dlcli.errors import ConfigError, DataError, InputError
 from dlcli.result import Result
 from tests.processes import run, start, wait_until
+from tests.same_figures import check_same_figures
 from tests.tiny_bert import save_tiny_bert
 
 PEOPLE, PLACES = ["Ada", "Bob", "Cy", "Dee"], ["Rome", "Oslo", "Lima", "Bonn"]
@@ -85,6 +86,10 @@ def short(place: Path) -> Result:
     return dlcli.train(of(place, "trainer.max_epochs=2", "run_name=short"))
 
 
+def test_its_figures_do_not_depend_on_batches_and_place(trained: Result, tmp_path: Path) -> None:
+    check_same_figures(trained, tmp_path)
+
+
 def test_a_run_is_evaluated_from_its_files_and_tells_what_it_reads(trained: Result, place: Path) -> None:
     again = dlcli.evaluate(trained.run_dir)
     for name in ("loss", "answer_f1", "answer_exact_match"):
@@ -92,7 +97,7 @@ def test_a_run_is_evaluated_from_its_files_and_tells_what_it_reads(trained: Resu
     assert trained.metrics["test/loss"] < 2
     assert 0 < trained.baselines["test/answer_f1"] < 1
     table = pd.read_parquet(trained.run_dir / "predictions.parquet")
-    test = table[table["split"] == "test"]
+    test = table[table["split"] == "final test"]
     assert test["f1"].mean() == pytest.approx(trained.metrics["test/answer_f1"])
     assert {"question", "prediction", "answers", "score", "start", "end"} <= set(table.columns)
     ledger = json.loads((trained.run_dir / "ledger.json").read_text())

@@ -14,6 +14,7 @@ from PIL import Image
 import dlcli
 from dlcli.errors import ConfigError
 from dlcli.result import Result
+from tests.same_figures import check_same_figures
 
 pytest.importorskip("timm")
 
@@ -77,17 +78,21 @@ def other(shapes: Path) -> Result:
     return dlcli.train(of(shapes, "trainer.max_epochs=2", "run_name=two", "augmentation=image"))
 
 
+def test_its_figures_do_not_depend_on_batches_and_place(other: Result, tmp_path: Path) -> None:
+    check_same_figures(other, tmp_path)
+
+
 def test_it_learns_and_is_evaluated_from_its_files(trained: Result) -> None:
     assert trained.metrics["test/map_50"] > 0.4
     assert trained.metrics["test/map_50"] > trained.baselines["test/map_50"] + 0.2
     again = dlcli.evaluate(trained.run_dir)
     for name in ("loss", "map", "map_50", "map_75"):
         assert again.metrics[f"test/{name}"] == trained.metrics[f"test/{name}"]
-    table = pd.read_parquet(trained.run_dir / "predictions.parquet").query("split == 'test'")
+    table = pd.read_parquet(trained.run_dir / "predictions.parquet").query("split == 'final test'")
     assert len(table) == len(json.loads(table["targets"].iloc[0])) + len(table) - int(
         table.iloc[0][["found", "missed"]].sum()
     )
-    breakdown = pd.read_csv(trained.run_dir / "breakdown.csv").query("split == 'test'")
+    breakdown = pd.read_csv(trained.run_dir / "breakdown.csv").query("split == 'final test'")
     assert breakdown["map_50"].mean() == pytest.approx(trained.metrics["test/map_50"])
     found = dlcli.load_run(trained.run_dir).task
     assert 0 < found.score_threshold < 1

@@ -67,11 +67,11 @@ def test_a_gan_is_judged_from_its_files(gan: Result) -> None:
     assert gan.baselines["training_rows/test/frechet"] < 0.5 * gan.baselines["test/frechet"]
     assert gan.baselines["training_rows/test/recognized"] > 0.8
     table = pd.read_parquet(gan.run_dir / "predictions.parquet")
-    test = table[table["split"] == "test"]
+    test = table[table["split"] == "final test"]
     assert (test["class"] == test["recognized_as"]).mean() == pytest.approx(gan.metrics["test/recognized"])
     breakdown = pd.read_csv(gan.run_dir / "breakdown.csv")
     assert set(breakdown.columns) == {"split", "class", "made", "seen", "recognized", "diversity"}
-    assert breakdown.loc[breakdown["split"] == "test", "made"].sum() == len(test)
+    assert breakdown.loc[breakdown["split"] == "final test", "made"].sum() == len(test)
 
 
 def test_both_networks_are_watched(gan: Result) -> None:

@@ -18,6 +18,7 @@ from dlcli.errors import ConfigError, DataError, InputError
 from dlcli.inference.generation import Sampling, continue_text
 from dlcli.result import Result
 from dlcli.runs.folder import recorded_epochs
+from tests.same_figures import check_same_figures
 
 WORDS = ("the cat", "a dog", "the bird", "my horse")
 
@@ -61,6 +62,10 @@ def command(*words: object) -> Any:
     return done
 
 
+def test_its_figures_do_not_depend_on_batches_and_place(trained: Result, tmp_path: Path) -> None:
+    check_same_figures(trained, tmp_path)
+
+
 def test_it_learns_and_is_evaluated_from_its_files(trained: Result) -> None:
     assert trained.metrics["test/loss"] < 1.3
     assert trained.metrics["test/loss"] < trained.baselines["bigram/test/loss"]
@@ -69,7 +74,7 @@ def test_it_learns_and_is_evaluated_from_its_files(trained: Result) -> None:
     again = dlcli.evaluate(trained.run_dir)
     for name in ("loss", "perplexity", "bits_per_character"):
         assert again.metrics[f"test/{name}"] == trained.metrics[f"test/{name}"]
-    table = pd.read_parquet(trained.run_dir / "predictions.parquet").query("split == 'test'")
+    table = pd.read_parquet(trained.run_dir / "predictions.parquet").query("split == 'final test'")
     loss = (table["loss"] * table["tokens"]).sum() / table["tokens"].sum()
     assert loss == pytest.approx(trained.metrics["test/loss"], rel=1e-5)
     assert table["characters"].sum() == 800

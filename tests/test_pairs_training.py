@@ -15,6 +15,7 @@ from dlcli.inference.saved_model import load_model
 from dlcli.result import Result
 from dlcli.training import checkpoints
 from tests.pairs_of_sentences import sentences, write_pairs
+from tests.same_figures import check_same_figures
 
 pytest.importorskip("sacrebleu")
 
@@ -55,6 +56,10 @@ unfinished = pytest.mark.filterwarnings("ignore:.* predictions were truncated at
 @pytest.fixture(scope="module")
 def trained(corpus: Path) -> Result:
     return dlcli.train(of(corpus, *SMALL, "trainer.max_epochs=2", "run_name=one"))
+
+
+def test_its_figures_do_not_depend_on_batches_and_place(trained: Result, tmp_path: Path) -> None:
+    check_same_figures(trained, tmp_path)
 
 
 def test_it_is_evaluated_from_its_files(trained: Result, corpus: Path) -> None:

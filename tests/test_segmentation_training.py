@@ -71,7 +71,9 @@ def test_it_learns_and_is_evaluated_from_its_files(trained: Result) -> None:
         assert again.metrics[f"test/{name}"] == trained.metrics[f"test/{name}"]
     table = pd.read_parquet(trained.run_dir / "predictions.parquet")
     sums = {
-        what: table.loc[table["split"] == "test", [f"{what}({c})" for c in ("ground", "green", "blue")]].sum()
+        what: table.loc[
+            table["split"] == "final test", [f"{what}({c})" for c in ("ground", "green", "blue")]
+        ].sum()
         for what in ("pixels", "predicted", "right")
     }
     iou = [
@@ -79,7 +81,7 @@ def test_it_learns_and_is_evaluated_from_its_files(trained: Result) -> None:
     ]
     assert trained.metrics["test/miou"] == pytest.approx(np.mean(iou))
     breakdown = pd.read_csv(trained.run_dir / "breakdown.csv")
-    assert breakdown.loc[breakdown["split"] == "test", "iou"].to_numpy() == pytest.approx(np.array(iou))
+    assert breakdown.loc[breakdown["split"] == "final test", "iou"].to_numpy() == pytest.approx(np.array(iou))
 
 
 def test_metrics_are_those_of_scikit_learn_on_all_pixels(

@@ -67,7 +67,7 @@ def test_it_beats_the_naive_forecasts(trained: Result) -> None:
     assert trained.metrics["test/mae"] < 0.5 * trained.baselines["naive/test/mae"]
     assert (trained.run_dir / "plots" / "forecast.png").exists()
     breakdown = pd.read_csv(trained.run_dir / "breakdown.csv")
-    assert breakdown[breakdown.split == "test"].step.tolist() == [1, 2, 3, 4]
+    assert breakdown[breakdown.split == "final test"].step.tolist() == [1, 2, 3, 4]
     (said,) = [message for message in trained.messages if "baseline" in message]
     assert said.startswith(
         "The baseline in the table repeats the values of 24 steps ago. The naive baseline, which "
@@ -130,9 +130,9 @@ def test_several_series_and_a_later_file(waves: Path) -> None:
     assert last.time.astype(str).tolist() == steps.when.tail(4).tolist() * 2
     assert set(last.split) == {"test"}
     breakdown = pd.read_csv(result.run_dir / "breakdown.csv")
-    tests = predictions[predictions.split == "test"]
+    tests = predictions[predictions.split == "final test"]
     error = (tests.prediction - tests.target).abs().groupby(tests.step).mean()
-    assert np.allclose(breakdown[breakdown.split == "test"].mae, error, rtol=1e-4)
+    assert np.allclose(breakdown[breakdown.split == "final test"].mae, error, rtol=1e-4)
     day = both.set_index(["harbour", "when"]).tide.groupby("harbour").shift(24)
     naive = day.loc[list(zip(tests.series, tests.time.astype(str), strict=True))].to_numpy()
     assert result.baselines["test/mae"] == pytest.approx(np.abs(naive - tests.target).mean(), rel=1e-4)

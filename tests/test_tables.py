@@ -113,7 +113,7 @@ def test_folds_resume_and_dropped_rows() -> None:
         assert "0 validation or test rows seen" in proof
         assert "training rows dropped" in proof
     held_out = [
-        len(pd.read_parquet(fold.run_dir / "predictions.parquet").query("split == 'test'"))
+        len(pd.read_parquet(fold.run_dir / "predictions.parquet").query("split == 'held-out'"))
         for fold in result.folds
     ]
     assert sum(held_out) == 180
@@ -128,7 +128,7 @@ def test_a_column_defines_the_split() -> None:
          "cv=predefined", *QUICK]
     )  # fmt: skip
     predictions = pd.read_parquet(result.run_dir / "predictions.parquet")
-    assert predictions.groupby("split").size().to_dict() == {"test": 40, "val": 40}
+    assert predictions.groupby("split").size().to_dict() == {"final test": 40, "val": 40}
 
 
 def test_check_and_train_warn() -> None:

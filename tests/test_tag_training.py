@@ -12,6 +12,7 @@ import pytest
 import dlcli
 from dlcli.errors import ConfigError, DataError
 from dlcli.result import Result
+from tests.same_figures import check_same_figures
 from tests.tiny_bert import save_tiny_bert
 
 PEOPLE, PLACES = ["Ada", "Bob", "Cy", "Dee"], ["Rome", "Oslo", "Lima", "Bonn"]
@@ -62,6 +63,10 @@ def short(place: Path) -> Result:
     return dlcli.train(of(place, "trainer.max_epochs=2", "run_name=short"))
 
 
+def test_its_figures_do_not_depend_on_batches_and_place(trained: Result, tmp_path: Path) -> None:
+    check_same_figures(trained, tmp_path)
+
+
 def test_it_learns_from_the_places_of_words_and_is_evaluated_from_its_files(trained: Result) -> None:
     assert trained.metrics["test/tag_accuracy"] > 0.8
     assert 0.5 < trained.baselines["test/entity_f1"] <= 1
@@ -69,7 +74,7 @@ def test_it_learns_from_the_places_of_words_and_is_evaluated_from_its_files(trai
     for name in ("loss", "entity_f1", "entity_precision", "entity_recall", "tag_accuracy"):
         assert again.metrics[f"test/{name}"] == trained.metrics[f"test/{name}"]
     table = pd.read_parquet(trained.run_dir / "predictions.parquet")
-    test = table[table["split"] == "test"]
+    test = table[table["split"] == "final test"]
     sums = {
         what: test[[f"{what}(PER)", f"{what}(LOC)"]].to_numpy().sum()
         for what in ("given", "predicted", "right")

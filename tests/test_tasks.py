@@ -189,7 +189,7 @@ def test_the_users_own_targets(
     )
     assert list(model.predict(rows)) == columns
     breakdown = pd.read_csv(result.run_dir / "breakdown.csv")
-    assert set(breakdown["split"]) == {"val", "test"}
+    assert set(breakdown["split"]) == {"val", "final test"}
     if dataset == "pictures":
         assert result.metrics["test/accuracy"] < 1
         assert (result.run_dir / "plots" / "worst.png").stat().st_size > 1000

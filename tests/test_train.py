@@ -95,7 +95,7 @@ def test_predictions_are_those_of_the_judged_rows(trained: Result) -> None:
     table = pd.read_parquet(trained.run_dir / "predictions.parquet")
     split = Split.load(trained.run_dir / "split.npz")
     assert table["row"].tolist() == [*split.val, *split.test]
-    test = table[table["split"] == "test"]
+    test = table[table["split"] == "final test"]
     assert (test["prediction"] == test["target"]).mean() == pytest.approx(trained.metrics["test/accuracy"])
     assert test.filter(like="p(").sum(axis=1).to_numpy() == pytest.approx(1)
 

@@ -11,7 +11,7 @@ import torch
 from dlcli.formatting import counted, number
 from dlcli.inference.evaluation import TREES, Evaluation
 from dlcli.result import AGAINST_TREES, Result
-from dlcli.splits.split import Part, Split
+from dlcli.splits.split import FINAL_TEST, Part, Split
 from dlcli.statistics.of_rows import difference_interval
 from dlcli.statistics.paired import corrected_paired_t
 from dlcli.tasks.base import Task
@@ -37,7 +37,7 @@ def verdict_on_rows(task: Task, evaluations: Mapping[Part, Evaluation]) -> str:
     )
     if own is None or of_trees is None:
         return ""
-    words = "test" if part == "test" else "validation"
+    words = FINAL_TEST if part == "test" else "validation"
     where = f"on these {counted(len(own), f'{words} row')}"
     return _conclusion(float((own - of_trees).mean()), difference_interval(own, of_trees), "loss", where)
 

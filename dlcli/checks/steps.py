@@ -33,12 +33,66 @@ def find_empty_epochs(config: Mapping[str, Any], split: Split) -> Iterator[Probl
 
 
 def warn_of_steps(config: Mapping[str, Any], split: Split) -> Iterator[Problem]:
-    """Yield a warning if more batches are accumulated than an epoch has."""
-    plan = _plan(config, split)
+    """Yield a warning for each argument of the trainer that the rows and the other arguments put out of reach."""
+    plan, trainer = _plan(config, split), config["trainer"]
+    limit, batches = trainer.get("limit_train_batches"), counted(plan.batches, "batch", "batches")
+    if isinstance(limit, int) and limit > plan.batches:
+        yield Problem(
+            f"{limit:,} is more than the {batches} of an epoch, so that each epoch has all of them",
+            "trainer.limit_train_batches",
+            "Remove it, or use fewer: it makes epochs shorter, not longer.",
+        )
     if (most := max(plan.accumulated.values())) > plan.batches:
-        batches = counted(plan.batches, "batch", "batches")
         yield Problem(
             f"{most} is more than the {batches} of an epoch, so that an epoch is a single step over all of its rows",
             "trainer.accumulate_grad_batches",
             f"Gradients are not accumulated across epochs: {plan.batches} has the same effect.",
         )
+    yield from _unreached(trainer, plan)
+    ends_early = trainer.get("max_time") is not None or any(config["callbacks"].values())
+    for name in ("min_epochs", "min_steps"):
+        if trainer.get(name) and not ends_early:
+            yield Problem(
+                "has no effect: nothing stops training before trainer.max_epochs or trainer.max_steps",
+                f"trainer.{name}",
+                "Remove it, or stop early: callbacks=default",
+            )
+
+
+def _unreached(trainer: Mapping[str, Any], plan: StepPlan) -> Iterator[Problem]:
+    """Yield a warning for numbers of steps that the epochs do not have, and for epochs that the steps end before."""
+    epochs, steps = trainer.get("max_epochs"), trainer.get("max_steps", -1)
+    epochs = None if epochs == -1 else epochs
+    allowed = plan.length(epochs).steps  # None without a limit
+    if allowed is not None and steps > allowed:
+        yield Problem(
+            f"{steps:,} is more than the {counted(allowed, 'step')} of {_max_epochs(epochs)}, which ends training "
+            "first",
+            "trainer.max_steps",
+            "To train for that many steps: trainer.max_epochs=-1. To train for the epochs, remove trainer.max_steps.",
+        )
+    if allowed is not None and (trainer.get("min_steps") or 0) > allowed:
+        yield Problem(
+            f"{trainer['min_steps']:,} is more than the {counted(allowed, 'step')} of {_max_epochs(epochs)}",
+            "trainer.min_steps",
+            "Raise trainer.max_epochs, or lower it.",
+        )
+    reached = plan.length(epochs, steps).epochs
+    if steps >= 0 and reached is not None and (trainer.get("min_epochs") or 0) > reached:
+        yield Problem(
+            f"{trainer['min_epochs']} is more than the {counted(reached, 'epoch')} of trainer.max_steps={steps}, which "
+            "has priority",
+            "trainer.min_epochs",
+            "Raise trainer.max_steps, or lower it.",
+        )
+    late = [start for start in plan.accumulated if reached is not None and start >= reached]
+    if late:
+        yield Problem(
+            f"accumulates from epoch {min(late) + 1} on, but training ends after {counted(reached or 0, 'epoch')}",
+            "callbacks",
+            "GradientAccumulationScheduler counts epochs from 0. Raise trainer.max_epochs, or change its scheduling.",
+        )
+
+
+def _max_epochs(epochs: int | None) -> str:
+    return f"trainer.max_epochs={epochs}"

@@ -24,7 +24,10 @@ from dlcli.cli.common import (
 def eval(  # the command's name
     run: SomeModels,
     split: Annotated[
-        Literal["test", "val"], typer.Option(help="The rows to evaluate the model on.")
+        Literal["test", "val"],
+        typer.Option(
+            help="Rows to evaluate the model on; test: the held-out rows of a fold, else the final test rows."
+        ),
     ] = "test",
     overrides: DataPlace = None,
     file: Annotated[

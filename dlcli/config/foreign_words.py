@@ -19,6 +19,9 @@ FOREIGN_COMMANDS = {
     "inference": "predict",
 }
 
+# Keys of other tools that continue a run.
+RESUMED = frozenset({"resume", "ckpt_path", "resume_from_checkpoint", "resume_from"})
+
 # Names that other tools give to keys; `-` and `_` are the same.
 KEYS = {
     "epochs": "trainer.max_epochs",

@@ -25,6 +25,7 @@ from dlcli.config.foreign_words import (
     METRICS,
     OBJECTIVES,
     OPTIONS,
+    RESUMED,
     SHARES,
     WORKERS,
 )
@@ -115,11 +116,10 @@ def _option(word: str, left: list[str], meant: _Meant, known: Mapping[str, bool]
         meant.strange.append(name)
         return True
     if name == "--resume":
-        run = value or (
-            left.pop(0) if left and "=" not in left[0] and not left[0].startswith("-") else "last"
+        _resume(
+            value or (left.pop(0) if left and "=" not in left[0] and not left[0].startswith("-") else ""),
+            meant,
         )
-        meant.command = "resume"
-        meant.words.insert(0, run)
         meant.strange.append(name)
         return True
     flag = FLAGS.get(_plain(name.lstrip("-")))
@@ -138,6 +138,15 @@ def _option(word: str, left: list[str], meant: _Meant, known: Mapping[str, bool]
     meant.words += found
     meant.strange.append(name)
     return True
+
+
+def _resume(run: str, meant: _Meant) -> None:
+    """Let the command resume a run: the named one, or the last one for `true`, no name, or the file of a checkpoint."""
+    is_run = (
+        run and run.lower() not in ("true", "1", "yes") and Path(run).suffix not in (".ckpt", ".pt", ".pth")
+    )
+    meant.command = "resume"
+    meant.words.insert(0, run if is_run else "last")
 
 
 def _noted(name: str, value: str, meant: _Meant) -> list[str] | None:
@@ -160,6 +169,15 @@ def _word(word: str, left: list[str], meant: _Meant) -> bool:
     key, equals, value = word.partition("=")
     known = groups(())
     if equals and not ("/" in key and key not in known and is_data(word)):  # a file's name may contain a =
+        if (
+            meant.command == "train"
+            and key not in known
+            and _plain(key) in RESUMED
+            and value.lower() != "false"
+        ):
+            _resume(value, meant)
+            meant.strange.append(word)
+            return True
         is_group_of_file = key == "dataset" and is_data(value) and value not in options("dataset", ())
         is_number_of_folds = key == "cv" and value.isdigit()
         if (
@@ -214,6 +232,8 @@ def _setting(name: str, value: str) -> list[str]:
             if is_data(value)
             else [f"dataset={value}"]
             if value in options("dataset", ())
+            else ["dataset=table", assignment("dataset.path", value)]
+            if value
             else []
         )
     if plain in METRICS:
@@ -224,6 +244,8 @@ def _setting(name: str, value: str) -> list[str]:
         file = Path(value)
         if file.suffix in (".yaml", ".yml"):
             return [assignment("experiment", file.stem)]
+        if is_data(value):
+            return data_meant(value)
         own = Path("conf", "experiment", f"{value}.yaml").is_file()
         return [f"experiment={value}"] if own or value in options("experiment", ()) else []
     if plain in DEVICES:

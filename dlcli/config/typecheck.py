@@ -25,6 +25,8 @@ _NOT_PLAIN = {"is_instance_of", "is_subclass_of", "needs_python_object", "callab
 # What other languages call no value; null is read as such.
 _NO_VALUE = ("none", "nil", "na", "n/a")
 
+_LEAVE_OUT = "Leave it out for the default."
+
 # Pydantic's message about a text that is too short.
 _AT_LEAST = re.compile(r"String should have at least (\d+ characters?)")
 
@@ -48,7 +50,8 @@ def mismatch(value: Any, argument: Argument, where: str = "") -> tuple[str, str]
     except ValidationError as error:
         if isinstance(value, str) and value.lower() in _NO_VALUE:
             return _without_value(value, argument)
-        return _explain(value, argument.annotation, error, where)
+        wrong, hint = _explain(value, argument.annotation, error, where)
+        return wrong, hint or (_LEAVE_OUT if value is None else "")
     except Exception:
         # If a validator of a third-party type raises another error, the value is not known to be wrong.
         return None
@@ -61,7 +64,7 @@ def _without_value(text: str, argument: Argument) -> tuple[str, str]:
     if type(None) in typing.get_args(argument.annotation):
         return wrong, "For no value, write null."
     takes = type_name(argument.annotation)
-    return f"{wrong}, but needs {takes or 'a value'}", "Leave it out for the default."
+    return f"{wrong}, but needs {takes or 'a value'}", _LEAVE_OUT
 
 
 def _same(value: Any, default: Any) -> bool:

@@ -30,6 +30,7 @@ from dlcli.inference.saved_model import load_task
 from dlcli.result import Result, against_trees
 from dlcli.runs.folder import read_result
 from dlcli.runs.retention import keep_best, monitored_value
+from dlcli.splits.split import HELD_OUT
 from dlcli.tasks.calibration import calibration_figures
 from dlcli.tracking.digests import (
     MODEL_MANIFEST,
@@ -39,7 +40,7 @@ from dlcli.tracking.digests import (
     forget_results,
 )
 from dlcli.tracking.ledger import Ledger
-from dlcli.tracking.mlflow_tags import CHECKPOINT_TAG
+from dlcli.tracking.mlflow_tags import CHECKPOINT_TAG, TEST_ROWS_TAG
 from dlcli.tracking.recorder import Recorder
 from dlcli.tracking.store import Store
 
@@ -112,7 +113,7 @@ def cross_validate(
         choices = [choices[i] for i in whole]
         summary = replace(points[-1].summary, pooled=pooled_metrics(folds, results, task))
         if not summary.intervals:
-            raise DataError("no fold has test rows", where="cv", hint="Add test rows: cv.test_size=0.2.")
+            raise DataError("no fold has held-out rows", where="cv", hint="Add test rows: cv.test_size=0.2.")
         own_dirs = [run_dirs[i] for i in whole]
         tuned = tuned_on_folds(folds, own_dirs, task, estimation.data, estimation.final_test)
         final, baselines = (
@@ -207,5 +208,6 @@ def _tags(parent: Mapping[str, str], fold: Fold) -> dict[str, str]:
     return {
         "dlcli.fold": str(fold.number),
         "dlcli.seed": str(fold.seed),
+        TEST_ROWS_TAG: HELD_OUT,
         "dlcli.data_fingerprint": parent["dlcli.data_fingerprint"],
     }

@@ -19,6 +19,7 @@ from dlcli.reports.folds import fold_curves, fold_figures, size_curves
 from dlcli.reports.style import save
 from dlcli.result import Result
 from dlcli.runs.folder import recorded_epochs
+from dlcli.splits.split import HELD_OUT, name_of_part
 from dlcli.tasks.base import Task
 from dlcli.tracking.ledger import Ledger, atomic_write
 
@@ -64,7 +65,11 @@ def write_size_curve(run_dir: Path, estimation: Estimation, points: Sequence[Siz
 
 
 def folds_table(folds: Sequence[Fold], results: Sequence[Result]) -> pd.DataFrame:
-    """Return a table with one line per training run: fold, seed, chosen settings, rows, best epoch and metrics."""
+    """Return a table with one line per training run: fold, seed, chosen settings, rows, best epoch and metrics.
+
+    Its columns have the names of the parts: `held-out` counts rows, `held-out/accuracy` is the metric of the run whose
+    key is `test/accuracy`. Epochs count from 1.
+    """
     lines = []
     for fold, result in zip(folds, results, strict=True):
         best = Ledger.load(result.run_dir).metrics.get("best_epoch")
@@ -73,15 +78,22 @@ def folds_table(folds: Sequence[Fold], results: Sequence[Result]) -> pd.DataFram
             key: str(value) if isinstance(value, list | dict) else value
             for key, value in result.params.items()
         }
-        lines.append({**place, **chosen, **fold.split.sizes, "best_epoch": best, **result.metrics})
+        rows = {name_of_part(part, is_fold=True): count for part, count in fold.split.sizes.items()}
+        metrics = {_with_name(key): value for key, value in result.metrics.items()}
+        lines.append({**place, **chosen, **rows, "best_epoch": best if best is None else best + 1, **metrics})
     return pd.DataFrame(lines)
+
+
+def _with_name(key: str) -> str:
+    part, _, metric = key.partition("/")
+    return f"{HELD_OUT}/{metric}" if part == "test" else key
 
 
 def out_of_fold(folds: Sequence[Fold], results: Sequence[Result]) -> pd.DataFrame:
     """Return the predictions of held-out rows, with columns `fold` and `repeat` for the model that made them."""
     tables = []
     for fold, result in zip(folds, results, strict=True):
-        table = read_predictions(result.run_dir).drop(columns="split")
+        table = read_predictions(result.run_dir)
         table.insert(0, "fold", fold.number)
         table.insert(1, "repeat", fold.repeat)
         tables.append(table)

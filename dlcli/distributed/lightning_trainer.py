@@ -8,9 +8,11 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytorch_lightning as pl
+from pytorch_lightning.accelerators import AcceleratorRegistry
 from pytorch_lightning.trainer.connectors import callback_connector
 
 from dlcli.config.build import build
+from dlcli.errors import ConfigError
 
 _lock = threading.RLock()  # threads of a notebook may train at the same time
 
@@ -21,9 +23,23 @@ def build_trainer(section: Mapping[str, Any], **more: Any) -> pl.Trainer:
     Raises:
         ConfigError: Lightning refuses the arguments.
     """
-    with _without_installed_callbacks():
-        trainer: pl.Trainer = build(section, where="trainer", **more)
+    try:
+        with _without_installed_callbacks():
+            trainer: pl.Trainer = build(section, where="trainer", **more)
+    except ConfigError as error:
+        raise (_missing_accelerator(str(section.get("accelerator", "auto"))) or error) from error
     return trainer
+
+
+def _missing_accelerator(asked: str) -> ConfigError | None:
+    """Return an error if the accelerator is unknown, or is not in this machine."""
+    there = [name for name in ("cpu", "cuda", "mps") if AcceleratorRegistry.get(name).is_available()]
+    if asked in (*there, "auto") or (asked == "gpu" and len(there) > 1):
+        return None
+    is_known = asked in {*AcceleratorRegistry, "gpu"}
+    message = f"this machine has no {asked}" if is_known else f"there is no accelerator {asked}"
+    hint = f"Use trainer.accelerator={' or '.join(there)}, or auto. dlcli doctor lists the devices."
+    return ConfigError(message, "trainer.accelerator", hint)
 
 
 @contextmanager

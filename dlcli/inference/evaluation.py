@@ -20,7 +20,7 @@ from dlcli.files.regular import os_reason
 from dlcli.formatting import number
 from dlcli.gate.arrays import open_arrays
 from dlcli.inference.saved_model import SavedModel
-from dlcli.splits.split import Part
+from dlcli.splits.split import Part, name_of_part
 from dlcli.tasks.base import Task
 from dlcli.training.features import Features
 from dlcli.training.scores import Scores
@@ -221,15 +221,18 @@ def choose_device(accelerator: str) -> torch.device:
     return found if found is not None and torch.accelerator.is_available() else torch.device("cpu")
 
 
-def predictions_table(model: SavedModel, evaluations: Mapping[Part, Evaluation]) -> pd.DataFrame:
+def predictions_table(
+    model: SavedModel, evaluations: Mapping[Part, Evaluation], *, is_fold: bool
+) -> pd.DataFrame:
     """Return the content of `predictions.parquet`: row, split, target, prediction and the task's other columns.
 
-    There is one line per row; for forecasts, one line per row and forecast step.
+    There is one line per row; for forecasts, one line per row and forecast step. `split` is the name of the part: the
+    test rows of a fold are `held-out`, those of any other run `final test`.
     """
     tables = []
     for part, evaluation in evaluations.items():
         judged = model.task.judged(evaluation.outputs, evaluation.y)
         lines = len(judged) // max(1, len(evaluation.rows))
-        place = pd.DataFrame({"row": np.repeat(evaluation.rows, lines), "split": part})
+        place = pd.DataFrame({"row": np.repeat(evaluation.rows, lines), "split": name_of_part(part, is_fold)})
         tables.append(pd.concat([place, judged], axis=1))
     return pd.concat(tables, ignore_index=True)

@@ -16,7 +16,7 @@ from dlcli.files.disk import write_errors
 from dlcli.files.regular import check_regular, os_reason
 from dlcli.files.unfinished import unfinished
 from dlcli.gate.arrays import check_memory
-from dlcli.splits.split import Split
+from dlcli.splits.split import FINAL_TEST, HELD_OUT, Split, name_of_test_rows
 from dlcli.tracking.digests import PREDICTIONS_FILE, check_recorded
 from dlcli.tracking.ledger import Ledger
 
@@ -45,8 +45,8 @@ def read_predictions(run_dir: Path) -> pd.DataFrame:
 def all_predictions(run_dir: Path) -> pd.DataFrame:
     """Return all predictions of a run, in the order of the file.
 
-    Predictions of a single run have a column `split`; those of a cross-validation are for held-out rows and have
-    columns `fold` and `repeat`.
+    The column `split` has the names of the parts: `val`, `held-out`, `final test`. Predictions of a cross-validation
+    are of held-out rows and have columns `fold` and `repeat`.
 
     Raises:
         CorruptRun: The predictions are missing or damaged.
@@ -55,7 +55,8 @@ def all_predictions(run_dir: Path) -> pd.DataFrame:
 
 
 def _read(run_dir: Path, of_rows: Callable[[pd.DataFrame, Split], pd.DataFrame]) -> pd.DataFrame:
-    check_recorded(Ledger.load(run_dir), PREDICTIONS_FILE)
+    ledger = Ledger.load(run_dir)
+    check_recorded(ledger, PREDICTIONS_FILE)
     file = run_dir / PREDICTIONS_FILE
     hint = "Copy the folder again, or repeat the training."
     split = Split.load(run_dir / "split.npz")
@@ -64,7 +65,7 @@ def _read(run_dir: Path, of_rows: Callable[[pd.DataFrame, Split], pd.DataFrame])
         table = pd.read_parquet(file)
         if "row" not in table:
             raise ValueError("the column row is missing")
-        return of_rows(table, split)
+        return of_rows(_with_names(table, ledger), split)
     except FileNotFoundError as error:
         raise CorruptRun("the run's predictions are missing", str(file), hint) from error
     except OSError as error:
@@ -75,8 +76,18 @@ def _read(run_dir: Path, of_rows: Callable[[pd.DataFrame, Split], pd.DataFrame])
         ) from error
 
 
+def _with_names(table: pd.DataFrame, ledger: Ledger) -> pd.DataFrame:
+    """Return predictions with the names of parts as they are now: earlier runs wrote `test`, or no column."""
+    if "split" in table:
+        name = name_of_test_rows(ledger.kind == "fold")
+        return table.assign(split=table["split"].replace("test", name))
+    if "repeat" in table:
+        table.insert(int(table.columns.get_indexer(["row"])[0]) + 1, "split", HELD_OUT)
+    return table
+
+
 def _of_test_rows(table: pd.DataFrame, split: Split) -> pd.DataFrame:
-    table = table[table["split"] == "test"]
+    table = table[table["split"].isin([HELD_OUT, FINAL_TEST])]
     if not np.array_equal(np.unique(table["row"]), np.sort(split.test)):
         raise ValueError("they are of other rows than the split's test rows")
     return table

@@ -230,8 +230,9 @@ def _judged(ledger: Ledger, refitted: ChildRun | None) -> JudgedRows | None:
     table = all_predictions(ledger.run_dir)
     part = "test"
     if "split" in table.columns:
-        part = "test" if (table["split"] == "test").any() else "val"
-        table = table[table["split"] == part]
+        tested = table["split"] != "val"
+        part = "test" if tested.any() else "val"
+        table = table[tested] if tested.any() else table
     metrics = ledger.metrics if ledger.kind != "cv" else {}
     recorded = {
         name.removeprefix(f"{part}/"): value for name, value in metrics.items() if name.startswith(f"{part}/")

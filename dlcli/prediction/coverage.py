@@ -16,6 +16,7 @@ from dlcli.inference.predictions_file import all_predictions
 from dlcli.runs.ensembles import OpenedModel
 from dlcli.runs.folder import OpenedRun
 from dlcli.runs.recorded import read_split
+from dlcli.splits.split import HELD_OUT
 from dlcli.statistics.conformal import Conformal, PredictionSets
 from dlcli.statistics.conformal_methods import ConformalMethod, conformal_of
 from dlcli.tasks.base import Task
@@ -133,7 +134,7 @@ def _held_out_by(table: pd.DataFrame, counts: Sequence[int]) -> list[np.ndarray]
 def _predictions(run: OpenedRun, task: Task) -> pd.DataFrame:
     """Return the recorded predictions of a run; of a fold that its cross-validation calibrates, calibrated by that."""
     table = all_predictions(run.folder)
-    held_out = (table["split"] == "test").to_numpy()
+    held_out = (table["split"] == HELD_OUT).to_numpy()
     if "calibrated_by" not in run.tuned or not held_out.any():
         return table
     check_recorded(run.ledger, OUTPUTS_FILE)
@@ -157,11 +158,11 @@ def _calibration_table(
     for place, (one, count) in enumerate(zip(runs, counts, strict=True)):
         table = _predictions(one, task)
         # Test rows that all seeds of a hold-out share are not used; rows that a fold holds out are used by others.
-        held_out = (table["split"] == "test") & table["row"].isin(used) & (one.ledger.kind == "fold")
+        held_out = (table["split"] == HELD_OUT) & table["row"].isin(used)
         chosen = held_out if held_out.any() else table["split"] == "val"
         tables.append(table[chosen].assign(_count=count, _place=place))
     joined = pd.concat(tables, ignore_index=True)
-    out_of_fold = bool((joined["split"] == "test").any())
+    out_of_fold = bool((joined["split"] == HELD_OUT).any())
     keys = [name for name in ("row", "step") if name in joined]
     if not joined.duplicated(keys).any():
         joined["_members"] = joined.pop("_place").map(lambda place: (place,))

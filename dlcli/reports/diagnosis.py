@@ -3,7 +3,9 @@
 The validation loss is treated as a curve with noise (Prechelt, "Early Stopping - But When?", 1998): the position of its
 minimum, and whether it rises afterwards or still falls at the end, by more than its noise. The noise is estimated from
 second differences of consecutive epochs, in which a trend cancels (Gasser, Sroka and Jennen-Steinmetz, "Residual
-variance and residual pattern in nonlinear regression", 1986). The bounds are calibrated on generated curves with known
+variance and residual pattern in nonlinear regression", 1986). A smooth curve of few validation rows may rise by chance
+as well, since other rows would have another curve: a rise, or a distance from the training loss, also has to exceed its
+standard error over the rows (`dlcli/training/row_noise.py`). The bounds are calibrated on generated curves with known
 truth (`tests/reports/test_diagnosis.py`).
 """
 
@@ -24,6 +26,12 @@ Finding = Literal["converged", "falling", "overfitting", "underfitting", "diverg
 # A change is significant if it exceeds the noise by this factor, and this share of the loss.
 _DEVIATIONS = 3.0
 _SHARE = 0.02
+
+# Metrics of an epoch: the standard errors over the validation rows of the loss, and of its rise since the best epoch.
+_LOSS_SE, _RISE_SE = "val_loss_se", "val_loss_rise_se"
+
+# A change of fewer standard errors over the rows may be chance (one-sided: 2.5 %).
+_ERRORS = 2.0
 
 # The training loss has hardly fallen if it fell by less than this share.
 _HARDLY = 0.05
@@ -54,12 +62,15 @@ class Judgement:
         best: position of the lowest validation loss.
         end: mean of the last `averaged` validation losses.
         averaged: number of losses in the mean.
+        doubtful: whether the validation loss has risen since its minimum, by no more than chance explains for so few
+            rows.
     """
 
     finding: Finding
     best: int
     end: float
     averaged: int
+    doubtful: bool = False
 
 
 def diagnose(history: History, max_epochs: int | None = None, baseline: float | None = None) -> str:
@@ -91,7 +102,8 @@ def diagnose(history: History, max_epochs: int | None = None, baseline: float | 
     if len(epochs) < ENOUGH_EPOCHS:
         went = f"went from {_n(v[0])} to {_n(v[-1])}" if len(v) > 1 else f"is {_n(v[0])}"
         return f"After {_count(len(epochs))} it is too short to say: val loss {went}."
-    found = judge(t, v, fits=_metric_is_high(history))
+    rise_se = dict(history.get(_RISE_SE, ())).get(epochs[-1], 0.0)
+    found = judge(t, v, fits=_metric_is_high(history), rise_se=rise_se)
     lowest = f"val loss was lowest at epoch {epochs[found.best] + 1} ({_n(v[found.best])})"
     end = (
         _n(v[-1]) if found.averaged == 1 else f"{_n(found.end)}, the mean of the last {found.averaged} epochs"
@@ -121,8 +133,10 @@ def diagnose(history: History, max_epochs: int | None = None, baseline: float | 
                 f"{_n(t[-1])}: {how}; more epochs should help."
             )
     settled = f"{lowest} and ends at {end}, with train loss at {_n(t[-1])}"
-    gap = v[-1] - t[-1]
-    if gap > _FAR_BELOW * abs(v[-1]) and gap > _OF_THE_GAIN * (max(v) - min(v)):
+    if found.doubtful:
+        settled += f" (other validation rows might not show the rise: its standard error is {_n(rise_se)})"
+    gap, loss_se = v[-1] - t[-1], dict(history.get(_LOSS_SE, ())).get(epochs[-1], 0.0)
+    if gap > max(_FAR_BELOW * abs(v[-1]), _OF_THE_GAIN * (max(v) - min(v)), _ERRORS * loss_se):
         return (
             f"{settled}: val loss no longer falls, far above train loss: some overfitting; more data, augmentation, "
             "dropout or weight decay may help."
@@ -157,13 +171,14 @@ def _converged(v: Sequence[float], baseline: float | None, accuracy: float | Non
     )
 
 
-def judge(t: Sequence[float], v: Sequence[float], *, fits: bool = False) -> Judgement:
+def judge(t: Sequence[float], v: Sequence[float], *, fits: bool = False, rise_se: float = 0.0) -> Judgement:
     """Return the diagnosis of the losses of at least `ENOUGH_EPOCHS` epochs.
 
     Args:
         t: training losses.
         v: validation losses.
         fits: whether the model fits the data, so that a training loss that hardly falls is not underfitting.
+        rise_se: standard error over the validation rows of the rise of the validation loss since its minimum.
     """
     best = min(range(len(v)), key=v.__getitem__)
     noise = noise_of(v[len(v) // 3 :] if len(v) >= 9 else v)
@@ -174,7 +189,8 @@ def judge(t: Sequence[float], v: Sequence[float], *, fits: bool = False) -> Judg
     level = fmean(v[max(0, best - 1) : best + 2])
     rise = end - level
     doubt = _DEVIATIONS * noise * math.sqrt(1 / averaged + 1 / 3)
-    has_risen = len(v) - 1 - best >= 2 and rise > max(doubt, _SHARE * abs(level))
+    rises = len(v) - 1 - best >= 2 and rise > max(doubt, _SHARE * abs(level))
+    has_risen = rises and rise > _ERRORS * rise_se
 
     trained = noise_of(t[len(t) // 3 :] if len(t) >= 9 else t)
     if has_risen and t[-1] - min(t) > max(_DEVIATIONS * trained, 0.5 * abs(min(t))) and v[-1] > v[0]:
@@ -191,7 +207,7 @@ def judge(t: Sequence[float], v: Sequence[float], *, fits: bool = False) -> Judg
     falls = fall > max(_DEVIATIONS * noise * math.sqrt(2 / half), _SHARE * abs(now), _OF_ALL * gain)
     if falls and best >= len(v) - half:
         return Judgement("falling", best, end, half)
-    return Judgement("converged", best, end, averaged)
+    return Judgement("converged", best, end, averaged, doubtful=rises and not has_risen)
 
 
 def noise_of(losses: Sequence[float]) -> float:

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullLocator
 
 from dlcli.reports.style import FONT, GREY, INK, PALETTE, TRAIN, VAL, caption, label_axes, literal, new_figure
+from dlcli.splits.split import HELD_OUT
 from dlcli.statistics.interval import Interval
 
 # Folds may stop early. Epochs that fewer than this share of the folds reached are not plotted, because the mean of the
@@ -22,7 +23,7 @@ def fold_figures(table: pd.DataFrame, intervals: Mapping[str, Interval], metric:
     """Plot the metric and the loss of each fold's held-out rows, with their mean and its 95 % interval.
 
     Args:
-        table: One line per training run with `fold`, `repeat` and `test/METRIC`.
+        table: One line per training run with `fold`, `repeat` and `held-out/METRIC`.
         intervals: Metric to its interval over folds.
         metric: The metric to plot next to the loss.
         line: The caption.
@@ -40,7 +41,7 @@ def fold_figures(table: pd.DataFrame, intervals: Mapping[str, Interval], metric:
             colour = PALETTE[int(repeat) % len(PALETTE)]
             label = f"seed {repeat}" if several else None
             places = group["fold"] + (int(repeat) - (seeds - 1) / 2) * apart
-            ax.plot(places, group[f"test/{name}"], "o", color=colour, markersize=5, label=label)
+            ax.plot(places, group[f"{HELD_OUT}/{name}"], "o", color=colour, markersize=5, label=label)
         interval = intervals[name]
         ax.axhline(interval.mean, color=INK, linewidth=1.4, label=f"mean {interval.mean:.4g}")
         if math.isfinite(interval.low):

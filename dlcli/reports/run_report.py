@@ -22,7 +22,7 @@ from dlcli.reports.learning_curves import gradient_curves, learning_curves
 from dlcli.reports.style import save
 from dlcli.reports.translation_plots import attention_figure
 from dlcli.sanitize.escapes import visible_name
-from dlcli.splits.split import Part, name_of_test_rows
+from dlcli.splits.split import Part, name_of_part, name_of_test_rows
 from dlcli.tasks.base import Task
 from dlcli.tasks.task_metric import TaskMetric
 from dlcli.training.fit import FitResult
@@ -39,6 +39,7 @@ def write_report(
     *,
     pictures: bool = True,
     run_name: str = "",
+    is_fold: bool = False,
 ) -> str:
     """Write `plots/`, `predictions.parquet`, `breakdown.csv`, and for a language model `samples.txt`.
 
@@ -52,6 +53,7 @@ def write_report(
         max_epochs: The limit of the epochs.
         pictures: Whether to write plots and the breakdown.
         run_name: The run's name, for the plots.
+        is_fold: Whether the run is a fold, whose test rows are held-out rows.
 
     Returns:
         The sentence about over- and underfitting.
@@ -61,7 +63,7 @@ def write_report(
         for name, value in metrics.items():
             history.setdefault(name, []).append((epoch, value))
     if evaluations:
-        write_predictions(run_dir, predictions_table(model, evaluations))
+        write_predictions(run_dir, predictions_table(model, evaluations, is_fold=is_fold))
     constant = evaluations["val"].baselines.get("", {}) if "val" in evaluations else {}
     baseline = constant.get("loss")
     if not pictures:
@@ -76,7 +78,7 @@ def write_report(
     if evaluations:
         evaluation = evaluations.get("test", evaluations.get("val"))
         assert evaluation is not None
-        about += f" · {name_of_test_rows(False) if 'test' in evaluations else 'validation'} rows"
+        about += f" · {name_of_test_rows(is_fold) if 'test' in evaluations else 'validation'} rows"
         for what, picture in model.task.pictures(evaluation.outputs, evaluation.y):
             save(picture, plots / f"{what}.png", about)
         if data.kind == "image":
@@ -90,7 +92,7 @@ def write_report(
         if data.kind == "tokens" and (attention := attention_figure(model, data, shown.rows)):
             save(attention, plots / "attention.png", f"{run_name or data.name} · {data.name}")
         record_samples(run_dir, model, fitted.device)
-        _write_breakdown(run_dir / "breakdown.csv", model, evaluations)
+        _write_breakdown(run_dir / "breakdown.csv", model, evaluations, is_fold=is_fold)
     return diagnose(history, max_epochs, baseline)
 
 
@@ -127,13 +129,15 @@ def as_bytes(images: np.ndarray) -> np.ndarray:
     return np.rint((images - low) * (255 / (high - low or 1.0))).astype(np.uint8)
 
 
-def _write_breakdown(file: Path, model: SavedModel, evaluations: Mapping[Part, Evaluation]) -> None:
+def _write_breakdown(
+    file: Path, model: SavedModel, evaluations: Mapping[Part, Evaluation], *, is_fold: bool
+) -> None:
     tables = []
     for part, evaluation in evaluations.items():
         table = model.task.breakdown(evaluation.outputs, evaluation.y)
         if table is not None:
             _add_values_of_each(table, model.task, evaluation)
-            table.insert(0, "split", part)
+            table.insert(0, "split", name_of_part(part, is_fold))
             tables.append(table)
     if tables:
         table = pd.concat(tables).rename(columns=visible_name)

@@ -21,7 +21,7 @@ from dlcli.files.paths import display
 from dlcli.models.forest import Forest
 from dlcli.preprocessing.fitted import FittedPreprocessing
 from dlcli.preprocessing.protocols import CountsNewRows, Preprocessing
-from dlcli.splits.split import Split, in_time, name_of_test_rows
+from dlcli.splits.split import HELD_OUT, Split, in_time, name_of_part
 from dlcli.tasks.base import Task
 from dlcli.training.network import Network
 
@@ -83,11 +83,9 @@ def panel_rows(
     fold sets `final_test` of them aside. Rows that are in no part of the split are counted as unused.
     """
     unseen = unseen_in_evaluation(data, split, columns, fitted.preprocessing)
-    sizes = {
-        name_of_test_rows(is_fold) if part == "test" else part: rows for part, rows in split.sizes.items()
-    }
+    sizes = {name_of_part(part, is_fold): rows for part, rows in split.sizes.items()}
     if is_fold and not len(split.test):  # of a hold-out before its refit
-        del sizes["held-out"]
+        del sizes[HELD_OUT]
     unused = len(data) - sum(sizes.values())
     if final_test := min(final_test, unused):
         sizes["final test"] = final_test

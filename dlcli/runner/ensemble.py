@@ -141,7 +141,7 @@ def ensemble(
                 with model_errors(first.folder):
                     evaluation = evaluate_rows(model, data, tested, device)
                 figured, baselines = figures({"test": evaluation})
-                write_predictions(run_dir, predictions_table(model, {"test": evaluation}))
+                write_predictions(run_dir, predictions_table(model, {"test": evaluation}, is_fold=False))
             recorder.tag("mlflow.note.content", "\n".join(messages))
             recorder.finish(
                 {**figured, **recorded_baselines(baselines)},

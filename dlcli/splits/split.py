@@ -29,12 +29,20 @@ _PARTS: tuple[Part, ...] = ("train", "val", "test")
 _RATIO, _SMALL = 64, 1 << 20
 
 
-def name_of_test_rows(is_fold: bool) -> str:
-    """Return the name of a split's `test` rows in texts: `held-out` for a fold, else `final test`.
+HELD_OUT, FINAL_TEST = "held-out", "final test"
 
-    Keys of metrics are `test/...` in both cases.
+
+def name_of_test_rows(is_fold: bool) -> str:
+    """Return the name of a split's `test` rows in texts and tables: `held-out` for a fold, else `final test`.
+
+    Keys of metrics are `test/...` in both cases: those of the rows that the run itself is tested on.
     """
-    return "held-out" if is_fold else "final test"
+    return HELD_OUT if is_fold else FINAL_TEST
+
+
+def name_of_part(part: str, is_fold: bool) -> str:
+    """Return the name of a part of a split in texts and tables: `train`, `val`, `held-out` or `final test`."""
+    return name_of_test_rows(is_fold) if part == "test" else part
 
 
 @dataclass(frozen=True, eq=False)

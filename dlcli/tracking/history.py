@@ -25,7 +25,7 @@ from dlcli.tracking.ledger import encode_number
 HISTORY_FILE = "metrics.jsonl"
 
 # Prefixes of the metrics of epochs; other metrics, such as the learning rate, are not read back.
-OF_EPOCHS = ("train/", "val/", "penalty", "iterations")
+OF_EPOCHS = ("train/", "val/", "val_loss_", "penalty", "iterations")
 
 _LONGEST_LINE = 1 << 20  # maximum bytes of a line, which has the metrics of one step
 _MOST_METRICS = 20_000  # maximum number of different metrics of a run; MLflow takes a millisecond for each

@@ -28,6 +28,9 @@ AUTO_TAG = "dlcli.auto"
 # The reason why a checkpoint could not be used for resumption.
 CHECKPOINT_TAG = "dlcli.checkpoint"
 
+# Of a fold: the name of the rows that its metrics `test/...` are of.
+TEST_ROWS_TAG = "dlcli.test_rows"
+
 # The run that a run repeats, unchanged (reproduce) or with changes (like).
 REPRODUCES_TAG, LIKE_TAG = "dlcli.reproduces", "dlcli.like"
 

@@ -23,6 +23,7 @@ from dlcli.training.network import Network
 from dlcli.training.optimizers import settle_restored
 from dlcli.training.penalty_path import SOLVER_ADVICE
 from dlcli.training.recipe import Recipe
+from dlcli.training.row_noise import RowNoise
 from dlcli.training.schedules import Length, Schedule
 from dlcli.training.scores import Scores, publish
 from dlcli.training.solvers import outputs_of, solve
@@ -68,9 +69,7 @@ class TrainingModule(pl.LightningModule):
         self.network = network
         self.frozen = FrozenPart(network)
         self.task = task
-        self.average = (
-            WeightAverage(network.model, recipe.averaging) if recipe.averaging is not None else None
-        )
+        self.average = WeightAverage(network.model, recipe.averaging) if recipe.averaging else None
         # The metrics of the last finished epoch: train/..., val/..., lr, samples_per_second.
         self.epoch_metrics: dict[str, float] = {}
         self.epoch_seconds = 0.0
@@ -94,6 +93,7 @@ class TrainingModule(pl.LightningModule):
         self._turns = Turns()
         self._train_scores = Scores(task, task.training_metrics(metrics))
         self._val_scores = Scores(task, metrics)
+        self._row_noise = RowNoise(self._train.ranks)
 
     @property
     def evaluated(self) -> Network:
@@ -165,6 +165,7 @@ class TrainingModule(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Leave out frozen parameters; within an epoch, add random states, losses and counts."""
         self.frozen.leave_out(checkpoint)
+        checkpoint["row_noise"] = self._row_noise.state_dict()
         if self._losses:
             own = {
                 "random": random_state(),
@@ -181,6 +182,7 @@ class TrainingModule(pl.LightningModule):
         """Restore frozen parameters, and keep the state within an epoch until training starts."""
         self.frozen.put_back(checkpoint, self.state_dict())
         self._within_epoch = checkpoint.get("within_epoch")
+        self._row_noise.load_state_dict(checkpoint.get("row_noise", {}))  # earlier versions have none
 
     def on_train_start(self) -> None:
         """Check the restored optimizer, and continue within an epoch."""
@@ -309,15 +311,13 @@ class TrainingModule(pl.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Log the metrics of the validation rows."""
+        groups = self._val_scores.group_sums(self._val.rows if self._val else 0)
         scores = {f"val/{name}": value for name, value in self._val_scores.compute().items()}
-        self.epoch_metrics.update(scores)
+        self.epoch_metrics |= scores | self._row_noise.update(scores["val/loss"], groups, self.device)
         publish(scores, self.trainer)
         if not math.isfinite(scores["val/loss"]):
-            raise Diverged(
-                f"the validation loss became {scores['val/loss']} in epoch {self.current_epoch + 1}",
-                where="val/loss",
-                hint=self._advice,
-            )
+            reason = f"the validation loss became {scores['val/loss']} in epoch {self.current_epoch + 1}"
+            raise Diverged(reason, where="val/loss", hint=self._advice)
 
     def on_train_epoch_end(self) -> None:
         """Log the metrics of the training rows, and report the epoch."""

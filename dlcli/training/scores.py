@@ -12,6 +12,7 @@ from torch import Tensor
 from dlcli.distributed.collectives import summed
 from dlcli.tasks.base import Task
 from dlcli.tasks.metric import Metric, keywords
+from dlcli.training.row_noise import GROUPS, MOST_ROWS, group_sums
 
 if TYPE_CHECKING:
     import pytorch_lightning as pl
@@ -131,6 +132,18 @@ class Scores:
         for name in self._collectors:
             metric = self._metrics[name]
             metric.update(*inputs, **keywords(metric, named))
+
+    @torch.no_grad()
+    def group_sums(self, rows: int) -> Tensor | None:
+        """Return sums of losses of groups of rows and their numbers of rows `(2, G)`.
+
+        They are NaN if some rows are released, and None if all processes together have too many `rows`.
+        """
+        if rows > MOST_ROWS:
+            return None
+        if self._rows or not self._outputs:
+            return torch.full((2, GROUPS), torch.nan if self._rows else 0.0, dtype=torch.float64)
+        return group_sums(self._task.kept_loss, torch.cat(self._outputs).float(), torch.cat(self._targets))
 
     def compute(self) -> dict[str, float]:
         """Return `loss` and the metrics by name, and reset."""

@@ -36,8 +36,8 @@ def logits(strength: float) -> Tensor:
 @pytest.mark.parametrize(
     ("own", "trees", "begins"),
     [
-        (0.5, 2.0, "The trees are better on these 200 test rows: the loss is lower by"),
-        (2.0, 0.5, "This run is better on these 200 test rows: the loss is lower by"),
+        (0.5, 2.0, "The trees are better on these 200 final test rows: the loss is lower by"),
+        (2.0, 0.5, "This run is better on these 200 final test rows: the loss is lower by"),
     ],
 )
 def test_the_lower_loss_of_the_rows_decides(own: float, trees: float, begins: str) -> None:

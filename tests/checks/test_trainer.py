@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning import callbacks
 
 from dlcli.checks.callbacks import REFUSED, WORKING
@@ -188,6 +189,49 @@ def test_more_accumulated_batches_than_an_epoch_has_are_told() -> None:
             "Gradients are not accumulated across epochs: 4 has the same effect.",
         )
     ]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_an_accelerator_that_is_not_there_is_told_with_those_that_are() -> None:
+    for asked, message in (("cuda", "this machine has no cuda"), ("npu", "there is no accelerator npu")):
+        ((where, found, hint),) = mistakes(f"trainer.accelerator={asked}")
+        assert (where, found) == ("trainer.accelerator", message)
+        assert hint.startswith("Use trainer.accelerator=cpu")
+
+
+def test_what_the_rows_put_out_of_reach_is_told() -> None:
+    """102 rows in batches of 32 are 4 batches; silently capped before."""
+    from dlcli.experiment import plan_experiment
+
+    def warnings(*words: str) -> list[tuple[str, str]]:
+        experiment = plan_experiment([*IRIS, "dataset.batch_size=32", "trainer.max_epochs=5", *words])
+        return [
+            (w.where.removeprefix("trainer."), w.message)
+            for w in warn_of_steps(experiment.config, experiment.splits[0])
+        ]
+
+    assert warnings("trainer.limit_train_batches=4", "trainer.max_steps=20", "trainer.min_epochs=5") == []
+    assert warnings("trainer.limit_train_batches=500") == [
+        (
+            "limit_train_batches",
+            "500 is more than the 4 batches of an epoch, so that each epoch has all of them",
+        )
+    ]
+    capped = "1,000 is more than the 20 steps of trainer.max_epochs=5, which ends training first"
+    assert warnings("trainer.max_steps=1000") == [("max_steps", capped)]
+    assert warnings("trainer.max_steps=1000", "trainer.max_epochs=-1") == []
+    assert warnings("trainer.min_steps=21") == [
+        ("min_steps", "21 is more than the 20 steps of trainer.max_epochs=5")
+    ]
+    ((where, message),) = warnings("trainer.max_steps=7", "trainer.min_epochs=4")
+    assert (where, message) == (
+        "min_epochs", "4 is more than the 2 epochs of trainer.max_steps=7, which has priority"
+    )  # fmt: skip
+    idle = "has no effect: nothing stops training before trainer.max_epochs or trainer.max_steps"
+    assert warnings("trainer.min_epochs=3", "callbacks=none") == [("min_epochs", idle)]
+    scheduler = "callbacks.gather._target_=pytorch_lightning.callbacks.GradientAccumulationScheduler"
+    late = "accumulates from epoch 10 on, but training ends after 5 epochs"
+    assert warnings(scheduler, "callbacks.gather.scheduling={0:2,9:4}") == [("callbacks", late)]
 
 
 def test_the_page_says_what_is_used_instead() -> None:

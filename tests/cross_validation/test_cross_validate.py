@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +21,7 @@ from dlcli.cross_validation.fold_summary import Summary, summarize_folds
 from dlcli.datasets.bundled import iris
 from dlcli.errors import ConfigError, CorruptRun, DataError
 from dlcli.formatting import number
+from dlcli.inference.predictions_file import all_predictions, read_predictions
 from dlcli.inference.saved_model import load_model
 from dlcli.result import Result
 from dlcli.runs.folder import recorded_epochs
@@ -33,6 +35,7 @@ from dlcli.terminal.console import Terminal
 from dlcli.terminal.outcome import tell_outcome
 from dlcli.tracking.ledger import Ledger
 from tests.processes import run
+from tests.resealing import reseal
 
 QUICK = [
     "dataset=iris",
@@ -127,6 +130,45 @@ def test_folds_hold_out_each_row_once_and_see_nothing_of_it(validated: Result) -
     assert len(seeds) == 3
 
 
+def test_files_have_the_names_of_the_parts(validated: Result) -> None:
+    refit = next(
+        file.parent
+        for file in validated.run_dir.parents[1].glob("*/artifacts/ledger.json")
+        if Ledger.load(file.parent).kind == "refit"
+    )
+    named = {
+        place: set(pd.read_parquet(folder / "predictions.parquet")["split"])
+        for place, folder in (
+            ("fold", validated.folds[0].run_dir),
+            ("cv", validated.run_dir),
+            ("refit", refit),
+        )
+    }
+    assert named == {"fold": {"val", "held-out"}, "cv": {"held-out"}, "refit": {"final test"}}
+    fold = MlflowClient(validated.tracking_uri).get_run(validated.folds[0].run_id)
+    assert fold.data.tags["dlcli.test_rows"] == "held-out"
+    assert "test/accuracy" in fold.data.metrics
+
+
+def test_predictions_of_earlier_runs_get_the_names_of_the_parts(validated: Result, tmp_path: Path) -> None:
+    """Files said `test` for held-out and final test rows, and those of a cross-validation had no column `split`."""
+    fold = validated.folds[0].run_dir
+    for source, name in ((fold, "fold"), (validated.run_dir, "cv")):
+        folder = tmp_path / name / "artifacts"
+        folder.mkdir(parents=True)
+        for file in ("ledger.json", "split.npz", "predictions.parquet"):
+            shutil.copy(source / file, folder)
+        table = pd.read_parquet(folder / "predictions.parquet")
+        new = all_predictions(folder)
+        old = table.drop(columns="split") if name == "cv" else table.assign(
+            split=table["split"].replace("held-out", "test")
+        )  # fmt: skip
+        old.to_parquet(folder / "predictions.parquet", index=False)
+        reseal(folder)
+        pd.testing.assert_frame_equal(all_predictions(folder), new)
+    assert len(read_predictions(tmp_path / "fold" / "artifacts")) == 40
+
+
 def test_the_parent_keeps_predictions_table_pictures_and_model(validated: Result) -> None:
     table = pd.read_parquet(validated.run_dir / "predictions.parquet")
     final = Split.load(validated.run_dir / "split.npz").test
@@ -135,7 +177,12 @@ def test_the_parent_keeps_predictions_table_pictures_and_model(validated: Result
         lambda t: (t["prediction"] == t["target"]).mean(), include_groups=False
     )
     assert per_fold.tolist() == pytest.approx([fold.metrics["test/accuracy"] for fold in validated.folds])
-    assert len(pd.read_csv(validated.run_dir / "folds.csv")) == 3
+    lines = pd.read_csv(validated.run_dir / "folds.csv")
+    assert len(lines) == 3
+    assert lines["held-out/accuracy"].tolist() == [fold.metrics["test/accuracy"] for fold in validated.folds]
+    assert lines["held-out"].tolist() == [40, 40, 40]
+    assert not [name for name in lines if name.startswith("test")]
+    assert lines["best_epoch"].between(1, 4).all()
     names = {file.stem for file in (validated.run_dir / "plots").iterdir()}
     assert names >= {"folds", "learning_curves", "confusion_matrix", "roc"}
     again = dlcli.evaluate(validated.run_dir)

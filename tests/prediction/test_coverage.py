@@ -87,7 +87,7 @@ def test_intervals_of_folds_come_from_the_models_that_did_not_see_a_row(folder: 
     found = dlcli.load_run(folds.run_dir, use="folds", coverage=0.9, conformal="plus").predict(new)
     lows, highs = [], []
     for fold in folds.folds:
-        table = all_predictions(fold.run_dir).query("split == 'test'")
+        table = all_predictions(fold.run_dir).query("split == 'held-out'")
         errors = np.abs(table["target"] - table["prediction"]).to_numpy()
         own = dlcli.load_run(fold.run_dir).predict(new)["prediction"].to_numpy()[:, None]
         lows.append(own - errors)
@@ -145,7 +145,7 @@ def test_test_rows_that_several_seeds_share_calibrate_nothing(folder: Path) -> N
     seeds = train(folder, "kind", "cv.seeds=2")
     found = with_coverage(open_model(str(seeds.run_dir), folder / "runs"), 0.8)
     tables = [all_predictions(one.run_dir) for one in seeds.folds]
-    shared = set.intersection(*(set(one.loc[one["split"] == "test", "row"]) for one in tables))
+    shared = set.intersection(*(set(one.loc[one["split"] == "held-out", "row"]) for one in tables))
     assert shared
     assert not shared & set(found.calibration.tolist())
     dlcli.evaluate(seeds.run_dir, file=folder / "pets.csv", coverage=0.8)

@@ -7,8 +7,10 @@ from collections import Counter
 
 import numpy as np
 import pytest
+import torch
 
 from dlcli.reports.diagnosis import Finding, diagnose, judge, noise_of
+from dlcli.training.row_noise import RISE_SE, RowNoise, group_sums
 
 TRUTHS: tuple[Finding, ...] = ("converged", "falling", "overfitting", "underfitting", "diverging")
 PER_TRUTH = 40
@@ -57,6 +59,59 @@ def test_most_generated_curves_are_judged_as_they_were_made() -> None:
     # What would send a user the wrong way is rarer still.
     assert table["converged"]["overfitting"] <= 0.05 * PER_TRUTH, table
     assert table["falling"]["overfitting"] == table["overfitting"]["falling"] == 0, table
+
+
+def curve_of_rows(overfits: bool, rng: np.random.Generator) -> tuple[list[float], list[float], float]:
+    """Return train and val losses of a converged network on 10 to 1,000 rows, and the rise's standard error.
+
+    While the mean over all possible rows stays or rises, each row's loss goes its own way.
+    """
+    n, rows = int(rng.integers(12, 61)), int(10 ** rng.uniform(1, 3))
+    e, floor = np.arange(n), rng.uniform(0.1, 0.6)
+    fall = np.exp(-e / (n / rng.uniform(8, 16)))
+    turn = rng.uniform(0.2, 0.5)
+    ramp = np.clip((e / n - turn) / (1 - turn), 0, None)
+    own = rng.standard_normal(rows) * rng.uniform(0.3, 1.0) + (rng.uniform(0.3, 0.8) if overfits else 0)
+    losses = floor * (rng.gamma(1, 1, rows)[:, None] + own[:, None] * ramp)
+    losses += fall * rng.gamma(4, 0.25, rows)[:, None]
+    v = losses.mean(axis=0) + rng.normal(0, 0.002 * floor, n)
+    noise, found = RowNoise(), {}
+    for epoch in (int(v.argmin()), n - 1):
+        at = torch.from_numpy(losses[:, epoch])
+        found = noise.update(v[epoch], group_sums(lambda some, _: some.mean(), at, at), torch.device("cpu"))
+    t = floor * 0.9 * np.exp(-0.3 * e / n) + fall
+    return t.tolist(), v.tolist(), found.get(RISE_SE, 0.0)
+
+
+def test_a_rise_of_few_rows_by_chance_is_no_overfitting() -> None:
+    rng = np.random.default_rng(0)
+    found: dict[tuple[bool, bool], int] = Counter()
+    for overfits in (False, True):
+        for _ in range(60):
+            t, v, se = curve_of_rows(overfits, rng)
+            for known in (False, True):
+                verdict = judge(t, v, rise_se=se if known else 0.0).finding
+                found[overfits, known] += verdict == "overfitting"
+    assert found[False, False] >= 6, "the rows alone let the curve rise"
+    assert found[False, True] <= 2
+    assert found[True, True] >= 51
+
+
+def test_a_rise_within_the_noise_of_the_rows_is_told() -> None:
+    v = [0.9, 0.6, 0.45, 0.4, *(0.4 + 0.005 * k for k in range(1, 13))]
+    t = [0.9, 0.6, 0.45, *(0.4 - 0.002 * k for k in range(13))]
+    ends = [0.0] * (len(v) - 1)
+    assert ": overfitting;" in said(t, v, None, val_loss_rise_se=[*ends, 0.01])
+    assert said(t, v, None, val_loss_rise_se=[*ends, 0.04]) == (
+        "val loss was lowest at epoch 4 (0.4) and ends at 0.453, the mean of the last 4 epochs, with train loss at "
+        "0.376 (other validation rows might not show the rise: its standard error is 0.04): converged, no sign of "
+        "over- or underfitting."
+    )
+    # The distance from the training loss, too.
+    low = [x / 4 for x in t]
+    apart = {"val_loss_rise_se": [*ends, 0.04]}
+    assert "some overfitting" in said(low, v, None, **apart)
+    assert "some overfitting" not in said(low, v, None, **apart, val_loss_se=[*ends, 0.3])
 
 
 def test_a_noisy_plateau_has_converged() -> None:

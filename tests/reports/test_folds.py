@@ -30,8 +30,8 @@ def test_each_fold_stands_beside_the_mean_and_its_interval(tmp_path: Path) -> No
         {
             "fold": [0, 1, 0, 1],
             "repeat": [0, 0, 1, 1],
-            "test/accuracy": [0.8, 0.9, 0.7, 0.95],
-            "test/loss": [1.0, 2.0, 3.0, 4.0],
+            "held-out/accuracy": [0.8, 0.9, 0.7, 0.95],
+            "held-out/loss": [1.0, 2.0, 3.0, 4.0],
         }
     )
     intervals = {
@@ -54,7 +54,7 @@ def test_each_fold_stands_beside_the_mean_and_its_interval(tmp_path: Path) -> No
 
 
 def test_one_seed_has_no_name_and_one_fold_no_interval() -> None:
-    table = pd.DataFrame({"fold": [0], "repeat": [0], "test/loss": [1.0]})
+    table = pd.DataFrame({"fold": [0], "repeat": [0], "held-out/loss": [1.0]})
     figure = fold_figures(table, {"loss": Interval(1.0, NAN, NAN, NAN, NAN)}, "loss", "loss 1.000")
     (ax,) = figure.axes  # the loss is not drawn twice
     assert xy(ax.lines[0]) == [(0, 1)]

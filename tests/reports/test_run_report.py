@@ -115,13 +115,13 @@ def test_predictions_and_breakdown_have_both_parts(tmp_path: Path, saved: dict[s
     predictions = pd.read_parquet(tmp_path / "predictions.parquet")
     assert predictions.to_dict("list") == {
         "row": [0, 3, 4, 2, 1],
-        "split": ["val", "val", "test", "test", "test"],
+        "split": ["val", "val", "final test", "final test", "final test"],
         "target": [0, 1, 1, 0, 1],
         "prediction": [1, 1, 1, 1, 0],
     }
     breakdown = pd.read_csv(tmp_path / "breakdown.csv")
     assert breakdown.to_dict("list") == {
-        "split": ["val", "val", "test", "test"],
+        "split": ["val", "val", "final test", "final test"],
         "class": ["no", "yes", "no", "yes"],
         "rows": [1, 1, 1, 2],
     }

@@ -213,7 +213,7 @@ def test_a_metric_with_a_value_per_class_is_its_mean_and_a_column_of_the_breakdo
     words = ["task.metrics=[default,f1_each]", f"runs_dir='{tmp_path}'", "trainer.max_epochs=3"]
     result = dlcli.train([*IRIS, *words], conf_dirs=[tmp_path / "conf"])
     table = pd.read_csv(Path(result.run_dir) / "breakdown.csv")
-    of_test = table[table["split"] == "test"]
+    of_test = table[table["split"] == "final test"]
     assert of_test["f1_each"].notna().sum() == 3
     assert of_test["f1_each"].dropna().tolist() == pytest.approx(of_test["f1"].tolist()[:3], abs=1e-6)
     assert result.metrics["test/f1_each"] == pytest.approx(of_test["f1_each"].mean())

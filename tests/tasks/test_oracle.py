@@ -59,6 +59,10 @@ def trained(folder: Path, *targets: str, words: tuple[str, ...] = ()) -> dlcli.R
     )  # fmt: skip
 
 
+# The names of parts in files; the keys of metrics are `test/...` for both kinds of test rows.
+NAMES = {"val": ["val"], "test": ["held-out", "final test"]}
+
+
 def check(run_dir: Path, expected: Callable[[pd.DataFrame], dict[str, float]], parts: tuple[str, ...]) -> int:
     """Compare a run's metrics with the expected ones; return the number of undefined ones."""
     ledger = Ledger.load(Path(run_dir))
@@ -67,7 +71,7 @@ def check(run_dir: Path, expected: Callable[[pd.DataFrame], dict[str, float]], p
     for part in parts:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            values = expected(table[table["split"] == part])
+            values = expected(table[table["split"].isin(NAMES[part])])
         recorded = {
             name.partition("/")[2]: value
             for name, value in ledger.metrics.items()
@@ -147,6 +151,31 @@ def multilabel(table: pd.DataFrame) -> dict[str, float]:
     return {**means, **exact, "calibration_error": calibration(p.ravel(), y.ravel() == 1)}
 
 
+def chosen_of_labels(table: pd.DataFrame) -> dict[str, float]:
+    """Return all metrics of labels, those that are not computed by default too: the means over labels that have it."""
+    labels = [column[7:-1] for column in table if column.startswith("target(")]
+    each = []
+    for name in labels:
+        y, guess, p = (table[f"{what}({name})"].to_numpy() for what in ("target", "prediction", "p"))
+        there, lacks = y.any(), not y.all()
+        recall = sklearn.recall_score(y, guess) if there else math.nan
+        specificity = sklearn.recall_score(y == 0, guess == 0) if lacks else math.nan
+        each.append(
+            {
+                "brier": float(((p - y) ** 2).mean()),
+                "specificity": specificity,
+                "g_mean": math.sqrt(recall * specificity),
+            }
+        )
+    y, guess = (
+        table[[f"{what}({name})" for name in labels]].to_numpy().ravel() for what in ("target", "prediction")
+    )
+    mcc = {"mcc": sklearn.matthews_corrcoef(y, guess)}  # of all labels together
+    return (
+        multilabel(table) | mcc | {name: float(np.nanmean([one[name] for one in each])) for name in each[0]}
+    )
+
+
 def numbers(table: pd.DataFrame) -> dict[str, float]:
     targets = [column for column in table if column.startswith("target")]
     y, guess = (
@@ -180,7 +209,7 @@ def quantiles(table: pd.DataFrame) -> dict[str, float]:
 def held_out(result: dlcli.Result) -> pd.DataFrame:
     """Return the held-out rows of all folds, each of which occurs once."""
     tables = [pd.read_parquet(Path(fold.run_dir) / "predictions.parquet") for fold in result.folds]
-    rows = pd.concat([table[table["split"] == "test"] for table in tables])
+    rows = pd.concat([table[table["split"] == "held-out"] for table in tables])
     assert rows["row"].is_unique
     return rows
 
@@ -203,7 +232,7 @@ def test_folds_of_two_classes_some_of_which_lack_one(folder: Path) -> None:
     assert len(held_out(result)) == ROWS
     check_pooled(result, binary)
     for name in ("recall", "auroc", "accuracy"):
-        values = [binary(table[table["split"] == "test"])[name] for table in tables]
+        values = [binary(table[table["split"] == "held-out"])[name] for table in tables]
         there = [value for value in values if not math.isnan(value)]
         assert result.metrics[f"cv/{name}_mean"] == pytest.approx(np.mean(there), rel=2e-4)
         assert result.metrics.get(f"cv/{name}_defined_in", len(values)) == len(there)
@@ -215,7 +244,7 @@ def test_folds_of_three_classes_some_of_which_lack_one(folder: Path) -> None:
     for fold in result.folds:
         check(Path(fold.run_dir), multiclass, ("test",))
         table = pd.read_parquet(Path(fold.run_dir) / "predictions.parquet")
-        lacking += table.loc[table["split"] == "test", "target"].nunique() < 3
+        lacking += table.loc[table["split"] == "held-out", "target"].nunique() < 3
     assert lacking
     check_pooled(result, multiclass)
 
@@ -225,14 +254,24 @@ def test_several_labels(folder: Path) -> None:
 
 
 def test_folds_of_labels_one_of_which_some_folds_lack(folder: Path) -> None:
-    result = trained(folder, "l0", "rare", words=("cv=kfold", "cv.folds=6", "trainer.limit_folds=3"))
+    chosen = "task.metrics=[default,mcc,brier,specificity,g_mean]"
+    words = ("cv=kfold", "cv.folds=6", "trainer.limit_folds=3", chosen)
+    result = trained(folder, "l0", "rare", words=words)
     lacking = 0
     for fold in result.folds:
-        check(Path(fold.run_dir), multilabel, ("test",))
+        check(Path(fold.run_dir), chosen_of_labels, ("test",))
         table = pd.read_parquet(Path(fold.run_dir) / "predictions.parquet")
-        lacking += not table.loc[table["split"] == "test", "target(rare)"].any()
+        lacking += not table.loc[table["split"] == "held-out", "target(rare)"].any()
     assert lacking
-    check_pooled(result, multilabel)
+    check_pooled(result, chosen_of_labels)
+
+
+def test_labels_have_an_oracle_for_each_metric() -> None:
+    table = pd.DataFrame({"target(a)": [0, 1], "prediction(a)": [0, 1], "p(a)": [0.2, 0.7]})
+    taken = {
+        name for name, file in options("metric").items() if "multilabel" in (read(file).get("accepts") or ())
+    }
+    assert taken == set(chosen_of_labels(table))
 
 
 @pytest.mark.parametrize("targets", [("u",), ("u", "v")], ids="-".join)
@@ -272,7 +311,7 @@ def test_forecasts(folder: Path) -> None:
     recorded = Ledger.load(Path(result.run_dir)).metrics
     table = pd.read_parquet(Path(result.run_dir) / "predictions.parquet")
     for part in ("val", "test"):
-        for name, value in forecast(table[table["split"] == part]).items():
+        for name, value in forecast(table[table["split"].isin(NAMES[part])]).items():
             loose = 0.05 if name == "mase" else 2e-4  # the training part has a few steps more than its rows
             assert recorded[f"{part}/{name}"] == pytest.approx(value, rel=loose), (part, name)
 
@@ -343,7 +382,7 @@ def test_chosen_metrics_of_folds_of_two_classes_some_of_which_lack_one(folder: P
             for name, value in Ledger.load(Path(fold.run_dir)).metrics.items()
         }
         table = pd.read_parquet(Path(fold.run_dir) / "predictions.parquet")
-        for name, value in of_classes(table[table["split"] == "test"]).items():
+        for name, value in of_classes(table[table["split"] == "held-out"]).items():
             undefined += math.isnan(value)
             assert recorded.get(name, math.nan) == pytest.approx(value, rel=2e-4, abs=2e-6, nan_ok=True), name
     assert undefined

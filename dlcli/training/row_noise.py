@@ -1,0 +1,91 @@
+"""Standard errors of the validation loss, which rests on a limited number of rows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from dlcli.distributed.collectives import summed
+
+LOSS_SE, RISE_SE = "val_loss_se", "val_loss_rise_se"  # names of the metrics of an epoch
+
+GROUPS = 16  # maximum
+
+# Above this number of rows the standard error is small, and not worth its time.
+MOST_ROWS = 5_000
+
+_FEWEST_GROUPS = 4
+
+
+class RowNoise:
+    """Estimates how far the validation loss, and its change since the best epoch, depend on which rows were drawn.
+
+    The rows are divided into random groups of equal size, whose mean losses vary as much as means of so many rows do
+    (random group estimator: Wolter, "Introduction to Variance Estimation", 2007, chapter 2). Losses of one row in two
+    epochs are similar, therefore the groups' differences vary less than their losses.
+
+    Args:
+        ranks: number of processes that share the rows.
+    """
+
+    def __init__(self, ranks: int = 1) -> None:
+        self._ranks = ranks
+        self._best: list[float] = []
+        self._lowest = math.inf
+
+    def update(self, loss: float, groups: Tensor | None, device: torch.device) -> dict[str, float]:
+        """Return the standard errors of an epoch's loss, and of its difference from the lowest loss before.
+
+        Args:
+            loss: the validation loss.
+            groups: sums of the losses of groups of rows and numbers of rows `(2, G)`; None for too many rows.
+            device: of the process group.
+        """
+        if groups is None:
+            return {}
+        sums, counts = (summed(groups.to(device)) if self._ranks > 1 else groups).cpu()
+        losses = (sums / counts)[counts > 0]
+        if len(losses) < _FEWEST_GROUPS or not torch.isfinite(losses).all():
+            return {}
+        found = {LOSS_SE: _standard_error(losses)}
+        if len(self._best) == len(losses):
+            found[RISE_SE] = _standard_error(losses - torch.tensor(self._best, dtype=losses.dtype))
+        if loss < self._lowest:
+            self._lowest, self._best = loss, losses.tolist()
+        return found
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the losses of the best epoch's groups."""
+        return {"ranks": self._ranks, "best": list(self._best), "lowest": self._lowest}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore them; they are forgotten if another number of processes shares the rows, whose groups are others."""
+        best, lowest = state.get("best"), state.get("lowest")
+        of_floats = isinstance(best, list) and all(isinstance(loss, float) for loss in [*best, lowest])
+        if state.get("ranks") == self._ranks and of_floats:
+            self._best, self._lowest = list(cast("list[float]", best)), cast(float, lowest)
+
+
+def group_sums(mean_loss: Callable[[Tensor, Tensor], Tensor], outputs: Tensor, y: Tensor) -> Tensor:
+    """Return sums of losses and numbers of rows of groups of rows `(2, G)`; every G-th row is in the same group.
+
+    Args:
+        mean_loss: from outputs and targets of some rows to their mean loss, a scalar.
+        outputs: what is kept of the outputs `(N, ...)`.
+        y: targets `(N, ...)`.
+    """
+    parts = [slice(group, None, GROUPS) for group in range(min(GROUPS, len(y)))]
+    sums = torch.zeros(2, GROUPS, dtype=torch.float64)
+    sums[1, : len(parts)] = torch.tensor([len(y[part]) for part in parts], dtype=torch.float64)
+    if parts:  # one transfer from the device for all groups
+        losses = torch.stack([mean_loss(outputs[part], y[part]) for part in parts]).cpu().double()
+        sums[0, : len(parts)] = losses * sums[1, : len(parts)]
+    return sums
+
+
+def _standard_error(values: Tensor) -> float:
+    return float(values.std() / math.sqrt(len(values)))

@@ -1,0 +1,49 @@
+"""Standard errors of the validation loss over its rows."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from dlcli.training.row_noise import LOSS_SE, RISE_SE, RowNoise, group_sums
+
+CPU = torch.device("cpu")
+
+
+def groups(losses: Tensor) -> Tensor:
+    return group_sums(lambda some, _: some.mean(), losses, losses)
+
+
+def test_they_are_those_of_means_over_rows() -> None:
+    rng, ratios = torch.Generator().manual_seed(0), []
+    for _ in range(40):
+        before, after = torch.randn(2, 200, generator=rng).double()
+        noise = RowNoise()
+        assert set(noise.update(2.0, groups(before + 5), CPU)) == {LOSS_SE}
+        found = noise.update(3.0, groups(before + 5 + after / 10), CPU)
+        ratios.append([found[LOSS_SE] * 200**0.5, found[RISE_SE] * 10 * 200**0.5])
+    assert np.mean(ratios, axis=0) == pytest.approx([1, 1], rel=0.1)
+
+
+def test_the_rise_is_from_the_lowest_loss_and_outlives_a_checkpoint() -> None:
+    losses = torch.arange(40.0)
+    noise = RowNoise()
+    noise.update(1.0, groups(losses), CPU)
+    assert noise.update(2.0, groups(losses * 3), CPU)[RISE_SE] > 0
+    resumed, elsewhere, damaged = RowNoise(), RowNoise(ranks=2), RowNoise()
+    resumed.load_state_dict(noise.state_dict())
+    assert resumed.update(4.0, groups(losses + 7), CPU)[RISE_SE] == pytest.approx(0, abs=1e-12)
+    elsewhere.load_state_dict(noise.state_dict())  # other rows are in its groups
+    assert elsewhere.state_dict()["best"] == []
+    damaged.load_state_dict({"ranks": 1, "best": "x", "lowest": 0.5})
+    assert damaged.update(1.0, groups(losses), CPU).keys() == {LOSS_SE}
+
+
+def test_there_is_none_for_too_few_groups_or_infinite_losses() -> None:
+    noise = RowNoise()
+    assert noise.update(1.0, groups(torch.arange(3.0)), CPU) == {}
+    assert noise.update(1.0, groups(torch.tensor([1.0, 2, 3, torch.inf, 5])), CPU) == {}
+    assert noise.update(1.0, groups(torch.arange(0.0)), CPU) == {}
+    assert noise.update(1.0, None, CPU) == {}
