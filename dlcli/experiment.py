@@ -68,7 +68,7 @@ _OF_TARGETS = {"forecast": "series", "seq2seq": "pairs", "language_model": "lang
 # Maximum size in bytes of a file that is read within about a second.
 _FAST = 1 << 24
 
-# Number of rows of a quick rehearsal, enough for layers that normalise over a batch.
+# Number of rows of a quick rehearsal, enough for layers that normalize over a batch.
 _FEW_ROWS = 8
 
 

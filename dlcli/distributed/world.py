@@ -132,7 +132,7 @@ class World:
         try:
             yield
         finally:
-            # From here on rank 0 works alone; torchmetrics, for example, must not synchronise with the other ranks.
+            # From here on rank 0 works alone; torchmetrics, for example, must not synchronize with the other ranks.
             distributed.destroy_process_group()
             self.job += 1
 

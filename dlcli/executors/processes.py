@@ -45,7 +45,7 @@ class Processes:
         self._data_fd = -1
         self._targets: Sequence[str] = ()
         # The kernel kills a template when the thread that started it ends, so one thread lives as long as the pool. It
-        # also sends all requests, which serialises them.
+        # also sends all requests, which serializes them.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="dlcli-template")
         self._lock = threading.Lock()
         self._is_stopped = False

@@ -121,7 +121,7 @@ def _be_template(driver: int, requests_fd: int) -> NoReturn:
 
 
 def _end_after(do: Callable[[], None]) -> NoReturn:
-    """Call `do`, then exit without the interpreter's finalisation: it is slow, and in a fork belongs to the parent."""
+    """Call `do`, then exit without the interpreter's finalization: it is slow, and in a fork belongs to the parent."""
     status = 1
     try:
         do()
@@ -230,12 +230,12 @@ def _ending(worker: int) -> dict[str, Any]:
 
 
 def _has_touched_cuda() -> bool:
-    """Return whether CUDA was initialised before the fork: it does not work in the child then."""
+    """Return whether CUDA was initialized before the fork: it does not work in the child then."""
     import torch
 
     if not torch.cuda._is_in_bad_fork():
         return False
-    _note("CUDA was initialised while libraries were imported")
+    _note("CUDA was initialized while libraries were imported")
     return True
 
 

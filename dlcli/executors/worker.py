@@ -61,7 +61,7 @@ def work(data: Data, jobs_fd: int, channel_fd: int) -> NoReturn:
         if not _do(message, channel, state):
             break
         state["working"] = False
-    # Everything is recorded and sent. The interpreter's finalisation would fail on the thread that is still reading.
+    # Everything is recorded and sent. The interpreter's finalization would fail on the thread that is still reading.
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)

@@ -15,7 +15,7 @@ from dlcli.sanitize.presentable import presentable
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
-# The beginning of a report's file, by which later commands recognise it.
+# The beginning of a report's file, by which later commands recognize it.
 GENERATOR = '<meta name="generator" content="dlcli report">'
 
 # Maximum number of characters of a collapsed text.

@@ -24,7 +24,7 @@ _OUTPUT_LOST = 120
 
 
 def run_program(main: Callable[[], None]) -> None:
-    """Run `main`, and exit without the interpreter's finalisation.
+    """Run `main`, and exit without the interpreter's finalization.
 
     Threads are joined and all exit handlers run. Then the process ends immediately, instead of freeing the libraries'
     objects one by one (two seconds of CPU time).

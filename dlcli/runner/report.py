@@ -38,7 +38,7 @@ SUFFIXES: dict[str, ReportFormat] = {
 # Names of the tables with results; other tables describe data and settings.
 _FOR_PAPERS = ("results", "figures", "comparison", "differences", "ranks", "folds", "trials", "importances")
 
-_HEAD = 2_000  # bytes at the beginning of a file by which a report is recognised
+_HEAD = 2_000  # bytes at the beginning of a file by which a report is recognized
 _LONGEST = 60  # maximum number of characters of a run's name in a file name
 
 

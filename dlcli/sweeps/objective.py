@@ -1,4 +1,4 @@
-"""The objectives of a sweep: one metric, or several that are optimised together."""
+"""The objectives of a sweep: one metric, or several that are optimized together."""
 
 from __future__ import annotations
 

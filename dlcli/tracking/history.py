@@ -151,7 +151,7 @@ class HistoryWriter:
         return max((max(self._steps[name]) for name in names), default=-1)
 
     def flush(self) -> None:
-        """Synchronise the file with the disk, so that the lines survive a power failure."""
+        """Synchronize the file with the disk, so that the lines survive a power failure."""
         with write_errors(self._path.parent):
             os.fsync(self._fd)
 

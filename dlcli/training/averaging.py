@@ -19,7 +19,7 @@ class Averaging(Protocol):
     """Schedule of the average: when it is updated, and the share of the current weights.
 
     Attributes:
-        measures_batch_norm: whether the running statistics of batch normalisation are recomputed with the averaged
+        measures_batch_norm: whether the running statistics of batch normalization are recomputed with the averaged
             weights. Otherwise they are averaged like the weights.
         depends_on_length: whether the updates depend on `max_epochs`, so that a run cannot be extended.
     """
@@ -59,7 +59,7 @@ class EMA:
 class SWA:
     """Stochastic weight averaging (Izmailov et al., 2018): the plain mean over the last epochs' weights.
 
-    If the model has batch normalisation, each epoch from `start` on ends with an additional pass over the training
+    If the model has batch normalization, each epoch from `start` on ends with an additional pass over the training
     rows, which recomputes the running statistics with the averaged weights.
 
     Args:
@@ -117,7 +117,7 @@ class WeightAverage(nn.Module):
 
 @torch.no_grad()
 def measure_batch_norm(network: Network, trained: nn.Module, batches: Iterable[Batch]) -> None:
-    """Set the running statistics of batch normalisation to their means over batches of rows.
+    """Set the running statistics of batch normalization to their means over batches of rows.
 
     Only these layers are in training mode, so that no random numbers are drawn. Afterwards the mode of every layer is
     restored.

@@ -37,7 +37,7 @@ _CHECK_EVERY = 256
 class TrainingModule(pl.LightningModule):
     """Lightning module of a network and its task.
 
-    With chunks, one `training_step` does the optimizer steps of a chunk (manual optimisation). Lightning's work between
+    With chunks, one `training_step` does the optimizer steps of a chunk (manual optimization). Lightning's work between
     steps, which for a small network takes longer than the step itself, is then done once per chunk. The steps and the
     resulting weights are the same.
 

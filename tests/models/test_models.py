@@ -53,12 +53,12 @@ MODELS = {
         TABLE,
         {"hidden": 16, "layers": 3, "residual": True, "normalization": "batch", "initialization": "xavier"},
     ),
-    "mlp with layer normalisation": (
+    "mlp with layer normalization": (
         MLP,
         TABLE,
         {"normalization": "layer", "activation": "tanh", "initialization": "orthogonal"},
     ),
-    "mlp with group normalisation": (MLP, TABLE, {"normalization": "group", "activation": "elu"}),
+    "mlp with group normalization": (MLP, TABLE, {"normalization": "group", "activation": "elu"}),
     "mlp with embedded numbers": (
         MLP,
         TABLE,
@@ -93,7 +93,7 @@ MODELS = {
     ),
     "textcnn on sequences": (TextCNN, SEQUENCE, {"channels": 8, "dropout": 0.0}),
     "tcn": (TCN, SEQUENCE, {"channels": [16, 16]}),
-    "tcn with batch normalisation": (
+    "tcn with batch normalization": (
         TCN,
         SEQUENCE,
         {"channels": [8, 16], "kernel_size": 2, "normalization": "batch", "pooling": "mean"},

@@ -140,7 +140,7 @@ def test_swa_measures_batch_statistics_with_the_averaged_weights() -> None:
 
 def test_swa_of_a_model_that_normalises_batches(tmp_path: Path) -> None:
     model = MLP((4,), 2, hidden=16, dropout=0.2, normalization="batch")
-    rows = 201  # 25 batches of 8, and a single row, which alone cannot be normalised
+    rows = 201  # 25 batches of 8, and a single row, which alone cannot be normalized
     network, fitted = train(tmp_path, epochs=3, options={"averaging": SWA(0)}, model=model, rows=rows)
     network.model.load_state_dict(load_file(fitted.best_weights))
     network.eval()

@@ -29,7 +29,7 @@ ADAM = {"_target_": "torch.optim.AdamW", "lr": 0.01, "weight_decay": 0.1}
 
 
 class Tower(nn.Module):
-    """A backbone of three layers with batch normalisation, and a head."""
+    """A backbone of three layers with batch normalization, and a head."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -122,7 +122,7 @@ def test_an_epoch_has_every_row_once(chunk: int | None) -> None:
 
 
 def test_in_training_no_batch_has_a_single_row_left_over() -> None:
-    """Batch normalisation has no spread to measure in one row."""
+    """Batch normalization has no spread to measure in one row."""
     for rows, expected in ((9, [4, 5]), (13, [4, 4, 5]), (1, [1]), (5, [5])):
         loader = BatchLoader({"x": torch.arange(rows)}, 4, shuffle=True)
         assert [len(batch["x"]) for batch in loader] == expected

@@ -58,7 +58,7 @@ def test_every_optimizer_lowers_the_loss_and_goes_on_from_its_state(name: str) -
         assert torch.equal(one, other)
 
 
-def test_decay_spares_biases_and_normalisation() -> None:
+def test_decay_spares_biases_and_normalization() -> None:
     groups = make_optimizer(node("adamw"), network().parameters()).param_groups
     decayed, spared = groups
     assert decayed["weight_decay"] == 0.01

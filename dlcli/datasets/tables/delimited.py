@@ -77,7 +77,7 @@ def read_delimited(
     Args:
         file: the file.
         options: its format.
-        names: names of columns that settings use, by which a header is recognised.
+        names: names of columns that settings use, by which a header is recognized.
         form: the form of the file if it is known.
 
     Raises:

@@ -85,7 +85,7 @@ def read_raw(file: Path, options: FormatOptions | None = None, names: Collection
     Args:
         file: the file.
         options: its format; None detects it.
-        names: names of columns that settings use, by which the header of a text file is recognised.
+        names: names of columns that settings use, by which the header of a text file is recognized.
 
     Raises:
         DataError: the file does not exist, its format is not supported, or it is not a valid table.

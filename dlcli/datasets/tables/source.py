@@ -21,7 +21,7 @@ from dlcli.datasets.tables.arrow_types import unsupported_column
 from dlcli.datasets.tables.typed_frames import is_text, kind_of
 from dlcli.errors import DataError, Problem
 
-# Signs that may separate columns, which are not recognised by themselves.
+# Signs that may separate columns, which are not recognized by themselves.
 _SIGNS = "^~:&! "
 
 _NO_COLUMNS = Columns(())
