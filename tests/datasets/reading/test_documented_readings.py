@@ -130,7 +130,7 @@ CASES: dict[str, list[tuple[Any, str, dict[str, Any], str]]] = {
         ([*map(str, range(30)), "gone"], "numeric", {"missing_values": ["gone"]}, ""),
     ],
     "`-1`, `-9`": [([*map(str, range(30)), "-999", "-999"], "numeric", {}, WARNED)],
-    "`1` and `0` beside": [(["1", "0", "yes", "no"] * 5, "categorical", {}, WARNED)],
+    "`1` and `0` next to": [(["1", "0", "yes", "no"] * 5, "categorical", {}, WARNED)],
     "` No`, `No `": [
         ([" No", "No ", "Yes"], "categorical", {}, ""),
         (["No", "no", "Yes"], "categorical", {}, WARNED),
