@@ -151,7 +151,7 @@ def outputs_fact(task: Task) -> dict[str, Any]:
     """Return `outputs_of` and `output_names`, unless the model has outputs of rows, as most do."""
     if task.outputs_of == "row":
         return {}
-    return {"outputs_of": task.outputs_of, "output_names": list(task.output_names)}
+    return {"outputs_of": task.outputs_of, "output_names": list(getattr(task, "classes", ()))}
 
 
 def fitted_columns(data: Data, fitted: FittedPreprocessing) -> Columns | None:

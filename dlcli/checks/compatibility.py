@@ -276,7 +276,7 @@ def _monitor(
         if metric.higher_is_better is not None
     }
     parts = [part for part in ("train", "val") if len(split.rows(part))]
-    computed = {"train": task.training_metrics(task.metric_names), "val": task.metric_names}
+    computed = {"train": task.metric_names if task.judges_training_rows else (), "val": task.metric_names}
     logged = [f"{part}/{name}" for part in parts for name in ("loss", *computed[part])]
     goal = "sweep.objectives"
     watched = [(goal, goal, metric, mode) for metric, mode in objectives]

@@ -61,8 +61,8 @@ def load(
     own = np.array([split.get(image.name, "") for image in images])
     groups = groups_of_names(images, group) if group else None
     lacking = _lacking(boxes, annotations.classes, own, place)
-    notices = (*annotations.notices, *notices, *lacking)
-    return with_targets(place, found, boxes, annotations.classes, own.tolist(), groups, notices)
+    told = (*annotations.notices, *notices, *lacking)
+    return with_targets(place, found, boxes, annotations.classes, own.tolist(), groups, told)
 
 
 def _lacking(boxes: Boxes, classes: Sequence[str], parts: np.ndarray, place: Path) -> Iterator[Notice]:

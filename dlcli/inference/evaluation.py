@@ -93,9 +93,7 @@ def evaluate_rows(
         metrics=metrics(model.task, outputs),
         baselines={
             name: _informative(task, metrics(task, guess))
-            for name, (task, guess) in model.task.judged_baselines(
-                take(data.x, rows), data.y[rows], outputs
-            ).items()
+            for name, (task, guess) in model.task.baselines(take(data.x, rows), outputs, data.y[rows]).items()
         },
     )
 

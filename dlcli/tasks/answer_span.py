@@ -140,10 +140,10 @@ class AnswerSpan(Task):
         return notices
 
     def baseline(self) -> tuple[Task, Tensor]:
-        """Return "no answer"; `judged_baselines` replaces it by sentences."""
+        """Return "no answer"; `baselines` replaces it by sentences."""
         return self, torch.tensor([math.nan, 0.0, 0.0, 0.0, -1.0, -1.0])
 
-    def judged_baselines(self, x: Any, y: Answers, kept: Tensor) -> dict[str, tuple[Task, Tensor]]:
+    def baselines(self, x: Any, kept: Tensor | None = None, y: Any = None) -> dict[str, tuple[Task, Tensor]]:
         """Return two sentences as answers: the one that shares the most words with the question, and the first one."""
         records, lengths = y.records()
         found: dict[str, tuple[Task, Tensor]] = {}

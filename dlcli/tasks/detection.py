@@ -49,6 +49,7 @@ class Detection(Task):
 
     kind: ClassVar = "detection"
     accepts: ClassVar = {"detection"}
+    judges_training_rows: ClassVar = False  # in training, models compute no detections
     default_metrics = ("map_50", "map", "map_75")
     needs_targets = True
 
@@ -80,10 +81,6 @@ class Detection(Task):
         """Return the loss that the model computes, and the outputs."""
         outputs = network(batch)
         return outputs[:, 0].mean(), outputs
-
-    def training_metrics(self, names: Sequence[str]) -> list[str]:
-        """Return no metrics: models compute no detections in training."""
-        return []
 
     def kept_loss(self, outputs: Tensor, y: Tensor) -> Tensor:
         """Return the mean of the losses of the rows' batches."""

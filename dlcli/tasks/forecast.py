@@ -205,7 +205,9 @@ class Forecast(Task):
         """Return the mean of the training part."""
         return self, torch.zeros(self.num_outputs)
 
-    def baselines(self, x: History, kept: Tensor | None = None) -> dict[str, tuple[Task, Tensor]]:
+    def baselines(
+        self, x: History, kept: Tensor | None = None, y: Any = None
+    ) -> dict[str, tuple[Task, Tensor]]:
         """Return the seasonal-naive forecast and, as `naive`, the last value; without a season only the last value."""
         forecasts = {"": naive_forecast(x, self.season)}
         if self.season > 1:

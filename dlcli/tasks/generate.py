@@ -56,6 +56,7 @@ class Generate(Task):
 
     kind: ClassVar = "generate"
     accepts: ClassVar = {"binary", "multiclass"}
+    judges_training_rows: ClassVar = False  # no images are generated for training rows
     predicts_rows: ClassVar = False
     default_metrics = ("frechet", "kernel_distance", "recognized", "diversity", "modes")
 
@@ -94,10 +95,6 @@ class Generate(Task):
         """Return the class and the index of the noise draw of each row, `(N, 2)`."""
         codes = np.asarray(y, np.int64)
         return np.stack([codes, np.arange(len(codes))], axis=1)
-
-    def training_metrics(self, names: Sequence[str]) -> list[str]:
-        """Return no metrics: no images are generated in training steps."""
-        return []
 
     def step(self, network: Any, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Return the model's loss of a batch, also repeated for each row `(N, 1)`."""
@@ -191,7 +188,7 @@ class Generate(Task):
         """Return no outputs: the baselines need the evaluated rows."""
         return self, torch.zeros(self.num_outputs)
 
-    def baselines(self, x: Any, kept: Tensor | None = None) -> dict[str, tuple[Task, Tensor]]:
+    def baselines(self, x: Any, kept: Tensor | None = None, y: Any = None) -> dict[str, tuple[Task, Tensor]]:
         """Return two baselines: noise (the worst case) and training rows (the best possible) as generated images."""
         if kept is None or self.judge is None or self._reference is None:
             raise TypeError("the baselines of made images need what is kept of them, and a judge")

@@ -132,7 +132,7 @@ class LanguageModel(Task):
         shares = self._counts / self._counts.sum()
         return self, torch.tensor([-(shares * np.log(shares)).sum(), 1.0, 1.0], dtype=torch.float32)
 
-    def baselines(self, x: Any, kept: Tensor | None = None) -> dict[str, tuple[Task, Tensor]]:
+    def baselines(self, x: Any, kept: Tensor | None = None, y: Any = None) -> dict[str, tuple[Task, Tensor]]:
         """Return the kept values for characters predicted by their frequency, and by the frequency of pairs.
 
         Numbers of tokens are those of the model, so that all losses are per token.

@@ -112,7 +112,7 @@ class Segmentation(Task):
         """Return the classes' shares of the training pixels, which predict the most frequent class everywhere."""
         return self, self._prior
 
-    def baselines(self, x: Any, kept: Tensor | None = None) -> dict[str, tuple[Task, Tensor]]:
+    def baselines(self, x: Any, kept: Tensor | None = None, y: Any = None) -> dict[str, tuple[Task, Tensor]]:
         """Return the kept values for constant outputs, which predict the most frequent class."""
         if kept is None:
             raise TypeError("the baseline of masks needs what is kept of a model's outputs")

@@ -57,6 +57,7 @@ class Seq2Seq(Task):
 
     kind: ClassVar = "seq2seq"
     accepts: ClassVar = {"seq2seq"}
+    judges_training_rows: ClassVar = False  # nothing is generated in training steps
     default_metrics = ("bleu", "chrf", "sequence_accuracy", "unfinished")
 
     def __init__(
@@ -89,10 +90,6 @@ class Seq2Seq(Task):
     def encode(self, y: Any) -> Any:
         """Return the tokens of complete targets, each with its end token."""
         return self._subwords.targets(y)
-
-    def training_metrics(self, names: Sequence[str]) -> list[str]:
-        """Return no metrics: no texts are generated in training steps."""
-        return []
 
     def step(self, network: Any, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Return the mean loss over the tokens of the batch, and the losses and tokens of each row `(N, 2)`."""
@@ -205,7 +202,7 @@ class Seq2Seq(Task):
         """Return the kept values of a row with an empty prediction."""
         return self, torch.zeros(_HEAD + WIDTH)
 
-    def baselines(self, x: Any, kept: Tensor | None = None) -> dict[str, tuple[Task, Tensor]]:
+    def baselines(self, x: Any, kept: Tensor | None = None, y: Any = None) -> dict[str, tuple[Task, Tensor]]:
         """Return the kept values for the most frequent training target as prediction of all rows, and for copied
         sources.
 

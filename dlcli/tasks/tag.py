@@ -68,7 +68,7 @@ class Tag(Task):
         metrics: Sequence[str | MetricChoice] = ("default",),
     ) -> None:
         super().__init__()
-        self.classes = self.output_names = tuple(classes)
+        self.classes = tuple(classes)
         self.num_outputs = len(self.classes)
         self.criterion = loss
         self.entity_types = EntityTypes(self.classes)
@@ -146,7 +146,7 @@ class Tag(Task):
         """Return the shares of the tags, which predict the most frequent one."""
         return self, self._prior
 
-    def baselines(self, x: Any, kept: Tensor | None = None) -> dict[str, tuple[Task, Tensor]]:
+    def baselines(self, x: Any, kept: Tensor | None = None, y: Any = None) -> dict[str, tuple[Task, Tensor]]:
         """Return the kept values of a lookup: each word has its most frequent tag in the training rows."""
         if kept is None:
             raise TypeError("the baseline of tags needs what is kept of a model's outputs")

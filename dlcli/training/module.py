@@ -91,7 +91,7 @@ class TrainingModule(pl.LightningModule):
         self._within_epoch: Any = None
         self._metrics = metrics
         self._turns = Turns()
-        self._train_scores = Scores(task, task.training_metrics(metrics))
+        self._train_scores = Scores(task, metrics if task.judges_training_rows else [])
         self._val_scores = Scores(task, metrics)
         self._row_noise = RowNoise(self._train.ranks)
 

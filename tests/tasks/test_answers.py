@@ -118,7 +118,7 @@ def test_sentences_are_the_baselines() -> None:
     rows = Questions.of_pairs([question], [context])
     first = context.index("Oslo")
     y = Answers.of([[(first, first + 4)]], rows)
-    found = AnswerSpan(SpanLikelihood()).judged_baselines(rows, y, torch.zeros(1, 6))
+    found = AnswerSpan(SpanLikelihood()).baselines(rows, torch.zeros(1, 6), y)
     assert found[""][1][0, 1] == 0
     assert 0 < found[""][1][0, 2] < 1
     assert found["first_sentence"][1][0, 2] == 0
