@@ -44,8 +44,8 @@ class Passages(TargetRows):
 
     @classmethod
     def of(cls, texts: Any, *, are_documents: bool = False) -> Passages:
-        """Return a row for each text of a list, an array or a Series; a line feed is appended to a document "
-        "that lacks one."""
+        """Return a row for each text of a list, an array or a Series; a line feed is appended to a document
+        that lacks one."""
         if isinstance(texts, Passages):
             return texts
         found = list(Texts.of(texts))

@@ -60,8 +60,8 @@ class Window:
 
 
 def interpolation(points: int, steps: int) -> Tensor | None:
-    """Return the matrix `(points, steps)` of a linear interpolation of equally spaced points; None if there "
-    "is one point per step."""
+    """Return the matrix `(points, steps)` of a linear interpolation of equally spaced points; None if there
+    is one point per step."""
     if points == steps:
         return None
     return functional.interpolate(torch.eye(points).unsqueeze(0), size=steps, mode="linear")[0]

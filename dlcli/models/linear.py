@@ -54,8 +54,8 @@ class Linear(nn.Module):
         self.register_load_state_dict_pre_hook(_without_vectors)
 
     def for_solving(self, batches: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-        """Return batches for repeated evaluation: tokens become one sparse matrix of counts, other rows are "
-        "unchanged."""
+        """Return batches for repeated evaluation: tokens become one sparse matrix of counts, other rows are
+        unchanged."""
         if not isinstance(self.layers, BagOfTokens) or not batches or "x_cat" in batches[0]:
             return list(batches)
         x = TokenCounts(batches, self.layers.weights.num_embeddings)

@@ -175,8 +175,8 @@ class PretrainedText(nn.Module):
         return outputs if offsets is None else torch.cat([outputs.float(), offsets.float()], dim=3)
 
     def layers(self, *, coarse: bool) -> list[list[str]]:
-        """Return the names of the backbone's parameters: embeddings, then each block; the rest belongs to the "
-        "last block."""
+        """Return the names of the backbone's parameters: embeddings, then each block; the rest belongs to the
+        last block."""
         blocks = next(
             name
             for name, module in self.backbone.named_modules()

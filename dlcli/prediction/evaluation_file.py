@@ -66,8 +66,8 @@ def labelled_rows(dataset: Mapping[str, Any], file: Path, model: SavedModel) -> 
 
 
 def notices_on_file(data: Data, model: SavedModel, file: Path) -> list[Notice]:
-    """Return notices of what was left out or converted while reading a file, and of differences from training "
-    "images."""
+    """Return notices of what was left out or converted while reading a file, and of differences from training
+    images."""
     notices = [*data.notices, *unseen_kinds(data.kinds, model.image_kinds or {}, str(file))]
     if data.parts is not None and (trained := int((data.parts == "train").sum())):
         text = (

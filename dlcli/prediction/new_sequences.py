@@ -150,8 +150,8 @@ def _read(
     report: Callable[[Notice], None],
     stream: io.BufferedReader | None,
 ) -> Source:
-    """Read all rows of a file by the model's columns; columns of times and ids may have other names than in "
-    "training."""
+    """Read all rows of a file by the model's columns; columns of times and ids may have other names than in
+    training."""
     selection = ColumnSelection([*values, *filter(None, [settings.id])], others=True)
     (piece,) = pieces_of(file, selection, settings, report, rows=None, stream=stream)
     raw = piece.raw

@@ -100,8 +100,8 @@ class Image(BaseEstimator):
 
 
 class ScaleBytes(nn.Module):
-    """Module that computes `(x / 255 - mean) / std` per channel of bytes `(N, C, H, W)` with one "
-    "multiplication and one addition."""
+    """Module that computes `(x / 255 - mean) / std` per channel of bytes `(N, C, H, W)` with one
+    multiplication and one addition."""
 
     scale: Tensor
     shift: Tensor

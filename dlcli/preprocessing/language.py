@@ -82,8 +82,8 @@ class Language(BaseEstimator):
         return self.transform_and_count(x)[0]
 
     def transform_and_count(self, x: Any) -> tuple[dict[str, Any], dict[str, int]]:
-        """Return the fields as `transform` does, and counts of characters and of unknown ones, some of them "
-        "by character."""
+        """Return the fields as `transform` does, and counts of characters and of unknown ones, some of them
+        by character."""
         rows = Passages.of(x, are_documents=self.are_documents_)
         empty = 0 if isinstance(x, Passages) else int((rows.characters <= self.are_documents_).sum())
         tokens, counts = self._encoded(rows)

@@ -82,8 +82,8 @@ def numbered_words(texts: Iterable[str], numbers: Mapping[str, int], lowercase: 
 
 
 def word_places(text: str, lowercase: bool) -> tuple[str, list[tuple[int, int]]]:
-    """Return the text from which words are read, in its original case if that has the same length, and the "
-    "places of words."""
+    """Return the text from which words are read, in its original case if that has the same length, and the
+    places of words."""
     plain = text if text.isascii() else unicodedata.normalize("NFKC", text)
     lower = plain.lower() if lowercase else plain
     return (plain if len(plain) == len(lower) else lower), [match.span() for match in _WORD.finditer(lower)]

@@ -105,8 +105,8 @@ class Table(BaseEstimator):
         return "drop" in (self.duplicates, self.missing, self.outliers)
 
     def kept_rows(self, x: pd.DataFrame, y: np.ndarray) -> np.ndarray:
-        """Return a mask `(N,)` of the training rows to keep, without the duplicates, missing values and "
-        "outliers to be dropped."""
+        """Return a mask `(N,)` of the training rows to keep, without the duplicates, missing values and
+        outliers to be dropped."""
         kept = np.ones(len(x), dtype=bool)
         table = SomeRows(x)
         kinds = table.kinds

@@ -46,8 +46,8 @@ class GenerationReport:
 def report_generation(
     run_dir: Path, model: SavedModel, data: Data, split: Split, fitted: FitResult, *, pictures: bool
 ) -> GenerationReport:
-    """Write pictures of generated images, and compare images with their nearest training rows; do nothing for "
-    "other tasks."""
+    """Write pictures of generated images, and compare images with their nearest training rows; do nothing for
+    other tasks."""
     task = model.task
     if not isinstance(task, Generate):
         return GenerationReport()

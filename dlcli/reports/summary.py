@@ -112,8 +112,8 @@ def panel_rows(
 
 
 def _settings(preprocessing: Preprocessing) -> str:
-    """Return the name of a preprocessing and the keys that differ from their defaults, in the form of the "
-    "command line."""
+    """Return the name of a preprocessing and the keys that differ from their defaults, in the form of the
+    command line."""
     name = type(preprocessing).__name__
     if not isinstance(preprocessing, BaseEstimator):
         return name

@@ -168,8 +168,8 @@ class AnswerSpan(Task):
         }
 
     def predictions(self, outputs: Tensor) -> pd.DataFrame:
-        """Return `score`, the answer's probability, and its position in the context, `start` and `end`; -1 "
-        "for no answer."""
+        """Return `score`, the answer's probability, and its position in the context, `start` and `end`; -1
+        for no answer."""
         score, start, end = outputs[:, -3:].double().numpy().T
         return pd.DataFrame({"score": score, "start": start.astype(np.int64), "end": end.astype(np.int64)})
 

@@ -100,8 +100,8 @@ class BatchSteps(Essentials):
         return self.loss(outputs, y)
 
     def predicted(self, outputs: Any) -> Tensor:
-        """Return the entries of outputs that predictions of new rows need, one per row; `predictions` "
-        "describes them."""
+        """Return the entries of outputs that predictions of new rows need, one per row; `predictions`
+        describes them."""
         return outputs
 
     @property
@@ -117,8 +117,8 @@ class BatchSteps(Essentials):
         return len(y), self.num_outputs
 
     def rows_at_once(self, input_shape: Sequence[int]) -> int:
-        """Return the batch size of an evaluation for rows of this shape. It is fixed, so that results are "
-        "reproducible."""
+        """Return the batch size of an evaluation for rows of this shape. It is fixed, so that results are
+        reproducible."""
         return _EVALUATED
 
     def combined(self, outputs: Tensor) -> Tensor:

@@ -170,8 +170,8 @@ class Binary(Task):
         return torch.from_numpy(table[column].to_numpy(np.float32, copy=True)), torch.from_numpy(codes), {}
 
     def describe(self) -> str:
-        """Return a description such as `binary, benign or malignant, loss BinaryCrossEntropy, threshold tuned "
-        "for f1`."""
+        """Return a description such as `binary, benign or malignant, loss BinaryCrossEntropy, threshold tuned
+        for f1`."""
         tuned = f", threshold tuned for {self.tune_threshold}" if self.tune_threshold else ""
         return f"binary, {' or '.join(self.classes)}, loss {type(self.criterion).__name__}{tuned}"
 

@@ -76,8 +76,8 @@ def box_precision(found: np.ndarray, counts: np.ndarray, at: tuple[int, ...]) ->
 
 
 def curve(hits: np.ndarray, ignored: np.ndarray, boxes: float, at: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return precision and recall after each detection of a class that is not ignored, by descending score, "
-    "`(M,)` each."""
+    """Return precision and recall after each detection of a class that is not ignored, by descending score,
+    `(M,)` each."""
     counted = (ignored >> at & 1) == 0
     right = (hits[counted] >> at & 1).cumsum()
     return right / np.arange(1, len(right) + 1), right / boxes

@@ -50,8 +50,8 @@ class ChosenMetrics(nn.Module):
 
     @cached_property
     def metric_names(self) -> tuple[str, ...]:
-        """Names of all metrics; the variants without tuning follow the last metric that depends on a tuned "
-        "threshold."""
+        """Names of all metrics; the variants without tuning follow the last metric that depends on a tuned
+        threshold."""
         names, twins = [choice.name for choice in self.metric_choices], self._untuned
         last = max((names.index(choice.name) + 1 for choice in twins), default=0)
         return (*names[:last], *(untuned(choice.name) for choice in twins), *names[last:])

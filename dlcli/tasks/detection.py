@@ -103,8 +103,8 @@ class Detection(Task):
         return len(y), 1
 
     def metric_inputs(self, outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the matches of detections, `(N, D, 4)` of `matched_boxes`, and the number of boxes of each "
-        "class `(N, C)`."""
+        """Return the matches of detections, `(N, D, 4)` of `matched_boxes`, and the number of boxes of each
+        class `(N, C)`."""
         there = (y[..., 4, None] == torch.arange(self.num_outputs, device=y.device)) & (y[..., 5, None] == 0)
         return matched_boxes(_detections(outputs), y), there.sum(dim=1)
 

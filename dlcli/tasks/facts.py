@@ -127,8 +127,8 @@ def level_before(y: Windows) -> np.ndarray:
 
 
 def _mean_before(y: SeriesRows, values: np.ndarray, skipped: int = 0) -> np.ndarray:
-    """Return the means of `values` `(T, K)` from the start of each row's series (without `skipped` steps) to "
-    "its origin."""
+    """Return the means of `values` `(T, K)` from the start of each row's series (without `skipped` steps) to
+    its origin."""
     # Cumulative sums within each stretch: differences of sums over all stretches would round away the values of series
     # that are small compared with others.
     totals = np.zeros(values.shape)

@@ -256,8 +256,8 @@ class Generate(Task):
         return [f"{whose}_{number}" for whose in ("made", "real") for number in range(width)]
 
     def describe(self) -> str:
-        """Return a description such as `generation of 10 classes, judged by a CNN with accuracy 0.980 on "
-        "validation rows`."""
+        """Return a description such as `generation of 10 classes, judged by a CNN with accuracy 0.980 on
+        validation rows`."""
         return f"generation of {self.num_outputs} classes, judged by {self._judged_by}"
 
     def breakdown(self, outputs: Tensor, y: Any) -> pd.DataFrame:

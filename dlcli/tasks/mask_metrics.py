@@ -37,8 +37,8 @@ class MaskOverlap(Metric):
         self.add_sum("pixels", (3, num_classes))
 
     def update(self, predicted: Tensor, y: Tensor) -> None:
-        """Add rows; `predicted` `(N, 3, C)` are true, predicted and correct numbers of pixels of each class, "
-        "and y is not used."""
+        """Add rows; `predicted` `(N, 3, C)` are true, predicted and correct numbers of pixels of each class,
+        and y is not used."""
         self.pixels = self.pixels + predicted.double().sum(dim=0)
 
     def compute(self) -> Tensor:
@@ -66,7 +66,7 @@ def overlaps(there: Tensor, predicted: Tensor, right: Tensor, kind: Overlap = "m
 
 
 def counts_of(confusions: Tensor) -> Tensor:
-    """Return true, predicted and correct numbers of pixels `(N, 3, C)` from confusion matrices `(N, target, "
-    "predicted)`."""
+    """Return true, predicted and correct numbers of pixels `(N, 3, C)` from confusion matrices `(N, target,
+    predicted)`."""
     right = confusions.diagonal(dim1=1, dim2=2)
     return torch.stack([confusions.sum(dim=2), confusions.sum(dim=1), right], dim=1)

@@ -143,8 +143,8 @@ def chosen_metrics(
 
 
 def with_metrics(task: Mapping[str, Any], section: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return the configuration's section `task` with names of metrics replaced by `MetricChoice` from the "
-    "section `metric`."""
+    """Return the configuration's section `task` with names of metrics replaced by `MetricChoice` from the
+    section `metric`."""
     if not isinstance(task.get("metrics"), list | tuple):  # a task of the user's own, or an earlier dlcli
         return dict(task)
     nodes = section or {}

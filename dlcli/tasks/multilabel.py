@@ -109,8 +109,8 @@ class Multilabel(Task):
         return task, logits[:, 1] - logits[:, 0]
 
     def tune(self, outputs: Tensor, y: np.ndarray) -> dict[str, Any]:
-        """Return `tuned_thresholds` if tuning is configured; a label that is constant over the rows keeps the "
-        "default."""
+        """Return `tuned_thresholds` if tuning is configured; a label that is constant over the rows keeps the
+        default."""
         if self.tune_threshold is None:
             return {}
         found = [

@@ -104,8 +104,8 @@ class Regression(Task):
         return {"quantiles": self._sorted(outputs) * self._unit.unsqueeze(-1)} if self.quantiles else {}
 
     def metric_facts(self, *, tuned: bool = True) -> dict[str, Any]:
-        """Return the arguments that metrics can take; values are in the user's unit, minus the `offset` of "
-        "each target."""
+        """Return the arguments that metrics can take; values are in the user's unit, minus the `offset` of
+        each target."""
         around, center = (
             torch.tensor(v, dtype=torch.float32) for v in (self._mean - self._center, self._center)
         )

@@ -37,8 +37,8 @@ class ResultsOfRows(Essentials):
         return {}
 
     def judged(self, outputs: Tensor, y: Any) -> pd.DataFrame:
-        """Return the table of evaluated rows: targets and predictions, from which `metric_inputs_of` restores "
-        "metrics."""
+        """Return the table of evaluated rows: targets and predictions, from which `metric_inputs_of` restores
+        metrics."""
         return pd.concat([self.targets(y), self.predictions(outputs)], axis=1)
 
     def described(self, outputs: Tensor, x: Any) -> pd.DataFrame:

@@ -122,8 +122,8 @@ class Segmentation(Task):
         return {"": (self, torch.cat([self._constant_loss(there)[:, None], constant.flatten(1)], dim=1))}
 
     def _constant_loss(self, there: Tensor) -> Tensor:
-        """Return the loss `(N,)` of predicting the classes' shares for numbers of pixels `(N, C)`; NaN for a "
-        "user's loss."""
+        """Return the loss `(N,)` of predicting the classes' shares for numbers of pixels `(N, C)`; NaN for a
+        user's loss."""
         rows, classes = there.shape
         if "pixels" not in inspect.signature(self.criterion.forward).parameters:
             return there.new_full((rows,), math.nan)

@@ -107,8 +107,8 @@ class Tag(Task):
         return torch.cat([loss[:, None], codes.to(loss.dtype)], dim=1), y
 
     def kept_loss(self, outputs: Tensor, y: Tensor) -> Tensor:
-        """Return the mean loss over the words that are not cut off: means of rows, weighted by their numbers "
-        "of words."""
+        """Return the mean loss over the words that are not cut off: means of rows, weighted by their numbers
+        of words."""
         words = ((y >= 0) & (outputs[:, 1:] >= 0)).sum(dim=1)
         return (outputs[:, 0] * words).sum() / words.sum().clamp_min(1)
 

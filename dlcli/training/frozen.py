@@ -99,8 +99,8 @@ def frozen_names(network: Network) -> frozenset[str]:
 
 
 def _unchanged(module: nn.Module, trained: set[int], prefix: str = "") -> Iterator[str]:
-    """Yield the names of tensors in completely frozen modules, whose statistics do not change either "
-    "(`keep_frozen`)."""
+    """Yield the names of tensors in completely frozen modules, whose statistics do not change either
+    (`keep_frozen`)."""
     parameters = list(module.parameters())
     if parameters and not any(id(parameter) in trained for parameter in parameters):
         state = module.state_dict(prefix=prefix)

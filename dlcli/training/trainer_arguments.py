@@ -110,6 +110,6 @@ def needs_single_steps(arguments: Mapping[str, Any]) -> bool:
 
 
 def is_among(value: Any, values: tuple[Any, ...] | None) -> bool:
-    """Return whether a value is among values of the same type: 1 (batch) is not 1.0 (all batches). None "
-    "allows all values."""
+    """Return whether a value is among values of the same type: 1 (batch) is not 1.0 (all batches). None
+    allows all values."""
     return values is None or any(type(value) is type(other) and value == other for other in values)

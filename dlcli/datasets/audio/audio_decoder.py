@@ -94,8 +94,8 @@ def _wav(content: bytes) -> tuple[int, np.ndarray]:
 
 
 def _missing_bytes(content: bytes) -> int:
-    """Return the number of bytes missing from the data chunk of a RIFF file; scipy would silently read a "
-    "shorter one."""
+    """Return the number of bytes missing from the data chunk of a RIFF file; scipy would silently read a
+    shorter one."""
     if content[:4] != b"RIFF":
         return 0
     place = 12

@@ -145,8 +145,8 @@ def _in_view(
     view: tuple[int, int],
     found: _Found,
 ) -> tuple[list[tuple[Box, tuple[float, ...]]], tuple[int, int]]:
-    """Return the boxes within the visible centre of a cropped image, in pixels of the file, and the size of "
-    "the centre."""
+    """Return the boxes within the visible centre of a cropped image, in pixels of the file, and the size of
+    the centre."""
     height, width = size
     share = min(height / view[0], width / view[1])
     seen = round(view[0] * share), round(view[1] * share)

@@ -193,8 +193,8 @@ def _rows(
 
 
 def _mistake(entry: Mapping[str, Any], images: set[Any], names: Mapping[int, str]) -> str | None:
-    """Return what is wrong with an annotation, as the end of a sentence that begins with its name; None if it "
-    "is valid."""
+    """Return what is wrong with an annotation, as the end of a sentence that begins with its name; None if it
+    is valid."""
     box = entry["bbox"]
     if entry["category_id"] not in names:
         return f"has the category_id {entry['category_id']!r}, which is not one of the categories"

@@ -115,8 +115,8 @@ def read_yolo(folder: BoxFolder, classes: Sequence[str] | None) -> Annotations:
 
 
 def _own(image: Stored, files: Sequence[Stored], folder: BoxFolder) -> Stored | None:
-    """Return the label file of an image: in the matching folder, or the only file of its name if there is "
-    "only one such image."""
+    """Return the label file of an image: in the matching folder, or the only file of its name if there is
+    only one such image."""
     place = _place(image.name)
     if same := [file for file in files if _place(file.name) == place]:
         return same[0]

@@ -56,8 +56,8 @@ class Tree:
         return wanted
 
     def notices(self, others: Collection[Stored], noun: str) -> Iterator[Notice]:
-        """Yield notices of what is not read: `others` are files with other suffixes; `noun` is the wanted "
-        "kind, in the plural."""
+        """Yield notices of what is not read: `others` are files with other suffixes; `noun` is the wanted
+        kind, in the plural."""
         names = [file.name for file in others]
         pictures = [name for name in names if noun == "images" and is_image_name(name)]
         if pictures:

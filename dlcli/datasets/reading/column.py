@@ -162,8 +162,8 @@ class Column:
         message: str,
         hint: str,
     ) -> pa.ChunkedArray:
-        """Parse each distinct string once; strings that cannot be parsed must denote missing values, or raise "
-        "an error."""
+        """Parse each distinct string once; strings that cannot be parsed must denote missing values, or raise
+        an error."""
         encoded = strings.combine_chunks().dictionary_encode()
         if isinstance(encoded, pa.ChunkedArray):  # of no chunk
             encoded = pa.array([], pa.string()).dictionary_encode()
@@ -226,8 +226,8 @@ class Column:
 
 
 def without_dictionaries(values: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return values without dictionary encoding, as string, int64 or uint64, float64, bool, or times in UTC "
-    "in microseconds."""
+    """Return values without dictionary encoding, as string, int64 or uint64, float64, bool, or times in UTC
+    in microseconds."""
     types = pa.types
     if types.is_dictionary(values.type):
         values = values.cast(values.type.value_type)

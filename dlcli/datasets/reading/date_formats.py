@@ -256,8 +256,8 @@ def _in_order(values: pa.Array, order: Order) -> DateFormat | None:
 
 
 def _usual(values: pa.Array) -> pa.Array:
-    """Return strings in the form that strptime expects: Sep for Sept, July for Juli, 1 for 1st, AM for a.m., "
-    "points for commas."""
+    """Return strings in the form that strptime expects: Sep for Sept, July for Juli, 1 for 1st, AM for a.m.,
+    points for commas."""
     values = pc.replace_substring_regex(in_english(values), r"(?i)(\d)(st|nd|rd|th|er|º|ª)(\W|$)", r"\1\3")
     values = pc.replace_substring_regex(values, r"(?i)(\d|\pL{3}) (de|del) ", r"\1 ")  # 5 de enero de 2024
     values = pc.replace_substring_regex(values, "(\\d{4}) ?\u0433\\.?$", r"\1")  # a Russian "of the year"

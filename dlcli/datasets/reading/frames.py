@@ -28,8 +28,8 @@ def read_frame(frame: pd.DataFrame, columns: Columns) -> pd.DataFrame:
 
 
 def names_in_model(frame: pd.DataFrame, columns: Columns) -> list[str]:
-    """Return the names that a table's columns have in the model; columns of an array are in the order of the "
-    "features."""
+    """Return the names that a table's columns have in the model; columns of an array are in the order of the
+    features."""
     features = [column.name for column in columns if column.role == "feature"]
     labels = frame.columns
     if isinstance(labels, pd.RangeIndex) and labels.equals(pd.RangeIndex(len(features))):

@@ -80,8 +80,8 @@ _ANY = rf"(?i)(?:^|[^\pL])(?P<name>{'|'.join(sorted(_ENGLISH, key=len, reverse=T
 
 
 def in_english(values: pa.Array) -> pa.Array:
-    """Return strings with the names of months translated to English, full or abbreviated as before: Juli "
-    "becomes July."""
+    """Return strings with the names of months translated to English, full or abbreviated as before: Juli
+    becomes July."""
     for name in _found(values):
         pattern = rf"(?i)(^|[^\pL]){name}($|[^\pL])"
         values = pc.replace_substring_regex(values, pattern, rf"\1{_ENGLISH[name]}\2")

@@ -126,8 +126,8 @@ def doubts_settled(verdicts: Sequence[Verdict], columns: Sequence[Column]) -> It
 
 
 def key_of(name: str, format: DateFormat) -> str:
-    """Return the setting that chooses a date format of a column; empty if one setting cannot hold all of its "
-    "patterns."""
+    """Return the setting that chooses a date format of a column; empty if one setting cannot hold all of its
+    patterns."""
     if format.order:
         return pasted("dataset.day_first", format.order == "day")
     if len(format.patterns) > 1:
