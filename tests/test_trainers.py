@@ -37,6 +37,8 @@ def test_an_experiment_runs_from_end_to_end(experiment: str, mnist: Path, tmp_pa
         pytest.skip("trains on files of one's own")
     if "root" in dataset:
         words.append(f"dataset.root='{mnist}'")
+    if experiment == "mnist_diffusion":
+        words += ["model.channels=[8,16]", "task.epoch_samples=40", "trainer.limit_rows=60"]
     result = dlcli.train(words)
     assert result.status == "FINISHED"
     assert result.experiment == experiment
