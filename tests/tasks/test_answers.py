@@ -127,3 +127,22 @@ def test_sentences_are_the_baselines() -> None:
 def test_question_words() -> None:
     asked = ("In what year?", "Whom did he see?", "Name it.", "How many?")
     assert [question_word(question) for question in asked] == ["what", "who", "other", "how"]
+
+
+def test_the_table_of_judged_questions_restores_the_scores() -> None:
+    context = "It rained in Rome. Nobody came."
+    rows = Questions.of_pairs(["Where did it rain?", "Who came?"], [context, context])
+    y = Answers.of([[(13, 17)], []], rows)
+    task = AnswerSpan(SpanLikelihood(), unanswerable=True)
+    kept = torch.tensor([[0.1, 1, 1, 0.75, 13, 17], [0.2, 1, 1, 0.5, -1, -1]])
+    table = task.judged(kept, y)
+    assert table["prediction"].tolist() == ["Rome", ""]
+    assert table[["score", "start", "end"]].to_numpy().tolist() == [[0.75, 13, 17], [0.5, -1, -1]]
+    restored = task.metric_inputs_of(table)
+    assert restored is not None
+    assert restored[0].tolist() == [[1, 1], [1, 1]]
+    assert task.metric_inputs_of(table.drop(columns="answers")) is None
+    lines = task.breakdown(kept, y)
+    assert {"where", "who"} <= set(lines.iloc[:, 0]) | set(lines.iloc[:, 1])
+    assert {"none"} <= {str(cell) for cell in lines.to_numpy().ravel()}
+    assert task.loss(outputs([[0.0, 1.0]], [[0.0, 1.0]], [[0, 13]]), task.encode(y)[:1]).ndim == 0

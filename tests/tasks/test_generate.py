@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -132,3 +134,42 @@ def test_noise_depends_on_the_number_of_the_draw_alone() -> None:
 def test_rows_are_encoded_with_the_number_of_their_draw() -> None:
     task = Generate(("a", "b"), (5, 5))
     assert task.encode(np.array([1, 0, 1])).tolist() == [[1, 0], [0, 1], [1, 2]]
+
+
+class Painter(torch.nn.Module):
+    """Makes a grey image of its class, and shows the noise in the first pixel."""
+
+    noise_shape = (2,)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shade = torch.nn.Parameter(torch.zeros(()))
+
+    def make(self, noise: Tensor, codes: Tensor) -> Tensor:
+        images = (codes.float()[:, None, None, None] / 127.5 - 1).expand(-1, 1, 2, 2).clone()
+        images[:, 0, 0, 0] = noise[:, 0] / 10
+        return images + self.shade
+
+    def loss(self, images: Tensor, codes: Tensor) -> Tensor:
+        return images.mean() + codes.float().mean()
+
+
+def test_images_of_a_strip_are_of_all_classes_and_those_between_two_draws_begin_and_end_with_them() -> None:
+    network = SimpleNamespace(model=Painter(), parameters=Painter().parameters)
+    few, many = (Generate([str(code) for code in range(n)], [1] * n) for n in (3, 60))
+    assert few.strip(network)[:, 0, 1, 1].tolist() == [row % 3 for row in range(20)]
+    assert many.strip(network)[:, 0, 1, 1].tolist() == [3 * row for row in range(20)]
+    images = few.between(network, [1, 2], 3)
+    assert images[:, 0, 1, 1].tolist() == [1, 1, 1, 2, 2, 2]
+    ends = drawn_noise([4, 5], (2,))[:, 0] / 10
+    torch.testing.assert_close(images[[3, 5], 0, 0, 0], ((ends + 1) * 127.5).round())
+
+
+def test_a_step_has_one_loss_unless_the_model_trains_its_parts_in_turns() -> None:
+    task, model = Generate(["a", "b"], [1, 1]), Painter()
+    batch = {"x": torch.full((2, 1, 2, 2), 255.0), "y": torch.tensor([[1, 0], [1, 1]])}
+    network = SimpleNamespace(model=model)
+    loss, of_rows = task.step(network, batch)
+    assert loss.item() == 2
+    assert of_rows.tolist() == [[2.0], [2.0]]
+    assert task.turns(network, batch) is None
