@@ -243,7 +243,7 @@ def _train(
         recorder.log(summary.figures, step=0)
         recorder.tag("dlcli.preprocessing", parts.fitted.proof(data, split))
         own = column_notices(parts.columns) if parts.columns is not None else []
-        unseen = unseen_in_evaluation(data, split, parts.columns, parts.preprocessing)
+        unseen = unseen_in_evaluation(data, split, parts.columns, parts.preprocessing, parts.task)
         lost = parts.notices
         notices = [*data.notices, *own, *unseen, *lost]
         recorder.log(notice_metrics(notices), step=0)

@@ -68,7 +68,11 @@ class Parts:
     def notices(self) -> list[Notice]:
         """What the preprocessing cuts or converts in the training rows and targets, and what a head starts from."""
         of_model: Sequence[Notice] = getattr(self.network.model, "notices", ())
-        return [*notices_of(self.preprocessing), *self.task.lost_targets(self.train), *of_model]
+        return [
+            *notices_of(self.preprocessing),
+            *self.task.lost_targets(self.train, self.network.model),
+            *of_model,
+        ]
 
 
 def preprocessing_of(config: Mapping[str, Any]) -> Preprocessing:

@@ -26,6 +26,10 @@ _OF_TARGETS = dict.fromkeys(
         "characters",
         "character_counts",
         "pair_counts",
+        "words",
+        "word_counts",
+        "typical_text",
+        "transcripts",
     ),
     _FROM_DATA,
 ) | dict.fromkeys(("horizon", "season"), "It comes from the dataset.")

@@ -16,6 +16,7 @@ TargetKind = Literal[
     "detection",
     "seq2seq",
     "language_model",
+    "ctc",
 ]
 
 # What a task is for: a kind of targets, or images to make of given classes.

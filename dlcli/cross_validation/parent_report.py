@@ -14,6 +14,7 @@ from dlcli.cross_validation.fold_summary import Summary
 from dlcli.cross_validation.size_curve import SizePoint, size_table
 from dlcli.errors import CorruptRun
 from dlcli.inference.evaluation import OUTPUTS, load_outputs
+from dlcli.inference.forward_passes import joined
 from dlcli.inference.predictions_file import read_predictions, write_predictions
 from dlcli.reports.folds import fold_curves, fold_figures, size_curves
 from dlcli.reports.style import save
@@ -112,12 +113,12 @@ def _write_pooled_plots(
     folds = [pair for pair in zip(results, held_out, strict=True) if len(pair[0].metrics)]
     parts = [load_outputs(result.run_dir, rows) for result, rows in folds]
     for (result, _), (_, found) in zip(folds, parts, strict=True):
-        if found.shape[1:] != parts[0][1].shape[1:]:
+        if found.shape[1:] != parts[0][1].shape[1:] and not task.kept_differs:
             where = str(result.run_dir / OUTPUTS)
             raise CorruptRun(
                 "the fold's outputs have another shape than those of the first fold", where, "Train again."
             )
     rows = np.concatenate([rows for rows, _ in parts])
-    outputs = torch.from_numpy(np.concatenate([outputs for _, outputs in parts]))
+    outputs = joined([torch.from_numpy(outputs) for _, outputs in parts], task.padding)
     for name, picture in task.pictures(outputs, estimation.data.y[rows]):
         save(picture, plots / f"{name}.png", about)

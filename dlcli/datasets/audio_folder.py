@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 
-from dlcli.config.pasted import pasted
 from dlcli.datasets.audio.audio_decoder import audio_suffixes
 from dlcli.datasets.audio.audio_loading import AudioOptions, load_recordings
 from dlcli.datasets.data import Data
 from dlcli.datasets.folders.archives import is_archive
 from dlcli.datasets.folders.class_folders import Listing, PartFolders, list_class_folders, list_files
 from dlcli.datasets.folders.name_pattern import NamePattern, matched
-from dlcli.datasets.folders.part_words import SHOWN, part_of
+from dlcli.datasets.folders.named_parts import Chosen, parts_of_names, require_pattern
 from dlcli.datasets.folders.path_groups import groups_of_names
 from dlcli.datasets.images.path_tables import list_table
 from dlcli.datasets.labelled_files import labelled
@@ -24,14 +22,8 @@ from dlcli.datasets.notices import Notice, first_names
 from dlcli.datasets.tables.read_table import is_table
 from dlcli.errors import DataError
 from dlcli.files.paths import is_file, typed
-from dlcli.formatting import counted
-
-# Values by field of a file name, such as {n: [0, 1, 2]}.
-Chosen = Mapping[str, Sequence[str | int] | str | int]
 
 _NOUN = "recordings"
-# Fields of a pattern that name the part of a file.
-_PART_FIELDS = ("split", "part")
 
 
 def load(
@@ -66,12 +58,7 @@ def load(
         DataError: a file or folder is missing or invalid.
     """
     asked, place = AudioOptions(**options), typed(path)
-    if (test or val) and pattern is None:
-        raise DataError(
-            "chooses files by the fields of their names, but dataset.pattern is not set",
-            "dataset.test" if test else "dataset.val",
-            f"Set it, such as {pasted('dataset.pattern', '{class}_{speaker}_{n}')}.",
-        )
+    require_pattern(pattern, test, val)
     if pattern is not None:
         listing = _of_pattern(place, NamePattern(pattern), target or "class", group, test or {}, val or {})
     elif is_file(place) and not is_archive(place) and is_table(place):
@@ -119,7 +106,7 @@ def _of_pattern(
             f"{first_names(others)}"
         )
         notices.append(Notice("loose_files", len(others), text, str(place)))
-    parts = _parts(pattern, fields, test, val)
+    parts = parts_of_names(pattern, fields, test, val)
     return Listing(
         entries,
         [found[target] for found in fields],
@@ -128,32 +115,3 @@ def _of_pattern(
         tuple(notices),
         [found[group] for found in fields] if group else None,
     )
-
-
-def _parts(pattern: NamePattern, fields: Sequence[Mapping[str, str]], test: Chosen, val: Chosen) -> list[str]:
-    named = next((field for field in _PART_FIELDS if field in pattern.fields), None)
-    if named is not None:
-        for word in dict.fromkeys(found[named] for found in fields):
-            if part_of(word) is None:
-                raise DataError(f"{word!r} is not a part of a split", "dataset.pattern", f"Use {SHOWN}.")
-        if not (test or val):
-            return [str(part_of(found[named])) for found in fields]
-        raise DataError(
-            f"the pattern has the field {named}, and dataset.test or dataset.val chooses parts, too",
-            "dataset.pattern",
-            "Give the field another name, such as {folder}, or leave out dataset.test and dataset.val.",
-        )
-    if not (test or val):
-        return [""] * len(fields)
-    is_test = pattern.chosen(fields, _listed(test), "dataset.test") if test else [False] * len(fields)
-    is_val = pattern.chosen(fields, _listed(val), "dataset.val") if val else [False] * len(fields)
-    both = sum(map(min, is_test, is_val))
-    if both:
-        raise DataError(f"{counted(both, 'file')} would be both test and validation rows", "dataset.val")
-    return ["test" if t else "val" if v else "train" for t, v in zip(is_test, is_val, strict=True)]
-
-
-def _listed(chosen: Chosen) -> dict[str, Sequence[str | int]]:
-    return {
-        field: [values] if isinstance(values, str | int) else list(values) for field, values in chosen.items()
-    }

@@ -21,7 +21,7 @@ _CELLS: dict[str, Callable[..., nn.RNNBase]] = {"rnn": nn.RNN, "lstm": nn.LSTM, 
 class Recurrent(nn.Module):
     """Recurrent layers, pooling of their states, and a linear output; images are read as sequences of pixel rows.
 
-    For outputs of words or of the next token, the states are not pooled: each step has an output.
+    For outputs of words, of steps or of the next token, the states are not pooled: each step has an output.
 
     Args:
         input_shape: steps and features `(T, F)`, an image `(C, H, W)`, or the steps of tokens `(T,)`.
@@ -36,15 +36,15 @@ class Recurrent(nn.Module):
             steps.
         dropout: dropout rate between the layers and before the output; for outputs of words also of the embeddings.
         initialization: initialization of the weights.
-        outputs_of: unit of the outputs: each `row`, each `word` (a step), or the `next_token` after each step, with a
-            logit for each of `vocab_size` tokens.
+        outputs_of: unit of the outputs: each `row`, each `word` or `step` of a sequence, or the `next_token` after each
+            step, with a logit for each of `vocab_size` tokens.
 
     Raises:
         ConfigError: the outputs predict the next token, but the layers are bidirectional.
     """
 
     accepts: ClassVar = {"sequence", "image", "tokens", "audio", "words"}
-    targets: ClassVar = ONE_A_ROW | {"tag", "language_model"}
+    targets: ClassVar = ONE_A_ROW | {"tag", "language_model", "ctc"}
     longest_text: ClassVar = 2048
     search_space: ClassVar = {
         "hidden": "64,128,256",
@@ -66,7 +66,7 @@ class Recurrent(nn.Module):
         pooling: Pooling = "last",
         dropout: Share = 0.0,
         initialization: Initialization = "default",
-        outputs_of: Literal["row", "word", "next_token"] = "row",
+        outputs_of: Literal["row", "word", "step", "next_token"] = "row",
     ) -> None:
         super().__init__()
         if outputs_of == "next_token" and bidirectional:
@@ -98,7 +98,7 @@ class Recurrent(nn.Module):
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Map `(N, T, F)`, `(N, C, H, W)` or tokens `(N, T)`, with `lengths` `(N,)`, to `(N, num_outputs)`.
 
-        Outputs of words are `(N, T, num_outputs)`, those of the next token `(N, T, vocab_size)`.
+        Outputs of words and steps are `(N, T, num_outputs)`, those of the next token `(N, T, vocab_size)`.
         """
         sequence = self.sequence(x)
         if self.drop is not None:

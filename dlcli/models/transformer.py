@@ -41,14 +41,14 @@ class Transformer(nn.Module):
         pooling: pooling of the steps' states to one vector.
         dropout: dropout rate after the embedding and within the layers.
         initialization: initialization of the weights.
-        outputs_of: unit of the outputs: each `row`, or each `word` (a step, without pooling).
+        outputs_of: unit of the outputs: each `row`, or each `word` or `step` of a sequence (without pooling).
 
     Raises:
         ValueError: `hidden` is not divisible by `heads`.
     """
 
     accepts: ClassVar = {"sequence", "image", "tokens", "audio", "words"}
-    targets: ClassVar = ONE_A_ROW | {"tag"}
+    targets: ClassVar = ONE_A_ROW | {"tag", "ctc"}
     search_space: ClassVar = {
         "hidden": "32,64,128",
         "layers": "range(1,4)",
@@ -69,7 +69,7 @@ class Transformer(nn.Module):
         pooling: Pooling = "mean",
         dropout: Share = 0.1,
         initialization: Initialization = "default",
-        outputs_of: Literal["row", "word"] = "row",
+        outputs_of: Literal["row", "word", "step"] = "row",
     ) -> None:
         super().__init__()
         if hidden % heads:
@@ -91,7 +91,7 @@ class Transformer(nn.Module):
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Map `(N, T, F)`, `(N, C, H, W)` or tokens `(N, T)`, with `lengths` `(N,)`, to `(N, num_outputs)`.
 
-        Outputs of words are `(N, T, num_outputs)`.
+        Outputs of words and steps are `(N, T, num_outputs)`.
         """
         states = self.embed(self.sequence(x))
         states = self.drop(states + self._positions(states.shape[1]))

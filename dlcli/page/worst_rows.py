@@ -20,6 +20,13 @@ _MOST_TARGETS = 4  # maximum number of columns of targets and predictions that f
 # Tolerance between a metric that is computed from the predictions and the recorded value, which has another precision.
 _ROUNDING = 1e-4
 
+# Column of a figure of each text to the sign by which the worst one comes first, its name, and words for a title.
+_BY_ALIKE = {
+    "cer": (-1, "CER", "highest character error rate"),
+    "chrf": (1, "chrF", "lowest chrF"),
+    "loss": (-1, "loss", "largest loss per token"),
+}
+
 
 @dataclass(frozen=True)
 class JudgedRows:
@@ -47,7 +54,7 @@ def judge_rows(table: pd.DataFrame, recorded: Mapping[str, float], where: str) -
         where: name of the rows for the title, such as `final test rows`.
     """
     rows = int(table["row"].nunique())
-    if {"source", "target", "prediction", "loss"} <= set(table.columns):
+    if {"target", "prediction", "loss"} <= set(table.columns) and {"source", "file"} & set(table.columns):
         return _least_alike(table, recorded, where)
     if {"target", "prediction"} <= set(table.columns):
         target, predicted = table["target"], table["prediction"]
@@ -96,23 +103,29 @@ def _least_overlap(table: pd.DataFrame, recorded: Mapping[str, float], where: st
 
 
 def _least_alike(table: pd.DataFrame, recorded: Mapping[str, float], where: str) -> JudgedRows:
-    """Return the generated texts that have least in common with their targets: the lowest chrF, or the largest loss."""
+    """Return the texts that have least in common with their targets.
+
+    These have the highest character error rate, the lowest chrF, or the largest loss.
+    """
     rows = int(table["row"].nunique())
     equal = (table["target"].astype(str) == table["prediction"].astype(str)).to_numpy()
     name = "sequence_accuracy"
     intervals = {}
     if len(table) == rows and name in recorded and abs(equal.mean() - recorded[name]) < _ROUNDING:
         intervals[name] = wilson_interval(int(equal.sum()), len(equal))
-    by, sign = ("chrf", 1) if "chrf" in table.columns else ("loss", -1)
+    by = next(name for name in _BY_ALIKE if name in table.columns)
+    sign, name, words = _BY_ALIKE[by]
     values = table[by].to_numpy(dtype=float)
+    given = "source" if "source" in table.columns else "file"
     lines: list[tuple[Cell, ...]] = []
     for position in np.argsort(sign * values, kind="stable")[:_SHOWN]:
         row = _row(table, position)
-        texts = (str(row[key]) for key in ("source", "target", "prediction"))
+        texts = (str(row[key]) for key in (given, "target", "prediction"))
         lines.append((*_place(row, table), *texts, float(row[by])))
-    heading = (*_places(table), "source", "target", "prediction", "chrF" if by == "chrf" else "loss")
-    title = f"Texts with the {'lowest chrF' if by == 'chrf' else 'largest loss per token'}, {where}"
-    return JudgedRows(rows, Figures("worst", title, heading, tuple(lines)), intervals)
+    heading = (*_places(table), given, "target", "prediction", name)
+    return JudgedRows(
+        rows, Figures("worst", f"Texts with the {words}, {where}", heading, tuple(lines)), intervals
+    )
 
 
 def _worst_answers(table: pd.DataFrame, recorded: Mapping[str, float], where: str) -> JudgedRows:

@@ -56,6 +56,8 @@ def labelled_rows(dataset: Mapping[str, Any], file: Path, model: SavedModel) -> 
             section["background"] = "ignore"
     if isinstance(model.preprocessing, Spectrogram) and "sample_rate" in section:
         section["sample_rate"] = model.preprocessing.rate_
+    if "repeats" in section:
+        section["repeats"] = 1  # as in test rows, each joined recording counts once
     if section.get("lookback") == "auto" and isinstance(model.preprocessing, Series):
         section["lookback"] = model.preprocessing.lookback_  # `auto` may differ for another file
     if model.kind in ("table", "tokens") and "time" in section:
@@ -77,6 +79,7 @@ def notices_on_file(data: Data, model: SavedModel, file: Path) -> list[Notice]:
         notices.append(Notice("training_rows", trained, text, str(file), hint))
     if model.columns is not None and data.kind == "table":
         notices += unseen_notices(model.columns.unseen(data.x), len(data), str(file))
+    notices += model.task.unseen_targets(data.y, "rows")
     return notices
 
 

@@ -194,6 +194,11 @@ class Spectrogram(BaseEstimator):
     def _frames(self, lengths: torch.Tensor) -> torch.Tensor:
         return 1 + lengths // self.hop_length_
 
+    @property
+    def frames(self) -> int:
+        """The largest number of frames of a recording."""
+        return 1 + self.samples_ // self.hop_length_
+
     def facts(self) -> dict[str, Any]:
         """Return no facts: the shape of `x` is sufficient."""
         return {}
@@ -202,7 +207,7 @@ class Spectrogram(BaseEstimator):
         """Return the facts of spectrograms `(T, mels)` or `(1, mels, T)`; T is 0 for a sequence."""
         if self.reads_audio == "sequence":
             return {**facts, "input_shape": (0, self.n_mels)}
-        return {**facts, "input_shape": (1, self.n_mels, 1 + self.samples_ // self.hop_length_)}
+        return {**facts, "input_shape": (1, self.n_mels, self.frames)}
 
     def on_device(self) -> LogMel:
         """Return the module that computes spectrograms of waveforms."""
@@ -215,8 +220,7 @@ class Spectrogram(BaseEstimator):
     def notices(self) -> list[Notice]:
         """Return notices of the size of the spectrograms and of truncated training recordings."""
         seconds = self.samples_ / self.rate_
-        frames = 1 + self.samples_ // self.hop_length_
-        size = f"{self.n_mels} mel bands and up to {frames:,} frames"
+        size = f"{self.n_mels} mel bands and up to {self.frames:,} frames"
         text = f"spectrograms of {size}, of {seconds:.3g} s at {self.rate_:,} Hz"
         found = [Notice("sample_rate", self.rate_, text, "preprocessing", warns=False)]
         if self.cut_:

@@ -82,7 +82,7 @@ def panel_rows(
     are those of the training rows. The test rows of a fold are called held-out, those of other runs final test rows; a
     fold sets `final_test` of them aside. Rows that are in no part of the split are counted as unused.
     """
-    unseen = unseen_in_evaluation(data, split, columns, fitted.preprocessing)
+    unseen = unseen_in_evaluation(data, split, columns, fitted.preprocessing, task)
     sizes = {name_of_part(part, is_fold): rows for part, rows in split.sizes.items()}
     if is_fold and not len(split.test):  # of a hold-out before its refit
         del sizes[HELD_OUT]
@@ -129,14 +129,14 @@ def _settings(preprocessing: Preprocessing) -> str:
 
 
 def unseen_in_evaluation(
-    data: Data, split: Split, columns: Columns | None, preprocessing: Preprocessing
+    data: Data, split: Split, columns: Columns | None, preprocessing: Preprocessing, task: Task
 ) -> list[Notice]:
     """Return the notice on validation and test rows with categories or characters that do not occur in training."""
-    rows = np.concatenate([split.val, split.test])
+    rows = np.sort(np.concatenate([split.val, split.test]))
     if isinstance(data.x, Passages) and isinstance(preprocessing, CountsNewRows):
-        return preprocessing.notices_of_new(preprocessing.transform_and_count(data.x[np.sort(rows)])[1])
+        return preprocessing.notices_of_new(preprocessing.transform_and_count(data.x[rows])[1])
     if columns is None or data.kind != "table":
-        return []
+        return task.unseen_targets(data.y[rows], "validation and test rows")
     return unseen_notices(columns.unseen(data.x, rows), len(rows), data.source)
 
 

@@ -18,22 +18,29 @@ from dlcli.training.fields import as_fields
 # Maximum number of rows with attention plots, and maximum number of tokens of source and target.
 _ROWS, _TOKENS = 4, 24
 
-_NAMES = {"bleu": "BLEU", "chrf": "chrF", "sequence_accuracy": "equal texts"}
+_NAMES = {
+    "bleu": "BLEU",
+    "chrf": "chrF",
+    "cer": "character error rate",
+    "wer": "word error rate",
+    "sequence_accuracy": "equal texts",
+}
 
 
-def scores_by_length(table: pd.DataFrame) -> Figure:
+def scores_by_length(table: pd.DataFrame, lengths: str = "tokens of the target") -> Figure:
     """Plot the metrics of groups of rows by the length of their targets.
 
     Args:
-        table: a line per group: `tokens`, `rows`, and a column per metric.
+        table: a line per group: the lengths, `rows`, and a column per metric.
+        lengths: what the lengths are of, for the axis.
     """
     metrics = [name for name in _NAMES if name in table.columns] or ["loss"]
     figure, axes = new_figure(len(metrics), width=max(4.0, 3.2 * len(metrics)), height=3.2)
     for ax, name in zip(axes, metrics, strict=True):
         places = np.arange(len(table))
         ax.bar(places, table[name], color=PALETTE[0], width=0.7)
-        ax.set_xticks(places, [str(text).replace(" to ", "-") for text in table["tokens"]])
-        label_axes(ax, _NAMES.get(name, name), "tokens of the target", "")
+        ax.set_xticks(places, [str(text).replace(" to ", "-") for text in table.iloc[:, 0]])
+        label_axes(ax, _NAMES.get(name, name), lengths, "")
     rows = ", ".join(f"{rows:,}" for rows in table["rows"])
     caption(figure, f"Rows of each group: {rows}.")
     return figure

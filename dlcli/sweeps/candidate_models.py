@@ -25,6 +25,7 @@ _MODELS: Mapping[str, Sequence[str]] = {
     "words": ("bilstm", "gru", "transformer"),
     "detection": ("centernet", "detector"),
     "seq2seq": ("seq2seq_transformer", "seq2seq_rnn"),
+    "ctc": ("crnn", "lstm", "transformer"),
     "generate": (),  # the losses of models that make images are not comparable
 }
 

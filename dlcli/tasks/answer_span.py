@@ -112,7 +112,7 @@ class AnswerSpan(Task):
         """Return exact match and F1 `(N, 2)`."""
         return outputs[:, 1:3], y
 
-    def lost_targets(self, fields: Mapping[str, Any]) -> list[Notice]:
+    def lost_targets(self, fields: Mapping[str, Any], model: Any = None) -> list[Notice]:
         """Return the notices on training questions whose answer no window contains whole, or that is too long."""
         y, offsets = fields["y"], fields["offsets"]
         lost = long = 0

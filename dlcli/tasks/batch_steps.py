@@ -13,7 +13,7 @@ from dlcli.tasks.essentials import Essentials
 if TYPE_CHECKING:
     from dlcli.training.turns import Turn
 
-OutputsOf = Literal["row", "word", "token", "next_token"]
+OutputsOf = Literal["row", "word", "token", "next_token", "step"]
 
 # Batch size of an evaluation with small outputs.
 _EVALUATED = 512
@@ -28,10 +28,11 @@ class BatchSteps(Essentials):
     receive these entries.
 
     Attributes:
-        outputs_of: unit of the outputs: each `row`, each `word`, each `token` of a context, or the `next_token` after
-            each token. A model that supports several of them takes this fact as an argument.
+        outputs_of: unit of the outputs: each `row`, each `word`, each `token` of a context, the `next_token` after each
+            token, or each `step` of a sequence. A model that supports several of them takes this fact as an argument.
         own_fields: fields of a batch that only `outputs` reads, and that are not inputs of an exported network.
         padding: padding value of rows with several results, if the longest row differs between batches.
+        kept_differs: whether what is kept of a row differs in length between models, such as those of folds.
         needs_targets: whether the model computes the loss, so that it also receives the targets in evaluation.
         predicts_rows: whether outputs are predicted from rows; otherwise they are generated for the targets, such as
             images of a class.
@@ -42,6 +43,7 @@ class BatchSteps(Essentials):
     outputs_of: ClassVar[OutputsOf] = "row"
     own_fields: ClassVar[Set[str]] = frozenset()
     padding: ClassVar[float] = 0
+    kept_differs: ClassVar[bool] = False
     needs_targets: ClassVar[bool] = False
     predicts_rows: ClassVar[bool] = True
     rows_of_an_epoch: int | None = None

@@ -48,8 +48,15 @@ class ResultsOfRows(Essentials):
         """
         return self.predictions(outputs)
 
-    def lost_targets(self, fields: Mapping[str, Any]) -> list[Notice]:
-        """Return notices on training rows, given as fields with `y`, whose targets the preprocessing cuts off."""
+    def lost_targets(self, fields: Mapping[str, Any], model: Any = None) -> list[Notice]:
+        """Return notices on training rows, given as fields with `y`, whose targets cannot be used.
+
+        The preprocessing cuts them off, or the model has too few outputs for them.
+        """
+        return []
+
+    def unseen_targets(self, y: Any, rows: str) -> list[Notice]:
+        """Return notices on parts of targets that do not occur in training; `rows` names the rows, in the plural."""
         return []
 
     def counts_of_new(self, outputs: Tensor) -> dict[str, int]:

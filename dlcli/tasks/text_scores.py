@@ -1,4 +1,4 @@
-"""Metrics of generated texts (BLEU, chrF, equality, missing ends), from counts that are summed over rows."""
+"""Metrics of generated texts (BLEU, chrF, error rates, equality, missing ends), from counts summed over rows."""
 
 from __future__ import annotations
 
@@ -11,13 +11,23 @@ import torch
 from torch import Tensor
 
 from dlcli.errors import ConfigError
+from dlcli.statistics.edit_distance import edit_distances
 from dlcli.tasks.metric import Metric
 
-TextScoreKind = Literal["bleu", "chrf", "sequence_accuracy", "unfinished"]
+TextScoreKind = Literal["bleu", "chrf", "cer", "wer", "sequence_accuracy", "unfinished"]
 
 # Number of counts per row for each metric: lengths, matches and totals of 1- to 4-grams; hypothesis, reference and
-# matches of 1- to 6-grams of characters; whether the texts are equal, and 1; whether the text is truncated, and 1.
-_WIDTHS: dict[TextScoreKind, int] = {"bleu": 10, "chrf": 18, "sequence_accuracy": 2, "unfinished": 2}
+# matches of 1- to 6-grams of characters; edit distance and length in characters, and in words; whether the texts are
+# equal, and 1; whether the text is truncated, and 1.
+_WIDTHS: dict[TextScoreKind, int] = {
+    "bleu": 10,
+    "chrf": 18,
+    "cer": 2,
+    "wer": 2,
+    "sequence_accuracy": 2,
+    "unfinished": 2,
+}
+_ERRORS = ("cer", "wer")
 _SHARES = ("sequence_accuracy", "unfinished")
 WIDTH = sum(_WIDTHS.values())
 
@@ -27,9 +37,10 @@ class TextScore(Metric):
 
     Args:
         kind: `bleu`: corpus BLEU (Papineni et al., 2002) from 0 to 100 with sacreBLEU's tokenizer 13a (Post, 2018);
-            `chrf`: F2 score of n-grams of characters, from 0 to 100 (Popović, 2015); `sequence_accuracy`: the share of
-            texts that are equal to their reference; `unfinished`: the share of texts that were truncated at the maximum
-            number of tokens.
+            `chrf`: F2 score of n-grams of characters, from 0 to 100 (Popović, 2015); `cer` and `wer`: the number of
+            characters and of words to insert, delete or replace, divided by that of the references, which may exceed 1;
+            `sequence_accuracy`: the share of texts that are equal to their reference; `unfinished`: the share of texts
+            that were truncated at the maximum number of tokens.
     """
 
     plot_lower_bound = 0.0
@@ -39,9 +50,9 @@ class TextScore(Metric):
     def __init__(self, kind: TextScoreKind) -> None:
         super().__init__()
         self.kind = kind
-        self.higher_is_better = kind != "unfinished"
-        self.plot_upper_bound = 1.0 if kind in _SHARES else 100.0
-        if kind not in _SHARES:
+        self.higher_is_better = kind not in (*_ERRORS, "unfinished")
+        self.plot_upper_bound = None if kind in _ERRORS else 1.0 if kind in _SHARES else 100.0
+        if kind in ("bleu", "chrf"):
             scorers()
         self.add_sum("counts", (WIDTH,))
 
@@ -72,6 +83,12 @@ def text_counts(
     for kind in {"bleu", "chrf"} & set(kinds):
         counts = made[kind]._extract_corpus_statistics(list(predicted), [list(references)])
         parts[kind][:] = torch.tensor(counts)
+    for name in set(_ERRORS) & set(kinds):
+        pairs = [
+            [text if name == "cer" else text.split() for text in texts] for texts in (predicted, references)
+        ]
+        parts[name][:, 0] = torch.from_numpy(edit_distances(pairs[0], pairs[1]))
+        parts[name][:, 1] = torch.tensor([len(text) for text in pairs[1]])
     parts["sequence_accuracy"][:, 0] = torch.tensor(
         [text == reference for text, reference in zip(predicted, references, strict=True)]
     ).float()
@@ -82,14 +99,14 @@ def text_counts(
 
 
 def score_of(counts: Tensor, kind: TextScoreKind) -> float:
-    """Return the metric of summed counts `(WIDTH,)`; NaN without rows."""
+    """Return the metric of summed counts `(WIDTH,)`; NaN without rows, and error rates without references."""
     start = list(_WIDTHS).index(kind)
     parts = counts.split(list(_WIDTHS.values()))
     own, rows = parts[start].tolist(), float(parts[-1][1])
     if not rows:
         return float("nan")
-    if kind in _SHARES:
-        return own[0] / own[1]
+    if kind in _SHARES or kind in _ERRORS:
+        return float(own[0] / own[1]) if own[1] else float("nan")
     return float(scorers()[kind]._compute_score_from_stats([round(count) for count in own]).score)
 
 
@@ -114,34 +131,36 @@ def scorers() -> dict[str, Any]:
 _GROUPS, _FEWEST = 5, 10
 
 
-def by_length(head: Tensor, counts: Tensor, metrics: Sequence[str]) -> pd.DataFrame:
+_SHOWN: tuple[TextScoreKind, ...] = ("bleu", "chrf", "cer", "wer", "sequence_accuracy")
+
+
+def by_length(head: Tensor, counts: Tensor, metrics: Sequence[str], unit: str = "tokens") -> pd.DataFrame:
     """Return a line for each group of rows whose targets have similar numbers of tokens.
 
     Args:
         head: sum of the tokens' losses and their number `(N, 2)`.
         counts: `text_counts` `(N, WIDTH)`.
         metrics: names of the metrics; each metric of texts gets a column.
+        unit: name of the column of lengths.
     """
     tokens = head[:, 1].numpy().astype(np.int64)
     groups = max(1, min(_GROUPS, len(tokens) // _FEWEST))
     shares = np.linspace(0, 1, groups + 1)[1:]
     borders = np.unique(np.quantile(tokens, shares, method="higher")).tolist() if len(tokens) else []
-    lines, first = [], 0
+    lines: list[dict[str, Any]] = []
+    first = 0
     for last in borders:
         rows = np.flatnonzero((tokens > first) & (tokens <= last))
         shortest = int(tokens[rows].min())
         loss, count = head[rows].double().sum(dim=0).tolist()
         added = counts[rows].double().sum(dim=0)
+        scores: dict[str, float] = {name: score_of(added, name) for name in _SHOWN if name in metrics}
         lines.append(
             {
-                "tokens": f"{shortest} to {last}" if shortest < last else f"{last}",
+                unit: f"{shortest} to {last}" if shortest < last else f"{last}",
                 "rows": len(rows),
                 "loss": loss / count,
-                **{
-                    name: score_of(added, name)
-                    for name in ("bleu", "chrf", "sequence_accuracy")
-                    if name in metrics
-                },
+                **scores,
             }
         )
         first = last

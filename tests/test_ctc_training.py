@@ -1,0 +1,161 @@
+"""Complete runs of speech into text: strings of tones, new recordings, folds by speaker, resuming, comparison."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import dlcli
+from dlcli.errors import ConfigError, DlcliError
+from dlcli.inference.saved_model import load_model
+from dlcli.result import Result
+from dlcli.training import checkpoints
+from tests.tones import tone, write_tones, write_wav
+
+
+@pytest.fixture(scope="module")
+def tones(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tones(tmp_path_factory.mktemp("data") / "tones", 96)
+
+
+def of(tones: Path, *more: str) -> list[str]:
+    return [
+        "dataset=spoken_strings",
+        f"dataset.path='{tones}'",
+        'dataset.pattern="{text}_{speaker}_{n}"',
+        "dataset.same=speaker",
+        "dataset.words=[1,3]",
+        "dataset.separator=' '",
+        "dataset.repeats=2",
+        "dataset.batch_size=8",
+        "task.units=words",
+        "preprocessing.n_mels=8",
+        "preprocessing.hop_length=80",
+        "optimizer.lr=0.02",
+        "trainer.accelerator=cpu",
+        f"runs_dir='{tones.parent / 'runs'}'",
+        *more,
+    ]
+
+
+PARTS = ("dataset.test={n: [10, 11]}", "dataset.val={n: [8, 9]}")
+SMALL = (
+    "model.channels=[4]",
+    "model.hidden=12",
+    "augmentation=spec_augment",
+    "augmentation.freq_mask_param=1",
+)
+
+LEARNING = (*SMALL, "trainer.max_epochs=12", "monitor=val/wer", "trainer.gradient_clip_val=5")
+
+
+@pytest.fixture(scope="module")
+def trained(tones: Path) -> Result:
+    return dlcli.train(of(tones, *PARTS, *LEARNING, "run_name=one"))
+
+
+def test_it_learns_and_is_evaluated_from_its_files(trained: Result) -> None:
+    assert trained.metrics["test/wer"] < 0.5 < trained.baselines["test/wer"]
+    assert trained.metrics["test/loss"] < trained.baselines["test/loss"]
+    again = dlcli.evaluate(trained.run_dir)
+    assert again.metrics["test/loss"] == trained.metrics["test/loss"]
+    assert again.metrics["test/cer"] == trained.metrics["test/cer"]
+    table = pd.read_parquet(trained.run_dir / "predictions.parquet")
+    assert set(table["split"]) == {"val", "test"}
+    assert table["confidence"].between(0, 1).all()
+    spoken = table["file"].str.replace(r"_\w+_\d+\.wav", "", regex=True)
+    assert (spoken == table["target"]).all()
+    assert (trained.run_dir / "plots" / "length.png").exists()
+    breakdown = pd.read_csv(trained.run_dir / "breakdown.csv")
+    assert breakdown.groupby("split")["rows"].sum().to_dict() == table["split"].value_counts().to_dict()
+
+
+def test_new_recordings_of_any_rate(trained: Result, tmp_path: Path) -> None:
+    folder = tmp_path / "new"
+    silence = np.zeros(4000, np.int16)
+    write_wav(folder / "both.wav", np.concatenate([tone(410), tone(1220)]))
+    write_wav(folder / "fast.wav", tone(1240, rate=12_000), 12_000)
+    write_wav(folder / "silent.wav", silence)
+    with pytest.warns(UserWarning):
+        table = dlcli.predict(trained.run_dir, folder)
+    assert table is not None
+    assert list(table.columns) == ["file", "prediction", "confidence", "log_probability"]
+    assert len(table) == 3
+    run = dlcli.load_run(trained.run_dir)
+    alone = run.predict([np.concatenate([tone(410), tone(1220)])])
+    assert alone["prediction"].tolist() == table["prediction"].tolist()[:1]
+    assert alone["confidence"].tolist() == pytest.approx(table["confidence"].tolist()[:1], rel=1e-3)
+
+
+def test_other_recordings_with_transcripts_are_evaluated(trained: Result, tones: Path) -> None:
+    found = dlcli.evaluate(trained.run_dir, file=tones)
+    assert 0 <= found.metrics["test/wer"] <= 1.5
+
+
+def test_symbols_that_training_lacks_are_told(trained: Result, tmp_path: Path) -> None:
+    for name in ("low_ann_0", "shrill_ann_1", "high_ann_2"):
+        write_wav(tmp_path / "more" / f"{name}.wav", tone(800))
+    found = dlcli.evaluate(trained.run_dir, file=tmp_path / "more")
+    (notice,) = [one for one in found.notices if one["key"] == "unseen_symbols"]
+    assert notice["count"] == 1
+    assert "'shrill'" in notice["text"]
+
+
+def test_folds_by_speaker(tones: Path) -> None:
+    words = of(tones, *SMALL, "trainer.max_epochs=1", "cv=group_kfold", "cv.folds=2", "dataset.group=speaker")
+    found = dlcli.train([*words, "executor.jobs=2"])
+    assert len(found.folds) == 2
+    assert found.metrics["cv/wer_mean"] > 0
+    assert (found.run_dir / "plots" / "length.png").exists()
+
+
+def test_other_models_of_sequences_and_a_comparison(trained: Result, tones: Path) -> None:
+    for model in (
+        ("model=gru", "model.hidden=8", "model.bidirectional=true"),
+        ("model=lstm", "model.hidden=8"),
+        ("model=transformer", "model.hidden=8", "model.layers=1"),
+    ):
+        found = dlcli.train(of(tones, *PARTS, *model, "trainer.max_epochs=1", "task.units=characters"))
+        assert load_model(found.run_dir / "model").task.num_outputs == 1 + len(set("low high"))
+        assert found.metrics["test/loss"] > 0
+    compared = dlcli.compare([trained.run_dir, found.run_dir], metric="wer")
+    (pair,) = compared.pairs
+    assert pair.difference.mean > 0
+
+
+def test_models_without_outputs_of_steps_are_refused(tones: Path) -> None:
+    with pytest.raises(
+        ConfigError, match="CNN has one vector of outputs per row, but the targets of tones are ctc"
+    ):
+        dlcli.check(of(tones, "model=cnn"))
+
+
+class Killed(BaseException):
+    """Stands in for kill -9: nothing that catches errors sees it."""
+
+
+def test_a_run_that_was_killed_within_an_epoch_ends_with_the_same_bits(trained: Result, tones: Path) -> None:
+    original = checkpoints.Checkpoints.on_train_batch_end
+
+    def kill(self: Any, trainer: Any, module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        original(self, trainer, module, outputs, batch, batch_idx)
+        if (trainer.current_epoch, batch_idx) == (9, 3):
+            raise Killed
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checkpoints.Checkpoints, "on_train_batch_end", kill)
+        with pytest.raises(Killed):
+            dlcli.train(of(tones, *PARTS, *LEARNING, "run_name=killed", "tracking.checkpoint_minutes=1e-9"))
+    resumed = dlcli.resume("killed", runs_dir=tones.parent / "runs")
+    weights = [(run.run_dir / "model" / "weights.safetensors").read_bytes() for run in (trained, resumed)]
+    assert weights[0] == weights[1]
+    assert resumed.metrics == trained.metrics
+
+
+def test_export_is_refused_with_the_reason(trained: Result, tmp_path: Path) -> None:
+    with pytest.raises(DlcliError, match="a network with an output for each step cannot be exported yet"):
+        dlcli.export(trained.run_dir, tmp_path / "model.onnx")
