@@ -200,6 +200,20 @@ def test_a_run_that_was_stopped_ends_with_the_same_bits(trained: Result, shapes:
     assert resumed.metrics["test/loss"] == trained.metrics["test/loss"]
 
 
+def test_crops_are_trained_on_and_tiles_predicted(shapes: Path, tmp_path: Path) -> None:
+    words = of(shapes, "task.tile=16", "task.metrics=[default,boundary_f]", "augmentation=image")
+    whole = dlcli.train([*words, "trainer.max_epochs=3", "run_name=tiles"])
+    assert 0 <= whole.metrics["test/boundary_f"] <= 1
+    again = dlcli.evaluate(whole.run_dir)
+    assert again.metrics["test/loss"] == whole.metrics["test/loss"]
+    short = dlcli.train([*words, "trainer.max_epochs=1", "run_name=short_tiles"])
+    resumed = dlcli.resume(short.run_dir, ["trainer.max_epochs=3"])
+    weights = [(run.run_dir / "model" / "weights.safetensors").read_bytes() for run in (whole, resumed)]
+    assert weights[0] == weights[1]
+    with pytest.raises(InputError, match="this run predicts large images by tiles"):
+        dlcli.export(whole.run_dir, tmp_path / "model.pt2")
+
+
 def test_what_does_not_fit_is_refused(shapes: Path, trained: Result, tmp_path: Path) -> None:
     for change, message in (
         ("model=cnn", "CNN has one vector of outputs per row, but the targets of shapes are segmentation"),

@@ -41,7 +41,7 @@ def cached_features(
 ) -> Features | None:
     """Return the features of the network's backbone, or None if they cannot be cached.
 
-    Features cannot be cached if the backbone is trained, or if augmentation changes the rows in every epoch.
+    Features cannot be cached if the backbone is trained, or if augmentation or crops change the rows in every epoch.
 
     Args:
         config: The run's configuration.
@@ -52,7 +52,7 @@ def cached_features(
         device: Device that computes the features.
         precision: The trainer's precision for training; None (full precision) for evaluation.
     """
-    if not _wants_cache(config, network, data) or config["augmentation"]:
+    if not _wants_cache(config, network, data) or _changing(config):
         return None
     return Features(network, preprocessing, data, runs_dir / FEATURES_DIR, device, precision)
 
@@ -64,7 +64,8 @@ def with_features(
     features = _of_training(config, parts, data, runs_dir)
     if features is None:
         wanted = _wants_cache(config, parts.network, data)
-        return parts, {"features": "computed in each epoch: augmentation changes the rows"} if wanted else {}
+        why = _changing(config)
+        return parts, {"features": f"computed in each epoch: {why}"} if wanted and why else {}
 
     # Features of the test rows are cached as well if the evaluation after training can use them. It uses full
     # precision, so it cannot use features of another precision.
@@ -133,3 +134,10 @@ def _progress(listen: Listener, total: int) -> Callable[[int], None]:
             listen(FeaturesComputed(done, total))
 
     return advanced
+
+
+def _changing(config: Mapping[str, Any]) -> str:
+    """Return what changes the rows in every epoch; "" if nothing does."""
+    if config["augmentation"]:
+        return "augmentation changes the rows"
+    return "crops of the rows are drawn" if config["task"].get("tile") else ""

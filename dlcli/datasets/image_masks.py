@@ -1,4 +1,4 @@
-"""Images with a mask each, the class of every pixel: folders `images` and `masks`, or a table of pairs."""
+"""Images with a mask each, the class of every pixel: folders, a table of pairs, or objects of COCO's JSON."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from dlcli.datasets.boxes.annotations import box_folder
 from dlcli.datasets.data import Data
 from dlcli.datasets.folders.archives import is_archive
 from dlcli.datasets.folders.class_folders import PartFolders
@@ -14,6 +15,7 @@ from dlcli.datasets.images.image_files import ImageFiles
 from dlcli.datasets.images.image_loading import ImageOptions, load_images
 from dlcli.datasets.images.path_tables import image_entries, read_paths, split_parts
 from dlcli.datasets.labelled_files import with_targets
+from dlcli.datasets.masks.coco_masks import coco_pairs, is_coco
 from dlcli.datasets.masks.mask_classes import read_names
 from dlcli.datasets.masks.mask_loading import decided_classes, load_masks, scan_masks
 from dlcli.datasets.masks.mask_pairs import Pairs, list_pairs
@@ -37,8 +39,8 @@ def load(
     """Load images, `(N, H, W)` if they are grey, else `(N, H, W, 3)`, and masks `(N, H, W)`.
 
     Args:
-        path: a folder, .tar or .zip with the folders `images` and `masks`, below or above folders of parts, if any; or
-            a table of pairs.
+        path: a folder, .tar or .zip with the folders `images` and `masks`, below or above folders of parts, if any; a
+            table of pairs; or COCO's JSON beside its images, or a folder with such files and no folder of masks.
         classes: names of the classes in the order of the masks' values from 0 on, or a file with a name per line;
             None takes `classes.txt` of the folder, else the values themselves.
         ignore: value or name of pixels without a class, which the loss and the metrics ignore; or a list of several.
@@ -56,7 +58,12 @@ def load(
     """
     asked, place = ImageOptions(**options), typed(path)
     skip = asked.on_bad == "skip"
-    if is_file(place) and not is_archive(place) and is_table(place):
+    names: list[tuple[str, int]] | None
+    if is_coco(place):
+        if classes is not None:
+            raise DataError("COCO's categories are the classes", "dataset.classes", "Leave it out.")
+        pairs, names = coco_pairs(box_folder(place), group, parts=parts == "auto", skip=skip)
+    elif is_file(place) and not is_archive(place) and is_table(place):
         pairs = _table(place, image, mask, split, group)
         names = read_names(classes, place.parent)
     else:

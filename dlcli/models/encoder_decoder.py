@@ -89,13 +89,14 @@ class EncoderDecoder(FeatureMaps):
         """Map images, or their features, to `(N, num_outputs, H, W)`."""
         if features is None:
             assert x is not None
+            height, width = x.shape[-2:]
             encoded = self._encoded(x)
         else:
+            height, width = self.height, self.width
             parts = features.split([prod(shape) for shape in self._shapes], dim=1)
             encoded = [part.unflatten(1, shape) for part, shape in zip(parts, self._shapes, strict=True)]
         outputs = self.head["output"](self.head["decoder"](encoded))
-        down, right = self.padding
-        return outputs[..., : outputs.shape[-2] - down, : outputs.shape[-1] - right]
+        return outputs[..., :height, :width]
 
     def layers(self, *, coarse: bool) -> list[list[str]]:
         """Return the names of the encoder's parameters by layer, in the order of its modules; `coarse`: by stage."""

@@ -105,8 +105,8 @@ class FeatureMaps(TimmModel):
         self.padding = -height % _MULTIPLE, -width % _MULTIPLE
 
     def padded(self, x: Tensor) -> Tensor:
-        """Return scaled images `(N, C, H', W')` whose sides are multiples of 32."""
-        down, right = self.padding
+        """Return scaled images `(N, C, H', W')` whose sides are multiples of 32, also of parts of images."""
+        down, right = (-side % _MULTIPLE for side in x.shape[-2:])
         return functional.pad(self.scaled(x), (0, right, 0, down))
 
 

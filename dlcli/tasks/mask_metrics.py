@@ -37,9 +37,8 @@ class MaskOverlap(Metric):
         self.add_sum("pixels", (3, num_classes))
 
     def update(self, predicted: Tensor, y: Tensor) -> None:
-        """Add rows; `predicted` `(N, 3, C)` are true, predicted and correct numbers of pixels of each class,
-        and y is not used."""
-        self.pixels = self.pixels + predicted.double().sum(dim=0)
+        """Add rows; `predicted` `(N, 3 or more, C)` begins with true, predicted and correct pixels; y is not used."""
+        self.pixels = self.pixels + predicted[:, :3].double().sum(dim=0)
 
     def compute(self) -> Tensor:
         """Return the value; NaN without labelled pixels."""

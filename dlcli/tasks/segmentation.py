@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 import pandas as pd
 import torch
+from annotated_types import Ge, Lt
 from torch import Tensor, nn
 
 from dlcli.datasets.images.image_files import ImageFiles
@@ -18,13 +19,17 @@ from dlcli.datasets.masks.class_maps import IGNORED, Masks
 from dlcli.preprocessing.file_images import FileMasks
 from dlcli.tasks.base import Task
 from dlcli.tasks.logits import prior_logits
+from dlcli.tasks.mask_boundaries import BOUNDARY_COUNTS, TOLERANCE, boundary_counts, boundary_f
 from dlcli.tasks.mask_files import write_masks
 from dlcli.tasks.mask_metrics import counts_of, overlaps
 from dlcli.tasks.metric_choice import MetricChoice
 from dlcli.tasks.pixel_losses import UNKNOWN
+from dlcli.tasks.tiles import random_crops, stitched
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+_BOUNDARY = "boundary_f"
 
 # Number of pixels in an evaluation batch, which limits its memory.
 _PIXELS = 1 << 19
@@ -34,7 +39,8 @@ class Segmentation(Task):
     """Semantic segmentation. Outputs are logits `(N, C, H, W)`, targets are codes `(N, H, W)`.
 
     For evaluation, `(1 + C * C,)` values per image are kept: the loss of its batch and its confusion matrix, with
-    targets as rows. For new images the class of each pixel is kept, as bytes `(N, H, W)`.
+    targets as rows; for the metric `boundary_f`, its `boundary_counts` follow, `(1 + C * C + 4 * C,)`. For new images
+    the class of each pixel is kept, as bytes `(N, H, W)`.
 
     Args:
         classes: names of the classes.
@@ -42,6 +48,9 @@ class Segmentation(Task):
         loss: maps logits and codes (-100 for pixels without a class) to the mean loss.
         metrics: names of the metrics in report order, options of the group `metric`; `default` stands for those of the
             task.
+        tile: side of squares in pixels: training draws one of each image in each epoch, and outputs of whole images are
+            stitched from overlapping ones. None takes whole images.
+        overlap: share of the side by which neighbouring tiles overlap at least.
     """
 
     kind: ClassVar = "segmentation"
@@ -54,18 +63,45 @@ class Segmentation(Task):
         class_counts: Sequence[int],
         loss: nn.Module,
         metrics: Sequence[str | MetricChoice] = ("default",),
+        tile: Annotated[int, Ge(16)] | None = None,
+        overlap: Annotated[float, Ge(0), Lt(1)] = 0.25,
     ) -> None:
         super().__init__()
+        self.tile = tile
+        self.overlap = overlap
         self.classes = tuple(classes)
         self.num_outputs = len(self.classes)
         self.criterion = loss
         self._prior = prior_logits(torch.tensor(class_counts))
         self.choose(metrics)
+        chosen = next((one for one in self.metric_choices if one.name == _BOUNDARY), None)
+        # Distance of near boundaries, if they are counted.
+        self._near = None if chosen is None else float(chosen.node.get("tolerance") or TOLERANCE)
 
     def encode(self, y: Any) -> Any:
         """Return the codes as bytes; codes in files are read batch by batch."""
         codes = y.codes if isinstance(y, Masks) else y
         return FileMasks(codes) if isinstance(codes, ImageFiles) else np.ascontiguousarray(codes, np.uint8)
+
+    def step(self, network: Any, batch: Mapping[str, Tensor]) -> tuple[Tensor, Any]:
+        """Return the loss and the outputs of the images; of crops, instead of outputs what is kept of them."""
+        if self.tile is None or "x" not in batch:
+            return super().step(network, batch)
+        cropped = random_crops(batch, self.tile)
+        loss, outputs = super().step(network, cropped)
+        return loss, self.kept(outputs.detach(), cropped["y"])[0]
+
+    def evaluated(
+        self,
+        network: Any,
+        batch: Mapping[str, Tensor],
+        y: Tensor | None = None,
+        metrics: Collection[str] | None = None,
+    ) -> Any:
+        """Return the logits of whole images, stitched from tiles if there is a size of tiles."""
+        if self.tile is None or "x" not in batch:
+            return network(batch)
+        return stitched(network, batch, self.tile, self.overlap)
 
     def loss(self, outputs: Tensor, y: Tensor) -> Tensor:
         """Return the mean loss, a scalar, of logits `(N, C, H, W)` and bytes `(N, H, W)`."""
@@ -73,16 +109,22 @@ class Segmentation(Task):
         return self.criterion(outputs, codes.masked_fill_(codes == IGNORED, UNKNOWN))
 
     def kept(self, outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Return loss and confusion matrix of each row `(N, 1 + C * C)`, and empty targets `(N, 0)`."""
+        """Return what is kept of each row (see the class), and empty targets `(N, 0)`."""
+        if outputs.ndim == 2:  # of crops
+            return outputs, y.new_zeros(len(y), 0)
         rows, classes = outputs.shape[:2]
         outputs = outputs.float()
         # Pixels without a class are counted in a separate row, which is dropped.
         line = torch.where(y == IGNORED, classes, y.long()).flatten(1)
-        places = line * classes + outputs.argmax(dim=1).flatten(1)
+        predicted = outputs.argmax(dim=1)
+        places = line * classes + predicted.flatten(1)
         counts = outputs.new_zeros(rows, (classes + 1) * classes)
         counts.scatter_add_(1, places, counts.new_ones(1, 1).expand_as(places))
         loss = self.loss(outputs, y).expand(rows, 1)
-        return torch.cat([loss, counts[:, : classes * classes]], dim=1), y.new_zeros(rows, 0)
+        parts = [loss, counts[:, : classes * classes]]
+        if self._near is not None:
+            parts.append(boundary_counts(predicted, y, classes, self._near).flatten(1).to(outputs.dtype))
+        return torch.cat(parts, dim=1), y.new_zeros(rows, 0)
 
     def kept_loss(self, outputs: Tensor, y: Tensor) -> Tensor:
         """Return the mean of the losses of the rows' batches."""
@@ -101,8 +143,12 @@ class Segmentation(Task):
         return len(y), self.num_outputs, *y.shape[1:]
 
     def metric_inputs(self, outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Return true, predicted and correct numbers of pixels of each class, `(N, 3, C)`."""
-        return counts_of(self._confusions(outputs)), y
+        """Return true, predicted and correct numbers of pixels of each class, `(N, 3, C)`.
+
+        If boundaries are counted, their four numbers follow, `(N, 7, C)`.
+        """
+        counts = counts_of(self._confusions(outputs))
+        return (counts if self._near is None else torch.cat([counts, self._boundaries(outputs)], dim=1)), y
 
     def metric_facts(self, *, tuned: bool = True) -> dict[str, Any]:
         """Return the arguments that metrics can take."""
@@ -119,7 +165,12 @@ class Segmentation(Task):
         there = self._confusions(kept).sum(dim=2)
         constant = torch.zeros(len(there), self.num_outputs, self.num_outputs)
         constant[:, :, int(self._prior.argmax())] = there
-        return {"": (self, torch.cat([self._constant_loss(there)[:, None], constant.flatten(1)], dim=1))}
+        parts = [self._constant_loss(there)[:, None], constant.flatten(1)]
+        if self._near is not None:  # constant predictions have no boundary
+            boundaries = torch.zeros(len(there), len(BOUNDARY_COUNTS), self.num_outputs)
+            boundaries[:, 2] = self._boundaries(kept)[:, 2]
+            parts.append(boundaries.flatten(1))
+        return {"": (self, torch.cat(parts, dim=1))}
 
     def _constant_loss(self, there: Tensor) -> Tensor:
         """Return the loss `(N,)` of predicting the classes' shares for numbers of pixels `(N, C)`; NaN for a
@@ -166,19 +217,28 @@ class Segmentation(Task):
             for code, name in enumerate(self.classes)
             for what, values in named.items()
         }
+        if self._near is not None:
+            numbers = self._boundaries(outputs).numpy().astype(np.int64)
+            columns |= {
+                f"{what}({name})": numbers[:, place, code]
+                for code, name in enumerate(self.classes)
+                for place, what in enumerate(BOUNDARY_COUNTS)
+            }
         return pd.concat([table, pd.DataFrame(columns)], axis=1)
 
     def metric_inputs_of(self, table: pd.DataFrame) -> tuple[Tensor, Tensor, dict[str, Tensor]] | None:
-        """Restore the numbers of pixels `(N, 3, C)`."""
-        columns = [[f"{what}({name})" for name in self.classes] for what in ("pixels", "predicted", "right")]
+        """Restore the numbers of pixels `(N, 3, C)` or `(N, 7, C)`."""
+        kinds = ("pixels", "predicted", "right", *(() if self._near is None else BOUNDARY_COUNTS))
+        columns = [[f"{what}({name})" for name in self.classes] for what in kinds]
         if not {name for names in columns for name in names} <= set(table.columns):
             return None
         counts = np.stack([table[names].to_numpy(np.float64) for names in columns], axis=1)
         return torch.from_numpy(counts), torch.empty(len(table), 0), {}
 
     def describe(self) -> str:
-        """Return a description such as `segmentation, loss PixelCrossEntropy`."""
-        return f"segmentation, loss {type(self.criterion).__name__}"
+        """Return a description such as `segmentation, loss PixelCrossEntropy, crops and tiles of 256 pixels`."""
+        tiles = f", crops and tiles of {self.tile} pixels" if self.tile else ""
+        return f"segmentation, loss {type(self.criterion).__name__}{tiles}"
 
     def breakdown(self, outputs: Tensor, y: Any) -> pd.DataFrame:
         """Return IoU, Dice, precision, recall and the share of the pixels of each class."""
@@ -190,6 +250,11 @@ class Segmentation(Task):
                 "dice": overlaps(there, predicted, right, "dice").numpy(),
                 "precision": (right / predicted).numpy(),
                 "recall": (right / there).numpy(),
+                **(
+                    {}
+                    if self._near is None
+                    else {_BOUNDARY: boundary_f(self._boundaries(outputs).double().sum(dim=0)).numpy()}
+                ),
                 "share": (there / there.sum()).numpy(),
             }
         )
@@ -226,4 +291,9 @@ class Segmentation(Task):
 
     def _confusions(self, kept: Tensor) -> Tensor:
         """Return the confusion matrices `(N, C, C)`."""
-        return kept[:, 1:].unflatten(1, (self.num_outputs, self.num_outputs))
+        end = 1 + self.num_outputs**2
+        return kept[:, 1:end].unflatten(1, (self.num_outputs, self.num_outputs))
+
+    def _boundaries(self, kept: Tensor) -> Tensor:
+        """Return the `boundary_counts` `(N, 4, C)`."""
+        return kept[:, 1 + self.num_outputs**2 :].unflatten(1, (len(BOUNDARY_COUNTS), self.num_outputs))

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import pyarrow as pa
 
 from dlcli.datasets.audio.recordings import Recordings
 from dlcli.datasets.data import Data
+from dlcli.datasets.labelled_files import of_place
 from dlcli.datasets.notices import Notice, first_names
 from dlcli.datasets.text_rows import Texts
 from dlcli.datasets.transcripts import Transcripts
@@ -75,17 +75,12 @@ def spoken(
         parts: train, val or test of each, or "".
         more: further attributes of `Data`.
     """
-    val, test = (np.flatnonzero(np.asarray(parts) == part) for part in ("val", "test"))
     return Data(
-        name=place.name.partition(".")[0],
         kind="audio",
         x=x,
         y=Transcripts(
             pa.array(list(texts), pa.large_string()), Texts(pa.array(list(files), pa.large_string()), "file")
         ),
-        source=str(place),
-        val_rows=val if len(val) else None,
-        test_rows=test if len(test) else None,
-        parts=np.asarray(parts) if any(parts) and all(parts) else None,
+        **of_place(place, parts),
         **more,
     )

@@ -40,11 +40,17 @@ def _of_boxes(files: Sequence[Stored]) -> list[Stored]:
     return [file for file in files if not names[file.name].startswith(_OTHERS)]
 
 
-def read_coco(folder: BoxFolder, *, skip: bool) -> Annotations:
-    """Read all COCO files of a folder.
+def coco_documents(
+    folder: BoxFolder, needed: str = "bbox"
+) -> tuple[dict[Stored, dict[str, Any]], dict[int, str], list[Notice]]:
+    """Return the content of all COCO files of a folder, the names of their categories, and which files are not read.
+
+    Args:
+        folder: the folder.
+        needed: the key that each annotation needs.
 
     Raises:
-        DataError: a file is not COCO JSON, or names a missing image or an undefined category.
+        DataError: a file is not COCO JSON, or two categories have one name.
     """
     all_files = coco_files(folder)
     files = _of_boxes(all_files)
@@ -53,7 +59,7 @@ def read_coco(folder: BoxFolder, *, skip: bool) -> Annotations:
             "contains no COCO JSON, a file with the keys images, annotations and categories",
             str(folder.place),
         )
-    documents = {file: _document(file) for file in files}
+    documents = {file: _document(file, needed) for file in files}
     names: dict[int, str] = {}
     for file, document in documents.items():
         for category in document["categories"]:
@@ -64,21 +70,25 @@ def read_coco(folder: BoxFolder, *, skip: bool) -> Annotations:
         raise DataError(
             f"two categories have the name {twice}", files[0].where, "Give each category a unique name."
         )
+    if len(files) == len(all_files):
+        return documents, names, []
+    others = [file.name for file in all_files if file not in files]
+    text = f"{counted(len(others), 'file')} of other tasks not read: {first_names(others)}"
+    return documents, names, [Notice("other_files", len(others), text, str(folder.place), warns=False)]
+
+
+def read_coco(folder: BoxFolder, *, skip: bool) -> Annotations:
+    """Read all COCO files of a folder.
+
+    Raises:
+        DataError: a file is not COCO JSON, or names a missing image or an undefined category.
+    """
+    documents, names, notices = coco_documents(folder)
     rows: list[Annotation] = []
     missing: list[tuple[Stored, str]] = []
     for file, document in documents.items():
         rows += _rows(file, document, names, folder, missing)
-    if missing and not skip:
-        raise DataError([_missing(name, file, folder) for file, name in missing[:_NAMED]])
-    notices = []
-    if len(files) < len(all_files):
-        others = [file.name for file in all_files if file not in files]
-        text = f"{counted(len(others), 'file')} of other tasks not read: {first_names(others)}"
-        notices.append(Notice("other_files", len(others), text, str(folder.place), warns=False))
-    if missing:
-        lost = first_names([name for _, name in missing])
-        text = f"{counted(len(missing), 'image')} named by annotations, but missing, left out: {lost}"
-        notices.append(Notice("missing_images", len(missing), text, str(folder.place)))
+    notices += missing_images(missing, folder, skip=skip)
     used = {box.label for row in rows for box in row.boxes}
     order = [names[number] for number in sorted(names)]
     # Exports of some annotation tools define a category 0 without boxes, whose name is that of the dataset.
@@ -92,7 +102,24 @@ def read_coco(folder: BoxFolder, *, skip: bool) -> Annotations:
     return Annotations(rows, tuple(dict.fromkeys(order)), tuple(notices))
 
 
-def _document(file: Stored) -> dict[str, Any]:
+def missing_images(missing: Sequence[tuple[Stored, str]], folder: BoxFolder, *, skip: bool) -> list[Notice]:
+    """Return the notice on images that are named but missing, or raise an error that names them.
+
+    Args:
+        missing: the file that names each image, and its name.
+        folder: the folder.
+        skip: whether missing images are left out.
+    """
+    if not missing:
+        return []
+    if not skip:
+        raise DataError([_missing(name, file, folder) for file, name in missing[:_NAMED]])
+    lost = first_names([name for _, name in missing])
+    text = f"{counted(len(missing), 'image')} named by annotations, but missing, left out: {lost}"
+    return [Notice("missing_images", len(missing), text, str(folder.place))]
+
+
+def _document(file: Stored, needed: str) -> dict[str, Any]:
     """Return the content of a COCO file after checking its lists."""
     try:
         document = json.loads(file.read().decode("utf-8-sig"))
@@ -110,7 +137,7 @@ def _document(file: Stored) -> dict[str, Any]:
             "COCO JSON has the lists images, annotations and categories.",
         )
     for key, wanted in (("images", ("id", "file_name")), ("categories", ("id", "name")),
-                        ("annotations", ("image_id", "category_id", "bbox"))):  # fmt: skip
+                        ("annotations", ("image_id", "category_id", needed))):  # fmt: skip
         for number, entry in enumerate(document[key]):
             lacking = [name for name in wanted if not isinstance(entry, Mapping) or name not in entry]
             if lacking:

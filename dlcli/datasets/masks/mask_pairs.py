@@ -13,6 +13,7 @@ from dlcli.datasets.folders.class_folders import PartFolders, list_files
 from dlcli.datasets.folders.part_words import part_names, part_of
 from dlcli.datasets.folders.path_groups import groups_of_names
 from dlcli.datasets.folders.stored import Stored
+from dlcli.datasets.folders.tree import suffix_of
 from dlcli.datasets.images.formats import image_suffixes
 from dlcli.datasets.notices import Notice, first_names
 from dlcli.errors import DataError
@@ -120,13 +121,24 @@ def list_pairs(
 _Key = tuple[tuple[str, ...], str]
 
 
+def has_masks(files: Collection[Stored]) -> bool:
+    """Return whether any image lies in a folder of masks."""
+    return any(suffix_of(file.name) in image_suffixes() and _folder_of(file, _MASKS) for file in files)
+
+
+def _folder_of(file: Stored, names: Collection[str]) -> list[int]:
+    """Return which of the folders of a file have one of some names."""
+    folders = file.name.split("/")[:-1]
+    plain = [re.sub(r"[\s_-]+", "", folder.casefold()) for folder in folders]
+    return [number for number, word in enumerate(plain) if word in names]
+
+
 def _by_key(files: Collection[Stored], names: Collection[str]) -> dict[_Key, Stored]:
     """Return the files in folders with some names, keyed by their other folders and their name without suffix."""
     found: dict[_Key, Stored] = {}
     for file in files:
         *folders, name = file.name.split("/")
-        plain = [re.sub(r"[\s_-]+", "", folder.casefold()) for folder in folders]
-        places = [number for number, word in enumerate(plain) if word in names]
+        places = _folder_of(file, names)
         if not places:
             continue
         key = (tuple(folders[: places[0]] + folders[places[0] + 1 :]), name.rpartition(".")[0])
