@@ -23,6 +23,7 @@ from dlcli.checks.compatibility import check_refit, find_mistakes
 from dlcli.checks.endings import find_endings
 from dlcli.checks.idle_shares import find_idle_shares
 from dlcli.checks.large_numbers import name_large_columns
+from dlcli.checks.own_rows import check_own_data, check_own_splits
 from dlcli.checks.sweep_settings import find_sweep_settings
 from dlcli.checks.target_column import with_columns
 from dlcli.checks.task_fit import check_monitored, directions
@@ -333,9 +334,11 @@ def plan_estimation(config: dict[str, Any], folders: Sequence[Path]) -> Estimati
             "dataset.split",
             "Add cv=predefined, or leave out dataset.split.",
         )
+    check_own_data(data, config["dataset"])
     splits = strategy.splits(data)
     # Computing the splits of millions of rows again would take seconds.
     final_test = splits[0].test if isinstance(strategy, Holdout) else strategy.final_test(data)
+    check_own_splits(splits, final_test, len(data), config["cv"])
     check_overlap(data, splits)
     rows, folds = (config["trainer"].get(f"limit_{what}") for what in ("rows", "folds"))
     splits, shares = first_of_each_share(splits, share_of_splits(strategy, splits), folds)

@@ -19,6 +19,7 @@ from dlcli.checks.callbacks import find_callback_problems
 from dlcli.checks.endings import find_endings
 from dlcli.checks.forest_fit import check_baseline, check_forest
 from dlcli.checks.generation_fit import check_generation
+from dlcli.checks.own_rows import is_of_dlcli
 from dlcli.checks.solver_fit import check_solver
 from dlcli.checks.steps import find_empty_epochs
 from dlcli.checks.task_fit import check_task, fits_targets, make_task, mixes_targets
@@ -31,9 +32,10 @@ from dlcli.config.pasted import pasted
 from dlcli.config.suggest import did_you_mean, question
 from dlcli.config.target_types import check_type
 from dlcli.datasets.data import Data, take
-from dlcli.errors import ConfigError, DlcliError, Problem
+from dlcli.errors import ConfigError, DlcliError, Problem, first_line
 from dlcli.models.layers import HasBackbone
 from dlcli.preprocessing.protocols import facts_of_model
+from dlcli.process.own_frame import own_frame
 from dlcli.splits.split import Split, shares_rows
 from dlcli.tasks.base import Task
 from dlcli.training.averaging import SWA
@@ -188,11 +190,17 @@ def _row_facts(
         raise
     except Exception as error:  # numpy, pandas and scikit-learn raise many types for data of the wrong kind
         target = config["preprocessing"]["_target_"].rpartition(".")[2]
+        if frame := own_frame(error):
+            text = f"{type(error).__name__}: {first_line(error)} ({frame.filename}:{frame.lineno})"
+            hint = "Correct it there. fit and transform take a few rows of the data."
+            raise ConfigError(f"{target} fails on {data.name}: {text}", "preprocessing", hint) from error
         raise ConfigError(
             f"{target} cannot take {data.name}, {data.kind} data{_reason(error)}",
             "preprocessing",
             f"Use the dataset's default, or choose one for {data.kind} data.",
         ) from error
+    if not is_of_dlcli(target := config["preprocessing"]["_target_"]):
+        _check_fields(fields, len(rows), target)
     known = as_fields({"x": fields["x"]})["x"]
     facts = {
         "input_shape": tuple(known.shape[1:]),
@@ -201,6 +209,31 @@ def _row_facts(
         **number_facts(config["model"], known, len(split.train)),
     }
     return facts_of_model(preprocessing, facts)
+
+
+def _check_fields(fields: Any, rows: int, target: str) -> None:
+    """Raise a ConfigError if a preprocessing returns no fields, or fields of another number of rows."""
+    hint = "transform returns a dictionary such as {'x': values}, with an entry for each row."
+    if not isinstance(fields, Mapping) or "x" not in fields:
+        found = (
+            f"a dictionary of {', '.join(fields)}" if isinstance(fields, Mapping) else type(fields).__name__
+        )
+        raise ConfigError(
+            f"{target}.transform returns {found}, not a dictionary with x", "preprocessing", hint
+        )
+    for name, values in fields.items():
+        if hasattr(values, "__len__") and len(values) != rows:
+            raise ConfigError(
+                f"{target}.transform returns {name} with {len(values):,} rows for {rows:,}",
+                "preprocessing",
+                hint,
+            )
+        if name == "x" and getattr(values, "dtype", None) == np.float64:
+            raise ConfigError(
+                f"{target}.transform returns x as float64",
+                "preprocessing",
+                "Models take float32: astype(np.float32).",
+            )
 
 
 def _reason(error: Exception) -> str:

@@ -16,6 +16,7 @@ from dlcli.config.signature import signature
 from dlcli.config.suggest import did_you_mean, near, question
 from dlcli.errors import ConfigError, DlcliError
 from dlcli.gate.gate import current
+from dlcli.process.own_frame import own_frame
 
 TARGET, PARTIAL = "_target_", "_partial_"
 
@@ -89,7 +90,10 @@ def build(node: Mapping[str, Any], /, where: str = "", **facts: Any) -> Any:
         raise
     except (Exception, SystemExit) as error:
         text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-        raise ConfigError(f"{node[TARGET]} cannot be built from these keys: {text}", where=where) from error
+        line = f" ({frame.filename}:{frame.lineno})" if (frame := own_frame(error)) else ""
+        raise ConfigError(
+            f"{node[TARGET]} cannot be built from these keys: {text}{line}", where=where
+        ) from error
 
 
 def _nested(value: Any, where: str, facts: Mapping[str, Any]) -> Any:

@@ -88,7 +88,9 @@ def scaffold(kind: str, name: str, folder: Path | None = None) -> Scaffold:
     part = _PARTS[kind]
     if name in options(part.group, [conf] if conf.is_dir() else []):
         raise InputError(
-            f"there is already a {kind} of this name", f"{part.group}={name}", "Choose another name."
+            f"there is already {'an' if kind[0] in 'aeiou' else 'a'} {kind} of this name",
+            f"{part.group}={name}",
+            "Choose another name.",
         )
     files = _render(kind, name, root, conf, package)
     if not (conf / PROJECT_FILE).exists():
@@ -162,7 +164,10 @@ def _package(root: Path) -> str:
 
 def _check_name(name: str) -> None:
     if not re.fullmatch(r"[a-z_][a-z0-9_]*", name) or keyword.iskeyword(name):
-        hint = "Use lowercase letters, digits and underscores, and begin with a letter."
+        near = re.sub(r"\W+", "_", name.lower(), flags=re.ASCII).strip("_")
+        valid = re.fullmatch(r"[a-z][a-z0-9_]*", near) and not keyword.iskeyword(near)
+        hint = "Use lowercase letters, digits and underscores, and begin with a letter"
+        hint += f", such as {near}." if valid else "."
         raise InputError(f"{name!r} is not a valid name of a module", "NAME", hint)
 
 

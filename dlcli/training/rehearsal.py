@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import torch
 from pytorch_lightning.plugins.precision import Precision
@@ -29,6 +29,7 @@ from dlcli.training.loader import BatchLoader
 from dlcli.training.network import Network
 from dlcli.training.penalty_path import PenaltyPath, measure
 from dlcli.training.recipe import Recipe
+from dlcli.training.returned_values import check_augmentation, check_loss, check_outputs
 from dlcli.training.scores import counting_device
 from dlcli.training.step_plan import plan_steps
 from dlcli.training.turns import Turns
@@ -137,6 +138,8 @@ def rehearse(
         # A step of a solver takes as long as many ordinary steps.
         steps = _STEPS if timed and not recipe.takes_all_rows else 1
         seconds = grown[0] if forest else _seconds(partial(step, typical), device, steps) * plan.batches
+        if recipe.augment is not None:
+            check_augmentation(recipe.augment, network, first)
         if not forest:
             rehearse_metrics(network, task, first)
         judging, judged = 0.0, 1
@@ -193,6 +196,8 @@ def _step(network: Network, task: Task, optimizer: Optimizer, precision: Precisi
         optimizer.zero_grad()
         with precision.train_step_context():
             loss, _ = task.step(_Watched(network, task.output_shape(batch["y"])), batch)
+        if task.keeps_outputs:
+            check_loss(loss, task)
         with blamed_on("model", network.model, inputs):
             loss.backward()
         return loss.detach()
@@ -215,7 +220,11 @@ class _Watched:
             return self._network(batch)
 
     def loss(self, task: Task, outputs: Any, y: Tensor) -> Tensor:
-        with blamed_on("model", task, {"outputs": outputs, "y": y}, self._wanted):
+        where, what = "model", cast("object", task)
+        if task.keeps_outputs:
+            check_outputs(outputs, task.output_shape(y), self._network, self._wanted)
+            where, what = "task.loss", task.criterion
+        with blamed_on(where, what, {"outputs": outputs, "y": y}, self._wanted):
             return self._network.loss(task, outputs, y)
 
 
