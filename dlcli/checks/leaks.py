@@ -139,6 +139,8 @@ def find_target_leaks(x: pd.DataFrame, data: Data, rows: np.ndarray) -> Iterator
         data: the full dataset.
         rows: positions of the rows of `x` in it.
     """
+    if not len(x.columns):  # not a table
+        return
     y = data.y[rows]
     numbers = {
         str(name): x[name].to_numpy(dtype=np.float64, na_value=np.nan)
