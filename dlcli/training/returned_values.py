@@ -17,12 +17,15 @@ from dlcli.training.user_errors import blamed_on
 
 
 def check_outputs(outputs: Any, shape: tuple[int, ...], network: Network, hint: str) -> None:
-    """Raise a ConfigError if a model returns no tensor, or one of another size than `shape`."""
+    """Raise a ConfigError if a model returns no tensor, or one of another size than `shape`, or without gradients."""
     found = type(outputs).__name__ if outputs is not None else "nothing"
     if isinstance(outputs, Tensor):
-        if outputs.shape[:1] == shape[:1] and outputs.numel() == math.prod(shape) * network.members:
+        if outputs.shape[:1] != shape[:1] or outputs.numel() != math.prod(shape) * network.members:
+            found = f"outputs of shape {tuple(outputs.shape)}"
+        elif outputs.requires_grad or not torch.is_grad_enabled():
             return
-        found = f"outputs of shape {tuple(outputs.shape)}"
+        else:
+            found = "outputs without gradients"
     raise ConfigError(f"{type(network.model).__name__}.forward returns {found}", "model", hint)
 
 

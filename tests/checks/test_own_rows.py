@@ -60,7 +60,7 @@ def test_splits_that_are_none(splits: Any, message: str) -> None:
 
 def test_what_a_model_and_a_loss_return() -> None:
     network = Network(torch.nn.Linear(1, 3))
-    check_outputs(torch.zeros(8, 3), (8, 3), network, "")
+    check_outputs(torch.zeros(8, 3, requires_grad=True), (8, 3), network, "")
     for outputs, said in ((None, "returns nothing"), (torch.zeros(8, 5), r"outputs of shape \(8, 5\)")):
         with pytest.raises(ConfigError, match=f"Linear.forward {said}" if outputs is None else said):
             check_outputs(outputs, (8, 3), network, "")
