@@ -23,6 +23,7 @@ from dlcli.tasks.base import Task
 from dlcli.training import out_of_memory
 from dlcli.training.checkpoints import Checkpoints
 from dlcli.training.ending import StepLimit
+from dlcli.training.epoch_loop import can_loop, run_epochs
 from dlcli.training.epoch_samples import FOLDER, EpochSamples
 from dlcli.training.epoch_state import find_progress, raise_if_damaged
 from dlcli.training.fields import Fields, judged_rows
@@ -208,6 +209,8 @@ def fit(
             )
         if progress and progress.reaches(trainer.max_epochs):
             checkpoints.load_state_dict(progress.checkpoints)
+        elif progress is None and not world and can_loop(trainer, module):
+            run_epochs(trainer, module)
         else:
             with world.joined(device) if world else nullcontext():
                 trainer.fit(module, ckpt_path=progress.file if progress else None, weights_only=True)
