@@ -164,15 +164,15 @@ def run_job(job: Job, listen: Listener = ignore) -> Result:
         )
         if job.slim and "test" in evaluations:
             save_outputs(run_dir, model, data, evaluations["test"], fitted.device, features)
-        recorder.tag("mlflow.note.content", diagnosis)  # MLflow shows this as the description
+        recorder.tag("mlflow.note.content", diagnosis, at_end=True)  # MLflow shows this as the description
         # MLflow shows the last epoch of a metric; the main ones of the best epoch are recorded beside it.
         main = dict.fromkeys([job.config["monitor"], "val/loss", f"val/{model.task.metric_names[0]}"])
         best = {f"best/{name}": metrics[name] for name in main if name.startswith("val/") and name in metrics}
         found = describe_tuning(model.task, tuned, split, given=job.tuned is not None)
         for text in found:
-            recorder.tag(TUNED_TAG, text)
+            recorder.tag(TUNED_TAG, text, at_end=True)
         if fitted.note:
-            recorder.tag(CHECKPOINT_TAG, fitted.note)
+            recorder.tag(CHECKPOINT_TAG, fitted.note, at_end=True)
         lost = [f"{notice.text}." for notice in notices_of(model.preprocessing) if notice.warns]
         notes = [*lost, *filter(None, [fitted.note]), *found, *named_baselines(model.task, evaluations)]
         verdict = verdict_on_rows(model.task, evaluations)
@@ -239,9 +239,9 @@ def _train(
         parts = assemble(config, data, split, job.seed)
         network = parts.network
         summary = summarize(network, first_rows(parts.train, 1))
-        atomic_write(run_dir / "model_summary.txt", summary.text)
+        atomic_write(run_dir / "model_summary.txt", summary.text, durable=False)
         recorder.log(summary.figures, step=0)
-        recorder.tag("dlcli.preprocessing", parts.fitted.proof(data, split))
+        recorder.tag("dlcli.preprocessing", parts.fitted.proof(data, split), at_end=True)
         own = column_notices(parts.columns) if parts.columns is not None else []
         unseen = unseen_in_evaluation(data, split, parts.columns, parts.preprocessing, parts.task)
         lost = parts.notices
@@ -293,6 +293,7 @@ def _train(
         run_id=recorder.ledger.run_id,
         columns=parts.columns,
         task_for_mlflow=parts.task if recorder.ledger.parent_id is None else None,
+        durable=not job.slim,
     )
     return fitted, parts.fitted, notices
 
@@ -300,6 +301,7 @@ def _train(
 def _fit_arguments(job: Job, parts: Parts) -> dict[str, Any]:
     """Return the arguments of `fit` that all ranks of a job share."""
     run_dir = Path(job.run_dir)
+    ledger = Ledger.load(run_dir)
     return {
         "network": parts.network,
         "task": parts.task,
@@ -308,8 +310,8 @@ def _fit_arguments(job: Job, parts: Parts) -> dict[str, Any]:
         "recipe": make_recipe(
             job.config, parts.train, job.seed, keep_last=job.keep_last, saves_bounds=not job.slim
         ),
-        "earlier": recorded_epochs(run_dir),
-        **place_of_checkpoints(run_dir),
+        "earlier": recorded_epochs(run_dir, ledger),
+        **place_of_checkpoints(ledger),
     }
 
 

@@ -81,6 +81,7 @@ class Children:
                 },
                 parent_id=self.parent.run_id,
                 files={CONFIG_FILE: self._text(config), SPLIT_FILE: split.to_bytes(), **files},
+                later=True,
             )
         return self.known[place]
 

@@ -98,7 +98,8 @@ def cross_validate(
             children.configure(places[i], configs[i])
         listen(JobsPlanned([places[i] for i in pending], jobs_at_once(config, len(pending), estimation.data)))
         jobs = [estimation.job(run_dirs[i], folds[i], configs[i]) for i in pending]
-        execute(jobs, config, estimation.data, listen)
+        execute(jobs, config, estimation.data, listen, store.project)
+        store.project(now=True)
         results = tuple(
             replace(read_result(folder), params=choice.params)
             for folder, choice in zip(run_dirs, choices, strict=True)
@@ -170,6 +171,7 @@ def cross_validate(
                 **({"tuned": tuned} if tuned else {}),
             },
         )
+        store.project(now=True)  # the final model, which may have been trained after the folds
     return read_result(run_dir)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, as_completed
 from functools import partial
 from types import TracebackType
@@ -37,10 +37,17 @@ class Executor(Protocol):
     ) -> None: ...
 
 
-def execute(jobs: Sequence[Job], config: Mapping[str, Any], data: Data, listen: Listener) -> list[Result]:
+def execute(
+    jobs: Sequence[Job],
+    config: Mapping[str, Any],
+    data: Data,
+    listen: Listener,
+    ended: Callable[[], None] = lambda: None,
+) -> list[Result]:
     """Run all jobs on the same rows, and return their results in the order of the jobs.
 
-    The first failure stops the jobs that are running; they continue when the experiment is resumed.
+    `ended` is called in this thread whenever a job has ended. The first failure stops the jobs that are running; they
+    continue when the experiment is resumed.
     """
     if not jobs:
         return []
@@ -56,8 +63,10 @@ def execute(jobs: Sequence[Job], config: Mapping[str, Any], data: Data, listen: 
             futures.append(future)
             if future.done():
                 future.result()
+                ended()
         for future in as_completed(futures):
             future.result()
+            ended()
     return [future.result() for future in futures]
 
 

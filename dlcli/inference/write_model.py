@@ -40,6 +40,7 @@ def save_model(
     run_id: str,
     columns: Columns | None = None,
     task_for_mlflow: Task | None = None,
+    durable: bool = True,
 ) -> None:
     """Write a model folder.
 
@@ -57,6 +58,8 @@ def save_model(
         run_id: ID of the run.
         columns: The columns of tables.
         task_for_mlflow: The task, if MLflow lists the model: a table's has its signature and an input example.
+        durable: Whether the files are synchronised with the disk. Without that, a power failure (not a kill) within the
+            next seconds may lose them; their digests tell.
     """
     files: dict[str, str | bytes | Path] = {PREPROCESSING_FILE: fitted_bytes(preprocessing)}
     if isinstance(preprocessing, HasVocabulary):
@@ -86,7 +89,7 @@ def save_model(
     files |= mlflow_files(run_id, getattr(locate(model[TARGET]), "requires", ()), about_rows)
     files[WEIGHTS_FILE] = weights
     folder.mkdir(exist_ok=True)
-    Manifest.for_writing(folder, run_id).replace(files)
+    Manifest.for_writing(folder, run_id).replace(files, durable=durable)
 
 
 def add_task_facts(folder: Path, facts: Mapping[str, Any]) -> None:

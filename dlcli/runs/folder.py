@@ -122,9 +122,9 @@ def recorded_baselines(baselines: Mapping[str, float]) -> dict[str, float]:
     return {f"{_BASELINE}{name}": value for name, value in baselines.items()}
 
 
-def recorded_epochs(run_dir: Path) -> list[dict[str, float]]:
+def recorded_epochs(run_dir: Path, ledger: Ledger | None = None) -> list[dict[str, float]]:
     """Return the recorded metrics of each completed epoch: `train/...`, `val/...`, and those of a solver."""
-    check_recorded(Ledger.load(run_dir), HISTORY_FILE)
+    check_recorded(ledger or Ledger.load(run_dir), HISTORY_FILE)
     epochs: dict[int, dict[str, float]] = {}
     for line in read_history(run_dir):
         if figures := {k: v for k, v in line.metrics.items() if k.startswith(OF_EPOCHS)}:

@@ -108,6 +108,7 @@ class Driver:
                     self._trouble.result()
                 for future in done:
                     self._settle(self._running.pop(future), future)
+                self._records.store.project()
         except BaseException as error:
             # Whatever stops the sweep, running trials are recorded as interrupted, and continue when it is resumed.
             stop = error if isinstance(error, Interrupted) else Interrupted(signal.SIGTERM)

@@ -40,7 +40,7 @@ class Records:
     def __init__(
         self, store: Store, sweep: Ledger, estimation: Estimation, objectives: Sequence[Objective]
     ) -> None:
-        self._store = store
+        self.store = store
         self._sweep = sweep
         self._estimation = estimation
         self._objectives = objectives
@@ -81,7 +81,7 @@ class Records:
         if len(self.folds) == 1:
             return trial.run_dir
         fold = self.folds_of(config)[index]
-        return Children(self._store, Ledger.load(trial.run_dir), self._known_folds(trial)).run_dir(
+        return Children(self.store, Ledger.load(trial.run_dir), self._known_folds(trial)).run_dir(
             place_of(fold, self._estimation),
             "fold",
             config,

@@ -70,6 +70,7 @@ def run_sweep(
         standing = Standing(records.read(), plan.objectives)
         with _noting_how_to_resume(recorder.ledger, plan, standing):
             study, driver = _search(plan, records, standing, recorder, listen, executor)
+            store.project(now=True)
             best = standing.best
             if best is None or driver.is_stopped_by_failures:
                 raise _no_winner(standing, plan, driver, recorder.ledger)
@@ -114,6 +115,7 @@ def run_sweep(
                     "refit_run_id": refitted.parent.name if refitted else None,
                 },
             )
+            store.project(now=True)
     return read_result(run_dir)
 
 

@@ -88,6 +88,8 @@ def replace_files(
     accepted: Accepted,
     write: Callable[[dict[str, list[str]]], None],
     known: Mapping[str, str] = MappingProxyType({}),
+    *,
+    durable: bool = True,
 ) -> dict[str, list[str]]:
     """Replace files in this order, such that all of them are accepted after a kill at any moment.
 
@@ -97,6 +99,7 @@ def replace_files(
         accepted: digests that are accepted so far.
         write: records the digests that are accepted during the replacement, both old and new.
         known: digests of new files that are known already.
+        durable: whether each file is synchronised with the disk, as by `atomic_write`.
 
     Returns:
         The digests that are accepted from now on.
@@ -110,7 +113,7 @@ def replace_files(
         if isinstance(content, Path):
             content.replace(folder / name)
         else:
-            atomic_write(folder / name, content)
+            atomic_write(folder / name, content, durable=durable)
     return {**accepted, **{name: [new[name]] for name in new}}
 
 

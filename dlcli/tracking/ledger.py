@@ -211,6 +211,12 @@ class Ledger:
                 setattr(self, name, value)
             atomic_write(self.run_dir / LEDGER_FILE, self._to_json(), durable=durable)
 
+    def set(self, **changes: Any) -> None:
+        """Set fields, which the next `update` writes."""
+        with self._lock:
+            for name, value in changes.items():
+                setattr(self, name, value)
+
     def snapshot(self) -> Ledger:
         """Return a consistent copy of the fields, for a thread that reads while another thread updates."""
         with self._lock:

@@ -78,6 +78,7 @@ class Manifest:
         digests: Mapping[str, str] | None = None,
         *,
         often: bool = False,
+        durable: bool = True,
     ) -> None:
         """Replace files in this order, such that all of them are accepted after a kill at any moment.
 
@@ -86,9 +87,12 @@ class Manifest:
             digests: digests of large files that are known already.
             often: whether the files are replaced often. Then the previous digests are accepted until the next
                 replacement, which saves a write.
+            durable: whether each file is synchronised with the disk, as by `atomic_write`.
         """
         self.adopt(*files)
-        self.accepted = replace_files(self._folder, files, self.accepted, self._write, digests or {})
+        self.accepted = replace_files(
+            self._folder, files, self.accepted, self._write, digests or {}, durable=durable
+        )
         if not often:
             self._write(self.accepted)
 

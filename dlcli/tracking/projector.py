@@ -38,9 +38,17 @@ class Projector(threading.Thread):
         wait = 0.0 if self._ledger.parent_id is None else _INTERVAL
         while not self._over.wait(wait):
             wait = _INTERVAL if self._attempt(last=False) else min(max(2 * wait, _INTERVAL), _LONGEST_BACKOFF)
+        if self._is_left:
+            return
         deadline = time.monotonic() + _GRACE
         while not self._attempt(last=True) and time.monotonic() < deadline:
             time.sleep(0.5)
+
+    @property
+    def _is_left(self) -> bool:
+        """Whether the driver sends this run, which MLflow does not have yet, together with others."""
+        ledger = self._ledger
+        return self._projection is None and ledger.parent_id is not None and not ledger.projected
 
     def finish(self) -> bool:
         """Push the rest, unless the store does not answer; return whether MLflow has all of the run.

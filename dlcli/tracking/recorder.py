@@ -50,6 +50,7 @@ class Recorder:
     def __init__(self, run_dir: Path, *, system_metrics: bool = True) -> None:
         self.ledger = Ledger.load(run_dir)
         self._system_metrics = system_metrics
+        self._is_brief = self.ledger.parent_id is not None
 
     def __enter__(self) -> Self:
         ledger, run_dir = self.ledger, self.ledger.run_dir
@@ -67,6 +68,7 @@ class Recorder:
             _reserve(run_dir)
             resumed = {ERROR_TAG: ""} if ledger.tags.get(ERROR_TAG) else {}
             ledger.update(
+                durable=not self._is_brief,
                 status="RUNNING",
                 started_at=now(),
                 ended_at=None,
@@ -89,10 +91,11 @@ class Recorder:
         with _while_running():
             self._history.append(step, metrics)
 
-    def tag(self, name: str, value: str) -> None:
-        """Set a tag."""
+    def tag(self, name: str, value: str, *, at_end: bool = False) -> None:
+        """Set a tag. `at_end`: a child run writes it with its end, for a resumed one sets it again."""
+        tags = {**self.ledger.tags, name: shortened(visible(redact_value(name, value)), TAG_LENGTH)}
         with _while_running():
-            self.ledger.add_tags({name: shortened(visible(redact_value(name, value)), TAG_LENGTH)})
+            self._set(tags=tags) if at_end else self.ledger.update(tags=tags)
 
     def describe(self, panel: Mapping[str, str]) -> None:
         """Record the panel (label to text) that describes the run, without the location of the record."""
@@ -125,12 +128,19 @@ class Recorder:
         with _while_running():
             self._history.append(step, new)
             digests = self.ledger.digests
-            self.ledger.update(
+            self._set(
                 tags=self.ledger.tags | ({BASELINE_TAG: shortened(shown, TAG_LENGTH)} if shown else {}),
                 metrics={**self.ledger.metrics, **figures},
                 result={**self.ledger.result, **result},
                 digests=None if digests is None else digests | results_of(self.ledger.run_dir),
             )
+
+    def _set(self, **changes: Any) -> None:
+        """Set fields of the ledger, and write it unless a child run's end will soon do so."""
+        if self._is_brief:
+            self.ledger.set(**changes)
+        else:
+            self.ledger.update(**changes)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -142,8 +152,9 @@ class Recorder:
             if self._sampler:
                 self._sampler.stop()
             # All lines have been written; flushing only protects against a power failure.
-            with contextlib.suppress(DlcliError):
-                self._history.flush()
+            if not self._is_brief:
+                with contextlib.suppress(DlcliError):
+                    self._history.flush()
             complete = self._projector.finish()
         finally:
             self._history.close()

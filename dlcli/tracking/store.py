@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import socket
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import cached_property
@@ -36,6 +37,7 @@ from dlcli.tracking.digests import digest
 from dlcli.tracking.known_runs import noting
 from dlcli.tracking.ledger import Kind, Ledger, atomic_write, now, to_ms
 from dlcli.tracking.liveness import RunLock, read_entry
+from dlcli.tracking.many_runs import project_ended
 from dlcli.tracking.mlflow_inputs import SHOWN_FILE, DatasetRecord, Shown
 from dlcli.tracking.mlflow_tags import ERROR_TAG, KIND_TAG, PARENT_TAG, TAG_LENGTH, TOKEN_TAG, TRAINING_TAGS
 from dlcli.tracking.places import folder_name, local_path, make_folder, run_folder
@@ -47,6 +49,9 @@ from dlcli.tracking.unrecorded import remove_unrecorded
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import RunInfo
+
+# Runs that wait until MLflow gets them together, and the seconds that they wait at most.
+_UNSENT, _SENT_SECONDS = 32, 2.0
 
 
 class Store:
@@ -76,6 +81,8 @@ class Store:
         self._experiments: dict[str, str] = {}
         self._held: list[RunLock] = []
         self._watch = Watch(uri, runs_dir)
+        self._unsent: list[Path] = []
+        self._sent = time.monotonic()
 
     @cached_property
     def client(self) -> MlflowClient:
@@ -94,8 +101,9 @@ class Store:
         datasets: Sequence[DatasetRecord] = (),
         files: Mapping[str, str | bytes] = MappingProxyType({}),
         about: Mapping[str, Any] = MappingProxyType({}),
+        later: bool = False,
     ) -> Path:
-        """Create a run with status SCHEDULED, its folder and its first ledger.
+        """Create a run with status SCHEDULED, its folder and its first ledger, and return the folder (`.../artifacts`).
 
         Args:
             experiment: name of the experiment.
@@ -107,9 +115,8 @@ class Store:
             datasets: dataset inputs.
             files: initial files, as path in the folder to content.
             about: description of data and model for users (`Ledger.about`).
-
-        Returns:
-            The run's folder (`.../artifacts`).
+            later: whether the SQLite store of the runs folder may get the run later: from the process that records it,
+                if that takes seconds, or with other runs from `project`.
 
         Raises:
             StoreError: The store refuses. An MLflow run that exists already is set to FAILED, as for other errors.
@@ -126,7 +133,8 @@ class Store:
         entry = RunLock.hold(self.runs_dir, token, facts | owner)
         try:
             with store_errors(self.uri):
-                if self._watch.follow():
+                later = later and self._file is not None
+                if not later and self._watch.follow():
                     self._experiments.clear()
                 experiment_id = "" if self._file else self.experiment_id(experiment)
         except BaseException:
@@ -171,23 +179,39 @@ class Store:
                 about=dict(about),
                 digests={name: [digest(content)] for name, content in files.items()},
             )
-            if file := sqlite_file(self.uri):
+            if (file := sqlite_file(self.uri)) and not later:
                 with noting(file, self.runs_dir) as (connection, add):
                     if self._file:
                         self._check_experiment(find_experiment(connection, experiment), experiment)
                         enter(connection, ledger)
                     add(ledger)
             # The ledger is written last, so that a run with a ledger is complete.
-            ledger.update(projected={"offset": 0, "tags": tags, "status": "SCHEDULED"})
+            projected = {} if later else {"offset": 0, "tags": tags, "status": "SCHEDULED"}
+            ledger.update(durable=not later, projected=projected)
             link_run(ledger)
+            if later:
+                self._unsent.append(run_dir)
         if parent_id is None:
             self._held.append(entry)
         else:
             entry.release()
         return run_dir
 
+    def project(self, *, now: bool = False) -> None:
+        """Send MLflow the runs created `later` that have ended, all in one transaction; at times only, unless `now`.
+
+        If the store does not answer, the next command updates it.
+        """
+        due = len(self._unsent) >= _UNSENT or time.monotonic() - self._sent > _SENT_SECONDS
+        if self._file is not None and self._unsent and (now or due):
+            self._sent = time.monotonic()
+            with suppress(DlcliError), store_errors(self.uri):
+                self._watch.follow()
+                self._unsent = project_ended(self._file, self.runs_dir, self._unsent)
+
     def close(self) -> None:
         """Release the entries of the runs. The next command settles those that are unfinished or not yet in MLflow."""
+        self.project(now=True)
         for entry in self._held:
             entry.release()
         self._held.clear()

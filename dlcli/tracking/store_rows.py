@@ -24,8 +24,8 @@ _METRICS = 20_000  # maximum number of metrics of one update
 _PREFIXES = ("cv/", "test/", "best/", "val/", "train/")  # prefixes of metrics, in the order of MLflow's page
 
 
-def enter(connection: sqlite3.Connection, ledger: Ledger, artifacts: Path | None = None) -> None:
-    """Insert a run, or complete an existing one; idempotent.
+def enter(connection: sqlite3.Connection, ledger: Ledger, artifacts: Path | None = None) -> int:
+    """Insert a run, or complete an existing one; idempotent. Return the offset of its history up to which it is there.
 
     Args:
         connection: the store.
@@ -39,10 +39,11 @@ def enter(connection: sqlite3.Connection, ledger: Ledger, artifacts: Path | None
     tags = {NAME_TAG: ledger.run_name, **{k: tag_value(v) for k, v in ledger.tags.items()}}
     _insert(connection, "tags", [_pair(ledger.run_id, k, v) for k, v in tags.items()], "REPLACE")
     _insert(connection, "params", [_pair(ledger.run_id, k, v) for k, v in shown.params.items()], "IGNORE")
-    _add_metrics(connection, ledger, 0)
+    offset = _add_metrics(connection, ledger, 0)
     enter_model(connection, ledger)
     for data in {(data.name, data.digest): data for data in shown.inputs}.values():
         _enter_input(connection, data, experiment_id, ledger.run_id)
+    return offset
 
 
 def update(connection: sqlite3.Connection, ledger: Ledger) -> dict[str, Any]:

@@ -19,9 +19,8 @@ from dlcli.training.epoch_state import LAST, best_name, find_progress
 _WEIGHTS = Path("model", "weights.safetensors")
 
 
-def place_of_checkpoints(run_dir: Path) -> dict[str, Any]:
+def place_of_checkpoints(ledger: Ledger) -> dict[str, Any]:
     """Return arguments of `fit`: the folder of a run's checkpoints, its ID, and the hint for damaged ones."""
-    ledger = Ledger.load(run_dir)
     folder = _folder(ledger)
     # Without the folder there is no checkpoint that could be damaged.
     return {
@@ -48,7 +47,7 @@ def check_checkpoints(ledger: Ledger) -> None:
     """
     if (_folder(ledger) / LAST).exists():
         has_weights = _check_weights(ledger)
-        find_progress(**place_of_checkpoints(ledger.run_dir), best=not has_weights)
+        find_progress(**place_of_checkpoints(ledger), best=not has_weights)
 
 
 def restore_checkpoints(ledger: Ledger) -> None:
