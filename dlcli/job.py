@@ -25,7 +25,7 @@ from dlcli.assembly.optimization import describe_optimizer, make_recipe
 from dlcli.assembly.parts import Parts, assemble
 from dlcli.assembly.tree_baseline import add_trees
 from dlcli.assembly.tree_verdict import verdict_on_rows
-from dlcli.assembly.tuned_model import describe_tuning, reload_tuned
+from dlcli.assembly.tuned_model import LAST_FITTED, describe_tuning, reload_tuned
 from dlcli.config.build import build
 from dlcli.config.next_command import resume_command
 from dlcli.datasets.data import Data
@@ -57,7 +57,7 @@ from dlcli.splits.split import Part, Split
 from dlcli.tasks.calibration import calibration_figures
 from dlcli.tracking.digests import forget_results
 from dlcli.tracking.ledger import Ledger, atomic_write
-from dlcli.tracking.mlflow_tags import CHECKPOINT_TAG, PRUNED_TAG
+from dlcli.tracking.mlflow_tags import CHECKPOINT_TAG, PRUNED_TAG, TUNED_TAG
 from dlcli.tracking.recorder import Recorder
 from dlcli.training.epoch_state import LAST
 from dlcli.training.fields import first_rows
@@ -65,7 +65,6 @@ from dlcli.training.fit import FitResult, fit
 from dlcli.training.restoration import place_of_checkpoints, restore_checkpoints
 from dlcli.training.step_profiler import profile_messages
 
-TUNED_TAG = "dlcli.tuned"
 JUDGED: tuple[Part, ...] = ("val", "test")  # the parts of a split that the best weights are evaluated on
 
 
@@ -169,10 +168,9 @@ def run_job(job: Job, listen: Listener = ignore) -> Result:
         main = dict.fromkeys([job.config["monitor"], "val/loss", f"val/{model.task.metric_names[0]}"])
         best = {f"best/{name}": metrics[name] for name in main if name.startswith("val/") and name in metrics}
         found = describe_tuning(model.task, tuned, split, given=job.tuned is not None)
-        for text in found:
-            recorder.tag(TUNED_TAG, text, at_end=True)
-        if fitted.note:
-            recorder.tag(CHECKPOINT_TAG, fitted.note, at_end=True)
+        for name, texts in {TUNED_TAG: found, CHECKPOINT_TAG: filter(None, [fitted.note])}.items():
+            for text in texts:
+                recorder.tag(name, text, at_end=True)
         lost = [f"{notice.text}." for notice in notices_of(model.preprocessing) if notice.warns]
         notes = [*lost, *filter(None, [fitted.note]), *found, *named_baselines(model.task, evaluations)]
         verdict = verdict_on_rows(model.task, evaluations)
@@ -294,14 +292,14 @@ def _train(
         columns=parts.columns,
         task_for_mlflow=parts.task if recorder.ledger.parent_id is None else None,
         durable=not job.slim,
+        last_fitted=LAST_FITTED,
     )
     return fitted, parts.fitted, notices
 
 
 def _fit_arguments(job: Job, parts: Parts) -> dict[str, Any]:
     """Return the arguments of `fit` that all ranks of a job share."""
-    run_dir = Path(job.run_dir)
-    ledger = Ledger.load(run_dir)
+    ledger = Ledger.load(Path(job.run_dir))
     return {
         "network": parts.network,
         "task": parts.task,
@@ -310,7 +308,7 @@ def _fit_arguments(job: Job, parts: Parts) -> dict[str, Any]:
         "recipe": make_recipe(
             job.config, parts.train, job.seed, keep_last=job.keep_last, saves_bounds=not job.slim
         ),
-        "earlier": recorded_epochs(run_dir, ledger),
+        "earlier": recorded_epochs(ledger.run_dir, ledger),
         **place_of_checkpoints(ledger),
     }
 

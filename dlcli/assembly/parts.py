@@ -11,6 +11,7 @@ import torch
 
 from dlcli.assembly.number_facts import number_facts
 from dlcli.assembly.optimization import make_chosen
+from dlcli.assembly.prepared_rows import PreparedRows, prepared_once
 from dlcli.assembly.room import check_fits_in_memory
 from dlcli.assembly.rows_on_demand import fields_on_demand
 from dlcli.assembly.starting_weights import start_from, starting_weights
@@ -77,10 +78,14 @@ class Parts:
 
 def preprocessing_of(config: Mapping[str, Any]) -> Preprocessing:
     """Build a configuration's preprocessing; for texts, series and audio it receives settings of the model."""
-    model = locate(config["model"][TARGET])
-    facts = text_facts(model) | series_facts(model) | audio_facts(model)
+    facts = _facts_for_preprocessing(config)
     preprocessing: Preprocessing = build(config["preprocessing"], where="preprocessing", **facts)
     return preprocessing
+
+
+def _facts_for_preprocessing(config: Mapping[str, Any]) -> dict[str, Any]:
+    model = locate(config["model"][TARGET])
+    return text_facts(model) | series_facts(model) | audio_facts(model)
 
 
 def assemble(
@@ -105,7 +110,28 @@ def assemble(
         at_most: Maximum number of rows to fit and train on; None for all.
         on_demand: Whether the rows of a large table are transformed on access only, for a rehearsal.
     """
-    fitted = fit_preprocessing(preprocessing_of(config), data, split, at_most)
+    preprocessing = preprocessing_of(config)
+
+    def prepare() -> PreparedRows:
+        fitted = fit_preprocessing(preprocessing, data, split, at_most)
+        if at_most is None:
+            check_fits_in_memory(fitted.preprocessing, data, fitted.rows, len(split.val))
+
+        def fields(rows: np.ndarray) -> dict[str, Field]:
+            # A table that was read by its columns contains only values that can be transformed.
+            if on_demand and data.kind == "table" and data.columns is not None and len(rows) > _ROWS:
+                return fields_on_demand(lambda some: fitted.preprocessing.transform(take(data.x, some)), rows)
+            return as_fields(_transformed(fitted.preprocessing, data, rows))
+
+        train, val = fields(fitted.rows), fields(split.val) if len(split.val) else None
+        return PreparedRows(fitted, train, val, fitted_columns(data, fitted))
+
+    if at_most is None and not on_demand:
+        settings = {"preprocessing": config["preprocessing"], "facts": _facts_for_preprocessing(config)}
+        prepared = prepared_once(preprocessing, settings, data, split, prepare)
+    else:
+        prepared = prepare()
+    fitted = prepared.fitted
     targets = targets or target_facts(data, fitted.rows)
     task = check_type(
         build(with_metrics(config["task"], config.get("metric")), where="task", **targets),
@@ -114,17 +140,12 @@ def assemble(
     )
     preprocessing = fitted.preprocessing
     task.attach(preprocessing)
-    if at_most is None:
-        check_fits_in_memory(preprocessing, data, fitted.rows, len(split.val))
 
-    def fields(rows: np.ndarray) -> dict[str, Field]:
-        y = as_fields({"y": task.encode(data.y[rows])})
-        # A table that was read by its columns contains only values that can be transformed.
-        if on_demand and data.kind == "table" and data.columns is not None and len(rows) > _ROWS:
-            return fields_on_demand(lambda some: preprocessing.transform(take(data.x, some)), rows) | y
-        return as_fields(_transformed(preprocessing, data, rows)) | y
+    def with_target(fields: dict[str, Field], rows: np.ndarray) -> dict[str, Field]:
+        return fields | as_fields({"y": task.encode(data.y[rows])})
 
-    train, val = fields(fitted.rows), fields(split.val) if len(split.val) else None
+    train = with_target(prepared.train, fitted.rows)
+    val = with_target(prepared.val, split.val) if prepared.val is not None else None
     facts = {
         "input_shape": tuple(train["x"].shape[1:]),
         "num_outputs": task.num_outputs,
@@ -147,8 +168,7 @@ def assemble(
         task.rows_at_once(facts["input_shape"]),
         finish=task.outputs,
     )
-    columns = fitted_columns(data, fitted)
-    return Parts(fitted, train, val, task, facts, dict(targets), network, columns)
+    return Parts(fitted, train, val, task, facts, dict(targets), network, prepared.columns)
 
 
 def outputs_fact(task: Task) -> dict[str, Any]:

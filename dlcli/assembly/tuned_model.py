@@ -10,6 +10,7 @@ import torch
 
 from dlcli.assembly.feature_cache import cached_features
 from dlcli.datasets.data import Data
+from dlcli.gate.fitted_objects import LastFitted
 from dlcli.inference.evaluation import kept_on
 from dlcli.inference.model_description import read_task_facts
 from dlcli.inference.saved_model import SavedModel, load_model
@@ -20,6 +21,9 @@ from dlcli.training.features import Features
 
 # Names of the facts that tasks of rows tune.
 _TUNED = ("calibrated_by", "calibration", "calibration_scores", "tuned_threshold", "tuned_thresholds")
+
+# Of the jobs of this process, which often share a preprocessing.
+LAST_FITTED = LastFitted()
 
 
 def reload_tuned(
@@ -35,7 +39,7 @@ def reload_tuned(
     They are tuned on the validation rows, unless they are given.
     """
     folder = run_dir / "model"
-    model = load_model(folder, trust=True)
+    model = load_model(folder, trust=True, last_fitted=LAST_FITTED)
     features = cached_features(config, model.network, model.preprocessing, data, run_dir.parents[2], device)
     if given:
         tuned = dict(given)
@@ -45,7 +49,7 @@ def reload_tuned(
         tuned = model.task.tune(kept_on(model, data, split.val, device, features)[0], data.y[split.val])
     if tuned:
         add_task_facts(folder, tuned)
-        model = load_model(folder, trust=True)
+        model = load_model(folder, trust=True, last_fitted=LAST_FITTED)
     return model, features, tuned
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import re
+import sys
 import traceback
 from collections.abc import Mapping
 from functools import partial
@@ -35,6 +36,9 @@ def locate(target: str, where: str | None = None) -> Any:
     if not isinstance(target, str) or not re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)+", target):
         raise ConfigError(f"{target!r} is not an import path", hint="Write package.module.Name.")
     parts = target.split(".")
+    loaded = sys.modules.get(target.rpartition(".")[0])
+    if loaded is not None and callable(ready := getattr(loaded, parts[-1], None)):
+        return ready
     found, used = _import_longest(parts)
     for index, name in enumerate(parts[used:], start=used):
         if not hasattr(found, name):

@@ -34,7 +34,7 @@ from dlcli.datasets.notices import Notice, as_plain, warn_of
 from dlcli.datasets.reading.columns import Columns
 from dlcli.errors import CorruptRun, InputError, NotSet, first_line
 from dlcli.files.regular import check_regular, os_reason
-from dlcli.gate.fitted_objects import load_fitted
+from dlcli.gate.fitted_objects import LastFitted, load_fitted
 from dlcli.gate.gate import Gate, current
 from dlcli.inference.columns_file import recorded_columns
 from dlcli.inference.declared_size import check_declared_size, within_size
@@ -211,13 +211,14 @@ class SavedModel:
         return []
 
 
-def load_model(folder: Path, *, trust: bool = False) -> SavedModel:
+def load_model(folder: Path, *, trust: bool = False, last_fitted: LastFitted | None = None) -> SavedModel:
     """Load a model folder.
 
     Args:
         folder: A run's `model/`.
         trust: Also build classes that belong to neither dlcli nor torch, unless the caller has closed a gate. This
             runs the code of their author.
+        last_fitted: Reads the preprocessing, if several models of this process share it.
 
     Raises:
         CorruptRun: A file is missing or damaged, or names a class that is not trusted.
@@ -228,7 +229,7 @@ def load_model(folder: Path, *, trust: bool = False) -> SavedModel:
         description = read_description(folder)
         gate.admit_all({name: description.get(name) or {} for name in ("model", "task", "metric")})
         gate.admit_facts(description["model"], "model", description["model_facts"])
-        preprocessing = load_fitted(folder / PREPROCESSING_FILE, gate)
+        preprocessing = (last_fitted.load if last_fitted else load_fitted)(folder / PREPROCESSING_FILE, gate)
         with torch.random.fork_rng(devices=[]):  # the initial weights are replaced immediately
             facts = _as_tuples(description["model_facts"])
             made_of = facts_of_model(preprocessing, facts)

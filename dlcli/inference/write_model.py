@@ -11,7 +11,7 @@ import torch
 
 from dlcli.config.build import TARGET, locate
 from dlcli.datasets.reading.columns import Columns
-from dlcli.gate.fitted_objects import fitted_bytes
+from dlcli.gate.fitted_objects import LastFitted, fitted_bytes
 from dlcli.inference.columns_file import COLUMNS
 from dlcli.inference.mlflow_files import example_files, mlflow_files, model_signature
 from dlcli.inference.model_description import DESCRIPTION, LABELS, read_description
@@ -41,6 +41,7 @@ def save_model(
     columns: Columns | None = None,
     task_for_mlflow: Task | None = None,
     durable: bool = True,
+    last_fitted: LastFitted | None = None,
 ) -> None:
     """Write a model folder.
 
@@ -58,10 +59,13 @@ def save_model(
         run_id: ID of the run.
         columns: The columns of tables.
         task_for_mlflow: The task, if MLflow lists the model: a table's has its signature and an input example.
+        last_fitted: Writes the preprocessing, if several models of this process share it.
         durable: Whether the files are synchronised with the disk. Without that, a power failure (not a kill) within the
             next seconds may lose them; their digests tell.
     """
-    files: dict[str, str | bytes | Path] = {PREPROCESSING_FILE: fitted_bytes(preprocessing)}
+    files: dict[str, str | bytes | Path] = {
+        PREPROCESSING_FILE: (last_fitted.to_bytes if last_fitted else fitted_bytes)(preprocessing)
+    }
     if isinstance(preprocessing, HasVocabulary):
         files["vocabulary.json"] = visible_json(
             json.dumps(preprocessing.vocabulary(), ensure_ascii=False, indent=0)

@@ -24,6 +24,7 @@ from typing import Any
 _COMPILER, _BACKEND = "torch._dynamo", "torch._inductor"
 _SETTINGS = "torch._inductor.config"  # set by `torch.use_deterministic_algorithms`
 _STATISTICS = "scipy.stats"  # scikit-learn imports it for a few of its methods
+_DISTRIBUTIONS = ("chi2",)  # which scikit-learn imports by name
 _FLOPS = (
     "torch.utils.flop_counter"  # Lightning's summary of a model imports it, and it triton: 80 MB of memory
 )
@@ -59,7 +60,7 @@ class _Finder(MetaPathFinder):
         if name == _COMPILER:
             spec.loader = _CompilerLoader(spec.loader)
         elif name == _STATISTICS:
-            spec.loader = _CallsLoader(spec.loader, "rankdata")
+            spec.loader = _CallsLoader(spec.loader, "rankdata", "gmean", "spearmanr", *_DISTRIBUTIONS)
         elif name == _FLOPS:
             spec.loader = _CallsLoader(spec.loader, "FlopCounterMode")
         elif name == _BACKEND:
@@ -237,11 +238,29 @@ class _CallsLoader(_DeferringLoader):
         if name not in self._functions:
             return super().attribute(module, name)
 
+        if name in _DISTRIBUTIONS:
+            return _Distribution(name)
+
         def call(*args: Any, **kwargs: Any) -> Any:
             return getattr(_loaded(module.__name__), name)(*args, **kwargs)
 
         call.__module__, call.__name__, call.__qualname__ = module.__name__, name, name
         return call
+
+
+class _Distribution:
+    """Stands in for a distribution of `scipy.stats`, which is loaded when it is used."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return getattr(_loaded(_STATISTICS), self._name)(*args, **kwargs)
+
+    def __getattr__(self, attribute: str) -> Any:
+        if attribute.startswith("_"):  # libraries probe every object for some
+            raise AttributeError(attribute)
+        return getattr(getattr(_loaded(_STATISTICS), self._name), attribute)
 
 
 class _CompilerLoader(_DeferringLoader):

@@ -39,3 +39,4 @@ WEIGHTS_RUN_TAG = "dlcli.weights_run"
 
 # The value that a finder has chosen, such as `optimizer.lr=0.01`.
 FOUND_TAG = "dlcli.found"
+TUNED_TAG = "dlcli.tuned"

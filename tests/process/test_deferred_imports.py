@@ -200,7 +200,7 @@ def test_an_interrupted_load_is_repeated_and_patches_are_kept(run: Run) -> None:
         import sklearn.model_selection
         sklearn.model_selection.KFold = "patched"
         sklearn.model_selection.__all__
-        stand_in = scipy.stats.rankdata
+        stand_in, chi2 = scipy.stats.rankdata, scipy.stats.chi2
         assert pickle.loads(pickle.dumps(stand_in)) is stand_in and stand_in.__module__ == "scipy.stats"
         real = builtins.__import__
         def interrupt(name, *rest):
@@ -216,6 +216,7 @@ def test_an_interrupted_load_is_repeated_and_patches_are_kept(run: Run) -> None:
         from scipy.stats import norm
         assert callable(sklearn.model_selection.GridSearchCV)
         print(norm.name, stand_in([3, 1]), sklearn.model_selection.KFold)
+        assert chi2.ppf(0.5, 3) == chi2(3).median() == scipy.stats.chi2.ppf(0.5, 3)
     """)
     assert out.splitlines() == ["interrupted", "norm [2. 1.] patched"]
 
