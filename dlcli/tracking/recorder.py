@@ -148,7 +148,7 @@ class Recorder:
         complete = False
         try:
             # The ledger comes first, so that the record is correct even if the following steps are interrupted.
-            self._write_end(error)
+            self._record_end(error)
             if self._sampler:
                 self._sampler.stop()
             # All lines have been written; flushing only protects against a power failure.
@@ -162,6 +162,16 @@ class Recorder:
                 self._entry.remove()
             else:
                 self._entry.release()
+
+    def _record_end(self, error: BaseException | None) -> None:
+        """Write the end. A child run's last fields are written with it: if that fails, the run has failed."""
+        try:
+            with _while_running():
+                self._write_end(error)
+        except DlcliError as failed:
+            if error is None:
+                self._write_end(failed)
+            raise
 
     def _write_end(self, error: BaseException | None) -> None:
         run_dir = self.ledger.run_dir
