@@ -35,7 +35,7 @@ def can_loop(trainer: pl.Trainer, module: TrainingModule) -> bool:
         and type(trainer) is pl.Trainer
         and type(trainer.strategy) is SingleDeviceStrategy
         and type(trainer.precision_plugin) is Precision
-        and type(trainer.profiler) is PassThroughProfiler
+        and type(trainer.profiler) is PassThroughProfiler  # type: ignore[attr-defined]
         and not trainer.loggers
         and all(_is_known(callback) for callback in trainer.callbacks)  # type: ignore[attr-defined]
     )
