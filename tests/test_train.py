@@ -13,7 +13,6 @@ import mlflow
 import numpy as np
 import pandas as pd
 import pytest
-import pytorch_lightning as pl
 import yaml
 from mlflow import MlflowClient
 from typer.testing import CliRunner
@@ -25,6 +24,7 @@ from dlcli.errors import ConfigError, CorruptRun, DataError, RunNotFound
 from dlcli.result import Result
 from dlcli.splits.split import Split
 from dlcli.tracking.ledger import Ledger
+from dlcli.training import fit as fitting
 from tests.resealing import reseal
 
 QUICK = [
@@ -273,21 +273,21 @@ def test_a_model_that_names_foreign_code_is_not_run(trained: Result, tmp_path: P
         dlcli.evaluate(copy)
 
 
-def test_a_command_reaches_lightning_in_eight_calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    original, chains, package = pl.Trainer.fit, [], Path(dlcli.__file__).parent
+def test_a_command_reaches_its_epochs_in_eight_calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    original, chains, package = fitting.run_epochs, [], Path(dlcli.__file__).parent
 
-    def fit(trainer: pl.Trainer, *arguments: Any, **options: Any) -> None:
+    def run(*arguments: Any) -> None:
         code = [frame.f_code for frame, _ in traceback.walk_stack(sys._getframe())]
         own = [
             f"{Path(c.co_filename).stem}.{c.co_name}" for c in code if package in Path(c.co_filename).parents
         ]
         chains.append(own[: own.index("train.train") + 1])
-        original(trainer, *arguments, **options)
+        original(*arguments)
 
-    monkeypatch.setattr(pl.Trainer, "fit", fit)
+    monkeypatch.setattr(fitting, "run_epochs", run)
     words = ["train", *QUICK, "trainer.max_epochs=1", "cv=kfold", "cv.folds=2", "--runs-dir", str(tmp_path)]
     done = CliRunner().invoke(app, words)
     assert done.exit_code == 0, done.output
     assert len(chains) == 2
-    # Each of these functions makes one call, the last one that of Lightning.
+    # Each of these functions makes one call, the last one that of the loop over epochs.
     assert len(chains[0]) <= 8, " < ".join(chains[0])
