@@ -137,8 +137,7 @@ class Checkpoints(Checkpoint):
             self._save(trainer)
             if not self._stopped:
                 self._leave_where_preempted()
-        elif improved:
-            assert self._waiting is not None
+        elif improved and self._waiting is not None:
             self._waiting = _copied(self._waiting)
 
     def on_exception(
