@@ -15,8 +15,8 @@ import torch
 
 from dlcli.datasets.data import Data
 from dlcli.datasets.reading.columns import Columns
-from dlcli.preprocessing.base import Preprocessing
 from dlcli.preprocessing.fitted import FittedPreprocessing
+from dlcli.preprocessing.protocols import Preprocessing
 from dlcli.splits.split import Split
 from dlcli.training.fields import Field
 
