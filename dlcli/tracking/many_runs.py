@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from dlcli.errors import CorruptRun
+from dlcli.errors import CorruptRun, DlcliError
 from dlcli.tracking.known_runs import has_had, noting
 from dlcli.tracking.ledger import Ledger
 from dlcli.tracking.liveness import ACTIVE_DIR, RunLock
 from dlcli.tracking.store_rows import enter, find_row
+
+_log = logging.getLogger(__name__)
+
+
+@contextmanager
+def sent_later(*, warns: bool) -> Iterator[None]:
+    """Continue if the store cannot be written to: the runs are recorded, and a later attempt sends them."""
+    try:
+        yield
+    except DlcliError as error:
+        reason = error.problems[0].message
+        if warns:
+            _log.warning("MLflow lacks runs that have ended (%s); the next dlcli command sends them.", reason)
 
 
 def project_ended(file: Path, runs_dir: Path, folders: Sequence[Path]) -> list[Path]:

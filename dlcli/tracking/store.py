@@ -37,7 +37,7 @@ from dlcli.tracking.digests import digest
 from dlcli.tracking.known_runs import noting
 from dlcli.tracking.ledger import Kind, Ledger, atomic_write, now, to_ms
 from dlcli.tracking.liveness import RunLock, read_entry
-from dlcli.tracking.many_runs import project_ended
+from dlcli.tracking.many_runs import project_ended, sent_later
 from dlcli.tracking.mlflow_inputs import SHOWN_FILE, DatasetRecord, Shown
 from dlcli.tracking.mlflow_tags import ERROR_TAG, KIND_TAG, PARENT_TAG, TAG_LENGTH, TOKEN_TAG, TRAINING_TAGS
 from dlcli.tracking.places import folder_name, local_path, make_folder, run_folder
@@ -205,7 +205,7 @@ class Store:
         due = len(self._unsent) >= _UNSENT or time.monotonic() - self._sent > _SENT_SECONDS
         if self._file is not None and self._unsent and (now or due):
             self._sent = time.monotonic()
-            with suppress(DlcliError), store_errors(self.uri):
+            with sent_later(warns=now), store_errors(self.uri):
                 self._watch.follow()
                 self._unsent = project_ended(self._file, self.runs_dir, self._unsent)
 

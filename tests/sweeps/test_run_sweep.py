@@ -425,7 +425,7 @@ def test_an_error_of_the_driver_s_own_leaves_every_trial_to_go_on(
             sweep(runs_dir, "ours", *asked)
     assert [trial.status for trial in ledgers(runs_dir, "ours", "trial")] == ["FINISHED"]
     with monkeypatch.context() as patch:
-        patch.setattr("dlcli.tracking.store.enter", refuse)
+        patch.setattr("dlcli.tracking.store.make_folder", refuse)
         with pytest.raises(StoreError):
             dlcli.resume("ours", runs_dir=runs_dir)
     result = dlcli.resume("ours", runs_dir=runs_dir)
