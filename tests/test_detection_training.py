@@ -79,7 +79,7 @@ def other(shapes: Path) -> Result:
 
 
 def test_its_figures_do_not_depend_on_batches_and_place(other: Result, tmp_path: Path) -> None:
-    check_same_figures(other, tmp_path)
+    check_same_figures(other, tmp_path, by_batch=frozenset({"test/loss"}))  # over the objects of a batch
 
 
 def test_it_learns_and_is_evaluated_from_its_files(trained: Result) -> None:
