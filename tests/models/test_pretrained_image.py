@@ -137,7 +137,7 @@ def test_mistakes_are_found_without_building(
         ),
         (
             "hf_hub:somebody/birds@v2",
-            "Download it (hf download somebody/birds --revision v2 --local-dir birds), and give the architecture "
+            "Download it (hf download somebody/birds --revision v2 --local-dir birds), and set the architecture "
             "named in its config.json: model.architecture=NAME model.weights=birds/model.safetensors",
         ),
         (
