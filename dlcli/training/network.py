@@ -32,7 +32,8 @@ class Network(nn.Module):
 
     A model with an attribute `members` is an ensemble of that many models: it returns the outputs of each,
     `(N, members, ...)`. The network returns them in training, where each member has its own loss. In evaluation it
-    returns the outputs of the ensemble, `(N, ...)`, so that everything except training treats it as one model.
+    returns the outputs of the ensemble, `(N, ...)`, so that everything except training treats it as one model. The
+    outputs of a single member, `(N, 1, ...)`, are those of one model.
 
     Args:
         model: model that computes the outputs.
@@ -61,6 +62,7 @@ class Network(nn.Module):
         self._finish = finish
         self.rows_at_once = rows_at_once
         self.members = _members(model)
+        self._of_one_member = self.members == 1 and hasattr(model, "members")
         self.calibration = calibration
         self._combine = combine or partial(torch.mean, dim=1)
         self.model = model
@@ -167,6 +169,11 @@ class Network(nn.Module):
             return self._combine(outputs) if self.training and self.members > 1 else outputs.detach()
 
     def _outputs(self, batch: Mapping[str, Tensor], prepared: bool) -> Tensor:
+        outputs = self._restored(batch, prepared)
+        return outputs.flatten(0, 1) if self._of_one_member else outputs
+
+    def _restored(self, batch: Mapping[str, Tensor], prepared: bool) -> Tensor:
+        """Return what the model returns, in the units of the series if the preprocessing scales each row."""
         fields = {name: batch[name] for name in self._inputs if name in batch}
         if self.on_device is None or "x" not in fields:
             return self.model(**fields)

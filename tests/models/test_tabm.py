@@ -120,6 +120,19 @@ def test_training_has_a_loss_per_member_and_evaluation_one_model(kind: str) -> N
 
 
 @pytest.mark.parametrize("kind", TASKS)
+def test_a_single_member_is_one_model(kind: str) -> None:
+    """As for tables of more than 200,000 training rows, where `auto` means one member."""
+    task, y = TASKS[kind]
+    model = TabM((3,), task.num_outputs, members=1, hidden=8, numbers="plain")
+    network, batch = Network(model, combine=task.combined).train(), {"x": torch.randn(4, 3)}
+    outputs = network(batch)
+    assert outputs.shape == (4, task.num_outputs)
+    torch.testing.assert_close(network.loss(task, outputs, y), task.loss(outputs, y))
+    torch.testing.assert_close(network.combined(outputs), outputs)
+    torch.testing.assert_close(network.eval()(batch), outputs)
+
+
+@pytest.mark.parametrize("kind", TASKS)
 def test_certain_members_have_no_infinite_mean(kind: str) -> None:
     task, y = TASKS[kind]
     outputs = torch.full((4, 3, task.num_outputs), 200.0)
