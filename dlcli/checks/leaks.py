@@ -229,7 +229,8 @@ def find_time_leaks(data: Data, splits: Sequence[Split]) -> Iterator[Problem]:
                 "Metrics are too optimistic for future rows. Use cv=time_series, or cv=holdout cv.by_time=true.",
             )
     elif isinstance(data.x, pd.DataFrame):
-        dates = [name for name in data.x.columns if kind_of(data.x[name]) == "date"]
+        of_day = {column.name for column in data.columns or () if column.date.has_no_day}
+        dates = [name for name in data.x.columns if kind_of(data.x[name]) == "date" and name not in of_day]
         for name in dates[:1]:
             known = data.x[name].notna().to_numpy()
             dated = [Split(*(rows[known[rows]] for rows in (s.train, s.val, s.test))) for s in splits]

@@ -3,21 +3,40 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable
 from difflib import SequenceMatcher, get_close_matches
 from pathlib import Path
 
 _FEW = 16
 
+# Signs in which names differ that mean the same; signs such as < and + have a meaning.
+_PUNCTUATION = re.compile(r"[\s_.,:;/()\[\]{}'\"\-\u2010-\u2015]+")
+
 
 def near(word: str, candidates: Iterable[str], cutoff: float = 0.6) -> list[str]:
-    """Return at most three candidates that resemble the word, the nearest first."""
+    """Return at most three candidates that resemble the word, the nearest first.
+
+    If some differ in case, blanks and punctuation alone, others are not suggested.
+    """
     names = sorted(set(candidates))
+    if same := same_names(word, names):
+        return same[:3]
     folded = {name.lower(): name for name in names}
     matches = get_close_matches(word.lower(), folded, n=3, cutoff=cutoff)
     # If a name differs in one letter only, do not suggest more distant ones.
     likeness = [SequenceMatcher(None, match, word.lower()).ratio() for match in matches]
     return [folded[match] for match, like in zip(matches, likeness, strict=True) if like > likeness[0] - 0.1]
+
+
+def same_names(word: str, candidates: Iterable[str]) -> list[str]:
+    """Return the candidates that differ from the word in case, blanks and punctuation alone."""
+    meant = _letters(word)
+    return [name for name in candidates if meant and name != word and _letters(name) == meant]
+
+
+def _letters(name: str) -> str:
+    return _PUNCTUATION.sub("", unicodedata.normalize("NFKC", name).casefold())
 
 
 def near_files(name: str, there: Iterable[str]) -> list[str]:

@@ -15,6 +15,7 @@ from dlcli.datasets.borders import parts_by_borders
 from dlcli.datasets.data import Data
 from dlcli.datasets.evaluation_only import evaluation_columns
 from dlcli.datasets.lookback import choose_lookback
+from dlcli.datasets.notices import Notice
 from dlcli.datasets.reading.date_formats import find_dates
 from dlcli.datasets.series_steps import Steps, read_steps
 from dlcli.datasets.tables.format_options import (
@@ -184,6 +185,7 @@ def load(
         reach=horizon - 1,
         note="; ".join(filter(None, [_note(steps, origins), reason])),
         warnings=source.warnings,
+        notices=short_series(steps, origins, str(file)),
         columns=source.columns.only([*columns, *roles], roles),
     )
 
@@ -260,17 +262,28 @@ def _with_test(steps: Steps, test_steps: int, horizon: int) -> Steps:
 
 
 def _note(steps: Steps, origins: np.ndarray) -> str:
-    """Return the number of series, which are too short for a window, and which others have none in the test."""
+    """Return the number of series, and which of those that have windows have none in the test."""
     names, tested = steps.stretches.names, origins[steps.later[origins]]
     if not names:
         return ""
     having = set(steps.stretches.series(origins))
     told = [f"windows of {len(set(names)):,} series"]
-    if short := sorted(set(names) - having):
-        told.append(f"too short for a window: {_first(short)}")
     if steps.later.any() and (untested := sorted(having - set(steps.stretches.series(tested)))):
         told.append(f"without a window in the test: {_first(untested)}")
     return "; ".join(told)
+
+
+def short_series(steps: Steps, origins: np.ndarray, where: str) -> tuple[Notice, ...]:
+    """Return the notice on series that are too short for a window, and therefore left out, if there are any."""
+    names = set(steps.stretches.names)
+    short = sorted(names - set(steps.stretches.series(origins))) if names else []
+    if not short:
+        return ()
+    are = "is" if len(short) == 1 else "are"
+    text = (
+        f"{len(short):,} of {len(names):,} series {are} too short for a window, and left out: {_first(short)}"
+    )
+    return (Notice("short_series", len(short), text, where, "Lower dataset.lookback or dataset.horizon."),)
 
 
 def _first(names: Sequence[str]) -> str:

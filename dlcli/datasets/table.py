@@ -15,6 +15,7 @@ from dlcli.datasets.notices import Notice
 from dlcli.datasets.reading.column import Kind
 from dlcli.datasets.reading.columns import Columns
 from dlcli.datasets.reading.stand_ins import stand_ins
+from dlcli.datasets.tables.column_selection import require_of_model
 from dlcli.datasets.tables.format_options import (
     AutoOrBool,
     CellOptions,
@@ -193,7 +194,8 @@ def _to_evaluate(
 ) -> Data:
     """Return rows to evaluate a model on, read by its columns."""
     needed = [column.name for column in known if column.role == "feature"]
-    raw.origin.require_all({str(raw.origin.file): [*needed, *targets]})
+    require_of_model(raw.origin, needed)
+    require_of_model(raw.origin, targets, can_be_empty=False)
     used = Columns(tuple(column for column in known if column.name in {*needed, *targets}))
     source, dropped = drop_missing(raw.read(used), targets, missing_target)
     _check_finite(source, needed)

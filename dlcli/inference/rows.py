@@ -11,7 +11,7 @@ import pandas as pd
 from dlcli.datasets.images.image_files import ImageFiles
 from dlcli.datasets.notices import Notice
 from dlcli.datasets.questions.questions import Questions
-from dlcli.datasets.reading.column_notices import unseen_notices
+from dlcli.datasets.reading.column_notices import NewRowCounts
 from dlcli.datasets.reading.columns import Columns
 from dlcli.datasets.reading.frames import names_in_model, read_frame
 from dlcli.datasets.words.sentences import Sentences
@@ -63,12 +63,14 @@ def as_rows(x: Any, kind: str, columns: Columns | None = None, *, are_read: bool
     return x.to_numpy() if isinstance(x, pd.DataFrame) else np.asarray(x)
 
 
-def unseen_in(rows: Any, columns: Columns | None) -> list[Notice]:
-    """Return notices on categories in a caller's table that training did not see."""
+def notices_on_rows(rows: Any, columns: Columns | None) -> list[Notice]:
+    """Return notices on a caller's table: categories that training did not see, and empty rows."""
     if columns is None or not isinstance(rows, pd.DataFrame) or not rows.columns.is_unique:
         return []
     named = rows.set_axis(names_in_model(rows, columns), axis="columns")
-    return unseen_notices(columns.unseen(named), len(rows))
+    counts = NewRowCounts(columns)
+    counts.add(named)
+    return counts.notices()
 
 
 def _read(x: pd.DataFrame, columns: Columns | None) -> pd.DataFrame:

@@ -47,7 +47,7 @@ from dlcli.inference.model_description import (
     read_task_facts,
     without_auto,
 )
-from dlcli.inference.rows import as_rows, unseen_in
+from dlcli.inference.rows import as_rows, notices_on_rows
 from dlcli.inference.write_model import PREPROCESSING_FILE, WEIGHTS_FILE
 from dlcli.preprocessing.protocols import CountsNewRows, NeedsColumns, Preprocessing, facts_of_model
 from dlcli.statistics.conformal import Conformal
@@ -182,7 +182,7 @@ class SavedModel:
             return self.outputs_and_predictions(rows, device, counts)[1]
         counts = Counter()
         _, predictions = self.outputs_and_predictions(rows, device, counts)
-        notices = [*unseen_in(rows, self.columns), *self.notices(counts)]
+        notices = [*notices_on_rows(rows, self.columns), *self.notices(counts)]
         predictions.attrs["notices"] = as_plain(notices)
         warn_of(notices)
         return predictions

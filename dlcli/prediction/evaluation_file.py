@@ -17,7 +17,7 @@ from dlcli.datasets.images.pixel_notices import unseen_kinds
 from dlcli.datasets.masks.class_maps import Masks
 from dlcli.datasets.notices import Notice
 from dlcli.datasets.raw_rows import read_rows
-from dlcli.datasets.reading.column_notices import unseen_notices
+from dlcli.datasets.reading.column_notices import NewRowCounts
 from dlcli.datasets.words.word_tags import Tags
 from dlcli.errors import DataError, InputError
 from dlcli.inference.saved_model import SavedModel
@@ -78,7 +78,9 @@ def notices_on_file(data: Data, model: SavedModel, file: Path) -> list[Notice]:
         hint = "Name the folder of the test rows."
         notices.append(Notice("training_rows", trained, text, str(file), hint))
     if model.columns is not None and data.kind == "table":
-        notices += unseen_notices(model.columns.unseen(data.x), len(data), str(file))
+        counts = NewRowCounts(model.columns)
+        counts.add(data.x)
+        notices += counts.notices(str(file))
     notices += model.task.unseen_targets(data.y, "rows")
     return notices
 

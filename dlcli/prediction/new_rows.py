@@ -15,7 +15,7 @@ import pyarrow as pa
 from dlcli.datasets.notices import Notice
 from dlcli.datasets.reading.column import Place
 from dlcli.datasets.tables.column_selection import ColumnSelection, Piece
-from dlcli.datasets.tables.delimited import comment_warnings
+from dlcli.datasets.tables.delimited import skipped_warnings
 from dlcli.datasets.tables.format_options import FormatOptions
 from dlcli.datasets.tables.pieces import PIECE, read_pieces
 from dlcli.errors import DataError, Problem
@@ -52,12 +52,12 @@ def pieces_of(
 ) -> Iterator[Piece]:
     """Read a table in pieces as `read_pieces` does, and report what was skipped when it has been read."""
     doubts: dict[Problem, None] = {}
-    comments = 0
+    comments = empty = 0
     for piece in read_pieces(file, selection, options, rows, stream):
         doubts |= dict.fromkeys(piece.raw.warnings)
-        comments += len(piece.raw.origin.comments)
+        comments, empty = comments + piece.raw.comments, empty + piece.raw.empty
         yield piece
-    for doubt in (*doubts, *comment_warnings(file, comments)):
+    for doubt in (*doubts, *skipped_warnings(file, comments, empty)):
         report(Notice("doubts", 1, doubt.message, doubt.where, doubt.hint))
 
 

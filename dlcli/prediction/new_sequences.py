@@ -182,10 +182,11 @@ def _joined(raw: RawTable, reading: Columns, options: ReadingOptions) -> Source:
 
 
 def _too_short(file: Path, names: Sequence[str], needed: int) -> Notice:
+    are = "is" if len(names) == 1 else "are"
     return Notice(
         "short_series",
         len(names),
-        f"{len(names):,} series are too short for a forecast, which needs {needed:,} steps: {first_names(names)}",
+        f"{len(names):,} series {are} too short for a forecast, which needs {needed:,} steps: {first_names(names)}",
         str(file),
         "Give them earlier steps.",
     )

@@ -7,11 +7,10 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 
 from dlcli.datasets.notices import Notice
-from dlcli.datasets.reading.column_notices import unseen_notices
+from dlcli.datasets.reading.column_notices import NewRowCounts
 from dlcli.datasets.reading.columns import Columns
 from dlcli.datasets.reading.reading_options import ReadingOptions
 from dlcli.datasets.tables.column_selection import ColumnSelection, Piece
@@ -34,7 +33,7 @@ def read_tables(
         columns: the columns of the model; None reads all columns, with types determined by each piece of the file.
         keep: columns that are kept for the output.
         options: format of the files.
-        report: receives, after the last row, notices of skipped lines and of categories that do not occur in training.
+        report: receives, after the last row, notices of skipped lines, of unseen categories, and of empty rows.
         stream: the content of the only file, if it is in memory.
 
     Raises:
@@ -43,7 +42,7 @@ def read_tables(
     features = Columns(tuple(columns.features())) if columns is not None else Columns(())
     known = options.applied_to(features)
     selection = ColumnSelection([column.name for column in known], columns is None, keep)
-    rows, unseen = 0, pd.Series(dtype="int64")
+    counts = NewRowCounts(known)
     for file in files:
         for piece in pieces_of(file, selection, options, report, stream=stream):
             labels = labels_of_piece(files, file, piece)
@@ -51,10 +50,9 @@ def read_tables(
                 source = piece.raw.decided(ReadingOptions())
             else:
                 source = piece.raw.read(known)
-                unseen = unseen.add(pd.Series(known.unseen(source.frame), dtype="int64"), fill_value=0)
-            rows += len(source.frame)
+                counts.add(source.frame)
             yield NewRows(file, source.frame, labels, source.place)
-    for notice in unseen_notices({str(name): int(count) for name, count in unseen.items()}, rows):
+    for notice in counts.notices():
         report(notice)
 
 

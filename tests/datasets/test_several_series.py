@@ -70,7 +70,10 @@ def test_windows_do_not_cross_series(tmp_path: Path) -> None:
 
 
 def test_a_series_that_is_too_short_is_reported(tmp_path: Path) -> None:
-    assert load(tmp_path, table(), lookback=30).note == "windows of 3 series; too short for a window: Bonn"
+    data = load(tmp_path, table(), lookback=30)
+    (told,) = data.notices
+    assert (data.note, told.count) == ("windows of 3 series", 1)
+    assert told.text == "1 of 3 series is too short for a window, and left out: Bonn"
     with pytest.raises(DataError, match="60 steps are too few for a lookback of 90"):
         load(tmp_path, table(), lookback=90)
 
@@ -238,7 +241,10 @@ def test_a_stride_does_not_skip_the_test(tmp_path: Path) -> None:
             assert days(data, shop, data.test_rows) == set(range(length - HORIZON, length))
     shops = {"Oslo": (0, 60), "Rome": (20, 11), "Bonn": (500, 8)}
     data = load(tmp_path, table(shops=shops), test_steps=6)
-    assert data.note == "windows of 3 series; too short for a window: Bonn"
+    assert data.note == "windows of 3 series"
+    assert [notice.text for notice in data.notices] == [
+        "1 of 3 series is too short for a window, and left out: Bonn"
+    ]
     later = table(40, 60)
     data = load(tmp_path, table(0, 40), later[later["shop"] == "Oslo"])
     assert data.note == "windows of 3 series; without a window in the test: Bonn, Rome"

@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from dlcli.datasets.data import Data
 from dlcli.datasets.evaluation_only import Expected, evaluating
 from dlcli.datasets.table import load
+from dlcli.datasets.tables.column_selection import ColumnSelection
 from dlcli.datasets.tables.layout import find_layout
+from dlcli.datasets.tables.pieces import read_pieces
 from dlcli.errors import DataError
 
 _NUMBERS = st.sampled_from(["1", "12.5", "-3"])
@@ -92,8 +94,71 @@ def test_sheets_by_name() -> None:
     assert data.x["a"].tolist() == ["007", "08"]
     with pytest.raises(DataError, match=r"there is no sheet date in t\.xlsx\n  Did you mean data"):
         load("t.xlsx", "y", sheet="date")
-    with pytest.raises(DataError, match="there is no column y"):
+    with pytest.raises(DataError, match="there is no column y") as caught:
         load("t.xlsx", "y")
+    assert "Sheet data has it: dataset.sheet=data." in caught.value.problems[0].hint
+    with pytest.raises(DataError, match="there is no column z") as caught:
+        next(read_pieces(Path("t.xlsx"), ColumnSelection(["z"])))
+    assert (
+        "Other sheets of the file: data; one is read with dataset.sheet=data."
+        in caught.value.problems[0].hint
+    )
+
+
+def test_a_sheet_without_rows_names_the_others() -> None:
+    pytest.importorskip("openpyxl")
+    with pd.ExcelWriter("t.xlsx") as book:
+        pd.DataFrame({"About": []}).to_excel(book, sheet_name="about", index=False)
+        pd.DataFrame({"a": [1, 2], "y": [1.5, 2.5]}).to_excel(book, sheet_name="data", index=False)
+    with pytest.raises(DataError, match="has no rows in the sheet about") as caught:
+        load("t.xlsx", "y")
+    assert "dataset.sheet=data" in caught.value.problems[0].hint
+
+
+def test_dates_of_a_sheet_beside_written_ones_are_shown_where_they_differ() -> None:
+    pytest.importorskip("openpyxl")
+    days: list[object] = [*pd.date_range("2024-01-01", periods=20).to_pydatetime(), "01.02.2024"]
+    pd.DataFrame({"when": days, "y": range(21)}).to_excel("t.xlsx", index=False)
+    with pytest.raises(DataError, match=r"01.02.2024 may be \(2024-02-01\) or \(2024-01-02\)"):
+        load("t.xlsx", "y")
+
+
+def test_categories_of_pandas_are_words() -> None:
+    frame = pd.DataFrame({"a": pd.Categorical([1, 2, 3, 1]), "y": [1.5, 2.5, 3.5, 4.5]})
+    frame.to_parquet("t.parquet")
+    data = load("t.parquet", "y")
+    assert data.columns is not None
+    assert (data.columns["a"].kind, data.x["a"].tolist()) == ("categorical", ["1", "2", "3", "1"])
+    assert data.columns["a"].note == "words, since they are categories in the file"
+    numbers = load("t.parquet", "y", types={"a": "numeric"})
+    assert numbers.x["a"].tolist() == [1, 2, 3, 1]
+
+
+def test_rows_with_one_cell_more_than_the_header_are_no_row_names_if_cells_are_torn() -> None:
+    """R's names of rows differ, and are words or whole numbers."""
+    for text in ("a,y\n1,5,2\n1,7,3\n", "a,y\n0.5,'u, v',2\n1.5,'u, w',3\n", "a,y\n1,'u, v',2\n2,'u, w',3\n"):
+        assert "has 3 columns" in str(refused(text)) or "has 4 columns" in str(refused(text))
+
+
+@pytest.mark.parametrize(
+    ("name", "values"), [("is_test", [True, False, True, False]), ("TRAIN", [1, 0, 0, 1])]
+)
+def test_a_mark_of_a_part_is_told_if_no_setting_names_it(name: str, values: list[object]) -> None:
+    pd.DataFrame({name: values, "a": [1, 2, 3, 4], "y": [1.5, 2.5, 3.5, 4.5]}).to_csv("t.csv", index=False)
+    (told,) = load("t.csv", "y").notices
+    assert (told.key, told.text) == (
+        "unused_marks",
+        f"may mark the rows of a part, and is used as a feature: {name}",
+    )
+
+
+@pytest.mark.parametrize("name", ["t.feather", "t.dta", "t.arff"])
+def test_files_of_other_programs_are_refused_with_how_to_convert_them(name: str) -> None:
+    Path(name).write_bytes(b"some")
+    with pytest.raises(DataError, match="is not a supported table format") as caught:
+        load(name, "y")
+    assert "Convert it in Python: pandas." in caught.value.problems[0].hint
+    assert ".to_parquet('t.parquet')" in caught.value.problems[0].hint
 
 
 def test_the_index_of_pandas_is_no_feature() -> None:

@@ -103,6 +103,40 @@ def test_empty_lines_are_ignored_in_every_piece() -> None:
     assert [frame(piece, a="numeric")["a"].tolist() for piece in pieces] == [[1], [2]]
 
 
+@pytest.mark.parametrize("rows", [2, None])
+@pytest.mark.parametrize(("end", "encoding"), [("\n", "utf-8"), ("\r\n", "utf-8"), ("\n", "utf-16")])
+def test_empty_lines_between_rows_are_counted_and_places_are_true(
+    end: str, encoding: str, rows: int | None
+) -> None:
+    """Those before the header and after the last row are no loss."""
+    lines = ["", "", "a,b", "1,2", "", "3,4", "#", "", "", "5,x", "", ""]
+    Path("t.csv").write_bytes(end.join(lines).encode(encoding))
+    options = FormatOptions(encoding=encoding)
+    pieces = list(read_pieces(Path("t.csv"), ColumnSelection(["a"]), options, rows=rows))
+    assert (sum(piece.raw.empty for piece in pieces), sum(piece.raw.comments for piece in pieces)) == (3, 1)
+    whole = read_table(Path("t.csv"), options=options, types={"b": "categorical"})
+    assert [problem.message for problem in whole.warnings] == [
+        "1 line beginning with # skipped", "3 empty lines between the rows skipped",
+    ]  # fmt: skip
+    assert [whole.place(row) for row in range(3)] == ["t.csv:4", "t.csv:6", "t.csv:10"]
+    found = [piece.raw.origin.place(row) for piece in pieces for row in range(len(piece.raw))]
+    assert found == ["t.csv:4", "t.csv:6", "t.csv:10"]
+
+
+def test_columns_of_nearly_the_same_name_are_not_taken_but_named() -> None:
+    Path("t.csv").write_text("Sepal_Length_cm,K,<=50K,d,E,f f\n1,2,3,4,5,6\n")
+    for needed, told in (
+        (["sepal length (cm)"], "Rename 'Sepal_Length_cm' to 'sepal length (cm)': names must be those of"),
+        (["k"], "Rename 'K' to 'k'"),
+        ([">50K"], "Did you mean <=50K?"),
+        (["other"], "Add the column"),
+        (["D", "k", "e", "F-F", "z"], "Rename 'd' to 'D', 'K' to 'k', 'E' to 'e', and 1 more alike"),
+    ):
+        with pytest.raises(DataError) as caught:
+            list(read_pieces(Path("t.csv"), ColumnSelection(needed)))
+        assert caught.value.problems[0].hint.startswith(told)
+
+
 @pytest.mark.parametrize(
     ("text", "where", "message"),
     [

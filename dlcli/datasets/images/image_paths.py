@@ -110,8 +110,9 @@ class PathFinder:
     def _missing(self, name: str, path: Path, where: str) -> DataError:
         near = [str(path.parent / file) for file in near_files(path.name, list_names(path.parent))]
         shown = [file.removeprefix(f"{self.folder}/") for file in near]
-        return DataError(
-            f"there is no file {name}",
-            where,
-            hint(question(shown), "Give paths relative to the table's folder."),
+        advice = (
+            "It is an address: download the files first, and give their paths."
+            if "://" in name
+            else "Give paths relative to the table's folder."
         )
+        return DataError(f"there is no file {name}", where, hint(question(shown), advice))

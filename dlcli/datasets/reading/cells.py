@@ -8,10 +8,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-# Words that denote a missing value in every column; "?" is used by the UCI repository.
+# Words that denote a missing value in every column; "?" is used by the UCI repository,
+# "\\N" by dumps of databases.
 MISSING = (
     "", "?", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "<NA>", "#N/A", "#NA",
-    "-NaN", "-nan",
+    "-NaN", "-nan", "\\N",
 )  # fmt: skip
 
 # Further words, in lower case, that denote a missing value among numbers, dates or booleans.

@@ -2,10 +2,55 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
 
 from dlcli.datasets.notices import Notice
 from dlcli.datasets.reading.columns import Columns
+
+# Columns from which a row with a value in one of them alone is told: of two, one is often missing.
+_SEVERAL = 3
+
+
+class NewRowCounts:
+    """Counts in new rows, piece by piece: categories that training did not see, and rows that are empty.
+
+    Args:
+        columns: the columns of the model.
+    """
+
+    def __init__(self, columns: Columns) -> None:
+        self._columns = columns
+        self._features = [column.name for column in columns.features()]
+        self._unseen: Counter[str] = Counter()
+        self._rows = self._empty = self._single = 0
+
+    def add(self, frame: pd.DataFrame) -> None:
+        """Add rows that have been read by the columns."""
+        self._rows += len(frame)
+        self._unseen.update(self._columns.unseen(frame))
+        missing = np.zeros(len(frame), np.int64)
+        for name in self._features:
+            missing += frame[name].isna().to_numpy() if name in frame else 1
+        self._empty += int((missing == len(self._features)).sum())
+        if len(self._features) >= _SEVERAL:
+            self._single += int((missing == len(self._features) - 1).sum())
+
+    def notices(self, where: str = "") -> list[Notice]:
+        """Return the notices on these rows; `where` is their file."""
+        found = unseen_notices(self._unseen, self._rows, where)
+        parts = [
+            f"{count:,} of {self._rows:,} rows {'is' if count == 1 else 'are'} empty{but}"
+            for count, but in ((self._empty, ""), (self._single, " but for one column"))
+            if count
+        ]
+        if parts:
+            text = f"{', '.join(parts)}: what the model says of them rests on missing values"
+            found.append(Notice("empty_rows", self._empty + self._single, text, where))
+        return found
 
 
 def column_notices(columns: Columns) -> list[Notice]:

@@ -69,12 +69,15 @@ class DateColumn:
             doubts = (*self._zones(rest), *self._years(fitting, found[0], years, rest))
             note = "; ".join(filter(None, [f"{what} {how}" if how else "", note]))
             return Verdict(replace(column, note=note), warnings=doubts)
+        first, second, *_ = (format.parse(rest) for format in found)
+        differing = rest.filter(pc.not_equal(first, second))
+        shown = (differing if len(differing) else rest)[:2]
         return Verdict(
             column,
             dates=found,
             same=same_dates(found, rest),
-            examples=rest[:2].to_pylist(),
-            where=self._place(first_row(rest.slice(0, 1)), self._base.name),
+            examples=shown.to_pylist(),
+            where=self._place(first_row(shown[:1]), self._base.name),
         )
 
     def _zones(self, dates: pa.Array) -> tuple[Problem, ...]:

@@ -16,7 +16,14 @@ import pyarrow.compute as pc
 from dlcli.config.pasted import pasted
 from dlcli.datasets.reading.boolean_columns import asked_boolean
 from dlcli.datasets.reading.cells import MARKERS, MISSING, boolean_words, is_text_by, spread, trimmed, without
-from dlcli.datasets.reading.column import Column, Place, as_words, repacked, without_dictionaries
+from dlcli.datasets.reading.column import (
+    Column,
+    Place,
+    are_categories,
+    as_words,
+    repacked,
+    without_dictionaries,
+)
 from dlcli.datasets.reading.columns import Columns
 from dlcli.datasets.reading.date_columns import DateColumn
 from dlcli.datasets.reading.date_formats import ISO_DATES, DateFormat, iso_dates
@@ -103,7 +110,11 @@ class _Deciding:
 
     def decide(self, values: pa.ChunkedArray) -> Verdict:
         zone = values.type.tz if pa.types.is_timestamp(values.type) else None
+        coded = are_categories(values.type) and self._asked is None
         values = without_dictionaries(values)
+        if coded:  # such as pandas' categories 1, 2 and 3
+            note = "words, since they are categories in the file"
+            return Verdict(replace(self._base, note=note), as_words(values))
         if not pa.types.is_string(values.type):
             return self._native(values, zone or "")
         if self._asked in ("categorical", "text"):

@@ -24,6 +24,8 @@ _DATE = (
     r"|^\d{4}\x{5e74}\d{1,2}\x{6708}|^\d{4}\x{b144} ?\d{1,2}\x{c6d4}"
 )
 _MONTH_AND_YEAR = rf"(?i)^(?:{_MONTH})[a-z]*[-' ]\d\d$"
+_DAY_OF_YEAR = r"^(?:19|20)\d\d-[0-3]\d\d$"
+_OTHER_DIGITS = r"^[-+]?[\p{Nd}.,\x{66b}\x{66c}]*[^\x00-\x7f][\p{Nd}.,\x{66b}\x{66c}]*$"
 _DURATION = r"^\d+:\d\d(?::\d\d)?$"
 _NUMBER = (
     r"^(?:[<>=~\x{2248}\x{2264}\x{2265}']{1,2} ?)[-+]?\d[\d.,]*$|^[-+]?\d[\d.,]*[kKMB]$|^0[xX][0-9a-fA-F]+$"
@@ -49,6 +51,18 @@ def lookalikes(distinct: pa.Array, name: str) -> Iterator[Problem]:
             f"{str(few[0])!r} and values like it look like dates, but are read as words",
             where,
             f"Set their format, such as {pasted_for_column('dataset.date_format', name, pattern)}.",
+        )
+    elif _matches(few, _DAY_OF_YEAR):
+        yield Problem(
+            f"{str(few[0])!r} and values like it may be a year and the number of a day, but are read as words",
+            where,
+            f"If they are dates: {pasted_for_column('dataset.date_format', name, '%Y-%j')}.",
+        )
+    elif _matches(few, _OTHER_DIGITS):
+        yield Problem(
+            f"{str(few[0])!r} and values like it are numbers in digits other than 0 to 9, but are read as words",
+            where,
+            "Write them in the digits 0 to 9.",
         )
     elif _matches(few, _DURATION):
         yield Problem(

@@ -38,7 +38,7 @@ def may_be_more(strings: pa.ChunkedArray) -> bool:
         return True
     if pc.mean(pc.binary_length(first)).as_py() > _LONG:
         return False
-    digits = pc.match_substring_regex(first, r"\d")
+    digits = pc.match_substring_regex(first, r"\p{Nd}")  # the digits of all scripts
     others = pc.unique(pc.utf8_lower(first.filter(pc.invert(digits))))
     # Few distinct words may be booleans, or denote missing values.
     return pc.sum(digits).as_py() >= len(first) / 10 or len(others) <= 6

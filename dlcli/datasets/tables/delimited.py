@@ -20,6 +20,7 @@ from dlcli.datasets.tables.format_options import FormatOptions
 from dlcli.datasets.tables.layout import ROW_NAMES, Layout, find_layout
 from dlcli.datasets.tables.lines import codec, is_utf8, text_lines
 from dlcli.datasets.tables.packing import packed
+from dlcli.datasets.tables.records import empty_lines
 from dlcli.datasets.tables.source import RawTable
 from dlcli.errors import DataError, Problem, first_line
 from dlcli.formatting import amount, counted
@@ -40,6 +41,9 @@ _OTHERS = {
     b"\xfd7zX": "compressed with xz", b"\x28\xb5\x2f\xfd": "compressed with zstd", b"BZh": "compressed with bz2",
     b"%PDF": "a PDF document",
 }  # fmt: skip
+
+# The beginnings of empty lines, in UTF-16 too.
+_GAPS = (b"\n\n", b"\n\r", b"\r\r", b"\n\0\n", b"\n\0\r")
 
 # Part of Arrow's message about a row that is longer than a block.
 _ROW_TOO_LONG = "straddles two block boundaries"
@@ -94,24 +98,25 @@ def read_delimited(
     else:
         lines = _first_lines(file, form.encoding)
         blank = next((number for number, line in enumerate(lines) if line.strip()), 0)
-    if is_utf8(form.encoding):
-        _check_utf8(file)
+    may_have_gaps = _checked(file, is_utf8(form.encoding))
     comments: list[int] = []
     table = _read(file, form, comments)
+    empty = empty_lines(file, form.dialect, form.encoding, comments) if may_have_gaps else []
     first = table.column(0)[0].as_py().strip() if form.dialect.header and len(table) else "named"
     table = table.rename_columns(_names(table, form.dialect.header)).slice(form.dialect.header)
     if form.drops_last and table.num_columns > 1 and _is_empty(table.column(table.num_columns - 1)):
         table = table.remove_column(table.num_columns - 1)
-    return RawTable.of(
+    raw = RawTable.of(
         table,
         place,
         1 + form.dialect.header + blank + before,
-        comments=[row - form.dialect.header for row in comments],
+        between=sorted(row - form.dialect.header for row in (*comments, *empty)),
         separator=form.dialect.separator,
         index=[ROW_NAMES] if ROW_NAMES in table.column_names else [],
-        warnings=[*titles, *comment_warnings(place, len(comments))],
+        warnings=[*titles, *skipped_warnings(place, len(comments), len(empty))],
         unnamed=not first or first == "Unnamed: 0",
     )
+    return replace(raw, comments=len(comments), empty=len(empty))
 
 
 def find_form(file: Path | Excerpt, options: FormatOptions, names: Collection[str] = ()) -> Form:
@@ -258,11 +263,14 @@ def title_warnings(file: Path, layout: Layout) -> list[Problem]:
     return [Problem(f"{lines} before the table skipped: {layout.title[:60]}", f"{file}:1")]
 
 
-def comment_warnings(file: Path, comments: int) -> list[Problem]:
-    """Return the warning on this number of lines between the rows that are skipped, since they are comments."""
-    if not comments:
-        return []
-    return [Problem(f"{counted(comments, 'line')} beginning with # skipped", str(file))]
+def skipped_warnings(file: Path, comments: int, empty: int) -> list[Problem]:
+    """Return the warnings on lines between the rows that are skipped: numbers of comments and of empty lines."""
+    found = []
+    if comments:
+        found.append(f"{counted(comments, 'line')} beginning with # skipped")
+    if empty:
+        found.append(f"{counted(empty, 'empty line')} between the rows skipped")
+    return [Problem(message, str(file)) for message in found]
 
 
 def _first_lines(file: Path | Excerpt, encoding: str) -> list[str]:
@@ -296,18 +304,25 @@ def _first_lines(file: Path | Excerpt, encoding: str) -> list[str]:
     return text.splitlines()
 
 
-def _check_utf8(file: Path | Excerpt) -> None:
-    """Raise an error with the first line that is not UTF-8, which Arrow would return as bytes."""
+def _checked(file: Path | Excerpt, utf8: bool) -> bool:
+    """Return whether there may be empty lines, after raising an error for the first line that is not UTF-8."""
     decoder = codecs.getincrementaldecoder("utf-8")()
+    last, gaps = b"", False
     try:
         with opened(file, most=free_memory()) as stream:
             while block := stream.read(_BLOCK):
-                decoder.decode(block)
-            decoder.decode(b"", final=True)
+                if utf8:  # Arrow would return other lines as bytes
+                    decoder.decode(block)
+                begin = last + block[:3]
+                gaps = gaps or any(gap in begin or gap in block for gap in _GAPS)
+                last = block[-3:]
+            if utf8:
+                decoder.decode(b"", final=True)
     except UnicodeDecodeError:
         with opened(file) as stream:
             for number, line in enumerate(stream, start=1):
                 _check_line(line, at_line(file, number))
+    return gaps
 
 
 def _check_line(line: bytes, where: str) -> None:

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from dlcli.config.pasted import pasted
 from dlcli.config.suggest import choices, did_you_mean, hint
-from dlcli.datasets.tables.source import RawTable
+from dlcli.datasets.tables.source import RawTable, sheet_advice
 from dlcli.errors import DataError, Problem, first_line
 from dlcli.formatting import amount, counted
 from dlcli.process.memory import free_memory
@@ -49,10 +49,12 @@ def read_excel(file: Path, sheet: str | None = None) -> RawTable:
             shown = [
                 str(name) for name in book.sheet_names if book.book[name].sheet_state == "visible"
             ] or names
+            read = sheet if sheet is not None else shown[0]
+            others = {name: _first_row(book.book[name]) for name in names if name != read}
             # Without a type, pandas would turn 007 into 7.
             frame = pd.read_excel(
                 book,
-                sheet if sheet is not None else shown[0],
+                read,
                 dtype=object,
                 keep_default_na=False,
                 na_filter=False,
@@ -63,6 +65,15 @@ def read_excel(file: Path, sheet: str | None = None) -> RawTable:
         raise DataError(
             f"is not a valid Excel file: {first_line(error)}", str(file), "Copy it again."
         ) from error
+    if frame.empty and others:
+        raise DataError(
+            f"has no rows in the sheet {read}",
+            str(file),
+            hint(
+                "Give at least one row below the column names, or name another sheet.",
+                sheet_advice(others, []),
+            ),
+        )
     arrays = [_column(frame.iloc[:, number].tolist()) for number in range(frame.shape[1])]
     table = pa.Table.from_arrays(arrays, names=[str(name) for name in frame.columns])
     warnings = []
@@ -71,7 +82,21 @@ def read_excel(file: Path, sheet: str | None = None) -> RawTable:
         what = "the first" if shown[0] == names[0] else "the first that is not hidden"
         message = f"has {counted(len(names) - 1, 'more sheet')}; {what} is read: {shown[0]}"
         warnings = [Problem(message, str(file), f"Name the one to read: {pasted('dataset.sheet', other)}.")]
-    return RawTable.of(table, file, 2, warnings=warnings, unnamed=table.column_names[:1] == ["Unnamed: 0"])
+    return RawTable.of(
+        table,
+        file,
+        2,
+        warnings=warnings,
+        unnamed=table.column_names[:1] == ["Unnamed: 0"],
+        sheets=others,
+    )
+
+
+def _first_row(sheet: Any) -> list[str]:
+    """Return the cells of a sheet's first row as strings, for messages; none for a sheet without cells."""
+    rows = getattr(sheet, "iter_rows", None)  # which a sheet that is a chart does not have
+    first = next(rows(max_row=1, values_only=True), ()) if rows is not None else ()
+    return [str(cell) for cell in first if cell is not None]
 
 
 def _hours(duration: timedelta | time | None) -> str | None:
@@ -99,4 +124,11 @@ def _column(cells: Sequence[Any]) -> pa.Array:
             return pa.array(values)
     except (pa.ArrowException, OverflowError):
         pass
-    return pa.array([None if value is None else str(value) for value in values], pa.string())
+    return pa.array(map(_as_text, values), pa.string())
+
+
+def _as_text(value: Any) -> str | None:
+    """Return a cell as a string; days without a time of day as Excel shows them, without one."""
+    if isinstance(value, datetime) and value.time() == time():
+        value = value.date()
+    return None if value is None else str(value)

@@ -16,6 +16,7 @@ _SEP = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
 ROW_NAMES = "(row names)"
 
 # A name as R writes it: one word, perhaps in quotes.
+_FRACTION = re.compile(r"-.*|[+]?\d*\.\d+(?:[eE][-+]?\d+)?")
 _R_NAME = re.compile(r'"[^"]+"|[\w.]+')
 
 # Two numbers with several blanks between them, as in columns of a fixed width.
@@ -159,7 +160,11 @@ def _header_in(comment: str, rows: Sequence[str], separator: str) -> str | None:
 
 
 def _short_header(rows: Sequence[str], separator: str) -> str | None:
-    """Return a header with a name for every column, if it has one name less than the rows have cells."""
+    """Return a header with a name for every column, if it has one name less than the rows have cells.
+
+    R's names of rows differ, and are words or whole numbers. Otherwise cells contain the separator, and the rows are
+    refused when they are read: a decimal comma, or a cell in single quotes.
+    """
     if len(rows) < 2:
         return None
     header, *others = split_rows(rows, separator)
@@ -169,8 +174,18 @@ def _short_header(rows: Sequence[str], separator: str) -> str | None:
     first = rows[0].rstrip("\r\n")
     if all(not row[-1].strip() for row in others):
         return first + separator
+    names = [row[0].strip() for row in others]
+    if len(set(names)) < len(names) or any(map(_FRACTION.fullmatch, names)) or any(map(_is_torn, others)):
+        return None
     name = f'"{ROW_NAMES}"' if separator in ROW_NAMES else ROW_NAMES
     return f"{name}{separator}{first}"
+
+
+def _is_torn(cells: Sequence[str]) -> bool:
+    """Return whether a cell in single quotes contains the separator, and is therefore two cells."""
+    parts = [cell.strip() for cell in cells]
+    begins = [part.startswith("'") and (len(part) == 1 or not part.endswith("'")) for part in parts]
+    return any(begins) and any(part.endswith("'") for part in parts[begins.index(True) + 1 :])
 
 
 def _is_aligned(rows: Sequence[str], chosen: str, *, asked: bool) -> bool:

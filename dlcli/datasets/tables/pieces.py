@@ -150,5 +150,5 @@ def _parquet_pieces(file: Path, selection: ColumnSelection, rows: int | None) ->
 
 def _whole(raw: RawTable, selection: ColumnSelection) -> Piece:
     file, unsupported = raw.origin.file, raw.origin.unsupported
-    keep = columns_to_keep([*raw.names, *unsupported], unsupported, file, selection)
+    keep = columns_to_keep([*raw.names, *unsupported], unsupported, file, selection, raw.origin.sheets)
     return Piece(raw, dated(raw.table.select([name for name in keep if name in raw.names])), 0)

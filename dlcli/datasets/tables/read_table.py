@@ -31,6 +31,16 @@ _TEXT = (".csv", ".tsv", ".tab", ".txt", ".data", ".dat", ".train", ".test", "")
 _PARQUET, _LINES, _EXCEL = (".parquet", ".pq"), (".jsonl", ".ndjson", ".json"), (".xlsx", ".xlsm")
 
 
+# How pandas reads other formats, for messages.
+_READ_BY = {
+    ".feather": "pandas.read_feather({})", ".arrow": "pandas.read_feather({})", ".orc": "pandas.read_orc({})",
+    ".xls": "pandas.read_excel({})", ".ods": "pandas.read_excel({})", ".dta": "pandas.read_stata({})",
+    ".sav": "pandas.read_spss({})", ".sas7bdat": "pandas.read_sas({})", ".pkl": "pandas.read_pickle({})",
+    ".pickle": "pandas.read_pickle({})", ".arff": "pandas.DataFrame(scipy.io.arff.loadarff({})[0])",
+    ".h5": "pandas.read_hdf({})", ".xml": "pandas.read_xml({})", ".html": "pandas.read_html({})[0]",
+}  # fmt: skip
+
+
 def is_table(file: Path) -> bool:
     """Return whether a file has the suffix of a table."""
     return format_of(file) in (*filter(None, _TEXT), *_PARQUET, *_LINES, *_EXCEL)
@@ -55,7 +65,11 @@ def table_format(file: Path) -> Literal["text", "parquet", "json lines", "excel"
         return "excel"
     if suffix not in _TEXT:
         known = ", ".join(name for name in (*_TEXT, *_PARQUET, *_LINES, *_EXCEL) if name)
-        raise DataError(f"{suffix} is not a supported table format", str(file), f"Use one of {known}.")
+        use = f"Use one of {known}."
+        if read := _READ_BY.get(suffix):
+            to = f"to_parquet({file.stem + '.parquet'!r})"
+            use = f"Convert it in Python: {read.format(repr(file.name))}.{to}. {use}"
+        raise DataError(f"{suffix} is not a supported table format", str(file), use)
     return "text"
 
 
@@ -130,9 +144,22 @@ def _parquet(file: Path) -> RawTable:
         check_unique_names(schema.names, file)
         unsupported = {field.name: str(field.type) for field in schema if is_unsupported(field)}
         cells = table.read([name for name in schema.names if name not in unsupported])
+    for name in pandas_categories(schema):
+        number = cells.column_names.index(name) if name in cells.column_names else -1
+        if number >= 0 and not pa.types.is_dictionary(cells.schema.field(number).type):
+            cells = cells.set_column(number, name, cells.column(number).dictionary_encode())
     return RawTable.of(
         cells.replace_schema_metadata(None), file, unsupported=unsupported, index=index_columns(schema)
     )
+
+
+def pandas_categories(schema: pa.Schema) -> list[str]:
+    """Return the columns that are categories in pandas; Parquet itself holds categories of numbers as numbers."""
+    try:
+        columns = json.loads((schema.metadata or {}).get(b"pandas", b"{}"))["columns"]
+        return [column["field_name"] for column in columns if column["pandas_type"] == "categorical"]
+    except (ValueError, KeyError, TypeError):
+        return []
 
 
 def index_columns(schema: pa.Schema) -> tuple[str, ...]:

@@ -38,10 +38,11 @@ class Source:
         test: source of the last rows, if they come from a test file.
         unsupported: columns of unsupported types, such as lists, and their types; they are not in the frame.
         skipped: number of rows of the file before these, if rows are counted.
-        comments: for each comment between the rows, the number of rows before it.
+        between: for each comment or empty line between the rows, the number of rows before it.
         columns: how the columns were read.
         warnings: doubts about the reading.
         kept: the rows of the file that these are; None for all.
+        sheets: the other sheets of an Excel file, each with the cells of its first row.
     """
 
     frame: pd.DataFrame
@@ -50,10 +51,11 @@ class Source:
     test: Source | None = None
     unsupported: Mapping[str, str] = field(default_factory=dict)
     skipped: int = 0
-    comments: tuple[int, ...] = ()
+    between: tuple[int, ...] = ()
     columns: Columns = _NO_COLUMNS
     warnings: tuple[Problem, ...] = ()
     kept: np.ndarray | None = None
+    sheets: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def place(self, row: int, column: str = "") -> str:
         """Return the place of a cell, such as `wine.csv:12, column quality`; `row` is counted from 0."""
@@ -61,7 +63,7 @@ class Source:
             return self.test.place(row - own, column)
         row = row if self.kept is None else int(self.kept[row])
         counted = f"{self.file}, row {row + 1 + self.skipped}"
-        before = sum(comment <= row for comment in self.comments)
+        before = sum(rows <= row for rows in self.between)
         place = f"{self.file}:{row + self.first + before}" if self.first is not None else counted
         return f"{place}, column {column}" if column else place
 
@@ -84,6 +86,9 @@ class Source:
 
     def _advice(self, missing: str, names: Sequence[str]) -> str:
         """Return the setting that may give the file the column that is missing."""
+        return hint(sheet_advice(self.sheets, [missing]), self._advice_on_header(missing, names))
+
+    def _advice_on_header(self, missing: str, names: Sequence[str]) -> str:
         if self.first is None:
             return ""
         excel = self.file.suffix.lower() in (".xlsx", ".xlsm")
@@ -177,6 +182,8 @@ class RawTable:
         separator: separator of a text file.
         index: columns that hold no data but the numbers or names of the rows.
         warnings: doubts about the file.
+        comments: number of comments between the rows, which are skipped.
+        empty: number of empty lines between the rows, which are skipped.
 
     Reading the cells uses them up, so that a large table is not in memory twice.
     """
@@ -186,6 +193,8 @@ class RawTable:
     separator: str = ","
     index: tuple[str, ...] = ()
     warnings: tuple[Problem, ...] = ()
+    comments: int = 0
+    empty: int = 0
 
     @classmethod
     def of(
@@ -196,11 +205,12 @@ class RawTable:
         *,
         unsupported: Mapping[str, str] | None = None,
         skipped: int = 0,
-        comments: Sequence[int] = (),
+        between: Sequence[int] = (),
         separator: str = ",",
         index: Sequence[str] = (),
         warnings: Sequence[Problem] = (),
         unnamed: bool = False,
+        sheets: Mapping[str, Sequence[str]] | None = None,
     ) -> RawTable:
         """Return the cells of a file, after checking that there are any and that the names of columns are unique.
 
@@ -215,8 +225,9 @@ class RawTable:
         check_unique_names(names, file)
         numbers = row_numbers(table) if unnamed else []
         origin = Source(
-            pd.DataFrame(columns=names), file, first, None, unsupported or {}, skipped, tuple(comments)
-        )
+            pd.DataFrame(columns=names), file, first, None, unsupported or {}, skipped, tuple(between),
+            sheets=sheets or {},
+        )  # fmt: skip
         return cls(table, origin, separator, (*index, *numbers), tuple(warnings))
 
     def __len__(self) -> int:
@@ -263,6 +274,18 @@ class RawTable:
         taken = self.table.select(names)
         self.table = self.table.schema.empty_table()
         return taken
+
+
+def sheet_advice(sheets: Mapping[str, Sequence[str]], missing: Sequence[str]) -> str:
+    """Return which other sheet of an Excel file has the missing columns, or all other sheets; empty without any."""
+    if not sheets:
+        return ""
+    having = [name for name, cells in sheets.items() if missing and set(missing) <= set(cells)]
+    if having:
+        has = f"Sheet {having[0]} has {'it' if len(missing) == 1 else 'them'}"
+        return f"{has}: {pasted('dataset.sheet', having[0])}."
+    other = pasted("dataset.sheet", next(iter(sheets)))
+    return f"Other sheets of the file: {', '.join(sheets)}; one is read with {other}."
 
 
 def row_numbers(table: pa.Table) -> list[str]:

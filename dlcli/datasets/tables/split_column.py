@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -36,6 +37,7 @@ class OwnSplit:
 def unused_split(frame: pd.DataFrame, features: Sequence[str]) -> list[Notice]:
     """Return the notice on a column of parts, such as train and test, that is used as a feature."""
     found = {}
+    marks = [name for name in features if _marks_part(name, frame[name])]
     for name in features:
         values = frame[name]
         if pd.api.types.is_string_dtype(values.dtype) and values.head(_FIRST).nunique() <= _PARTS:
@@ -47,7 +49,23 @@ def unused_split(frame: pd.DataFrame, features: Sequence[str]) -> list[Notice]:
     text = f"looks like a split, and is used as a feature: {told}"
     name = next(iter(found), "")
     hint = f"If it is yours, set {pasted('dataset.split', name)}; or leave it out: {pasted('dataset.drop', [name])}."
-    return [Notice("unused_splits", len(found), text, f"column {name}", hint)] if found else []
+    notices = [Notice("unused_splits", len(found), text, f"column {name}", hint)] if found else []
+    if marks:
+        text = f"may mark the rows of a part, and is used as a feature: {', '.join(marks)}"
+        hint = (
+            f"If it does, write train and test in it and set {pasted('dataset.split', marks[0])}; or leave it out: "
+            f"{pasted('dataset.drop', marks)}."
+        )
+        notices.append(Notice("unused_marks", len(marks), text, f"column {marks[0]}", hint))
+    return notices
+
+
+def _marks_part(name: str, values: pd.Series) -> bool:
+    """Return whether a column such as `is_test` holds whether rows belong to a part, as booleans or 0 and 1."""
+    plain = re.sub(r"^(?i:is|in|for)(?=[\s_A-Z-])", "", name.strip())
+    if part_of(plain) is None or not pd.api.types.is_numeric_dtype(values.dtype):
+        return False
+    return set(values.dropna().unique()) <= {0, 1}
 
 
 def parts_of(source: Source, column: str | None, first: int | None = None) -> OwnSplit:

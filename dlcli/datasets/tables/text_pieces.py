@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from itertools import chain, islice
+from itertools import chain, islice, takewhile
 from pathlib import Path
 from typing import IO
 
 from dlcli.datasets.tables.column_selection import ColumnSelection, Piece, columns_to_keep, empty_file
 from dlcli.datasets.tables.compression import Excerpt
 from dlcli.datasets.tables.delimited import find_form, read_delimited, title_warnings
-from dlcli.datasets.tables.dialect import Dialect
 from dlcli.datasets.tables.format_options import FormatOptions
 from dlcli.datasets.tables.lines import text_lines
+from dlcli.datasets.tables.records import is_empty_line, records
 from dlcli.errors import DataError
 from dlcli.formatting import counted
 
@@ -48,26 +47,30 @@ def text_pieces(
         keep = columns_to_keep(list(form.names), {}, file, selection)
         lines = (line.encode("utf-8", "surrogateescape") for line in form.layout.lines(chain(head, text)))
         skipped += form.layout.skip - form.layout.in_comment
-        records = _records(lines, form.dialect)
-        before = next(records) if form.dialect.header else []
+        found = records(lines, form.dialect)
+        before = next(found) if form.dialect.header else []
         skipped += len(before)
-        any_rows = False
+        any_rows, empty = False, 0
         titles = title_warnings(file, form.layout)
-        while (batch := list(islice(records, rows))) or not any_rows:
+        while (batch := list(islice(found, rows))) or not any_rows:
             own = list(chain.from_iterable(batch))
-            count = sum(bool(record[0].rstrip(b"\r\n")) for record in batch)
+            count = sum(not is_empty_line(record) for record in batch)
+            at_end = sum(1 for _ in takewhile(is_empty_line, reversed(batch)))
+            empty += len(batch) - count - at_end
             if count or not batch:  # a header without rows is an error
                 any_rows = True
                 excerpt = Excerpt(file, b"".join([*before, *own]), skipped - len(before))
                 raw = read_delimited(excerpt, options, form=form.plain)
-                if len(raw) + len(raw.origin.comments) != count:
+                if len(raw) + raw.comments != count:
                     raise DataError(
                         f"{counted(count, 'row')} from this line on are read as {len(raw)}",
                         f"{file}:{skipped + 1}",
                         "If quotes are ordinary characters, set dataset.quotes=false.",
                     )
-                raw.warnings, titles = tuple(titles), []  # comments are counted by the caller
+                # Comments and empty lines are counted by the caller.
+                raw.warnings, titles, raw.empty, empty = tuple(titles), [], empty, 0
                 yield Piece(raw, raw.table.select(keep), 0)
+            empty += at_end  # if further rows follow
             skipped += len(own)
 
 
@@ -84,24 +87,3 @@ def _had_no_header(head: list[str], selection: ColumnSelection, options: FormatO
         and not needed & set(names)
         and all(name[:1] == "c" and name[1:].isdecimal() for name in needed)
     )
-
-
-def _records(lines: Iterable[bytes], dialect: Dialect) -> Iterator[list[bytes]]:
-    """Yield the lines of each row; a quoted cell may span several lines.
-
-    As in Arrow, a quote opens a quoted cell only at the cell's beginning, and two quotes within it denote one.
-    """
-    separator = re.escape(dialect.separator.encode())
-    in_quotes = re.compile(rb'(?:^|%s)"(?:[^"]+|"")*("?)' % separator)
-    record: list[bytes] = []
-    inside = False
-    for line in lines:
-        record.append(line)
-        if dialect.quotes and b'"' in line:
-            ends = [cell[1] for cell in in_quotes.finditer(b'"' + line if inside else line)]
-            inside = ends[-1:] == [b""]
-        if not inside:
-            yield record
-            record = []
-    if record:
-        yield record

@@ -118,8 +118,14 @@ CASES: dict[str, list[tuple[Any, str, dict[str, Any], str]]] = {
         (["Y", "N"], "boolean", {"types": {"a": "boolean"}}, ""),
     ],
     "empty, `NA`": [
-        (["1", "", "NA", "N/A", "NaN", "null", "None", "?", "#N/A"], "numeric", {}, ""),
+        (["1", "", "NA", "N/A", "NaN", "null", "None", "?", "#N/A", "\\N"], "numeric", {}, ""),
         (["None", "big"], "categorical", {"missing_values": []}, ""),
+        (["\\N", "big", "small"], "categorical", {}, ""),
+    ],
+    "`2024-031`, numbers": [
+        ([f"2024-{number:03}" for number in range(20, 40)], "categorical text identifier", {}, WARNED),
+        ([f"2024-{number:03}" for number in range(20, 40)], "date", {"date_format": "%Y-%j"}, ""),
+        ([f"\uff11\uff12{number}" for number in range(20, 40)], "categorical text identifier", {}, WARNED),
     ],
     "`n.a.`, `-`": [
         (["1", "2", "n.a.", "-", ".", "unknown", "#DIV/0!", "NaT", "0000-00-00"], "numeric", {}, ""),
@@ -147,6 +153,7 @@ ELSEWHERE = {
     "`9999-12-31`": "datasets/test_tables_of_users.py::test_dates_far_from_all_others_that_repeat_are_told",
     "a column without any value":
         "preprocessing/test_some_rows.py::test_a_table_is_fitted_on_some_rows_as_on_their_copy",
+    "numbers that pandas": "datasets/test_table_layouts.py::test_categories_of_pandas_are_words",
     "the index that pandas": "datasets/test_table_layouts.py::test_the_index_of_pandas_is_no_feature",
     "a column of `train`":
         "datasets/test_tables_of_users.py::test_a_column_that_looks_like_a_split_is_told_if_no_setting_names_it",

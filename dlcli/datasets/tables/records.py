@@ -1,0 +1,62 @@
+"""Rows of a delimited text file as lines: a quoted cell may span several lines, and empty lines are no rows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from dlcli.datasets.tables.compression import Excerpt, opened
+from dlcli.datasets.tables.dialect import Dialect
+from dlcli.datasets.tables.lines import text_lines
+
+
+def empty_lines(
+    file: Path | Excerpt, dialect: Dialect, encoding: str, comments: Sequence[int] = ()
+) -> list[int]:
+    """Return for each empty line between the rows the number of rows before it, with the header.
+
+    Args:
+        file: the file.
+        dialect: its dialect.
+        encoding: its encoding.
+        comments: for each comment the number of rows before it; comments are no rows.
+    """
+    found: list[int] = []
+    place = file.file if isinstance(file, Excerpt) else file
+    with opened(file) as stream:
+        lines = (line.encode("utf-8", "surrogateescape") for line in text_lines(stream, place, encoding))
+        count = 0
+        for record in records(lines, dialect):
+            if is_empty_line(record):
+                found.append(count)
+            else:
+                count += 1
+    at = [rows + before for before, rows in enumerate(comments)]  # their places among rows and comments
+    return [rows - sum(comment < rows for comment in at) for rows in found if 0 < rows < count]
+
+
+def is_empty_line(record: Sequence[bytes]) -> bool:
+    """Return whether the lines of a row are one empty line, which is no row."""
+    return not record[0].rstrip(b"\r\n")
+
+
+def records(lines: Iterable[bytes], dialect: Dialect) -> Iterator[list[bytes]]:
+    """Yield the lines of each row; a quoted cell may span several lines.
+
+    As in Arrow, a quote opens a quoted cell only at the cell's beginning, and two quotes within it denote one.
+    """
+    separator = re.escape(dialect.separator.encode())
+    in_quotes = re.compile(rb'(?:^|%s)"(?:[^"]+|"")*("?)' % separator)
+    record: list[bytes] = []
+    inside = False
+    for line in lines:
+        record.append(line)
+        if dialect.quotes and b'"' in line:
+            ends = [cell[1] for cell in in_quotes.finditer(b'"' + line if inside else line)]
+            inside = ends[-1:] == [b""]
+        if not inside:
+            yield record
+            record = []
+    if record:
+        yield record
