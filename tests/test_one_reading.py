@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from dlcli.serving.answers import NotAnswered, Predictor
 from typer.testing import CliRunner
 
 import dlcli
@@ -27,6 +26,7 @@ from dlcli.result import Result
 from dlcli.runner.export import bundle
 from dlcli.runs.folder import open_run
 from dlcli.serving.bodies import Body
+from dlcli.serving.predictor import NotAnswered, Predictor
 from dlcli.training.fields import as_fields, first_rows
 
 # Tables per format; more to search for mistakes.
