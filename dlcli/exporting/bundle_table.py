@@ -15,6 +15,7 @@ from dlcli.datasets.reading.cells import MISSING as WORDS
 from dlcli.datasets.reading.column import Column, numbers_among
 from dlcli.datasets.reading.columns import Columns
 from dlcli.datasets.reading.date_formats import ISO
+from dlcli.datasets.reading.months import ENGLISH_MONTHS
 from dlcli.datasets.reading.number_formats import PLAIN, REWRITES
 from dlcli.datasets.tables.lines import is_utf8
 from dlcli.datasets.tables.typed_frames import LARGEST, MISSING
@@ -123,6 +124,8 @@ def _column(column: Column, preprocessing: Table) -> dict[str, Any]:
             if pattern != ISO and (not pattern.startswith("%") or pattern.endswith("%V")):
                 raise _unreadable(column, f"dates {pattern}")
             found |= {"pattern": pattern, "parts": preprocessing.dates_[column.name].parts_}
+            if "%b" in pattern.lower():
+                found["months"] = ENGLISH_MONTHS
         case "numeric":
             how = column.number
             if not column.takes_markers and how == PLAIN:

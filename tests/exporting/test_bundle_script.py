@@ -36,6 +36,10 @@ NUMBERS = (
     " 5 ",
     "NA", "unknown", "-999", "-999.0", "-999,0", ".5", ",5", "5.", "1'234", "1\u2019234", "12,34,567.0",
 )  # fmt: skip
+MONTHS = (
+    "12. Mai 2023", "3. M\u00e4rz 2024", "3. m\u00e4r 2024", "4. Juli 2024", "4. July 2024",
+    "4. Okt 2024", "4. maggio 2024", "4. Foo 2024",
+)  # fmt: skip
 DATES = (
     "2024-01-31", "2024/01/31", "2024-1-5", "2024-01/31", "31.01.2024", "1.2.2024", "01/31/2024", "31. Januar 2024",
     "2024-01-31T13:05", "2024-01-31 9:05:07", "2024-01-31 13:05:07,25", "2024-01-31 23:05 +02:00",
@@ -74,6 +78,8 @@ COLUMNS: dict[str, tuple[Column, Sequence[str]]] = {
     "-999 is missing": (Column("c", "numeric", missing=("-999",)), NUMBERS),
     "ISO dates": (Column("c", "date"), DATES),
     "days first": (Column("c", "date", date=DateFormat(("%d.%m.%Y",))), DATES),
+    "months by name": (Column("c", "date", date=DateFormat(("%d. %B %Y",))), (*DATES, *MONTHS)),
+    "months by short name": (Column("c", "date", date=DateFormat(("%d. %b %Y",))), (*DATES, *MONTHS)),
     "year, day, month": (Column("c", "date", date=DateFormat(("%Y/%d/%m",))), ("2024/01/05", "2024/31/01")),
     "booleans": (Column("c", "boolean"), BOOLEANS),
     "yes and no": (Column("c", "boolean", words=("no", "yes")), BOOLEANS),

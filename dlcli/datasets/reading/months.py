@@ -75,8 +75,9 @@ _NAMES = {
 # Words that denote another month in Croatian, which is therefore not supported.
 _DOUBTFUL = frozenset(("listopad", "listopada", "lis", "lip", "srp"))
 
-_ENGLISH = {word: month for month, words in _NAMES.items() for word in words.split()}
-_ANY = rf"(?i)(?:^|[^\pL])(?P<name>{'|'.join(sorted(_ENGLISH, key=len, reverse=True))})(?:$|[^\pL])"
+# The English name, full or abbreviated, of each name.
+ENGLISH_MONTHS = {word: month for month, words in _NAMES.items() for word in words.split()}
+_ANY = rf"(?i)(?:^|[^\pL])(?P<name>{'|'.join(sorted(ENGLISH_MONTHS, key=len, reverse=True))})(?:$|[^\pL])"
 
 
 def in_english(values: pa.Array) -> pa.Array:
@@ -84,7 +85,7 @@ def in_english(values: pa.Array) -> pa.Array:
     becomes July."""
     for name in _found(values):
         pattern = rf"(?i)(^|[^\pL]){name}($|[^\pL])"
-        values = pc.replace_substring_regex(values, pattern, rf"\1{_ENGLISH[name]}\2")
+        values = pc.replace_substring_regex(values, pattern, rf"\1{ENGLISH_MONTHS[name]}\2")
     return values
 
 
