@@ -158,9 +158,9 @@ def test_the_test_rows_read_back_give_the_recorded_figures(name: str, seed: int)
     alike(in_memory.reset_index(drop=True), predicted)
     if bundles:
         pytest.importorskip("onnx", reason="needs the extra onnx")
-        # Its script predicts the raw test rows in a process of its own.
+        # Its script predicts the raw rows in a process of its own.
         made = bundle(str(trained.run_dir), Path("made"))
-        assert (made.rows, made.largest_difference < 1e-3) == (len(tested), True)
+        assert (made.rows, made.largest_difference < 1e-3) == (len(frame), True)
     assert kinds["losses"] == "numeric"
     dated = {"dashes", "months in German", "log times", "compact dates"} & set(frame.columns)
     assert {kinds[name] for name in dated} == {"date"}
