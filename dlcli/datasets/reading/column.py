@@ -225,14 +225,6 @@ class Column:
         return pc.coalesce(after.take(pc.index_in(words, value_set=before).combine_chunks()), words)
 
 
-def are_categories(kind: pa.DataType) -> bool:
-    """Return whether values of a type are numbers that a file holds as categories."""
-    types = pa.types
-    return types.is_dictionary(kind) and (
-        types.is_integer(kind.value_type) or types.is_floating(kind.value_type)
-    )
-
-
 def without_dictionaries(values: pa.ChunkedArray) -> pa.ChunkedArray:
     """Return values without dictionary encoding, as string, int64 or uint64, float64, bool, or times in UTC
     in microseconds."""

@@ -16,19 +16,12 @@ import pyarrow.compute as pc
 from dlcli.config.pasted import pasted
 from dlcli.datasets.reading.boolean_columns import asked_boolean
 from dlcli.datasets.reading.cells import MARKERS, MISSING, boolean_words, is_text_by, spread, trimmed, without
-from dlcli.datasets.reading.column import (
-    Column,
-    Place,
-    are_categories,
-    as_words,
-    repacked,
-    without_dictionaries,
-)
+from dlcli.datasets.reading.column import Column, Place, as_words, repacked, without_dictionaries
 from dlcli.datasets.reading.columns import Columns
 from dlcli.datasets.reading.date_columns import DateColumn
 from dlcli.datasets.reading.date_formats import ISO_DATES, DateFormat, iso_dates
 from dlcli.datasets.reading.doubts import differing_in_case, odd_values, two_ways
-from dlcli.datasets.reading.encoded import Cells, Encoded
+from dlcli.datasets.reading.encoded import CODED, Cells, Encoded, are_categories
 from dlcli.datasets.reading.lookalikes import exponents
 from dlcli.datasets.reading.number_formats import (
     FoundFormats,
@@ -43,6 +36,7 @@ from dlcli.datasets.reading.reading_options import ReadingOptions
 from dlcli.datasets.reading.settling import Verdict, doubts_settled, settled_columns
 from dlcli.datasets.reading.strings import (
     all_match,
+    are_phones,
     beginning_with_zero,
     distinct_strings,
     is_code,
@@ -56,9 +50,6 @@ from dlcli.formatting import counted
 
 # Maximum number of distinct words of a column that are compared ignoring case.
 _CASES = 10_000
-
-# Telephone numbers such as +4930123456.
-_PHONE = r"^\+\d{8,}$"
 
 
 def decide(
@@ -113,8 +104,7 @@ class _Deciding:
         coded = are_categories(values.type) and self._asked is None
         values = without_dictionaries(values)
         if coded:  # such as pandas' categories 1, 2 and 3
-            note = "words, since they are categories in the file"
-            return Verdict(replace(self._base, note=note), as_words(values))
+            return Verdict(replace(self._base, note=CODED), as_words(values))
         if not pa.types.is_string(values.type):
             return self._native(values, zone or "")
         if self._asked in ("categorical", "text"):
@@ -200,8 +190,7 @@ class _Deciding:
         if whole:
             if pc.any(pc.match_substring_regex(zeros, r"^[-+]?0\d")).as_py():
                 return self._words(words, "01 and 1 differ")
-            begins = str(pc.first(strings))[:1]  # spares the other columns of numbers the expression
-            if begins == "+" and pc.all(pc.match_substring_regex(strings, _PHONE)).as_py():
+            if are_phones(strings):
                 return self._words(words, "all are as long as telephone numbers and begin with +")
             if is_large(parsed):
                 return self._words(words, "its numbers are too long to be exact")

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
+# Note on numbers that a file holds as categories.
+CODED = "words, since they are categories in the file"
+
 
 @dataclass(frozen=True, eq=False)
 class Encoded:
@@ -82,3 +85,11 @@ class Cells:
     def first_row(self, strings: pa.ChunkedArray, values: pa.Array) -> int:
         """Return the first row that has one of these values."""
         return pc.index(pc.is_in(self.rows(strings), value_set=values), True).as_py()
+
+
+def are_categories(kind: pa.DataType) -> bool:
+    """Return whether values of a type are numbers that a file holds as categories."""
+    types = pa.types
+    return types.is_dictionary(kind) and (
+        types.is_integer(kind.value_type) or types.is_floating(kind.value_type)
+    )

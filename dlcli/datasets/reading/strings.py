@@ -62,6 +62,12 @@ def all_match(strings: pa.ChunkedArray, expression: str) -> bool:
     )
 
 
+def are_phones(strings: pa.ChunkedArray) -> bool:
+    """Return whether all strings are as long as telephone numbers and begin with +, such as +4930123456."""
+    begins = str(pc.first(strings))[:1]  # spares the other columns of numbers the expression
+    return begins == "+" and pc.all(pc.match_substring_regex(strings, r"^\+\d{8,}$")).as_py()
+
+
 def total_length(strings: pa.ChunkedArray) -> int:
     """Return the number of bytes of all strings."""
     return pc.sum(pc.binary_length(strings)).as_py() or 0
