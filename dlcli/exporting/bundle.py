@@ -97,7 +97,7 @@ def export_bundle(
         tests = len(read_split(opened.ledger, len(data)).rows("test"))
         source = BundleSource(opened, model, dataset, data, rows)
         bundled = _rows_of(source)
-        spec = {"run_id": opened.ledger.run_id, "example": bundled.example}
+        spec: dict[str, Any] = {"run_id": opened.ledger.run_id, "example": bundled.example}
         outputs = output_columns(model.task, head)
         with new_folder(folder, "the bundle") as made, scratch_folder() as scratch:
             raw, example = bundled.write_raw(scratch), bundled.write_example(made)
