@@ -117,8 +117,12 @@ def _least_alike(table: pd.DataFrame, recorded: Mapping[str, float], where: str)
     sign, name, words = _BY_ALIKE[by]
     values = table[by].to_numpy(dtype=float)
     given = "source" if "source" in table.columns else "file"
+    if by == "cer" and equal.all():
+        return JudgedRows(rows, None, intervals, f"All {len(table):,} texts are right.")
     lines: list[tuple[Cell, ...]] = []
     for position in np.argsort(sign * values, kind="stable")[:_SHOWN]:
+        if by == "cer" and equal[position]:
+            break
         row = _row(table, position)
         texts = (str(row[key]) for key in (given, "target", "prediction"))
         lines.append((*_place(row, table), *texts, float(row[by])))

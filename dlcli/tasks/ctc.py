@@ -67,6 +67,7 @@ class CTC(Task):
     accepts: ClassVar = {"ctc"}
     default_metrics = ("cer", "wer", "sequence_accuracy")
     outputs_of: ClassVar = "step"
+    judges_training_rows: ClassVar = False  # nothing is decoded in training steps
     kept_differs: ClassVar = True  # the longest training recording decides the number of codes
 
     def __init__(
@@ -109,10 +110,6 @@ class CTC(Task):
         lengths = torch.tensor([len(row) for row in rows], dtype=torch.int64)
         codes = torch.tensor([code for row in rows for code in row], dtype=torch.int64)
         return Ragged(codes, lengths)
-
-    def training_metrics(self, names: Sequence[str]) -> list[str]:
-        """Return no metrics: nothing is decoded in training steps."""
-        return []
 
     def step(self, network: Any, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Return the mean loss of a symbol, and loss and number of symbols of each row `(N, 2)`."""
@@ -188,12 +185,14 @@ class CTC(Task):
         """Return what is kept of a row that is predicted without any symbol."""
         return self, torch.zeros(_HEAD + WIDTH)
 
-    def judged_baselines(self, x: Any, y: Any, kept: Tensor) -> dict[str, tuple[Task, Tensor]]:
+    def baselines(self, x: Any, kept: Tensor | None = None, y: Any = None) -> dict[str, tuple[Task, Tensor]]:
         """Return what is kept if the typical training transcript is predicted for all rows.
 
         The loss is that of constant outputs: the blank has the share of steps that the symbols of a training transcript
         leave, and the symbols their frequencies.
         """
+        if kept is None:
+            raise TypeError("the baseline of transcripts needs what is kept of a model's outputs")
         texts = list(Texts.of(y))
         codes = self.encode(y)[:]
         steps = kept[:, 2].long()
@@ -321,7 +320,7 @@ class CTC(Task):
 
         yield (
             "length",
-            translation_plots.scores_by_length(self.breakdown(outputs, y), "Symbols of the transcript"),
+            translation_plots.scores_by_length(self.breakdown(outputs, y), "symbols of the transcript"),
         )
 
 

@@ -126,7 +126,7 @@ def test_what_is_kept_restores_texts_and_metrics(units: Units) -> None:
     restored = task.metric_inputs_of(table)
     assert restored is not None
     assert torch.equal(restored[0], task.metric_inputs(kept, y)[0])
-    baseline = task.judged_baselines(None, rows, kept)[""][1]
+    baseline = task.baselines(None, kept, rows)[""][1]
     assert baseline.shape == (3, kept.shape[1] - 7)
     assert (baseline[1:, 0] > 0).all()
 
