@@ -19,8 +19,7 @@ PACKAGE = Path(dlcli.__file__).parent
 
 # From top to bottom: a layer imports only itself and the layers below it.
 LAYERS = (
-    ("completion",),
-    ("cli", "api"),
+    ("completion", "cli", "api"),
     ("terminal", "runner", "templates"),
     ("page", "serving"),
     ("comparison", "prediction", "exporting", "resumption", "sweeps"),
