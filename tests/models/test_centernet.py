@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
+from safetensors.torch import save_file
 
+from dlcli.errors import ConfigError
 from dlcli.models.centernet import CenterNet
 
 pytest.importorskip("timm")
@@ -82,3 +86,13 @@ def test_of_overlapping_detections_the_less_sure_one_is_dropped() -> None:
     sure = found[found[:, 4] > 0.1]
     assert sure[:, 5].tolist() == [0, 1], "detections of another class stay"
     torch.testing.assert_close(sure[:, 4], torch.tensor([3.0, 1.0]).sigmoid())
+
+
+def test_weights_of_a_run_with_another_scale_of_pixels_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "weights.safetensors"
+    save_file(made(mean=(0.1, 0.2, 0.3)).state_dict(), file)
+    with pytest.raises(ConfigError, match="trained with another pixel mean") as refused:
+        made(weights=str(file))
+    assert "model.mean=[0.1,0.2,0.3]" in refused.value.problems[0].hint
+    again = made(weights=str(file), mean=(0.1, 0.2, 0.3))
+    assert again.mean.flatten().tolist() == pytest.approx([0.1, 0.2, 0.3])
