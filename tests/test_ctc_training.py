@@ -65,7 +65,7 @@ def test_it_learns_and_is_evaluated_from_its_files(trained: Result) -> None:
     assert again.metrics["test/loss"] == trained.metrics["test/loss"]
     assert again.metrics["test/cer"] == trained.metrics["test/cer"]
     table = pd.read_parquet(trained.run_dir / "predictions.parquet")
-    assert set(table["split"]) == {"val", "test"}
+    assert set(table["split"]) == {"val", "final test"}
     assert table["confidence"].between(0, 1).all()
     spoken = table["file"].str.replace(r"_\w+_\d+\.wav", "", regex=True)
     assert (spoken == table["target"]).all()
