@@ -183,7 +183,7 @@ def test_models_of_folds_and_runs_predict_raw_rows_as_one(target: str) -> None:
     found = pd.read_csv("found.csv", dtype={"prediction": expected["prediction"].dtype})
     pd.testing.assert_frame_equal(found, expected, check_dtype=False, rtol=1e-3, atol=1e-4)
     assert run_script(Path("made"), "--check").returncode == 0
-    assert f"the mean of {len(members)} models (MLP)" in Path("made/README.md").read_text()
+    assert f"the mean of {len(members)} models (TabM)" in Path("made/README.md").read_text()
 
 
 def test_the_folder_holds_all_that_is_needed_and_no_training_row() -> None:
