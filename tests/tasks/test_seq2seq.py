@@ -16,7 +16,7 @@ from dlcli.datasets.text_rows import Texts
 from dlcli.models.seq2seq_rnn import Seq2SeqRNN
 from dlcli.preprocessing.pairs import PairSubwords
 from dlcli.tasks.seq2seq import Seq2Seq
-from dlcli.tasks.text_scores import TextScore, text_counts
+from dlcli.tasks.text_scores import WIDTH, TextScore, text_counts
 from dlcli.tasks.token_losses import TokenCrossEntropy
 from dlcli.training.network import Network
 from dlcli.training.scores import Scores
@@ -108,7 +108,7 @@ def test_what_is_kept_gives_the_metrics_of_the_texts() -> None:
         outputs, nothing = task.kept(task.evaluated(network, batch, tokens), tokens)
         logits = network({**batch, "y": tokens})
     loss = functional.cross_entropy(logits.flatten(0, 1), tokens.flatten(), ignore_index=0)
-    assert outputs.shape == (10, 2 + 32 + 128)
+    assert outputs.shape == (10, 2 + WIDTH + 128)
     assert nothing.shape == (10, 0)
     torch.testing.assert_close(task.kept_loss(outputs, nothing).float(), loss)
     scores = Scores(task)
