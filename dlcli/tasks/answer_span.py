@@ -96,6 +96,10 @@ class AnswerSpan(Task):
         """Return the mean loss of the rows with an answer within a window."""
         return outputs[:, 0].nanmean()
 
+    def loss_weight(self, outputs: Tensor, y: Tensor) -> float:
+        """Return the number of these rows."""
+        return int(outputs[:, 0].isfinite().sum())
+
     def predicted(self, outputs: Tensor) -> Tensor:
         """Return probability, first and last character of each row's answer `(N, 3)`."""
         return best_spans(span_scores(outputs, self.unanswerable), self.max_answer, self.unanswerable)

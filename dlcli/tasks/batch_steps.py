@@ -101,6 +101,10 @@ class BatchSteps(Essentials):
         """Return the mean loss over the rows, a scalar, from the results of `kept`."""
         return self.loss(outputs, y)
 
+    def loss_weight(self, outputs: Tensor, y: Tensor) -> float:
+        """Return the number of rows, tokens or words that `kept_loss` is the mean of: its weight in further means."""
+        return len(y)
+
     def predicted(self, outputs: Any) -> Tensor:
         """Return the entries of outputs that predictions of new rows need, one per row; `predictions`
         describes them."""

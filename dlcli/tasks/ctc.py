@@ -169,6 +169,10 @@ class CTC(Task):
         loss, symbols = outputs[:, :2].double().sum(dim=0)
         return loss / symbols
 
+    def loss_weight(self, outputs: Tensor, y: Tensor) -> float:
+        """Return the number of symbols of the rows."""
+        return float(outputs[:, 1].double().sum())
+
     def rows_at_once(self, input_shape: Sequence[int]) -> int:
         """Return the rows of a batch of an evaluation."""
         return _ROWS

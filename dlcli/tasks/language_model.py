@@ -103,6 +103,10 @@ class LanguageModel(Task):
         totals = outputs.double().sum(dim=0)
         return (totals[0] / totals[1]).float()
 
+    def loss_weight(self, outputs: Tensor, y: Tensor) -> float:
+        """Return the number of tokens of the rows."""
+        return float(outputs[:, 1].double().sum())
+
     def predicted(self, outputs: Tensor) -> Tensor:
         """Return sum of losses, number of tokens and number of characters of each row, `(N, 3)`."""
         losses = outputs[:, 1:]

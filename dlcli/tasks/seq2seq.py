@@ -186,6 +186,10 @@ class Seq2Seq(Task):
         loss, tokens = outputs[:, :_HEAD].double().sum(dim=0)
         return loss / tokens
 
+    def loss_weight(self, outputs: Tensor, y: Tensor) -> float:
+        """Return the number of tokens of the rows."""
+        return float(outputs[:, 1].double().sum())
+
     def rows_at_once(self, input_shape: Sequence[int]) -> int:
         """Return the batch size of an evaluation."""
         return _ROWS

@@ -109,8 +109,12 @@ class Tag(Task):
     def kept_loss(self, outputs: Tensor, y: Tensor) -> Tensor:
         """Return the mean loss over the words that are not cut off: means of rows, weighted by their numbers
         of words."""
-        words = ((y >= 0) & (outputs[:, 1:] >= 0)).sum(dim=1)
+        words = _judged_words(outputs, y)
         return (outputs[:, 0] * words).sum() / words.sum().clamp_min(1)
+
+    def loss_weight(self, outputs: Tensor, y: Tensor) -> float:
+        """Return the number of these words."""
+        return int(_judged_words(outputs, y).sum())
 
     def predicted(self, outputs: Tensor) -> Tensor:
         """Return the code of each word `(N, V)`; codes beyond the last word of a row are undefined."""
@@ -283,3 +287,8 @@ class Tag(Task):
 def _unread(logits: Tensor) -> Tensor:
     """Return a mask of words that are cut off `(N, V)`, given their logits `(N, V, C)`."""
     return logits[..., 0] == -torch.inf
+
+
+def _judged_words(outputs: Tensor, y: Tensor) -> Tensor:
+    """Return the number of words of each row that have a tag and are not cut off."""
+    return ((y >= 0) & (outputs[:, 1:] >= 0)).sum(dim=1)

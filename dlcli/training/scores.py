@@ -62,6 +62,7 @@ class Scores:
         self._targets: list[Tensor] = []
         self._waiting = 0
         self._rows = 0
+        self._weight = 0.0
         self._loss: Tensor | float = 0.0
 
     def _reset(self) -> None:
@@ -85,7 +86,7 @@ class Scores:
         """Return the collected values unevaluated, so that sums are rounded as without the checkpoint."""
         metrics = {name: dict(self._metrics[name].metric_state) for name in self._collectors}
         waiting = {"outputs": list(self._outputs), "targets": list(self._targets)}
-        return {**waiting, "metrics": metrics, "loss": self._loss, "rows": self._rows}
+        return {**waiting, "metrics": metrics, "loss": self._loss, "rows": self._rows, "weight": self._weight}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore the collected values."""
@@ -110,6 +111,7 @@ class Scores:
         self._outputs, self._targets = list(state["outputs"]), list(state["targets"])
         self._waiting = sum(outputs.numel() for outputs in self._outputs)
         self._loss, self._rows = state["loss"], state["rows"]
+        self._weight = state.get("weight", self._rows)  # earlier checkpoints weighted by rows
 
     @torch.no_grad()
     def _count(self) -> None:
@@ -118,8 +120,11 @@ class Scores:
         device = counting_device(outputs.device)
         if self._collectors:
             self._count_metrics(outputs, y, device)
-        self._loss = self._loss + self._task.kept_loss(outputs, y).to(device).double() * len(y)
+        weight = self._task.loss_weight(outputs, y)
+        if weight:  # the mean of no token is undefined
+            self._loss = self._loss + self._task.kept_loss(outputs, y).to(device).double() * weight
         self._rows += len(y)
+        self._weight += weight
         self._outputs, self._targets, self._waiting = [], [], 0
 
     def _count_metrics(self, outputs: Tensor, y: Tensor, device: torch.device) -> None:
@@ -158,8 +163,8 @@ class Scores:
                     metric.take_state(self._metrics[collector].metric_state)
             scores[name] = metric.compute()
         loss = torch.as_tensor(self._loss, dtype=torch.float64)
-        loss, rows = summed(torch.stack([loss, loss.new_tensor(self._rows)]))
-        values = {"loss": loss / rows, **scores}
+        loss, weight = summed(torch.stack([loss, loss.new_tensor(self._weight)]))
+        values = {"loss": loss / weight, **scores}
         # One transfer for all metrics; with several targets the mean over targets is returned.
         numbers = torch.stack([torch.as_tensor(value).double().mean() for value in values.values()]).tolist()
         self._reset()
