@@ -58,6 +58,10 @@ def summarize(network: nn.Module, row: Mapping[str, Tensor]) -> ModelSummary:
         mode="eval",
     )
     network.train(training)
+    # torchinfo counts by calls of `forward`: weights that other methods use are missed, or counted twice.
+    weights = list(network.parameters())
+    found.total_params = sum(weight.numel() for weight in weights)
+    found.trainable_params = sum(weight.numel() for weight in weights if weight.requires_grad)
     return ModelSummary(
         str(found) + "\n", found.total_params, found.trainable_params, int(found.total_mult_adds)
     )

@@ -31,8 +31,8 @@ from dlcli.runs.folder import recorded_epochs
 from dlcli.sweeps.planning import plan_sweep
 from dlcli.sweeps.search_in_folds import plan_nested
 from dlcli.tracking.ledger import Ledger
-from dlcli.training.row_noise import LOSS_SE, RISE_SE
 from dlcli.training.loader import BatchLoader
+from dlcli.training.row_noise import LOSS_SE, RISE_SE
 from tests.processes import ENDLESS, children, epochs, run_folder, start, wait_until
 
 TWO = ["trainer=ddp", "trainer.devices=2", "trainer.accelerator=cpu"]

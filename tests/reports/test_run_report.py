@@ -17,6 +17,7 @@ from torch import nn
 from dlcli.datasets.data import Data
 from dlcli.inference.evaluation import Evaluation
 from dlcli.models.mlp import MLP
+from dlcli.models.seq2seq_rnn import Seq2SeqRNN
 from dlcli.reports import run_report
 from dlcli.reports.style import new_figure
 from dlcli.reports.summary import describe_question, summarize
@@ -146,6 +147,14 @@ def test_the_summary_counts_parameters_and_multiply_adds() -> None:
     assert "[1, 8]" in found.text
     assert network.training
     assert second.training
+
+
+def test_the_summary_counts_parameters_that_no_forward_uses() -> None:
+    model = Seq2SeqRNN(vocab_size=300, num_outputs=300, shares_vocabulary=True, embedding=8, hidden=8)
+    row = {"x": torch.ones(1, 3, dtype=torch.long), "lengths": torch.tensor([3])}
+    found = summarize(Network(model), row)
+    assert found.parameters == sum(weight.numel() for weight in model.parameters())
+    assert f"Total params: {found.parameters:,}" in found.text
 
 
 def test_the_panel_says_what_is_trained_on_what() -> None:
