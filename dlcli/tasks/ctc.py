@@ -144,10 +144,6 @@ class CTC(Task):
             found[:, _HEAD : _HEAD + text.shape[1]] = text.to(found.dtype)
         return found
 
-    def predicted(self, outputs: Tensor) -> Tensor:
-        """Return the outputs, whose head has no loss."""
-        return outputs
-
     def kept(self, outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Return what is kept of each row (see the class), and empty targets `(N, 0)`."""
         nothing = y.new_zeros(len(y), 0)

@@ -50,28 +50,32 @@ def prefix_search(log_probabilities: Tensor, steps: Tensor, beam: int) -> Tensor
     return torch.from_numpy(found).to(log_probabilities.device)
 
 
+# Logarithms of the probability that a prefix ends with a blank, and that it ends with its last symbol.
+_Beams = dict[tuple[int, ...], tuple[float, float]]
+
+
 def _searched(values: np.ndarray, beam: int) -> Sequence[int]:
     """Return the most likely text of one row `(T, C)`."""
-    # Logarithms of the probability that a prefix ends with a blank, and that it ends with its last symbol.
-    beams: dict[tuple[int, ...], tuple[float, float]] = {(): (0.0, -math.inf)}
+    beams: _Beams = {(): (0.0, -math.inf)}
     symbols = [np.flatnonzero(step[1:] > _LEAST) + 1 for step in values]
     for step, likely in zip(values.tolist(), symbols, strict=True):
-        grown: dict[tuple[int, ...], tuple[float, float]] = {}
-
-        def add(prefix: tuple[int, ...], ends_blank: float, ends_symbol: float, into=grown) -> None:  # type: ignore[no-untyped-def]
-            blank, symbol = into.get(prefix, (-math.inf, -math.inf))
-            into[prefix] = (_sum(blank, ends_blank), _sum(symbol, ends_symbol))
-
+        grown: _Beams = {}
         for prefix, (blank, symbol) in beams.items():
             whole = _sum(blank, symbol)
             last = prefix[-1] if prefix else BLANK
-            add(prefix, whole + step[BLANK], symbol + step[last] if prefix else -math.inf)
+            _add(grown, prefix, whole + step[BLANK], symbol + step[last] if prefix else -math.inf)
             for code in likely.tolist():
                 # A repeated symbol is a new one only after a blank.
-                add((*prefix, code), -math.inf, (blank if code == last else whole) + step[code])
+                _add(grown, (*prefix, code), -math.inf, (blank if code == last else whole) + step[code])
         ranked = sorted(grown, key=lambda prefix: (-_sum(*grown[prefix]), prefix))
         beams = {prefix: grown[prefix] for prefix in ranked[:beam]}
     return next(iter(beams))
+
+
+def _add(beams: _Beams, prefix: tuple[int, ...], ends_blank: float, ends_symbol: float) -> None:
+    """Add probabilities, given as logarithms, to those of a prefix."""
+    blank, symbol = beams.get(prefix, (-math.inf, -math.inf))
+    beams[prefix] = (_sum(blank, ends_blank), _sum(symbol, ends_symbol))
 
 
 def _sum(first: float, second: float) -> float:
