@@ -20,7 +20,7 @@ from dlcli.datasets.tables.format_options import FormatOptions
 from dlcli.datasets.tables.layout import ROW_NAMES, Layout, find_layout
 from dlcli.datasets.tables.lines import codec, is_utf8, text_lines
 from dlcli.datasets.tables.packing import packed
-from dlcli.datasets.tables.records import empty_lines
+from dlcli.datasets.tables.quoted_rows import empty_lines
 from dlcli.datasets.tables.source import RawTable
 from dlcli.errors import DataError, Problem, first_line
 from dlcli.formatting import amount, counted

@@ -14,7 +14,7 @@ from dlcli.datasets.tables.compression import Excerpt
 from dlcli.datasets.tables.delimited import find_form, read_delimited, title_warnings
 from dlcli.datasets.tables.format_options import FormatOptions
 from dlcli.datasets.tables.lines import text_lines
-from dlcli.datasets.tables.records import is_empty_line, records
+from dlcli.datasets.tables.quoted_rows import is_empty_line, records
 from dlcli.errors import DataError
 from dlcli.formatting import counted
 
