@@ -128,7 +128,7 @@ def test_several_series_and_a_later_file(waves: Path) -> None:
     last = predictions[predictions.row.isin(predictions.groupby("series").row.max())]
     assert last.series.tolist() == ["north"] * 4 + ["south"] * 4
     assert last.time.astype(str).tolist() == steps.when.tail(4).tolist() * 2
-    assert set(last.split) == {"test"}
+    assert set(last.split) == {"final test"}
     breakdown = pd.read_csv(result.run_dir / "breakdown.csv")
     tests = predictions[predictions.split == "final test"]
     error = (tests.prediction - tests.target).abs().groupby(tests.step).mean()

@@ -63,12 +63,12 @@ def as_rows(x: Any, kind: str, columns: Columns | None = None, *, are_read: bool
     return x.to_numpy() if isinstance(x, pd.DataFrame) else np.asarray(x)
 
 
-def notices_on_rows(rows: Any, columns: Columns | None) -> list[Notice]:
+def notices_on_rows(rows: Any, kind: str, columns: Columns | None) -> list[Notice]:
     """Return notices on a caller's table: categories that training did not see, and empty rows."""
     if columns is None or not isinstance(rows, pd.DataFrame) or not rows.columns.is_unique:
         return []
     named = rows.set_axis(names_in_model(rows, columns), axis="columns")
-    counts = NewRowCounts(columns)
+    counts = NewRowCounts(columns, finds_empty=kind == "table")
     counts.add(named)
     return counts.notices()
 

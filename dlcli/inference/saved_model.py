@@ -182,7 +182,7 @@ class SavedModel:
             return self.outputs_and_predictions(rows, device, counts)[1]
         counts = Counter()
         _, predictions = self.outputs_and_predictions(rows, device, counts)
-        notices = [*notices_on_rows(rows, self.columns), *self.notices(counts)]
+        notices = [*notices_on_rows(rows, self.kind, self.columns), *self.notices(counts)]
         predictions.attrs["notices"] = as_plain(notices)
         warn_of(notices)
         return predictions

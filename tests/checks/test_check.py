@@ -156,7 +156,7 @@ def test_settings_that_contradict_each_other(overrides: list[str], expected: tup
 
 def test_what_dlcli_supplies_is_not_offered() -> None:
     ((where, _, hint),) = mistakes(*IRIS, "task.tune_threshold=f1")
-    choices = "Choices: average, calibrate, loss, metrics."
+    choices = "Choices: average, calibrate, coverage, loss, metrics."
     more = "Options with tune_threshold: task=binary, task=multilabel."
     assert (where, hint) == ("task.tune_threshold", f"{choices} {more}")
 

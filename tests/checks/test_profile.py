@@ -191,6 +191,7 @@ def test_bike_hour(shared_data: Path) -> None:
             "holds dates that the split ignores: some training rows are later than evaluation rows",
         ),
         ("column instant", "is a row number or an identifier, which carries no information about new rows"),
+        (data.source, "2 empty lines between the rows skipped"),
     ]
 
 

@@ -20,11 +20,12 @@ class NewRowCounts:
 
     Args:
         columns: the columns of the model.
+        finds_empty: whether rows are found that are empty; steps of a series may lack the values to forecast.
     """
 
-    def __init__(self, columns: Columns) -> None:
+    def __init__(self, columns: Columns, finds_empty: bool = True) -> None:
         self._columns = columns
-        self._features = [column.name for column in columns.features()]
+        self._features = [column.name for column in columns.features()] if finds_empty else []
         self._unseen: Counter[str] = Counter()
         self._rows = self._empty = self._single = 0
 
@@ -32,6 +33,8 @@ class NewRowCounts:
         """Add rows that have been read by the columns."""
         self._rows += len(frame)
         self._unseen.update(self._columns.unseen(frame))
+        if not self._features:
+            return
         missing = np.zeros(len(frame), np.int64)
         for name in self._features:
             missing += frame[name].isna().to_numpy() if name in frame else 1
