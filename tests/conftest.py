@@ -81,7 +81,7 @@ def _coarse(request: pytest.FixtureRequest) -> Iterator[None]:
     Tests of whole runs draw fewer rows for the intervals of differences.
     """
     with pytest.MonkeyPatch.context() as patch:
-        if request.path.parent.name not in ("reports", "sanitize"):
+        if request.path.parent.name not in ("comparison", "reports", "sanitize"):
             quick.draw_coarsely(patch)
         if request.path.parent == ROOT / "tests":
             quick.draw_few_rows(patch)

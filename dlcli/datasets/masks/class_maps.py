@@ -7,15 +7,11 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import torch
 
 from dlcli.datasets.images.image_files import ImageFiles
 
 # Code of pixels without a class, which the loss and the metrics ignore.
 IGNORED = 255
-
-# Number of masks counted at a time.
-_BLOCK = 64
 
 
 class Masks:
@@ -81,9 +77,6 @@ def pixel_counts(y: Masks | np.ndarray, classes: int) -> np.ndarray:
     if isinstance(y, Masks):
         return y.counts
     counts = np.zeros((len(y), classes), np.int64)
-    for first in range(0, len(y), _BLOCK):
-        codes = torch.from_numpy(np.ascontiguousarray(y[first : first + _BLOCK]).astype(np.uint8)).flatten(1)
-        for row, values in enumerate(codes):
-            # numpy's bincount would first convert the bytes to 64-bit integers.
-            counts[first + row] = torch.bincount(values, minlength=256).numpy()[:classes]
+    for row, codes in enumerate(y):  # not all at once: bincount converts the bytes to 64-bit integers
+        counts[row] = np.bincount(codes.astype(np.uint8).ravel(), minlength=256)[:classes]
     return counts
