@@ -7,6 +7,7 @@ from typing import Any
 
 from dlcli.assembly.batch_rows import batch_rows
 from dlcli.assembly.optimization import make_callbacks
+from dlcli.config.pasted import override
 from dlcli.errors import Problem
 from dlcli.formatting import counted
 from dlcli.splits.split import Split
@@ -80,8 +81,8 @@ def _unreached(trainer: Mapping[str, Any], plan: StepPlan) -> Iterator[Problem]:
     reached = plan.length(epochs, steps).epochs
     if steps >= 0 and reached is not None and (trainer.get("min_epochs") or 0) > reached:
         yield Problem(
-            f"{trainer['min_epochs']} is more than the {counted(reached, 'epoch')} of trainer.max_steps={steps}, which "
-            "has priority",
+            f"{trainer['min_epochs']} is more than the {counted(reached, 'epoch')} of "
+            f"{override('trainer.max_steps', steps)}, which has priority",
             "trainer.min_epochs",
             "Raise trainer.max_steps, or lower it.",
         )
@@ -95,4 +96,4 @@ def _unreached(trainer: Mapping[str, Any], plan: StepPlan) -> Iterator[Problem]:
 
 
 def _max_epochs(epochs: int | None) -> str:
-    return f"trainer.max_epochs={epochs}"
+    return override("trainer.max_epochs", epochs)

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import numpy as np
 from annotated_types import Ge, Len
 
+from dlcli.config.pasted import pasted
 from dlcli.datasets.audio.audio_decoder import audio_suffixes
 from dlcli.datasets.audio.audio_loading import AudioOptions, load_recordings
 from dlcli.datasets.audio.joining import Joined, join, waveforms
@@ -74,7 +75,7 @@ def load(
         raise DataError(
             f"a row may have recordings of several values of {group}",
             "dataset.group",
-            f"Set dataset.same={group} as well, or leave out dataset.group.",
+            f"Set {pasted('dataset.same', group)} as well, or leave out dataset.group.",
         )
     names = NamePattern(pattern)
     for field, key in ((text, "dataset.text"), *(((same, "dataset.same"),) if same else ())):

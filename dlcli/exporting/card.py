@@ -29,7 +29,7 @@ _OF_PROBABILITIES = (
 
 _OF_MEAN = (
     "The figures of folds, and of a run that is one of several, are those of single models. Their mean, which this "
-    "folder predicts, is usually better; how good it is, only new rows can tell: `dlcli eval RUN --file ROWS`."
+    "folder predicts, is usually better; how good it is, only new rows can tell."
 )
 
 

@@ -50,7 +50,7 @@ def conformal_of(
             raise InputError(
                 "adaptive sets are sets of classes",
                 "--conformal",
-                "Intervals whose width depends on the row follow from several quantiles: train with task/loss=pinball "
+                "Intervals whose width depends on the row follow from several quantiles: train with task/loss=quantile "
                 "'task.loss.quantiles=[0.05,0.5,0.95]', and leave --conformal out.",
             )
         if method == "plus":

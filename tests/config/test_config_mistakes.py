@@ -114,7 +114,7 @@ MESSAGES = [
     ("seed='3'", "seed", 'should be a valid integer, not "3"', ""),
     ("seed=true", "seed", "should be a valid integer, not true", ""),
     ("mode=mni", "mode", "should be 'auto', 'min' or 'max', not \"mni\"", "Did you mean min?"),
-    ("runs_dir=null", "runs_dir", "should be text, not null", ""),
+    ("runs_dir=null", "runs_dir", "should be text, not null", "Leave it out for the default."),
     (
         "run_name=2022",
         "run_name",
