@@ -11,7 +11,8 @@ from torch import Tensor
 
 from dlcli.distributed.collectives import summed
 
-LOSS_SE, RISE_SE = "val_loss_se", "val_loss_rise_se"  # names of the metrics of an epoch
+# Names of the metrics of an epoch.
+LOSS_SE, RISE_SE, FALL_SE = "val_loss_se", "val_loss_rise_se", "val_loss_fall_se"
 
 GROUPS = 16  # maximum
 
@@ -19,6 +20,11 @@ GROUPS = 16  # maximum
 MOST_ROWS = 5_000
 
 _FEWEST_GROUPS = 4
+
+
+def last_epochs(epochs: int) -> int:
+    """Return how many of the last epochs are compared with as many before them, to find whether a loss still falls."""
+    return max(2, epochs // 6)
 
 
 class RowNoise:
@@ -36,31 +42,44 @@ class RowNoise:
         self._ranks = ranks
         self._best: list[float] = []
         self._lowest = math.inf
+        self._epochs = 0
+        self._recent = torch.empty(0, 0, dtype=torch.float64)
 
     def update(self, loss: float, groups: Tensor | None, device: torch.device) -> dict[str, float]:
-        """Return the standard errors of an epoch's loss, and of its difference from the lowest loss before.
+        """Return the standard errors of an epoch's loss, of its difference from the lowest loss before, and of a fall.
+
+        The fall is that of the mean of the last epochs (`last_epochs`) from the mean of as many before them.
 
         Args:
             loss: the validation loss.
             groups: sums of the losses of groups of rows and numbers of rows `(2, G)`; None for too many rows.
             device: of the process group.
         """
+        self._epochs += 1
         if groups is None:
             return {}
         sums, counts = (summed(groups.to(device)) if self._ranks > 1 else groups).cpu()
         losses = (sums / counts)[counts > 0]
         if len(losses) < _FEWEST_GROUPS or not torch.isfinite(losses).all():
+            self._recent = self._recent[:0]
             return {}
         found = {LOSS_SE: _standard_error(losses)}
         if len(self._best) == len(losses):
             found[RISE_SE] = _standard_error(losses - torch.tensor(self._best, dtype=losses.dtype))
         if loss < self._lowest:
             self._lowest, self._best = loss, losses.tolist()
+        kept = self._recent if self._recent.shape[1] == len(losses) else losses.new_empty(0, len(losses))
+        self._recent = torch.cat([kept, losses[None]])[-2 * last_epochs(self._epochs + 1) :]
+        half = last_epochs(self._epochs)
+        if len(self._recent) >= 2 * half:
+            before, now = self._recent[-2 * half : -half], self._recent[-half:]
+            found[FALL_SE] = _standard_error(before.mean(dim=0) - now.mean(dim=0))
         return found
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the losses of the best epoch's groups."""
-        return {"ranks": self._ranks, "best": list(self._best), "lowest": self._lowest}
+        """Return the losses of the groups in the best and in the last epochs."""
+        best = {"best": list(self._best), "lowest": self._lowest}
+        return {"ranks": self._ranks, **best, "epochs": self._epochs, "recent": self._recent}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore them; they are forgotten if another number of processes shares the rows, whose groups are others."""
@@ -68,6 +87,10 @@ class RowNoise:
         of_floats = isinstance(best, list) and all(isinstance(loss, float) for loss in [*best, lowest])
         if state.get("ranks") == self._ranks and of_floats:
             self._best, self._lowest = list(cast("list[float]", best)), cast(float, lowest)
+        epochs, recent = state.get("epochs"), state.get("recent")
+        self._epochs = epochs if isinstance(epochs, int) else 0
+        if state.get("ranks") == self._ranks and isinstance(recent, Tensor) and recent.ndim == 2:
+            self._recent = recent.double()
 
 
 def group_sums(mean_loss: Callable[[Tensor, Tensor], Tensor], outputs: Tensor, y: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from dlcli.training.row_noise import LOSS_SE, RISE_SE, RowNoise, group_sums
+from dlcli.training.row_noise import FALL_SE, LOSS_SE, RISE_SE, RowNoise, group_sums
 
 CPU = torch.device("cpu")
 
@@ -47,3 +47,20 @@ def test_there_is_none_for_too_few_groups_or_infinite_losses() -> None:
     assert noise.update(1.0, groups(torch.tensor([1.0, 2, 3, torch.inf, 5])), CPU) == {}
     assert noise.update(1.0, groups(torch.arange(0.0)), CPU) == {}
     assert noise.update(1.0, None, CPU) == {}
+
+
+def test_the_fall_is_that_of_means_of_epochs_and_outlives_a_checkpoint() -> None:
+    rng = torch.Generator().manual_seed(0)
+    losses = torch.rand(24, 64, generator=rng).double()
+    noise = RowNoise()
+    found = [noise.update(1.0, groups(epoch), CPU) for epoch in losses]
+    assert [FALL_SE in epoch for epoch in found[:5]] == [False] * 3 + [True] * 2
+    half = 24 // 6
+    change = (losses[-2 * half : -half].mean(dim=0) - losses[-half:].mean(dim=0)).view(-1, 16).mean(dim=0)
+    assert found[-1][FALL_SE] == pytest.approx(float(change.std()) / 4)
+    whole, resumed = RowNoise(), RowNoise()
+    for epoch in losses[:13]:
+        whole.update(1.0, groups(epoch), CPU)
+    resumed.load_state_dict(whole.state_dict())
+    for epoch, expected in zip(losses[13:], found[13:], strict=True):
+        assert resumed.update(1.0, groups(epoch), CPU) == expected
