@@ -13,6 +13,7 @@ from dlcli.cross_validation.estimation import Fold
 from dlcli.inference.predictions_file import read_predictions
 from dlcli.inference.saved_model import load_task
 from dlcli.result import Result
+from dlcli.statistics.conformal import BOUNDS
 from dlcli.statistics.interval import UNDEFINED, Components, Interval, corrected_interval, variance_components
 from dlcli.tasks.base import Task
 from dlcli.tasks.metric import AnyMetric, keywords
@@ -185,6 +186,8 @@ def summarize_folds(folds: Sequence[Fold], results: Sequence[Result], task: Task
         intervals[metric] = corrected_interval(values, n_train_of, n_test_of) if len(values) else UNDEFINED
         if measure := measures.get(metric):
             intervals[metric] = intervals[metric].within(measure.plot_lower_bound, measure.plot_upper_bound)
+        elif metric in BOUNDS:
+            intervals[metric] = intervals[metric].within(*BOUNDS[metric])
         elif metric == "loss":
             intervals[metric] = intervals[metric].within(getattr(task.criterion, "lower_bound", None), None)
         complete = table[~np.isnan(table).any(axis=1)]

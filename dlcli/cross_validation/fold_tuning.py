@@ -89,9 +89,9 @@ def coverage_of_refit(
     task = load_task(run_dir / "model", trust=True)
     if task.coverage is None or not len(final_test):
         return {}, []
-    if task.calibration() is not None:
+    facts = read_task_facts(run_dir / "model")
+    if "calibrated_by" in facts:  # also where none is best: single folds may be calibrated
         rows, outputs = _held_out_outputs(folds, run_dirs, final_test)
-        facts = read_task_facts(run_dir / "model")
         held_out = task.judged(apply_calibration(facts, torch.from_numpy(outputs)), data.y[rows])
     else:
         held_out = pd.concat([read_predictions(folder) for folder in run_dirs], ignore_index=True)

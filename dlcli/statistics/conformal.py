@@ -54,6 +54,14 @@ def conformal_quantile(scores: np.ndarray, coverage: float) -> np.ndarray:
     return np.partition(np.where(np.isnan(scores), np.inf, scores), rank - 1, axis=0)[rank - 1]
 
 
+# Ranges of the measured figures.
+BOUNDS: dict[str, tuple[float, float | None]] = {
+    "conformal_coverage": (0, 1),
+    "conformal_set_size": (0, None),
+    "conformal_width": (0, None),
+}
+
+
 @dataclass(frozen=True, eq=False)
 class Conformal(ABC):
     """Prediction sets or intervals that have been calibrated.

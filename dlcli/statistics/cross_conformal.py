@@ -162,11 +162,13 @@ def _smallest(centers: Sequence[np.ndarray], scores: Sequence[np.ndarray], rank:
         scores: For each group its scores, sorted.
         rank: From 1 to the number of scores.
     """
+    pairs = [(center, own) for center, own in zip(centers, scores, strict=True) if np.isfinite(own).any()]
+    if sum(np.isfinite(own).sum() for own in scores) < rank:
+        return np.full(len(centers[0]), np.inf)
+    centers, scores = [center for center, _ in pairs], [own for _, own in pairs]
     low = np.min([center + own[0] for center, own in zip(centers, scores, strict=True)], axis=0)
     last = [float(own[np.isfinite(own)].max(initial=own[0])) for own in scores]
     high = np.max([center + own for center, own in zip(centers, last, strict=True)], axis=0)
-    if sum(np.isfinite(own).sum() for own in scores) < rank:
-        return np.full_like(high, np.inf)
     low = np.nextafter(low, -np.inf)
     for _ in range(_HALVINGS):
         middle = low + (high - low) / 2

@@ -37,6 +37,7 @@ class BatchSteps(Essentials):
         predicts_rows: whether outputs are predicted from rows; otherwise they are generated for the targets, such as
             images of a class.
         rows_of_an_epoch: number of validation rows that are evaluated in each epoch; None for all.
+        in_sequence: whether neighbouring rows depend on each other, such as windows of a series.
         judges_training_rows: whether metrics are computed from the outputs of training steps.
     """
 
@@ -47,6 +48,7 @@ class BatchSteps(Essentials):
     needs_targets: ClassVar[bool] = False
     predicts_rows: ClassVar[bool] = True
     rows_of_an_epoch: int | None = None
+    in_sequence: ClassVar[bool] = False
     judges_training_rows: ClassVar[bool] = True
 
     def attach(self, preprocessing: Any) -> None:

@@ -70,6 +70,7 @@ class Forecast(Task):
     kind: ClassVar = "regression"
     accepts: ClassVar = {"forecast"}
     learns_quantiles: ClassVar = True
+    in_sequence: ClassVar = True
     default_metrics = ("mae", "rmse", "mse", "mase", "smape")
     quantile_metrics = ("pinball", "coverage", "interval_width")
     _unit: Tensor

@@ -49,6 +49,7 @@ class LanguageModel(Task):
 
     kind: ClassVar = "language_model"
     accepts: ClassVar = {"language_model"}
+    in_sequence: ClassVar = True
     default_metrics = ("perplexity", "bits_per_character")
     outputs_of = "next_token"
     own_fields = frozenset({"next_tokens", "characters"})

@@ -16,7 +16,6 @@ _TEXT, _MESSAGE, _MOST = 10_000, 100_000, 10_000
 _NESTED = 2  # lists of lists of numbers
 
 # What a task may tune on rows that folds hold out.
-_TUNED = {"calibrated_by", "calibration", "calibration_scores", "tuned_threshold", "tuned_thresholds"}
 
 
 def invalid_fields(document: Mapping[str, Any]) -> list[str]:
@@ -93,8 +92,11 @@ def _is_dict(value: Any) -> bool:
 
 
 def _is_tuned(value: Any) -> bool:
-    """Return whether a value has the shape of what a task has tuned: a word, and numbers in lists."""
-    return set(value) <= _TUNED and all(_is_short(one) or _is_numbers(one) for one in value.values())
+    """Return whether a value has the shape of what a task has tuned: words, and numbers in lists, by name.
+
+    A user's task may tune facts of its own names.
+    """
+    return all(_is_short(name) and (_is_short(one) or _is_numbers(one)) for name, one in value.items())
 
 
 def _is_numbers(value: Any, within: int = 0) -> bool:

@@ -93,21 +93,34 @@ class RowNoise:
             self._recent = recent.double()
 
 
-def group_sums(mean_loss: Callable[[Tensor, Tensor], Tensor], outputs: Tensor, y: Tensor) -> Tensor:
-    """Return sums of losses and numbers of rows of groups of rows `(2, G)`; every G-th row is in the same group.
+def group_sums(
+    mean_loss: Callable[[Tensor, Tensor], Tensor], outputs: Tensor, y: Tensor, in_sequence: bool = False
+) -> Tensor:
+    """Return sums of losses and numbers of rows of groups of rows `(2, G)`.
+
+    The groups are drawn, the same ones in each epoch. Rows that follow each other are divided into blocks instead:
+    neighbours have similar losses, so that each group would have rows like those of the others. Other dependent rows,
+    such as those of one patient, are not considered: the standard error is then too small.
 
     Args:
         mean_loss: from outputs and targets of some rows to their mean loss, a scalar.
         outputs: what is kept of the outputs `(N, ...)`.
         y: targets `(N, ...)`.
+        in_sequence: whether rows follow each other, such as the windows of a series.
     """
-    parts = [slice(group, None, GROUPS) for group in range(min(GROUPS, len(y)))]
+    order = torch.arange(len(y)) if in_sequence else torch.randperm(len(y), generator=_drawn())
+    parts = order.to(outputs.device).tensor_split(min(GROUPS, len(y))) if len(y) else ()
     sums = torch.zeros(2, GROUPS, dtype=torch.float64)
     sums[1, : len(parts)] = torch.tensor([len(y[part]) for part in parts], dtype=torch.float64)
     if parts:  # one transfer from the device for all groups
         losses = torch.stack([mean_loss(outputs[part], y[part]) for part in parts]).cpu().double()
         sums[0, : len(parts)] = losses * sums[1, : len(parts)]
     return sums
+
+
+def _drawn() -> torch.Generator:
+    """Return a generator of random numbers with a fixed seed, apart from that of training."""
+    return torch.Generator().manual_seed(0)
 
 
 def _standard_error(values: Tensor) -> float:

@@ -148,7 +148,8 @@ class Scores:
             return None
         if self._rows or not self._outputs:
             return torch.full((2, GROUPS), torch.nan if self._rows else 0.0, dtype=torch.float64)
-        return group_sums(self._task.kept_loss, torch.cat(self._outputs).float(), torch.cat(self._targets))
+        outputs, y = torch.cat(self._outputs).float(), torch.cat(self._targets)
+        return group_sums(self._task.kept_loss, outputs, y, self._task.in_sequence)
 
     def compute(self) -> dict[str, float]:
         """Return `loss` and the metrics by name, and reset."""

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import pytorch_lightning as pl
 import yaml
 from mlflow import MlflowClient
 from torch import nn
@@ -358,7 +357,7 @@ def test_the_way_from_the_command_to_the_fit_is_short(
         seen.extend(name.removeprefix(package) for name in frames)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(pl.Trainer, "fit", fit)
+    monkeypatch.setattr("dlcli.training.fit.run_epochs", fit)
     run(["train", *QUICK, "cv=kfold", "cv.folds=2"], tmp_path)
     way = seen[seen.index("cli/train.py") : seen.index("training/fit.py") + 1]
     assert len(way) - 1 <= 8, way

@@ -76,6 +76,7 @@ def test_a_run_is_a_logged_model(runs_dir: Path) -> None:
 @pytest.mark.filterwarnings(
     "ignore:.*Any type hint:UserWarning"
 )  # of MLflow's own functions, at their import
+@pytest.mark.filterwarnings("ignore:.* is empty:UserWarning")
 def test_a_table_has_a_signature_and_an_example_that_fits_it(runs_dir: Path) -> None:
     folder = next(runs_dir.glob(f"*/{run_id(runs_dir, 'first')}/artifacts/model"))
     loaded = mlflow.pyfunc.load_model(folder.as_uri())

@@ -179,3 +179,14 @@ def test_sets_of_folds_are_those_of_the_definition() -> None:
             or name == new["prediction"][row]
         ]
         assert sets[row].split(",") == wanted
+
+
+def test_a_fold_without_a_finite_score_is_left_out() -> None:
+    random = np.random.default_rng(6)
+    fold = np.repeat([0, 1], [20, 80])
+    table = pd.DataFrame({"row": np.arange(100), "prediction": random.normal(size=100), "target": 0.0})
+    table.loc[:19, "prediction"] = np.nan
+    conformal = conformal_of("regression", table, 0.6, "plus", [np.eye(2)[one] for one in fold])
+    members = [pd.DataFrame({"prediction": [0.0, 1.0]})] * 2
+    found = conformal.columns(pd.DataFrame({"prediction": [0.0, 1.0]}), members)
+    assert np.isfinite(found[["low", "high"]]).all(axis=None)

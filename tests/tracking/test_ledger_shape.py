@@ -80,3 +80,10 @@ def test_a_result_of_another_type_is_refused_by_name_or_can_be_used(tmp_path: Pa
 def test_other_fields_are_refused_by_name(tmp_path: Path, change: dict[str, Any], field: str) -> None:
     with pytest.raises(CorruptRun, match=f"the run's ledger is invalid: {field}"):
         Ledger.load(write(tmp_path, **change))
+
+
+def test_a_task_of_ones_own_may_tune_facts_of_other_names(tmp_path: Path) -> None:
+    tuned = {"my_cutoff": 0.4, "kept": "yes", "table": [[1, 2.5], [3, 4]]}
+    assert Ledger.load(write(tmp_path, **{"result/tuned": tuned})).result["tuned"] == tuned
+    with pytest.raises(CorruptRun, match=r"result\.tuned"):
+        Ledger.load(write(tmp_path, **{"result/tuned": {"my_cutoff": {"a": 1}}}))

@@ -80,7 +80,8 @@ class Column:
     @property
     def takes_markers(self) -> bool:
         """Whether words such as n.a. and - also denote missing values; not in columns of words."""
-        return self.missing is None or set(MISSING) <= set(self.missing)
+        # Columns of earlier versions lack the word of databases' dumps.
+        return self.missing is None or set(MISSING) - {"\\N"} <= set(self.missing)
 
     def read(self, values: pa.ChunkedArray, place: Place) -> pd.Series:
         """Return the column's values.

@@ -118,9 +118,9 @@ def test_days_and_months_are_decided_on_the_whole_column_or_refused() -> None:
     (problem,) = refused({"d": months})
     assert (
         problem.message
-        == "01/01/2024, 01/02/2024 may be (2024-01-01, 2024-02-01) or (2024-01-01, 2024-01-02)"
+        == "01/02/2024, 01/03/2024 may be (2024-02-01, 2024-03-01) or (2024-01-02, 2024-01-03)"
     )
-    assert "dataset.day_first=true for (2024-01-01, 2024-02-01)" in problem.hint
+    assert "dataset.day_first=true for (2024-02-01, 2024-03-01)" in problem.hint
     assert decided({"d": months}, day_first=True)[2]["d"].dt.month.tolist() == [*range(1, 13)]
     assert decided({"d": months}, day_first=False)[2]["d"].dt.day.tolist() == [*range(1, 13)]
     assert decided({"d": months}, date_format="%d/%m/%Y")[2]["d"].dt.month.tolist() == [*range(1, 13)]

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dlcli.datasets.reading.cells import MISSING
 from dlcli.datasets.reading.column import Column, without_dictionaries
 from dlcli.datasets.reading.columns import Columns
 from dlcli.datasets.reading.deciding import decide
@@ -146,3 +147,12 @@ def test_untrimmed_words_and_the_place_of_a_cell() -> None:
     assert [column.trim for column in again] == [False, True]
     with pytest.raises(DataError, match="row 2, column n"):
         read_frame(pd.DataFrame({"n": ["1", "many"]}), columns)
+
+
+def test_columns_of_earlier_versions_take_the_usual_markers() -> None:
+    before = (
+        *(word for word in MISSING if word != "\\N"),
+        "gone",
+    )  # recorded before databases' dumps were known
+    assert Column("a", "numeric", missing=before).takes_markers
+    assert not Column("a", "numeric", missing=("gone",)).takes_markers
