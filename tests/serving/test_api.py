@@ -423,7 +423,7 @@ def test_a_neighbour_gives_no_columns_to_a_request(serve: Serve) -> None:
             for document in ([{"b": 1}, {"a": 2, "b": 3}], {"b": 5}, {"a": 1e40}, {"a": 5})
         ]
     )
-    assert [notice.key for notice in several.notices] == ["absent_values"]
+    assert [notice.key for notice in several.notices] == ["absent_values", "empty_rows"]
     assert "there is no column a" in str(lacks)
     assert isinstance(huge, Exception)
     assert len(good.predictions) == 1
