@@ -74,5 +74,7 @@ def train(
                 for note in found.notes:
                     listen(Note(note))
                 with found.closed():
-                    result = runner.train(found.words, found.folders, runs_dir, listen, found.tags)
+                    result = runner.train(
+                        found.words, found.folders, runs_dir, listen, found.tags, files_may_search=False
+                    )
         tell_outcome(terminal, result, json)

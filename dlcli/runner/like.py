@@ -7,7 +7,6 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from dlcli.checks.sweep_settings import effort_of_files
 from dlcli.config.kept_words import kept_words
 from dlcli.config.next_command import resume_command
 from dlcli.errors import InputError
@@ -80,13 +79,10 @@ def like(
         notes.append(
             "The run does not have your seal: names in it are checked as those of any folder from elsewhere."
         )
-    folders = tuple(conf_dirs) or folders
-    if ledger is not whole and effort_of_files([*kept, *overrides], folders):
-        kept = [*kept, "effort=null"]  # a trial is one training run, also where a file asks for a search
     changed = f", with {' '.join(overrides)}" if overrides else ""
     return Like(
         (*kept, *overrides),
-        folders,
+        tuple(conf_dirs) or folders,
         None if gate.sealed else gate,
         {LIKE_TAG: ledger.run_id},
         (*opened.notes, *notes, f"Like {ledger.run_name} ({ledger.run_id[:8]}){changed}."),

@@ -34,15 +34,18 @@ def train(
     runs_dir: Path | None = None,
     listen: Listener = ignore,
     tags: Mapping[str, str] = MappingProxyType({}),
+    *,
+    files_may_search: bool = True,
 ) -> Result:
     """Train one experiment: compose, check, create the run, and run its jobs.
 
     `listen` receives the events; without it, settings and data are not checked for warnings. `tags` are added to those
-    of the run. With `effort=best`, on the command line or in a file, a search is run, as by `dlcli sweep`.
+    of the run. With `effort=best`, a search is run, as by `dlcli sweep`; also if a dlcli.yaml or an experiment has it,
+    and `files_may_search`.
     """
     if asks_for_search(overrides):
         return sweep(overrides, conf_dirs, runs_dir, listen)
-    if option := effort_of_files(overrides, conf_dirs):
+    if files_may_search and (option := effort_of_files(overrides, conf_dirs)):
         listen(
             Note(
                 f"A file chooses {override('effort', option)}: dlcli train searches. To train once, add effort=null."

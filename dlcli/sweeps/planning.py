@@ -29,6 +29,7 @@ from dlcli.sweeps.space_parser import (
     combined_space,
     domains_of,
     find_unsound,
+    left_out_of_options,
     searched_space,
     separate,
 )
@@ -117,7 +118,12 @@ def plan_sweep(
     plan = replace(plan, decided=own.told if own else {}, folds=own.folds if own else ())
     if tell:
         # Includes the final test rows, which no trial uses.
-        plan = replace(plan, warnings=tuple(warn(experiment, tell, "one value for each key")))
+        warnings = warn(experiment, tell, "one value for each key")
+        for problem in left_out_of_options(space, fixed, folders):
+            if problem not in warnings:
+                warnings.append(problem)
+                tell(f"warning: {problem.where}: {problem.message}")
+        plan = replace(plan, warnings=tuple(warnings))
     return plan
 
 

@@ -216,3 +216,11 @@ def find_unsound(space: Space, fixed: Sequence[str], folders: Sequence[Path]) ->
             if problem not in reported:
                 reported.add(problem)
                 yield of_value(dimension.key, dimension.domain, params, problem)
+
+
+def left_out_of_options(space: Space, fixed: Sequence[str], folders: Sequence[Path]) -> list[Problem]:
+    """Return the warnings of keys that files set for other options than the ones that the space chooses from."""
+    known = groups(folders)
+    points = [params for dimension, params in space.neighbours() if dimension.key in known]
+    drafts = (draft([*fixed, *as_overrides(params)], folders, SUPPLIED, BY_DATA) for params in points)
+    return list(dict.fromkeys(problem for found in drafts for problem in found.composed.left_out))

@@ -97,7 +97,15 @@ class Scores:
                 "The checkpoint was written by an earlier version of dlcli: metrics of its epoch cover only "
                 "the rest of it."
             )
-            state = {**state, "metrics": {}, "outputs": [], "targets": [], "loss": 0.0, "rows": 0}
+            state = {
+                **state,
+                "metrics": {},
+                "outputs": [],
+                "targets": [],
+                "loss": 0.0,
+                "rows": 0,
+                "weight": 0.0,
+            }
         for name, statistics in state["metrics"].items():
             metric: Any = self._metrics[name]
             if isinstance(metric, Metric):

@@ -9,6 +9,7 @@ import pytest
 from toy_config import composed, mistakes
 
 import dlcli
+from dlcli.sweeps.planning import plan_sweep
 
 Write = Callable[[str, str], Path]
 toy = pytest.mark.usefixtures("toy")
@@ -52,3 +53,19 @@ def test_typed_keys_and_keys_of_the_options_own_file_are_mistakes(mine: Write) -
 def test_check_lists_what_an_experiment_set_for_another_option() -> None:
     _, profile = dlcli.check(["experiment=wine_mlp", "cv=holdout"])
     assert [warning.where for warning in profile.warnings][:1] == ["cv.folds"]
+
+
+def test_a_search_over_options_tells_what_each_of_them_leaves_out(tmp_path: Path) -> None:
+    folder = tmp_path / "conf"
+    (folder / "experiment").mkdir(parents=True)
+    (folder / "experiment" / "own.yaml").write_text(
+        "# @package _global_\ndefaults:\n  - override /dataset: iris\nmodel:\n  hidden: 8\n"
+    )
+    told: list[str] = []
+    plan = plan_sweep(
+        ["experiment=own", "model=mlp,linear", f"runs_dir='{tmp_path}/runs'"], [folder], tell=told.append
+    )
+    assert [problem.where for problem in plan.warnings if "model=linear has no" in problem.message] == [
+        "model.hidden"
+    ]
+    assert sum("model.hidden: is left out: model=linear" in line for line in told) == 1
