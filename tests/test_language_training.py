@@ -109,7 +109,7 @@ def test_prompts_of_the_command_and_of_python(trained: Result, tmp_path: Path) -
     assert [one["text"] for one in document["predictions"]] == texts
     assert command(*words, "--output", tmp_path / "texts.csv").exit_code == 0
     assert pd.read_csv(tmp_path / "texts.csv")["text"].tolist() == texts
-    with pytest.warns(UserWarning, match="characters do not occur in the training rows"):
+    with pytest.warns(UserWarning, match="characters that are not in the training rows"):
         dlcli.predict(trained.run_dir, prompt="Q", tokens=1)
     for wrong, message in (
         (("--prompt", "a", trained.run_dir / "samples.txt"), "does not go together with a prompt"),

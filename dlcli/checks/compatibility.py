@@ -200,7 +200,8 @@ def _row_facts(
             f"Use the dataset's default, or choose one for {data.kind} data.",
         ) from error
     if not is_of_dlcli(target := config["preprocessing"]["_target_"]):
-        _check_fields(fields, len(rows), target)
+        doubles = "64" in str(config["trainer"].get("precision"))
+        _check_fields(fields, len(rows), target, doubles)
     known = as_fields({"x": fields["x"]})["x"]
     facts = {
         "input_shape": tuple(known.shape[1:]),
@@ -211,7 +212,7 @@ def _row_facts(
     return facts_of_model(preprocessing, facts)
 
 
-def _check_fields(fields: Any, rows: int, target: str) -> None:
+def _check_fields(fields: Any, rows: int, target: str, doubles: bool) -> None:
     """Raise a ConfigError if a preprocessing returns no fields, or fields of another number of rows."""
     hint = "transform returns a dictionary such as {'x': values}, with an entry for each row."
     if not isinstance(fields, Mapping) or "x" not in fields:
@@ -228,7 +229,7 @@ def _check_fields(fields: Any, rows: int, target: str) -> None:
                 "preprocessing",
                 hint,
             )
-        if name == "x" and getattr(values, "dtype", None) == np.float64:
+        if name == "x" and not doubles and getattr(values, "dtype", None) == np.float64:
             raise ConfigError(
                 f"{target}.transform returns x as float64",
                 "preprocessing",

@@ -412,6 +412,7 @@ def test_every_metric_has_an_oracle() -> None:
     }
     intervals = {"pinball", "coverage", "interval_width"}
     masks = {"miou", "dice", "pixel_accuracy", "class_accuracy"}  # tests/test_segmentation_training.py
+    masks |= {"boundary_f"}  # tests/tasks/test_mask_boundaries.py
     elsewhere = {"calibration_error", "exact_match", "mae", "rmse", "mse", "r2", "mape", "mase"}
     judged = classes | chosen | two | intervals | masks | elsewhere
     single = {"binary", "multiclass", "multilabel", "regression", "forecast", "segmentation"}
