@@ -173,6 +173,8 @@ def test_folds_by_article_are_pooled_and_compared(trained: Result, short: Result
     table = pd.read_parquet(found.run_dir / "predictions.parquet")
     assert sorted(table["row"]) == list(range(48))
     assert table.groupby(table["row"] // 12)["fold"].nunique().max() == 1
+    explained = dlcli.explain(found.run_dir, runs_dir=place / "runs")
+    assert (explained.rows, explained.error) == (48, "1 - F1")
     compared = dlcli.compare([trained.run_dir, short.run_dir], runs_dir=place / "runs")
     assert compared.metric == "answer_f1"
     assert "bootstrap" in compared.pairs[0].difference.test

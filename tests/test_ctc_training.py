@@ -111,6 +111,12 @@ def test_folds_by_speaker(tones: Path) -> None:
     assert len(found.folds) == 2
     assert found.metrics["cv/wer_mean"] > 0
     assert (found.run_dir / "plots" / "length.png").exists()
+    explained = dlcli.explain(found.run_dir, runs_dir=tones.parent / "runs")
+    assert explained.error == "character error rate"
+    speakers = [one for one in explained.slices if one.column == "group"]
+    assert speakers
+    table = pd.read_parquet(found.run_dir / "predictions.parquet")
+    assert sum(one.rows for one in speakers) <= len(table)
 
 
 def test_other_models_of_sequences_and_a_comparison(trained: Result, tones: Path) -> None:

@@ -183,6 +183,11 @@ def test_lines_in_folds(text: Path) -> None:
         of_line.setdefault(line, set()).add(fold[row])
     assert all(len(folds) == 1 for folds in of_line.values())
     assert found.metrics["cv/perplexity_mean"] > 1
+    explained = dlcli.explain(found.run_dir)
+    assert explained.error == "bits per character"
+    by_length = [one for one in explained.slices if one.column == "characters of the text"]
+    bits = table.groupby("row")["bits_per_character"].mean()
+    assert min(one.error for one in by_length) < bits.mean() < max(one.error for one in by_length)
     with pytest.raises(InputError) as refused:
         dlcli.predict(found.run_dir, prompt="the")
     assert found.folds[0].run_name in str(refused.value.problems[0].hint)

@@ -135,6 +135,8 @@ def test_folds_are_pooled_and_runs_compared(trained: Result, corpus: Path) -> No
     table = pd.read_parquet(folds.run_dir / "predictions.parquet")
     assert sorted(table["row"]) == list(range(60))
     assert (folds.run_dir / "plots" / "length.png").exists()
+    explained = dlcli.explain(folds.run_dir, runs_dir=corpus.parent / "runs")
+    assert (explained.rows, explained.error) == (60, "1 - chrF")
     other = dlcli.train(of(corpus, *RNN, "trainer.max_epochs=1", "run_name=two", "task.beam=1"))
     with pytest.raises(DlcliError, match="a recurrent encoder of sources that differ in length"):
         dlcli.export(other.run_dir, corpus.parent / "recurrent")
@@ -182,8 +184,6 @@ def test_what_does_not_fit_is_refused(corpus: Path, trained: Result, tmp_path: P
     classes = ["dataset=text", f"dataset.path='{tmp_path / 'labels.tsv'}'", "dataset.target=label"]
     with pytest.raises(ConfigError, match="outputs for seq2seq, but the targets of labels are binary"):
         dlcli.check([*classes, "model=seq2seq_rnn", f"runs_dir='{tmp_path}'"])
-    with pytest.raises(InputError, match="Seq2Seq has no error of single rows"):
-        dlcli.explain(trained.run_dir)
     with pytest.raises(InputError, match="takes two programs") as refused:
         dlcli.export(trained.run_dir, tmp_path / "model.onnx")
     assert refused.value.problems[0].hint == "Name a folder: --output model"

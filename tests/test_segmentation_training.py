@@ -148,11 +148,6 @@ def test_predicted_files_replace_no_other_files(trained: Result, shapes: Path, t
     assert [(photos / "d0_00.png").read_bytes(), (full / "classes.txt").read_text()] == [before, "mine\n"]
 
 
-def test_explain_says_that_an_image_with_a_mask_has_no_error_of_one_value(trained: Result) -> None:
-    with pytest.raises(InputError, match="Segmentation has no error of single rows"):
-        dlcli.explain(trained.run_dir)
-
-
 def test_new_masks_of_one_class_and_cropped_images(shapes: Path, tmp_path: Path) -> None:
     unnamed = [word for word in of(shapes) if not word.startswith("dataset.classes")]
     run = dlcli.train([*unnamed, "trainer.max_epochs=1", "dataset.size=16", "dataset.fit=crop"])
@@ -181,6 +176,15 @@ def test_folds_by_drive_are_pooled(shapes: Path) -> None:
     assert sorted(table["row"]) == list(range(28))
     assert table.groupby(table["row"] // 7)["fold"].nunique().max() == 1  # rows are sorted by drive
     assert (found.run_dir / "plots" / "iou.png").exists()
+    explained = dlcli.explain(found.run_dir, runs_dir=shapes.parent / "runs")
+    assert (explained.rows, explained.of_rows) == (28, "held-out rows of the folds")
+    ground = next(one for one in explained.slices if (one.column, one.value) == ("class", "ground"))
+    there, predicted, right = (table[f"{what}(ground)"] for what in ("pixels", "predicted", "right"))
+    assert ground.error == pytest.approx(1 - (right / (there + predicted - right)).mean())
+    assert ground.rows == 28
+    assert ground.low < ground.difference < ground.high
+    with pytest.raises(InputError, match=r"no probabilities of classes \(Segmentation\)"):
+        dlcli.label(found.run_dir)
 
 
 def test_two_runs_are_compared_over_images(trained: Result, shapes: Path) -> None:

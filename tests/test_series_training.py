@@ -111,6 +111,7 @@ def test_folds_in_time(waves: Path) -> None:
     result = dlcli.train([*of(waves), *plain, "cv=time_series", "cv.folds=2"])
     assert len(result.folds) == 2
     assert (result.run_dir / "plots" / "forecast.png").exists()
+    assert "blocks of windows" in " ".join(dlcli.explain(result.run_dir, rows=20, repeats=2).messages)
     predictions = pd.read_parquet(result.run_dir / "predictions.parquet")
     assert set(predictions.columns) >= {"fold", "time", "step", "target(tide)", "prediction(wind)"}
 

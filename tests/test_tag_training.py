@@ -154,6 +154,11 @@ def test_folds_by_document_are_pooled_and_runs_compared(trained: Result, short: 
     table = pd.read_parquet(found.run_dir / "predictions.parquet")
     assert sorted(table["row"]) == list(range(60))
     assert (found.run_dir / "plots" / "entities.png").exists()
+    explained = dlcli.explain(found.run_dir, runs_dir=place / "runs")
+    person = next(one for one in explained.slices if (one.column, one.value) == ("class", "PER"))
+    numbers = {what: table[f"{what}(PER)"] for what in ("given", "predicted", "right")}
+    f1 = (2 * numbers["right"] / (numbers["given"] + numbers["predicted"])).dropna()
+    assert (person.rows, person.error) == (len(f1), pytest.approx(1 - f1.mean()))
     compared = dlcli.compare([trained.run_dir, short.run_dir], runs_dir=place / "runs")
     assert compared.metric == "entity_f1"
     assert "bootstrap" in compared.pairs[0].difference.test

@@ -24,7 +24,14 @@ from dlcli.inference.importance import Dependence, Importance, dependence, impor
 from dlcli.inference.saved_model import SavedModel
 from dlcli.runner import runs_directory
 from dlcli.runner.explained_rows import KINDS, ExplainedRow, draw_rows, explained_rows
-from dlcli.runner.row_errors import row_errors, slice_columns, without_row_errors
+from dlcli.runner.judged_cases import judge_cases
+from dlcli.runner.row_errors import (
+    blocks_of_windows,
+    has_row_errors,
+    row_errors,
+    slice_columns,
+    without_row_errors,
+)
 from dlcli.runs.ensembles import OpenedModel, open_model
 from dlcli.runs.explanation_record import SALIENCY_PICTURE, write_explanation
 from dlcli.runs.folder import with_overrides
@@ -38,7 +45,10 @@ from dlcli.training.fields import as_fields
 
 _CURVES = 4  # number of columns whose partial dependence is computed
 _ALPHA = 0.05
-_ROWS_ARE = {"tokens": "texts", "audio": "recordings"}
+_ROWS_ARE = {"tokens": "texts", "audio": "recordings", "words": "sentences", "questions": "questions"}
+_ABOUT_WINDOWS = (
+    "Targets of windows overlap: slices count blocks of windows, one for each horizon, instead of rows."
+)
 _LISTS = ("importances", "dependence", "slices", "examples")
 _SAME = "Name runs with the same final test rows: the same cv, cv.test_size and cv.seed."
 
@@ -116,7 +126,8 @@ def explain(
         DataError: There are no rows that training did not see.
         InputError: The task defines no error of a single row.
     """
-    found = open_model(run, runs_directory(runs_dir), conf_dirs, trust=trust, overrides=overrides)
+    places = runs_directory(runs_dir), conf_dirs
+    found = open_model(run, *places, trust=trust, overrides=overrides, averages=False)
     opened = found.run
     config = with_overrides(opened.config, overrides)
     device = choose_device(config["trainer"].get("accelerator", "auto"))
@@ -124,20 +135,29 @@ def explain(
         data = load_current(config["dataset"])
     opened.check_rows(data)
     task = found.model.task
-    if not task.keeps_outputs:
+    if not has_row_errors(task):
         raise without_row_errors(task)
     with model_errors(opened.folder):
         parts, of_rows = _parts(found, data)
         numbers = np.concatenate([own for _, own in parts])
-        outputs = torch.cat([_outputs_of(task, model, take(data.x, own), device) for model, own in parts])
-        encoded = as_fields({"y": task.encode(data.y[numbers])})["y"][:]
-        loss = float(task.loss(outputs, encoded))
-        errors, what = row_errors(task, outputs, data.y[numbers])
-        # Rows that several models predict, such as those of repeated folds or several seeds, count once.
-        judged = pd.Series(errors).groupby(numbers).mean()
-        distinct = judged.index.to_numpy()
-        slices = find_slices(slice_columns(data, distinct), judged.to_numpy())
+        distinct = np.unique(numbers)
         messages = list(found.notes)
+        outputs: Tensor | None = None
+        if task.keeps_outputs:
+            outputs = torch.cat([_outputs_of(task, model, take(data.x, own), device) for model, own in parts])
+            encoded = as_fields({"y": task.encode(data.y[numbers])})["y"][:]
+            loss = float(task.loss(outputs, encoded))
+            errors, what = row_errors(task, outputs, data.y[numbers])
+            # Rows that several models predict, such as those of repeated folds or several seeds, count once.
+            judged = pd.Series(errors).groupby(numbers).mean()
+            blocks = blocks_of_windows(data.y[distinct])
+            slices = find_slices(slice_columns(data, distinct), judged.to_numpy(), blocks)
+            if blocks is not None:
+                messages.append(_ABOUT_WINDOWS)
+        else:
+            cases = judge_cases(parts, data, device)
+            loss, what, slices = cases.loss, cases.error, cases.slices
+            messages += cases.messages
         if len(distinct) < len(numbers):
             times = f"{len(numbers) / len(distinct):.2g}"
             messages.append(
@@ -145,7 +165,7 @@ def explain(
             )
         used: tuple[Importance, ...] = ()
         curves: tuple[Dependence, ...] = ()
-        if data.kind == "table":
+        if data.kind == "table" and outputs is not None:
             few = _sampled(parts, distinct, rows)
             some = np.concatenate([own for _, own in few])
             if rows < len(distinct):
@@ -170,7 +190,11 @@ def explain(
             rows_are = _ROWS_ARE.get(data.kind, f"{data.kind}s")
             messages.append(f"Importance is that of columns of a table; these rows are {rows_are}.")
         explained: list[ExplainedRow] = []
-        if data.kind in KINDS:
+        if data.kind in KINDS and outputs is None:
+            messages.append(
+                f"The {KINDS[data.kind]} that predictions follow from are known for classes and numbers only."
+            )
+        elif data.kind in KINDS and outputs is not None:
             explained, said = explained_rows(parts, data, task, outputs, device, examples)
             messages += said
     messages += _about_slices(slices)

@@ -110,8 +110,7 @@ def label(
     table = all_predictions(opened.folder)
     shares = [str(name) for name in table.columns if str(name).startswith("p(")]
     if not {"prediction", "target"} <= set(table.columns) or len(shares) < 2:
-        hint = "Labels of one class out of several can be judged, in binary and multiclass runs."
-        raise InputError("has no probabilities of classes", ledger.run_name, hint)
+        raise _without_classes(opened)
     names = [name[2:-1] for name in shares]
     target = table["target"].astype(str)
     # Rows that several models predict, such as those of repeated folds or several seeds.
@@ -151,6 +150,21 @@ def label(
         output,
         picture,
     )
+
+
+def _without_classes(opened: OpenedRun) -> InputError:
+    """Return the error for a run whose predictions are not probabilities of one class for each row."""
+    task = str(opened.config["task"].get("_target_", "")).rpartition(".")[2]
+    if task == "Multilabel":
+        instead = "Train a classifier of one label at a time: dataset.target=LABEL"
+    elif task in ("Generate", "LanguageModel", "Forecast"):
+        instead = "This run has no labels."
+    else:
+        instead = (
+            f"The rows with the worst predictions are in its report: dlcli report {opened.ledger.run_id[:8]}"
+        )
+    hint = f"Labels of one class out of several can be judged, in binary and multiclass runs. {instead}"
+    return InputError(f"has no probabilities of classes ({task})", opened.ledger.run_name, hint)
 
 
 _LOOK = "Rows that are hard to tell apart are among them: look at each before you change it. "

@@ -8,7 +8,9 @@ import numpy as np
 import pandas as pd
 from torch import Tensor
 
+from dlcli.datasets.audio.recordings import Recordings
 from dlcli.datasets.data import Data, take
+from dlcli.datasets.windows import SeriesRows
 from dlcli.errors import InputError
 from dlcli.tasks.base import Task
 
@@ -41,7 +43,27 @@ def row_errors(task: Task, outputs: Tensor, y: Any) -> tuple[np.ndarray, str]:
 
 def without_row_errors(task: Task) -> InputError:
     """Return the error for a task without errors of single rows."""
-    return InputError(f"{type(task).__name__} has no error of single rows", "RUN", "Look at dlcli report.")
+    hint = (
+        "Own tasks define them by the method `cases` (dlcli.tasks.cases). Metrics and pictures: dlcli report RUN"
+        if task.predicts_rows
+        else "It makes images, which are judged together. Look at them and their metrics: dlcli report RUN"
+    )
+    return InputError(f"{type(task).__name__} has no error of single rows", "RUN", hint)
+
+
+def has_row_errors(task: Task) -> bool:
+    """Return whether errors of rows are known, from predicted values or from the task's `cases`."""
+    return task.keeps_outputs or (task.predicts_rows and type(task).cases is not Task.cases)
+
+
+def columns_of_any(data: Data, rows: np.ndarray) -> dict[str, pd.Series]:
+    """Return the columns of all kinds of rows: groups that a split keeps together, and seconds of recordings."""
+    found: dict[str, pd.Series] = {}
+    if data.groups is not None:
+        found["group"] = pd.Series(np.asarray(data.groups)[rows]).astype(str)
+    if isinstance(data.x, Recordings):
+        found["seconds"] = pd.Series(data.x.seconds[rows])
+    return found
 
 
 def slice_columns(data: Data, rows: np.ndarray) -> dict[str, pd.Series]:
@@ -53,15 +75,29 @@ def slice_columns(data: Data, rows: np.ndarray) -> dict[str, pd.Series]:
     if data.kind == "tokens":
         found["length of the text"] = pd.Series([len(str(text)) for text in x])
     y = data.y[rows]
-    series: Any = getattr(y, "series", None)
-    names: Any = getattr(getattr(y, "stretches", None), "names", None)
-    if series is not None and names:
-        found["series"] = pd.Series(np.asarray(series)).astype(str)
+    if isinstance(y, SeriesRows) and y.stretches.names:  # a single series has no name
+        found["series"] = pd.Series(y.stretches.series(y.origins)).astype(str)
     if data.classes and getattr(y, "ndim", 0) == 1:
         found["target"] = pd.Series(np.asarray(data.classes, dtype=object)[y])
     elif isinstance(y, np.ndarray) and y.ndim == 1:
         found["target"] = pd.Series(y)
-    return found
+    of_any = columns_of_any(data, rows)
+    if "series" in found:  # they are the groups
+        of_any.pop("group", None)
+    return {**of_any, **found}
+
+
+def blocks_of_windows(y: Any) -> np.ndarray | None:
+    """Return for each window of a series the number of its block of windows whose targets overlap; None without any.
+
+    Errors of such windows depend on each other, so that blocks instead of windows are counted.
+    """
+    if not isinstance(y, SeriesRows) or y.horizon < 2:
+        return None
+    within = (y.origins - y.stretches.begin(y.origins)) // y.horizon
+    pairs = np.stack([y.stretches.of(y.origins), within], axis=1)
+    blocks: np.ndarray = np.unique(pairs, axis=0, return_inverse=True)[1].reshape(-1)
+    return blocks if len(np.unique(blocks)) < len(blocks) else None
 
 
 def _divides(values: pd.Series) -> bool:

@@ -75,6 +75,7 @@ def open_model(
     trust: bool = False,
     overrides: Sequence[str] = (),
     use: Use | None = None,
+    averages: bool = True,
 ) -> OpenedModel:
     """Find the runs that a user refers to, and load their model or ensemble.
 
@@ -85,6 +86,8 @@ def open_model(
         trust: Whether the user trusts everything in the runs' folders.
         overrides: The user's overrides, which may name folders for the data.
         use: Which models of a cross-validation predict; None for the refitted one if there is one.
+        averages: Whether the models are to predict together. If not, folds whose predictions cannot be averaged, such
+            as masks or texts, are opened all the same: `model` is that of the first, and `members` are all of them.
 
     Raises:
         RunNotFound: There is no such run.
@@ -118,6 +121,10 @@ def open_model(
     ledger = replace(runs[0].ledger, run_name=",".join(one.ledger.run_name for one in runs))
     whole = replace(runs[0], ledger=ledger)
     members = tuple(member for member, _ in chosen)
+    if not averages and len(runs) == 1:
+        first = members[0].load_model()
+        if not first.task.keeps_outputs:
+            return OpenedModel(whole, first, members, tuple(dict.fromkeys(runs[0].notes)))
     return OpenedModel(whole, _ensemble(chosen), members, tuple(dict.fromkeys(notes)))
 
 

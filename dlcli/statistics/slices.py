@@ -46,7 +46,9 @@ class Slice:
     p: float
 
 
-def find_slices(columns: Mapping[str, pd.Series], errors: np.ndarray) -> list[Slice]:
+def find_slices(
+    columns: Mapping[str, pd.Series], errors: np.ndarray, groups: np.ndarray | None = None
+) -> list[Slice]:
     """Return the slices of all columns, those with the largest difference first.
 
     Slices are the values of categorical columns, the quartiles of numeric and date columns, and missing values. Each
@@ -57,25 +59,31 @@ def find_slices(columns: Mapping[str, pd.Series], errors: np.ndarray) -> list[Sl
     Args:
         columns: Values of each column, `(N,)`.
         errors: Error of each row, `(N,)`.
+        groups: Row of each error, `(N,)`, if rows have several, such as those of the boxes of an image. Rows are
+            counted then, and the standard error is that of a sample of rows (linearization, as for cluster samples).
     """
+    _, places = np.unique(np.arange(len(errors)) if groups is None else groups, return_inverse=True)
     found = [
         (name, value, inside)
         for name, values in columns.items()
         for value, inside in _parts_of(values)
-        if min(inside.sum(), (~inside).sum()) >= FEWEST
+        if min(_rows(places, inside), _rows(places, ~inside)) >= FEWEST
     ]
     slices = []
     for name, value, inside in found:
         own, others = errors[inside], errors[~inside]
         difference = float(own.mean() - others.mean())
-        se = math.sqrt(own.var(ddof=1) / len(own) + others.var(ddof=1) / len(others))
+        if groups is None:
+            se = math.sqrt(own.var(ddof=1) / len(own) + others.var(ddof=1) / len(others))
+        else:
+            se = _grouped(errors, inside, places)
         p = 2 * float(ndtr(-abs(difference) / se)) if se > 0 else float(difference == 0)
         reach = _Z * se
         slices.append(
             Slice(
                 name,
                 value,
-                len(own),
+                _rows(places, inside),
                 float(own.mean()),
                 difference,
                 difference - reach,
@@ -86,6 +94,21 @@ def find_slices(columns: Mapping[str, pd.Series], errors: np.ndarray) -> list[Sl
     corrected = holm([one.p for one in slices])
     slices = [Slice(**{**vars(one), "p": float(p)}) for one, p in zip(slices, corrected, strict=True)]
     return sorted(slices, key=lambda one: -one.difference)
+
+
+def _rows(places: np.ndarray, inside: np.ndarray) -> int:
+    return len(np.unique(places[inside]))
+
+
+def _grouped(errors: np.ndarray, inside: np.ndarray, places: np.ndarray) -> float:
+    """Return the standard error of the difference of two means, if the errors of a row depend on each other."""
+    shares = np.where(
+        inside,
+        (errors - errors[inside].mean()) / inside.sum(),
+        -(errors - errors[~inside].mean()) / (~inside).sum(),
+    )
+    of_rows = np.bincount(places, weights=shares)
+    return math.sqrt(len(of_rows) / (len(of_rows) - 1) * float(np.square(of_rows).sum()))
 
 
 def _parts_of(values: pd.Series) -> Iterator[tuple[str, np.ndarray]]:

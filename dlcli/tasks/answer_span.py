@@ -19,6 +19,7 @@ from dlcli.datasets.questions.questions import Questions
 from dlcli.preprocessing.ragged import Ragged
 from dlcli.tasks.base import Task
 from dlcli.tasks.best_spans import best_spans, span_scores
+from dlcli.tasks.cases import Cases, cases_of_texts, words_of
 from dlcli.tasks.metric_choice import MetricChoice
 from dlcli.tasks.sentence_overlap import first_sentence, most_shared_words
 from dlcli.tasks.span_losses import tokens_of_answer
@@ -239,6 +240,17 @@ class AnswerSpan(Task):
                 if name in means.index
             ]
         return pd.DataFrame(lines)
+
+    def cases(self, outputs: Tensor, y: Answers) -> Cases:
+        """Return 1 - F1 of each question, grouped by question word and by lengths."""
+        questions, contexts = zip(*y.rows, strict=True) if len(y) else ((), ())
+        columns: dict[str, Sequence[object]] = {
+            "question word": [question_word(question) for question in questions],
+            "answer": [_length(texts[0]) if texts else "none" for texts in y.texts()],
+            "words of the question": words_of(questions),
+            "words of the context": words_of(contexts),
+        }
+        return cases_of_texts("1 - F1", "questions", 1 - outputs[:, 2].double().numpy(), columns)
 
     def worst(self, outputs: Tensor, y: Answers) -> list[tuple[int, str]]:
         """Return the questions in order of ascending F1; among equal ones, the most confident predictions first."""

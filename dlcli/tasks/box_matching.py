@@ -55,9 +55,16 @@ def matched_boxes(detections: Tensor, boxes: Tensor) -> Tensor:
     """
     parts = zip(detections.split(_BLOCK), boxes.split(_BLOCK), strict=True)
     found = [
-        torch.cat([own[..., SCORE:], _bits(own.double(), y.double()).to(own)], dim=2) for own, y in parts
+        torch.cat([own[..., SCORE:], _bits(own.double(), y.double())[0].to(own)], dim=2) for own, y in parts
     ]
     return torch.cat(found) if found else detections.new_zeros(0, detections.shape[1], 4)
+
+
+def found_boxes(detections: Tensor, boxes: Tensor) -> Tensor:
+    """Return whether each box has a correct detection at an overlap of 0.5, bool `(N, T)`; see `matched_boxes`."""
+    parts = zip(detections.split(_BLOCK), boxes.split(_BLOCK), strict=True)
+    found = [_bits(own.double(), y.double())[1] for own, y in parts]
+    return torch.cat(found) if found else torch.zeros(boxes.shape[:2], dtype=torch.bool)
 
 
 def paired_detections(found: Tensor, expected: Tensor) -> Tensor:
@@ -80,14 +87,14 @@ def paired_detections(found: Tensor, expected: Tensor) -> Tensor:
     return torch.where(lost[..., None], expected, ordered)
 
 
-def _bits(detections: Tensor, boxes: Tensor) -> Tensor:
-    """Return the two bit masks of each detection, `(N, D, 2)`."""
+def _bits(detections: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the two bit masks of each detection `(N, D, 2)`, and whether each box is found at the lowest overlap."""
     rows, most = detections.shape[:2]
     least = torch.tensor([min(value, 1 - 1e-10) for value in OVERLAPS]).to(detections)
     bits = 2 ** torch.arange(len(OVERLAPS), device=detections.device)
     found = detections.new_zeros(rows, most, 2)
     if not most or not boxes.shape[1]:
-        return found
+        return found, torch.zeros(boxes.shape[:2], dtype=torch.bool, device=boxes.device)
     boxes = boxes.flip(1)  # the last box of equal overlap is matched
     over, within = box_overlaps(detections, boxes)
     same = (detections[..., None, LABEL] == boxes[:, None, :, CODE]) & (boxes[:, None, :, CODE] >= 0)
@@ -103,4 +110,4 @@ def _bits(detections: Tensor, boxes: Tensor) -> Tensor:
         ignored = ~hit & (in_crowd[:, rank, None] >= least)
         found[:, rank, 0] = (hit * bits).sum(dim=1).to(found)
         found[:, rank, 1] = (ignored * bits).sum(dim=1).to(found)
-    return found
+    return found, taken[:, 0].flip(1)

@@ -18,6 +18,7 @@ from dlcli.datasets.transcripts import Transcripts
 from dlcli.preprocessing.ragged import Ragged
 from dlcli.preprocessing.spectrogram import Spectrogram
 from dlcli.tasks.base import Task
+from dlcli.tasks.cases import Cases, cases_of_transcripts
 from dlcli.tasks.ctc_decoding import best_paths, prefix_search
 from dlcli.tasks.ctc_loss import BLANK, alignable, log_likelihoods
 from dlcli.tasks.metric_choice import MetricChoice
@@ -289,6 +290,10 @@ class CTC(Task):
         if "cer" in self.metric_names:
             table["cer"] = [score_of(row, "cer") for row in outputs[:, _HEAD : _HEAD + WIDTH]]
         return table
+
+    def cases(self, outputs: Tensor, y: Any) -> Cases:
+        """Return the character error rate of each transcript, grouped by its length."""
+        return cases_of_transcripts(self._texts(outputs[:, _HEAD + WIDTH :]), list(Texts.of(y)))
 
     def metric_inputs_of(self, table: pd.DataFrame) -> tuple[Tensor, Tensor, dict[str, Tensor]] | None:
         """Restore the counts `(N, WIDTH)` from the texts."""

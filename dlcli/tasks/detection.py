@@ -15,9 +15,11 @@ from torch import Tensor, nn
 
 from dlcli.datasets.boxes.boxes import Boxes
 from dlcli.tasks.base import Task
+from dlcli.tasks.box_cases import cases_of_boxes
 from dlcli.tasks.box_files import boxes_text, matches_of, matches_text, placed_boxes, write_boxes
 from dlcli.tasks.box_matching import DETECTION, LABEL, SCORE, matched_boxes, paired_detections
 from dlcli.tasks.box_metrics import best_score, box_precision, curve
+from dlcli.tasks.cases import Cases
 from dlcli.tasks.metric_choice import MetricChoice
 
 if TYPE_CHECKING:
@@ -179,6 +181,10 @@ class Detection(Task):
             "matches": [matches_text(own.numpy()) for own in kept],
         }
         return pd.DataFrame(table)
+
+    def cases(self, outputs: Tensor, y: Any) -> Cases:
+        """Return for each box whether it is missed at the score threshold, grouped by class, size and number."""
+        return cases_of_boxes(_detections(outputs), y, self.classes, self.score_threshold)
 
     def metric_inputs_of(self, table: pd.DataFrame) -> tuple[Tensor, Tensor, dict[str, Tensor]] | None:
         """Restore the matches of detections and the numbers of boxes."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -15,6 +16,7 @@ from torch.nn import functional
 from dlcli.datasets.passages import Passages
 from dlcli.preprocessing.language import NO_TARGET
 from dlcli.tasks.base import Task
+from dlcli.tasks.cases import Cases, cases_of_texts
 from dlcli.tasks.character_counts import PairCounts, bigram_losses, unigram_losses
 from dlcli.tasks.metric_choice import MetricChoice
 
@@ -174,6 +176,21 @@ class LanguageModel(Task):
     def targets(self, y: Any) -> pd.DataFrame:
         """Return no columns: the targets are the text itself."""
         return pd.DataFrame(index=range(len(y)))
+
+    def cases(self, outputs: Tensor, y: Any) -> Cases:
+        """Return the bits per character of each row, grouped by the length of texts, or by the place in one text."""
+        rows = Passages.of(y)
+        sums, _, characters = outputs.double().unbind(dim=1)
+        bits = (sums / characters).numpy() / _NATS
+        if rows.are_documents:
+            return cases_of_texts(
+                "bits per character", "texts", bits, {"characters of the text": rows.characters.tolist()}
+            )
+        found = cases_of_texts(
+            "bits per character", "pieces of the text", bits, {"place in the text": rows.starts.tolist()}
+        )
+        note = "Neighbouring pieces of a text resemble each other: the intervals may be too short."
+        return replace(found, note=note)
 
     def metric_inputs_of(self, table: pd.DataFrame) -> tuple[Tensor, Tensor, dict[str, Tensor]] | None:
         """Restore sums of losses, numbers of tokens and of characters, `(N, 3)`."""

@@ -10,6 +10,7 @@ import pandas as pd
 from torch import Tensor
 
 from dlcli.datasets.notices import Notice
+from dlcli.tasks.cases import Cases
 from dlcli.tasks.essentials import Essentials
 
 if TYPE_CHECKING:
@@ -40,6 +41,17 @@ class ResultsOfRows(Essentials):
         """Return the table of evaluated rows: targets and predictions, from which `metric_inputs_of` restores
         metrics."""
         return pd.concat([self.targets(y), self.predictions(outputs)], axis=1)
+
+    def cases(self, outputs: Tensor, y: Any) -> Cases | None:
+        """Return the errors of rows or of their parts, by which `dlcli explain` finds slices; None if there are none.
+
+        Tasks of one value per row need none: the errors of their predictions are known.
+
+        Args:
+            outputs: what is kept of the rows.
+            y: their targets, in the form of `Data.y`.
+        """
+        return None
 
     def described(self, outputs: Tensor, x: Any) -> pd.DataFrame:
         """Return a readable table of the results of `predicted` for raw rows `x`; by default `predictions`.

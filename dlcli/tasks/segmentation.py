@@ -18,6 +18,7 @@ from dlcli.datasets.images.image_files import ImageFiles
 from dlcli.datasets.masks.class_maps import IGNORED, Masks
 from dlcli.preprocessing.file_images import FileMasks
 from dlcli.tasks.base import Task
+from dlcli.tasks.cases import Cases, cases_of_classes
 from dlcli.tasks.logits import prior_logits
 from dlcli.tasks.mask_boundaries import BOUNDARY_COUNTS, TOLERANCE, boundary_counts, boundary_f
 from dlcli.tasks.mask_files import write_masks
@@ -225,6 +226,15 @@ class Segmentation(Task):
                 for place, what in enumerate(BOUNDARY_COUNTS)
             }
         return pd.concat([table, pd.DataFrame(columns)], axis=1)
+
+    def cases(self, outputs: Tensor, y: Any) -> Cases:
+        """Return 1 - IoU of each class of each image, grouped by class and share of the image."""
+        there, predicted, right = counts_of(self._confusions(outputs)).double().unbind(dim=1)
+        share = (there / there.sum(dim=1, keepdim=True)).numpy()
+        scores = overlaps(there, predicted, right).numpy()
+        return cases_of_classes(
+            "1 - IoU", "classes of images", scores, self.classes, {"share of the image": share}
+        )
 
     def metric_inputs_of(self, table: pd.DataFrame) -> tuple[Tensor, Tensor, dict[str, Tensor]] | None:
         """Restore the numbers of pixels `(N, 3, C)` or `(N, 7, C)`."""

@@ -17,6 +17,7 @@ from dlcli.datasets.words.sentences import Sentences
 from dlcli.datasets.words.word_tags import Tags
 from dlcli.preprocessing.ragged import Ragged
 from dlcli.tasks.base import Task
+from dlcli.tasks.cases import Cases, cases_of_classes
 from dlcli.tasks.entities import EntityTypes
 from dlcli.tasks.entity_metrics import entity_figures
 from dlcli.tasks.logits import prior_logits
@@ -225,6 +226,15 @@ class Tag(Task):
         codes = self.encode(y)[:]
         width = outputs.shape[1] - 1
         return self.metric_inputs(outputs, codes[:, :width])[0]
+
+    def cases(self, outputs: Tensor, y: Tags) -> Cases:
+        """Return 1 - F1 of each type of entities in each sentence, grouped by type and number of words."""
+        given, predicted, right = self._counts(outputs, y)[:, :, :-1].unbind(dim=1)
+        scores = (2 * right / (given + predicted)).numpy()  # NaN for types that do not occur
+        words = np.repeat(y.lengths[:, None], scores.shape[1], axis=1)
+        return cases_of_classes(
+            "1 - F1", "types of sentences", scores, self.entity_types.names, {"words of the sentence": words}
+        )
 
     def metric_inputs_of(self, table: pd.DataFrame) -> tuple[Tensor, Tensor, dict[str, Tensor]] | None:
         """Restore the numbers of entities and words `(N, 3, K + 1)`."""

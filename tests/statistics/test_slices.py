@@ -29,6 +29,24 @@ def test_a_group_that_is_judged_worse_is_found_and_luck_is_not() -> None:
     assert [one.value for one in found if one.p < 0.05 and one.difference > 0] == ["south"]
 
 
+def test_errors_of_one_row_count_once() -> None:
+    """Repeating each error five times adds nothing; single errors have Welch's interval up to rounding."""
+    random = np.random.default_rng(2)
+    where, errors = pd.Series(random.choice(["a", "b"], 300)), random.random(300)
+    (one, _), (single, _), (often, _) = (
+        find_slices({"where": where}, errors),
+        find_slices({"where": where}, errors, np.arange(300)),
+        find_slices(
+            {"where": where.repeat(5).reset_index(drop=True)}, errors.repeat(5), np.arange(300).repeat(5)
+        ),
+    )
+    assert (often.rows, often.low, often.high) == pytest.approx((single.rows, single.low, single.high))
+    assert (one.value, one.low, one.high) == (
+        single.value,
+        *pytest.approx((single.low, single.high), rel=0.1),
+    )
+
+
 def test_few_slices_without_a_difference_are_distinguished() -> None:
     """Among 200 tables of noise, at most about 5 % may have a slice that is called worse (or better)."""
     random = np.random.default_rng(1)

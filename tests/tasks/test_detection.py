@@ -104,6 +104,9 @@ def test_a_table_of_judged_rows_restores_the_metrics() -> None:
     boxes, outputs = random_rows()
     task, y = made_task(score_threshold=0.3), torch.from_numpy(np.asarray(boxes))
     table = task.judged(outputs, boxes)
+    cases = task.cases(outputs, boxes)
+    missed = np.bincount(cases.rows, weights=cases.errors, minlength=len(table))
+    np.testing.assert_array_equal(missed, table["missed"])
     restored = task.metric_inputs_of(table)
     assert restored is not None
     for metric in task.metrics().values():
