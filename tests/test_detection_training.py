@@ -13,8 +13,17 @@ from PIL import Image
 
 import dlcli
 from dlcli.errors import ConfigError
+from dlcli.experiment import plan_experiment
 from dlcli.result import Result
+from dlcli.runs.folder import open_run
+from dlcli.serving.api import Service
+from dlcli.serving.contract import Contract
+from dlcli.serving.limits import ServeLimits
+from dlcli.serving.model_worker import ModelWorker
+from dlcli.serving.predictor import Predictor
+from dlcli.sweeps.planning import plan_sweep
 from tests.same_figures import check_same_figures
+from tests.serving.asking import Asked, ask
 
 pytest.importorskip("timm")
 
@@ -126,6 +135,46 @@ def test_predict_writes_boxes_in_pixels_of_the_files(trained: Result, shapes: Pa
     assert dlcli.load_run(trained.run_dir).predict(arrays)["boxes"].iloc[0] == table["boxes"].iloc[0]
 
 
+def test_a_server_answers_an_image_with_its_boxes(trained: Result, shapes: Path) -> None:
+    opened, limits = open_run(str(trained.run_dir), shapes.parent / "runs"), ServeLimits()
+    predictor = Predictor(opened, opened.load_model(), limits=limits, device="cpu")
+    worker = ModelWorker(predictor.answer, limits.queue)
+    service = Service(Contract(opened, predictor, limits), worker, limits, "", True)
+    file = shapes / "images" / "g1_01.png"
+    try:
+        (got,) = ask(service, Asked("POST", "/predict", file.read_bytes(), {"Content-Type": "image/png"}))
+    finally:
+        worker.close()
+    assert got.status == 200, got.content
+    (answer,) = got.json()["predictions"]
+    table = dlcli.predict(trained.run_dir, [file])
+    assert table is not None
+    assert answer["boxes"] == table["boxes"].iloc[0]
+    assert answer["objects"] == len(json.loads(answer["boxes"])) > 0
+
+
+def test_an_exported_program_finds_the_same_boxes(trained: Result, shapes: Path, tmp_path: Path) -> None:
+    runtime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    pytest.importorskip("onnxscript", reason="onnxscript is not installed")
+    exported = dlcli.export(trained.run_dir, tmp_path / "net.onnx")
+    assert exported.largest_difference < 1e-4
+    files = sorted((shapes / "images").iterdir())[:3]
+    images = np.stack([np.asarray(Image.open(file)) for file in files]).transpose(0, 3, 1, 2)
+    session = runtime.InferenceSession(exported.file, providers=["CPUExecutionProvider"])
+    (taken,) = session.get_inputs()
+    found = session.run(None, {taken.name: images.astype(np.uint8)})[0].reshape(3, -1, 6)
+    threshold = dlcli.load_run(trained.run_dir).task.score_threshold
+    for own, file in zip(found, files, strict=True):
+        table = dlcli.predict(trained.run_dir, [file])
+        assert table is not None
+        expected = json.loads(table["boxes"].iloc[0])
+        sure = own[(own[:, 4] >= threshold) & (own[:, 5] >= 0)]
+        assert len(sure) == len(expected)
+        pixels = sure[:, :4] * [SIZE[1], SIZE[0], SIZE[1], SIZE[0]]
+        np.testing.assert_allclose(pixels, [box[:4] for box in expected], atol=0.02)
+        assert [("red", "blue")[int(code)] for code in sure[:, 5]] == [box[5] for box in expected]
+
+
 def test_a_file_of_new_rows_is_evaluated(trained: Result, shapes: Path, tmp_path: Path) -> None:
     document = json.loads((shapes / "boxes.json").read_text())
     blue = [box for box in document["annotations"] if box["category_id"] == 2]
@@ -179,3 +228,15 @@ def test_what_does_not_fit_is_refused(shapes: Path) -> None:
         words = [word for word in of(shapes) if change != "model=unet" or not word.startswith("model")]
         with pytest.raises(ConfigError, match=message):
             dlcli.check([*words, "augmentation=image", change])
+
+
+def test_trials_are_not_compared_by_losses_that_differ(shapes: Path) -> None:
+    planned = plan_sweep(of(shapes, "model.box_weight=1,5", "trainer.max_epochs=1"), [], None)
+    assert [(one.metric, one.mode) for one in planned.objectives] == [("val/map_50", "max")]
+    for change in ("model.box_weight=1,5", "sweep.models=[centernet,detector]"):
+        more = ["sweep=auto"] if "models" in change else []
+        with pytest.raises(ConfigError, match="changes the loss, which the model computes") as refused:
+            plan_sweep(of(shapes, change, *more, "monitor=val/loss"), [], None)
+        assert "monitor=val/map_50" in refused.value.problems[0].hint
+    only = plan_experiment(of(shapes, "task.metrics=[map]"))
+    assert only.config["monitor"] == "val/loss", "map_50 is not computed"

@@ -9,6 +9,7 @@ from dlcli.config.build import TARGET, locate
 from dlcli.config.compose import Composed
 from dlcli.config.folders import shipped_folder
 from dlcli.config.hydra_compose import merged_files
+from dlcli.config.metric_words import DEFAULT
 from dlcli.config.yaml_file import lines
 from dlcli.errors import ConfigError
 
@@ -32,6 +33,7 @@ def with_own_monitor(config: dict[str, Any], composed: Composed) -> dict[str, An
             own is not None
             and config["monitor"] == _LOSS
             and _is_for(model, config)
+            and _is_computed(own, config)
             and not _is_said(composed)
         ):
             said = {setting.key for setting in composed.settings}
@@ -49,6 +51,12 @@ def _is_for(model: Any, config: dict[str, Any]) -> bool:
     """Return whether a model is for the task; the data may not have decided it yet."""
     target = config["task"].get(TARGET)
     return target is None or getattr(locate(target), "kind", None) in getattr(model, "targets", ())
+
+
+def _is_computed(metric: str, config: dict[str, Any]) -> bool:
+    """Return whether a metric of the task is among those that the user has chosen."""
+    chosen = config["task"].get("metrics") or (DEFAULT,)
+    return DEFAULT in chosen or metric.partition("/")[2] in chosen
 
 
 def _is_said(composed: Composed) -> bool:

@@ -95,6 +95,12 @@ def export_network(
             str(file),
             "Use the run itself: dlcli predict, dlcli serve, or dlcli.load_run in Python.",
         )
+    if why := getattr(getattr(model.network, "model", None), "not_exported", ""):
+        raise InputError(
+            f"{why}, so that this network is no program of fixed operations",
+            str(file),
+            "Use the run itself: dlcli predict, dlcli serve, or dlcli.load_run in Python.",
+        )
     if getattr(model.task, "tile", None):
         raise InputError(
             "this run predicts large images by tiles, whose outputs a program of the network does not stitch",

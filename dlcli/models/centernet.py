@@ -16,7 +16,8 @@ from torch.nn import functional
 
 from dlcli.datasets.boxes.boxes import CROWD
 from dlcli.errors import Problem
-from dlcli.models.detections import chosen_detections, in_crowds, pixel_boxes, with_loss
+from dlcli.models.crowds import in_crowds
+from dlcli.models.detections import chosen_detections, pixel_boxes, with_loss
 from dlcli.models.layers import Size
 from dlcli.models.pretrained_image import no_architecture
 from dlcli.models.timm_backbone import made_backbone
@@ -48,6 +49,8 @@ class CenterNet(FeatureMaps):
     """
 
     targets: ClassVar = {"detection"}
+    monitor: ClassVar = "val/map_50"
+    loss_arguments: ClassVar = {"box_weight"}
     search_space: ClassVar = {"width": "32,64,128", "box_weight": "tag(log,interval(1,10))"}
 
     def __init__(

@@ -41,6 +41,7 @@ class DCGAN(nn.Module):
     trained_in_turns: ClassVar = ("discriminator", "generator")
     # The losses of a GAN do not indicate the best epoch, because each depends on the other network.
     monitor: ClassVar = "val/frechet"
+    loss_arguments: ClassVar = {"loss"}
     search_space: ClassVar = {
         "channels": "[32,64],[64,128],[96,192]",
         "noise": "32,64,128",

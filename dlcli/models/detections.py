@@ -24,20 +24,6 @@ def pixel_boxes(y: Tensor, height: int, width: int) -> tuple[Tensor, Tensor, Ten
     return corners, y[..., CODE].long(), (y[..., CODE] >= 0) & (y[..., CROWD] == 0)
 
 
-def in_crowds(y: Tensor, centres: Tensor, classes: int) -> Tensor:
-    """Return a mask `(N, C, H, W)` of positions within a crowd of each class, which are neither object nor background.
-
-    Args:
-        y: padded boxes `(N, T, 6)`, corners in pixels.
-        centres: x and y of each position in pixels `(2, H, W)`.
-        classes: number of classes.
-    """
-    corners = y[..., :4, None, None]
-    inside = ((centres >= corners[:, :, :2]) & (centres <= corners[:, :, 2:])).all(dim=2)
-    crowd = (y[..., CODE, None] == torch.arange(classes, device=y.device)) & (y[..., CROWD, None] > 0)
-    return torch.einsum("ntc,nthw->nchw", crowd.to(centres), inside.to(centres)) > 0
-
-
 def with_loss(loss: Tensor, detections: Tensor) -> Tensor:
     """Return the output of a detection model given targets, `(N, 1 + D * 6)`: the loss of the batch, and detections.
 

@@ -9,6 +9,7 @@ import torch
 from annotated_types import Ge, Gt, Le, MinLen, MultipleOf
 from torch import Tensor
 
+from dlcli.datasets.boxes.boxes import CROWD
 from dlcli.errors import Problem
 from dlcli.models.detections import chosen_detections, pixel_boxes, with_loss
 from dlcli.models.layers import Size
@@ -39,6 +40,8 @@ class Detector(FeatureMaps):
     """
 
     targets: ClassVar = {"detection"}
+    monitor: ClassVar = "val/map_50"
+    loss_arguments: ClassVar = {"architecture"}
     requires: ClassVar = ("timm", "torchvision")
 
     def __init__(
@@ -64,6 +67,8 @@ class Detector(FeatureMaps):
             nms,
             candidates,
         )
+        if architecture == "faster_rcnn":
+            self.not_exported = "the second stage of Faster R-CNN depends on what the first one finds"
         self._size = self.height + self.padding[0], self.width + self.padding[1]
         # SSD and Faster R-CNN have an output for the background, before those of the classes.
         self._first_label = int(architecture in ("ssdlite", "faster_rcnn"))
@@ -89,13 +94,14 @@ class Detector(FeatureMaps):
         return found if loss is None else with_loss(loss, found)
 
     def _targets(self, y: Tensor) -> list[dict[str, Tensor]]:
-        """Return the boxes of each image in torchvision's form."""
+        """Return the boxes and crowds of each image in torchvision's form."""
         boxes, codes, there = pixel_boxes(y.float(), self.height, self.width)
+        crowds, labels = y[..., CROWD] > 0, codes + self._first_label
         # Boxes without area after augmentation cannot be encoded.
         there = there & ((boxes[..., 2:] - boxes[..., :2]) > 1e-3).all(dim=2)
         return [
-            {"boxes": own[keep], "labels": label[keep] + self._first_label}
-            for own, label, keep in zip(boxes, codes, there, strict=True)
+            {"boxes": own[keep], "labels": label[keep], "crowds": own[crowd], "crowd_labels": label[crowd]}
+            for own, label, keep, crowd in zip(boxes, labels, there, crowds, strict=True)
         ]
 
     def _images(self, x: Tensor, number: int) -> Any:

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 from torch import Tensor, nn
 from torchvision.models.detection.anchor_utils import AnchorGenerator, DefaultBoxGenerator
 from torchvision.models.detection.faster_rcnn import FasterRCNN
 from torchvision.models.detection.fcos import FCOS
 from torchvision.models.detection.retinanet import RetinaNet
-from torchvision.models.detection.ssd import SSD
 from torchvision.models.detection.ssdlite import SSDLiteHead
 from torchvision.ops import Conv2dNormActivation, FeaturePyramidNetwork, MultiScaleRoIAlign
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool, LastLevelP6P7
+
+from dlcli.models.crowds import CrowdFCOSHead, CrowdHeads, CrowdProposals, CrowdRetinaNetHead, CrowdSSD
 
 # Numbers of channels of the additional features of SSDlite, each with half the height and width.
 _EXTRA = (512, 256, 256, 128)
@@ -49,13 +49,13 @@ def made_head(
         more = _MoreFeatures(depths)
         boxes = DefaultBoxGenerator([[2, 3] for _ in more.depths], min_ratio=0.2, max_ratio=0.95)
         layers = SSDLiteHead(more.depths, boxes.num_anchors_per_location(), classes + 1, _norm)
-        return SSD(more, boxes, size[::-1], classes + 1, head=layers)
+        return CrowdSSD(more, boxes, size[::-1], classes + 1, head=layers)
     if architecture == "faster_rcnn":
         anchors = AnchorGenerator(
             tuple((side,) for side in _ANCHORS[: len(depths) + 1]), ((0.5, 1.0, 2.0),) * (len(depths) + 1)
         )
         names = [str(level) for level in range(len(depths))]
-        return FasterRCNN(
+        stages = FasterRCNN(
             _Pyramid(depths, width, LastLevelMaxPool()),
             classes + 1,
             rpn_anchor_generator=anchors,
@@ -63,16 +63,21 @@ def made_head(
             box_detections_per_img=detections,
             box_nms_thresh=nms,
         )
+        # FasterRCNN creates its stages itself, from classes that cannot be given.
+        stages.rpn.__class__, stages.roi_heads.__class__ = CrowdProposals, CrowdHeads
+        return stages
     pyramid = _Pyramid(depths, width, LastLevelP6P7(width, width))
-    made: type[Any] = FCOS if architecture == "fcos" else RetinaNet
+    levels = range(len(depths) + 2)
     if architecture == "fcos":
-        strides = tuple((8 << level,) for level in range(len(depths) + 2))
-        return made(pyramid, classes, anchor_generator=AnchorGenerator(strides, ((1.0,),) * len(strides)))
+        anchors = AnchorGenerator(tuple((8 << level,) for level in levels), ((1.0,),) * len(levels))
+        return FCOS(pyramid, classes, anchor_generator=anchors, head=CrowdFCOSHead(width, 1, classes))
     sides = tuple(
         (base, int(base * 2 ** (1 / 3)), int(base * 2 ** (2 / 3)))
-        for base in (32 << level for level in range(len(depths) + 2))
+        for base in (32 << level for level in levels)
     )
-    return made(pyramid, classes, anchor_generator=AnchorGenerator(sides, ((0.5, 1.0, 2.0),) * len(sides)))
+    anchors = AnchorGenerator(sides, ((0.5, 1.0, 2.0),) * len(sides))
+    layers = CrowdRetinaNetHead(width, anchors.num_anchors_per_location()[0], classes)
+    return RetinaNet(pyramid, classes, anchor_generator=anchors, head=layers)
 
 
 class _Pyramid(nn.Module):

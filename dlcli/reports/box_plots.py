@@ -52,10 +52,12 @@ def recall_curves(
         colour = PALETTE[place % len(PALETTE)]
         best = np.maximum.accumulate(precision[::-1])[::-1]
         label = f"{shorten(classes[code])} (AP {values[code]:.2f}, {int(counts[code]):,} boxes)"
-        ax.plot(np.append(0, recall), np.append(best[:1], best), color=colour, label=literal(label))
+        if len(best):
+            recall, best = np.append(0, recall), np.append(best[0], best)
+        ax.plot(recall, best, color=colour, label=literal(label))  # without detections, in the legend alone
         last = int((scores >= threshold).sum()) - 1
-        if last >= 0:
-            ax.plot(recall[last], precision[last], "o", color=colour, markersize=6)
+        if last >= 0:  # the curve has one more point, at a recall of 0
+            ax.plot(recall[last + 1], precision[last], "o", color=colour, markersize=6)
     ax.set(xlim=(0, 1.02), ylim=(0, 1.02))
     ax.legend(loc="lower left", fontsize=FONT["small"], frameon=False)
     mean = float(values[counts > 0].mean()) if (counts > 0).any() else float("nan")

@@ -34,7 +34,7 @@ from dlcli.sweeps.space_parser import (
     separate,
 )
 from dlcli.sweeps.sweep_options import AUTO, Sweep
-from dlcli.sweeps.validation import check_space, naming_values, of_value
+from dlcli.sweeps.validation import check_losses, check_space, naming_values, of_value
 
 _HOW = (
     "The model declares no ranges, and its optimizer takes no steps. Give values: model.hidden=64,128"
@@ -104,6 +104,9 @@ def plan_sweep(
     except ConfigError as error:
         others = find_unsound(space, fixed, folders)
         raise ConfigError(list(dict.fromkeys([*error.problems, *others]))) from error
+    if not earlier:
+        watching = {**experiment.config, "sweep": found.composed.config["sweep"]}
+        check_losses(space, read_objectives(watching), experiment.config)
     options = _options_of(found.composed.config["sweep"])
     settled = {
         "space": space_section,

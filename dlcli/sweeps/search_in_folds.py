@@ -31,7 +31,7 @@ from dlcli.sweeps.planning import make_plan, settled_sampler
 from dlcli.sweeps.run_sweep import open_executor, run_sweep
 from dlcli.sweeps.space_parser import searched_space
 from dlcli.sweeps.sweep_options import Sweep
-from dlcli.sweeps.validation import check_space
+from dlcli.sweeps.validation import check_losses, check_space
 
 if TYPE_CHECKING:
     from dlcli.experiment import Experiment
@@ -148,7 +148,9 @@ def plan_nested(
         "sampler": settled_sampler(sampler, space, options),
         "pruner": {"_target_": "dlcli.sweeps.pruners.none"},
     }
-    check_space(space, read_objectives({**experiment.config, "sweep": section}), _HOW, _WHERE)
+    objectives = read_objectives({**experiment.config, "sweep": section})
+    check_space(space, objectives, _HOW, _WHERE)
+    check_losses(space, objectives, experiment.config)
     if strategy.search == "grid" and (endless := space.endless):
         raise ConfigError(
             f"a grid cannot hold all numbers of {endless.key}",

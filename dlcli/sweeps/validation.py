@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
+from dlcli.config.build import TARGET, locate
 from dlcli.errors import ConfigError, Problem
 from dlcli.sweeps.dimension import Choice, Range, as_override
 from dlcli.sweeps.objective import Objective
@@ -47,6 +48,38 @@ def check_space(space: Space, objectives: Sequence[Objective], hint: str, where:
         ]
     if problems:
         raise ConfigError(problems)
+
+
+def check_losses(space: Space, objectives: Sequence[Objective], config: Mapping[str, Any]) -> None:
+    """Check that trials are not compared by a loss that the model computes, where the space changes that loss.
+
+    Args:
+        space: the space.
+        objectives: what trials are compared by.
+        config: the configuration of one trial.
+
+    Raises:
+        ConfigError: with all keys that change the loss: another model, or the `loss_arguments` of a model.
+    """
+    task: Any = locate(config["task"][TARGET])
+    if not getattr(task, "loss_of_model", False) or all(one.metric != "val/loss" for one in objectives):
+        return
+    arguments = getattr(locate(config["model"][TARGET]), "loss_arguments", ())
+    keys = [
+        dimension.key
+        for dimension in space.dimensions
+        if dimension.key == "model" or dimension.key.removeprefix("model.") in arguments
+    ]
+    if keys:
+        hint = f"Choose by another metric: monitor=val/{task.default_metrics[0]}."
+        raise ConfigError(
+            [
+                Problem(
+                    "changes the loss, which the model computes: its values cannot be compared", key, hint
+                )
+                for key in keys
+            ]
+        )
 
 
 @contextmanager

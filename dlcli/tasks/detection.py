@@ -51,6 +51,7 @@ class Detection(Task):
 
     kind: ClassVar = "detection"
     accepts: ClassVar = {"detection"}
+    loss_of_model: ClassVar = True
     judges_training_rows: ClassVar = False  # in training, models compute no detections
     default_metrics = ("map_50", "map", "map_75")
     needs_targets = True

@@ -56,6 +56,7 @@ class Generate(Task):
 
     kind: ClassVar = "generate"
     accepts: ClassVar = {"binary", "multiclass"}
+    loss_of_model: ClassVar = True
     judges_training_rows: ClassVar = False  # no images are generated for training rows
     predicts_rows: ClassVar = False
     default_metrics = ("frechet", "kernel_distance", "recognized", "diversity", "modes")

@@ -178,6 +178,14 @@ COCO_MISTAKES: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
         lambda doc: doc["annotations"][0].update(bbox=[30, 0, 20, 5]),
         r"annotation 0 lies outside its image: 30, 0, 50, 5 \(left, top, right, bottom\), in 40 x 20",
     ),
+    "negative": (
+        lambda doc: doc["annotations"][0].update(bbox=[30, 0, -20, 5]),
+        r"annotation 0 ends before it begins: 30, 0, 10, 5 \(left, top, right, bottom\)",
+    ),
+    "a crowd that is a word": (
+        lambda doc: doc["annotations"][0].update(iscrowd="no"),
+        r"annotations\[0\] has the iscrowd 'no', which is not an integer",
+    ),
     "no numbers": (
         lambda doc: doc["annotations"][0].update(bbox=[1, 2, 3]),
         r"annotation 0 has the bbox \[1, 2, 3\], not four numbers",
@@ -246,6 +254,21 @@ def test_mistakes_of_coco_name_the_file(kind: str, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=message) as caught:
         load(str(root))
     assert any("all.json" in problem.where for problem in caught.value.problems)
+
+
+def test_what_repeats_and_crowds_are_told(tmp_path: Path) -> None:
+    def change(document: dict[str, Any]) -> None:
+        first = document["annotations"][0]
+        document["annotations"] += [dict(first), dict(first, id=98, iscrowd=True, category_id=6)]
+
+    data = load(str(changed(tmp_path / "set", change)))
+    found = notices_of(data)
+    assert found["repeated_boxes"] == (
+        1,
+        "1 box of the place and class of another one, used all the same: all.json annotation 0",
+    )
+    assert found["repeated_ids"] == (1, "1 annotation with the id of an earlier one; all are used")
+    assert found["crowds"][0] == int(data.y.crowds.sum()) == 1
 
 
 def test_numbers_of_coco_may_be_texts_and_floats(tmp_path: Path) -> None:
@@ -370,11 +393,12 @@ def test_bad_boxes_can_be_left_out(tmp_path: Path) -> None:
     def change(document: dict[str, Any]) -> None:
         document["annotations"][0]["bbox"] = [30, 0, 20, 5]
         document["annotations"][1]["bbox"] = [60, 0, 20, 5]
+        document["annotations"].append(dict(document["annotations"][0], id=99, bbox=[9, 9, 4, -1]))
 
     data = load(str(changed(tmp_path / "set", change)), on_bad="skip")
     assert data.y.counts.tolist() == [1, 0, 1, 1]
     found = notices_of(data)
-    assert (found["clipped_boxes"][0], found["boxes_outside"][0]) == (1, 1)
+    assert [found[key][0] for key in ("clipped_boxes", "boxes_outside", "swapped_boxes")] == [1, 1, 1]
 
 
 def test_the_three_readings_of_blood_cells_are_equal(shared_data: Path) -> None:

@@ -95,6 +95,7 @@ def test_perfect_detections_and_none() -> None:
     }
     nothing = with_loss(torch.tensor(1.5), torch.zeros(len(y), 0, 6))
     assert values_of(task, nothing, y)["map"] == 0
+    assert [name for name, _ in task.pictures(nothing, boxes)] == ["precision_recall", "precision_by_overlap"]
     empty = MeanAveragePrecision("map", 3)
     empty.update(torch.zeros(2, 0, 4), torch.zeros(2, 3))
     assert empty.compute().isnan()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -31,6 +32,8 @@ class _Found:
     problems: list[Problem] = field(default_factory=list)
     bad_rows: list[int] = field(default_factory=list)
     zero: list[str] = field(default_factory=list)
+    swapped: list[str] = field(default_factory=list)
+    repeated: list[str] = field(default_factory=list)
     clipped: list[str] = field(default_factory=list)
     outside: list[str] = field(default_factory=list)
     cropped: int = 0
@@ -41,7 +44,8 @@ def checked_boxes(
 ) -> tuple[Annotations, Boxes, list[Notice]]:
     """Return the rows with valid boxes, their boxes, and notices of boxes that were left out or clipped.
 
-    Boxes without area are left out. Boxes that extend beyond the edge by up to one pixel are clipped.
+    Boxes without area are left out. A box equal to another one is used and named. Boxes that extend beyond the edge by
+    up to one pixel are clipped.
 
     Args:
         annotations: the rows.
@@ -51,8 +55,8 @@ def checked_boxes(
             raising an error.
 
     Raises:
-        DataError: a box lies outside its image or has non-finite coordinates, or a file states a size that differs from
-            that of its image.
+        DataError: a box lies outside its image, ends before it begins, or has non-finite coordinates, or a file states
+            a size that differs from that of its image.
     """
     found = _Found()
     codes = {name: code for code, name in enumerate(annotations.classes)}
@@ -73,6 +77,11 @@ def checked_boxes(
         else:
             size = header.size
         valid = [(box, corners) for box in row.boxes if (corners := _corners(box, row, size, found, skip))]
+        seen: set[tuple[Any, ...]] = set()
+        for box, corners in valid:
+            if (box.label, *corners) in seen:
+                found.repeated.append(_name(box, row))
+            seen.add((box.label, *corners))
         if view is not None and fit == "crop":
             valid, size = _in_view(valid, size, view, found)
         kept.append(number)
@@ -109,19 +118,26 @@ def _corners(
     height, width = size
     scale = (width, height, width, height) if row.relative else (1, 1, 1, 1)
     values = [value * side for value, side in zip(box.corners, scale, strict=True)]
-    name = f"{row.file.rpartition('/')[2]} {box.where}"
+    name = _name(box, row)
     if not all(map(math.isfinite, values)):
         found.problems.append(Problem(f"{box.where} has a coordinate that is not a finite number", row.file))
         found.outside.append(name)
         return None
     left, top, right, bottom = (round(value, _ROUNDED) for value in values)
-    if right <= left or bottom <= top:
+    shown = ", ".join(f"{value:g}" for value in (left, top, right, bottom))
+    if right < left or bottom < top:
+        message = f"{box.where} ends before it begins: {shown} (left, top, right, bottom)"
+        found.problems.append(
+            Problem(message, row.file, "Correct it, or leave such boxes out: dataset.on_bad=skip.")
+        )
+        found.swapped.append(name)
+        return None
+    if right == left or bottom == top:
         found.zero.append(name)
         return None
     inside = (max(0.0, left), max(0.0, top), min(float(width), right), min(float(height), bottom))
     over = max(-left, -top, right - width, bottom - height)
     if over > _OVER:
-        shown = ", ".join(f"{value:g}" for value in (left, top, right, bottom))
         message = (
             f"{box.where} lies outside its image: {shown} (left, top, right, bottom), in {width} x {height}"
         )
@@ -137,6 +153,10 @@ def _corners(
     if over > 0:
         found.clipped.append(name)
     return inside
+
+
+def _name(box: Box, row: Annotation) -> str:
+    return f"{row.file.rpartition('/')[2]} {box.where}"
 
 
 def _in_view(
@@ -172,6 +192,8 @@ def _notices(found: _Found, annotations: Annotations, boxes: Boxes) -> list[Noti
 
     notices = [
         *of("zero_area_boxes", found.zero, "without area left out"),
+        *of("swapped_boxes", found.swapped, "that end before they begin left out"),
+        *of("repeated_boxes", found.repeated, "of the place and class of another one, used all the same"),
         *of("boxes_outside", found.outside, "outside the image left out"),
         *of("clipped_boxes", found.clipped, "clipped to the image"),
     ]

@@ -89,6 +89,7 @@ def read_coco(folder: BoxFolder, *, skip: bool) -> Annotations:
     for file, document in documents.items():
         rows += _rows(file, document, names, folder, missing)
     notices += missing_images(missing, folder, skip=skip)
+    notices += _unusual(documents, str(folder.place))
     used = {box.label for row in rows for box in row.boxes}
     order = [names[number] for number in sorted(names)]
     # Exports of some annotation tools define a category 0 without boxes, whose name is that of the dataset.
@@ -100,6 +101,20 @@ def read_coco(folder: BoxFolder, *, skip: bool) -> Annotations:
         notices.append(Notice("empty_categories", 1, text, str(folder.place), warns=False))
         order = order[1:]
     return Annotations(rows, tuple(dict.fromkeys(order)), tuple(notices))
+
+
+def _unusual(documents: Mapping[Stored, Mapping[str, Any]], place: str) -> list[Notice]:
+    """Return notices on crowds, and on annotations with equal ids."""
+    entries = [document["annotations"] for document in documents.values()]
+    notices = []
+    if crowds := sum(bool(entry.get("iscrowd")) for own in entries for entry in own):
+        text = f"{counted(crowds, 'crowd')} (iscrowd), where detections are neither right nor wrong"
+        notices.append(Notice("crowds", crowds, text, place, warns=False))
+    ids = [[str(entry["id"]) for entry in own if "id" in entry] for own in entries]
+    if repeated := sum(len(own) - len(set(own)) for own in ids):
+        text = f"{counted(repeated, 'annotation')} with the id of an earlier one; all are used"
+        notices.append(Notice("repeated_ids", repeated, text, place))
+    return notices
 
 
 def missing_images(missing: Sequence[tuple[Stored, str]], folder: BoxFolder, *, skip: bool) -> list[Notice]:
@@ -158,8 +173,10 @@ def _document(file: Stored, needed: str) -> dict[str, Any]:
 _NUMBERS = {
     "images": ("id", "height", "width"),
     "categories": ("id",),
-    "annotations": ("image_id", "category_id"),
+    "annotations": ("image_id", "category_id", "iscrowd"),
 }
+# Numbers that may be absent.
+_OPTIONAL = ("height", "width", "iscrowd")
 
 
 def _check_number(entry: dict[str, Any], name: str, where: str, file: Stored) -> None:
@@ -169,7 +186,7 @@ def _check_number(entry: dict[str, Any], name: str, where: str, file: Stored) ->
         DataError: the entry is not an integer.
     """
     value: Any = entry.get(name)
-    if type(value) is int or (value is None and name in ("height", "width")):
+    if type(value) is int or (value is None and name in _OPTIONAL) or (name == "iscrowd" and value in (0, 1)):
         return
     is_written = isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,18}", value)
     if is_written or (isinstance(value, float) and value.is_integer()):
