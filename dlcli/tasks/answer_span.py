@@ -19,7 +19,7 @@ from dlcli.datasets.questions.questions import Questions
 from dlcli.preprocessing.ragged import Ragged
 from dlcli.tasks.base import Task
 from dlcli.tasks.best_spans import best_spans, span_scores
-from dlcli.tasks.cases import Cases, cases_of_texts, words_of
+from dlcli.tasks.cases import Cases, cases_of_texts, word_numbers
 from dlcli.tasks.metric_choice import MetricChoice
 from dlcli.tasks.sentence_overlap import first_sentence, most_shared_words
 from dlcli.tasks.span_losses import tokens_of_answer
@@ -247,8 +247,8 @@ class AnswerSpan(Task):
         columns: dict[str, Sequence[object]] = {
             "question word": [question_word(question) for question in questions],
             "answer": [_length(texts[0]) if texts else "none" for texts in y.texts()],
-            "words of the question": words_of(questions),
-            "words of the context": words_of(contexts),
+            "words of the question": word_numbers(questions),
+            "words of the context": word_numbers(contexts),
         }
         return cases_of_texts("1 - F1", "questions", 1 - outputs[:, 2].double().numpy(), columns)
 

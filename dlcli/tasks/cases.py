@@ -76,10 +76,10 @@ def cases_of_transcripts(predicted: Sequence[str], true: Sequence[str], of: str 
     lengths = np.array([len(text) for text in true], np.int64)
     with np.errstate(invalid="ignore", divide="ignore"):
         errors = np.where(lengths > 0, edit_distances(predicted, true) / lengths, np.nan)
-    columns = {f"characters of the {of}": lengths.tolist(), f"words of the {of}": words_of(true)}
+    columns = {f"characters of the {of}": lengths.tolist(), f"words of the {of}": word_numbers(true)}
     return cases_of_texts("character error rate", f"{of}s", errors, columns)
 
 
-def words_of(texts: Sequence[str]) -> list[int]:
+def word_numbers(texts: Sequence[str]) -> list[int]:
     """Return the number of words of each text, which are separated by blanks."""
     return [len(text.split()) for text in texts]

@@ -19,7 +19,7 @@ from dlcli.datasets.text_rows import Texts
 from dlcli.preprocessing.pairs import PairSubwords
 from dlcli.preprocessing.subwords import PADDING
 from dlcli.tasks.base import Task
-from dlcli.tasks.cases import Cases, cases_of_texts, cases_of_transcripts, words_of
+from dlcli.tasks.cases import Cases, cases_of_texts, cases_of_transcripts, word_numbers
 from dlcli.tasks.decoding import generated
 from dlcli.tasks.metric_choice import MetricChoice
 from dlcli.tasks.text_scores import WIDTH, by_length, score_of, text_counts
@@ -273,13 +273,13 @@ class Seq2Seq(Task):
         """Return 1 - chrF of each text, or without this metric its character error rate, grouped by lengths."""
         targets, sources = list(Texts.of(y)), other_side(y)
         if "chrf" in self.metric_names:
-            columns = {"words of the target": words_of(targets)}
+            columns = {"words of the target": word_numbers(targets)}
             found = cases_of_texts("1 - chrF", "texts", 1 - self._chrf(outputs) / 100, columns)
         else:
             found = cases_of_transcripts(self._texts(outputs[:, _HEAD + WIDTH :]), targets, "target")
         if sources is None:
             return found
-        lengths = {"words of the source": pd.Series(words_of(list(sources)))}
+        lengths = {"words of the source": pd.Series(word_numbers(list(sources)))}
         return replace(found, columns={**lengths, **found.columns})
 
     def _chrf(self, outputs: Tensor) -> np.ndarray:
