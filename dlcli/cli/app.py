@@ -17,6 +17,7 @@ from typer.core import TyperGroup
 
 import dlcli
 from dlcli import cli
+from dlcli.errors import InputError, Problem
 from dlcli.sanitize.presentable import presentable
 
 # The panels of `dlcli --help`, in the order in which users need the commands.
@@ -77,11 +78,29 @@ class _Program(_Group):
 
     def _answer_habits(self, args: list[str]) -> None:
         """If the arguments are in another tool's syntax, exit with an error that shows the equivalent dlcli command."""
+        from dlcli.config.program_names import without_program
+
+        asked = without_program(args, self.commands)
+        problem = self._habits(asked or args)
+        if asked is not None:
+            from dlcli.config.pasted import dlcli_line
+
+            hint = problem.hint if problem else f"Write: {dlcli_line(*asked)}"
+            problem = Problem(f"{args[0]} is no command of dlcli", hint=hint)
+        if problem:
+            from dlcli.terminal.console import Terminal
+
+            with Terminal("--json" in args) as terminal:
+                terminal.error(InputError(problem))
+            raise typer.Exit(InputError.exit_code)
+
+    def _habits(self, args: list[str]) -> Problem | None:
+        """Return a problem with the equivalent dlcli command if the arguments are in another tool's syntax."""
         from dlcli.config.habits import COMMANDS, FOREIGN_COMMANDS, translate_habits
 
         command = self.commands.get(FOREIGN_COMMANDS.get(args[0], args[0])) if args else None
         if command is None or args[0] not in (*COMMANDS, *FOREIGN_COMMANDS):
-            return
+            return None
         options = [option for option in command.params if option.param_type_name == "option"]
         known = {
             name: not getattr(option, "is_flag", False)
@@ -89,14 +108,8 @@ class _Program(_Group):
             for name in (*option.opts, *option.secondary_opts)
         } | {"-h": False, "--help": False}
         if args[0] == "show" and _is_one_word(args[1:], known):
-            return  # it may be the name of a run; `show` reports it if it is not
-        if problem := translate_habits(args, known):
-            from dlcli.errors import InputError
-            from dlcli.terminal.console import Terminal
-
-            with Terminal("--json" in args) as terminal:
-                terminal.error(InputError(problem))
-            raise typer.Exit(InputError.exit_code)
+            return None  # it may be the name of a run; `show` reports it if it is not
+        return translate_habits(args, known)
 
 
 @contextmanager
