@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from dlcli.comparison.conclusions import no_test
-from dlcli.comparison.estimates import Ends, ends_of, told_of_seeds
+from dlcli.comparison.estimates import Ends, ends_of, told_of_folds, told_of_seeds
 from dlcli.comparison.paired_runs import Pair, compared_pair, config_of, holm_corrected, testable_metrics
 from dlcli.comparison.pairing import Evaluated, find_refusal, training_rows
 from dlcli.comparison.recorded_loss import losses_differ
@@ -121,7 +121,7 @@ def compare_runs(refs: Sequence[str], runs_dir: Path, metric: str | None = None)
     labels = tuple(run.label for run in runs)
     whose = {f"{name_of_test_rows(Ledger.load(run.folders[0]).kind == 'fold')} rows" for run in runs}
     rows = " and ".join(sorted(whose))
-    notes = () if refusal else (*training_rows(runs), *notes)
+    notes = (*(() if refusal else (*training_rows(runs), *notes)), *told_of_folds(runs))
     settings = _settings(opened)
     return Comparison(
         labels, settings, figures, metric, tuple(pairs), ranking, refusal, rows, notes, intervals

@@ -55,6 +55,26 @@ def told_of_seeds(runs: Sequence[Evaluated]) -> tuple[str, ...]:
     return (f"The numbers of training seeds differ: {counts}. Their means are compared.",)
 
 
+def told_of_folds(runs: Sequence[Evaluated]) -> tuple[str, ...]:
+    """Return a note on metrics that are undefined in some folds, whose figures are means over the others."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for run in runs if len(runs[0].folds) > 1 else ():
+        for name in run.folds[0]:
+            there = sum(not math.isnan(fold.get(name, math.nan)) for fold in run.folds)
+            if there < len(run.folds):
+                counts = f"defined in {there} of {len(run.folds)} folds"
+                found.setdefault(counts, {}).setdefault(name, []).append(run.label)
+    parts = []
+    for counts, names in found.items():
+        by_runs: dict[tuple[str, ...], list[str]] = {}
+        for name, labels in names.items():
+            by_runs.setdefault(tuple(labels), []).append(name)
+        for labels, several in by_runs.items():
+            whose = "" if len(labels) == len(runs) else f" of {' and '.join(labels)}"
+            parts.append(f"{', '.join(several)}{whose}: {counts}")
+    return (f"{'; '.join(parts)}. Their figures are means over these folds.",) if parts else ()
+
+
 def figure_with_interval(value: float | None, ends: Ends | None) -> str:
     """Return a figure as `0.942 ± 0.028`, or `0.98 (0.97 to 0.99)` if the interval is asymmetric; `-` for none."""
     if value is None:

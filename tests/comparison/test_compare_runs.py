@@ -126,6 +126,13 @@ def test_folds_that_lack_a_class_are_left_out_of_a_test(runs_dir: Path, tmp_path
     assert pair.words.endswith(f"distinguishable on the {have} of 4 folds in which both have it")
     assert all(figure is not None and math.isfinite(figure) for figure in found.figures["auroc"])
     assert pair.difference.low >= -1 and pair.difference.high <= 1
+    (note,) = found.notes
+    assert f": defined in {have} of 4 folds. Their figures are means over these folds." in note
+    assert (
+        "auroc" in note
+        and " of strong" not in note
+        and "accuracy," not in note.replace("balanced_accuracy,", "")
+    )
 
 
 def test_the_very_same_figures_are_no_difference(runs_dir: Path) -> None:
