@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,10 @@ from typer.testing import CliRunner
 import dlcli
 from dlcli.cli.app import app
 from dlcli.errors import ConfigError, DataError, InputError
-from dlcli.inference.generation import Sampling, continue_text
+from dlcli.inference.generation import continue_text
 from dlcli.result import Result
 from dlcli.runs.folder import recorded_epochs
+from dlcli.training.text_sampling import Sampling
 from tests.same_figures import check_same_figures
 
 WORDS = ("the cat", "a dog", "the bird", "my horse")
@@ -54,7 +56,7 @@ def of(text: Path, *more: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def trained(text: Path) -> Result:
-    return dlcli.train(of(text, "run_name=one"))
+    return dlcli.train(of(text, "run_name=one", "task.prompt='the '"))
 
 
 def command(*words: object) -> Any:
@@ -80,6 +82,13 @@ def test_it_learns_and_is_evaluated_from_its_files(trained: Result) -> None:
     assert table["characters"].sum() == 800
     assert [notice["count"] for notice in trained.notices if notice["key"] == "unseen_characters"] == [1]
     assert (trained.run_dir / "samples.txt").read_text().startswith("# 3 texts, temperature 0.8, seed 0\n")
+    of_epochs = pd.read_json(trained.run_dir / "samples_by_epoch.jsonl", lines=True)
+    assert of_epochs["epoch"].tolist() == [1, 2, 3, 4, 5]
+    assert of_epochs["prompt"].tolist() == ["the "] * 5
+    assert of_epochs["text"].str.startswith("the ").all()
+    assert of_epochs["text"].str.len().tolist() == [104] * 5
+    page = dlcli.report(trained.run_dir).text
+    assert escape(of_epochs["text"][4].split("\n")[1]) in page
     pictures = {file.stem for file in (trained.run_dir / "plots").iterdir()}
     assert pictures >= {"bits_along_the_text", "bits_per_character", "learning_curves"}
 
@@ -145,10 +154,14 @@ def test_files_are_predicted_and_evaluated(trained: Result, text: Path, tmp_path
 
 
 def test_a_stopped_run_ends_with_the_same_bits(trained: Result, text: Path) -> None:
-    short = dlcli.train(of(text, "trainer.max_epochs=2", "run_name=short"))
+    short = dlcli.train(of(text, "trainer.max_epochs=2", "run_name=short", "task.prompt='the '"))
+    texts = short.run_dir / "samples_by_epoch.jsonl"
+    repeated = json.dumps({"epoch": 3, "prompt": "", "text": "of an epoch that was not finished"})
+    texts.write_text(f"{texts.read_text()}{repeated}\n")
     resumed = dlcli.resume(short.run_dir, ["trainer.max_epochs=5"])
     weights = [(run.run_dir / "model" / "weights.safetensors").read_bytes() for run in (trained, resumed)]
     assert weights[0] == weights[1]
+    assert texts.read_bytes() == (trained.run_dir / texts.name).read_bytes()
     assert resumed.metrics["test/loss"] == trained.metrics["test/loss"]
 
 
@@ -214,6 +227,7 @@ def test_what_does_not_fit_is_refused(trained: Result, text: Path) -> None:
             "TextCNN has one vector of outputs per row, but the targets of story are language_model",
         ),
         ("task=multiclass", "Multiclass is for binary or multiclass targets"),
+        ("task.prompt=Zä", "has characters that are not in the training rows: 'Z', 'ä'"),
         ("dataset.by_file=true", "is a single file"),
         ("dataset.block=3000", "fewer than three blocks"),
     ):

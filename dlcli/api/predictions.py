@@ -95,8 +95,8 @@ def predict(
             "conformal": conformal,
         }
         with command_session():
-            from dlcli.inference.generation import Sampling
             from dlcli.runner.continuation import check_prompt, continue_prompt
+            from dlcli.training.text_sampling import Sampling
 
             prompt = check_prompt(str(run), prompt, asked, [name for name, value in others.items() if value])
             done = continue_prompt(

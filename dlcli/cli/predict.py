@@ -241,9 +241,9 @@ def _continue(
 ) -> None:
     """Generate texts from a prompt, and print them or write them to a file."""
     from dlcli.files.paths import display
-    from dlcli.inference.generation import Sampling
     from dlcli.prediction.output import as_dicts
     from dlcli.runner.continuation import check_prompt, continue_prompt
+    from dlcli.training.text_sampling import Sampling
 
     prompt = check_prompt(run, prompt, asked, wrong)
     done = continue_prompt(run, prompt, Sampling(**asked), output, listen=_listener(terminal, None), **where)

@@ -15,6 +15,7 @@ from dlcli.datasets.data import Data
 from dlcli.datasets.evaluation_only import evaluation_targets
 from dlcli.datasets.folders.archives import is_archive
 from dlcli.datasets.folders.class_folders import list_files
+from dlcli.datasets.folders.file_parts import parts_of_files
 from dlcli.datasets.notices import Notice
 from dlcli.datasets.passages import LINE_FEED, Passages, stream_of
 from dlcli.datasets.plain_text import PlainText, hash_of, read_plain, with_last_end
@@ -39,6 +40,7 @@ def load(
     rows: Cut = "blocks",
     block: Annotated[int, Ge(2)] = 64,
     by_file: bool = False,
+    parts: Literal["auto", False] = "auto",
     encoding: str = "utf-8",
 ) -> Data:
     """Load text for a language model.
@@ -49,10 +51,12 @@ def load(
             separate text; equal lines form a group.
         block: characters per block; a longer line continues in further rows.
         by_file: whether whole files are assigned to the parts of a split.
+        parts: auto: files or folders that are named train, val or test are these parts; false: all files are one text.
         encoding: encoding of the files.
 
     Raises:
-        DataError: a file is empty, binary or in another encoding, or there is too little text.
+        DataError: a file is empty, binary or in another encoding, only some files are named like parts, or there is
+            too little text.
     """
     place = typed(path)
     found = read_passages(place, rows, block, encoding)
@@ -64,7 +68,17 @@ def load(
             str(place),
             "Use more text, or smaller blocks, such as dataset.block=16.",
         )
+    # An evaluation uses all rows of its files.
+    named = [] if parts is False or evaluation_targets() else parts_of_files(found.names, str(place))
+    own = np.array(named or [""] * len(files))[found.file_of_rows()]
+    if named and by_file:
+        raise DataError(
+            "the files are named like the parts of a split, which dataset.by_file would draw",
+            str(place),
+            "Remove dataset.by_file, or set dataset.parts=false.",
+        )
     groups: np.ndarray | None = None
+    notices = list(found.notices)
     if by_file:
         if len(files) < 2 and not evaluation_targets():
             hint = "Name a folder of files, or remove dataset.by_file."
@@ -72,17 +86,20 @@ def load(
         groups = np.array([file.where for file in files])[found.file_of_rows()]
     elif rows == "lines":
         groups = found.equal_lines()
+        notices += _lines_in_several_parts(groups, own, str(place))
     return Data(
         name=place.name.partition(".")[0],
         kind="tokens",
         x=x,
         y=x,
         source=str(place),
+        val_rows=np.flatnonzero(own == "val") if "val" in named else None,
+        test_rows=np.flatnonzero(own == "test") if "test" in named else None,
         groups=groups,
         times=np.arange(len(x)) if groups is None else None,
         order="position",
-        note=_note(x, files, groups, block, by_file),
-        notices=found.notices,
+        note=_note(x, files, groups, block, by_file, named),
+        notices=tuple(notices),
     )
 
 
@@ -93,6 +110,7 @@ class ReadPassages:
     Attributes:
         rows: the rows.
         files: the texts of the files.
+        names: their paths in the folder; a single file has none.
         begins: position of the first character of each file.
         lines: first position of each line, and the position after its last character, without the line end, `(2, L)`;
             empty for blocks.
@@ -101,6 +119,7 @@ class ReadPassages:
 
     rows: Passages
     files: Sequence[PlainText]
+    names: Sequence[str]
     begins: np.ndarray
     lines: np.ndarray
     notices: tuple[Notice, ...]
@@ -135,9 +154,9 @@ def read_passages(
         DataError: a file is empty, binary or in another encoding.
     """
     if content is None:
-        files, notices = _files(place, encoding)
+        files, names, notices = _files(place, encoding)
     else:
-        files, notices = [read_plain(content, str(place), encoding)], []
+        files, names, notices = [read_plain(content, str(place), encoding)], [], []
     if converted := sum(file.converted for file in files):
         text = f"{counted(converted, 'line')} with CR LF at the end, read as LF"
         notices = [*notices, Notice("converted_line_ends", converted, text, str(place), warns=False)]
@@ -151,17 +170,31 @@ def read_passages(
     else:
         starts, stops = begins, ends
     first, last = _pieces(starts, stops, block)
-    return ReadPassages(Passages(codes, first, last, rows == "lines"), files, begins, lines, tuple(notices))
+    return ReadPassages(
+        Passages(codes, first, last, rows == "lines"), files, names, begins, lines, tuple(notices)
+    )
 
 
-def _files(place: Path, encoding: str) -> tuple[list[PlainText], list[Notice]]:
-    """Return the texts of a file, or of all files of a folder or an archive, and notices of what was left out."""
+def _files(place: Path, encoding: str) -> tuple[list[PlainText], list[str], list[Notice]]:
+    """Return the texts of a file, or of all files of a folder or an archive with their paths in it, and notices of what
+    was left out."""
     if is_folder(place) or is_archive(place):
         entries, notices = list_files(place, _SUFFIXES, "texts (.txt, .md)")
-        return [read_plain(entry.read(), entry.where, encoding) for entry in entries], notices
+        texts = [read_plain(entry.read(), entry.where, encoding) for entry in entries]
+        return texts, [entry.name for entry in entries], notices
     require_file(place)
     with opened(place) as stream:
-        return [read_plain(stream.read(), str(place), encoding)], []
+        return [read_plain(stream.read(), str(place), encoding)], [], []
+
+
+def _lines_in_several_parts(lines: np.ndarray, parts: np.ndarray, where: str) -> list[Notice]:
+    """Return a warning if lines of the training file are in the validation or test file, too."""
+    both = int(np.isin(lines[np.isin(parts, ("val", "test"))], lines[parts == "train"]).sum())
+    if not both:
+        return []
+    text = f"{counted(both, 'validation or test line')} also in the training files"
+    hint = "dataset.parts=false splits all lines anew, with equal ones in one part."
+    return [Notice("shared_lines", both, text, where, hint)]
 
 
 def _lines(
@@ -196,7 +229,12 @@ def _pieces(starts: np.ndarray, stops: np.ndarray, block: int) -> tuple[np.ndarr
 
 
 def _note(
-    x: Passages, files: Sequence[PlainText], groups: np.ndarray | None, block: int, by_file: bool
+    x: Passages,
+    files: Sequence[PlainText],
+    groups: np.ndarray | None,
+    block: int,
+    by_file: bool,
+    parts: Sequence[str],
 ) -> str:
     """Return the note on how text is divided into rows and how rows are split."""
     total = f"{int(x.characters.sum()):,} characters" + (
@@ -204,6 +242,10 @@ def _note(
     )
     if by_file:
         return f"{total}, split by file"
+    if parts:
+        names = [part for part in ("train", "val", "test") if part in parts]
+        unit = "lines" if groups is not None else f"blocks of {block:,}"
+        return f"{total} in {unit}, in the parts {', '.join(names)} by the names of the files"
     if groups is not None:
         return f"{total}; equal lines are kept together: {len(np.unique(groups)):,} different lines"
     return f"{total} in blocks of {block:,}, split by position: the parts are consecutive"

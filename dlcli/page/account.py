@@ -14,6 +14,7 @@ from dlcli.errors import CorruptRun
 from dlcli.files.paths import display, is_file
 from dlcli.gate.documents import read_text, yaml_text
 from dlcli.inference.predictions_file import all_predictions
+from dlcli.page.generated_texts import read_texts_by_epoch
 from dlcli.page.worst_rows import JudgedRows, judge_rows
 from dlcli.runs.explanation_record import read_explanation
 from dlcli.runs.folder import recorded_epochs
@@ -68,6 +69,7 @@ class Account:
         refitted: the child run with the refitted model; None if there is none.
         judged: the worst rows and the intervals on the held-out rows; None without predictions.
         environment: the installed packages, one per line.
+        generated: texts that a language model generated after epochs: epoch, prompt and text of each.
         explanation: what `dlcli explain` wrote, unchecked; None if the run has not been explained.
         missing: a sentence for each part that cannot be read, with the reason.
     """
@@ -82,6 +84,7 @@ class Account:
     refitted: ChildRun | None
     judged: JudgedRows | None
     environment: str
+    generated: tuple[tuple[int, str, str], ...] = ()
     explanation: dict[str, Any] | None = None
     missing: tuple[str, ...] = field(default=())
 
@@ -165,6 +168,7 @@ def account_of(run_dir: Path, now: datetime) -> Account:
         refitted,
         tried("The predictions", lambda: _judged(ledger, refitted), None),
         environment,
+        tried("The generated texts", lambda: read_texts_by_epoch(run_dir), ()),
         tried("The explanation", lambda: read_explanation(ledger), None),
         tuple(missing),
     )

@@ -21,6 +21,7 @@ from dlcli.page.figures import (
     table_of_members,
     table_of_trials,
 )
+from dlcli.page.generated_texts import table_of_texts
 from dlcli.page.learning import diagnosis_of, learning_curves_of
 from dlcli.page.pictures import SALIENCY_TITLE, read_pictures
 from dlcli.page.wording import data_name, kind_words, what_was_done
@@ -52,6 +53,7 @@ def page_of_run(account: Account, now: datetime) -> Page:
     sections = (
         Section("Results", _results(account)),
         Section("Learning curves", _curves(account)),
+        Section("Generated texts", _some(table_of_texts(account.generated))),
         Section("Members", _some(table_of_members(account))),
         Section("Folds", _some(table_of_folds(account), *pictures.get("folds", ()))),
         Section("Trials", _trials(account, pictures.get("trials", ()))),

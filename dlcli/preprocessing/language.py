@@ -149,6 +149,12 @@ class Language(BaseEstimator):
             return self._subwords().encode([text])[0]
         return self._tokens_of(code_points(text))
 
+    def unknown_in(self, text: str) -> list[str]:
+        """Return the different characters of a text that do not occur in the training rows, in order."""
+        if self.subwords_:
+            return []
+        return [one for one in dict.fromkeys(text) if self.encode(one)[0] == UNKNOWN]
+
     def decode(self, tokens: Sequence[int] | np.ndarray) -> str:
         """Return the text of tokens; unknown tokens become U+FFFD."""
         if self.subwords_:

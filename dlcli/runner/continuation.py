@@ -14,11 +14,12 @@ from dlcli.datasets.notices import Notice
 from dlcli.errors import InputError
 from dlcli.events import Listener, Note, Warned, ignore
 from dlcli.inference.evaluation import choose_device
-from dlcli.inference.generation import Generated, Sampling, continue_text, language_of, unknown_in
+from dlcli.inference.generation import continue_text, language_of
 from dlcli.prediction.output import check_output, written_to
 from dlcli.runner import runs_directory
 from dlcli.runs.ensembles import Use, open_model
 from dlcli.runs.model_errors import model_errors
+from dlcli.training.text_sampling import Generated, Sampling
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,7 @@ def continue_prompt(
             "Give the beginning of one line.",
         )
     notices = []
-    if unknown := list(unknown_in(found.model, prompt)):
+    if unknown := language.unknown_in(prompt):
         shown = ", ".join(map(repr, unknown))
         text = (
             f"the prompt has characters that are not in the training rows ({shown}), and are read as unknown"

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dlcli.datasets.passages import Passages
-from dlcli.preprocessing.language import NO_TARGET
+from dlcli.errors import ConfigError
+from dlcli.preprocessing.language import NO_TARGET, Language
 from dlcli.tasks.base import Task
 from dlcli.tasks.cases import Cases, cases_of_texts
 from dlcli.tasks.character_counts import PairCounts, bigram_losses, unigram_losses
@@ -47,6 +48,7 @@ class LanguageModel(Task):
         pair_counts: counts of pairs of characters; None if there are too many.
         metrics: names of the metrics in report order, options of the group `metric`; `default` stands for those of the
             task.
+        prompt: the beginning of the texts that are generated after epochs and in the end.
     """
 
     kind: ClassVar = "language_model"
@@ -65,6 +67,7 @@ class LanguageModel(Task):
         loss: nn.Module,
         pair_counts: PairCounts | None = None,
         metrics: Sequence[str | MetricChoice] = ("default",),
+        prompt: str = "",
     ) -> None:
         super().__init__()
         self.characters = characters
@@ -72,11 +75,35 @@ class LanguageModel(Task):
         self._counts = np.asarray(character_counts, np.int64)
         self._pairs = pair_counts
         self._context = 1
+        self._language: Language | None = None
+        self.prompt = prompt
         self.choose(metrics)
 
     def attach(self, preprocessing: Any) -> None:
-        """Store the number of tokens of the longest training row."""
+        """Store the fitted preprocessing.
+
+        Raises:
+            ConfigError: the prompt has characters that do not occur in the training rows, or several lines for a model
+                of lines.
+        """
+        self._language = preprocessing
         self._context = preprocessing.context_
+        if preprocessing.are_documents_ and "\n" in self.prompt:
+            hint = "Give the beginning of one line."
+            raise ConfigError("has a line feed, but the rows are single lines", "task.prompt", hint)
+        if unknown := preprocessing.unknown_in(self.prompt):
+            shown = ", ".join(map(repr, unknown))
+            hint = "Use characters of the training rows, or preprocessing.tokens=bpe."
+            raise ConfigError(
+                f"has characters that are not in the training rows: {shown}", "task.prompt", hint
+            )
+
+    @property
+    def language(self) -> Language:
+        """The preprocessing that was fitted on the training rows."""
+        if self._language is None:
+            raise TypeError("the task has no fitted preprocessing")
+        return self._language
 
     def encode(self, y: Any) -> Any:
         """Return the number of characters of each row, int64 `(N,)`; the target tokens are fields of the batch."""

@@ -18,6 +18,7 @@ _MANY = 40  # maximum number of files that are listed one by one
 _HOLDS = {
     "breakdown.csv": "metrics by class or target",
     "samples.txt": "texts that the model generates",
+    "samples_by_epoch.jsonl": "texts that the model generated after epochs",
     "checkpoints/": "the state after the last epoch, from which the run is resumed",
     "code/": "files of your own model",
     "config.yaml": "the configuration",

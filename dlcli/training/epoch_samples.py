@@ -1,4 +1,4 @@
-"""Images generated after epochs from fixed noise, as files that show the progress of training."""
+"""Images or texts that are generated after epochs with fixed draws, as files that show the progress of training."""
 
 from __future__ import annotations
 
@@ -10,41 +10,56 @@ import pytorch_lightning as pl
 from PIL import Image
 from pytorch_lightning.callbacks import Callback
 
+from dlcli.tasks.base import Task
+from dlcli.tasks.language_model import LanguageModel
 from dlcli.tasks.pixels import as_pictures
+from dlcli.training.epoch_texts import TEXTS_BY_EPOCH, write_texts
 
 FOLDER = "samples"
 
-# Maximum number of epochs with images (a few more without a limit of epochs).
+# Maximum number of epochs with samples (a few more without a limit of epochs).
 _EPOCHS = 20
 
 
+def makes_samples(task: Task) -> bool:
+    """Return whether a task's models generate images or texts after epochs."""
+    return hasattr(task, "strip") or isinstance(task, LanguageModel)
+
+
 class EpochSamples(Callback):
-    """Callback that writes a strip of images, `samples/epoch_0001.png`, after each epoch, or about twenty times in a
-    long run.
+    """Callback that writes samples after each epoch, or about twenty times in a long run.
+
+    Images are a strip, `samples/epoch_0001.png`; texts are lines of `samples_by_epoch.jsonl`.
 
     Args:
-        folder: folder of the files.
+        run_dir: the run's folder.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, run_dir: Path) -> None:
+        self._run_dir = run_dir
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Generate the images with the network that is validated and saved."""
+        """Generate the samples with the network that is validated and saved."""
         epoch = trainer.current_epoch + 1
         if not trainer.is_global_zero or not is_drawn(epoch, trainer.max_epochs):
             return
         module: Any = pl_module
-        network = module.evaluated
+        network, task = module.evaluated, module.task
         training = network.training
-        strip = as_strip(module.task.strip(network.eval()).cpu().numpy())
+        network.eval()
+        if isinstance(task, LanguageModel):
+            file = self._run_dir / TEXTS_BY_EPOCH
+            write_texts(file, epoch, network.model, task.language, task.prompt, module.device)
+        else:
+            strip = as_strip(task.strip(network).cpu().numpy())
+            folder = self._run_dir / FOLDER
+            folder.mkdir(exist_ok=True)
+            Image.fromarray(strip).save(folder / f"epoch_{epoch:04}.png")
         network.train(training)
-        self._folder.mkdir(exist_ok=True)
-        Image.fromarray(strip).save(self._folder / f"epoch_{epoch:04}.png")
 
 
 def is_drawn(epoch: int, max_epochs: int | None) -> bool:
-    """Return whether images of an epoch, counted from 1, are kept."""
+    """Return whether samples of an epoch, counted from 1, are kept."""
     if max_epochs is None or max_epochs < 0:
         return epoch & (epoch - 1) == 0  # powers of two
     every = -(-max_epochs // _EPOCHS)

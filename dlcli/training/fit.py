@@ -24,7 +24,7 @@ from dlcli.training import out_of_memory
 from dlcli.training.checkpoints import Checkpoints
 from dlcli.training.ending import StepLimit
 from dlcli.training.epoch_loop import can_loop, run_epochs
-from dlcli.training.epoch_samples import FOLDER, EpochSamples
+from dlcli.training.epoch_samples import EpochSamples, makes_samples
 from dlcli.training.epoch_state import find_progress, raise_if_damaged
 from dlcli.training.fields import Fields, judged_rows
 from dlcli.training.loader import BatchLoader, Chunk
@@ -138,8 +138,8 @@ def fit(
         saves_bounds=recipe.saves_bounds,
     )
     max_steps = recipe.trainer_arguments.get("max_steps", -1)
-    draws = recipe.saves_bounds and hasattr(task, "strip")  # folds and trials have no pictures of their own
-    made = [EpochSamples(folder.parent / FOLDER)] if draws else []
+    draws = recipe.saves_bounds and makes_samples(task)  # folds and trials have no samples of their own
+    made = [EpochSamples(folder.parent)] if draws else []
     trainer = recipe.make_trainer(
         logger=False,
         callbacks=[*recipe.callbacks, StepLimit(max_steps), _Progress(listen), *made, checkpoints],

@@ -106,3 +106,39 @@ def test_passages_of_texts() -> None:
     assert rows.before().tolist() == [LINE_FEED] * 2
     assert list(rows[[1, 0]].texts()) == ["𝄞", "ab"]
     assert list(Passages.of(["ab\n", "c"], are_documents=True).texts()) == ["ab\n", "c\n"]
+
+
+def test_files_and_folders_named_like_parts_are_parts(tmp_path: Path) -> None:
+    for name, text in (("train", "abcd" * 30), ("valid", "efgh" * 10), ("test", "ijkl" * 10)):
+        (tmp_path / "files").mkdir(exist_ok=True)
+        (tmp_path / "files" / f"{name}.txt").write_text(text)
+        (tmp_path / "folders" / name).mkdir(parents=True)
+        (tmp_path / "folders" / name / "1.txt").write_text(text)
+    for folder in ("files", "folders"):
+        data = load(str(tmp_path / folder), block=8)
+        split = next(iter(Holdout().splits(data)))
+        letters = {
+            part: set("".join(data.x[getattr(split, part)].texts())) for part in ("train", "val", "test")
+        }
+        assert letters == {"train": set("abcd"), "val": set("efgh"), "test": set("ijkl")}
+        assert "in the parts train, val, test by the names of the files" in data.note
+        assert load(str(tmp_path / folder), block=8, parts=False).test_rows is None
+        with pytest.raises(DataError, match="by_file would draw"):
+            load(str(tmp_path / folder), block=8, by_file=True)
+    (tmp_path / "files" / "README.md").write_text("About")
+    with pytest.raises(DataError, match=r"test.txt is named like a part of a split, but README.md is not"):
+        load(str(tmp_path / "files"), block=8)
+    for name in ("README.md", "train.txt"):
+        (tmp_path / "files" / name).unlink()
+    with pytest.raises(DataError, match="has files of the parts test, val, but none of train"):
+        load(str(tmp_path / "files"), block=8)
+
+
+def test_lines_in_several_parts_are_counted(tmp_path: Path) -> None:
+    (tmp_path / "train.txt").write_text("ada\nbob\ncyd\n")
+    (tmp_path / "test.txt").write_text("bob\ndan\n")
+    data = load(str(tmp_path), rows="lines")
+    assert data.test_rows is not None
+    assert list(data.x[data.test_rows].texts()) == ["bob\n", "dan\n"]
+    (notice,) = (one for one in data.notices if one.key == "shared_lines")
+    assert notice.warns and notice.text == "1 validation or test line also in the training files"
