@@ -283,7 +283,9 @@ def decided_by_data(composed: Composed, data: Data) -> dict[str, str]:
             fitting["preprocessing"] = getattr(model, "text_preprocessing", fitting["preprocessing"])
         own = getattr(model, "preprocessing", fitting["preprocessing"])
         fitting["preprocessing"] = (
-            own.get(data.kind, fitting["preprocessing"]) if isinstance(own, Mapping) else own
+            own.get(data.target_kind, own.get(data.kind, fitting["preprocessing"]))
+            if isinstance(own, Mapping)
+            else own
         )
         fitting["task"] = getattr(model, "task", fitting["task"])
     return {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from dlcli.result import Result
 from dlcli.runs.folder import recorded_epochs
 from dlcli.training.text_sampling import Sampling
 from tests.same_figures import check_same_figures
+from tests.tiny_gpt2 import save_tiny_gpt2
 
 WORDS = ("the cat", "a dog", "the bird", "my horse")
 
@@ -227,7 +229,7 @@ def test_what_does_not_fit_is_refused(trained: Result, text: Path) -> None:
             "TextCNN has one vector of outputs per row, but the targets of story are language_model",
         ),
         ("task=multiclass", "Multiclass is for binary or multiclass targets"),
-        ("task.prompt=Zä", "has characters that are not in the training rows: 'Z', 'ä'"),
+        ("task.prompt='Zä'", "has characters that are not in the training rows: 'Z', 'ä'"),
         ("dataset.by_file=true", "is a single file"),
         ("dataset.block=3000", "fewer than three blocks"),
     ):
@@ -259,3 +261,32 @@ def test_subwords(text: Path) -> None:
     assert generated is not None
     assert generated["text"].str.startswith("the ä").all()
     assert not generated["text"].str.endswith("\ufffd").any()
+
+
+def test_a_pretrained_causal_model_is_finetuned(text: Path, tmp_path: Path) -> None:
+    folder = save_tiny_gpt2(tmp_path / "gpt2", [text.read_text()])
+    few = tmp_path / "few.txt"
+    few.write_text(text.read_text()[:1500])
+    words = [
+        "dataset=language",
+        f"dataset.path='{few}'",
+        "dataset.block=32",
+        "model=pretrained_text",
+        f"model.name='{folder}'",
+        "trainer.accelerator=cpu",
+        f"runs_dir='{tmp_path / 'runs'}'",
+    ]
+    whole = dlcli.train([*words, "trainer.max_epochs=2"])
+    short = dlcli.train([*words, "trainer.max_epochs=1"])
+    resumed = dlcli.resume(short.run_dir, ["trainer.max_epochs=2"])
+    weights = [(run.run_dir / "model" / "weights.safetensors").read_bytes() for run in (whole, resumed)]
+    assert weights[0] == weights[1]
+    (head,) = (one["text"] for one in whole.notices if one["key"] == "head")
+    assert head.endswith("a copy of the token embedding, which is trained apart from it")
+    shutil.rmtree(folder)  # the run is self-contained
+    assert dlcli.evaluate(whole.run_dir).metrics["test/loss"] == whole.metrics["test/loss"]
+    model = dlcli.load_run(whole.run_dir)
+    sampling = Sampling(tokens=40, seed=3, samples=2)  # beyond the 24 positions
+    found, again = (continue_text(model, "the c", sampling, cached=cached) for cached in (True, False))
+    assert found == again
+    assert [one.tokens for one in found] == [40, 40]

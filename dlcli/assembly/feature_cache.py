@@ -117,7 +117,8 @@ def _of_training(config: Mapping[str, Any], parts: Parts, data: Data, runs_dir: 
 
 def _wants_cache(config: Mapping[str, Any], network: Network, data: Data) -> bool:
     asked_for = bool((config.get("finetune") or {}).get("cache"))
-    return asked_for and isinstance(network.model, HasBackbone) and data.kind in _KINDS
+    draws = data.target_kind == "language_model"  # in each epoch, blocks begin elsewhere
+    return asked_for and isinstance(network.model, HasBackbone) and data.kind in _KINDS and not draws
 
 
 def _progress(listen: Listener, total: int) -> Callable[[int], None]:

@@ -17,6 +17,9 @@ _HEADS = {
     "token": ("ForQuestionAnswering", "question answering"),
 }
 
+# Suffixes of transformers classes of causal language models.
+_CAUSAL = ("LMHeadModel", "ForCausalLM")
+
 
 class LoadedBackbone:
     """A pretrained backbone, and the output layer of its pretrained head if that matches.
@@ -34,7 +37,7 @@ class LoadedBackbone:
 
 
 def load_backbone(
-    name: str, config: Any, outputs_of: Literal["row", "word", "token"], names: Sequence[str]
+    name: str, config: Any, outputs_of: Literal["row", "word", "token", "next_token"], names: Sequence[str]
 ) -> LoadedBackbone:
     """Return the backbone with its pretrained weights, and the output layer of its pretrained head.
 
@@ -49,6 +52,8 @@ def load_backbone(
     """
     if outputs_of == "row":
         return LoadedBackbone(_from_pretrained("AutoModel", name, config))
+    if outputs_of == "next_token":
+        return _load_causal(name, config)
     suffix, use = _HEADS[outputs_of]
     kinds = [str(kind) for kind in config.architectures or ()]
     if not any(kind.endswith(suffix) for kind in kinds):
@@ -74,6 +79,36 @@ def load_backbone(
             output.weight.copy_(output.weight[order].clone())
             output.bias.copy_(output.bias[order].clone())
     return LoadedBackbone(backbone, output, f"the head for {use} is that of {name}, which is trained further")
+
+
+def _load_causal(name: str, config: Any) -> LoadedBackbone:
+    """Return the backbone and the output layer of a causal language model.
+
+    Raises:
+        ConfigError: the model is none, or its output layer has another width.
+    """
+    kinds = [str(kind) for kind in config.architectures or ()]
+    model = _from_pretrained("AutoModelForCausalLM", name, config) if _is_causal(kinds) else None
+    output = None if model is None else model.get_output_embeddings()
+    if model is None or not isinstance(output, nn.Linear) or output.in_features != config.hidden_size:
+        has = kinds[0] if kinds else "no architecture in its config.json"
+        raise ConfigError(
+            f"{name} is not a causal language model with a linear output layer ({has})",
+            "model.name",
+            "Choose a model such as GPT-2.",
+        )
+    tied = output.weight is model.get_input_embeddings().weight
+    how = (
+        "a copy of the token embedding, which is trained apart from it"
+        if tied
+        else "which is trained further"
+    )
+    return LoadedBackbone(model.base_model, output, f"the output layer is that of {name}, {how}")
+
+
+def _is_causal(kinds: Sequence[str]) -> bool:
+    """Return whether tokens see only those before them; in BERT's classes they do only with `is_decoder`."""
+    return any(kind.endswith(_CAUSAL) and "Bert" not in kind and "BERT" not in kind for kind in kinds)
 
 
 def _from_pretrained(kind: str, name: str, config: Any) -> Any:

@@ -21,13 +21,17 @@ from dlcli.models.layers import Activation, Share
 from dlcli.models.positions import most_tokens
 from dlcli.models.pretrained_heads import LoadedBackbone, load_backbone
 
+# Largest number of tokens of a text for models without a limit.
+_CONTEXT = 1024
+
 
 class PretrainedText(nn.Module):
     """A transformers backbone with a head for the task.
 
     For outputs of rows, the last states are pooled. For outputs of words, the state of a word's first token is used (as
-    in BERT, Devlin et al., 2019); for outputs of tokens, that of each token of the context. The head is that of the
-    pretrained model if it has a matching one, otherwise new, as reported by `notices`.
+    in BERT, Devlin et al., 2019); for outputs of tokens, that of each token of the context; for the next token, that of
+    each token of a causal language model. The head is that of the pretrained model if it has a matching one, otherwise
+    new, as reported by `notices`.
 
     Args:
         num_outputs: logits or values per text, word or token.
@@ -38,8 +42,10 @@ class PretrainedText(nn.Module):
         hidden: number of units of a dense layer before the output; 0 omits it.
         activation: activation function of the dense layer.
         dropout: dropout rate before the output.
-        outputs_of: unit of the outputs: each `row`, each `word`, or each `token` of a context.
+        outputs_of: unit of the outputs: each `row`, each `word`, each `token` of a context, or the `next_token` after
+            each token, with a logit for each of `vocab_size` tokens.
         output_names: names of the outputs of a word.
+        vocab_size: number of tokens.
         restored: skip loading the weights, because they will be loaded from a run.
 
     Raises:
@@ -47,16 +53,17 @@ class PretrainedText(nn.Module):
     """
 
     accepts: ClassVar = {"tokens", "questions", "words"}
-    targets: ClassVar = ONE_A_ROW | {"answer_span", "tag"}
+    targets: ClassVar = ONE_A_ROW | {"answer_span", "tag", "language_model"}
     search_space: ClassVar = {
         "hidden": "0,128",
         "dropout": "interval(0,0.5)",
     }
-    # The choice of `preprocessing=auto`, which uses the model's tokenizer.
+    # The choice of `preprocessing=auto` by kind of targets or of data, which uses the model's tokenizer.
     preprocessing: ClassVar = {
         "tokens": "pretrained_text",
         "questions": "pretrained_questions",
         "words": "pretrained_words",
+        "language_model": "pretrained_language",
     }
     requires: ClassVar = ("transformers",)
     # Settings that make the head linear, so that it can be fitted on all features of a frozen backbone.
@@ -72,8 +79,9 @@ class PretrainedText(nn.Module):
         hidden: Annotated[int, Ge(0)] = 0,
         activation: Activation = "gelu",
         dropout: Share = 0.1,
-        outputs_of: Literal["row", "word", "token"] = "row",
+        outputs_of: Literal["row", "word", "token", "next_token"] = "row",
         output_names: Sequence[str] = (),
+        vocab_size: int | None = None,
         restored: bool = False,
     ) -> None:
         super().__init__()
@@ -95,11 +103,19 @@ class PretrainedText(nn.Module):
         if getattr(self.backbone, "pooler", None) is not None:
             self.backbone.pooler = None  # an unused layer on the first token's state
         self.longest_text = most_tokens(config)
+        # The largest number of tokens that a language model sees at a time.
+        self.context = self.longest_text or _CONTEXT
         self.pooling = pooling
         self._blocks = int(config.num_hidden_layers)
         width = int(config.hidden_size)
         dense = [nn.Linear(width, hidden), shared.activation(activation)] if hidden else []
-        output = nn.Linear(hidden or width, num_outputs)
+        if outputs_of == "next_token":
+            output = nn.Linear(hidden or width, vocab_size or num_outputs, bias=False)
+            if loaded.output is not None:
+                # A model may have more outputs than its tokenizer has tokens.
+                loaded.output = _first_outputs(loaded.output, output.out_features)
+        else:
+            output = nn.Linear(hidden or width, num_outputs)
         if loaded.output is not None and output.weight.shape == loaded.output.weight.shape:
             output.load_state_dict(loaded.output.state_dict())
         elif loaded.output is not None:
@@ -130,6 +146,8 @@ class PretrainedText(nn.Module):
         """
         if segments is not None:
             return self._windows(x, segments)
+        if self._outputs_of == "next_token":  # padding follows a row's tokens, which do not see it
+            return torch.cat([self._states(piece) for piece in x.split(self.context, dim=1)], dim=1)
         if lengths is None:
             lengths = torch.full((x.shape[0],), x.shape[1], device=x.device)
         mask = torch.arange(x.shape[1], device=x.device) < lengths.unsqueeze(1)
@@ -142,6 +160,19 @@ class PretrainedText(nn.Module):
             return states[torch.arange(x.shape[0], device=x.device), lengths - 1]
         weights = mask.unsqueeze(2).to(states.dtype)
         return (states * weights).sum(1) / weights.sum(1)
+
+    def _states(self, x: Tensor) -> Tensor:
+        """Return the states of tokens `(N, T)`, each of which sees those before it."""
+        states: Tensor = self.backbone(input_ids=x, use_cache=False).last_hidden_state
+        return states
+
+    def continued(self, x: Tensor, state: Any) -> tuple[Tensor, Any]:
+        """Return the logits `(N, V)` after the last of the new tokens `(N, T)`, and the state for the next call.
+
+        `state` is the keys and values of the previous tokens; None begins a text.
+        """
+        found = self.backbone(input_ids=x, past_key_values=state, use_cache=True)
+        return self.head(found.last_hidden_state[:, -1]), found.past_key_values
 
     def _windows(self, x: Tensor, segments: Tensor) -> Tensor:
         """Return the states of the tokens of all windows; padding windows attend to their first token only."""
@@ -161,7 +192,8 @@ class PretrainedText(nn.Module):
         offsets: Tensor | None = None,
         features: Tensor | None = None,
     ) -> Tensor:
-        """Map tokens, or their features, to `(N, num_outputs)`, `(N, V, num_outputs)` for words, or `(N, W, T, 4)`.
+        """Map tokens, or their features, to `(N, num_outputs)`, `(N, V, num_outputs)` for words, `(N, T, vocab_size)`
+        for the next token, or `(N, W, T, 4)`.
 
         The latter are start and end logits of the tokens of windows, with their character positions, `offsets` `(N, W,
         T, 2)`. Logits of words that are cut off are -inf.
@@ -189,3 +221,11 @@ class PretrainedText(nn.Module):
                 place = int(name.removeprefix(f"{blocks}.").partition(".")[0]) + 1
             layers[place].append(name)
         return layers
+
+
+def _first_outputs(layer: nn.Linear, number: int) -> nn.Linear:
+    """Return a layer without a bias that has the first outputs of another one."""
+    first = nn.Linear(layer.in_features, number, bias=False)
+    with torch.no_grad():
+        first.weight.copy_(layer.weight[:number])
+    return first

@@ -9,7 +9,7 @@ from pathlib import Path
 from dlcli.errors import CorruptRun
 from dlcli.files.paths import is_file
 from dlcli.gate.documents import read_text
-from dlcli.page.blocks import Figures
+from dlcli.page.blocks import Cell, Figures
 from dlcli.training.epoch_texts import TEXTS_BY_EPOCH
 
 _MOST_BYTES = 1 << 22
@@ -42,6 +42,6 @@ def table_of_texts(texts: Sequence[tuple[int, str, str]]) -> Figures | None:
     rows = sorted(texts, key=lambda one: -one[0])
     with_prompts = any(prompt for _, prompt, _ in rows)
     heading = ("epoch", "prompt", "text") if with_prompts else ("epoch", "text")
-    shown = tuple(tuple(one if with_prompts else (one[0], one[2])) for one in rows)
+    shown: tuple[tuple[Cell, ...], ...] = tuple(one if with_prompts else (one[0], one[2]) for one in rows)
     last = sum(one[0] == rows[0][0] for one in rows)
     return Figures("texts", "Texts that the model generated after epochs", heading, shown, many=last)

@@ -13,7 +13,7 @@ from sklearn.base import BaseEstimator
 
 from dlcli.datasets.notices import Notice
 from dlcli.datasets.passages import LINE_FEED, Passages, code_points, text_of
-from dlcli.preprocessing.subwords import SMALLEST, SPECIAL, Subwords
+from dlcli.preprocessing.subwords import SMALLEST, Subwords
 from dlcli.preprocessing.token_windows import TokenRuns, TokenWindows
 
 # Token of characters that do not occur in the training rows, and its replacement in decoded text.
@@ -164,7 +164,7 @@ class Language(BaseEstimator):
 
     def never(self) -> list[int]:
         """Return the tokens that represent no text and are never generated."""
-        return list(range(len(SPECIAL))) if self.subwords_ else [UNKNOWN]
+        return self._subwords().special() if self.subwords_ else [UNKNOWN]
 
     def _encoded(self, rows: Passages) -> tuple[np.ndarray, np.ndarray]:
         """Return the concatenated tokens of all rows, and the number of tokens of each row `(N,)`."""

@@ -76,6 +76,10 @@ class Subwords:
         codes = self._tokenizer.get_vocab()
         return sorted(codes, key=codes.__getitem__)
 
+    def special(self) -> list[int]:
+        """Return the special tokens, which represent no text."""
+        return sorted(self._tokenizer.get_added_tokens_decoder())
+
     def pieces(self, tokens: Sequence[int]) -> list[str]:
         """Return the text of each token, for tables and pictures; a part of a character becomes U+FFFD."""
         return self._tokenizer.decode_batch([[int(token)] for token in tokens], skip_special_tokens=False)
@@ -88,11 +92,12 @@ class Subwords:
         byte_of = {chr(byte): byte for byte in printable} | {
             chr(256 + n): byte for n, byte in enumerate(others)
         }
+        special = set(self.special())
         return np.array(
             [
                 # Bytes 0b10...... continue a character.
-                0 if token in SPECIAL else sum(byte_of[letter] & 0xC0 != 0x80 for letter in token)
-                for token in self.vocabulary()
+                0 if code in special else sum(byte_of[letter] & 0xC0 != 0x80 for letter in token)
+                for code, token in enumerate(self.vocabulary())
             ],
             np.int64,
         )

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import torch
 
+from dlcli.datasets.passages import Passages
+from dlcli.errors import ConfigError
 from dlcli.inference.forward_passes import joined
 from dlcli.models.pretrained_text import PretrainedText
+from dlcli.preprocessing.pretrained_language import PretrainedLanguage
 from dlcli.preprocessing.pretrained_questions import PretrainedQuestions
 from dlcli.preprocessing.pretrained_words import PretrainedWords
 from dlcli.tasks.tag import Tag
 from dlcli.tasks.tag_losses import TagCrossEntropy
+from dlcli.training.lora import LoRA
 from tests.tiny_bert import save_tiny_bert
+from tests.tiny_gpt2 import save_tiny_gpt2
 
 
 def test_a_head_for_question_answering_is_kept(tmp_path: Path) -> None:
@@ -53,6 +59,38 @@ def test_labels_of_tags_are_matched_by_their_names(tmp_path: Path) -> None:
     torch.testing.assert_close(found, true)
     other = PretrainedText(2, folder, fitted.backbone_config_, outputs_of="word", output_names=("O", "B-Y"))
     assert "has other labels, B-X, O" in other.notices[0].text
+
+
+def test_the_output_layer_of_a_causal_model_is_kept(tmp_path: Path) -> None:
+    import transformers
+
+    folder = str(save_tiny_gpt2(tmp_path, ["the cat sees a dog"] * 3))
+    rows = Passages.of(["the dog", "a cat"])
+    fitted = PretrainedLanguage(folder).fit(rows)
+    model = _causal(folder, fitted).eval()
+    x = fitted.transform(rows)["x"][:]
+    original = transformers.GPT2LMHeadModel.from_pretrained(folder).eval()
+    with torch.no_grad():
+        torch.testing.assert_close(model(x), original(x).logits[..., : fitted.size])
+        first, state = model.continued(x[:, :2], None)
+        second, _ = model.continued(x[:, 2:3], state)
+        torch.testing.assert_close(torch.stack([first, second], dim=1), model(x)[:, 1:3])
+    LoRA().prepare(model)
+    trained = [name for name, one in model.named_parameters() if one.requires_grad]
+    assert trained[-1] == "head.1.weight"
+    assert all("lora_" in name for name in trained[:-1])
+    with pytest.raises(ConfigError, match=r"accepts at most 24"):
+        PretrainedLanguage(folder).fit(Passages.of(["0123456789" * 3]))
+
+
+def test_models_that_are_not_causal_are_refused(tmp_path: Path) -> None:
+    bert = str(save_tiny_bert(tmp_path / "bert", ["a"], "BertForMaskedLM"))
+    with pytest.raises(ConfigError, match="is not byte-level byte-pair encoding"):
+        PretrainedLanguage(bert).fit(Passages.of(["a"]))
+    folder = str(save_tiny_gpt2(tmp_path / "gpt2", ["a"], "GPT2Model"))
+    fitted = PretrainedLanguage(folder).fit(Passages.of(["a"]))
+    with pytest.raises(ConfigError, match=r"is not a causal language model .*\(GPT2Model\)"):
+        _causal(folder, fitted)
 
 
 def test_a_new_head_is_told(tmp_path: Path) -> None:
@@ -108,3 +146,8 @@ def test_words_that_are_cut_do_not_depend_on_the_batch(tmp_path: Path) -> None:
 def _mean_over_words(kept: torch.Tensor, read: list[int]) -> torch.Tensor:
     words = torch.tensor(read)
     return (kept[:, 0] * words).sum() / words.sum()
+
+
+def _causal(folder: str, fitted: PretrainedLanguage) -> PretrainedText:
+    config = fitted.backbone_config_
+    return PretrainedText(3, folder, config, outputs_of="next_token", vocab_size=fitted.size)
