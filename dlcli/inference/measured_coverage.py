@@ -49,8 +49,11 @@ def measured_on(task: Task, calibration: pd.DataFrame, tested: pd.DataFrame, row
     share, size = found["conformal_coverage"], found[conformal.size_name]
     are_sets = isinstance(conformal, PredictionSets)
     of = f"with {number(size)} classes on average" if are_sets else f"with a mean width of {number(size)}"
+    fitted = (
+        " (which also fitted the calibration of the probabilities)" if task.calibration() is not None else ""
+    )
     sentence = (
         f"Prediction {'sets' if are_sets else 'intervals'} that are to cover {task.coverage:g}, calibrated on "
-        f"{conformal.rows:,} {rows}, cover {share:.3f} of the targets of the test rows, {of}."
+        f"{conformal.rows:,} {rows}{fitted}, cover {share:.3f} of the targets of the test rows, {of}."
     )
     return {f"test/{name}": value for name, value in found.items()}, [sentence]

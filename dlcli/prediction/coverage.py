@@ -104,10 +104,14 @@ def with_coverage(
         table = table.sort_values([name for name in ("row", "step") if name in table], kind="stable")
         held_out_by = _held_out_by(table, counts)
     conformal = conformal_of(task.kind, table, coverage, method or "plain", held_out_by)
-    notes = [
-        *found.notes,
-        *_told(coverage, conformal, found, out_of_fold, "step" in table, plus=method == "plus"),
-    ]
+    calibrated = _fitted_calibration(found, runs, out_of_fold)
+    steps = "step" in table
+    said = _told(coverage, conformal, found, out_of_fold, plus=method == "plus", calibrated=calibrated)
+    if method == "plus":
+        said = f"{said}, {_usual_of_plus(coverage, found, held_out_by, calibrated=calibrated, steps=steps)}"
+    if steps:
+        said += " Forecast windows overlap and the future may differ from the past, so this is approximate."
+    notes = [*found.notes, said]
     model = replace(found.model, conformal=conformal)
     return Covering(found.run, model, found.members, tuple(notes), table["row"].unique())
 
@@ -179,20 +183,68 @@ def _calibration_table(
     return pd.concat([means, rest.first(), members], axis=1).reset_index(), out_of_fold
 
 
+def _fitted_calibration(found: OpenedModel, runs: Sequence[OpenedRun], out_of_fold: bool) -> bool:
+    """Return whether the calibration of probabilities was fitted on the rows that sets are calibrated on."""
+    if out_of_fold:
+        return any(one.tuned.get("calibrated_by", "none") != "none" for one in runs)
+    models = (
+        [one.model for one in found.model.members] if isinstance(found.model, Ensemble) else [found.model]
+    )
+    return any(model.task.calibration() is not None for model in models)
+
+
 def _told(
-    coverage: float, conformal: Conformal, found: OpenedModel, out_of_fold: bool, steps: bool, *, plus: bool
-) -> list[str]:
+    coverage: float,
+    conformal: Conformal,
+    found: OpenedModel,
+    out_of_fold: bool,
+    *,
+    plus: bool,
+    calibrated: bool,
+) -> str:
     kind, rows = "sets" if isinstance(conformal, PredictionSets) else "intervals", conformal.rows
     of = "row that single models were not trained on" if out_of_fold else "validation row"
     shown = f"{rows:,} {of.replace('row', 'rows', 1)}" if rows != 1 else f"1 {of}"
     said = f"{kind.capitalize()} are to cover {coverage:.4g} of new rows, calibrated on {shown}"
+    fitted = "fitted the calibration of the probabilities"
     if plus:
-        said += f", each by these models (CV+): at least {max(0, 2 * coverage - 1):.4g} is guaranteed."
-    elif out_of_fold:
-        said += ", while another model predicts, so this is approximate; sets and intervals are usually a little wide."
-        said = said.replace("another model", "their mean") if found.members else said
-    else:
-        said += ", which also chose the epoch: the coverage of new rows may be a little lower."
-    if steps:
-        said += " Forecast windows overlap and the future may differ from the past, so this is approximate."
-    return [said]
+        return said
+    if out_of_fold:
+        model = "their mean" if found.members else "another model"
+        usual = f"but also {fitted}" if calibrated else "sets and intervals are usually a little wide"
+        return f"{said}, while {model} predicts, so this is approximate; {usual}."
+    uses = f"chose the epoch and {fitted}" if calibrated else "chose the epoch"
+    return f"{said}, which also {uses}: the coverage of new rows may be a little lower."
+
+
+def _usual_of_plus(
+    coverage: float,
+    found: OpenedModel,
+    held_out_by: Sequence[np.ndarray],
+    *,
+    calibrated: bool,
+    steps: bool,
+) -> str:
+    """Return which share is usual for CV+, and the one that is guaranteed, or why none is.
+
+    The bound is that of theorem 4 of Barber et al. (2021), which needs rows whose order does not matter, and all models
+    of one division into folds that depend on their training rows alone.
+    """
+    dataset, cv = found.run.config["dataset"], found.run.config["cv"]
+    members = {one.ledger.run_id for one in found.members}
+    begins = f"each by these models (CV+): about {coverage:.4g} is usual"
+    reason = ""
+    if calibrated:
+        reason = "the calibration of the probabilities was fitted on the same rows"
+    elif steps or dataset.get("group") or not str(cv.get("_target_")).endswith(".KFold"):
+        reason = "rows in order of time or in groups, and folds other than cv=kfold, are not covered by the theorem"
+    elif members != set(found.run.ledger.result.get("folds", ())):
+        reason = "these are not the models of all folds of one cross-validation"
+    elif max(int((weights > 0).sum()) for weights in held_out_by) > 1:
+        reason = "rows are held out by several models"
+    if reason:
+        return f"{begins}; no share is guaranteed: {reason}."
+    folds, rows = len(held_out_by[0]), len(held_out_by)
+    lost = min(2 * (1 - 1 / folds) / (rows // folds + 1), (1 - folds / rows) / (folds + 1))
+    least = np.floor(1000 * max(0.0, 2 * coverage - 1 - lost)) / 1000
+    return f"{begins}, and at least {least:g} is guaranteed if new rows are distributed like these."

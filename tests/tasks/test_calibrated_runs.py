@@ -16,7 +16,9 @@ from dlcli.exporting.exported_program import write_program
 from dlcli.inference.ensemble_model import Ensemble
 from dlcli.inference.predictions_file import all_predictions
 from dlcli.inference.saved_model import load_model
+from dlcli.prediction.coverage import with_coverage
 from dlcli.result import Result
+from dlcli.runs.ensembles import open_model
 from dlcli.splits.split import Split
 from dlcli.tasks.calibration import calibrated_facts
 from dlcli.tracking.ledger import Ledger
@@ -49,7 +51,7 @@ def plain(folder: Path) -> Result:
 
 @pytest.fixture(scope="module")
 def calibrated(folder: Path) -> Result:
-    return train(folder, "task.calibrate=auto")
+    return train(folder, "task.calibrate=auto", "task.coverage=0.8")
 
 
 def test_the_record_says_what_was_gained(plain: Result, calibrated: Result) -> None:
@@ -134,6 +136,20 @@ def test_folds_together_and_the_refitted_model_are_calibrated_on_held_out_rows(
     refitted = 1 / (1 + np.exp(-scale * uncalibrated(folds.run_dir, new)))
     np.testing.assert_allclose(dlcli.load_run(folds.run_dir).predict(new)["p(dog)"], refitted, atol=1e-5)
     assert dlcli.evaluate(folds.run_dir).metrics["test/f1"] == pytest.approx(folds.metrics["test/f1"])
+
+
+def test_rows_that_fitted_the_calibration_and_the_limits_are_told(
+    folder: Path, calibrated: Result, folds: Result
+) -> None:
+    (sentence,) = [text for text in calibrated.messages if "that are to cover 0.8" in text]
+    assert "validation rows (which also fitted the calibration of the probabilities)" in sentence
+    for run, use, method, wanted in (
+        (calibrated, None, None, "which also chose the epoch and fitted the calibration"),
+        (folds, "refit", None, "but also fitted the calibration"),
+        (folds, "folds", "plus", "no share is guaranteed: the calibration of the probabilities was fitted"),
+    ):
+        opened = open_model(str(run.run_dir), folder / "runs", use=use)  # type: ignore[arg-type]
+        assert wanted in with_coverage(opened, 0.8, method).notes[-1]  # type: ignore[arg-type]
 
 
 def test_a_fold_by_itself_is_calibrated_by_its_own_validation_rows(folder: Path, folds: Result) -> None:
