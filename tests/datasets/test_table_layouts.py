@@ -152,6 +152,21 @@ def test_a_mark_of_a_part_is_told_if_no_setting_names_it(name: str, values: list
     )
 
 
+def test_features_of_0_and_1_are_no_marks_of_a_part() -> None:
+    names = ["valid", "is_valid", "test1", "is_test2", "training", "tr", "Dev"]
+    frame = pd.DataFrame({name: [1, 0, 0, 1] for name in names})
+    frame.assign(y=[1.5, 2.5, 3.5, 4.5]).to_csv("t.csv", index=False)
+    assert [notice for notice in load("t.csv", "y").notices if notice.key == "unused_marks"] == []
+
+
+def test_marks_of_0_and_1_are_not_read_as_numbers_of_folds() -> None:
+    pd.DataFrame({"is_test": [1, 0, 0, 1], "a": [1, 2, 3, 4], "y": [1.5, 2.5, 3.5, 4.5]}).to_csv(
+        "t.csv", index=False
+    )
+    with pytest.raises(DataError, match="0 and 1 are no parts of a split"):
+        load("t.csv", "y", split="is_test")
+
+
 @pytest.mark.parametrize("name", ["t.feather", "t.dta", "t.arff"])
 def test_files_of_other_programs_are_refused_with_how_to_convert_them(name: str) -> None:
     Path(name).write_bytes(b"some")

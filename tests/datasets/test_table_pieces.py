@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 
 from dlcli.datasets.reading.columns import Columns
+from dlcli.datasets.tables import delimited
 from dlcli.datasets.tables.column_selection import ColumnSelection, Piece
 from dlcli.datasets.tables.format_options import FormatOptions
 from dlcli.datasets.tables.pieces import STDIN, read_pieces
@@ -121,6 +122,29 @@ def test_empty_lines_between_rows_are_counted_and_places_are_true(
     assert [whole.place(row) for row in range(3)] == ["t.csv:4", "t.csv:6", "t.csv:10"]
     found = [piece.raw.origin.place(row) for piece in pieces for row in range(len(piece.raw))]
     assert found == ["t.csv:4", "t.csv:6", "t.csv:10"]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_lines_are_not_looked_at_one_by_one_if_none_between_the_rows_is_empty(
+    end: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither for empty lines at the end, nor for paragraphs in quoted cells."""
+    looked: list[object] = []
+    monkeypatch.setattr(delimited, "empty_lines", lambda *given: looked.append(given) or [])
+    for rows in ("1,2||||", '"u||v",2|#|3,4|||', "1,2|3,4"):
+        Path("t.csv").write_bytes(f"a,b|{rows}".replace("|", end).encode())
+        read_table(Path("t.csv"))
+    assert not looked
+    Path("t.csv").write_bytes('a,b|"u||v",2||3,4'.replace("|", end).encode())
+    read_table(Path("t.csv"))
+    assert len(looked) == 1
+
+
+def test_empty_lines_among_many_comments_are_counted() -> None:
+    counts = range(100)
+    Path("t.csv").write_text("a,b\n" + "".join(f"{count},2\n\n# c\n" for count in counts))
+    whole = read_table(Path("t.csv"))
+    assert [whole.place(row) for row in counts] == [f"t.csv:{2 + 3 * row}" for row in counts]
 
 
 def test_columns_of_nearly_the_same_name_are_not_taken_but_named() -> None:

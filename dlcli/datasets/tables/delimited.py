@@ -20,7 +20,7 @@ from dlcli.datasets.tables.format_options import FormatOptions
 from dlcli.datasets.tables.layout import ROW_NAMES, Layout, find_layout
 from dlcli.datasets.tables.lines import codec, is_utf8, text_lines
 from dlcli.datasets.tables.packing import packed
-from dlcli.datasets.tables.quoted_rows import empty_lines
+from dlcli.datasets.tables.quoted_rows import all_lines_are_rows, empty_lines
 from dlcli.datasets.tables.source import RawTable
 from dlcli.errors import DataError, Problem, first_line
 from dlcli.formatting import amount, counted
@@ -101,7 +101,9 @@ def read_delimited(
     may_have_gaps = _checked(file, is_utf8(form.encoding))
     comments: list[int] = []
     table = _read(file, form, comments)
-    empty = empty_lines(file, form.dialect, form.encoding, comments) if may_have_gaps else []
+    empty: list[int] = []
+    if may_have_gaps and not all_lines_are_rows(file, table, len(comments)):
+        empty = empty_lines(file, form.dialect, form.encoding, comments)
     first = table.column(0)[0].as_py().strip() if form.dialect.header and len(table) else "named"
     table = table.rename_columns(_names(table, form.dialect.header)).slice(form.dialect.header)
     if form.drops_last and table.num_columns > 1 and _is_empty(table.column(table.num_columns - 1)):
@@ -305,7 +307,11 @@ def _first_lines(file: Path | Excerpt, encoding: str) -> list[str]:
 
 
 def _checked(file: Path | Excerpt, utf8: bool) -> bool:
-    """Return whether there may be empty lines, after raising an error for the first line that is not UTF-8."""
+    """Return whether there may be empty lines before others.
+
+    Raises:
+        DataError: a line is not UTF-8.
+    """
     decoder = codecs.getincrementaldecoder("utf-8")()
     last, gaps = b"", False
     try:
@@ -313,9 +319,11 @@ def _checked(file: Path | Excerpt, utf8: bool) -> bool:
             while block := stream.read(_BLOCK):
                 if utf8:  # Arrow would return other lines as bytes
                     decoder.decode(block)
-                begin = last + block[:3]
-                gaps = gaps or any(gap in begin or gap in block for gap in _GAPS)
-                last = block[-3:]
+                whole = last + block
+                # Empty lines at the end are not counted.
+                content = whole.rstrip(b"\r\n\0")
+                gaps = gaps or any(gap in content for gap in _GAPS)
+                last = whole[-3:]
             if utf8:
                 decoder.decode(b"", final=True)
     except UnicodeDecodeError:

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from dlcli.datasets.tables.compression import Excerpt, opened
 from dlcli.datasets.tables.dialect import Dialect
 from dlcli.datasets.tables.lines import text_lines
+
+# Number of bytes that are read at once.
+_BLOCK = 1 << 20
 
 
 def empty_lines(
@@ -33,7 +40,43 @@ def empty_lines(
             else:
                 count += 1
     at = [rows + before for before, rows in enumerate(comments)]  # their places among rows and comments
-    return [rows - sum(comment < rows for comment in at) for rows in found if 0 < rows < count]
+    return [rows - bisect_left(at, rows) for rows in found if 0 < rows < count]
+
+
+def all_lines_are_rows(file: Path | Excerpt, table: pa.Table, comments: int) -> bool:
+    """Return whether rows with the line breaks in their cells, and comments, make up all lines before the file's end.
+
+    Then no line between the rows is empty. This is much faster than `empty_lines`. Files with a line end \\r alone, or
+    of an encoding of two bytes, are not recognized.
+
+    Args:
+        file: the file.
+        table: its rows with the header, as strings.
+        comments: number of comments, which are no rows.
+    """
+    ends = before = single = 0
+    last = b""
+    with opened(file) as stream:
+        while block := stream.read(_BLOCK):
+            if content := block.rstrip(b"\r\n"):
+                ends = before + content.count(b"\n")
+            before += block.count(b"\n")
+            torn = last == b"\r" and block.startswith(b"\n")
+            single += block.count(b"\r") - block.count(b"\r\n") - torn
+            last = block[-1:]
+    if single:
+        return False
+    breaks = sum(_line_breaks(chunk) for column in table.columns for chunk in column.chunks)
+    return ends + 1 == len(table) + breaks + comments
+
+
+def _line_breaks(cells: pa.Array) -> int:
+    """Return the number of line breaks in strings, or in strings with codes."""
+    if isinstance(cells, pa.DictionaryArray):
+        counts = pc.count_substring(cells.dictionary, "\n").take(cells.indices)
+    else:
+        counts = pc.count_substring(cells, "\n")
+    return int(pc.sum(counts).as_py() or 0)
 
 
 def is_empty_line(record: Sequence[bytes]) -> bool:

@@ -18,6 +18,9 @@ from dlcli.errors import DataError
 # Rows that are looked at before all of them, and the most words that a column of parts has.
 _FIRST, _PARTS = 1000, 6
 
+# Names of columns of 0 and 1 that denote a part without a prefix such as `is_`, and those that do not even with it.
+_MARKS, _NO_MARKS = ("train", "test", "holdout"), ("valid", "tr")
+
 
 @dataclass(frozen=True, eq=False)
 class OwnSplit:
@@ -62,7 +65,11 @@ def unused_split(frame: pd.DataFrame, features: Sequence[str]) -> list[Notice]:
 
 def _marks_part(name: str, values: pd.Series) -> bool:
     """Return whether a column such as `is_test` holds whether rows belong to a part, as booleans or 0 and 1."""
-    plain = re.sub(r"^(?i:is|in|for)(?=[\s_A-Z-])", "", name.strip())
+    plain, prefixes = re.subn(r"^(?i:is|in|for)(?=[\s_A-Z-])", "", name.strip())
+    word = plain.strip(" _-").casefold()
+    # Without a prefix, other words are rather features; `valid` and `test1` are with one, too.
+    if word in _NO_MARKS or word[-1:].isdecimal() or (not prefixes and word not in _MARKS):
+        return False
     if part_of(plain) is None or not pd.api.types.is_numeric_dtype(values.dtype):
         return False
     return set(values.dropna().unique()) <= {0, 1}
@@ -80,6 +87,12 @@ def parts_of(source: Source, column: str | None, first: int | None = None) -> Ow
         return OwnSplit(test=test_file)
     numbers = pd.api.types.is_numeric_dtype(found.dtype)
     if numbers and not pd.api.types.is_bool_dtype(found.dtype):
+        if _marks_part(str(column), pd.Series(found)):
+            raise DataError(
+                "0 and 1 are no parts of a split, and the column's name denotes no folds",
+                f"{source.file}, column {column}",
+                f"Write {SHOWN} in it; or name it fold if these are numbers of folds.",
+            )
         return OwnSplit(found, test=test_file)
     codes, words = pd.factorize(found)
     numbered = pd.Series(map(str, words)).str.extract(r"(?i)^\s*(?:fold|split)[\s_-]*(\d+)\s*$")[0]
