@@ -39,7 +39,7 @@ from dlcli.events import EpochDone, Event, Listener, TrainingEnded, TrainingStar
 from dlcli.files.disk import disk_errors
 from dlcli.files.paths import display
 from dlcli.gate.gate import current
-from dlcli.inference.evaluation import evaluate_rows, figures, named_baselines, save_outputs
+from dlcli.inference.evaluation import evaluate_rows, figures, named_baselines, notices_on_loss, save_outputs
 from dlcli.inference.latency import LATENCY, latency_ms
 from dlcli.inference.measured_coverage import measured_coverage
 from dlcli.inference.write_model import save_model
@@ -142,6 +142,7 @@ def run_job(job: Job, listen: Listener = ignore) -> Result:
             if len(split.rows(part))
         }
         beside = add_trees(job.config, data, prepared, job.seed, model.task, evaluations, is_slim=job.slim)
+        beside += notices_on_loss(model.task, evaluations)
         made = report_generation(run_dir, model, data, split, fitted, pictures=not job.slim)
         recorder.log(notice_metrics(beside) | made.figures, step=0)
         metrics, baselines = figures(evaluations)
@@ -175,6 +176,7 @@ def run_job(job: Job, listen: Listener = ignore) -> Result:
         notes = [*lost, *filter(None, [fitted.note]), *found, *named_baselines(model.task, evaluations)]
         verdict = verdict_on_rows(model.task, evaluations)
         notes += coverage_sentences + against_trees(metrics, baselines, verdict)
+        notes += [*(one.text for one in beside), *made.messages, *profile_messages(run_dir), diagnosis]
         recorder.finish(
             {
                 **metrics,
@@ -188,13 +190,7 @@ def run_job(job: Job, listen: Listener = ignore) -> Result:
                 "scales": model.task.scales(),
                 "duration_s": round(time.monotonic() - started, 3),
                 "notices": as_plain([*notices, *beside]),
-                "messages": [
-                    *notes,
-                    *(one.text for one in beside),
-                    *made.messages,
-                    *profile_messages(run_dir),
-                    diagnosis,
-                ],
+                "messages": notes,
             },
         )
     return read_result(run_dir)

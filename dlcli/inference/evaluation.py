@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from dlcli.datasets.data import Data, take
+from dlcli.datasets.notices import Notice
 from dlcli.errors import CorruptRun, first_line
 from dlcli.files.regular import os_reason
 from dlcli.formatting import number
@@ -136,6 +137,16 @@ def figures(evaluations: Mapping[Part, Evaluation]) -> tuple[dict[str, float], d
             prefix = f"{guess}/{part}" if guess else part
             baselines |= {f"{prefix}/{name}": value for name, value in values.items()}
     return metrics, baselines
+
+
+def notices_on_loss(task: Task, evaluations: Mapping[Part, Evaluation]) -> list[Notice]:
+    """Return the notices on validation and test rows that the loss does not count."""
+    names: dict[Part, str] = {"val": "validation"}
+    return [
+        notice
+        for part, found in evaluations.items()
+        for notice in task.left_out_of_loss(found.outputs, names.get(part, part))
+    ]
 
 
 def named_baselines(task: Task, evaluations: Mapping[Part, Evaluation]) -> list[str]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from dlcli.datasets.data import take
 from dlcli.datasets.notices import as_plain
-from dlcli.inference.evaluation import choose_device, evaluate_rows, figures
+from dlcli.inference.evaluation import choose_device, evaluate_rows, figures, notices_on_loss
 from dlcli.prediction.coverage import with_coverage
 from dlcli.prediction.evaluation_file import labelled_rows, notices_on_file
 from dlcli.result import Result
@@ -58,6 +58,7 @@ def evaluate(
     with model_errors(opened.folder):
         evaluation = evaluate_rows(model, data, rows, device, counts=counts)
     notices = [*(notices_on_file(data, model, file) if file else ()), *model.notices(counts)]
+    notices += notices_on_loss(model.task, {part: evaluation})
     metrics, baselines = figures({part: evaluation})
     if model.conformal is not None:
         judged = model.task.judged(evaluation.outputs, evaluation.y)

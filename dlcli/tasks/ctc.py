@@ -257,6 +257,15 @@ class CTC(Task):
         hint = "Use a smaller preprocessing.hop_length, or a model with smaller strides."
         return [Notice("short_for_transcript", lost, text, "preprocessing.hop_length", hint)]
 
+    def left_out_of_loss(self, outputs: Tensor, rows: str) -> list[Notice]:
+        """Return the notice on recordings whose transcript has no alignment, or no symbol of the training rows."""
+        lost = int((outputs[:, 1] == 0).sum())
+        text = (
+            f"{lost:,} of {len(outputs):,} {rows} recordings have fewer steps than their transcripts need, or only "
+            "symbols that do not occur in training, and are left out of the loss; error rates count them"
+        )
+        return [Notice(f"{rows}_left_out_of_loss", lost, text)] if lost else []
+
     def unseen_targets(self, y: Any, rows: str) -> list[Notice]:
         """Return the notice on symbols of transcripts that training lacks, which are left out of the loss."""
         unseen: dict[str, int] = {}
@@ -310,8 +319,10 @@ class CTC(Task):
         )
 
     def breakdown(self, outputs: Tensor, y: Any) -> pd.DataFrame:
-        """Return rows, loss and metrics by the number of the transcript's symbols."""
-        return by_length(outputs[:, :2], outputs[:, _HEAD : _HEAD + WIDTH], self.metric_names, "symbols")
+        """Return rows, loss and metrics by the number of the transcript's symbols, also unseen ones."""
+        symbols = torch.tensor([len(self._split(text)) for text in Texts.of(y)], dtype=torch.int64)
+        counts = outputs[:, _HEAD : _HEAD + WIDTH]
+        return by_length(outputs[:, :2], counts, self.metric_names, "symbols", symbols)
 
     def worst(self, outputs: Tensor, y: Any) -> list[tuple[int, str]]:
         """Return the rows in the order of their mean loss, the largest first."""

@@ -67,6 +67,10 @@ class ResultsOfRows(Essentials):
         """
         return []
 
+    def left_out_of_loss(self, outputs: Tensor, rows: str) -> list[Notice]:
+        """Return notices on evaluated rows that the loss does not count; `rows` names their kind, such as `test`."""
+        return []
+
     def unseen_targets(self, y: Any, rows: str) -> list[Notice]:
         """Return notices on parts of targets that do not occur in training; `rows` names the rows, in the plural."""
         return []

@@ -134,21 +134,28 @@ _GROUPS, _FEWEST = 5, 10
 _SHOWN: tuple[TextScoreKind, ...] = ("bleu", "chrf", "cer", "wer", "sequence_accuracy")
 
 
-def by_length(head: Tensor, counts: Tensor, metrics: Sequence[str], unit: str = "tokens") -> pd.DataFrame:
+def by_length(
+    head: Tensor,
+    counts: Tensor,
+    metrics: Sequence[str],
+    unit: str = "tokens",
+    lengths: Tensor | None = None,
+) -> pd.DataFrame:
     """Return a line for each group of rows whose targets have similar numbers of tokens.
 
     Args:
-        head: sum of the tokens' losses and their number `(N, 2)`.
+        head: sum of the tokens' losses and their number `(N, 2)`; 0 and 0 for rows without a loss.
         counts: `text_counts` `(N, WIDTH)`.
         metrics: names of the metrics; each metric of texts gets a column.
         unit: name of the column of lengths.
+        lengths: lengths of the targets `(N,)`; None for the numbers in `head`.
     """
-    tokens = head[:, 1].numpy().astype(np.int64)
+    tokens = (head[:, 1] if lengths is None else lengths).numpy().astype(np.int64)
     groups = max(1, min(_GROUPS, len(tokens) // _FEWEST))
     shares = np.linspace(0, 1, groups + 1)[1:]
     borders = np.unique(np.quantile(tokens, shares, method="higher")).tolist() if len(tokens) else []
     lines: list[dict[str, Any]] = []
-    first = 0
+    first = -1
     for last in borders:
         rows = np.flatnonzero((tokens > first) & (tokens <= last))
         shortest = int(tokens[rows].min())
@@ -159,7 +166,7 @@ def by_length(head: Tensor, counts: Tensor, metrics: Sequence[str], unit: str = 
             {
                 unit: f"{shortest} to {last}" if shortest < last else f"{last}",
                 "rows": len(rows),
-                "loss": loss / count,
+                "loss": loss / count if count else float("nan"),
                 **scores,
             }
         )

@@ -85,6 +85,31 @@ def test_mistakes_are_named_or_left_out(tmp_path: Path, lines: str, place: str, 
     assert len(data) == len(data.x) == len(data.y)
 
 
+@pytest.mark.parametrize("header", ["audio_path|text", "wav_filename|transcript", "recording|sentence"])
+def test_headers_of_other_names_are_those_of_tables(tmp_path: Path, header: str) -> None:
+    recordings(tmp_path)
+    (tmp_path / "metadata.csv").write_text(f"{header}\na.wav|one\nb.wav|two\nc.wav|three\n")
+    assert list(load(str(tmp_path)).y) == ["one", "two", "three"]
+
+
+def test_line_breaks_of_unicode_are_parts_of_transcripts(tmp_path: Path) -> None:
+    recordings(tmp_path / "wavs")
+    text = "a|one\u2028more\r\nb|two\u0085more\r\nc|three\x0cmore\r\n"
+    (tmp_path / "metadata.csv").write_bytes(text.encode())
+    assert [one.split() for one in load(str(tmp_path)).y] == [
+        ["one", "more"],
+        ["two", "more"],
+        ["three", "more"],
+    ]
+
+
+def test_recordings_without_a_group_are_refused(tmp_path: Path) -> None:
+    recordings(tmp_path)
+    (tmp_path / "rows.csv").write_text("path,text,who\na.wav,one,x\nb.wav,two,\nc.wav,three,\n")
+    with pytest.raises(DataError, match=r"the value for dataset\.group is missing"):
+        load(str(tmp_path / "rows.csv"), group="who")
+
+
 def test_recordings_without_any_transcript_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="contains recordings, but no transcripts"):
         load(str(recordings(tmp_path)))

@@ -112,6 +112,7 @@ def test_what_is_kept_restores_texts_and_metrics(units: Units) -> None:
     rows = transcripts(["ab ab", "b", "ab"])
     task = CTC(CTCLoss(), **facts_of(rows), units=units)
     y = task.encode(rows)[:]
+    lengths = [len(text if units == "characters" else text.split()) for text in rows]
     outputs = torch.zeros(3, 4 + 7)
     outputs[:, :4] = torch.tensor([[6.0, 5, 7, -1], [0, 0, 2, -2], [2, 2, 7, -3]])
     outputs[:, 4 : 4 + y.shape[1]] = y
@@ -123,6 +124,13 @@ def test_what_is_kept_restores_texts_and_metrics(units: Units) -> None:
     assert table["cer"].tolist() == [0, 0, 1]
     assert table["loss"].isna().tolist() == [False, True, False]
     assert float(task.kept_loss(kept, y)) == pytest.approx(8 / 7)
+    lines = task.breakdown(kept, rows)  # the row without an alignment is the shortest one, or among them
+    assert (int(lines["rows"].sum()), lines["symbols"].tolist()) == (3, [f"{min(lengths)} to {max(lengths)}"])
+    (notice,) = task.left_out_of_loss(kept, "test")
+    assert (notice.count, notice.text[:22]) == (1, "1 of 3 test recordings")
+    kept[1:, :2] = kept[:1, :2] = 0
+    assert task.breakdown(kept, rows)["loss"].isna().all()
+    kept[:, :2] = outputs[:, :2]
     restored = task.metric_inputs_of(table)
     assert restored is not None
     assert torch.equal(restored[0], task.metric_inputs(kept, y)[0])

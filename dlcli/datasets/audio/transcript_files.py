@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from io import StringIO
 from pathlib import Path, PurePosixPath
 
 import pandas as pd
@@ -16,7 +18,7 @@ from dlcli.datasets.folders.part_words import part_of
 from dlcli.datasets.folders.path_groups import groups_of_names
 from dlcli.datasets.folders.stored import FileEntry, Stored
 from dlcli.datasets.folders.tree import suffix_of
-from dlcli.datasets.images.path_tables import image_entries, read_paths, split_parts
+from dlcli.datasets.images.path_tables import groups_of_column, image_entries, read_paths, split_parts
 from dlcli.datasets.notices import Notice
 from dlcli.datasets.tables.read_table import is_table
 from dlcli.errors import DataError
@@ -25,6 +27,8 @@ from dlcli.files.paths import is_file, is_folder
 # Columns of transcripts that need not be named, and names of a first field that are those of a header.
 _TEXTS = ("text", "transcript", "transcription", "sentence", "normalized_text")
 _HEADERS = frozenset({"file", "file_name", "path", "audio", "id", "wav", "filename"})
+# Words of other names of such a column, as in `audio_path` and `wav_filename`.
+_HEADER_WORDS = _HEADERS | {"name", "filepath", "wave", "flac", "recording", "clip", "utterance"}
 
 # Ends of the names of lists: a line is the name of a recording and, after a blank, its transcript.
 _LISTS = (".trans.txt",)
@@ -125,7 +129,7 @@ def _of_table(
         texts,
         [source.place(row, text) for row in range(len(texts))],
         split_parts(source, split),
-        [str(name) for name in source.frame[group]] if group else None,
+        groups_of_column(source, group),
         notices=list(notices),
     )
 
@@ -136,8 +140,10 @@ def _is_list(file: Path, encoding: str) -> bool:
         return True
     with file.open(encoding=encoding, errors="replace") as lines:
         first = lines.readline().lstrip("\ufeff")
-    name, *more = first.split("|")
-    return bool(more) and name.strip().lower() not in _HEADERS
+    name, *more = (field.strip().lower() for field in first.split("|"))
+    words = re.split(r"[\s_-]+", name)
+    names_column = set(words) <= _HEADER_WORDS and (len(words) > 1 or bool({*more} & {*_TEXTS}))
+    return bool(more) and name not in _HEADERS and not names_column
 
 
 def _add_lines(found: Transcribed, files: Sequence[Stored], lists: Sequence[Stored], encoding: str) -> None:
@@ -163,7 +169,8 @@ def _add_lines(found: Transcribed, files: Sequence[Stored], lists: Sequence[Stor
 
 def _lines(one: Stored, encoding: str) -> Iterator[tuple[str, str, str]]:
     """Yield place, name of the recording, and transcript: the last field of a line that is not empty."""
-    for number, line in enumerate(_text_of(one, encoding).splitlines(), start=1):
+    # Other line breaks of Unicode, such as U+2028, are parts of transcripts.
+    for number, line in enumerate(StringIO(_text_of(one, encoding), newline=None), start=1):
         if not line.strip():
             continue
         if one.name.endswith(_LISTS):

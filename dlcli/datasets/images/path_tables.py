@@ -54,8 +54,18 @@ def list_table(
     source.require([group] if group else [], "dataset.group")
     found = make_targets(source, [target], {target: _kind(source.frame[target])})
     labels = [found.classes[code] for code in found.y] if found.classes else found.y.tolist()
-    groups = [str(name) for name in source.frame[group]] if group else None
+    groups = groups_of_column(source, group)
     return Listing(entries, labels, split_parts(source, split), [], tuple(notices), groups)
+
+
+def groups_of_column(source: Source, group: str | None) -> list[str] | None:
+    """Return the group of each file by a column; None without one.
+
+    Raises:
+        DataError: a file has no group.
+    """
+    found = source.split_column(group, "group")
+    return None if found is None else [str(name) for name in found]
 
 
 def read_paths(file: Path, image: str | None, others: Sequence[str | None] = ()) -> Source:
