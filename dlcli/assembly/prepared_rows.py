@@ -7,6 +7,7 @@ the preprocessing.
 from __future__ import annotations
 
 import json
+import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -42,7 +43,7 @@ class PreparedRows:
 
 @dataclass(frozen=True, eq=False)
 class _Kept:
-    data: Data  # by identity; it is held, so that no other object has its ID
+    data: weakref.ref[Data]  # by identity; the raw rows, which may be large, are not held
     key: tuple[object, ...]
     rows: PreparedRows
 
@@ -70,12 +71,12 @@ def prepared_once(
         return make()
     key = (json.dumps(settings, sort_keys=True, default=repr), split.train.tobytes(), split.val.tobytes())
     for kept in _last:
-        if kept.data is data and kept.key == key:
+        if kept.data() is data and kept.key == key:
             return kept.rows
     made = make()
     fields = [*made.train.values(), *(made.val or {}).values()]
     tensors = [field for field in fields if isinstance(field, torch.Tensor)]
     size = sum(tensor.nbytes for tensor in tensors) + split.train.nbytes + split.val.nbytes
     if len(tensors) == len(fields) and size <= _MAX_BYTES:
-        _last[:] = [_Kept(data, key, made)]
+        _last[:] = [_Kept(weakref.ref(data), key, made)]
     return made

@@ -156,7 +156,7 @@ def cross_validate(
         messages += _checkpoint_messages(places, run_dirs)
         write_parent_report(run_dir, estimation, folds, results, summary, metric, task)
         monitored = {result.run_dir: monitored_value(result.run_dir, config["monitor"]) for result in every}
-        keep_best(monitored, config["tracking"]["keep"], config["mode"])
+        keep_best(store, monitored, config["tracking"]["keep"], config["mode"])
         record_parent(
             recorder,
             config,

@@ -8,18 +8,24 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
+from dlcli.tracking.amend import amend
 from dlcli.tracking.ledger import Ledger
+from dlcli.tracking.store import Store
 
 WEIGHTS_TAG = "dlcli.weights"
 DROPPED = "dropped"
 
 
 def keep_best(
-    values: Mapping[Path, float], keep: int | Literal["all"] | None, mode: Literal["min", "max"]
+    store: Store,
+    values: Mapping[Path, float],
+    keep: int | Literal["all"] | None,
+    mode: Literal["min", "max"],
 ) -> None:
     """Delete the weights of all finished runs but the best; metrics, split and predictions are kept.
 
     Args:
+        store: the store of the runs; its `project` sends MLflow the tags.
         values: folder of each run to its monitored value; NaN counts as the worst.
         keep: number of runs that keep their weights; None means all.
         mode: whether small or large values are better. Ties are resolved in favour of the first.
@@ -33,9 +39,9 @@ def keep_best(
     count = len(values) if keep in ("all", None) else int(keep)
     for place, folder in enumerate(sorted(values, key=rank)):
         if place >= count:
-            drop_weights(folder)
-        elif WEIGHTS_TAG in (ledger := Ledger.load(folder)).tags:  # dropped earlier, and trained again since
-            ledger.add_tags({WEIGHTS_TAG: "kept"})
+            drop_weights(store, folder)
+        elif WEIGHTS_TAG in Ledger.load(folder).tags:  # dropped earlier, and trained again since
+            amend(store, folder, {WEIGHTS_TAG: "kept"}, later=True)
 
 
 def monitored_value(run_dir: Path, monitor: str) -> float:
@@ -44,9 +50,9 @@ def monitored_value(run_dir: Path, monitor: str) -> float:
     return metrics.get(f"best/{monitor}", metrics.get(monitor, math.nan))
 
 
-def drop_weights(run_dir: Path) -> None:
-    """Delete a run's weights and checkpoints, after recording that in its ledger."""
-    Ledger.load(run_dir).add_tags({WEIGHTS_TAG: DROPPED})
+def drop_weights(store: Store, run_dir: Path) -> None:
+    """Delete a run's weights and checkpoints, after recording that in its ledger; `Store.project` tells MLflow."""
+    amend(store, run_dir, {WEIGHTS_TAG: DROPPED}, later=True)
     (run_dir / "model" / "weights.safetensors").unlink(missing_ok=True)
     shutil.rmtree(run_dir / "checkpoints", ignore_errors=True)
 

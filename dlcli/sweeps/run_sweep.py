@@ -219,7 +219,7 @@ class _Keeper:
             if trial.state != "running" and trial.run_id:
                 for folder in self._records.existing_folds(trial):
                     if folder not in folders and has_weights(folder):
-                        drop_weights(folder)
+                        drop_weights(self._records.store, folder)
 
 
 def _place_of_refit(winner: Trial) -> str:

@@ -14,12 +14,25 @@ from dlcli.tracking.projection import Projection
 from dlcli.tracking.store import Store
 
 
-def amend(store: Store, run_dir: Path, tags: Mapping[str, str]) -> None:
-    """Set tags in the ledger and in MLflow; if the store does not answer, a later command updates it."""
+def amend(store: Store, run_dir: Path, tags: Mapping[str, str], *, later: bool = False) -> None:
+    """Set tags in the ledger and in MLflow; if the store does not answer, a later command updates it.
+
+    Args:
+        store: the run's store.
+        run_dir: the run's folder.
+        tags: tags.
+        later: whether `Store.project` updates MLflow, together with other runs.
+    """
     ledger = Ledger.load(run_dir)
+    if all(ledger.tags.get(name) == text for name, text in tags.items()):
+        return
     entry, complete = RunLock.of(ledger), False
     try:
+        ledger = Ledger.load(run_dir)  # again under the lock: another command may have changed it meanwhile
         ledger.add_tags(tags)
+        if later:
+            store.send_later(run_dir)
+            return
         with suppress(DlcliError):
             projection = Projection(ledger, lambda: store.client)
             projection.push_tags()

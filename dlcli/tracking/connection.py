@@ -16,6 +16,7 @@ from urllib.parse import unquote
 
 from dlcli.errors import DlcliError, StoreError, first_line
 from dlcli.files.paths import resolved
+from dlcli.formatting import shell_line
 from dlcli.sanitize.redact import MASK, redact
 from dlcli.tracking.damage import JOURNALS, sqlite_problem
 from dlcli.tracking.database import ensure, is_ready, needs_mlflow
@@ -289,6 +290,14 @@ def no_run(uri: str) -> StoreError:
         "stores assign the IDs of runs. The record in the run's folder is complete."
     )
     return StoreError(NO_RUN, redact(uri), hint)
+
+
+def deleted_experiment(experiment_id: int | str, name: str, uri: str) -> StoreError:
+    """Return the error for an experiment that is deleted in the store."""
+    restore = shell_line("mlflow", "experiments", "restore", "-x", str(experiment_id))
+    line = f"MLFLOW_TRACKING_URI={shell_line(redact(uri))} {restore}"
+    hint = f"Choose another experiment_name, or restore it: {line}"
+    return StoreError(f"the experiment {name!r} is deleted", redact(uri), hint)
 
 
 def _translated(error: Exception, uri: str) -> DlcliError:

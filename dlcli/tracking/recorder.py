@@ -57,6 +57,8 @@ class Recorder:
         self._entry = RunLock.of(ledger)
         try:
             self._history = HistoryWriter(run_dir)
+            # Again under the lock: another command may have changed it meanwhile.
+            self.ledger = ledger = Ledger.load(run_dir)
         except BaseException:
             self._entry.release()
             raise
@@ -145,23 +147,30 @@ class Recorder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        complete = False
+        is_recorded = complete = False
         try:
             # The ledger comes first, so that the record is correct even if the following steps are interrupted.
             self._record_end(error)
-            if self._sampler:
-                self._sampler.stop()
+            is_recorded = True
+            self._stop_sampler()
             # All lines have been written; flushing only protects against a power failure.
             if not self._is_brief:
                 with contextlib.suppress(DlcliError):
                     self._history.flush()
-            complete = self._projector.finish()
         finally:
+            # Threads must not write the record after the lock is released, even if the end could not be written.
+            self._stop_sampler()
+            with contextlib.suppress(Exception):
+                complete = self._projector.finish() and is_recorded
             self._history.close()
             if complete:
                 self._entry.remove()
             else:
                 self._entry.release()
+
+    def _stop_sampler(self) -> None:
+        if self._sampler and self._sampler.is_alive():
+            self._sampler.stop()
 
     def _record_end(self, error: BaseException | None) -> None:
         """Write the end. A child run's last fields are written with it: if that fails, the run has failed."""

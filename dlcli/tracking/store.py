@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 import socket
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import cached_property
@@ -16,13 +15,13 @@ from uuid import uuid4
 
 from dlcli.errors import DlcliError, StoreError
 from dlcli.files.disk import write_errors
-from dlcli.formatting import shell_line
 from dlcli.sanitize.escapes import shortened, visible, visible_name
 from dlcli.sanitize.redact import redact, redact_value
 from dlcli.tracking.by_name import link_run
 from dlcli.tracking.connection import (
     connect,
     default_store,
+    deleted_experiment,
     is_server,
     load_mlflow,
     prepare,
@@ -37,7 +36,7 @@ from dlcli.tracking.digests import digest
 from dlcli.tracking.known_runs import noting
 from dlcli.tracking.ledger import Kind, Ledger, atomic_write, now, to_ms
 from dlcli.tracking.liveness import RunLock, read_entry
-from dlcli.tracking.many_runs import project_ended, sent_later
+from dlcli.tracking.many_runs import Unsent
 from dlcli.tracking.mlflow_inputs import SHOWN_FILE, DatasetRecord, Shown
 from dlcli.tracking.mlflow_tags import ERROR_TAG, KIND_TAG, PARENT_TAG, TAG_LENGTH, TOKEN_TAG, TRAINING_TAGS
 from dlcli.tracking.places import folder_name, local_path, make_folder, run_folder
@@ -49,9 +48,6 @@ from dlcli.tracking.unrecorded import remove_unrecorded
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import RunInfo
-
-# Runs that wait until MLflow gets them together, and the seconds that they wait at most.
-_UNSENT, _SENT_SECONDS = 32, 2.0
 
 
 class Store:
@@ -81,8 +77,7 @@ class Store:
         self._experiments: dict[str, str] = {}
         self._held: list[RunLock] = []
         self._watch = Watch(uri, runs_dir)
-        self._unsent: list[Path] = []
-        self._sent = time.monotonic()
+        self._unsent = Unsent(uri, runs_dir, self._file, lambda: self.client)
 
     @cached_property
     def client(self) -> MlflowClient:
@@ -190,24 +185,23 @@ class Store:
             ledger.update(durable=not later, projected=projected)
             link_run(ledger)
             if later:
-                self._unsent.append(run_dir)
+                self._unsent.add(run_dir)
         if parent_id is None:
             self._held.append(entry)
         else:
             entry.release()
         return run_dir
 
+    def send_later(self, run_dir: Path) -> None:
+        """Let `project` send MLflow what it lacks of a run that has ended."""
+        self._unsent.add(run_dir)
+
     def project(self, *, now: bool = False) -> None:
-        """Send MLflow the runs created `later` that have ended, all in one transaction; at times only, unless `now`.
+        """Send MLflow the runs created `later`, or changed since, that have ended; at times only, unless `now`.
 
         If the store does not answer, the next command updates it.
         """
-        due = len(self._unsent) >= _UNSENT or time.monotonic() - self._sent > _SENT_SECONDS
-        if self._file is not None and self._unsent and (now or due):
-            self._sent = time.monotonic()
-            with sent_later(warns=now), store_errors(self.uri):
-                self._watch.follow()
-                self._unsent = project_ended(self._file, self.runs_dir, self._unsent)
+        self._unsent.send(self._watch, now=now)
 
     def close(self) -> None:
         """Release the entries of the runs. The next command settles those that are unfinished or not yet in MLflow."""
@@ -251,10 +245,7 @@ class Store:
     def _check_experiment(self, found: ExperimentRow | None, name: str) -> None:
         """Raise StoreError if an experiment is deleted."""
         if found is not None and found.stage == "deleted":
-            restore = ["mlflow", "experiments", "restore", "-x", str(found.experiment_id)]
-            line = f"MLFLOW_TRACKING_URI={shell_line(self.public_uri)} {shell_line(*restore)}"
-            hint = f"Choose another experiment_name, or restore it: {line}"
-            raise StoreError(f"the experiment {name!r} is deleted", self.public_uri, hint)
+            raise deleted_experiment(found.experiment_id, name, self.public_uri)
 
     def _register(
         self, experiment_id: str, run_name: str, created_at: str, tags: Mapping[str, str]

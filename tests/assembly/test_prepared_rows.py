@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -53,3 +55,16 @@ def test_the_same_rows_and_settings_are_fitted_once(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(prepared_rows, "_MAX_BYTES", 8)
     big = get({"scale": 3}, rows, split)
     assert get({"scale": 3}, rows, split) is not big  # larger rows are not kept
+
+
+def test_the_raw_rows_are_not_held() -> None:
+    rows, preprocessing = data(), Table()
+    split = Split(np.arange(8), np.arange(8, 10), np.arange(10, 12))
+    fitted = fit_preprocessing(preprocessing, rows, split)
+    fields = as_fields(fitted.preprocessing.transform(rows.x.iloc[split.train]))
+    prepared_once(preprocessing, {}, rows, split, lambda: PreparedRows(fitted, fields, None, None))
+    assert len(prepared_rows._last) == 1
+    held = weakref.ref(rows)
+    del rows
+    gc.collect()
+    assert held() is None

@@ -7,7 +7,7 @@ from threading import Event
 
 import pytest
 
-from dlcli.errors import Diverged, InputError, Interrupted
+from dlcli.errors import DiskFull, Diverged, InputError, Interrupted
 from dlcli.tracking.history import read_history
 from dlcli.tracking.ledger import LEDGER_FILE, Ledger
 from dlcli.tracking.liveness import entries
@@ -180,3 +180,27 @@ def test_the_work_of_a_step_is_small_and_does_not_grow(
     assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
     assert calls[99] == calls[1]
     assert calls[1] < 300  # calls and returns; 175 when this was written
+
+
+def test_no_thread_writes_after_an_end_that_could_not_be_written(
+    run_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise DiskFull("no space left", str(run_dir))
+
+    recorder = Recorder(run_dir)
+    monkeypatch.setattr(recorder, "_write_end", full)
+    with pytest.raises(DiskFull), recorder:
+        pass
+    assert not recorder._projector.is_alive()
+    assert recorder._sampler is not None
+    assert not recorder._sampler.is_alive()
+    assert Ledger.load(run_dir).token in [path.name for path in entries(recorder.ledger.runs_dir)]
+
+
+def test_a_run_starts_with_the_record_under_its_lock(run_dir: Path) -> None:
+    recorder = Recorder(run_dir, system_metrics=False)
+    Ledger.load(run_dir).add_tags({"other": "command"})
+    with recorder:
+        pass
+    assert Ledger.load(run_dir).tags["other"] == "command"
