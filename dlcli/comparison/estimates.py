@@ -69,8 +69,8 @@ def told_of_folds(runs: Sequence[Evaluated]) -> tuple[str, ...]:
         by_runs: dict[tuple[str, ...], list[str]] = {}
         for name, labels in names.items():
             by_runs.setdefault(tuple(labels), []).append(name)
-        for labels, several in by_runs.items():
-            whose = "" if len(labels) == len(runs) else f" of {' and '.join(labels)}"
+        for whom, several in by_runs.items():
+            whose = "" if len(whom) == len(runs) else f" of {' and '.join(whom)}"
             parts.append(f"{', '.join(several)}{whose}: {counts}")
     return (f"{'; '.join(parts)}. Their figures are means over these folds.",) if parts else ()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -268,15 +269,11 @@ class CTC(Task):
 
     def unseen_targets(self, y: Any, rows: str) -> list[Notice]:
         """Return the notice on symbols of transcripts that training lacks, which are left out of the loss."""
-        unseen: dict[str, int] = {}
         texts = list(Texts.of(y))
-        for text in texts:
-            for symbol in self._split(text):
-                if symbol not in self._code:
-                    unseen[symbol] = unseen.get(symbol, 0) + 1
+        unseen = Counter(symbol for text in texts for symbol in self._split(text) if symbol not in self._code)
         if not unseen:
             return []
-        total = sum(unseen.values())
+        total = unseen.total()
         often = sorted(unseen, key=lambda symbol: (-unseen[symbol], symbol))
         some = ", ".join(repr(symbol) for symbol in often[:5]) + (", ..." if len(often) > 5 else "")
         text = (

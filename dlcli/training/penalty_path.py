@@ -78,7 +78,7 @@ class PenaltyPath(Optimizer):
         factor: Annotated[float, Gt(0), Lt(1)] = 0.1,
         last: Annotated[float, Ge(0)] = 1e-6,
         max_iter: Annotated[int, Ge(1)] = 1000,
-        tolerance: Annotated[float, Gt(0)] = 1.5e-4,
+        tolerance: Annotated[float, Gt(0)] = 1e-5,
         history_size: Annotated[int, Ge(1)] = 10,
         lr: Annotated[float, Gt(0)] = 1.0,
     ) -> None:

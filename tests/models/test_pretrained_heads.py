@@ -65,7 +65,7 @@ def test_the_output_layer_of_a_causal_model_is_kept(tmp_path: Path) -> None:
     import transformers
 
     folder = str(save_tiny_gpt2(tmp_path, ["the cat sees a dog"] * 3))
-    rows = Passages.of(["the dog", "a cat"])
+    rows = Passages.of(["the dog sees", "a cat sees a dog"])
     fitted = PretrainedLanguage(folder).fit(rows)
     model = _causal(folder, fitted).eval()
     x = fitted.transform(rows)["x"][:]

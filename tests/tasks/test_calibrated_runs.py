@@ -59,7 +59,7 @@ def test_the_record_says_what_was_gained(plain: Result, calibrated: Result) -> N
     assert figures["calibration/log_loss_before"] == pytest.approx(plain.metrics["val/loss"], rel=1e-4)
     assert figures["calibration/log_loss_after"] < figures["calibration/log_loss_before"]
     assert figures["calibration/error_after"] < figures["calibration/error_before"]
-    (message,) = [text for text in calibrated.messages if "calibrated" in text]
+    (message,) = [text for text in calibrated.messages if "it was not fitted on" in text]
     assert "on rows it was not fitted on: log loss" in message
     assert "validation rows" in message
     for part in ("val", "test"):
