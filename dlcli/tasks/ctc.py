@@ -245,10 +245,9 @@ class CTC(Task):
         """Return the notice on training recordings that are too short for their transcripts."""
         if "lengths" not in fields:
             return []
-        steps, lost = _steps_of(model, fields["lengths"][:].cpu()), 0
-        for first in range(0, len(steps), _ROWS):
-            rows = slice(first, first + _ROWS)
-            lost += int((~alignable(steps[rows], fields["y"][rows].cpu())).sum())
+        steps = _steps_of(model, fields["lengths"][:].cpu())
+        pieces = [slice(first, first + _ROWS) for first in range(0, len(steps), _ROWS)]
+        lost = sum(int((~alignable(steps[rows], fields["y"][rows].cpu())).sum()) for rows in pieces)
         if not lost:
             return []
         text = (
@@ -273,14 +272,13 @@ class CTC(Task):
         unseen = Counter(symbol for text in texts for symbol in self._split(text) if symbol not in self._code)
         if not unseen:
             return []
-        total = unseen.total()
         often = sorted(unseen, key=lambda symbol: (-unseen[symbol], symbol))
         some = ", ".join(repr(symbol) for symbol in often[:5]) + (", ..." if len(often) > 5 else "")
         text = (
-            f"{total:,} {self.units} of the {len(texts):,} {rows} do not occur in training, cannot be predicted, and "
+            f"{unseen.total():,} {self.units} of the {len(texts):,} {rows} do not occur in training, cannot be predicted, and "
             f"are left out of the loss: {some}"
         )
-        return [Notice("unseen_symbols", total, text)]
+        return [Notice("unseen_symbols", unseen.total(), text)]
 
     def targets(self, y: Any) -> pd.DataFrame:
         """Return the name of each recording, if it is known, and its transcript."""
