@@ -275,8 +275,8 @@ class CTC(Task):
         often = sorted(unseen, key=lambda symbol: (-unseen[symbol], symbol))
         some = ", ".join(repr(symbol) for symbol in often[:5]) + (", ..." if len(often) > 5 else "")
         text = (
-            f"{unseen.total():,} {self.units} of the {len(texts):,} {rows} do not occur in training, cannot be predicted, and "
-            f"are left out of the loss: {some}"
+            f"{unseen.total():,} {self.units} of the {len(texts):,} {rows} do not occur in training, cannot be "
+            f"predicted, and are left out of the loss: {some}"
         )
         return [Notice("unseen_symbols", unseen.total(), text)]
 
