@@ -87,7 +87,7 @@ class Summary:
         return figures
 
     def line(self, metric: str) -> str:
-        """Return a summary such as `accuracy 0.963 +- 0.011 (95% CI 0.949 to 0.977, 10 folds)`."""
+        """Return a summary such as `accuracy 0.963 ± 0.011 (95% CI 0.949 to 0.977, 10 folds)`."""
         interval = self.intervals[metric]
         seeds = f" x {self.seeds} seeds" if self.seeds > 1 else ""
         of = f"{self.defined[metric]} of " if metric in self.undefined else ""
@@ -96,7 +96,7 @@ class Summary:
             return f"{metric} is undefined in all {self.folds} folds"
         text = f"{metric} {interval.mean:.3f}"
         if np.isfinite(interval.std):
-            text += f" +- {interval.std:.3f} (95% CI {interval.low:.3f} to {interval.high:.3f}, {count})"
+            text += f" ± {interval.std:.3f} (95% CI {interval.low:.3f} to {interval.high:.3f}, {count})"
         return text
 
     def undefined_sentence(self) -> str | None:

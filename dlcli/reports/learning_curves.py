@@ -108,10 +108,13 @@ def gradient_curves(history: Curves) -> Figure | None:
         return None
     figure, axes = new_figure(2 if idle else 1, width=10.4 if idle else 6.4, height=3.9)
     label_axes(axes[0], "norm of the gradient, by layer", "epoch", "")
-    _draw_layers(axes[0], norms)
     positive = [value for points in norms.values() for _, value in points if value > 0]
     if positive and max(positive) > 10 * min(positive):
         axes[0].set_yscale("log")
+        axes[0].set_ylim(bottom=min(positive) / 2)  # a logarithmic axis has no 0
+        _draw_layers(axes[0], _raised(norms, min(positive) / 2))
+    else:
+        _draw_layers(axes[0], norms)
     if idle:
         label_axes(axes[1], "share of idle units, by layer", "epoch", "")
         _draw_layers(axes[1], idle)
@@ -124,7 +127,18 @@ def gradient_curves(history: Curves) -> Figure | None:
             f"In the last epoch, the gradient of the first layer ({first}) is {ends[0] / ends[1]:.2g} times that "
             f"of the last one ({last}).",
         )
+    elif zero := [name for name, points in norms.items() if points[-1][1] == 0]:
+        which = "all layers" if len(zero) == len(norms) else ", ".join(zero)
+        caption(
+            figure,
+            f"In the last epoch, the gradient of {which} is 0, on the lower edge of a logarithmic axis.",
+        )
     return figure
+
+
+def _raised(curves: Curves, least: float) -> dict[str, list[tuple[int, float]]]:
+    """Return the curves with zeros replaced by a value, which a logarithmic axis can show."""
+    return {name: [(epoch, value or least) for epoch, value in points] for name, points in curves.items()}
 
 
 def _of(history: Curves, prefix: str) -> dict[str, Sequence[tuple[int, float]]]:

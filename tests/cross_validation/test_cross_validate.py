@@ -67,9 +67,7 @@ def test_the_estimate_is_that_of_its_folds(validated: Result) -> None:
         | {"pooled": np.average(values, weights=[40, 40, 40])}
     )
     interval = f"95% CI {expected.low:.3f} to {expected.high:.3f}"
-    assert (
-        validated.messages[0] == f"accuracy {expected.mean:.3f} +- {expected.std:.3f} ({interval}, 3 folds)"
-    )
+    assert validated.messages[0] == f"accuracy {expected.mean:.3f} ± {expected.std:.3f} ({interval}, 3 folds)"
 
 
 def test_baselines_stand_beside_the_folds_and_the_refit(

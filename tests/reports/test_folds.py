@@ -38,7 +38,7 @@ def test_each_fold_stands_beside_the_mean_and_its_interval(tmp_path: Path) -> No
         "accuracy": Interval(0.8375, 0.1, 0.05, 0.75, 0.925),
         "loss": Interval(2.5, 1.0, 0.5, 1.5, 3.5),
     }
-    figure = fold_figures(table, intervals, "accuracy", "accuracy 0.838 +- 0.1")
+    figure = fold_figures(table, intervals, "accuracy", "accuracy 0.838 ± 0.1")
     accuracy, loss = figure.axes
     assert labelled(accuracy) == {"title": "accuracy of held-out rows", "x": "fold"}
     assert labelled(loss) == {"title": "loss of held-out rows", "x": "fold"}
@@ -49,7 +49,7 @@ def test_each_fold_stands_beside_the_mean_and_its_interval(tmp_path: Path) -> No
     assert span(accuracy) == pytest.approx((0.75, 0.925))
     assert span(loss) == pytest.approx((1.5, 3.5))
     assert legend(accuracy) == ["seed 0", "seed 1", "mean 0.8375", "95 % interval"]
-    assert note(figure) == "accuracy 0.838 +- 0.1"
+    assert note(figure) == "accuracy 0.838 ± 0.1"
     save(figure, tmp_path / "folds.png")
 
 

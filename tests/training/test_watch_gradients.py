@@ -111,3 +111,16 @@ def test_the_plot_has_a_line_for_each_layer() -> None:
     assert [list(line.get_xdata()) for line in idle.lines] == [[1, 2]]
     assert "(a) is 0.004 times that of the last one (b)" in figure._supxlabel.get_text().replace("\n", " ")  # type: ignore[attr-defined]
     assert gradient_curves({"train/loss": [(0, 1.0)]}) is None
+
+
+def test_gradients_of_zero_are_on_the_lower_edge() -> None:
+    history = {
+        "gradient_norm/a": [(0, 1.0), (1, 0.02), (2, 0.0)],
+        "gradient_norm/b": [(0, 2.0), (1, 0.5), (2, 0.0)],
+    }
+    figure = gradient_curves(history)
+    assert figure is not None
+    (norms,) = figure.axes
+    assert [line.get_ydata()[-1] for line in norms.lines] == [0.01, 0.01]
+    assert norms.get_ylim()[0] == pytest.approx(0.01)
+    assert "the gradient of all layers is 0" in figure._supxlabel.get_text().replace("\n", " ")  # type: ignore[attr-defined]
