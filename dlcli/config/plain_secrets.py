@@ -6,6 +6,7 @@ does not contain X, and it can be resumed after the variable is set again.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -63,8 +64,20 @@ def written_words(words: Sequence[str]) -> list[str]:
 
 
 def words_text(words: Sequence[str]) -> str:
-    """Return the content of `overrides.txt`."""
-    return "".join(f"{word}\n" for word in written_words(words))
+    """Return the content of `overrides.txt`: an override per line, one with line breaks as a JSON string."""
+    lines = [json.dumps(word) if {"\n", "\r"} & {*word} else word for word in written_words(words)]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def words_of(text: str) -> list[str]:
+    """Return the overrides in the content of `overrides.txt`.
+
+    Raises:
+        ValueError: A line is no valid JSON string.
+    """
+    # Not `splitlines`, which also splits at line breaks of Unicode within an override.
+    lines = text.removesuffix("\n").split("\n") if text else []
+    return [str(json.loads(line)) if line.startswith('"') else line for line in lines]
 
 
 def _written(word: str) -> str:

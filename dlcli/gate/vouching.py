@@ -177,7 +177,7 @@ def recorded_folders(folder: Path, then: Path, now: Path) -> tuple[Path, ...]:
     """
     file = folder / CONF_DIRS_FILE
     found = []
-    for line in map(Path, read_text(file).splitlines() if is_file(file) else []):
+    for line in map(Path, filter(None, read_text(file).split("\n")) if is_file(file) else []):
         project = then.parent
         if project != Path(project.anchor) and line.is_relative_to(project):
             moved = now.resolve().parent / line.relative_to(project)

@@ -10,7 +10,7 @@ from dlcli.errors import CorruptRun
 from dlcli.files.paths import is_file
 from dlcli.gate.documents import read_text
 from dlcli.page.blocks import Cell, Figures
-from dlcli.training.epoch_texts import TEXTS_BY_EPOCH
+from dlcli.tracking.history import TEXTS_BY_EPOCH
 
 _MOST_BYTES = 1 << 22
 
@@ -25,7 +25,7 @@ def read_texts_by_epoch(run_dir: Path) -> tuple[tuple[int, str, str], ...]:
     if not is_file(file):
         return ()
     found = []
-    for number, line in enumerate(read_text(file, _MOST_BYTES, "the file").splitlines(), start=1):
+    for number, line in enumerate(read_text(file, _MOST_BYTES, "the file").rstrip("\n").split("\n"), start=1):
         try:
             one = json.loads(line)
             found.append((int(one["epoch"]), str(one["prompt"]), str(one["text"])))

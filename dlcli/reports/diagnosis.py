@@ -18,7 +18,9 @@ from statistics import fmean, median
 from typing import Literal
 
 from dlcli.reports.turn_diagnosis import diagnose_turns
-from dlcli.training.row_noise import FALL_SE, LOSS_SE, RISE_SE, last_epochs
+
+# Names of the metrics of an epoch that hold standard errors of the validation loss, of its rise and of its fall.
+LOSS_SE, RISE_SE, FALL_SE = "val_loss_se", "val_loss_rise_se", "val_loss_fall_se"
 
 ENOUGH_EPOCHS = 5
 
@@ -235,6 +237,11 @@ def judge(
         "fall" if falls else "rise" if rises and not has_risen else None
     )
     return Judgement("converged", best, end, averaged, doubtful)
+
+
+def last_epochs(epochs: int) -> int:
+    """Return how many of the last epochs are compared with as many before them, to find whether a loss still falls."""
+    return max(2, epochs // 6)
 
 
 def noise_of(losses: Sequence[float]) -> float:

@@ -44,9 +44,9 @@ def row_errors(task: Task, outputs: Tensor, y: Any) -> tuple[np.ndarray, str]:
 def without_row_errors(task: Task) -> InputError:
     """Return the error for a task without errors of single rows."""
     hint = (
-        "Own tasks define them by the method `cases` (dlcli.tasks.cases). Metrics and pictures: dlcli report RUN"
+        "Own tasks define them by the method `cases` (dlcli.tasks.cases). dlcli report shows metrics and pictures."
         if task.predicts_rows
-        else "It makes images, which are judged together. Look at them and their metrics: dlcli report RUN"
+        else "It makes images, which are judged together. The command dlcli report shows them and their metrics."
     )
     return InputError(f"{type(task).__name__} has no error of single rows", "RUN", hint)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from dlcli.config.former_names import with_present_names
 from dlcli.config.next_command import next_command, resume_command
+from dlcli.config.plain_secrets import words_of
 from dlcli.config.validate import OPTIONAL
 from dlcli.errors import CorruptRun, DlcliError
 from dlcli.gate.documents import read_text, read_yaml
@@ -93,7 +94,13 @@ def read_words(ledger: Ledger) -> list[str]:
     """
     check_recorded(ledger, OVERRIDES_FILE)
     file = ledger.run_dir / OVERRIDES_FILE
-    return read_text(file, OVERRIDES_BYTES, what="the run's list of overrides").splitlines()
+    text = read_text(file, OVERRIDES_BYTES, what="the run's list of overrides")
+    try:
+        return words_of(text)
+    except ValueError as error:
+        raise CorruptRun(
+            "holds an override that is not closed", str(file), "Copy the folder again."
+        ) from error
 
 
 def check_user_code(ledger: Ledger) -> None:

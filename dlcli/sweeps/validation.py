@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from dlcli.config.build import TARGET, locate
+from dlcli.config.pasted import pasted
 from dlcli.errors import ConfigError, Problem
 from dlcli.sweeps.dimension import Choice, Range, as_override
 from dlcli.sweeps.objective import Objective
@@ -71,7 +72,8 @@ def check_losses(space: Space, objectives: Sequence[Objective], config: Mapping[
         if dimension.key == "model" or dimension.key.removeprefix("model.") in arguments
     ]
     if keys:
-        hint = f"Choose by another metric: monitor=val/{task.default_metrics[0]}."
+        shown = pasted("monitor", f"val/{task.default_metrics[0]}")
+        hint = f"Choose by another metric: {shown}."
         raise ConfigError(
             [
                 Problem(

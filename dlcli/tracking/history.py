@@ -24,6 +24,9 @@ from dlcli.tracking.ledger import encode_number
 
 HISTORY_FILE = "metrics.jsonl"
 
+# Texts that a language model generated after epochs.
+TEXTS_BY_EPOCH = "samples_by_epoch.jsonl"
+
 # Prefixes of the metrics of epochs; other metrics, such as the learning rate, are not read back.
 OF_EPOCHS = ("train/", "val/", "val_loss_", "penalty", "iterations")
 

@@ -13,7 +13,8 @@ from pytorch_lightning.callbacks import Callback
 from dlcli.tasks.base import Task
 from dlcli.tasks.language_model import LanguageModel
 from dlcli.tasks.pixels import as_pictures
-from dlcli.training.epoch_texts import TEXTS_BY_EPOCH, write_texts
+from dlcli.tracking.history import TEXTS_BY_EPOCH
+from dlcli.training.epoch_texts import write_texts
 
 FOLDER = "samples"
 

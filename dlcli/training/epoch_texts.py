@@ -12,8 +12,6 @@ from dlcli.preprocessing.language import Language
 from dlcli.tracking.ledger import atomic_write
 from dlcli.training.text_sampling import Sampling, continued_texts
 
-TEXTS_BY_EPOCH = "samples_by_epoch.jsonl"
-
 # Few tokens, since a transformer takes about a millisecond for each: a piece of text, or a few lines.
 _TEXT = Sampling(tokens=100, temperature=0.8)
 _LINES = Sampling(tokens=20, temperature=0.8, samples=5)
@@ -28,8 +26,9 @@ def write_texts(
     """
     sampling = _LINES if language.are_documents_ else _TEXT
     texts = continued_texts(network, language, prompt, sampling, device)
-    lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
-    kept = [line for line in lines if json.loads(line)["epoch"] < epoch]
+    # Not `splitlines`, which also splits at line breaks of Unicode within a text.
+    lines = file.read_text(encoding="utf-8").split("\n") if file.is_file() else []
+    kept = [line for line in lines if line and json.loads(line)["epoch"] < epoch]
     kept += [
         json.dumps({"epoch": epoch, "prompt": prompt, "text": one.text}, ensure_ascii=False) for one in texts
     ]

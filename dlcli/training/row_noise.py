@@ -10,9 +10,7 @@ import torch
 from torch import Tensor
 
 from dlcli.distributed.collectives import summed
-
-# Names of the metrics of an epoch.
-LOSS_SE, RISE_SE, FALL_SE = "val_loss_se", "val_loss_rise_se", "val_loss_fall_se"
+from dlcli.reports.diagnosis import FALL_SE, LOSS_SE, RISE_SE, last_epochs
 
 GROUPS = 16  # maximum
 
@@ -20,11 +18,6 @@ GROUPS = 16  # maximum
 MOST_ROWS = 5_000
 
 _FEWEST_GROUPS = 4
-
-
-def last_epochs(epochs: int) -> int:
-    """Return how many of the last epochs are compared with as many before them, to find whether a loss still falls."""
-    return max(2, epochs // 6)
 
 
 class RowNoise:

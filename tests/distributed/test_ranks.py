@@ -25,6 +25,7 @@ from dlcli.events import Event, JobEvent, StepsDone
 from dlcli.experiment import plan_experiment
 from dlcli.process.interrupts import interruptible
 from dlcli.process.quiet import quiet
+from dlcli.reports.diagnosis import LOSS_SE, RISE_SE
 from dlcli.runner.resume import resume
 from dlcli.runner.train import train
 from dlcli.runs.folder import recorded_epochs
@@ -32,7 +33,6 @@ from dlcli.sweeps.planning import plan_sweep
 from dlcli.sweeps.search_in_folds import plan_nested
 from dlcli.tracking.ledger import Ledger
 from dlcli.training.loader import BatchLoader
-from dlcli.training.row_noise import LOSS_SE, RISE_SE
 from tests.processes import ENDLESS, children, epochs, run_folder, start, wait_until
 
 TWO = ["trainer=ddp", "trainer.devices=2", "trainer.accelerator=cpu"]

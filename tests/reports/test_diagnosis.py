@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from dlcli.reports.diagnosis import Finding, diagnose, judge, noise_of
-from dlcli.training.row_noise import FALL_SE, GROUPS, RISE_SE, RowNoise
+from dlcli.reports.diagnosis import FALL_SE, RISE_SE, Finding, diagnose, judge, noise_of
+from dlcli.training.row_noise import GROUPS, RowNoise
 
 TRUTHS: tuple[Finding, ...] = ("converged", "falling", "overfitting", "underfitting", "diverging")
 PER_TRUTH = 40

@@ -46,6 +46,7 @@ def train(folder: Path, *, kills: bool = False, earlier: Any = (), heard: Any = 
     language = Language().fit(train)
     torch.manual_seed(0)
     task = LanguageModel(**train.facts(np.arange(len(train)), ()), loss=NextToken())
+    task.attach(language)
     network = Network(GPT(**language.facts(), hidden=8, layers=1, heads=2, dropout=0.1), finish=task.outputs)
     fields = [as_fields(language.transform(x)) | as_fields({"y": task.encode(x)}) for x in (train, val)]
 

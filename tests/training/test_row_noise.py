@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from dlcli.training.row_noise import FALL_SE, LOSS_SE, RISE_SE, RowNoise, group_sums
+from dlcli.reports.diagnosis import FALL_SE, LOSS_SE, RISE_SE
+from dlcli.training.row_noise import RowNoise, group_sums
 
 CPU = torch.device("cpu")
 
