@@ -69,7 +69,7 @@ def words_text(words: Sequence[str]) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def words_of(text: str) -> list[str]:
+def recorded_words(text: str) -> list[str]:
     """Return the overrides in the content of `overrides.txt`.
 
     Raises:

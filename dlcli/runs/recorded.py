@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from dlcli.config.former_names import with_present_names
 from dlcli.config.next_command import next_command, resume_command
-from dlcli.config.plain_secrets import words_of
+from dlcli.config.plain_secrets import recorded_words
 from dlcli.config.validate import OPTIONAL
 from dlcli.errors import CorruptRun, DlcliError
 from dlcli.gate.documents import read_text, read_yaml
@@ -96,7 +96,7 @@ def read_words(ledger: Ledger) -> list[str]:
     file = ledger.run_dir / OVERRIDES_FILE
     text = read_text(file, OVERRIDES_BYTES, what="the run's list of overrides")
     try:
-        return words_of(text)
+        return recorded_words(text)
     except ValueError as error:
         raise CorruptRun(
             "holds an override that is not closed", str(file), "Copy the folder again."
