@@ -80,13 +80,13 @@ class _Program(_Group):
         """If the arguments are in another tool's syntax, exit with an error that shows the equivalent dlcli command."""
         from dlcli.config.program_names import without_program
 
-        asked = without_program(args, self.commands)
-        problem = self._habits(asked or args)
-        if asked is not None:
+        found = without_program(args, self.commands)
+        problem = self._habits(found[0] if found else args)
+        if found is not None:
             from dlcli.config.pasted import dlcli_line
 
-            hint = problem.hint if problem else f"Write: {dlcli_line(*asked)}"
-            problem = Problem(f"{args[0]} is no command of dlcli", hint=hint)
+            asked, message = found
+            problem = Problem(message, hint=problem.hint if problem else f"Write: {dlcli_line(*asked)}")
         if problem:
             from dlcli.terminal.console import Terminal
 
@@ -96,10 +96,10 @@ class _Program(_Group):
 
     def _habits(self, args: list[str]) -> Problem | None:
         """Return a problem with the equivalent dlcli command if the arguments are in another tool's syntax."""
-        from dlcli.config.habits import COMMANDS, FOREIGN_COMMANDS, translate_habits
+        from dlcli.config.habits import FOREIGN_COMMANDS, translate_habits
 
         command = self.commands.get(FOREIGN_COMMANDS.get(args[0], args[0])) if args else None
-        if command is None or args[0] not in (*COMMANDS, *FOREIGN_COMMANDS):
+        if command is None:
             return None
         options = [option for option in command.params if option.param_type_name == "option"]
         known = {

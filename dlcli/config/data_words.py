@@ -46,6 +46,19 @@ def data_meant(value: str) -> list[str]:
     return [assignment("dataset", dataset), assignment("dataset.path", value)]
 
 
+def described_images(value: str) -> list[str]:
+    """Return the overrides that read the images and boxes of which a YAML file of yolo tells the folder.
+
+    Of a file that is not there, such as those that yolo downloads, the folder of its name.
+    """
+    file = Path(value)
+    folder = file.parent if file.is_file() else file.with_suffix("")
+    named = re.search(r"^path:\s*[\"']?([^\"'#\n]+)", _head(file).decode(errors="replace"), re.MULTILINE)
+    if named and (place := file.parent / named[1].strip()).is_dir():
+        folder = place
+    return ["dataset=detection", assignment("dataset.path", str(folder))]
+
+
 def _is_run(folder: Path) -> bool:
     """Return whether a folder is a run's folder, which `dlcli show` accepts."""
     return any((folder / place / "ledger.json").is_file() for place in (".", "artifacts"))
@@ -53,11 +66,16 @@ def _is_run(folder: Path) -> bool:
 
 def _has_questions(file: Path) -> bool:
     """Return whether a JSON file begins as SQuAD's do; tables that pandas has written have `data`, too."""
+    head = _head(file)
+    return bool(re.search(rb'"data"\s*:\s*\[', head) and re.search(rb'"(paragraphs|qas)"\s*:\s*\[', head))
+
+
+def _head(file: Path) -> bytes:
+    """Return the first bytes of a file; nothing if it cannot be read."""
     try:
         if not file.is_file():
-            return False
+            return b""
         with file.open("rb") as opened:
-            head = opened.read(_HEAD)
+            return opened.read(_HEAD)
     except OSError:
-        return False
-    return bool(re.search(rb'"data"\s*:\s*\[', head) and re.search(rb'"(paragraphs|qas)"\s*:\s*\[', head))
+        return b""

@@ -7,6 +7,8 @@ FOREIGN_COMMANDS = {
     "fit": "train",
     "run": "train",
     "tune": "sweep",
+    "experiment": "train",
+    "hyperopt": "sweep",
     "search": "sweep",
     "optimize": "sweep",
     "hpo": "sweep",
@@ -41,6 +43,8 @@ KEYS = {
     "devices": "trainer.devices",
     "gpus": "trainer.devices",
     "trainer.gpus": "trainer.devices",
+    "nproc_per_node": "trainer.devices",
+    "num_processes": "trainer.devices",
     "precision": "trainer.precision",
     "accelerator": "trainer.accelerator",
     "grad_clip": "trainer.gradient_clip_val",
@@ -90,9 +94,19 @@ KEYS = {
     "output_dir": "runs_dir",
     "save_dir": "runs_dir",
     "project": "runs_dir",
+    "paths.output_dir": "runs_dir",
+    "paths.log_dir": "runs_dir",
+    "paths.data_dir": "dataset.root",
+    "data.data_dir": "dataset.root",
+    "data.batch_size": "dataset.batch_size",
+    "model.optimizer.lr": "optimizer.lr",
+    "model.optimizer.weight_decay": "optimizer.weight_decay",
+    "name": "run_name",
+    "task_name": "experiment_name",
     "n_trials": "sweep.trials",
     "num_trials": "sweep.trials",
     "hydra.sweeper.n_trials": "sweep.trials",
+    "n_jobs": "executor.jobs",
     "hydra.sweeper.n_jobs": "executor.jobs",
     "hydra.launcher.n_jobs": "executor.jobs",
     "hydra.run.dir": "runs_dir",
@@ -102,6 +116,10 @@ KEYS = {
 # Names that other tools give to groups.
 GROUPS = {
     "arch": "model",
+    "architecture": "model",
+    "model_type": "model",
+    "model_name": "model",
+    "datamodule": "dataset",
     "net": "model",
     "network": "model",
     "optim": "optimizer",
@@ -136,7 +154,9 @@ OPTIONS: dict[str, dict[str, tuple[str, ...]]] = {
         "multi_label": ("multilabel",),
         "multi_label_classification": ("multilabel",),
         "object_detection": ("detection",),
+        "detect": ("detection",),
         "semantic_segmentation": ("segmentation",),
+        "segment": ("segmentation",),
         "translation": ("seq2seq",),
         "summarization": ("seq2seq",),
         "text2text_generation": ("seq2seq",),
@@ -204,6 +224,11 @@ OPTIONS: dict[str, dict[str, tuple[str, ...]]] = {
         "reduce_on_plateau": ("plateau",),
         "constant": ("none",),
     },
+    "callbacks": {
+        "early_stopping": ("default",),
+        "model_checkpoint": ("default",),
+        "rich_progress_bar": ("default",),
+    },
     "cv": {"loo": ("leave_one_out",), "train_test_split": ("holdout",), "timeseriessplit": ("time_series",)},
 }
 
@@ -224,7 +249,10 @@ OBJECTIVES = {
 }
 
 # Names of the number of folds.
-FOLDS = ("folds", "n_splits", "n_folds", "num_folds", "k_folds", "kfold")
+FOLDS = (
+    *("folds", "n_splits", "n_folds", "num_folds", "nfolds", "cv_folds"),
+    *("k_folds", "k_fold", "kfold", "kfolds"),
+)
 
 # Options without a value.
 FLAGS = {
@@ -236,9 +264,45 @@ FLAGS = {
     "fp16": ("trainer.precision=16-mixed",),
     "amp": ("trainer.precision=16-mixed",),
     "bf16": ("trainer.precision=bf16-mixed",),
+    "debug": ("trainer=debug",),
+    "fast_dev_run": ("trainer=debug",),
+    "early_stopping": ("callbacks=default",),
+    "augment": ("augmentation=image",),
 }
 
-DATA = ("data", "dataset", "data_path", "train_file", "data_file", "file", "input", "csv")
+# Keys for which dlcli needs no word, with the reason.
+_IN_MLFLOW = "Every run is recorded in MLflow, which dlcli ui shows."
+_BOTH = "dlcli train trains and evaluates."
+UNNEEDED = {
+    **dict.fromkeys(
+        ("workers", "num_workers", "dataloader_num_workers", "dataset.num_workers", "data.num_workers"),
+        "Batches are read from memory, without worker processes.",
+    ),
+    **dict.fromkeys(("logger", "report_to", "wandb", "tensorboard", "use_wandb"), _IN_MLFLOW),
+    "tags": "Tags are given to a run: dlcli runs tag last KEY=VALUE.",
+    **dict.fromkeys(("do_train", "do_eval", "train", "test"), _BOTH),
+}
+
+# Options of the trainer group in other projects that are accelerators here.
+ACCELERATORS = {"cpu": "cpu", "cuda": "gpu", "mps": "mps", "tpu": "tpu"}
+
+# What yolo and others call `mode`, `task` and the command in one.
+MODES = {"train": "train", "val": "eval", "test": "eval", "predict": "predict", "export": "export"}
+
+YOLO_TASKS = {"detect": "detection", "segment": "segmentation", "classify": "multiclass"}
+
+# Names of a run, of files of new rows, and of the file that is written, in commands that take a trained model.
+RUNS = frozenset(
+    {"model", "checkpoint", "ckpt", "ckpt_path", "weights", "run", "run_id", "run_dir", "model_path"}
+)
+NEW_ROWS = frozenset({"data", "dataset", "input", "i", "source", "file", "files", "csv", "test_file"})
+WRITTEN = frozenset({"out", "output_file", "save", "save_path"})
+FORMATS = {"onnx": "onnx", "torchscript": "pt2", "pt2": "pt2", "executorch": "pte", "pte": "pte"}
+
+DATA = (
+    *("data", "dataset", "data_path", "data_file", "dataset_path", "file", "input", "input_file"),
+    *("csv", "csv_path", "csv_file", "train_file", "train_csv", "train_data", "train_path"),
+)
 METRICS = ("metric", "metrics", "eval_metric")
 # Metrics that each task whose targets they are for computes by default.
 BY_DEFAULT = frozenset(
@@ -252,4 +316,5 @@ BY_DEFAULT = frozenset(
 SHARES = ("train_size", "train_split", "train_ratio")
 EXPERIMENTS = ("config", "config_name", "config_file", "cfg", "cn")
 DEVICES = ("device", "cuda_device", "gpu", "gpu_id")
-WORKERS = ("workers", "num_workers", "dataloader_num_workers", "dataset.num_workers", "data.num_workers")
+# The number of GPUs, or which.
+GPUS = ("gpus", "num_gpus", "n_gpus", "n_gpu", "trainer.gpus")

@@ -11,27 +11,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dlcli.config.data_words import data_meant, is_data
-from dlcli.config.folders import groups, options
+from dlcli.config.folders import groups, options, user_folders
+from dlcli.config.foreign_settings import of_optimizer, plain_name, same_option, settings_meant
 from dlcli.config.foreign_words import (
-    BY_DEFAULT,
-    DATA,
-    DEVICES,
+    ACCELERATORS,
     EXPERIMENTS,
     FLAGS,
-    FOLDS,
     FOREIGN_COMMANDS,
-    GROUPS,
     KEYS,
     METRICS,
-    OBJECTIVES,
-    OPTIONS,
+    MODES,
     RESUMED,
-    SHARES,
-    WORKERS,
+    UNNEEDED,
+    YOLO_TASKS,
 )
-from dlcli.config.metric_words import DEFAULT, metric_called
-from dlcli.config.pasted import assignment, dlcli_line, override
-from dlcli.errors import Problem
+from dlcli.config.pasted import assignment, dlcli_line
+from dlcli.config.run_habits import translate_run_habits
+from dlcli.errors import ConfigError, Problem
 
 # Commands that compose a configuration.
 COMMANDS = ("train", "sweep", "check", "show")
@@ -46,6 +42,12 @@ class _Meant:
     strange: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     target_follows: bool = False
+    has_own_parts: bool = False
+
+    def note(self, sentence: str) -> None:
+        """Add a sentence in front of the line, once."""
+        if sentence not in self.notes:
+            self.notes.append(sentence)
 
 
 def translate_habits(arguments: Sequence[str], known: Mapping[str, bool]) -> Problem | None:
@@ -62,8 +64,8 @@ def translate_habits(arguments: Sequence[str], known: Mapping[str, bool]) -> Pro
     if arguments[0] in FOREIGN_COMMANDS:
         return _command(arguments, known)
     if arguments[0] not in COMMANDS:
-        return None
-    meant = _Meant(arguments[0])
+        return translate_run_habits(arguments, known)
+    meant = _Meant(arguments[0], has_own_parts=_has_own_parts(arguments))
     left = list(arguments[1:])
     while left:
         word = left.pop(0)
@@ -75,6 +77,9 @@ def translate_habits(arguments: Sequence[str], known: Mapping[str, bool]) -> Pro
     if meant.command in ("train", "check") and any(word.startswith("sweep.") for word in meant.words):
         meant.words += ["--dry-run"] if meant.command == "check" else []
         meant.command = "sweep"
+    words = meant.words
+    if "dataset=detection" in words and not any(word.startswith("model=") for word in words):
+        words.append("model=centernet")  # the default model is none of boxes
     if meant.command == "resume":  # only these may differ from the resumed run
         run, *others = meant.words
         meant.words = [run, *(word for word in others if word.startswith(("trainer.", "executor.", "-")))]
@@ -122,9 +127,12 @@ def _option(word: str, left: list[str], meant: _Meant, known: Mapping[str, bool]
         )
         meant.strange.append(name)
         return True
-    flag = FLAGS.get(_plain(name.lstrip("-")))
-    if flag and not equals and (not left or not left[0].isdigit()):
-        meant.words += flag
+    plain = plain_name(name.lstrip("-"))
+    has_value = bool(left) and (left[0].isdigit() or (plain in UNNEEDED and _is_word(left[0])))
+    if (plain in FLAGS or plain in UNNEEDED) and not equals and not has_value:
+        meant.words += FLAGS.get(plain, ())
+        if plain in UNNEEDED:
+            meant.note(UNNEEDED[plain])
         meant.strange.append(name)
         return True
     if not name.startswith("--") and name not in ("-cn", "-e", "-b", "-lr", "-bs"):
@@ -151,17 +159,35 @@ def _resume(run: str, meant: _Meant) -> None:
 
 def _noted(name: str, value: str, meant: _Meant) -> list[str] | None:
     """Return the overrides for an option or a key of another tool, and add a note if necessary; None if unknown."""
-    plain = _plain(name)
-    if plain in WORKERS:
-        meant.notes.append("Batches are read from memory, without worker processes.")
+    plain = plain_name(name)
+    is_choice = plain in ("train", "test")  # of what a script does; otherwise they name files
+    if plain in UNNEEDED and (not is_choice or value.lower() in ("true", "false")):
+        meant.note(UNNEEDED[plain])
         return []
-    found = _setting(name, value)
+    if plain == "hparams_search":
+        meant.command = "sweep"
+        own = next((group for group in ("sweep", "experiment") if value in options(group, ())), "")
+        if not own:
+            meant.note("Keys with several values, or else the model's own ranges, are searched.")
+        return [f"{own}={value}"] if own else []
+    found = settings_meant(name, value)
     if not found and re.match(r"hydra\b", plain):
-        meant.notes.append("dlcli has no settings of Hydra's own (hydra.*).")
+        meant.note("dlcli has no settings of Hydra's own (hydra.*).")
         return []
     if plain in EXPERIMENTS and found and (file := Path(value)).suffix in (".yaml", ".yml"):
-        meant.notes.append(f"Settings of a file are an option of experiment, in conf/experiment/{file.name}.")
+        _explain_file(file, meant)
     return found or None
+
+
+def _explain_file(file: Path, meant: _Meant) -> None:
+    """Say where the settings of a file have to be, for the option of that name to exist."""
+    place = Path("conf", "experiment", f"{file.stem}.yaml")
+    if place.is_file():
+        return
+    meant.note(
+        f"Settings of a file are an option of experiment: {dlcli_line('new', 'experiment', file.stem)} makes {place}, "
+        f"to which those of {file.name} are copied with dlcli's keys."
+    )
 
 
 def _word(word: str, left: list[str], meant: _Meant) -> bool:
@@ -172,7 +198,7 @@ def _word(word: str, left: list[str], meant: _Meant) -> bool:
         if (
             meant.command == "train"
             and key not in known
-            and _plain(key) in RESUMED
+            and plain_name(key) in RESUMED
             and value.lower() != "false"
         ):
             _resume(value, meant)
@@ -180,15 +206,24 @@ def _word(word: str, left: list[str], meant: _Meant) -> bool:
             return True
         is_group_of_file = key == "dataset" and is_data(value) and value not in options("dataset", ())
         is_number_of_folds = key == "cv" and value.isdigit()
-        if (
-            is_group_of_file
-            or is_number_of_folds
-            or (key not in known and not key.startswith(("+", "~")) and _is_foreign(key, value))
+        is_metric = key in METRICS and bool(settings_meant(key, value))
+        is_learning_rate = bool(of_optimizer(key)) and not meant.has_own_parts
+        if (is_group_of_file or is_number_of_folds or is_metric or is_learning_rate) or (
+            key not in known and not key.startswith(("+", "~")) and _is_foreign(key, value)
         ):
             meant.words += _noted(key, value, meant) or []
             meant.strange.append(word)
+        elif key == "trainer" and value in ACCELERATORS and not meant.has_own_parts:
+            meant.words.append(f"trainer.accelerator={ACCELERATORS[value]}")
+            meant.strange.append(word)
+        elif key == "mode" and MODES.get(value) == "train":
+            meant.strange.append(word)
+        elif key == "model" and re.fullmatch(r"yolo[\w-]*\.(pt|yaml)", value.lower()):
+            meant.words.append(f"model={'unet' if '-seg' in value else 'centernet'}")
+            meant.strange.append(word)
         else:
-            same = _same_option(key, value) if key in known else ""
+            same = same_option(key, value) if key in known else ""
+            same = same or YOLO_TASKS.get(value, "") if key == "task" else same
             meant.words.append(f"{key}={same}" if same else word)
         return True
     if word.startswith("~"):
@@ -213,123 +248,27 @@ def _word(word: str, left: list[str], meant: _Meant) -> bool:
 
 def _is_foreign(key: str, value: str) -> bool:
     """Return whether the key of an override belongs to another tool and not to dlcli."""
-    plain = _plain(key)
-    if plain in WORKERS or ("." in key and plain in KEYS) or re.match(r"hydra[./]", plain):
+    plain = plain_name(key)
+    if plain in UNNEEDED:
+        return plain not in ("train", "test") or value.lower() in ("true", "false")
+    if ("." in key and plain in KEYS) or plain == "hparams_search" or re.match(r"hydra[./]", plain):
         return True
-    return "." not in key and plain not in _OWN and bool(_setting(key, value))
+    return "." not in key and plain not in _OWN and bool(settings_meant(key, value))
 
 
 # Names of other tools' keys that dlcli has as well.
 _OWN = frozenset({"seed", "monitor", "experiment_name", "run_name"})
 
 
-def _setting(name: str, value: str) -> list[str]:
-    """Return the overrides for an option or a key of another tool; empty if it is unknown."""
-    plain = _plain(name)
-    if plain in DATA:
-        return (
-            data_meant(value)
-            if is_data(value)
-            else [f"dataset={value}"]
-            if value in options("dataset", ())
-            else ["dataset=table", assignment("dataset.path", value)]
-            if value
-            else []
-        )
-    if plain in METRICS:
-        return _metrics(value, is_list=plain == "metrics")
-    if plain == "objective":
-        return _objective(value)
-    if plain in EXPERIMENTS:
-        file = Path(value)
-        if file.suffix in (".yaml", ".yml"):
-            return [assignment("experiment", file.stem)]
-        if is_data(value):
-            return data_meant(value)
-        own = Path("conf", "experiment", f"{value}.yaml").is_file()
-        return [f"experiment={value}"] if own or value in options("experiment", ()) else []
-    if plain in DEVICES:
-        return _device(value)
-    if plain in SHARES:
-        rest = round(1 - float(value), 6) if re.fullmatch(r"0?\.\d+", value) else 1
-        return [override("cv.test_size", rest)] if 0 < rest < 1 else []
-    if plain in FOLDS or (plain == "cv" and value.isdigit()):
-        return ["cv=kfold", f"cv.folds={value}"]
-    if plain in GROUPS:
-        return _option_called(GROUPS[plain], value)
-    if plain in KEYS:
-        return [f"{KEYS[plain]}={value}" if _is_value(value) else assignment(KEYS[plain], value)]
-    if plain in groups(()):
-        option = _same_option(plain, value)
-        return [f"{plain}={option}"] if option else []
-    if "." in name and name.split(".")[0] in groups(()):  # LightningCLI: --trainer.max_epochs
-        return [f"{name}={value}" if _is_value(value) else assignment(name, value)]
-    return []
+def _has_own_parts(arguments: Sequence[str]) -> bool:
+    """Return whether the command may have options and models of the user's own, whose names are unknown here."""
+    if any(word.partition("=")[0] in ("-C", "--conf-dir") for word in arguments):
+        return True
+    try:
+        return bool(user_folders())
+    except ConfigError:
+        return True
 
 
-def _listed(value: str) -> list[str]:
-    """Return the different words of a list as it is typed: `a`, `a,b` or `[a, b]`."""
-    words = (word.strip(" '\"") for word in value.strip("[] ").split(","))
-    return list(dict.fromkeys(word for word in words if word))
-
-
-def _metrics(value: str, *, is_list: bool) -> list[str]:
-    """Return the overrides that compute metrics, or monitor a single one; none if one of them is unknown."""
-    known = options("metric", ())
-    words = _listed(value)
-    if len(words) == 1 and not is_list:
-        everywhere = [f"{part}/{name}" for part in ("val", "train") for name in ("loss", *known)]
-        monitored = metric_called(words[0], everywhere)
-        name = monitored.rpartition("/")[2]
-        computed = [] if name in BY_DEFAULT else [override("task.metrics", [DEFAULT, name])]
-        return [*computed, override("monitor", monitored)] if monitored else []
-    names = [DEFAULT if word == DEFAULT else metric_called(word, known) for word in words]
-    return [override("task.metrics", list(dict.fromkeys([DEFAULT, *names])))] if names and all(names) else []
-
-
-def _objective(value: str) -> list[str]:
-    """Return the overrides for what XGBoost, LightGBM and CatBoost call the objective: a task, or its loss."""
-    plain = _plain(value)
-    if plain in OBJECTIVES:
-        return list(OBJECTIVES[plain])
-    return (
-        _option_called("task/loss", value)
-        or _option_called("task", value)
-        or (_metrics(value, is_list=False) if re.match(r"val_|val/", plain) else [])  # Keras Tuner
-    )
-
-
-def _option_called(group: str, value: str) -> list[str]:
-    """Return the override for the option that is named so here or in other tools; empty if none or several are."""
-    there = options(group, ())
-    meant = [name for name in OPTIONS.get(group, {}).get(_plain(value), ()) if name in there]
-    option = _same_option(group, value) or (meant[0] if len(meant) == 1 else "")
-    return [f"{group}={option}"] if option else []
-
-
-def _same_option(group: str, value: str) -> str:
-    """Return the option of a group with this name, ignoring case and the difference of - and _; empty if none."""
-    return (
-        value if value in options(group, ()) else _plain(value) if _plain(value) in options(group, ()) else ""
-    )
-
-
-def _device(value: str) -> list[str]:
-    """Return the overrides for a device as torch and yolo name it: `cuda:1`, `0`, `cpu`, `mps`."""
-    kind, _, number = value.rpartition(":") if ":" in value or value.isdigit() else (value, "", "")
-    if kind not in ("", "cuda", "gpu", "cpu", "mps") or (number and not number.isdigit()):
-        return []
-    accelerator = {"": "gpu", "cuda": "gpu"}.get(kind, kind)
-    return [
-        f"trainer.accelerator={accelerator}",
-        *([f"trainer.devices=[{number}]"] if number and accelerator != "cpu" else []),
-    ]
-
-
-def _is_value(text: str) -> bool:
-    """Return whether a text is a number, a list or a choice of values, rather than a name."""
-    return re.fullmatch(r"[\d.,eE+\-\[\]]+|true|false|null", text) is not None
-
-
-def _plain(name: str) -> str:
-    return name.replace("-", "_").lower()
+def _is_word(text: str) -> bool:
+    return "=" not in text and not text.startswith("-")

@@ -1,46 +1,104 @@
-"""The name of a program in front of a command, as in `dlcli yolo train` or `dlcli python train.py`."""
+"""Words in front of a command, as in `dlcli yolo train` or `dlcli python train.py`, and commands that are left out."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import PurePath
 
-from dlcli.config.foreign_words import FOREIGN_COMMANDS
+from dlcli.config.data_words import is_data
+from dlcli.config.foreign_words import FOREIGN_COMMANDS, MODES
 
 PROGRAMS = frozenset(
-    {"accelerate", "dlcli", "keras", "lightning", "ludwig", "python", "python3", "torchrun", "uv", "yolo"}
+    {
+        *("accelerate", "dlcli", "keras", "lightning", "ludwig", "mlflow", "poetry", "python", "python3"),
+        *("srun", "torchrun", "uv", "yolo"),
+    }
 )
 
 # Words that follow these names: launchers, and the tasks of yolo.
 _BEFORE_COMMANDS = frozenset({"launch", "run", "detect", "segment", "classify", "pose", "obb"})
 
 
-def without_program(arguments: Sequence[str], commands: Collection[str]) -> list[str] | None:
-    """Return the arguments without the names of programs in front, the command first; None if there are none.
+def without_program(arguments: Sequence[str], commands: Mapping[str, object]) -> tuple[list[str], str] | None:
+    """Return the arguments with the command first, and what was wrong; None if they begin with a command.
 
     A script is the command of its name, such as `train.py`; other scripts, and no command, are `train`.
 
     Args:
         arguments: of the program.
-        commands: names of dlcli's commands.
+        commands: dlcli's commands by name.
     """
-    words, named = list(arguments), False
     known = {*commands, *FOREIGN_COMMANDS}
-    while words and (words[0] in PROGRAMS or words[0].endswith(".py")) and words[0] not in commands:
+    if not arguments or arguments[0] in known:
+        return None
+    if words := _after_program(arguments, known):
+        return _with_mode(words), f"{arguments[0]} is no command of dlcli"
+    first = arguments[0]
+    message = f"{first} stands in the place of a command"
+    if first.startswith("-") and (place := _place(arguments, known)) is not None:
+        return [arguments[place], *arguments[:place], *arguments[place + 1 :]], message
+    is_setting = re.match(r"[+~]{0,2}[A-Za-z_][\w./@]*=", first)
+    is_option = first.startswith("--") and first.partition("=")[0] not in ("--version", "--help")
+    if is_setting or is_option or is_data(first):
+        return _with_mode(["train", *arguments]), message
+    return None
+
+
+def _after_program(arguments: Sequence[str], known: Collection[str]) -> list[str]:
+    """Return the command and its arguments that follow the names of programs; empty if there are none in front."""
+    words, named = list(arguments), False
+    while words and words[0] not in known and (words[0] in PROGRAMS or words[0].endswith(".py")):
         word, named = words.pop(0), True
         if word.endswith(".py"):
             stem = PurePath(word).stem
             return [stem if stem in known else "train", *words]
         if words and words[0] == "-m":  # python -m MODULE
             words.pop(0)
-            if words and words[0].partition(".")[0] not in PROGRAMS:
-                words.pop(0)
+            module = words.pop(0) if words else ""
+            if module.partition(".")[0] == "dlcli":
+                last = module.rpartition(".")[2]
+                return [last, *words] if last in known else _after_program([_DLCLI, *words], known)
+        if (script := next((i for i, word in enumerate(words) if word.endswith(".py")), None)) and _launches(
+            words
+        ):
+            return _after_program([words[script], *_processes(words[:script]), *words[script + 1 :]], known)
+        follows = {*known, *PROGRAMS}
         while (
             len(words) > 1
             and words[0] in _BEFORE_COMMANDS
-            and (words[1] in known or words[1].endswith(".py"))
+            and (words[1] in follows or words[1].endswith(".py"))
         ):
             words.pop(0)
     if not named:
-        return None
+        return []
     return words if words and words[0] in known else ["train", *words]
+
+
+_DLCLI = "dlcli"
+
+
+def _launches(words: Sequence[str]) -> bool:
+    return words[0].startswith("-")
+
+
+def _processes(options: Sequence[str]) -> list[str]:
+    """Return the option of a launcher that tells the number of processes; others have no meaning for dlcli."""
+    text = " ".join(options)
+    found = re.search(r"--(?:nproc[-_]per[-_]node|num[-_]processes)[= ](\d+)", text)
+    return ["trainer=ddp", f"--devices={found[1]}"] if found else []
+
+
+def _with_mode(words: list[str]) -> list[str]:
+    """Return the words with yolo's `mode=predict` as the command."""
+    command, *others = words
+    if command != "train":
+        return words
+    modes = [word for word in others if word.startswith("mode=") and word.partition("=")[2] in MODES]
+    others = [word for word in others if word not in modes]
+    return [MODES[modes[-1].partition("=")[2]] if modes else command, *others]
+
+
+def _place(arguments: Sequence[str], known: Collection[str]) -> int | None:
+    """Return the place of the first word that is a command."""
+    return next((place for place, word in enumerate(arguments) if word in known), None)

@@ -1,0 +1,169 @@
+"""The settings of dlcli for a key or an option of another tool and its value."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from dlcli.config.data_words import data_meant, described_images, is_data
+from dlcli.config.folders import groups, options
+from dlcli.config.foreign_words import (
+    BY_DEFAULT,
+    DATA,
+    DEVICES,
+    EXPERIMENTS,
+    FOLDS,
+    GPUS,
+    GROUPS,
+    KEYS,
+    METRICS,
+    OBJECTIVES,
+    OPTIONS,
+    SHARES,
+)
+from dlcli.config.metric_words import DEFAULT, metric_called
+from dlcli.config.pasted import assignment, override
+
+
+def settings_meant(name: str, value: str) -> list[str]:
+    """Return the overrides for an option or a key of another tool; empty if it is unknown."""
+    plain = plain_name(name)
+    if plain in DATA:
+        if value.lower().endswith((".yaml", ".yml")):
+            return described_images(value)
+        return (
+            data_meant(value)
+            if is_data(value)
+            else [f"dataset={value}"]
+            if value in options("dataset", ())
+            else ["dataset=table", assignment("dataset.path", value)]
+            if value
+            else []
+        )
+    if plain in METRICS:
+        return _metrics(value, is_list=plain == "metrics")
+    if plain == "objective":
+        return _objective(value)
+    if plain in EXPERIMENTS:
+        file = Path(value)
+        if file.suffix in (".yaml", ".yml"):
+            return [assignment("experiment", file.stem)]
+        if is_data(value):
+            return data_meant(value)
+        own = Path("conf", "experiment", f"{value}.yaml").is_file()
+        return [f"experiment={value}"] if own or value in options("experiment", ()) else []
+    if plain in GPUS:
+        return _gpus(value)
+    if plain in DEVICES:
+        return _device(value)
+    if plain in SHARES:
+        rest = round(1 - float(value), 6) if re.fullmatch(r"0?\.\d+", value) else 1
+        return [override("cv.test_size", rest)] if 0 < rest < 1 else []
+    if plain in FOLDS or (plain == "cv" and value.isdigit()):
+        return ["cv=kfold", f"cv.folds={value}"]
+    if plain in GROUPS:
+        return _option_called(GROUPS[plain], value)
+    if plain in ("debug", "fast_dev_run") and value.lower() not in ("false", "0", "null"):
+        return ["trainer=profile" if value == "profiler" else "trainer=debug"]
+    if plain in KEYS:
+        return [f"{KEYS[plain]}={value}" if _is_value(value) else assignment(KEYS[plain], value)]
+    if plain in groups(()):
+        option = same_option(plain, value)
+        return [f"{plain}={option}"] if option else []
+    section, _, last = name.partition(".")
+    name = f"dataset.{last}" if section == "data" and last else name
+    if last and name.split(".")[0] in groups(()):  # LightningCLI: --trainer.max_epochs
+        name = of_optimizer(name) or name
+        return [f"{name}={value}" if _is_value(value) else assignment(name, value)]
+    return []
+
+
+def of_optimizer(key: str) -> str:
+    """Return the optimizer's or the batches' key that `model.lr` and the like mean; empty for other keys."""
+    section, _, last = key.partition(".")
+    meant = KEYS.get(plain_name(last), "")
+    return meant if section == "model" and meant.startswith(("optimizer.", "dataset.batch_size")) else ""
+
+
+def _listed(value: str) -> list[str]:
+    """Return the different words of a list as it is typed: `a`, `a,b` or `[a, b]`."""
+    words = (word.strip(" '\"") for word in value.strip("[] ").split(","))
+    return list(dict.fromkeys(word for word in words if word))
+
+
+def _metrics(value: str, *, is_list: bool) -> list[str]:
+    """Return the overrides that compute metrics, or monitor a single one; none if one of them is unknown."""
+    known = options("metric", ())
+    words = _listed(value)
+    if len(words) == 1 and not is_list:
+        everywhere = [f"{part}/{name}" for part in ("val", "train") for name in ("loss", *known)]
+        monitored = metric_called(words[0], everywhere)
+        name = monitored.rpartition("/")[2]
+        computed = [] if name in BY_DEFAULT else [override("task.metrics", [DEFAULT, name])]
+        return [*computed, override("monitor", monitored)] if monitored else []
+    names = [DEFAULT if word == DEFAULT else metric_called(word, known) for word in words]
+    return [override("task.metrics", list(dict.fromkeys([DEFAULT, *names])))] if names and all(names) else []
+
+
+def _objective(value: str) -> list[str]:
+    """Return the overrides for what XGBoost, LightGBM and CatBoost call the objective: a task, or its loss."""
+    plain = plain_name(value)
+    if plain in OBJECTIVES:
+        return list(OBJECTIVES[plain])
+    return (
+        _option_called("task/loss", value)
+        or _option_called("task", value)
+        or (_metrics(value, is_list=False) if re.match(r"val_|val/", plain) else [])  # Keras Tuner
+    )
+
+
+def _option_called(group: str, value: str) -> list[str]:
+    """Return the override for the option that is named so here or in other tools; empty if none or several are."""
+    there = options(group, ())
+    meant = [name for name in OPTIONS.get(group, {}).get(plain_name(value), ()) if name in there]
+    option = same_option(group, value) or (meant[0] if len(meant) == 1 else "")
+    return [f"{group}={option}"] if option else []
+
+
+def same_option(group: str, value: str) -> str:
+    """Return the option of a group with this name, ignoring case and the difference of - and _; empty if none."""
+    return (
+        value
+        if value in options(group, ())
+        else plain_name(value)
+        if plain_name(value) in options(group, ())
+        else ""
+    )
+
+
+def _device(value: str) -> list[str]:
+    """Return the overrides for a device as torch and yolo name it: `cuda:1`, `0`, `0,1`, `cpu`, `mps`."""
+    kind, _, number = value.rpartition(":") if ":" in value or value[:1].isdigit() else (value, "", "")
+    if kind not in ("", "cuda", "gpu", "cpu", "mps") or not re.fullmatch(r"(\d+(,\d+)*)?", number):
+        return []
+    accelerator = {"": "gpu", "cuda": "gpu"}.get(kind, kind)
+    return [
+        f"trainer.accelerator={accelerator}",
+        *([f"trainer.devices=[{number}]"] if number and accelerator != "cpu" else []),
+    ]
+
+
+def _gpus(value: str) -> list[str]:
+    """Return the overrides for a number of GPUs, -1 for all, or a list of those to use."""
+    if value in ("0", "[]", "null"):
+        return ["trainer.accelerator=cpu"]
+    if re.fullmatch(r"\[?\d+(,\d+)+,?\]?|\[\d+\]", value):
+        value = f"[{value.strip('[],')}]"
+    elif not re.fullmatch(r"-1|auto|\d+", value):
+        return []
+    return ["trainer.accelerator=gpu", f"trainer.devices={value}"]
+
+
+def _is_value(text: str) -> bool:
+    """Return whether a text is a number, a list or a choice of values, rather than a name."""
+    return re.fullmatch(r"[\d.,eE+\-\[\]]+|true|false|null", text) is not None
+
+
+def plain_name(name: str) -> str:
+    """Return an option's or key's name with underscores and in lower case."""
+    return name.replace("-", "_").lower()

@@ -1,0 +1,117 @@
+"""Commands that take a trained model, in the syntax of other tools, and their equivalents in dlcli."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dlcli.config.data_words import is_data
+from dlcli.config.foreign_settings import plain_name, settings_meant
+from dlcli.config.foreign_words import FORMATS, NEW_ROWS, RUNS, WRITTEN
+from dlcli.config.pasted import dlcli_line
+from dlcli.errors import Problem
+
+# Commands whose first word is a run.
+RUN_COMMANDS = ("predict", "eval", "serve", "export", "explain", "label", "report", "reproduce", "resume")
+
+_WEIGHTS = (".ckpt", ".pt", ".pth", ".safetensors", ".onnx")
+
+
+@dataclass
+class _Meant:
+    """A command under translation: the run, its other words, and what dlcli does not understand as typed."""
+
+    run: str = ""
+    words: list[str] = field(default_factory=list)
+    strange: list[str] = field(default_factory=list)
+
+
+def translate_run_habits(arguments: Sequence[str], known: Mapping[str, bool]) -> Problem | None:
+    """Return a problem with the equivalent dlcli command if a run or its files are named as in another tool, else None.
+
+    Args:
+        arguments: of the program, the command first.
+        known: option of the command to whether it takes a value.
+    """
+    command, *left = arguments
+    if command not in RUN_COMMANDS:
+        return None
+    meant = _Meant()
+    while left:
+        word = left.pop(0)
+        name, equals, value = word.partition("=")
+        if name in known:
+            meant.words.append(word)
+            if known[name] and not equals and left:
+                meant.words.append(left.pop(0))
+        elif name.startswith("-") and name != "-":
+            value = value if equals else left.pop(0) if left and not left[0].startswith("--") else ""
+            if not value or not _set(command, name.lstrip("-"), value, meant):
+                return None
+            meant.strange.append(name)
+        elif not meant.run and _is_run(word, arguments):
+            meant.run = word
+        elif equals and _set(command, name, value, meant):
+            meant.strange.append(word)
+        elif not meant.run and command == "predict" and is_data(word):
+            meant.words.append(word)  # the run is missing
+            meant.strange.append(word)
+        elif command == "export" and meant.run and word in FORMATS:
+            meant.words += ["--output", f"model.{FORMATS[word]}"]
+            meant.strange.append(word)
+        else:
+            _place(word, meant)
+    if not meant.strange:
+        return None
+    names = ", ".join(meant.strange)
+    is_are = "is no argument" if len(meant.strange) == 1 else "are no arguments"
+    message = f"{names} {is_are} of dlcli {command}"
+    if not meant.run:
+        message = f"no run is named: {names} stands in its place"
+    return Problem(message, hint=f"Write: {dlcli_line(command, meant.run or 'last', *meant.words)}")
+
+
+def _place(word: str, meant: _Meant) -> None:
+    if meant.run or "=" in word:
+        meant.words.append(word)
+    else:
+        meant.run = word
+
+
+def _set(command: str, name: str, value: str, meant: _Meant) -> bool:
+    """Translate an option or a key with its value; return whether it is known."""
+    plain = plain_name(name)
+    if plain in RUNS and not meant.run:
+        meant.run = "last" if Path(value).suffix in _WEIGHTS else value
+    elif plain in NEW_ROWS and command in ("predict", "eval"):
+        meant.words += [value] if command == "predict" else ["--file", value]
+    elif plain in WRITTEN and command in ("predict", "export"):
+        meant.words += ["--output", value]
+    elif plain == "format" and command == "export" and value in FORMATS:
+        meant.words += ["--output", f"model.{FORMATS[value]}"]
+    elif command == "resume" and (found := settings_meant(name, value)):
+        if name in (one.partition("=")[0] for one in found):
+            return False
+        meant.words += found
+    else:
+        return False
+    return True
+
+
+def _is_run(word: str, arguments: Sequence[str]) -> bool:
+    """Return whether a run has this name, which may be like a setting or a file."""
+    if "=" not in word and not is_data(word):
+        return False
+    if {"-C", "--conf-dir"} & {one.partition("=")[0] for one in arguments} or Path(
+        "conf", "dlcli.yaml"
+    ).exists():
+        return True  # the runs may be in another folder
+    named = [
+        after if one == "--runs-dir" else one.partition("=")[2]
+        for one, after in zip(arguments, [*arguments[1:], ""], strict=True)
+        if one.partition("=")[0] == "--runs-dir"
+    ]
+    runs = Path((named or [os.environ.get("DLCLI_RUNS_DIR") or "runs"])[0])
+    return Path(word).is_dir() or os.path.lexists(runs / "by-name" / word)
