@@ -55,6 +55,7 @@ from dlcli.runs.recorded import check_subfolders, read_split
 from dlcli.sanitize.presentable import present_process
 from dlcli.splits.split import Part, Split
 from dlcli.tasks.calibration import calibration_figures
+from dlcli.tracking.best_epoch import BEST_EPOCH
 from dlcli.tracking.digests import forget_results
 from dlcli.tracking.ledger import Ledger, atomic_write
 from dlcli.tracking.mlflow_tags import CHECKPOINT_TAG, PRUNED_TAG, TUNED_TAG
@@ -183,7 +184,7 @@ def run_job(job: Job, listen: Listener = ignore) -> Result:
                 **best,
                 **recorded_baselines(baselines),
                 **calibration_figures(tuned),
-                "best_epoch": fitted.best_epoch,
+                BEST_EPOCH: fitted.best_epoch + 1,
             },
             result={
                 "metrics": list(metrics),
@@ -325,7 +326,7 @@ def _record(recorder: Recorder, listen: Listener, event: Event) -> None:
     if isinstance(event, TrainingStarted) and recorder.ledger.kind != "trial":
         recorder.describe(event.description)
     if isinstance(event, EpochDone):
-        recorder.log(event.metrics, step=event.epoch)
+        recorder.log_epoch(event.epoch, event.metrics)
     try:
         listen(event)
     except Pruned:

@@ -79,7 +79,7 @@ def test_mlflow_has_the_same_record(trained: Result) -> None:
     assert run.data.tags["dlcli.seed"] == "0"
     assert run.data.metrics["test/accuracy"] == trained.metrics["test/accuracy"]
     losses = client.get_metric_history(trained.run_id, "train/loss")
-    assert [entry.step for entry in losses] == list(range(12))
+    assert [entry.step for entry in losses] == list(range(1, 13))
     for name in ("val/f1", "lr", "samples_per_second"):
         assert len(client.get_metric_history(trained.run_id, name)) == 12
     assert {key: run.data.params[key] for key in ("dataset", "model", "optimizer", "task")} == {
@@ -221,8 +221,8 @@ def test_early_stopping_stops_early(tmp_path: Path) -> None:
         for line in (result.run_dir / "metrics.jsonl").read_text().splitlines()
         if "train/loss" in line
     }
-    best = MlflowClient(result.tracking_uri).get_run(result.run_id).data.metrics["best_epoch"]
-    assert (best, epochs) == (0, {0, 1, 2})
+    best = MlflowClient(result.tracking_uri).get_run(result.run_id).data.metrics["best/epoch"]
+    assert (best, epochs) == (1, {1, 2, 3})
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from dlcli.files.disk import disk_errors
 from dlcli.result import Result
 from dlcli.runs.folder import read_result
 from dlcli.splits.split import Split
+from dlcli.tracking.best_epoch import BEST_EPOCH, best_epoch
 from dlcli.tracking.digests import forget_results
 from dlcli.tracking.ledger import Ledger
 from dlcli.tracking.mlflow_tags import CHECKPOINT_TAG
@@ -60,7 +61,7 @@ def refit_holdout(estimation: Estimation, run_dir: Path, store: Store, listen: L
         )
         measured, coverage_sentences = coverage_of_holdout_refit(folder, children.known[PLACE])
         ledger = Ledger.load(folder)
-        epoch = round(ledger.metrics["best_epoch"]) + 1
+        epoch = best_epoch(ledger.metrics) or 1
         rows, parts = len(unseen.split.train) + len(unseen.split.val), len(estimation.whole.train)
         between = f" and {parts - rows:,} rows between them" if parts > rows else ""
         notices = of_runs(
@@ -84,7 +85,7 @@ def refit_holdout(estimation: Estimation, run_dir: Path, store: Store, listen: L
             baselines,
             messages=messages,
             notices=notices,
-            unlisted={"best_epoch": ledger.metrics["best_epoch"]},
+            unlisted={BEST_EPOCH: epoch},
             result={
                 "folds": [first.run_id],
                 "refit_run_id": Ledger.load(children.known[PLACE]).run_id,

@@ -22,6 +22,7 @@ from dlcli.result import Result
 from dlcli.runs.folder import recorded_epochs
 from dlcli.splits.split import HELD_OUT, name_of_part
 from dlcli.tasks.base import Task
+from dlcli.tracking.best_epoch import best_epoch
 from dlcli.tracking.ledger import Ledger, atomic_write
 
 
@@ -73,7 +74,7 @@ def folds_table(folds: Sequence[Fold], results: Sequence[Result]) -> pd.DataFram
     """
     lines = []
     for fold, result in zip(folds, results, strict=True):
-        best = Ledger.load(result.run_dir).metrics.get("best_epoch")
+        best = best_epoch(Ledger.load(result.run_dir).metrics)
         place = {"fold": fold.number, "repeat": fold.repeat, "run_id": result.run_id}
         chosen = {
             key: str(value) if isinstance(value, list | dict) else value
@@ -81,7 +82,7 @@ def folds_table(folds: Sequence[Fold], results: Sequence[Result]) -> pd.DataFram
         }
         rows = {name_of_part(part, is_fold=True): count for part, count in fold.split.sizes.items()}
         metrics = {_with_name(key): value for key, value in result.metrics.items()}
-        lines.append({**place, **chosen, **rows, "best_epoch": best if best is None else best + 1, **metrics})
+        lines.append({**place, **chosen, **rows, "best_epoch": best, **metrics})
     return pd.DataFrame(lines)
 
 

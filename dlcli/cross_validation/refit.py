@@ -23,6 +23,7 @@ from dlcli.runs.creation import contents
 from dlcli.runs.folder import read_result
 from dlcli.runs.recorded import read_words
 from dlcli.splits.split import Split, shares_rows
+from dlcli.tracking.best_epoch import best_epoch
 from dlcli.tracking.digests import MODEL_MANIFEST, check_recorded
 from dlcli.tracking.ledger import Ledger
 
@@ -88,7 +89,8 @@ def refit_config(config: dict[str, Any], folds: Sequence[Path]) -> dict[str, Any
 
     It trains for the median of the folds' best epochs and has no callbacks that monitor validation metrics.
     """
-    epochs = round(statistics.median(Ledger.load(fold).metrics["best_epoch"] for fold in folds)) + 1
+    # From 0, by which 2.5 is rounded to 2: the refitted models of earlier versions have as many epochs.
+    epochs = round(statistics.median((best_epoch(Ledger.load(fold).metrics) or 1) - 1 for fold in folds)) + 1
     callbacks = {
         name: node
         for name, node in config["callbacks"].items()

@@ -18,7 +18,7 @@ from dlcli.executors.job_messages import do_job
 from dlcli.files.regular import read_regular
 from dlcli.job import Job
 from dlcli.process.quiet import quiet
-from dlcli.tracking.history import HISTORY_FILE, read_history
+from dlcli.tracking.history import EPOCH_LOSS, HISTORY_FILE, first_epoch, read_history
 from dlcli.tracking.ledger import LEDGER_FILE, atomic_write
 
 _SECONDS = 0.3  # between polls
@@ -130,8 +130,8 @@ def _read_news(run_dir: Path, followed: _Followed) -> None:
         followed.listen(started)
     for line in read_history(run_dir, followed.offset):
         followed.offset = line.end
-        if "train/loss" in line.metrics:
+        if EPOCH_LOSS in line.metrics:
             try:
-                followed.listen(EpochDone(line.step, line.metrics))
+                followed.listen(EpochDone(line.step - first_epoch(run_dir), line.metrics))
             except Pruned:
                 (run_dir / _HOPELESS).touch()

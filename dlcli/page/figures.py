@@ -14,6 +14,7 @@ from dlcli.result import against_trees
 from dlcli.runs.ensemble_members import members_in
 from dlcli.runs.main_figure import main_figure
 from dlcli.statistics.of_rows import wilson_interval
+from dlcli.tracking.best_epoch import best_epoch
 
 _MANY = 20  # number of rows of a table that are shown at first
 _METRICS = 4  # maximum number of metrics in the tables of folds and trials
@@ -174,8 +175,7 @@ def table_of_folds(account: Account) -> Figures | None:
         row: list[Cell] = [int(ledger.tags.get("dlcli.fold", 0))]
         row += [seeds[place]] if several else []
         row += [_setting(chosen.get(ledger.run_id, {}).get(key)) for key in keys]
-        best = ledger.metrics.get("best_epoch")
-        row += [fold.sizes.get("test"), None if best is None or math.isnan(best) else int(best) + 1]
+        row += [fold.sizes.get("test"), best_epoch(ledger.metrics)]
         row += [ledger.metrics.get(f"test/{name}") for name in metrics]
         rows.append((*row, _status(fold)))
     heading = ("fold", *(["seed"] if several else []), *keys, "rows", "best epoch", *metrics, "status")

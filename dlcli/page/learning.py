@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 
 from markupsafe import Markup
@@ -14,6 +13,7 @@ from dlcli.page.charts import ChartLine, Points, Tone, finite, line_chart
 from dlcli.page.wording import data_name
 from dlcli.reports.diagnosis import diagnose
 from dlcli.runs.main_figure import main_figure
+from dlcli.tracking.best_epoch import best_epoch
 
 Epochs = Sequence[Mapping[str, float]]
 
@@ -26,27 +26,25 @@ def learning_curves_of(account: Account) -> Drawing | None:
     if account.folds and any(fold.epochs for fold in account.folds):
         return _of_folds(name, [fold.epochs for fold in account.folds if fold.epochs], _main(account))
     own = account.epochs
-    best = account.ledger.metrics.get("best_epoch")
+    best = best_epoch(account.ledger.metrics)
     if not own and account.refitted is not None:
-        own, best = account.refitted.epochs, account.refitted.ledger.metrics.get("best_epoch")
+        own, best = account.refitted.epochs, best_epoch(account.refitted.ledger.metrics)
         name = f"{account.refitted.ledger.run_name} on {data_name(account)}"
     if not own:
         return None
     return Drawing(epoch_charts(name, own, _main(account), best))
 
 
-def epoch_charts(name: str, epochs: Epochs, main: str, best_epoch: float | None) -> tuple[Markup, ...]:
-    """Return the charts of loss and main metric of one run, with the best epoch (counted from 0)."""
+def epoch_charts(name: str, epochs: Epochs, main: str, best: int | None) -> tuple[Markup, ...]:
+    """Return the charts of loss and main metric of one run, with the best epoch (from 1)."""
     charts: list[Markup] = []
     for metric in dict.fromkeys(["loss", main]):
         lines = [ChartLine(part, part, _points(epochs, f"{part}/{metric}")) for part in _PARTS]
         if metric != "loss" and not any(line.points for line in lines):
             continue
         mark = None
-        if best_epoch is not None and math.isfinite(best_epoch):
-            at = dict(lines[1].points).get(best_epoch + 1)
-            if at is not None:
-                mark = (best_epoch + 1, at, f"best epoch {best_epoch + 1:.0f}: {at:.4g}")
+        if best is not None and (at := dict(lines[1].points).get(best)) is not None:
+            mark = (best, at, f"best epoch {best}: {at:.4g}")
         charts.append(line_chart(f"{name}: {metric}", lines, mark=mark, may_be_log=metric == "loss"))
     return tuple(charts)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from dlcli.formatting import counted
 from dlcli.page.account import Account, ChildRun
+from dlcli.tracking.best_epoch import best_epoch
 
 _KINDS = {
     "run": "run",
@@ -121,8 +122,8 @@ def _training(account: Account) -> Iterator[str]:
         epochs = trainer.get("max_epochs")
         most = f", at most {counted(epochs, 'epoch')}" if isinstance(epochs, int) and epochs > 0 else ""
         yield f"Optimizer {name}{rate}{most}."
-    if (best := account.ledger.metrics.get("best_epoch")) is not None and best == best and best >= 0:
-        yield f"The weights are those of epoch {best + 1:.0f}, the best by {account.config.get('monitor', 'val/loss')}."
+    if (best := best_epoch(account.ledger.metrics)) is not None:
+        yield f"The weights are those of epoch {best}, the best by {account.config.get('monitor', 'val/loss')}."
 
 
 def _last_name(section: dict[str, Any]) -> str:

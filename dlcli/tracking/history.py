@@ -30,6 +30,9 @@ TEXTS_BY_EPOCH = "samples_by_epoch.jsonl"
 # Prefixes of the metrics of epochs; other metrics, such as the learning rate, are not read back.
 OF_EPOCHS = ("train/", "val/", "val_loss_", "penalty", "iterations")
 
+# A metric that each epoch has.
+EPOCH_LOSS = "train/loss"
+
 _LONGEST_LINE = 1 << 20  # maximum bytes of a line, which has the metrics of one step
 _MOST_METRICS = 20_000  # maximum number of different metrics of a run; MLflow takes a millisecond for each
 _COPY = "Copy the folder again."
@@ -78,6 +81,11 @@ def read_history(run_dir: Path, offset: int = 0) -> Iterator[MetricsLine]:
             if len(names) > _MOST_METRICS:
                 raise CorruptRun(f"has more than {_MOST_METRICS:,} metrics", str(path), _COPY)
             yield found
+
+
+def first_epoch(run_dir: Path) -> int:
+    """Return the step of a run's first epoch: 1, or 0 in a run that an earlier version began."""
+    return min(1, next((line.step for line in read_history(run_dir) if EPOCH_LOSS in line.metrics), 1))
 
 
 def is_recorded(run_dir: Path) -> bool:
@@ -152,6 +160,11 @@ class HistoryWriter:
         """Return the highest step of the metrics that start with `prefix` and not with `without`; -1 if none."""
         names = (n for n in self._steps if n.startswith(prefix) and not n.startswith(without))
         return max((max(self._steps[name]) for name in names), default=-1)
+
+    @property
+    def first_epoch(self) -> int:
+        """The step of the first epoch: 1, or 0 if an earlier version has recorded it."""
+        return 0 if 0 in self._steps.get(EPOCH_LOSS, ()) else 1
 
     def flush(self) -> None:
         """Synchronize the file with the disk, so that the lines survive a power failure."""

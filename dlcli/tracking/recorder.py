@@ -93,6 +93,13 @@ class Recorder:
         with _while_running():
             self._history.append(step, metrics)
 
+    def log_epoch(self, epoch: int, metrics: Mapping[str, float]) -> None:
+        """Record the metrics of an epoch, which is counted from 0; its step is the epoch from 1.
+
+        In a run that an earlier version began, whose first epoch has step 0, steps go on as they are.
+        """
+        self.log(metrics, step=epoch + self._history.first_epoch)
+
     def tag(self, name: str, value: str, *, at_end: bool = False) -> None:
         """Set a tag. `at_end`: a child run writes it with its end, for a resumed one sets it again."""
         tags = {**self.ledger.tags, name: shortened(visible(redact_value(name, value)), TAG_LENGTH)}

@@ -28,6 +28,7 @@ from dlcli.training.schedules import Length, Schedule
 from dlcli.training.scores import Scores, publish
 from dlcli.training.solvers import outputs_of, solve
 from dlcli.training.step_plan import StepPlan
+from dlcli.training.step_shares import StepShares
 from dlcli.training.turns import Turns, turn_parts
 
 # Number of steps after which losses, which stay on the device, are checked, so that a diverged run ends soon.
@@ -38,8 +39,7 @@ class TrainingModule(pl.LightningModule):
     """Lightning module of a network and its task.
 
     With chunks, one `training_step` does the optimizer steps of a chunk (manual optimization). Lightning's work between
-    steps, which for a small network takes longer than the step itself, is then done once per chunk. The steps and the
-    resulting weights are the same.
+    steps, which takes longer than a small network's, is then done once per chunk. The weights are the same.
 
     Args:
         network: network that maps a batch to outputs.
@@ -74,26 +74,22 @@ class TrainingModule(pl.LightningModule):
         self.epoch_metrics: dict[str, float] = {}
         self.epoch_seconds = 0.0
         # Whether training has started, with the state of a checkpoint if there is one, and has done a step (or chunk).
-        self.is_restored = False
-        self.has_stepped = False
-        self._rows = 0
+        self.is_restored = self.has_stepped = False
         self.automatic_optimization = train.chunk is None
         self._recipe = recipe
-        self._train = train
-        self._val = val
+        self._train, self._val = train, val
         self._plan = plan
         self._length = length
         self._on_epoch = on_epoch
         self._schedule: Schedule | None = None
-        self._batch_idx = -1
-        self._averaged_step = 0
+        self._batch_idx, self._averaged_step = -1, 0
         self._losses: list[Tensor] = []
         self._within_epoch: Any = None
-        self._metrics = metrics
-        self._turns = Turns()
+        self._metrics, self._turns = metrics, Turns()
         self._train_scores = Scores(task, metrics if task.judges_training_rows else [])
         self._val_scores = Scores(task, metrics)
-        self._row_noise = RowNoise(self._train.ranks)
+        self._row_noise = RowNoise(train.ranks)
+        self._shares = StepShares(task, network, plan, train.ranks)
 
     @property
     def evaluated(self) -> Network:
@@ -216,8 +212,8 @@ class TrainingModule(pl.LightningModule):
         if self.automatic_optimization:
             # L-BFGS evaluates a batch's loss several times; only the first one counts in the epoch's metrics.
             counts, self._batch_idx = batch_idx != self._batch_idx, batch_idx
-            loss, weight = self._loss(batch, counts), self._plan.weight(self.current_epoch, batch_idx)
-            return loss if weight == 1 else loss * weight
+            loss = self._loss(batch, counts)
+            return loss * self._shares.of_batch(self.current_epoch, batch_idx)
         optimizer: Any = self.optimizers(use_pl_optimizer=False)
         one: Any
         if self._recipe.takes_all_rows:
@@ -272,10 +268,15 @@ class TrainingModule(pl.LightningModule):
 
     def _loss(self, batch: Any, counts: bool) -> Tensor:
         loss, outputs = self.task.step(self.network, batch)
-        weighted = loss * batch["rank_weight"] if "rank_weight" in batch else loss
+        share = self._shares.of_rank(outputs, batch)
         if counts:
             self._count(loss, outputs, batch)
-        return weighted
+        return loss * share if self._train.ranks > 1 else loss
+
+    def on_after_backward(self) -> None:
+        """Complete the mean of a step over several batches."""
+        if self.automatic_optimization:
+            self._shares.after_backward(self.current_epoch, self._batch_idx, self.network.parameters())
 
     def _count(self, loss: Tensor, outputs: Tensor, batch: Any) -> None:
         self._train_scores.update(self.network.combined(outputs), batch["y"])

@@ -55,7 +55,7 @@ def test_after_kill_9_the_next_command_marks_the_run(tmp_path: Path) -> None:
     assert (folder / "checkpoints" / "last.ckpt").exists()
     losses = MlflowClient(Ledger.load(folder).store_uri).get_metric_history(folder.parent.name, "train/loss")
     steps = [entry.step for entry in losses]
-    assert steps == list(range(len(steps)))
+    assert steps == list(range(1, 1 + len(steps)))
     assert len(steps) > 3
 
 

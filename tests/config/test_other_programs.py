@@ -202,7 +202,8 @@ def test_lines_work_when_they_are_pasted(tmp_path: Path, monkeypatch: pytest.Mon
     ]
     assert [line[0] for line in lines] == ["train", "predict", "eval", "resume"]
     trained = dlcli.train(lines[0][1:])
-    assert len(dlcli.predict(lines[1][1], lines[1][2])) == 60
+    predicted = dlcli.predict(lines[1][1], lines[1][2])
+    assert predicted is not None and len(predicted) == 60
     assert dlcli.evaluate(lines[2][1]).metrics["test/loss"] == pytest.approx(trained.metrics["test/loss"])
     assert dlcli.resume(lines[3][1], lines[3][2:]).run_id == trained.run_id
     check(

@@ -187,7 +187,7 @@ def test_the_parent_keeps_predictions_table_pictures_and_model(validated: Result
 
 
 def test_the_refitted_model_trained_on_all_other_rows_for_the_median_of_epochs(validated: Result) -> None:
-    best = [Ledger.load(fold.run_dir).metrics["best_epoch"] for fold in validated.folds]
+    best = [Ledger.load(fold.run_dir).metrics["best/epoch"] for fold in validated.folds]
     (refitted,) = [
         folder
         for folder in validated.run_dir.parents[1].glob("*/artifacts")
@@ -199,7 +199,7 @@ def test_the_refitted_model_trained_on_all_other_rows_for_the_median_of_epochs(v
         f"The final model was trained on all 120 rows of the folds for {epochs} epochs, the median of the folds' best "
         "epochs; tested once on 30 final test rows."
     ) in validated.messages
-    assert config["trainer"]["max_epochs"] == np.median(best) + 1
+    assert config["trainer"]["max_epochs"] == np.median(best)
     assert Split.load(refitted / "split.npz").sizes == {"train": 120, "val": 0, "test": 30}
     weights = [folder / "model" / "weights.safetensors" for folder in (refitted, validated.run_dir)]
     assert weights[0].samefile(weights[1])

@@ -32,8 +32,8 @@ def test_the_final_model_is_trained_on_train_and_val_rows_for_the_best_epochs(re
     first, final = (Split.load(known[place].run_dir / "split.npz") for place in ("fold 0", "refit"))
     assert final.train.tolist() == sorted([*first.train, *first.val])
     assert len(final.val) == 0
-    epochs = int(known["fold 0"].metrics["best_epoch"]) + 1
-    assert known["refit"].metrics["best_epoch"] + 1 == epochs
+    epochs = int(known["fold 0"].metrics["best/epoch"])
+    assert known["refit"].metrics["best/epoch"] == epochs
     assert result.messages[0] == (
         f"The best epoch on the {len(first.val)} val rows was {epochs}. The final model was trained on the "
         f"{len(final.train)} train and val rows for as many epochs, and tested once on {len(final.test)} final test "

@@ -53,5 +53,5 @@ def test_a_preempted_job_saves_and_is_handed_in_again(tmp_path: Path) -> None:
     folder = tmp_path / "runs" / "iris" / document["trials"][0]["run_id"] / "artifacts"
     assert Ledger.load(folder).pid not in preempted, "it went on in another process"
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    assert [line["step"] for line in lines if "train/loss" in line["metrics"]] == list(range(60))
+    assert [line["step"] for line in lines if "train/loss" in line["metrics"]] == list(range(1, 61))
     assert not psutil.pid_exists(preempted[0])

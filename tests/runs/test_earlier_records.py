@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +16,11 @@ from dlcli.datasets import raw_rows, series
 from dlcli.datasets.lookback import Lookback
 from dlcli.result import Result
 from dlcli.runner.reproduce import reproduce
+from dlcli.runs.folder import recorded_epochs
 from dlcli.runs.recorded import read_config
+from dlcli.tracking.best_epoch import best_epoch
+from dlcli.tracking.digests import digest
+from dlcli.tracking.history import read_history
 from dlcli.tracking.ledger import Ledger
 from tests.resealing import reseal
 
@@ -75,3 +81,55 @@ def test_a_sweep_goes_on_and_its_trials_stay(sweep: Result) -> None:
     resumed = dlcli.resume(sweep.run_dir, ["sweep.trials=2"])
     assert [trial["run_id"] for trial in resumed.trials][:1] == [trial["run_id"] for trial in sweep.trials]
     assert len(resumed.trials) == 2
+
+
+def counting_from_zero(run_dir: Path) -> None:
+    """Let a run's record count epochs from 0, as earlier versions did."""
+    history = run_dir / "metrics.jsonl"
+    lines = [json.loads(line) for line in history.read_text().splitlines()]
+    for line in lines:
+        line["step"] = max(line["step"] - 1, 0)
+        if (best := line["metrics"].pop("best/epoch", None)) is not None:
+            line["metrics"]["best_epoch"] = best - 1
+    history.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    ledger = Ledger.load(run_dir)
+    metrics = dict(ledger.metrics)
+    metrics["best_epoch"] = metrics.pop("best/epoch") - 1
+    ledger.update(
+        metrics=metrics, digests={**(ledger.digests or {}), history.name: [digest(history.read_bytes())]}
+    )
+
+
+def steps_of(run_dir: Path) -> list[int]:
+    return [line.step for line in read_history(run_dir) if "train/loss" in line.metrics]
+
+
+def test_epochs_that_were_counted_from_zero_are_read_and_continued(tmp_path: Path) -> None:
+    words = ["dataset=iris", "model=mlp", "model.hidden=4", "trainer.max_epochs=3", *QUICK[1:]]
+    first = dlcli.train([*words, f"runs_dir='{tmp_path}'"])
+    assert steps_of(first.run_dir) == [1, 2, 3]
+    best = best_epoch(Ledger.load(first.run_dir).metrics)
+    counting_from_zero(first.run_dir)
+    assert steps_of(first.run_dir) == [0, 1, 2]
+    assert best_epoch(Ledger.load(first.run_dir).metrics) == best
+    assert f"The weights are those of epoch {best}," in dlcli.report(first.run_dir).text
+    resumed = dlcli.resume(first.run_dir, ["trainer.max_epochs=5"])
+    assert steps_of(resumed.run_dir) == [0, 1, 2, 3, 4]
+    losses = [epoch["val/loss"] for epoch in recorded_epochs(resumed.run_dir)]
+    assert best_epoch(Ledger.load(resumed.run_dir).metrics) == 1 + int(np.argmin(losses))
+    assert list(resumed.history.index) == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize(
+    ("metrics", "expected"),
+    [
+        ({"best/epoch": 3.0, "best_epoch": 7.0}, 3),
+        ({"best_epoch": 0.0}, 1),
+        ({"best/epoch": math.nan}, None),
+        ({"best_epoch": -1.0}, None),
+        ({"best_epoch": math.inf}, None),
+        ({}, None),
+    ],
+)
+def test_the_best_epoch_counts_from_one(metrics: dict[str, float], expected: int | None) -> None:
+    assert best_epoch(metrics) == expected

@@ -198,7 +198,7 @@ def test_a_stopped_cross_validation_goes_on_with_the_same_runs(
     assert {fold.info.status for fold in folds} == {"FINISHED"}
     assert {fold.info.run_id for fold in folds} == {fold.run_id for fold in resumed.folds}
     for fold in resumed.folds:
-        assert [m.step for m in client.get_metric_history(fold.run_id, "val/loss")] == [0, 1, 2]
+        assert [m.step for m in client.get_metric_history(fold.run_id, "val/loss")] == [1, 2, 3]
 
 
 def test_a_run_of_a_machine_that_has_long_been_silent_is_killed(remote: Store) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,18 @@ from pytorch_lightning.callbacks import GradientAccumulationScheduler
 from torch import nn
 
 from dlcli.models.mlp import MLP
-from dlcli.tasks.losses import CrossEntropy
+from dlcli.preprocessing.language import NO_TARGET
+from dlcli.tasks.base import Task
+from dlcli.tasks.language_model import LanguageModel
+from dlcli.tasks.losses import CrossEntropy, NextToken
 from dlcli.tasks.multiclass import Multiclass
+from dlcli.tasks.tag import NO_WORD, Tag
+from dlcli.tasks.tag_losses import TagCrossEntropy
 from dlcli.training.loader import BatchLoader
 from dlcli.training.network import Network
 from dlcli.training.schedules import Length
 from dlcli.training.step_plan import StepPlan, plan_steps
+from dlcli.training.step_shares import StepShares
 
 
 def weights(
@@ -62,6 +69,75 @@ def test_accumulation_equals_large_batches(
     small = weights(tmp_path / "a", rows, batch, loss, trainer={"accumulate_grad_batches": accumulated})
     large = weights(tmp_path / "b", rows, batch * accumulated, loss)
     torch.testing.assert_close(small, large, rtol=0, atol=1e-6)
+
+
+class EachWord(nn.Module):
+    """Scores of three tags or tokens for each word, from itself alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scores = nn.Embedding(5, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        scores: torch.Tensor = self.scores(x.clamp_min(0))
+        return scores
+
+
+LENGTHS = torch.tensor([1, 9, 2, 7, 1, 1, 8, 3, 2, 1, 12, 1, 4, 1, 1, 6, 2, 1, 3, 5, 1, 2, 9])
+
+
+def words_and_task(kind: str) -> tuple[dict[str, Any], Task]:
+    """Return the fields of rows of 1 to 12 words with a random target for each word, and the task."""
+
+    def padded(top: int, padding: int) -> torch.Tensor:
+        values = torch.randint(0, top, (len(LENGTHS), 12), generator=torch.Generator().manual_seed(top))
+        return values.masked_fill(torch.arange(12) >= LENGTHS[:, None], padding)
+
+    x, targets = padded(5, 0), padded(3, NO_TARGET if kind == "tokens" else NO_WORD)
+    if kind == "tokens":
+        fields = {"x": x, "next_tokens": targets, "characters": LENGTHS, "y": LENGTHS}
+        return fields, LanguageModel("abc", [1, 1, 1], NextToken(), metrics=())
+    names, counts = ["a", "b", "c"], [60, 20, 3]
+    loss = TagCrossEntropy(names, counts, class_weights="balanced" if kind == "weighted words" else None)
+    return {"x": x, "y": targets}, Tag(names, counts, loss, longest=12)
+
+
+@pytest.mark.parametrize(("batch", "accumulated"), [(4, 3), (5, 9)])
+@pytest.mark.parametrize("kind", ["words", "weighted words", "tokens"])
+def test_accumulation_equals_large_batches_of_uneven_rows(
+    kind: str, batch: int, accumulated: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A step is the mean over the words or tokens of all its batches, not the mean of the batches' means."""
+    monkeypatch.setattr("dlcli.training.epoch_samples.write_texts", lambda *_: None)
+    monkeypatch.setattr(LanguageModel, "language", None)
+
+    def weights_of(folder: Path, rows: int, batches: int) -> torch.Tensor:
+        torch.manual_seed(0)
+        fields, task = words_and_task(kind)
+        network = Network(EachWord(), finish=task.outputs if kind == "tokens" else None)
+        trainer = {"max_epochs": 2, "accumulate_grad_batches": batches, "gradient_clip_val": 0.3}
+        optimizer = partial(torch.optim.SGD, lr=0.5, momentum=0.9)
+        fit_recipe(folder, network, task, fields, fields, trainer, batch_size=rows, make_optimizer=optimizer)
+        return nn.utils.parameters_to_vector(network.parameters()).detach()
+
+    small = weights_of(tmp_path / "a", batch, accumulated)
+    large = weights_of(tmp_path / "b", batch * accumulated, 1)
+    torch.testing.assert_close(small, large, rtol=0, atol=1e-6)
+
+
+def test_processes_are_weighted_by_their_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two processes with 5 and 2 words of a batch: the mean of their weighted means is that of the 7 words."""
+    _, task = words_and_task("words")
+    monkeypatch.setattr("dlcli.training.step_shares.summed", lambda _: torch.tensor(7.0))
+    shares = StepShares(task, Network(EachWord()), StepPlan(6, lambda _: 4, {0: 2}), ranks=2)
+    words = torch.tensor([[0, 1, 2, NO_WORD], [1, 0, NO_WORD, NO_WORD]])
+    assert shares.of_rank(torch.zeros(2, 4, 3), {"y": words}) == pytest.approx(2 * 5 / 7)
+    assert shares.of_rank(torch.zeros(1, 4, 3), {"y": words[1:]}) == pytest.approx(2 * 2 / 7)
+    assert shares.of_batch(0, 0) == 1
+    rows = StepShares(
+        Multiclass(["a", "b"], [1, 1], nn.CrossEntropyLoss()), Network(EachWord()), plan(), ranks=2
+    )
+    assert rows.of_rank(torch.zeros(2, 2), {"y": words, "rank_weight": torch.tensor(0.5)}) == 0.5
 
 
 def test_a_changing_accumulation_equals_large_batches(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ import dlcli
 from dlcli.datasets.table import load
 from dlcli.runs.folder import recorded_epochs
 from dlcli.splits.split import Split
+from dlcli.tracking.best_epoch import best_epoch
 from dlcli.tracking.ledger import Ledger
 
 CLASSES = {
@@ -42,7 +43,7 @@ def solved(file: Path, target: str, place: Path) -> tuple[dlcli.Result, float, d
             *("model=linear", "trainer.accelerator=cpu", f"runs_dir='{place}'"),
         ]
     )
-    best = round(Ledger.load(run.run_dir).metrics["best_epoch"])
+    best = best_epoch(Ledger.load(run.run_dir).metrics) or 0
     data, split = load(str(file), target), Split.load(run.run_dir / "split.npz")
     fields = dlcli.load_run(run.run_dir).fields(data.x)
     inputs = [torch.as_tensor(fields["x"][:]).float()]
@@ -51,7 +52,7 @@ def solved(file: Path, target: str, place: Path) -> tuple[dlcli.Result, float, d
         inputs += [one_hot(column)[:, 1:].float() for column in codes.T]
     x = torch.cat(inputs, dim=1).double().numpy()
     parts = {name: (x[rows], np.asarray(data.y)[rows]) for name, rows in vars(split).items() if name in PARTS}
-    return run, recorded_epochs(run.run_dir)[best]["penalty"], parts
+    return run, recorded_epochs(run.run_dir)[best - 1]["penalty"], parts
 
 
 PARTS = ("train", "val", "test")
