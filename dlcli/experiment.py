@@ -133,7 +133,7 @@ class Experiment:
             raise ConfigError(
                 f"the checkpoints need {amount(rehearsal.disk_peak)} at a time, {amount(free)} are free",
                 where="runs_dir",
-                hint="Make room, or record on another disk: --runs-dir DIR.",
+                hint="Free some space, or record on another disk: --runs-dir DIR.",
             )
         images = 0 if quick or parts.task.predicts_rows else len(split.val) + len(split.test)
         found = {**features, "images": images, "judge_seconds": judging}

@@ -122,7 +122,7 @@ def test_what_does_not_fit_is_refused(gan: Result, runs: Path, tmp_path: Path) -
         lambda: dlcli.export(gan.run_dir, tmp_path / "gan.onnx"),
         lambda: dlcli.load_run(gan.run_dir).predict(np.zeros((2, 8, 8), np.uint8)),
     ):
-        with pytest.raises(InputError, match="DCGAN makes images, and predicts nothing from rows"):
+        with pytest.raises(InputError, match="DCGAN generates images, and cannot predict rows"):
             use()
     with pytest.raises(ConfigError) as wrong:
         dlcli.train(
@@ -137,7 +137,7 @@ def test_what_does_not_fit_is_refused(gan: Result, runs: Path, tmp_path: Path) -
         "augmentation.mixup",
     } <= places
     with pytest.raises(
-        ConfigError, match="CNN has one vector of outputs per row, but the task is to make images"
+        ConfigError, match="CNN has one vector of outputs per row, but the task is to generate images"
     ):
         dlcli.train(of(runs, "task=generate", "model=cnn"))
     with pytest.raises(ConfigError, match="DCGAN has outputs for generate") as wrong:
@@ -170,7 +170,7 @@ def test_a_classifier_of_an_earlier_run_judges_folds(runs: Path, tmp_path: Path)
     seen.run_dir.rename(moved)
     assert dlcli.evaluate(first).metrics["test/frechet"] == recorded["test/frechet"]
     moved.rename(seen.run_dir)
-    with pytest.raises(ConfigError, match="is no classifier of images"):
+    with pytest.raises(ConfigError, match="is not a classifier of images"):
         dlcli.train(of(runs, *GAN, "task=generate", f"task.judge='{first}'"))
     with pytest.raises(RunNotFound) as missing:
         dlcli.train(of(runs, *GAN, "task=generate", "task.judge=nothere"))

@@ -69,5 +69,5 @@ def test_a_user_s_own_parts_train_from_an_empty_folder(environment: Path, tmp_pa
     assert "birds: 178 rows" in out
     assert "Tiny, " in out
     assert "accuracy" in out.partition("Recorded in")[2]
-    assert "dlcli can work here." in out
+    assert "dlcli works on this machine." in out
     assert files(found.parent) == before

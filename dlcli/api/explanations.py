@@ -43,7 +43,7 @@ def explain(
 
     Raises:
         dlcli.errors.RunNotFound: there is no such run.
-        dlcli.errors.DataError: the run has no rows that training did not see, or the data has changed.
+        dlcli.errors.DataError: the run has no rows that were not used for training, or the data has changed.
     """
     with command_session():
         from dlcli.runner import explain as runner

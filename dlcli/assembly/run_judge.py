@@ -82,7 +82,7 @@ def _misfit(model: SavedModel, image: tuple[int, ...], classes: Sequence[str]) -
     """Return why a model cannot judge images of this shape and these classes; empty if it can."""
     network, own = model.network.model, getattr(model.task, "classes", ())
     if model.kind != "image" or model.task.kind not in ("binary", "multiclass"):
-        return f"is no classifier of images: its task is {model.task.describe()}"
+        return f"is not a classifier of images: its task is {model.task.describe()}"
     if set(own) != set(classes):
         return f"has other classes: {', '.join(map(str, own))}; those of the images are {', '.join(map(str, classes))}"
     if tuple(model.input_shape) != image:
@@ -91,7 +91,9 @@ def _misfit(model: SavedModel, image: tuple[int, ...], classes: Sequence[str]) -
     if getattr(model.preprocessing, "depth_", "uint8") != "uint8" or not isinstance(
         model.network.on_device, ScaleBytes | None
     ):
-        return f"has a preprocessing ({type(model.preprocessing).__name__}) that made images cannot pass"
+        return (
+            f"has a preprocessing ({type(model.preprocessing).__name__}) that cannot process generated images"
+        )
     if hasattr(network, "members"):
         return "is an ensemble, which has no features of its own"
     try:

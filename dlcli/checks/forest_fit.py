@@ -31,7 +31,7 @@ def check_forest(config: Mapping[str, Any]) -> Iterator[Problem]:
         return
     if not (isinstance(model, type) and issubclass(model, Forest)):
         yield Problem(
-            f"{model.__name__} is marked by is_forest, but is no dlcli.models.forest.Forest",
+            f"{model.__name__} is marked by is_forest, but is not a dlcli.models.forest.Forest",
             "model",
             "Derive it from Forest, or leave the mark out.",
         )
@@ -64,10 +64,10 @@ def check_baseline(config: Mapping[str, Any], data: Data) -> Iterator[Problem]:
             if data.kind != "table"
             else f"they have no such loss{loss and f' as {loss}'}"
         )
-        yield Problem(f"trees are no baseline here: {what}", "baseline", "Use baseline=none.")
+        yield Problem(f"the baseline of trees is not available: {what}", "baseline", "Use baseline=none.")
     elif not isinstance(data.x, pd.DataFrame):
-        what = f"the rows of {data.name} are no pandas.DataFrame"
-        yield Problem(f"trees are no baseline here: {what}", "baseline", "Use baseline=none.")
+        what = f"the rows of {data.name} are not a pandas.DataFrame"
+        yield Problem(f"the baseline of trees is not available: {what}", "baseline", "Use baseline=none.")
 
 
 def warn_of_cut(config: Mapping[str, Any]) -> Iterator[Problem]:

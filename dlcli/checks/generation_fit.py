@@ -24,7 +24,7 @@ def check_generation(config: Mapping[str, Any]) -> Iterator[Problem]:
         return
     if getattr(make_chosen(config, "augmentation"), "mixup", 0):
         yield Problem(
-            "mixed images would be made as well: a mixture of two classes is an image of neither",
+            "mixed images would be generated, too: a mixture of two classes is an image of neither class",
             "augmentation.mixup",
             "Use augmentation.mixup=0.",
         )
@@ -43,7 +43,7 @@ def _turns(config: Mapping[str, Any], because: str) -> Iterator[Problem]:
         )
     if config["finder"]:
         yield Problem(
-            f"{because}: no single loss tells which rate is best",
+            f"{because}: no single loss determines the best rate",
             "finder",
             "Use finder=none, or a sweep over optimizer.lr.",
         )

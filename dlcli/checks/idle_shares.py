@@ -27,7 +27,7 @@ def find_idle_shares(overrides: Sequence[str], data: Data, strategy: Any) -> Ite
     for key, (what, rows) in named.items():
         if rows is not None and any(word.startswith(f"{key}=") for word in overrides):
             yield Problem(
-                f"has no effect: {data.name} names its {what} rows itself",
+                f"has no effect: {data.name} defines its {what} rows",
                 key,
-                "Leave it out; or leave out what names the rows, such as dataset.split or dataset.test_path.",
+                "Leave it out, or leave out the setting that defines the rows: dataset.split or dataset.test_path.",
             )

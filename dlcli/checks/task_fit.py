@@ -76,7 +76,7 @@ def fits_targets(node: Mapping[str, Any], task: Mapping[str, Any], data: Data) -
     what = "one vector of outputs per row" if own is None else f"outputs for {' or '.join(sorted(own))}"
     fitting = accepting("model", data.kind, kind)
     yield Problem(
-        f"{model.__name__} has {what}, but the task is to make images"
+        f"{model.__name__} has {what}, but the task is to generate images"
         if makes_images
         else f"{model.__name__} has {what}, but the targets of {data.name} are {data.target_kind}",
         "model",

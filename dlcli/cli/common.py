@@ -237,4 +237,4 @@ def _unforeseen(error: Exception) -> DlcliError:
         place = f"{display(Path(frame.filename))}:{frame.lineno}, in {frame.name}"
         shown = "Correct it there. DLCLI_DEBUG=1 shows the traceback."
         return TrainingError(Problem(f"your own code failed: {what}", place, shown))
-    return DlcliError(Problem(what, hint="This was not foreseen. DLCLI_DEBUG=1 shows the traceback."))
+    return DlcliError(Problem(what, hint="This error was not foreseen. DLCLI_DEBUG=1 shows the traceback."))

@@ -73,7 +73,7 @@ def compare(
             tests = ", ".join(f"{name} p = {p:.2g}" for name, p in pair.p.items())
             terminal.sentence(" ".join(filter(None, [f"{pair.words} ({tests}).", pair.power])))
         if found.ranking:
-            terminal.note(f"Are all of them alike? Friedman test p = {found.ranking.p:.2g}.")
+            terminal.note(f"All of them are equal: Friedman test p = {found.ranking.p:.2g}.")
 
 
 def _readable(settings: dict[str, tuple[str, ...]]) -> tuple[dict[str, list[str]], int]:

@@ -31,7 +31,9 @@ def doctor(runs_dir: RunsDir = None, json: Json = False) -> None:
                     {f.name: "  ".join(filter(None, [_mark(f.state) + f.found, f.hint])) for f in found},
                 )
             terminal.note(
-                "dlcli can work here." if works else "Something prevents dlcli from working: see above."
+                "dlcli works on this machine."
+                if works
+                else "Something prevents dlcli from working: see above."
             )
         if not works:
             raise typer.Exit(1)

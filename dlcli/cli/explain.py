@@ -65,12 +65,12 @@ def explain(
             [
                 {
                     "column": presentable_name(" + ".join(one.columns)),
-                    "rise of the loss": number(one.drop),
+                    "increase of the loss": number(one.drop),
                     "95% CI": f"{number(one.low)} to {number(one.high)}",
                 }
                 for one in found.importances[:_SHOWN]
             ],
-            ("rise of the loss",),
+            ("increase of the loss",),
         )
         show(
             [

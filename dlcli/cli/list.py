@@ -36,7 +36,7 @@ def list(  # the command's name
         if group == "pretrained":
             return _pretrained(terminal, pattern, json)
         if pattern is not None:
-            raise InputError("only pretrained takes a pattern", pattern, f"Try: dlcli list {group}")
+            raise InputError("only pretrained accepts a pattern", pattern, f"Try: dlcli list {group}")
         from dlcli.config.catalog import list_options
         from dlcli.config.folders import groups, user_folders
         from dlcli.config.yaml_file import display

@@ -193,9 +193,9 @@ def _wanted(
     from dlcli.prediction.make_samples import Wanted
 
     if samples is not None and files:
-        raise InputError("images are made from noise, not from files", files[0], "Leave it out.")
+        raise InputError("images are generated from noise, not from files", files[0], "Leave it out.")
     if samples is None and classes:
-        raise InputError("is of images to make", "--class", "Add --samples 64.")
+        raise InputError("is an option for generated images", "--class", "Add --samples 64.")
     return None if samples is None else Wanted(samples, seed or 0, classes)
 
 

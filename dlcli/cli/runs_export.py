@@ -49,7 +49,7 @@ def runs_export(
         tree = list_runs(folder, now)
         runs = with_members(choose_whole(refs, only, tree, folder, now, notes, "export"), tree, notes)
         if not runs:
-            raise InputError("no run fits", "--filter", "dlcli runs lists them.")
+            raise InputError("no run matches", "--filter", "dlcli runs lists them.")
         target = typed(name).absolute()
         size, more = write_archive(runs, target, checkpoints=checkpoints)
         for note in [*notes, *more]:

@@ -46,7 +46,7 @@ def runs_restore(
             terminal.warning(note)
         problems = restore(affected)
         for problem in problems:
-            terminal.warning(f"MLflow does not have it all: {problem}.")
+            terminal.warning(f"MLflow was not updated completely: {problem}.")
         if json:
             terminal.document({"status": "OK", "done": True, **affected_json(affected), "mlflow": problems})
         else:

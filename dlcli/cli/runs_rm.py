@@ -39,12 +39,12 @@ def runs_rm(
         problems = delete(affected) if yes and affected.runs else []
         for problem in problems:
             terminal.warning(
-                f"MLflow does not know yet: {problem}. The next command that reaches the store tells it."
+                f"MLflow was not updated: {problem}. The next command that reaches the store updates it."
             )
         if json:
             terminal.document({"status": "OK", "done": yes, **affected_json(affected), "mlflow": problems})
         elif not affected.runs:
-            terminal.note("No run fits.")
+            terminal.note("No run matches.")
         else:
             tell_affected(terminal, affected, now)
             if yes:

@@ -84,7 +84,7 @@ def translate_habits(arguments: Sequence[str], known: Mapping[str, bool]) -> Pro
         run, *others = meant.words
         meant.words = [run, *(word for word in others if word.startswith(("trainer.", "executor.", "-")))]
     names = ", ".join(meant.strange)
-    is_are = "is no argument" if len(meant.strange) == 1 else "are no arguments"
+    is_are = "is not an argument" if len(meant.strange) == 1 else "are not arguments"
     return Problem(
         f"{names} {is_are} of dlcli {arguments[0]}",
         hint=" ".join([*meant.notes, f"Write: {dlcli_line(meant.command, *meant.words)}"]),
@@ -95,7 +95,7 @@ def _command(arguments: Sequence[str], known: Mapping[str, bool]) -> Problem:
     """Translate the command of another tool, with those of its words that can be translated."""
     name, *words = arguments
     command = FOREIGN_COMMANDS[name]
-    message = f"{name} is no command of dlcli"
+    message = f"{name} is not a dlcli command"
     if command in COMMANDS:
         meant = translate_habits([command, *words], known)
         hint = meant.hint if meant else f"Write: {dlcli_line(command, *words)}"

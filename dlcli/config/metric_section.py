@@ -31,7 +31,7 @@ def with_chosen_metrics(
     by_default = getattr(task, "default_metrics", ())
     if not by_default or "metrics" in vars(task):  # a user-defined task builds its metrics itself
         where = next((f"{GROUP}.{name}" for name in sections), None)
-        own = f"{task.__name__} makes its metrics itself"
+        own = f"{task.__name__} defines its own metrics"
         return config, [Problem(own, where, f"Remove {where}.")] if where else []
     if _has_quantiles(node):
         by_default += task.quantile_metrics
@@ -82,7 +82,7 @@ def _problem(name: str, section: Any, task: Any, quantiles: bool) -> Problem | N
         )
     if name in getattr(task, "quantile_metrics", ()) and not quantiles:
         return Problem(
-            f"{name} is of several quantiles, but the loss has none",
+            f"{name} needs several quantiles, but the loss has none",
             "task.metrics",
             "Add task/loss=quantile 'task.loss.quantiles=[0.1,0.5,0.9]'.",
         )

@@ -125,7 +125,7 @@ def _check_kind(model: SavedModel) -> None:
         name = type(model.network.model).__name__
         hint = "Write an encoder and a decoder: --output DIR"
         raise InputError(
-            f"{name} generates one token at a time, which is no single program", "--bundle", hint
+            f"{name} generates one token at a time, which cannot be a single program", "--bundle", hint
         )
     if model.kind in ("image", "tokens") or (
         type(model.preprocessing) is Table and model.columns is not None

@@ -41,7 +41,7 @@ class ImageRows:
             what = f"a bundle of {type(preprocessing).__name__} cannot be made: only of images of dlcli's own"
             raise InputError(what, "--bundle", INSTEAD)
         if preprocessing.depth_ != "uint8":
-            what = f"images of {preprocessing.depth_} are not read by the script of a bundle: only 8 bits per channel"
+            what = f"images of {preprocessing.depth_} are not supported in bundles: only 8 bits per channel"
             raise InputError(what, "--bundle", INSTEAD)
         self._source = source
         self._reader = RowReader(source.opened, source.model)

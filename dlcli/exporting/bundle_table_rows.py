@@ -70,7 +70,9 @@ def form_of(source: BundleSource) -> tuple[CsvFormat, list[str]]:
     settings = RowReader(source.opened, source.model).settings
     found = find_form(path, settings if isinstance(settings, FormatOptions) else FormatOptions())
     if found.dialect.separator == " ":
-        reason = "a bundle cannot be made: columns that are separated by blanks are not read by its script"
+        reason = (
+            "a bundle cannot be made: columns that are separated by blanks are not supported by its script"
+        )
         raise InputError(reason, str(path), f"{INSTEAD}, or train on a file with commas.")
     form = CsvFormat(found.dialect.separator, found.encoding, found.dialect.quotes)
     if found.dialect.header:

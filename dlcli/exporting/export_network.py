@@ -84,7 +84,7 @@ def export_network(
     if model.task.outputs_of == "next_token" and not model.input_shape[0]:
         raise InputError(
             "a language model can be exported if its rows have the same number of tokens (dataset.rows=blocks, "
-            "preprocessing.tokens=characters), which those of this run have not",
+            "preprocessing.tokens=characters), which is not the case for this run",
             str(file),
             "Use the run itself: dlcli predict, dlcli serve, or dlcli.load_run in Python.",
         )
@@ -97,13 +97,13 @@ def export_network(
         )
     if why := getattr(getattr(model.network, "model", None), "not_exported", ""):
         raise InputError(
-            f"{why}, so that this network is no program of fixed operations",
+            f"{why}, so that this network cannot be exported as a program of fixed operations",
             str(file),
             "Use the run itself: dlcli predict, dlcli serve, or dlcli.load_run in Python.",
         )
     if getattr(model.task, "tile", None):
         raise InputError(
-            "this run predicts large images by tiles, whose outputs a program of the network does not stitch",
+            "this run predicts large images by tiles, whose outputs a program of the network does not combine",
             str(file),
             "Use the run itself: dlcli predict, dlcli serve, or dlcli.load_run in Python.",
         )

@@ -114,7 +114,7 @@ def saliency_of(
     words = [word for word, _ in found[0].words]
     values = [[value for _, value in one.words] for one in found]
     if any(len(one) != len(words) for one in values):
-        raise ValueError("the members of the ensemble read texts as different words")
+        raise ValueError("the members of the ensemble split texts into different words")
     return Saliency(
         float(shares @ [one.difference for one in found]),
         float(shares @ [abs(one.gap) for one in found]),
@@ -179,7 +179,9 @@ def _of_image(model: SavedModel, x: Any, forward: _Forward, device: torch.device
 def _of_text(model: SavedModel, x: Any, forward: _Forward, device: torch.device) -> Saliency:
     network, preprocessing = model.network, model.preprocessing
     if not isinstance(preprocessing, LocatesTokens):
-        raise ValueError(f"{type(preprocessing).__name__} does not say where tokens stand (token_places)")
+        raise ValueError(
+            f"{type(preprocessing).__name__} does not define the positions of tokens (token_places)"
+        )
     found = preprocessing.token_places(str(next(iter(x))))
     batch = {name: values.to(device) for name, values in first_rows(model.fields(x), 1).items()}
     tokens = batch["x"]
@@ -245,7 +247,7 @@ def _gated(model: nn.Module, batch: Mapping[str, Tensor], gates: Tensor) -> Iter
     else:
         table = _first(model, nn.Embedding)
         if table is None:
-            raise ValueError(f"{type(model).__name__} has no vectors of tokens (torch.nn.Embedding)")
+            raise ValueError(f"{type(model).__name__} has no token embeddings (torch.nn.Embedding)")
 
         def gated(module: nn.Module, inputs: Any, vectors: Tensor) -> Tensor:
             return vectors * gates.unsqueeze(2) if vectors.shape[:2] == gates.shape else vectors

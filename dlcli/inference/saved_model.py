@@ -104,7 +104,7 @@ class SavedModel:
         Numbers of truncated or unknown values, and of predictions that end early, are added to `counts`.
 
         Raises:
-            InputError: The model makes images, and predicts nothing from rows.
+            InputError: The model generates images, and cannot predict rows.
         """
         self.check_predicts_rows()
         fields = self.fields(x, counts)
@@ -116,12 +116,12 @@ class SavedModel:
         return found[0]
 
     def check_predicts_rows(self) -> None:
-        """Raise an InputError if the model makes images, and predicts nothing from rows."""
+        """Raise an InputError if the model generates images, and cannot predict rows."""
         if not self.task.predicts_rows:
             raise InputError(
-                f"{type(self.network.model).__name__} makes images, and predicts nothing from rows",
+                f"{type(self.network.model).__name__} generates images, and cannot predict rows",
                 "RUN",
-                "Make images: dlcli predict RUN --samples 64",
+                "Generate images: dlcli predict RUN --samples 64",
             )
 
     def fields(self, x: Any, counts: Counter[str] | None = None) -> dict[str, Field]:

@@ -30,14 +30,14 @@ def blocks_of_explanation(document: Mapping[str, Any], ledger: Ledger) -> tuple[
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
         reason = f"has other contents than dlcli writes ({type(error).__name__})"
         raise CorruptRun(
-            reason, str(ledger.run_dir), "Remove explanation.json; dlcli explain writes it anew."
+            reason, str(ledger.run_dir), "Remove explanation.json; dlcli explain writes it again."
         ) from error
 
 
 def _blocks(document: Mapping[str, Any], ledger: Ledger) -> tuple[Block, ...]:
     found: list[Block] = []
     if document.get("of_results") != results_digest(ledger):
-        text = "The run has other results than when it was explained: dlcli explain explains it anew."
+        text = "The run has other results than when it was explained: run dlcli explain again."
         found.append(Prose(text, "warning"))
     rows, of_rows = int(document["rows"]), str(document["of_rows"])
     # Validation rows have not changed weights, but they have chosen the epoch.
@@ -66,7 +66,7 @@ def _importance(importances: Sequence[Mapping[str, Any]]) -> tuple[Markup, ...]:
     ]
     if not bars or not are_finite(bars):
         return ()
-    return (bar_chart("Rise of the loss without the column", bars),)
+    return (bar_chart("Increase of the loss without the column", bars),)
 
 
 def _dependence(curves: Sequence[Mapping[str, Any]]) -> tuple[Markup, ...]:

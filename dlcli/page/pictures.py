@@ -17,7 +17,7 @@ _BYTES, _PIXELS, _SIDE = 8 << 20, 40_000_000, 20_000
 # Maximum size in bytes of all pictures of a page, and their maximum number.
 _ALL_BYTES, _MOST = 24 << 20, 40
 
-SALIENCY_TITLE = "Pixels that predictions follow from"
+SALIENCY_TITLE = "Pixels that predictions depend on"
 
 # Name of a picture's file to its caption, in the order of the page.
 _TITLES = {
@@ -34,15 +34,15 @@ _TITLES = {
     "worst": "The worst images",
     "saliency": SALIENCY_TITLE,
     "samples": "Made images",
-    "samples_by_epoch": "Made images by epoch",
-    "interpolation": "From one noise to another",
+    "samples_by_epoch": "Generated images by epoch",
+    "interpolation": "Interpolation between noise vectors",
     "nearest": "Nearest training rows",
-    "recognized": "What the judge sees",
+    "recognized": "Classes by the judge",
     "turns": "The two networks",
     "history": "The trials",
     "importances": "What mattered",
     "parallel_coordinates": "Settings of the trials",
-    "contour": "The two settings that mattered most",
+    "contour": "The two most important settings",
     "pareto_front": "Pareto front",
     "learning_curves": "Learning curves",
 }
@@ -96,7 +96,7 @@ def _size(content: bytes) -> tuple[int, int]:
         ValueError: It is not a PNG file, is damaged, or is too large for a browser.
     """
     if not content.startswith(_SIGNATURE) or content[12:16] != b"IHDR" or len(content) < 33:
-        raise ValueError("it is no PNG file")
+        raise ValueError("it is not a PNG file")
     if zlib.crc32(content[12:29]) != int.from_bytes(content[29:33], "big"):
         raise ValueError("it is damaged")
     width, height = struct.unpack(">II", content[16:24])

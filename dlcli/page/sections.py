@@ -181,7 +181,7 @@ def _pictures(account: Account, problems: list[str]) -> dict[str, tuple[Block, .
         "The trials",
         "What mattered",
         "Settings of the trials",
-        "The two settings that mattered most",
+        "The two most important settings",
         "Pareto front",
     )
     for picture in shown:
@@ -269,7 +269,7 @@ def _data(account: Account) -> tuple[Block, ...]:
         text, hint = (str(notice.get(key, "")) for key in ("text", "hint"))
         blocks.append(Prose(f"{text}.", "warning" if notice.get("warns") else "quiet", hint))
     if warnings is not None and not warnings and not account.run.result.notices:
-        blocks.append(Prose("Nothing in the data was warned of.", "quiet"))
+        blocks.append(Prose("There are no warnings about the data.", "quiet"))
     if not about:
         blocks.append(Prose("The run was recorded by a version that kept no profile of the data.", "quiet"))
     return tuple(blocks)

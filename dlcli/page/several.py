@@ -109,7 +109,7 @@ def _differences(comparison: Comparison | None) -> tuple[Block, ...]:
         by_rank = sorted(zip(ranking.ranks, comparison.runs, strict=True))
         ranked: tuple[tuple[Cell, ...], ...] = tuple((name, float(rank)) for rank, name in by_rank)
         note = (
-            f"Are all of them alike? Friedman test p = {ranking.p:.2g}. Runs whose mean ranks differ by less than "
+            f"All of them are equal: Friedman test p = {ranking.p:.2g}. Runs whose mean ranks differ by less than "
             f"{ranking.critical_difference:.2f} are not distinguishable (Nemenyi, 5 %)."
         )
         blocks.append(

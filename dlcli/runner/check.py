@@ -33,7 +33,7 @@ def check(
             Problem(
                 "dlcli train searches: memory, time and disk here are those of one run of the chosen model",
                 "effort",
-                f"See what the search does and takes: {search}",
+                f"Show the search and its cost: {search}",
             )
         ]
     data = profile(experiment.data, experiment.splits)

@@ -189,7 +189,7 @@ def _outputs(
         numbers = np.concatenate(places)
         if not len(numbers):
             hint = "A refitted model has none: name the cross-validation or the trials."
-            raise DataError("has no rows to be judged on", one.name, hint)
+            raise DataError("has no rows to be evaluated on", one.name, hint)
         outputs = torch.cat(
             [
                 task.converted(model.outputs(take(data.x, place), device), model.task)
@@ -201,7 +201,7 @@ def _outputs(
         unique, counts = np.unique(numbers, return_counts=True)
         if (counts != counts[0]).any() or (rows is not None and not np.array_equal(rows, unique)):
             raise DataError(
-                f"is judged on other rows than {candidates[0].name}",
+                f"is evaluated on other rows than {candidates[0].name}",
                 one.name,
                 "Name runs with the same cv, folds and cv.seed.",
             )
@@ -247,11 +247,11 @@ def _told(
     )
     said = [
         f"Of {len(candidates)} candidates {counts} were selected, on {rows:,} rows that each was not trained on.",
-        f"On these rows {metric} is {number(found.score)}, and {number(found.single)} for the best single one, "
-        f"{candidates[found.best].name}. Both were chosen by them, so both are optimistic.",
+        f"On these rows {metric} is {number(found.score)}, and {number(found.single)} for the best single model, "
+        f"{candidates[found.best].name}. Both were selected on these rows, so both values are optimistic.",
     ]
     if sum(count > 0 for count in found.counts) == 1:
         said.append("No ensemble was better than this single run.")
     if not tested:
-        said.append("There are no final test rows (cv.test_size) that would say how good the ensemble is.")
+        said.append("There are no final test rows (cv.test_size) to evaluate the ensemble on.")
     return said

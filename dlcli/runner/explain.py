@@ -192,7 +192,7 @@ def explain(
         explained: list[ExplainedRow] = []
         if data.kind in KINDS and outputs is None:
             messages.append(
-                f"The {KINDS[data.kind]} that predictions follow from are known for classes and numbers only."
+                f"The {KINDS[data.kind]} that predictions depend on are available for classes and numbers only."
             )
         elif data.kind in KINDS and outputs is not None:
             explained, said = explained_rows(parts, data, task, outputs, device, examples)
@@ -270,7 +270,7 @@ def _parts(found: OpenedModel, data: Data) -> tuple[list[tuple[SavedModel, np.nd
         found.check_unseen(data, rows, _SAME)
         return [(found.model, rows)], "validation rows"
     raise DataError(
-        "the run has no rows that training did not see", ledger.run_name, "Train with cv.test_size=0.2."
+        "the run has no rows that were not used for training", ledger.run_name, "Train with cv.test_size=0.2."
     )
 
 
@@ -298,10 +298,10 @@ def _loss_of(task: Task, data: Data, rows: np.ndarray) -> Callable[[Tensor, np.n
 
 
 def _about_importance(used: Sequence[Importance]) -> list[str]:
-    told = ["Importance is how much the loss rises if the values of a column are exchanged among the rows."]
+    told = ["Importance is the increase of the loss if the values of a column are permuted among the rows."]
     if any(len(one.columns) > 1 for one in used):
         told.append(
-            "Columns with a correlation of 0.8 or more are exchanged together: each can stand in for the other."
+            "Columns with a correlation of 0.8 or more are permuted together, because each can replace the other."
         )
     return told
 

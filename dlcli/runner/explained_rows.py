@@ -88,7 +88,7 @@ def explained_rows(
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != "captum":
             raise
-        return [], [f"The {KINDS[data.kind]} that predictions follow from need captum: {_INSTALL}"]
+        return [], [f"The {KINDS[data.kind]} that predictions depend on need captum: {_INSTALL}"]
     numbers = np.concatenate([own for _, own in parts])
     of_part = np.repeat(np.arange(len(parts)), [len(own) for _, own in parts])
     found: list[ExplainedRow] = []
@@ -98,7 +98,7 @@ def explained_rows(
         try:
             one = saliency_of(parts[of_part[position]][0], take(data.x, np.array([row])), output, device)
         except ValueError as error:
-            return [], [f"The {KINDS[data.kind]} that predictions follow from are not known: {error}."]
+            return [], [f"The {KINDS[data.kind]} that predictions depend on are not available: {error}."]
         target, predicted = task.targets(data.y[[row]]).iloc[0], task.predictions(own).iloc[0]
         found.append(
             ExplainedRow(
@@ -186,7 +186,7 @@ def _predicted(line: Any) -> str:
 
 def _about(rows: Sequence[ExplainedRow], kind: str) -> list[str]:
     if not rows:
-        return ["No row is explained: none is judged wrong or typical."]
+        return ["No row is explained: there are no wrong or typical rows."]
     number = {which: sum(one.which == which for one in rows) for which in ("worst", "typical")}
     base = "the mean pixel of the training rows" if kind == "image" else "a text without its words"
     told = [

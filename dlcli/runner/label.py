@@ -167,7 +167,7 @@ def _without_classes(opened: OpenedRun) -> InputError:
     return InputError(f"has no probabilities of classes ({task})", opened.ledger.run_name, hint)
 
 
-_LOOK = "Rows that are hard to tell apart are among them: look at each before you change it. "
+_LOOK = "They include rows that are hard to distinguish: inspect each row before you change its label. "
 
 
 def _told(opened: OpenedRun, rows: int, total: int, errors: int, expected: float, right: float) -> list[str]:
@@ -175,17 +175,17 @@ def _told(opened: OpenedRun, rows: int, total: int, errors: int, expected: float
         f"{counted(errors, 'label')} of {rows:,} {'is' if errors == 1 else 'are'} probably wrong; about "
         f"{expected:,.0f} are expected to be (confident learning). {_LOOK if errors else ''}"
         f"The most probable class is the label in {right:.1%} of the rows; the list "
-        "of a poor model says little."
+        "of a poor model is not reliable."
     ]
     if opened.ledger.kind != "cv":
         said.append(
-            "Only validation and test rows were judged, and the epoch was chosen by the former. To judge all rows: "
+            "Only validation and test rows were checked, and the epoch was selected on the former. To check all rows: "
             "cv=stratified_kfold"
         )
     elif rows < total:
         said.append(
-            f"Only {rows:,} of the run's {total:,} rows were judged, those that its folds hold out. To judge all rows: "
-            "cv=stratified_kfold without cv.test_size"
+            f"Only {rows:,} of the run's {total:,} rows were checked, those that its folds hold out. "
+            "To check all rows: cv=stratified_kfold without cv.test_size"
         )
     return said
 

@@ -138,7 +138,7 @@ def format_of_report(output: Path | None, asked: ReportFormat | None) -> ReportF
     if known is None or (asked is not None and asked != known):
         wanted = [suffix for suffix, how in SUFFIXES.items() if how == (asked or how)]
         raise InputError(
-            "has another extension than the format", str(output), f"Use one of {', '.join(wanted)}."
+            "has an extension that does not match the format", str(output), f"Use one of {', '.join(wanted)}."
         )
     return known
 

@@ -75,7 +75,7 @@ def reproduce(
         DataError: The rows or their split are not those of the run.
     """
     if seeds == 1:
-        raise InputError("one seed has no spread", "--seeds 1", "Give 2 or more, such as --seeds 5.")
+        raise InputError("one seed gives no variation", "--seeds 1", "Give 2 or more, such as --seeds 5.")
     with leading(take_part):
         opened = open_whole(run, runs_directory(runs_dir), conf_dirs, trust=trust, overrides=overrides)
         _check_kind(opened, seeds)

@@ -46,7 +46,7 @@ def without_row_errors(task: Task) -> InputError:
     hint = (
         "Own tasks define them by the method `cases` (dlcli.tasks.cases). dlcli report shows metrics and pictures."
         if task.predicts_rows
-        else "It makes images, which are judged together. The command dlcli report shows them and their metrics."
+        else "It generates images, which are evaluated together. dlcli report shows them and their metrics."
     )
     return InputError(f"{type(task).__name__} has no error of single rows", "RUN", hint)
 

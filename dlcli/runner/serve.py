@@ -95,7 +95,7 @@ def _token(file: Path | None) -> tuple[str, str]:
             with file.open(encoding="utf-8") as opened:
                 token = opened.read(_LONGEST + 1).strip()
         except (OSError, UnicodeDecodeError) as error:
-            why = os_reason(error) if isinstance(error, OSError) else "is no text"
+            why = os_reason(error) if isinstance(error, OSError) else "is not text"
             raise InputError(f"the file {why}", where, f"Write a token to it: {_MAKE} > {quoted}") from error
     else:
         token = os.environ.get(TOKEN, "").strip()

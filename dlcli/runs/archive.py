@@ -194,17 +194,17 @@ def _check(
         name = member.filename
         mode = member.external_attr >> 16
         if not _is_place(name) or name in names or (mode and stat.S_IFMT(mode) not in (0, stat.S_IFREG)):
-            raise InputError(f"names a place that is no file of a run: {name!r}", display(file), _COPY)
+            raise InputError(f"names a place that is not a file of a run: {name!r}", display(file), _COPY)
         if member.flag_bits & 1:
             raise InputError(
                 "is encrypted", display(file), "Unpack it, and pack it again without a password."
             )
         names.add(name)
     if missing := names ^ set(digests):
-        raise InputError(f"its list of files does not fit: {sorted(missing)[0]!r}", display(file), _COPY)
+        raise InputError(f"its list of files does not match: {sorted(missing)[0]!r}", display(file), _COPY)
     size, packed = sum(member.file_size for member in members), file.stat().st_size
     if size > _SMALL and size > _GROWTH * packed:
-        what = f"would grow from {amount(packed)} to {amount(size)}, which is no record of runs"
+        what = f"would grow from {amount(packed)} to {amount(size)}, which is too much for a record of runs"
         raise InputError(what, display(file), _COPY)
     if size > (free := free_space(folder)):
         raise InputError(f"needs {amount(size)}, {amount(free)} are free", display(file), "Free some space.")

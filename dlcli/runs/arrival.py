@@ -75,7 +75,7 @@ def arrive(runs_dir: Path, unpack: Callable[[Path], None]) -> Arrived:
             intent = begin(runs_dir, "arrive", members, place)
             refresh_links(runs_dir)
             notes = [
-                f"MLflow does not know yet: {problem}. The next command that reaches the store tells it."
+                f"MLflow was not updated: {problem}. The next command that reaches the store updates it."
                 for problem in tell_mlflow(runs_dir, intent, clients_of(runs_dir))
             ]
         there = [

@@ -84,7 +84,7 @@ def with_members(
             elif owner.folder not in found:
                 found[owner.folder] = owner
                 notes.append(
-                    f"{owner.name} is taken along: the ensemble {run.name} predicts with its models."
+                    f"{owner.name} is included, because the ensemble {run.name} predicts with its models."
                 )
     return tuple(found.values())
 
@@ -104,7 +104,7 @@ def _tell_parts(folder: Path, notes: list[str]) -> None:
     kind = Ledger.load(folder).kind
     if parts := {"cv": "folds", "sweep": "trials"}.get(kind):
         notes.append(
-            f"The {parts} of {folder.parent.name[:8]} are not on this machine, and are not taken along."
+            f"The {parts} of {folder.parent.name[:8]} are not on this machine, and are not included."
         )
 
 

@@ -50,11 +50,11 @@ def read_explanation(ledger: Ledger) -> dict[str, Any] | None:
     try:
         found = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise _damaged(file, "is no JSON") from error
+        raise _damaged(file, "is not JSON") from error
     if not isinstance(found, dict):
-        raise _damaged(file, "is no object")
+        raise _damaged(file, "is not an object")
     return found
 
 
 def _damaged(file: Path, why: str) -> CorruptRun:
-    return CorruptRun(f"the explanation {why}", str(file), "Remove it; dlcli explain writes it anew.")
+    return CorruptRun(f"the explanation {why}", str(file), "Remove it; dlcli explain writes it again.")

@@ -24,5 +24,6 @@ def model_errors(run_dir: Path) -> Iterator[None]:
         raise CorruptRun(
             f"the run's model fails: {type(error).__name__}: {first_line(error)}",
             str(run_dir / "model"),
-            "If it should fit the rows, copy the folder again or train again. DLCLI_DEBUG=1 shows the traceback.",
+            "If the model should accept these rows, copy the folder again or train again. "
+            "DLCLI_DEBUG=1 shows the traceback.",
         ) from error

@@ -171,7 +171,7 @@ def create_app(service: Service) -> ASGIApp:
             Refused(error.status_code, Problem(str(error.detail), request.url.path, hint), error.headers)
         )
 
-    @app.get("/health", summary="Whether the server takes requests", response_model=None)
+    @app.get("/health", summary="Whether the server accepts requests", response_model=None)
     async def health() -> Response:
         status = "draining" if service.draining else "ok"
         return _json(503 if service.draining else 200, {"status": status, "waiting": service.worker.waiting})
@@ -314,7 +314,9 @@ async def _answer(body: Body, service: Service) -> Response:
         _log.error(
             "A request fails: %s: %s.%s", type(cause).__name__, first_line(cause), more, exc_info=trace
         )
-        problem = Problem("the model fails on these rows", hint="The output of dlcli serve says why.")
+        problem = Problem(
+            "the model fails on these rows", hint="See the output of dlcli serve for the reason."
+        )
         return _json(*failure(500, problem))
     assert isinstance(answer, Answer)
     contract = service.contract

@@ -71,7 +71,7 @@ class Contract:
                 raise found.cause
             self.example = None
             self.note = (
-                f"there is no example of a request, because one made up was refused: {first_line(found)}"
+                f"there is no example of a request, because an invented one was rejected: {first_line(found)}"
             )
 
     @cached_property

@@ -41,7 +41,7 @@ def bound_socket(host: str, port: int) -> socket.socket:
     except (OSError, UnicodeError) as error:
         hint = "Name an address of this machine."
         why = getattr(error, "strerror", None) or error
-        raise InputError(f"{host} is no address: {why}", "--host", hint) from error
+        raise InputError(f"{host} is not an address: {why}", "--host", hint) from error
     found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         found.bind(address)

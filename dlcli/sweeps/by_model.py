@@ -94,7 +94,7 @@ def why_it_won(plan: SweepPlan, standing: Standing, records: Records) -> list[st
             if start is best
             else _beside(objective, records, best, start, whose)
         )
-        lines.append(f"What searching gave: {told}.")
+        lines.append(f"Effect of the search: {told}.")
     return lines
 
 
@@ -103,7 +103,7 @@ def _starts_like(plan: SweepPlan, best: Trial) -> list[dict[str, Any]]:
 
 
 def _told(objective: Objective, one: ModelStanding) -> str:
-    ended = "" if one.finished == one.trials else f", {one.finished} of them to the end"
+    ended = "" if one.finished == one.trials else f", {one.finished} of them finished"
     if one.value is None:
         return f"{one.model} in {counted(one.trials, 'trial')}{ended}"
     if one.value == one.default:

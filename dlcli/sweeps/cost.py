@@ -92,7 +92,7 @@ def check_room(plan: SweepPlan, weights: int) -> int:
         raise ConfigError(
             f"the sweep leaves about {amount(needed)}, {amount(free)} are free",
             "runs_dir",
-            "Make room, keep fewer weights (tracking.keep=1), or record on another disk: --runs-dir DIR.",
+            "Free some space, keep fewer weights (tracking.keep=1), or record on another disk: --runs-dir DIR.",
         )
     return needed
 

@@ -237,25 +237,23 @@ def read_domain(key: str, text: str, options: Callable[[str], Sequence[str]]) ->
         return _range(override, value)
     if isinstance(value, IntervalSweep):
         return _interval(override, value)
-    raise ConfigError("is one value, and no space to search", override, _HOW)
+    raise ConfigError("is a single value, not a search space", override, _HOW)
 
 
 def _choice(override: str, values: Sequence[Any]) -> Choice:
     different = list({plain_text(value): value for value in values}.values())
     if not different:
-        raise ConfigError("stands for no value at all", override, _HOW)
+        raise ConfigError("contains no value", override, _HOW)
     return Choice(tuple(different))
 
 
 def _range(override: str, parsed: Any) -> Range:
     start, stop, step = parsed.start, parsed.stop, parsed.step
     if start is None or stop is None or step <= 0:
-        raise ConfigError("is no range that goes up", override, "Write range(START,STOP) or range(0,10,2).")
+        raise ConfigError("is not an ascending range", override, "Write range(START,STOP) or range(0,10,2).")
     count = math.ceil((stop - start) / step - 1e-9)  # the stop is excluded, as in Python
     if count < 1:
-        raise ConfigError(
-            "stands for no value at all", override, "The end of a range is not in it: range(1,5)."
-        )
+        raise ConfigError("contains no value", override, "The end of a range is not in it: range(1,5).")
     last = start + (count - 1) * step
     if "log" in parsed.tags:
         raise ConfigError("a range has equal steps", override, "Write tag(log,int(interval(1,100))).")
@@ -267,10 +265,10 @@ def _interval(override: str, parsed: Any) -> Range:
     if unknown := parsed.tags - {"log"}:
         raise ConfigError(f"knows no tag {', '.join(sorted(unknown))}", override, "The tag is log.")
     if not low < high:
-        raise ConfigError("should have a low end and a high one", override, "Write interval(LOW,HIGH).")
+        raise ConfigError("should have a lower and an upper bound", override, "Write interval(LOW,HIGH).")
     if log and low <= 0:
         raise ConfigError(
-            "a logarithmic interval begins above 0", override, "Write tag(log,interval(1e-4,1))."
+            "a logarithmic interval must begin above 0", override, "Write tag(log,interval(1e-4,1))."
         )
     return Range(low, high, 1 if isinstance(low, int) else None, log)
 

@@ -47,7 +47,7 @@ _LINES = 12  # maximum number of lines of the Pareto front; trials.csv has all o
 _NEEDS = {
     "parallel_coordinates": "two settings",
     "importances": "four finished trials that differ in value, and a setting that all of them have",
-    "contour": "four finished trials, and three values of each of the two settings that mattered most",
+    "contour": "four finished trials, and three values of each of the two most important settings",
 }
 _ENDINGS: tuple[State, ...] = ("finished", "pruned", "failed")
 
@@ -175,7 +175,7 @@ def messages(
         lines.append("Refitted on all other rows, and tested once on the final test rows: see test/...")
     elif plan.options.refit:
         lines.append(
-            "There are no final test rows: what was chosen by these values is worse on new rows. Give cv.test_size=0.2."
+            "There are no final test rows: the values of the best trial are optimistic. Add cv.test_size=0.2."
         )
     if len(plan.objectives) > 1:
         lines += _front(plan, standing)

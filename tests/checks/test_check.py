@@ -209,7 +209,7 @@ def test_a_rehearsal_leaves_the_random_state_alone() -> None:
 def test_checkpoints_that_do_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dlcli.experiment.free_space", lambda folder: 1000)
     ((where, message, hint),) = mistakes(*IRIS)
-    assert (where, hint) == ("runs_dir", "Make room, or record on another disk: --runs-dir DIR.")
+    assert (where, hint) == ("runs_dir", "Free some space, or record on another disk: --runs-dir DIR.")
     assert message == "the checkpoints need 561 kB at a time, 1 kB are free"
 
 

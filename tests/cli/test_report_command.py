@@ -89,7 +89,7 @@ def test_a_run(runs_dir: Path) -> None:
         "No row is in two parts.",
         "sepal length (cm) numeric, 4.3 to 7.9, mean 5.843",
         "setosa 50 33.3%",
-        "Nothing in the data was warned of.",
+        "There are no warnings about the data.",
         "Changed from the defaults",
         "dlcli train dataset=iris model=mlp",
         "Confusion matrix",

@@ -89,7 +89,7 @@ def test_one_seed_is_refused_before_training(project: Path, monkeypatch: pytest.
     before = len(list(project.glob("runs/*/*/artifacts")))
     done = dlcli("reproduce", "first", "--seeds", "1")
     assert done.exit_code == 2
-    assert "one seed has no spread" in done.stderr
+    assert "one seed gives no variation" in done.stderr
     assert len(list(project.glob("runs/*/*/artifacts"))) == before
 
 

@@ -239,7 +239,7 @@ def test_what_has_no_counterpart_is_refused_and_leaves_nothing(monkeypatch: pyte
     table()[["weight", "tame"]].to_csv("blanks.txt", index=False, sep=" ")
     dataset = ["dataset=table", "dataset.path=blanks.txt", "dataset.target=tame"]
     blanks = dlcli.train([*dataset, "model.hidden=4", "trainer.max_epochs=1"])
-    with pytest.raises(InputError, match="separated by blanks are not read"):
+    with pytest.raises(InputError, match="separated by blanks are not supported"):
         bundle(str(blanks.run_dir), Path("made"))
     other = train("kind")
     Path("taken").mkdir()

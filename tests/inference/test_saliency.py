@@ -117,7 +117,7 @@ def test_regions_of_a_convolutional_network_and_the_picture(folder: Path) -> Non
         assert one.which == "typical" or one.target != one.output
     assert [file.name for file in found.files] == ["saliency.png", "explanation.json"]
     page = dlcli.report("seen", runs_dir=folder / "runs").text
-    assert "Pixels that predictions follow from" in page
+    assert "Pixels that predictions depend on" in page
 
 
 def test_the_report_colours_words_and_believes_nobody(folder: Path) -> None:
@@ -138,7 +138,7 @@ def test_the_report_colours_words_and_believes_nobody(folder: Path) -> None:
     file.write_text(json.dumps(own))
     page = dlcli.report("bag", runs_dir=folder / "runs").text
     assert "<script>" not in page
-    assert "explain explains it anew" in page
+    assert "run dlcli explain again" in page
     for wrong in ("[]", '{"rows": []}', "[" * 100_000, json.dumps({**own, "slices": [{"p": "x"}]})):
         file.write_text(wrong)
         assert "The explanation" in dlcli.report("bag", runs_dir=folder / "runs").text
@@ -149,7 +149,7 @@ def test_the_report_colours_words_and_believes_nobody(folder: Path) -> None:
     for curves in ([{"column": "a", "values": [], "predictions": {}}], [curve, words, far]):
         file.write_text(json.dumps({**own, "importances": huge, "dependence": curves}))
         page = dlcli.report("bag", runs_dir=folder / "runs").text
-        assert "explain explains it anew" in page
+        assert "run dlcli explain again" in page
         assert not re.search(r'="[^"]*\b(nan|inf)\b', page)
     file.write_text(json.dumps({**own, "of_rows": "validation rows"}))
     assert "validation rows, which chose the epoch." in dlcli.report("bag", runs_dir=folder / "runs").text

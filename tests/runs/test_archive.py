@@ -249,7 +249,7 @@ def test_names_that_lead_elsewhere(packed: Path, tmp_path: Path, name: str) -> N
         members[name] = b""
 
     before = list(tmp_path.rglob("*"))
-    with pytest.raises(InputError, match="names a place that is no file of a run"):
+    with pytest.raises(InputError, match="names a place that is not a file of a run"):
         arrive(tmp_path / "there", partial(unpack_archive, rewritten(packed, change)))
     new = set(tmp_path.rglob("*")) - set(before)
     assert {path.relative_to(tmp_path).parts[0] for path in new} == {"there", "changed.zip"}

@@ -78,7 +78,7 @@ def test_without_a_space_the_models_own_is_searched_and_the_defaults_come_first(
     assert second["params"] != first["params"]
     plain = dlcli.train(["dataset=iris", "model=mlp", *QUICK, f"runs_dir='{runs_dir}'"])
     assert first["metrics"]["val/loss"] == plain.metrics["val/loss"]
-    assert any(line.startswith("What searching gave: ") for line in swept.messages)
+    assert any(line.startswith("Effect of the search: ") for line in swept.messages)
 
 
 def test_a_search_that_continues_has_the_trials_of_one_that_was_never_stopped(

@@ -103,7 +103,7 @@ def test_an_archive_takes_its_members_along(
         return " ".join(done.output.split())
 
     exported = run("runs", "export", "together", str(tmp_path / "both.zip"), "--no-checkpoints")
-    assert "searched is taken along: the ensemble together predicts with its models" in exported
+    assert "searched is included, because the ensemble together predicts with its models" in exported
     there = tmp_path / "there"
     run("runs", "import", str(tmp_path / "both.zip"), runs=there)
     pets = str(folder / "pets.csv")
@@ -208,7 +208,7 @@ def test_several_runs_are_explained_on_their_final_test_rows(folder: Path, folds
 
 def test_rows_that_no_fold_judges_are_told(folds: list[Result]) -> None:
     assert any(
-        "Only 72 of the run's 90 rows were judged" in text for text in dlcli.label(folds[0].run_dir).messages
+        "Only 72 of the run's 90 rows were checked" in text for text in dlcli.label(folds[0].run_dir).messages
     )
 
 

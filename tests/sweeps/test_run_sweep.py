@@ -153,7 +153,7 @@ def test_best_names_the_refitted_winner_which_can_be_exported(
     assert [text for text in swept.messages if text.startswith("Not drawn: ")] == [
         "Not drawn: parallel_coordinates (it needs two settings); importances (it needs four finished trials that "
         "differ in value, and a setting that all of them have); contour (it needs four finished trials, and three "
-        "values of each of the two settings that mattered most)."
+        "values of each of the two most important settings)."
     ]
     # It has no validation rows: the exported program is compared on others. torch itself takes seconds.
     monkeypatch.setattr("dlcli.exporting.export_network.write_program", lambda *_: 0.0)
@@ -723,7 +723,7 @@ def test_an_experiment_brings_its_own_space(tmp_path: Path, runs_dir: Path) -> N
         (["model=mlp,linear", "model.hiden=4,8"],
          r"^model\.hiden: dlcli.models.mlp.MLP has no argument hiden\n  Did you mean model.hidden\?$"),
         (["optimizer.lr=interval(1,0)", "model.dropout=interval(-1,2)"],
-         r"(?s)a low end and a high one.*dropout=-1.0: should be.*dropout=2.0: should be"),
+         r"(?s)a lower and an upper bound.*dropout=-1.0: should be.*dropout=2.0: should be"),
         (["optimizer.lr=interval(0,1)", "sweep/sampler=grid"], "a grid cannot hold all numbers of optimizer.lr"),
         (["optimizer.lr=0.1,0.2", "sweep/pruner=wilcoxon"], "a trial has one split"),
         (["optimizer.lr=0.1,0.2", "sweep.timeout=soon"], "not a duration"),

@@ -157,7 +157,7 @@ def test_the_mode_follows_from_the_monitored_metric() -> None:
             "mode",
             "higher values of val/mcc are better",
         ),
-        (["task.metrics=[pinball]", *NUMBERS], "task.metrics", "pinball is of several quantiles"),
+        (["task.metrics=[pinball]", *NUMBERS], "task.metrics", "pinball needs several quantiles"),
         (
             ["task.metrics=[top_k_accuracy]", "metric.top_k_accuracy.top_k=9"],
             "metric.top_k_accuracy",

@@ -96,7 +96,7 @@ class Sentences:
             return cls.of_texts(found)
         if all(isinstance(row, list | tuple) and all(isinstance(word, str) for word in row) for row in found):
             return cls.of_words(found)
-        raise DataError("is no text", "new data", "Pass a list of texts, or of lists of words.")
+        raise DataError("is not text", "new data", "Pass a list of texts, or of lists of words.")
 
     @property
     def shape(self) -> tuple[int]:
