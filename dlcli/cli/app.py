@@ -1,6 +1,6 @@
-"""The `dlcli` program: every module beside this one that defines a function of the same name is a command.
+"""The `dlcli` program: every module of this package that defines a function of the same name is a command.
 
-A module `GROUP_NAME` beside a module `GROUP` is the command `dlcli GROUP NAME`; `dlcli GROUP` alone is a command, too.
+If there is a module `GROUP`, a module `GROUP_NAME` is the command `dlcli GROUP NAME`; `dlcli GROUP` is also a command.
 """
 
 from __future__ import annotations
@@ -57,7 +57,10 @@ def _is_one_word(args: Sequence[str], takes_value: Mapping[str, bool]) -> bool:
 
 
 class _Program(_Group):
-    """The group of all commands, in the order of the help. Commands of other tools are answered with dlcli's."""
+    """The group of all commands, in the order of the help.
+
+    Commands of other tools result in an error with the equivalent dlcli command.
+    """
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Return the names of the commands, in the order of the help."""

@@ -1,4 +1,4 @@
-"""What all commands share: options, the terminal, signals, and errors as messages with an exit code."""
+"""Shared by all commands: options, the terminal, signals, and errors as messages with an exit code."""
 
 from __future__ import annotations
 
@@ -50,12 +50,14 @@ SomeRuns = Annotated[
 SomeFilter = Annotated[
     str | None, typer.Option("--filter", metavar="FILTER", help="'status=failed and age>7d'")
 ]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do it; otherwise, only show what would be done.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Execute; otherwise, only show what would be done.")]
 Force = Annotated[bool, typer.Option("--force", help="Also delete runs that others need; these are listed.")]
 
 DataPlace = Annotated[
     list[str] | None,
-    typer.Argument(metavar="OVERRIDES", help="Where the data lies now: dataset.root=DIR, dataset.path=FILE."),
+    typer.Argument(
+        metavar="OVERRIDES", help="Current location of the data: dataset.root=DIR, dataset.path=FILE."
+    ),
 ]
 
 
@@ -99,7 +101,7 @@ ConformalOption = Annotated[
         "uncertain rows.",
     ),
 ]
-Trust = Annotated[bool, typer.Option("--trust", help="Run the model code that lies in the run's folder.")]
+Trust = Annotated[bool, typer.Option("--trust", help="Run the model code in the run's folder.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, everything else on stderr.")]
 
 

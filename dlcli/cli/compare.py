@@ -21,11 +21,11 @@ def compare(
     ] = None,
     format_: Annotated[
         Literal["md", "latex", "csv"] | None,
-        typer.Option("--format", help="The tables for a paper alone, as dlcli report writes them."),
+        typer.Option("--format", help="Only the tables for a paper, as dlcli report writes them."),
     ] = None,
     picture: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Draw the critical differences of three runs or more (PNG)."),
+        typer.Option(metavar="FILE", help="Plot the critical differences of three runs or more (PNG)."),
     ] = None,
     runs_dir: RunsDir = None,
     json: Json = False,

@@ -15,7 +15,7 @@ def ensemble(
         list[str],
         typer.Argument(
             metavar="SWEEP|RUN...",
-            help="A sweep, or two runs or more; dataset.path=FILE says where their data is now.",
+            help="A sweep, or two runs or more; dataset.path=FILE is the current location of their data.",
         ),
     ],
     metric: Annotated[
@@ -28,13 +28,13 @@ def ensemble(
     runs_dir: RunsDir = None,
     json: Json = False,
 ) -> None:
-    """Select trials of a sweep, or runs, that predict best together, and record them as a run.
+    """Select trials of a sweep, or runs, whose mean prediction is best, and record them as a run.
 
     Members are selected greedily on out-of-fold or validation rows, and the ensemble is tested on the final test rows.
 
     - `dlcli ensemble searched --name together`
 
-    `predict`, `eval`, `export`, `serve`, `compare` and `report` take the ensemble as any other run.
+    `predict`, `eval`, `export`, `serve`, `compare` and `report` accept the ensemble like any other run.
     """
     with session(json, supervised=True) as terminal:
         from dlcli.runner import ensemble as runner

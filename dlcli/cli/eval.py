@@ -42,9 +42,9 @@ def eval(  # the command's name
     runs_dir: RunsDir = None,
     json: Json = False,
 ) -> None:
-    """Load a run's saved model and compute its metrics again from the raw rows.
+    """Load a run's saved model and recompute its metrics from the raw rows.
 
-    They equal the recorded ones. A folder that was copied elsewhere is named by its path. With `--file` the model is
+    They equal the recorded metrics. Use the path for a folder that was copied elsewhere. With `--file` the model is
     evaluated on new rows with known targets; `dlcli predict` predicts rows without.
 
     - `dlcli eval penguins --file data/penguins.csv`

@@ -15,11 +15,18 @@ _WORDS = 4
 def explain(
     run: SomeModels,
     overrides: DataPlace = None,
-    rows: Annotated[int, typer.Option(min=20, metavar="N", help="Most rows for the importance.")] = 1000,
+    rows: Annotated[
+        int, typer.Option(min=20, metavar="N", help="Maximum number of rows for the importance.")
+    ] = 1000,
     repeats: Annotated[int, typer.Option(min=2, metavar="N", help="Permutations of each column.")] = 10,
     examples: Annotated[
         int,
-        typer.Option(min=0, max=24, metavar="N", help="Worst, and typical, images or texts to explain."),
+        typer.Option(
+            min=0,
+            max=24,
+            metavar="N",
+            help="Number of the worst, and of typical, images or texts to explain.",
+        ),
     ] = 6,
     conf_dir: ConfDirs = None,
     trust: Trust = False,
@@ -28,8 +35,9 @@ def explain(
 ) -> None:
     """Show which columns, pixels or words a model uses, and on which groups of rows its error is largest.
 
-    It is computed on rows that training did not see: the final test rows, or the held-out rows of a cross-validation.
-    `dlcli report` shows the result as well.
+    It is computed on rows that were not used for training: the final test rows, or the held-out rows of a
+    cross-validation.
+    `dlcli report` also shows the result.
 
     - `dlcli explain folded`
     """

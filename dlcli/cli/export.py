@@ -18,7 +18,7 @@ def export(
             "--output",
             "-o",
             metavar="FILE",
-            help="A .pt2 (torch.export), .onnx, or .pte (ExecuTorch); of a model that translates, a folder.",
+            help="A .pt2 (torch.export), .onnx, or .pte (ExecuTorch); for a model that generates texts, a folder.",
         ),
     ] = None,
     bundle: Annotated[
@@ -32,7 +32,7 @@ def export(
     runs_dir: RunsDir = None,
     json: Json = False,
 ) -> None:
-    """Write a run's network as a file, or its model as a folder, that needs no dlcli.
+    """Write a run's network as a file, or its model as a folder, for use without dlcli.
 
     - `dlcli export penguins --output penguins.pt2`
     - `dlcli export penguins --bundle penguins-model`
@@ -41,7 +41,7 @@ def export(
     read back and compared with the model on rows of the run's data. A model that generates texts is written as a folder
     with an encoder, a step of its decoder and the encodings of texts.
 
-    A bundle takes raw rows of a table, texts or files of images.
+    A bundle accepts raw rows of a table, texts or image files.
     """
     with session(json, supervised=True) as terminal:
         from dlcli.errors import InputError

@@ -18,7 +18,7 @@ def label(
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="A .csv of all likely errors.")
     ] = None,
     picture: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Of images: a .png with the most likely errors.")
+        Path | None, typer.Option(metavar="FILE", help="For images: a .png with the most likely errors.")
     ] = None,
     overrides: DataPlace = None,
     conf_dir: ConfDirs = None,

@@ -28,7 +28,7 @@ def list(  # the command's name
     conf_dir: ConfDirs = None,
     json: Json = False,
 ) -> None:
-    """List the groups and their options, including your own; with GROUP, what each option is.
+    """List the groups and their options, including your own; with GROUP, describe its options.
 
     `dlcli list pretrained` lists timm's models that come with weights.
     """

@@ -25,7 +25,7 @@ def new(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Write the files of a new model, metric, loss, dataset or another part, ready to train."""
+    """Write the files of a new model, metric, loss, dataset or other part, which can be trained immediately."""
     with session(json) as terminal:
         from dlcli.config.yaml_file import display
         from dlcli.templates.scaffold import scaffold

@@ -46,20 +46,20 @@ def predict(
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", "-o", metavar="FILE", help="A .csv, .parquet or .jsonl; else CSV on stdout."
+            "--output", "-o", metavar="FILE", help="A .csv, .parquet or .jsonl; by default CSV on stdout."
         ),
     ] = None,
     keep: Annotated[
         str | None,
         typer.Option(
             metavar="COLUMNS",
-            help="Columns to carry over: id,name; or all. A name with a comma stands in quotes.",
+            help="Columns to copy to the output: id,name; or all. Quote a name that contains a comma.",
         ),
     ] = None,
     files_dir: Annotated[
         Path | None,
         typer.Option(
-            "--files", metavar="DIR", help="Folder for masks and overlays, or for the images that are made."
+            "--files", metavar="DIR", help="Folder for masks and overlays, or for generated images."
         ),
     ] = None,
     prompt: Annotated[
@@ -80,25 +80,25 @@ def predict(
         ),
     ] = None,
     top_k: Annotated[
-        int | None, typer.Option(metavar="K", help="With --prompt: draw among the K most likely tokens.")
+        int | None, typer.Option(metavar="K", help="With --prompt: sample from the K most likely tokens.")
     ] = None,
     seed: Annotated[
-        int | None, typer.Option(metavar="S", help="With --prompt or --samples: seed of the draws.")
+        int | None, typer.Option(metavar="S", help="With --prompt or --samples: random seed.")
     ] = None,
     samples: Annotated[
         int | None,
         typer.Option(
             metavar="N",
-            help="With --prompt: number of texts; without it: number of images to make, in --files.",
+            help="With --prompt: number of texts; without it: number of images to generate, in --files.",
         ),
     ] = None,
     classes: Annotated[
         list[str] | None,
         typer.Option(
-            "--class", metavar="NAME", help="Class of the images to make; repeatable.", show_default=False
+            "--class", metavar="NAME", help="Class of the images to generate; repeatable.", show_default=False
         ),
     ] = None,
-    device: Annotated[Literal["auto", "cpu"], typer.Option(help="Where to compute.")] = "auto",
+    device: Annotated[Literal["auto", "cpu"], typer.Option(help="Device for the computation.")] = "auto",
     use: UseModels = None,
     coverage: Coverage = None,
     conformal: ConformalOption = None,
@@ -118,7 +118,7 @@ def predict(
     Tables and texts are read in pieces, so that a file may be larger than memory. For a cross-validation, or for
     RUN1,RUN2, the predictions are the mean over all models, and `spread` is their standard deviation.
 
-    A model of `task=generate` makes images: `dlcli predict RUN --samples 64 --class 7 --files DIR`.
+    A model of `task=generate` generates images: `dlcli predict RUN --samples 64 --class 7 --files DIR`.
     """
     to_person = output is None and sys.stdout.isatty()
     given = {"tokens": tokens, "temperature": temperature, "top_k": top_k, "seed": seed, "samples": samples}
@@ -188,7 +188,7 @@ def predict(
 def _wanted(
     samples: int | None, seed: int | None, classes: Sequence[str], files: Sequence[str]
 ) -> Wanted | None:
-    """Return the images to make, or None to predict files."""
+    """Return the images to generate, or None to predict files."""
     from dlcli.errors import InputError
     from dlcli.prediction.make_samples import Wanted
 

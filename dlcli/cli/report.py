@@ -18,12 +18,12 @@ def report(
             "--output",
             "-o",
             metavar="FILE",
-            help="A .html, .md, .tex or .csv; else NAME-report.html, and tables on stdout.",
+            help="A .html, .md, .tex or .csv; by default NAME-report.html, or tables on stdout.",
         ),
     ] = None,
     format_: Annotated[
         Literal["html", "md", "latex", "csv"] | None,
-        typer.Option("--format", help="md, latex and csv: the tables of results alone."),
+        typer.Option("--format", help="md, latex and csv: only the tables of results."),
     ] = None,
     metric: Annotated[
         str | None, typer.Option(help="The metric that several runs are compared by, as in dlcli compare.")
@@ -32,13 +32,13 @@ def report(
     runs_dir: RunsDir = None,
     json: Json = False,
 ) -> None:
-    """Write a page about a run, or about several runs and their differences, that can be sent to anyone.
+    """Write a self-contained page about a run, or about several runs and their differences.
 
     - `dlcli report irises`
     - `dlcli report irises faster-irises --format latex`
 
-    The page is one HTML file that loads nothing: results with baselines and intervals, learning curves, pictures, data
-    and split, configuration, environment, and the command that repeats the run.
+    The page is one HTML file that loads no other files: results with baselines and intervals, learning curves,
+    pictures, data and split, configuration, environment, and the command that repeats the run.
     """
     tables_only = output is None and format_ not in (None, "html")
     with session(json, data=tables_only) as terminal:

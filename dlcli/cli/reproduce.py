@@ -18,7 +18,7 @@ def reproduce(
         typer.Option(
             metavar="N",
             min=0,
-            help="If figures differ, train with N (2 or more) other seeds to see what they explain.",
+            help="If metrics differ, train with N (2 or more) other seeds to see whether seeds explain it.",
         ),
     ] = 0,
     trust: Trust = False,

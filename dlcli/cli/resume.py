@@ -15,7 +15,7 @@ def resume(
     run: Run,
     overrides: Annotated[
         list[str] | None,
-        typer.Argument(metavar="OVERRIDES", help="What may change: trainer.max_epochs=50, executor.jobs=2."),
+        typer.Argument(metavar="OVERRIDES", help="Changed settings: trainer.max_epochs=50, executor.jobs=2."),
     ] = None,
     conf_dir: ConfDirs = None,
     trials: Annotated[
@@ -29,8 +29,8 @@ def resume(
     """Continue a run that was stopped in any way, or extend a finished one.
 
     Finished folds and trials are not trained again. Interrupted training continues from its last checkpoint, in the
-    same MLflow run, with the result of an uninterrupted run: on the CPU of one machine to the same bits. A larger
-    `trainer.max_epochs` extends a finished run, a larger `--trials` a finished sweep.
+    same MLflow run, with the result of an uninterrupted run, which is bit-identical on the CPU of the same machine. A
+    larger `trainer.max_epochs` extends a finished run, a larger `--trials` a finished sweep.
     """
     with session(json, supervised=True) as terminal:
         from dlcli.executors.early import warm_early

@@ -20,7 +20,7 @@ _SHOWN = 50  # runs in the table, unless -n says otherwise
 def runs(
     ctx: typer.Context,
     everything: Annotated[
-        bool, typer.Option("--all", help="Also the folds and trials, each below its run.")
+        bool, typer.Option("--all", help="Also list the folds and trials, each below its run.")
     ] = False,
     only: Annotated[
         str | None,
@@ -34,7 +34,9 @@ def runs(
     ] = None,
     count: Annotated[
         int | None,
-        typer.Option("-n", metavar="N", min=0, help="The first N only; 0 for all. The table has 50."),
+        typer.Option(
+            "-n", metavar="N", min=0, help="Only the first N runs; 0 for all. The default of the table is 50."
+        ),
     ] = None,
     csv: Annotated[bool, typer.Option("--csv", help="CSV on stdout, with all metrics.")] = False,
     runs_dir: RunsDir = None,
@@ -42,7 +44,7 @@ def runs(
 ) -> None:
     """List the runs, the newest first: status, age, duration, main figure with its baseline, and size on disk.
 
-    The folds of a cross-validation and the trials of a sweep are counted in its line.
+    The line of a cross-validation or sweep shows the number of its folds or trials.
     """
     if refuse_misplaced(ctx):
         return

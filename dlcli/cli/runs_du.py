@@ -14,7 +14,7 @@ def runs_du(
     runs_dir: RunsDir = None,
     json: Json = False,
 ) -> None:
-    """Show disk usage: checkpoints, models, outputs and plots of the largest runs, and files beside the runs."""
+    """Show disk usage: checkpoints, models, outputs and plots of the largest runs, and other files."""
     with session(json) as terminal:
         from datetime import UTC, datetime
 

@@ -15,14 +15,14 @@ def runs_export(
     ],
     only: SomeFilter = None,
     checkpoints: Annotated[
-        bool, typer.Option(help="Also the states from which runs are resumed, which are the largest part.")
+        bool, typer.Option(help="Include the states from which runs are resumed, which are the largest part.")
     ] = True,
     runs_dir: RunsDir = None,
     json: Json = False,
 ) -> None:
     """Write runs with their folds and trials into an archive, which `dlcli runs import` reads elsewhere.
 
-    An ensemble takes along the runs whose models it predicts with.
+    With an ensemble, the runs of its members are included.
     """
     with session(json) as terminal:
         from datetime import UTC, datetime

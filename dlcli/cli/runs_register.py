@@ -13,13 +13,14 @@ def runs_register(
     run: Run,
     name: Annotated[str, typer.Argument(metavar="NAME", help="The registered model.")],
     alias: Annotated[
-        str | None, typer.Option(help="Alias that is moved to this version, as champion.", metavar="ALIAS")
+        str | None,
+        typer.Option(help="Alias that is moved to this version, such as champion.", metavar="ALIAS"),
     ] = None,
     trust: Annotated[bool, typer.Option("--trust", help="Also register a model from elsewhere.")] = False,
     runs_dir: RunsDir = None,
     json: Json = False,
 ) -> None:
-    """Make a run's saved model a version of a registered model in MLflow.
+    """Register a run's saved model as a version of a registered model in MLflow.
 
     A run that is already registered under this name keeps its version, so the command can be repeated.
     """

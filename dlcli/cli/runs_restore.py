@@ -17,7 +17,7 @@ def runs_restore(
     runs_dir: RunsDir = None,
     json: Json = False,
 ) -> None:
-    """Bring deleted runs back from the trash, in MLflow as well; without RUN, list what is there."""
+    """Restore deleted runs from the trash, also in MLflow; without RUN, list the runs in the trash."""
     with session(json) as terminal:
         from datetime import UTC, datetime
 

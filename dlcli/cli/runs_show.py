@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 def runs_show(
     run: Run,
-    open_them: Annotated[bool, typer.Option("--open", help="Open the folder with the pictures.")] = False,
+    open_them: Annotated[bool, typer.Option("--open", help="Open the folder with the plots.")] = False,
     runs_dir: RunsDir = None,
     json: Json = False,
 ) -> None:
-    """Show a run: its data, model and status, its results, files and pictures, and the command that repeats it.
+    """Show a run: its data, model and status, its results, files and plots, and the command that repeats it.
 
     `dlcli show RUN` does the same.
     """

@@ -25,25 +25,31 @@ def serve(
     settings: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="SETTINGS", help="How sent rows are written: dataset.KEY=VALUE.", show_default=False
+            metavar="SETTINGS", help="Format of the rows in requests: dataset.KEY=VALUE.", show_default=False
         ),
     ] = None,
     port: Annotated[
-        int, typer.Option(metavar="PORT", min=0, max=65535, help="The port; 0 takes a free one.")
+        int, typer.Option(metavar="PORT", min=0, max=65535, help="The port; 0 selects a free one.")
     ] = 8000,
     host: Annotated[
-        str, typer.Option(metavar="ADDRESS", help="Another address than this machine's own needs a token.")
+        str,
+        typer.Option(metavar="ADDRESS", help="Any address other than this machine's own requires a token."),
     ] = "127.0.0.1",
     token_file: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="A file with the token that requests must have; else DLCLI_SERVE_TOKEN."
+            metavar="FILE",
+            help="A file with the token that requests must have; by default DLCLI_SERVE_TOKEN.",
         ),
     ] = None,
-    max_rows: Annotated[int, typer.Option(metavar="N", min=1, help="Rows of a request.")] = 10_000,
-    max_mb: Annotated[int, typer.Option(metavar="MB", min=1, max=1024, help="Size of a request.")] = 16,
-    timeout: Annotated[float, typer.Option(metavar="SECONDS", min=0.1, help="Until an answer.")] = 30.0,
-    device: Annotated[Literal["auto", "cpu"], typer.Option(help="Where to compute.")] = "auto",
+    max_rows: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Maximum number of rows of a request.")
+    ] = 10_000,
+    max_mb: Annotated[
+        int, typer.Option(metavar="MB", min=1, max=1024, help="Maximum size of a request.")
+    ] = 16,
+    timeout: Annotated[float, typer.Option(metavar="SECONDS", min=0.1, help="Timeout of a request.")] = 30.0,
+    device: Annotated[Literal["auto", "cpu"], typer.Option(help="Device for the computation.")] = "auto",
     use: UseModels = None,
     coverage: Coverage = None,
     conformal: ConformalOption = None,
@@ -51,12 +57,12 @@ def serve(
     trust: Trust = False,
     runs_dir: RunsDir = None,
 ) -> None:
-    """Serve a run's saved model over HTTP, with a page to try it.
+    """Serve a run's saved model over HTTP, with a web form.
 
     - `dlcli serve penguins`
 
-    `POST /predict` takes rows as JSON or CSV, or images; `/` is a form, `/docs` the API. On Ctrl-C or SIGTERM, accepted
-    requests are answered before the server ends; a second signal ends it at once.
+    `POST /predict` accepts rows as JSON or CSV, or images; `/` is a form, `/docs` the API. On Ctrl-C or SIGTERM,
+    accepted requests are answered before the server ends; a second signal ends it immediately.
     """
     with session() as terminal:
         from dlcli.runner import serve as runner

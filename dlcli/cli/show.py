@@ -46,7 +46,7 @@ def show(
 def _experiment_or_run(
     terminal: Terminal, words: Sequence[str], folders: Sequence[Path], runs_dir: Path | None
 ) -> None:
-    """Show an experiment, or the run that a single word names if it is no valid override (names may contain `=`)."""
+    """Show an experiment, or the run that a single word names if it is not a valid override (names may contain `=`)."""
     from dlcli.config.next_command import next_command
     from dlcli.config.project import default_runs_dir
     from dlcli.errors import ConfigError
@@ -74,7 +74,7 @@ def _tell(terminal: Terminal, found: FoundRun) -> None:
 
 @contextmanager
 def _habits_answered(words: Sequence[str], conf_dir: Sequence[Path], runs_dir: Path | None) -> Iterator[None]:
-    """Answer a single word in another tool's syntax with dlcli's command, if it is neither an override nor a run.
+    """Raise the error for a single word in another tool's syntax, if it is neither an override nor a run.
 
     Several words are answered before the command starts; a single word may be the name of a run.
     """
@@ -148,6 +148,6 @@ def _option(terminal: Terminal, word: str, folders: Sequence[Path]) -> None:
         if key.explanation:
             terminal.sentence(f"    {key.explanation}")
     if option.more:
-        terminal.note(f"\n{option.target} also takes")
+        terminal.note(f"\n{option.target} also accepts")
     for key in option.more:
         terminal.note(f"  {key.name}: {inline(key.value)}{f'  ({key.type})' if key.type else ''}")

@@ -22,7 +22,7 @@ def sweep(
     time: Annotated[
         str | None,
         typer.Option(
-            "--time", "--timeout", metavar="TIME", help="Start no trial after this time: 90s, 30m, 2h."
+            "--time", "--timeout", metavar="TIME", help="Do not start trials after this time: 90s, 30m, 2h."
         ),
     ] = None,
     name: Annotated[str | None, typer.Option(metavar="NAME", help="The sweep's name.")] = None,
@@ -32,7 +32,7 @@ def sweep(
     runs_dir: RunsDir = None,
     json: Json = False,
 ) -> None:
-    """Search for the best configuration on validation rows, and test the winner once.
+    """Search for the best configuration on validation rows, and test the best model once.
 
     A key with several values is searched; a learning rate is best searched on a logarithmic scale. Without such keys,
     the model's own ranges are searched:

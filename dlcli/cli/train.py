@@ -16,18 +16,20 @@ def train(
     jobs: Jobs = None,
     seeds: Annotated[
         int | None,
-        typer.Option(metavar="N", min=1, help="The number of training seeds to repeat everything with."),
+        typer.Option(metavar="N", min=1, help="Number of training seeds with which everything is repeated."),
     ] = None,
     like: Annotated[
         str | None,
         typer.Option(
-            "--like", metavar="RUN", help="Begin with the settings of an earlier run; overrides change them."
+            "--like", metavar="RUN", help="Start from the settings of an earlier run; overrides change them."
         ),
     ] = None,
     time: Annotated[
         str | None,
         typer.Option(
-            "--time", metavar="TIME", help="With effort=best: start no trial after it: 90s, 30m, 2h."
+            "--time",
+            metavar="TIME",
+            help="With effort=best: do not start trials after this time: 90s, 30m, 2h.",
         ),
     ] = None,
     name: Annotated[str | None, typer.Option(metavar="NAME", help="The run's name.")] = None,

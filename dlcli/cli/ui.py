@@ -16,7 +16,7 @@ def ui(
         int, typer.Option(metavar="PORT", min=1, max=65535, help="The port on this machine.")
     ] = 5000,
     open_it: Annotated[
-        bool, typer.Option("--open/--no-open", help="Open the address in the browser of this desktop.")
+        bool, typer.Option("--open/--no-open", help="Open the address in the browser of this machine.")
     ] = True,
     runs_dir: RunsDir = None,
 ) -> None:
