@@ -4,8 +4,8 @@
     result = dlcli.train(["model=mlp", "dataset=iris"])
     result.metrics["test/accuracy"]
 
-Each function does what the command of its name does (`evaluate` is `dlcli eval`). Importing the package is instant:
-functions import what they need. docs/python.md shows all of them.
+Each function corresponds to the command of the same name (`evaluate` is `dlcli eval`). Importing the package is fast:
+functions import their dependencies when they are called. docs/python.md describes all of them.
 """
 
 from __future__ import annotations

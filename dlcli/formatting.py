@@ -47,7 +47,7 @@ def age_text(seconds: float) -> str:
 
 
 def shell_line(*words: str) -> str:
-    """Return a line that a shell divides into these words again."""
+    """Return a line that a shell splits into these words."""
     return " ".join(map(_shell_word, words))
 
 

@@ -83,7 +83,7 @@ class Job:
         keep_last: whether the last epoch counts as the best one, because there are no validation rows.
         times_rows: whether to measure the network's latency.
         final_test: number of rows that are set aside for the final test; 0 if they are the test rows of the split.
-        tuned: what the task has tuned on rows that folds hold out; None to tune on the split's validation rows.
+        tuned: facts that the task has tuned on rows that folds hold out; None to tune on the split's validation rows.
     """
 
     config: dict[str, Any]
@@ -226,7 +226,7 @@ def _train(
     """Fit preprocessing and network on the training rows; write the model folder with the best epoch's weights.
 
     Returns:
-        The fitted network, the fitted preprocessing, and what reading and preprocessing left out or converted.
+        The fitted network, the fitted preprocessing, and notices on values that were left out or converted.
     """
     config, run_dir = job.config, Path(job.run_dir)
     # Preserve the random state, for example that of a notebook.

@@ -192,7 +192,7 @@ def plan_resumption(opened: OpenedRun, overrides: Sequence[str]) -> Resumption |
     problems = list(find_length_problems(opened.config, config, done, is_open=is_open, run=run))
     baseline = config.get("baseline")
     if baseline not in (opened.config.get("baseline"), "none"):
-        # Folds that are done stay as they are, without trees.
+        # Finished folds are not changed, and have no trees.
         message = f"would make it another experiment: {baseline} is grown from the start of a run"
         problems.append(Problem(message, "baseline", "When a run is resumed, it can become baseline=none."))
     if problems := [*problems, *find_refused(config)]:

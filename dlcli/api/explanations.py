@@ -30,11 +30,11 @@ def explain(
         run: a run ID or its beginning, a name, a folder, `last` or `best`; `RUN1,RUN2` is an ensemble.
         rows: maximum number of rows for importance and partial dependence; slices use all rows.
         repeats: number of permutations of each column.
-        examples: of images and texts, number of the worst and of typical rows whose pixels or words are explained.
-        overrides: where the run's data lies now: `dataset.path=FILE`.
-        conf_dirs: the user's own configuration folders; model code beside them may run.
+        examples: for images and texts, number of the worst and of typical rows whose pixels or words are explained.
+        overrides: current location of the run's data: `dataset.path=FILE`.
+        conf_dirs: the user's own configuration folders; model code next to them may run.
         runs_dir: the folder of all runs; None uses the project's, by default `runs`.
-        trust: also run model code that lies in the run's folder.
+        trust: also run model code in the run's folder.
 
     Returns:
         `importances` of columns, with intervals, in units of the loss; `dependence` of the predictions on the most
@@ -77,13 +77,13 @@ def label(
             checked.
         output: a .csv file to write.
         picture: a .png file of the most likely errors to write, for a run on images.
-        overrides: where the run's data lies now: `dataset.path=FILE`; only a picture needs the data.
-        conf_dirs: the user's own configuration folders; dataset code beside them may run.
+        overrides: current location of the run's data: `dataset.path=FILE`; only a picture needs the data.
+        conf_dirs: the user's own configuration folders; dataset code next to them may run.
         runs_dir: the folder of all runs; None uses the project's, by default `runs`.
-        trust: also run code that lies in the run's folder alone.
+        trust: also run code that is only in the run's folder.
 
     Returns:
-        `errors`, a DataFrame with a line for each likely error, the most likely first: `row`, `label`, `suggested`,
+        `errors`, a DataFrame with a row for each likely error, the most likely first: `row`, `label`, `suggested`,
         `p_label` and `p_suggested`; `rows`, the number of checked rows; and `expected`, the estimated number of errors.
 
     Raises:

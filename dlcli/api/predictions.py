@@ -42,39 +42,39 @@ def predict(
     Args:
         run: a run ID or its beginning, a name, a folder, `last` or `best`; `RUN1,RUN2` is an ensemble.
         files: tables, texts, images or folders of them, of the kind that the run was trained on. Targets may be absent.
-        output: a .csv, .parquet or .jsonl to write; files larger than memory need it.
-        keep: columns of tables and texts to carry through, or `"all"`.
-        overrides: how the files are written: `dataset.separator=;`.
-        files_dir: a folder for masks and overlays, of models of images with masks.
-        device: `auto` uses an accelerator where there is one.
-        conf_dirs: the user's own configuration folders; model code beside them may run.
+        output: a .csv, .parquet or .jsonl to write; required for files larger than memory.
+        keep: columns of tables and texts to copy to the output, or `"all"`.
+        overrides: format of the files: `dataset.separator=;`.
+        files_dir: a folder for masks and overlays, for models of images with masks.
+        device: `auto` uses an accelerator if there is one.
+        conf_dirs: the user's own configuration folders; model code next to them may run.
         runs_dir: the folder of all runs; None uses the project's, by default `runs`.
-        trust: also run model code that lies in the run's folder alone.
+        trust: also run model code that is only in the run's folder.
         use: models of a cross-validation: `folds` for the mean of its folds' models, `refit` for the refitted model
             (the default if there is one).
         coverage: add the columns `set`, or `low` and `high`, which are to cover this share of new rows.
-        conformal: how these sets and intervals are made, as `--conformal` of the command.
+        conformal: method of these sets and intervals, as `--conformal` of the command.
         prompt: beginning of texts that a language model continues, instead of `files`; may be empty.
-        tokens: of a prompt, the number of tokens to generate, 500 by default.
-        temperature: of a prompt, below 1 likely tokens are more likely; 0 takes the most likely; 1 by default.
-        top_k: of a prompt, draw among this number of most likely tokens.
-        seed: of a prompt, seed of the draws.
-        samples: of a prompt, the number of texts, 1 by default.
+        tokens: with a prompt, the number of tokens to generate, 500 by default.
+        temperature: with a prompt, values below 1 favour likely tokens; 0 selects the most likely; 1 by default.
+        top_k: with a prompt, sample from this number of most likely tokens.
+        seed: with a prompt, the random seed.
+        samples: with a prompt, the number of texts, 1 by default.
 
     Returns:
-        What `dlcli predict` writes, in the order of the files: a line for each row (for series, a line for each step
-        ahead), with columns that say which row it is, those of `keep`, `prediction`, and for classes the probability
-        of each, `p(NAME)`. None where `output` is given. `attrs["notices"]` of the table is a list of what reading left
-        out or converted, and of values unseen in training: `key`, `count`, `text`, `where`, `hint`, `warns`. Of a
-        prompt, a line for each text: `sample`, `text` (with the prompt) and `tokens`, the number generated.
+        The output of `dlcli predict`, in the order of the files: one line per row (for series, per forecast step), with
+        columns that identify the row, those of `keep`, `prediction`, and for classes the probability of each,
+        `p(NAME)`. None if `output` is given. `attrs["notices"]` of the table lists values that were left out, converted
+        or unseen in training: `key`, `count`, `text`, `where`, `hint`, `warns`. With a prompt, one line per text:
+        `sample`, `text` (with the prompt) and `tokens`, the number of generated tokens.
 
     Warns:
-        UserWarning: something that may be wanted is lost, such as a category that training did not see.
+        UserWarning: information is lost, such as a category that does not occur in the training rows.
 
     Raises:
         dlcli.errors.RunNotFound: there is no such run.
-        dlcli.errors.DataError: a file, row or column is not what the model needs.
-        dlcli.errors.InputError: `output` cannot be written, or a prompt does not fit the model or other arguments.
+        dlcli.errors.DataError: a file, row or column is not valid for the model.
+        dlcli.errors.InputError: `output` cannot be written, or a prompt is incompatible with the model or arguments.
     """
     import pandas as pd
     import pyarrow as pa

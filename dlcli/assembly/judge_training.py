@@ -1,4 +1,4 @@
-"""The classifier that judges made images: trained on the training rows of a split, or that of a saved run."""
+"""The judge of generated images: a classifier trained on the training rows of a split, or that of a saved run."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from dlcli.tasks.metric_choice import with_metrics
 from dlcli.training.fields import Fields
 from dlcli.training.loader import BatchLoader
 
-# Steps of training: two passes over the rows of MNIST, and on fewer rows as many, with smaller batches.
+# Steps of training: two passes over the rows of MNIST; for fewer rows the same number, with smaller batches.
 _STEPS, _LR, _SMOOTHING = 470, 0.02, 0.05
 _SMALLEST, _LARGEST = 32, 256
 
 _WARM, _TIMED = 2, 5  # steps of an estimate
 
-# Training rows whose features stand for the best that can be expected.
+# Number of training rows whose features represent the best possible result.
 _REFERENCE = 2000
 
 # The same for all runs, so that those on the same training rows are judged by the same judge.
@@ -43,7 +43,7 @@ _known: dict[str, JudgeFacts] = {}
 def with_judge(config: Mapping[str, Any], parts: Parts) -> tuple[Parts, dict[str, str]]:
     """Return the parts with a judge in the task, trained on the training rows, and the line for the panel.
 
-    Tasks that make no images are left as they are. Torch's random state is left as it is.
+    Tasks that do not generate images, and torch's random state, are not changed.
     """
     if not isinstance(parts.task, Generate):
         return parts, {}
@@ -158,7 +158,7 @@ def _reference_rows(rows: Fields) -> Tensor:
 
 
 def _accuracy(judge: Judge, rows: Fields) -> float:
-    """Return the share of rows whose class a judge sees."""
+    """Return the share of rows whose class a judge recognizes."""
     right = sum(
         int((judge.judged(batch["x"])[1] == batch["y"][:, 0]).sum()) for batch in BatchLoader(rows, _LARGEST)
     )

@@ -1,4 +1,4 @@
-"""The metric that is monitored by default, which a model may name."""
+"""The metric that is monitored by default, which a model may define."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ _LOSS = "val/loss"
 
 
 def with_own_monitor(config: dict[str, Any], composed: Composed) -> dict[str, Any]:
-    """Return the configuration with the metric that a model names in place of the loss, which does not judge it.
+    """Return the configuration with the metric that a model defines in place of the loss, which is unsuitable for it.
 
-    What the user, or a file other than the shipped config.yaml, says is kept, and so is the loss of other tasks.
+    A metric that is set by the user, or in a file other than the shipped config.yaml, is kept, as is the loss of other
+    tasks.
 
     Args:
         config: the configuration.
-        composed: how it was composed.
+        composed: its composition.
     """
     with suppress(ConfigError):  # a model that cannot be found is reported as that
         model = locate(config["model"].get(TARGET, ""))
@@ -60,7 +61,7 @@ def _is_computed(metric: str, config: dict[str, Any]) -> bool:
 
 
 def _is_said(composed: Composed) -> bool:
-    """Return whether something but the shipped default says what is monitored."""
+    """Return whether the monitored metric is set anywhere except in the shipped default."""
     default = shipped_folder() / "config.yaml"
     return any(setting.key == "monitor" for setting in composed.settings) or any(
         "monitor" in lines(one.file)

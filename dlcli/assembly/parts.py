@@ -67,7 +67,7 @@ class Parts:
 
     @property
     def notices(self) -> list[Notice]:
-        """What the preprocessing cuts or converts in the training rows and targets, and what a head starts from."""
+        """Notices on values that the preprocessing truncates or converts, and on the initial weights of a head."""
         of_model: Sequence[Notice] = getattr(self.network.model, "notices", ())
         return [
             *notices_of(self.preprocessing),

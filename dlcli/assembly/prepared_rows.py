@@ -1,4 +1,4 @@
-"""Fit and transform once what several jobs of a process share: trials, and seeds of a fold, have the same rows.
+"""Fit and transform rows once for several jobs of a process: trials, and seeds of a fold, have the same rows.
 
 Only the last result is kept, and only for a table of a few megabytes: for more rows, training takes much longer than
 the preprocessing.
@@ -26,7 +26,7 @@ _MAX_BYTES = 32 << 20
 
 @dataclass(frozen=True, eq=False)
 class PreparedRows:
-    """What a preprocessing makes of the rows of a split.
+    """The preprocessed rows of a split.
 
     Attributes:
         fitted: the fitted preprocessing.

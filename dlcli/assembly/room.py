@@ -1,4 +1,4 @@
-"""Check before transforming the rows of a table that the result fits into memory."""
+"""Check that the transformed rows of a table fit into memory, before they are computed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`task.judge=RUN`: the classifier of a saved run judges made images."""
+"""`task.judge=RUN`: the classifier of a saved run as the judge of generated images."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from dlcli.tasks.judge import FEATURES, Judge, JudgeNetwork, last_linear
 
 _KEY = "task.judge"
 
-# Each run that it judges keeps a copy of its weights.
+# Each run that uses the judge keeps a copy of its weights.
 _LARGEST = 4_000_000
 
 
@@ -79,7 +79,7 @@ def judge_of_run(
 
 
 def _misfit(model: SavedModel, image: tuple[int, ...], classes: Sequence[str]) -> str:
-    """Return why a model cannot judge images of this shape and these classes; empty if it can."""
+    """Return the reason if a model cannot judge images of this shape and these classes; empty if it can."""
     network, own = model.network.model, getattr(model.task, "classes", ())
     if model.kind != "image" or model.task.kind not in ("binary", "multiclass"):
         return f"is not a classifier of images: its task is {model.task.describe()}"

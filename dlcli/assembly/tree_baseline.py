@@ -88,11 +88,11 @@ def add_trees(
         return []
     try:
         found = _trees(data, fitted, seed, task.baseline()[0], evaluations)
-    except Exception as error:  # the trees may refuse values that the model accepts
+    except Exception as error:  # the trees may reject values that the model accepts
         if is_asked_for:
             error.add_note("The model is trained: resumed with baseline=none, the run ends without trees")
             raise
-        text = f"there are no trees beside this run: {error or type(error).__name__}"
+        text = f"there are no trees to compare this run with: {error or type(error).__name__}"
         return [Notice("no_trees", 1, text, "baseline", warns=False)]
     for part, (metrics, outputs) in found.items():
         evaluations[part].baselines[TREES], evaluations[part].baseline_outputs[TREES] = metrics, outputs

@@ -54,13 +54,13 @@ def reload_tuned(
 
 
 def describe_tuning(task: Task, tuned: Mapping[str, Any], split: Split, *, given: bool) -> list[str]:
-    """Return what a task has tuned and on which rows, as a list of at most one sentence."""
+    """Return a sentence on the facts that a task has tuned and on the rows, as a list of at most one item."""
     rows = "rows that folds held out" if given else f"the {len(split.val):,} validation rows"
     return [f"{task.tuned()}, found on {rows}"] if tuned else []
 
 
 def tuned_facts(folder: Path) -> dict[str, Any]:
-    """Return what the task of a model folder has tuned."""
+    """Return the facts that the task of a model folder has tuned."""
     return {name: fact for name, fact in read_task_facts(folder).items() if name in _TUNED}
 
 

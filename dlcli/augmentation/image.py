@@ -24,9 +24,9 @@ _Move: TypeAlias = Callable[[Tensor, Tensor | None], _Moved]
 class ImageAugmentation:
     """Flips, rotates, zooms, shifts, recolours, cuts out and mixes images `(N, C, H, W)`, in this order.
 
-    Areas without image are black. Masks, targets `(N, H, W)` of codes, and padded boxes `(N, T, 6)` are moved as their
-    images are. Areas without image have no class. Boxes become those that enclose the moved ones, within the image;
-    those of which less than a quarter is left are dropped. What is cut out of an image keeps its class and its box.
+    Areas without image are black. Masks, targets `(N, H, W)` of codes, and padded boxes `(N, T, 6)` are transformed
+    with their images. Areas without image have no class. A transformed box is the bounding box of the result, clipped
+    to the image; boxes of which less than a quarter remains are dropped. Cut-out areas keep their classes and boxes.
 
     Args:
         flip: probability that an image is mirrored horizontally.
@@ -187,7 +187,7 @@ def _cut_out(x: Tensor, share: float) -> Tensor:
     return x.masked_fill((hidden[0][:, :, None] & hidden[1][:, None, :])[:, None], 0)
 
 
-# Least share of a box that is left within the image.
+# Minimum share of a box that must remain within the image.
 _VISIBLE = 0.25
 
 
@@ -202,7 +202,7 @@ def moving(across: Tensor, down: Tensor, right: Tensor | None = None, below: Ten
 
 
 def moved_boxes(boxes: Tensor, matrix: Tensor) -> Tensor:
-    """Return the boxes that enclose moved ones, within the image; those hardly left in it become padding.
+    """Return the bounding boxes of transformed boxes, clipped to the image; those mostly outside become padding.
 
     Args:
         boxes: padded boxes `(N, T, 6)`, with shares of the image's sides.

@@ -20,10 +20,13 @@ WORKING = (
 )
 
 _OWN_CHECKPOINTS = (
-    "would write checkpoints beside those of dlcli",
+    "would write checkpoints in addition to those of dlcli",
     "The best weights and the last state are always saved: see tracking.checkpoint_minutes.",
 )
-_OWN_DISPLAY = ("would write to the terminal beside dlcli", "Remove it: dlcli shows and records the same.")
+_OWN_DISPLAY = (
+    "would write to the terminal in addition to dlcli",
+    "Remove it: dlcli shows and records the same.",
+)
 _NO_LOGGER = "needs a logger of Lightning, but dlcli records to MLflow itself"
 
 # Callback to the reason why it is refused, and what to do instead.

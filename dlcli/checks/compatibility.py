@@ -55,8 +55,8 @@ def find_mistakes(
 ) -> list[Problem]:
     """Return every mistake that can be found before the first training step.
 
-    These are a model that cannot take this data, a monitored metric that is never logged, settings that contradict
-    each other, and objects that cannot be built.
+    These are a model that does not support the data, a monitored metric that is never logged, contradictory settings,
+    and objects that cannot be built.
 
     Args:
         config: the composed configuration.

@@ -1,4 +1,4 @@
-"""Checks of the length of training that need neither the data nor torch."""
+"""Checks of the length of training that require neither the data nor torch."""
 
 from __future__ import annotations
 

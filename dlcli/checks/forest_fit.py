@@ -23,7 +23,7 @@ def check_forest(config: Mapping[str, Any]) -> Iterator[Problem]:
     model = locate(config["model"]["_target_"])
     if config["preprocessing"].get("missing") == "keep" and not getattr(model, "takes_missing", False):
         yield Problem(
-            f"{model.__name__} computes with every number, and cannot take missing ones",
+            f"{model.__name__} does not support missing values",
             "preprocessing.missing",
             "Use preprocessing.missing=median, or a model of trees: model=hist_gradient_boosting.",
         )
@@ -54,7 +54,7 @@ def check_forest(config: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def check_baseline(config: Mapping[str, Any], data: Data) -> Iterator[Problem]:
-    """Yield a problem if the baseline of trees was requested and is not available for this experiment."""
+    """Yield a problem if the baseline of trees was requested, but is not available for this experiment."""
     if config.get("baseline") != "trees":
         return
     loss = _name_of_loss(config)
@@ -109,7 +109,7 @@ def _loss(config: Mapping[str, Any], model: Any) -> Iterator[Problem]:
         )
     if loss.get("label_smoothing"):
         yield Problem(
-            "trees are grown for targets as they are",
+            "trees are grown for unmodified targets",
             "task.loss.label_smoothing",
             "Leave it out, or choose a network, such as model=mlp.",
         )

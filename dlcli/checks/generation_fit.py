@@ -1,4 +1,4 @@
-"""Check what does not apply to tasks that make images, and to models whose parts are trained in turns."""
+"""Checks of settings for tasks that generate images, and for models whose parts are trained in turns."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _ONE = (1, "1", "auto", None)
 
 
 def check_generation(config: Mapping[str, Any]) -> Iterator[Problem]:
-    """Yield settings that do not fit a task that makes images."""
+    """Yield settings that are incompatible with a task that generates images."""
     if getattr(locate(config["task"][TARGET]), "kind", None) != "generate":
         return
     if getattr(make_chosen(config, "augmentation"), "mixup", 0):

@@ -65,7 +65,7 @@ def find_duplicates(data: Data, splits: Sequence[Split]) -> Iterator[Problem]:
             yield Problem(
                 f"{shared:,} of {len(rows):,} {part} questions are on contexts of training questions",
                 "dataset",
-                "Metrics are not those of new contexts. Remove these questions, or keep those of a context together: "
+                "Metrics do not apply to new contexts. Remove these questions, or keep those of a context together: "
                 "groups are the articles of SQuAD's JSON, or dataset.group of a table (and cv=group_kfold for folds).",
             )
             return

@@ -1,4 +1,4 @@
-"""Checks of what a user's own dataset and cross-validation strategy return."""
+"""Checks of the return values of a user's own dataset and cross-validation strategy."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def check_own_data(data: Data, node: Mapping[str, Any]) -> None:
         node: The section `dataset`; only functions outside of dlcli are checked.
 
     Raises:
-        DataError: They do not fit together.
+        DataError: They are inconsistent.
     """
     if is_of_dlcli(target := str(node[TARGET])):
         return
@@ -56,13 +56,13 @@ def check_own_splits(splits: Any, final_test: Any, rows: int, node: Mapping[str,
     """Check the splits of a cross-validation strategy.
 
     Args:
-        splits: What its `splits` returned.
-        final_test: What its `final_test` returned.
+        splits: Return value of its `splits`.
+        final_test: Return value of its `final_test`.
         rows: Number of rows of the data.
         node: The section `cv`; only strategies outside of dlcli are checked.
 
     Raises:
-        ConfigError: They are no splits of these rows.
+        ConfigError: They are not splits of these rows.
     """
     if is_of_dlcli(target := str(node[TARGET])):
         return

@@ -246,7 +246,7 @@ def _time(time: Any) -> str:
 
 
 def _unlearned_answers(data: Data, splits: Sequence[Split]) -> Iterator[Problem]:
-    """Yield a warning for unanswerable questions that are judged, where training has none: the model must answer."""
+    """Yield a warning for unanswerable validation or test questions if the training rows contain none."""
     if not isinstance(data.y, Answers):
         return
     none = data.y.lengths == 0
@@ -254,7 +254,7 @@ def _unlearned_answers(data: Data, splits: Sequence[Split]) -> Iterator[Problem]
         for part, rows in ((name_of_test_rows(len(splits) > 1), split.test), ("val", split.val)):
             if none[rows].any() and not none[split.train].any():
                 yield Problem(
-                    f"{none[rows].sum():,} of {len(rows):,} {part} questions are unanswerable, and no training one is",
+                    f"{none[rows].sum():,} of {len(rows):,} {part} questions are unanswerable, but none for training",
                     "dataset",
                     "The model always answers, so that these count as wrong. Add unanswerable questions to the "
                     "training rows, or remove those.",

@@ -40,7 +40,7 @@ def warn(
     for warning in warnings:
         tell(f"warning: {warning.where}: {warning.message}")
     if any(warning.hint for warning in warnings):
-        tell(f"  hint: run dlcli check with {words} to see what to do")
+        tell(f"  hint: run dlcli check with {words} for the remedy")
     return warnings
 
 

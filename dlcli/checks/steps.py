@@ -34,7 +34,7 @@ def find_empty_epochs(config: Mapping[str, Any], split: Split) -> Iterator[Probl
 
 
 def warn_of_steps(config: Mapping[str, Any], split: Split) -> Iterator[Problem]:
-    """Yield a warning for each argument of the trainer that the rows and the other arguments put out of reach."""
+    """Yield a warning for each argument of the trainer that has no effect with these rows and other arguments."""
     plan, trainer = _plan(config, split), config["trainer"]
     limit, batches = trainer.get("limit_train_batches"), counted(plan.batches, "batch", "batches")
     if isinstance(limit, int) and limit > plan.batches:
@@ -61,7 +61,7 @@ def warn_of_steps(config: Mapping[str, Any], split: Split) -> Iterator[Problem]:
 
 
 def _unreached(trainer: Mapping[str, Any], plan: StepPlan) -> Iterator[Problem]:
-    """Yield a warning for numbers of steps that the epochs do not have, and for epochs that the steps end before."""
+    """Yield a warning for limits of steps that exceed the epochs, and for epochs that exceed the steps."""
     epochs, steps = trainer.get("max_epochs"), trainer.get("max_steps", -1)
     epochs = None if epochs == -1 else epochs
     allowed = plan.length(epochs).steps  # None without a limit

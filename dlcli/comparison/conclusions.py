@@ -56,10 +56,10 @@ def difference_in_words(
 
 
 def more_folds(needed: int | None, have: int, cv: Mapping[str, Any]) -> str:
-    """Return how many more folds would find a difference of the observed size.
+    """Return a sentence on the number of additional folds that would detect a difference of the observed size.
 
     Args:
-        needed: the number of folds that finds it with `POWER`; None if no number does.
+        needed: the number of folds that detects it with `POWER`; None if no number does.
         have: the number of folds.
         cv: the section of the configuration.
     """
@@ -78,7 +78,7 @@ def more_folds(needed: int | None, have: int, cv: Mapping[str, Any]) -> str:
 
 
 def more_rows(needed: int | None, have: int) -> str:
-    """Return how many more test rows would find a difference of the observed size; empty if that is not known."""
+    """Return a sentence on the number of additional test rows that would detect the difference; empty if unknown."""
     if needed is None:
         return ""
     more = counted(max(needed - have, 1), "more test row")

@@ -1,4 +1,4 @@
-"""Intervals of the figures of runs that are compared, and their training seeds."""
+"""Intervals of the metrics of compared runs, and their training seeds."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ Ends = tuple[float, float]
 def ends_of(run: Evaluated, metric: str, scale: MetricScale) -> Ends | None:
     """Return the 95 % interval of a run's metric: over its folds, or over the test rows of a hold-out.
 
-    The former is corrected for overlapping training rows. The latter is known for means over rows, and covers the
-    choice of the rows, not the training; None for other metrics.
+    The former is corrected for overlapping training rows. The latter is available for means over rows, and covers the
+    sampling of the rows, not the training; None for other metrics.
     """
     if metric not in run.folds[0]:
         return None

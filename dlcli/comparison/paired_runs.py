@@ -47,8 +47,9 @@ class Pair:
         p: P-values by test.
         words: The conclusion as a sentence.
         metric: The metric.
-        power: What would be needed to find a difference of the observed size; empty if it was found, or is 0.
-        needed: Number of folds, or of test rows, that this takes; None if no number does, or there is nothing to say.
+        power: Sentence on the data required to detect a difference of the observed size; empty if it is significant,
+            or 0.
+        needed: Required number of folds or of test rows; None if no number suffices, or `power` is empty.
     """
 
     a: str

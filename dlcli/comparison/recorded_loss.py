@@ -14,7 +14,7 @@ _SCALED = {"dlcli.tasks.losses.MSE": "mse", "dlcli.tasks.losses.MAE": "mae"}
 
 
 def recorded_loss(run_dir: Path, config: Mapping[str, Any]) -> tuple[str, float] | None:
-    """Return the metric that the loss is, with the factor between them; None if no metric has the loss's values.
+    """Return the metric that equals the loss up to a factor, and the factor; None if there is no such metric.
 
     A cross-entropy without weights is `log_loss`. The factor of `mse` and `mae` holds for a single target.
     """
@@ -28,7 +28,7 @@ def recorded_loss(run_dir: Path, config: Mapping[str, Any]) -> tuple[str, float]
 
 
 def losses_differ(metric: str, configs: Sequence[Mapping[str, Any]]) -> str | None:
-    """Return that the loss of each run is another function; None if it is the same, or not what is compared."""
+    """Return a sentence if the runs have different losses; None if they are equal, or another metric is compared."""
     losses = [_loss(config) for config in configs]
     if metric != "loss" or all(loss == losses[0] for loss in losses):
         return None
@@ -37,7 +37,7 @@ def losses_differ(metric: str, configs: Sequence[Mapping[str, Any]]) -> str | No
 
 
 def _loss(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the section of the loss; empty for a task that has none of its own."""
+    """Return the section of the loss; empty for a task without one."""
     return dict((config.get("task") or {}).get("loss") or {})
 
 

@@ -69,6 +69,6 @@ def _of_task(run_dir: Path) -> dict[str, Any]:
     # Imported late, because it loads torch.
     from dlcli.inference.saved_model import load_task
 
-    with suppress(DlcliError):  # a task of the user's own, say, whose code is not loaded for a comparison
+    with suppress(DlcliError):  # for example a user-defined task, whose code is not loaded for a comparison
         return load_task(run_dir / "model").scales()
     return {}

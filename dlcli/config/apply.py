@@ -41,7 +41,7 @@ def apply(
         keys_of: Returns the keys of a configuration.
         files: YAML files of the chosen options; a mistake in one of them is reported with its line.
         problems: The list that mistakes are appended to.
-        by_data: Group to the option that leaves its section to the data. Keys of these sections are skipped.
+        by_data: Group to the option whose section is determined by the data. Keys of these sections are skipped.
 
     Returns:
         The composition as Hydra accepted it, the configuration, the chosen options and the settings that were applied.

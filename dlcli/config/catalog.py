@@ -146,7 +146,7 @@ def _more(node: dict[str, Any], group: str) -> list[Key]:
 
 
 def _plain(default: Any) -> Any:
-    """Return an argument's default in a form that YAML can show; `???` for a required argument."""
+    """Return an argument's default in a form that YAML can represent; `???` for a required argument."""
     if default is UNKNOWN:
         return "???"
     if isinstance(default, tuple | list):

@@ -65,7 +65,7 @@ def _is_run(folder: Path) -> bool:
 
 
 def _has_questions(file: Path) -> bool:
-    """Return whether a JSON file begins as SQuAD's do; tables that pandas has written have `data`, too."""
+    """Return whether a JSON file begins like SQuAD's; tables that pandas has written also have the key `data`."""
     head = _head(file)
     return bool(re.search(rb'"data"\s*:\s*\[', head) and re.search(rb'"(paragraphs|qas)"\s*:\s*\[', head))
 

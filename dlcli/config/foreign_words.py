@@ -129,7 +129,7 @@ GROUPS = {
     "criterion": "task/loss",
 }
 
-# What other tools call options, by group; the likeliest first.
+# Names of options in other tools, by group; the likeliest first.
 OPTIONS: dict[str, dict[str, tuple[str, ...]]] = {
     "task": {
         "classification": ("multiclass", "binary"),
@@ -232,7 +232,7 @@ OPTIONS: dict[str, dict[str, tuple[str, ...]]] = {
     "cv": {"loo": ("leave_one_out",), "train_test_split": ("holdout",), "timeseriessplit": ("time_series",)},
 }
 
-# What XGBoost, LightGBM and CatBoost call the objective: the task, with its loss where that is not the default.
+# Objectives of XGBoost, LightGBM and CatBoost: the task, with its loss if that is not the default.
 OBJECTIVES = {
     "binary:logistic": ("task=binary",),
     "logloss": ("task=binary",),
@@ -304,7 +304,7 @@ DATA = (
     *("csv", "csv_path", "csv_file", "train_file", "train_csv", "train_data", "train_path"),
 )
 METRICS = ("metric", "metrics", "eval_metric")
-# Metrics that each task whose targets they are for computes by default.
+# Metrics that each task with targets of their kind computes by default.
 BY_DEFAULT = frozenset(
     {
         *("loss", "accuracy", "balanced_accuracy", "precision", "recall", "f1"),

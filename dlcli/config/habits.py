@@ -1,6 +1,6 @@
 """Commands in the syntax of Hydra, LightningCLI, Keras, scikit-learn or yolo, and their equivalents in dlcli.
 
-Nothing heavy is imported: the answer comes before the command's own imports.
+No heavy library is imported: the error is reported before the command's own imports.
 """
 
 from __future__ import annotations

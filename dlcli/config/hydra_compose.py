@@ -1,4 +1,4 @@
-"""The module that depends on Hydra's internals, beside its shortcuts: composition, global state, error messages.
+"""The only module, apart from its shortcuts, that depends on Hydra's internals: composition, global state, errors.
 
 It composes the shipped and the user's folders without changing Hydra's global state, and translates errors of Hydra,
 OmegaConf and PyYAML into problems.

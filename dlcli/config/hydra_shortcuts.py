@@ -1,4 +1,4 @@
-"""Compose with Hydra in half the time: without parsing files again, and without what is not looked up."""
+"""Compose with Hydra in half the time: files are parsed once, and unused lookups are skipped."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from omegaconf import OmegaConf
 
 @contextmanager
 def shortcuts() -> Iterator[None]:
-    """Take them while Hydra composes; its own parts are back in place afterwards."""
+    """Use the shortcuts while Hydra composes; its own parts are restored afterwards."""
     Plugins.instance()  # registers the sources
     types, build = SourcesRegistry.instance().types, defaults_list._create_interpolation_map
     sources = dict(types)

@@ -61,7 +61,7 @@ _NAMES = {
     "tnr": "specificity",
     "tpr": "recall",
 }
-# Names that a task's own metric has with a word before it: `entity_f1` of tags, `answer_f1` of answers.
+# Metrics of tasks whose name has a prefix: `entity_f1` of tags, `answer_f1` of answers.
 _OF_TASKS = ("accuracy", "f1", "precision", "recall", "exact_match")
 _PARTS = {"train": "train", "training": "train", "test": "test"}
 _PART = re.compile(r"(train|training|val|valid|validation|dev|eval|test)[/_. ]+(.+)")
@@ -78,7 +78,7 @@ def metrics_meant(word: str, known: Iterable[str]) -> list[str]:
 
 
 def metric_called(word: str, known: Iterable[str]) -> str:
-    """Return the known metric that other tools call so; empty without one."""
+    """Return the known metric for a name in other tools; empty if there is none."""
     names = frozenset(known)
     plain = word.strip().lower().replace("-", "_")
     found = _PART.fullmatch(plain)

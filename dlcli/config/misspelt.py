@@ -1,4 +1,4 @@
-"""Answer misspelt groups, options and keys from files alone, before anything heavy is imported."""
+"""Report misspelt groups, options and keys from files only, before heavy libraries are imported."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from dlcli.errors import ConfigError, Problem
 
 
 class _NotWritten(Exception):
-    """The answer requires importing the code that the configuration names."""
+    """The check requires importing the code that the configuration names."""
 
 
 def refuse_misspelt(overrides: Sequence[str], conf_dirs: Sequence[Path] = ()) -> None:

@@ -1,4 +1,4 @@
-"""Quote overrides and commands for messages, so that they can be pasted into a shell whatever a name contains.
+"""Quote overrides and commands for messages, so that they can be pasted into a shell for any name.
 
 Hydra's grammar and the shell both interpret quotes, blanks and brackets, and OmegaConf interprets `${`. Every message
 that shows a setting with a user's name in it is therefore made here; `tests/config/test_shown_commands.py` runs them.
@@ -15,7 +15,7 @@ from typing import Any
 from dlcli.config.plain_secrets import written_words
 from dlcli.formatting import shell_line
 
-# Words that the grammar does not read as text.
+# Words that the grammar does not interpret as text.
 _NO_TEXTS = ("null", "true", "false", "nan", "inf")
 
 # Characters that the grammar allows in a key of a mapping, which cannot be quoted, and those that need a backslash.

@@ -1,4 +1,4 @@
-"""Words in front of a command, as in `dlcli yolo train` or `dlcli python train.py`, and commands that are left out."""
+"""Words that precede a command, as in `dlcli yolo train` or `dlcli python train.py`, and omitted commands."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ PROGRAMS = frozenset(
     }
 )
 
-# Words that follow these names: launchers, and the tasks of yolo.
+# Words that may follow these names: launchers, and the tasks of yolo.
 _BEFORE_COMMANDS = frozenset({"launch", "run", "detect", "segment", "classify", "pose", "obb"})
 
 
 def without_program(arguments: Sequence[str], commands: Mapping[str, object]) -> tuple[list[str], str] | None:
-    """Return the arguments with the command first, and what was wrong; None if they begin with a command.
+    """Return the arguments with the command first, and an error message; None if they begin with a command.
 
-    A script is the command of its name, such as `train.py`; other scripts, and no command, are `train`.
+    A script stands for the command of its name, such as `train.py`; other scripts, or no command, stand for `train`.
 
     Args:
         arguments: of the program.

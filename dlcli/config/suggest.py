@@ -10,14 +10,14 @@ from pathlib import Path
 
 _FEW = 16
 
-# Signs in which names differ that mean the same; signs such as < and + have a meaning.
+# Characters that are ignored when names are compared; characters such as < and + are significant.
 _PUNCTUATION = re.compile(r"[\s_.,:;/()\[\]{}'\"\-\u2010-\u2015]+")
 
 
 def near(word: str, candidates: Iterable[str], cutoff: float = 0.6) -> list[str]:
     """Return at most three candidates that resemble the word, the nearest first.
 
-    If some differ in case, blanks and punctuation alone, others are not suggested.
+    If some differ only in case, blanks and punctuation, others are not suggested.
     """
     names = sorted(set(candidates))
     if same := same_names(word, names):
@@ -30,7 +30,7 @@ def near(word: str, candidates: Iterable[str], cutoff: float = 0.6) -> list[str]
 
 
 def same_names(word: str, candidates: Iterable[str]) -> list[str]:
-    """Return the candidates that differ from the word in case, blanks and punctuation alone."""
+    """Return the candidates that differ from the word only in case, blanks and punctuation."""
     meant = _letters(word)
     return [name for name in candidates if meant and name != word and _letters(name) == meant]
 

@@ -19,8 +19,8 @@ TargetKind = Literal[
     "ctc",
 ]
 
-# What a task is for: a kind of targets, or images to make of given classes.
+# The purpose of a task: a kind of targets, or the generation of images of given classes.
 TaskKind = TargetKind | Literal["generate"]
 
-# Those for which a model has one vector of outputs per row, whose length is the task's.
+# Kinds for which a model has one vector of outputs per row, whose length is determined by the task.
 ONE_A_ROW = frozenset({"binary", "multiclass", "multilabel", "regression", "forecast"})

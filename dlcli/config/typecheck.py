@@ -22,7 +22,7 @@ from dlcli.config.suggest import did_you_mean
 _NOT_PLAIN = {"is_instance_of", "is_subclass_of", "needs_python_object", "callable_type"}
 
 
-# What other languages call no value; null is read as such.
+# Words for a missing value in other languages; null is the one that is accepted.
 _NO_VALUE = ("none", "nil", "na", "n/a")
 
 _LEAVE_OUT = "Leave it out for the default."
@@ -45,7 +45,8 @@ def mismatch(value: Any, argument: Argument, where: str = "") -> tuple[str, str]
     if value == "None" and type(None) in typing.get_args(argument.annotation):
         return 'is the text "None"', "For no value, write null."
     try:
-        # JSON mode has the semantics of a configuration: a list may be a tuple and an int a float, but "3" is no int.
+        # JSON mode has the semantics of a configuration: a list may be a tuple and an int a float, but "3" is not an
+        # int.
         checker.validate_json(json.dumps(value), strict=True)
     except ValidationError as error:
         if isinstance(value, str) and value.lower() in _NO_VALUE:
@@ -59,7 +60,7 @@ def mismatch(value: Any, argument: Argument, where: str = "") -> tuple[str, str]
 
 
 def _without_value(text: str, argument: Argument) -> tuple[str, str]:
-    """Return what is wrong with a word for no value, where it is no text."""
+    """Return the problem of a word for a missing value, if the argument is not a text."""
     wrong = f'is the text "{text}"'
     if type(None) in typing.get_args(argument.annotation):
         return wrong, "For no value, write null."

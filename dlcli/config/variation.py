@@ -34,7 +34,7 @@ _MOST = 64
 
 
 class Variations:
-    """Composes configurations; one that differs from an earlier one in plain values only is derived from it.
+    """Composes configurations; one that differs from an earlier one only in plain values is derived from it.
 
     A value is replaced only if composing would give the same result: the key exists and holds a plain value in the
     earlier configuration, the command line sets it last, no interpolation reads it, and no option or target depends on

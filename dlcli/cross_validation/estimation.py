@@ -37,7 +37,7 @@ class Fold:
 
 @dataclass(frozen=True, eq=False)
 class Estimation:
-    """Configuration, data and splits for estimating how well a configuration performs.
+    """Configuration, data and splits for estimating the performance of a configuration.
 
     Attributes:
         config: The resolved configuration.

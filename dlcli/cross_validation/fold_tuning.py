@@ -26,11 +26,11 @@ from dlcli.tasks.calibration import apply_calibration
 def tuned_on_folds(
     folds: Sequence[Fold], run_dirs: Sequence[Path], task: Task, data: Data, final_test: np.ndarray
 ) -> dict[str, Any]:
-    """Return what a task tunes (a calibration, thresholds) for the mean of the folds' models and for a refitted one.
+    """Return the facts that a task tunes (a calibration, thresholds) for the folds' mean and for a refitted model.
 
-    It is found on the outputs of each row by the model of the first fold that holds it out, before that fold's own
-    calibration, as scikit-learn's `CalibratedClassifierCV(ensemble=False)` does. A calibration is judged by the log
-    loss of rows that it was not fitted on. The folds' own metrics do not depend on it. Final test rows are not used.
+    They are fitted on the outputs for each row by the model of the first fold that holds it out, before that fold's own
+    calibration, as in scikit-learn's `CalibratedClassifierCV(ensemble=False)`. A calibration is evaluated by the log
+    loss on rows that it was not fitted on. The folds' own metrics do not depend on it. Final test rows are not used.
 
     Args:
         folds: The folds with all training rows.
@@ -61,7 +61,7 @@ def _held_out_outputs(
 
 
 def coverage_of_holdout_refit(first: Path, run_dir: Path) -> Measured:
-    """Return how sets or intervals calibrated on validation rows cover the final test rows, and a sentence.
+    """Return the coverage of the final test rows by sets or intervals calibrated on validation rows, and a sentence.
 
     Args:
         first: Folder of the run before the refit, which was not trained on the validation rows.
@@ -77,7 +77,7 @@ def coverage_of_holdout_refit(first: Path, run_dir: Path) -> Measured:
 def coverage_of_refit(
     folds: Sequence[Fold], run_dirs: Sequence[Path], data: Data, final_test: np.ndarray, run_dir: Path
 ) -> Measured:
-    """Return how sets or intervals calibrated on held-out rows cover the final test rows, and a sentence.
+    """Return the coverage of the final test rows by sets or intervals calibrated on held-out rows, and a sentence.
 
     Args:
         folds: The folds with all training rows.

@@ -52,7 +52,7 @@ def refit(
         listen: Receives the progress.
         place: Place of the child run.
         words: Overrides to record for the child; those of the parent if None.
-        tuned: What the task has tuned on rows that the final model is trained on, by models that were not.
+        tuned: Facts that the task has tuned on rows of the final model, predicted by models not trained on them.
 
     Returns:
         The metrics on the final test rows, and the baselines' metrics.
@@ -101,7 +101,7 @@ def refit_config(config: dict[str, Any], folds: Sequence[Path]) -> dict[str, Any
 
 
 def final_model_sentence(estimation: Estimation, folds: Sequence[Path]) -> str:
-    """Return how the final model was trained and tested, or that final test rows were not used; empty otherwise."""
+    """Return sentences on the final model's training and test, or on unused final test rows; may be empty."""
     tests = len(estimation.final_test)
     if not estimation.config["cv"]["refit"]:
         if not tests or any(shares_rows(split.test, estimation.final_test) for split in estimation.splits):

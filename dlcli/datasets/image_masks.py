@@ -40,7 +40,7 @@ def load(
 
     Args:
         path: a folder, .tar or .zip with the folders `images` and `masks`, below or above folders of parts, if any; a
-            table of pairs; or COCO's JSON beside its images, or a folder with such files and no folder of masks.
+            table of pairs; or COCO's JSON next to its images, or a folder with such files and no folder of masks.
         classes: names of the classes in the order of the masks' values from 0 on, or a file with a name per line;
             None takes `classes.txt` of the folder, else the values themselves.
         ignore: value or name of pixels without a class, which the loss and the metrics ignore; or a list of several.

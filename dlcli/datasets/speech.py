@@ -29,7 +29,7 @@ def load(
 
     Args:
         path: a table of paths and texts; a folder (or a .tar or .zip) with recordings and a `metadata.csv` of lines
-            `id|text` as LJSpeech, `.trans.txt` files of lines `id text` as LibriSpeech, or a text file beside each
+            `id|text` as LJSpeech, `.trans.txt` files of lines `id text` as LibriSpeech, or a text file next to each
             recording. Folders named train, val and test are parts of the split.
         text: a table's column of transcripts; None takes one named text, transcript, transcription or sentence.
         audio: a table's column of paths, relative to the table's folder; None takes the first column.

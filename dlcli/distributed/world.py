@@ -50,7 +50,7 @@ class World:
         size: number of processes.
         store: key-value store by which the processes exchange jobs and errors outside a process group.
         job: number of finished jobs.
-        ending: returns how one of the other processes has ended, if this process can tell.
+        ending: returns the way in which another process has ended, if it is known to this process.
     """
 
     rank: int

@@ -43,7 +43,7 @@ def do_job(job: Job, listen: Listener) -> dict[str, Any]:
 
 
 def outcome(job: Job, message: Mapping[str, Any]) -> Result:
-    """Return the job's result in the driver, or raise what the job raised in the worker."""
+    """Return the job's result in the driver, or raise the exception of the job in the worker."""
     if message["event"] == "pruned":
         raise Pruned
     if message["event"] == "interrupted":

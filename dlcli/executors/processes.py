@@ -60,7 +60,7 @@ class Processes:
         self._template = _Template(is_fork=True)
 
     def share(self, data_fd: int, targets: Sequence[str]) -> None:
-        """Set what workers are started with; call it before `start`.
+        """Set the rows and imports with which workers are started; call it before `start`.
 
         Args:
             data_fd: file descriptor of the rows (`dlcli.datasets.shared_memory`).

@@ -22,7 +22,7 @@ from dlcli.tracking.history import EPOCH_LOSS, HISTORY_FILE, first_epoch, read_h
 from dlcli.tracking.ledger import LEDGER_FILE, atomic_write
 
 _SECONDS = 0.3  # between polls
-# Files in the run's folder: the job writes what it is about to train, the driver a request to abandon the job.
+# Files in the run's folder: the job writes its plan before training, the driver a request to abandon the job.
 _PLAN, _HOPELESS = ".plan.json", ".hopeless"
 _MAX_BYTES = 1 << 20  # bytes of a plan
 
@@ -74,7 +74,7 @@ class Following(threading.Thread):
         self.join()
 
     def follow(self, job: Job, listen: Listener) -> None:
-        """Follow a job that is about to start or continue; what it wrote before is ignored."""
+        """Follow a job that is about to start or continue; its earlier files are ignored."""
         run_dir = Path(job.run_dir)
         for leftover in (_PLAN, _HOPELESS):
             (run_dir / leftover).unlink(missing_ok=True)
@@ -83,7 +83,7 @@ class Following(threading.Thread):
             self._jobs[run_dir] = _Followed(listen, file.stat().st_size if file.exists() else 0)
 
     def forget(self, job: Job) -> None:
-        """Report what a finished job wrote last, and stop following it.
+        """Report the last events of a finished job, and stop following it.
 
         Raises:
             Exception: Whatever its listener has raised.
@@ -111,7 +111,7 @@ class Following(threading.Thread):
 
 
 def _report(run_dir: Path, followed: _Followed) -> None:
-    """Report what is new of one job. An error is kept for `forget`, since the thread also follows other jobs."""
+    """Report the new events of one job. An error is kept for `forget`, since the thread also follows other jobs."""
     if followed.error is not None:
         return
     try:

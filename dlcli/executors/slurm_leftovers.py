@@ -28,7 +28,7 @@ _PAUSE = 0.5
 
 
 def slurm_folder(run_dir: Path) -> Path:
-    """Return the folder of submitit's files, which lies beside the run's own record."""
+    """Return the folder of submitit's files, which is next to the run's own record."""
     return run_dir.parent / ".slurm"
 
 

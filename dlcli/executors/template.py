@@ -68,7 +68,7 @@ _NEEDED = (
 )
 
 
-# What `ps` shows of a template that was forked.
+# Name of a forked template in the output of `ps`.
 NAME = "dlcli-template"
 
 

@@ -82,7 +82,7 @@ class Oversight:
         limits: limits of the job.
         silence: returns the seconds for which the process has been inactive.
         note_activity: called for each message of the process, which counts as activity.
-        state: returns what an inactive process is doing, in words.
+        state: returns a description of the state of an inactive process.
         tell: called with a warning before inactivity has consequences.
         clock: returns the time in seconds.
     """

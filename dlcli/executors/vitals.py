@@ -34,7 +34,7 @@ def is_gone(pid: int) -> bool:
 
 
 def state_of(pid: int) -> str:
-    """Return what an inactive process is doing, in words."""
+    """Return a description of the state of an inactive process."""
     with contextlib.suppress(psutil.Error):
         status = psutil.Process(pid).status()
         if status in (psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP):

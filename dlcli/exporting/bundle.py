@@ -178,7 +178,7 @@ def _write_script(folder: Path, spec: Mapping[str, Any], *parts: str) -> None:
 
 
 def _spread_columns(columns: Sequence[Mapping[str, Any]], predicted: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return the columns of the deviation over the models of an ensemble, each with the column that it is of."""
+    """Return the columns with the deviation over the models of an ensemble, each with the column it refers to."""
     named = {column["name"]: column for column in columns}
     found = []
     for name in predicted.columns:

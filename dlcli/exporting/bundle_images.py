@@ -31,7 +31,7 @@ class ImageRows:
     example = "example"
     card = (
         "`predict.py` decodes images with Pillow, and crops and scales them to the size of the training images; "
-        "`model.onnx` takes their bytes and normalizes them. The predictions were compared with those of the trained "
+        "`model.onnx` accepts their bytes and normalizes them. The predictions were compared with those of the trained "
         "model on image files before this folder was written."
     )
 

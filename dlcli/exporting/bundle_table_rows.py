@@ -28,7 +28,7 @@ class TableRows(CsvRows):
     reader = "read_table.txt"
     packages: tuple[str, ...] = ("numpy", "onnxruntime")
     card = (
-        "The file `model.onnx` takes raw numbers and words: replacement of missing values, scaling and encoding are "
+        "The file `model.onnx` accepts raw numbers and words: imputation of missing values, scaling and encoding are "
         "part of it. Its predictions were compared with those of the trained model on raw rows before this folder was "
         "written."
     )

@@ -29,7 +29,7 @@ class TextRows(CsvRows):
     reader = "read_texts.txt"
     packages: tuple[str, ...] = ("numpy", "onnxruntime")
     card = (
-        "`predict.py` divides texts into tokens; `model.onnx` takes the numbers of tokens. The predictions were "
+        "`predict.py` splits texts into tokens; `model.onnx` accepts the indices of tokens. The predictions were "
         "compared with those of the trained model on raw texts before this folder was written."
     )
 

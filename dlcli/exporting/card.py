@@ -12,24 +12,26 @@ from dlcli.models.forest import Forest
 from dlcli.runs.folder import OpenedRun
 from dlcli.statistics.of_rows import wilson_interval
 
-_LIMITS = ("The figures are those of rows that resemble the training data; on other data it may be worse.",)
+_LIMITS = (
+    "The metrics were measured on rows that resemble the training data; on other data the model may be worse.",
+)
 _OF_TABLES = (
-    "Numbers outside of the range of the training rows are extrapolated. Categories that training did not see are "
-    "accepted, and treated as none of the known ones."
+    "Numbers outside of the range of the training rows are extrapolated. Categories that do not occur in the training "
+    "rows are accepted, and treated as none of the known ones."
 )
 _OF_EXAMPLES = (
-    "The example is made up; none of the training rows is part of this folder. Words of training texts are.",
-    "The rows of `example.csv` are made up; none of the training rows is part of this folder. The names of columns and "
-    "categories are.",
+    "The example is invented. This folder contains no training rows, but words of the training texts.",
+    "The rows of `example.csv` are invented. This folder contains no training rows, but the names of columns and "
+    "categories.",
 )
 _OF_PROBABILITIES = (
-    "Probabilities are those of the network; `calibration_error` says how far they are from frequencies."
+    "Probabilities are those of the network; `calibration_error` is their mean distance from the frequencies."
 )
 
 
 _OF_MEAN = (
-    "The figures of folds, and of a run that is one of several, are those of single models. Their mean, which this "
-    "folder predicts, is usually better; how good it is, only new rows can tell."
+    "The metrics of folds, and of a run that is one of several, are those of single models. Their mean, which this "
+    "folder predicts, is usually better; it can only be evaluated on new rows."
 )
 
 

@@ -1,4 +1,4 @@
-"""The folder of an export, which appears only when all of its files are written and compared."""
+"""The folder of an export, which appears only after all of its files have been written and compared."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Errors of the file system, translated into messages that say what to do."""
+"""Errors of the file system, translated into messages with a remedy."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _RECORD_ELSEWHERE = "record elsewhere: --runs-dir DIR"
 
 @contextmanager
 def write_errors(path: Path | str, what: str = _RECORD, elsewhere: str = _RECORD_ELSEWHERE) -> Iterator[None]:
-    """Translate an OSError on writing `what` to `path` into an error that says what to do.
+    """Translate an OSError on writing `what` to `path` into an error with a remedy.
 
     A BrokenPipeError is not translated: it only means that the reader has read enough.
 

@@ -1,4 +1,4 @@
-"""Paths for display, paths that a user has typed, and what kind of file is at a path."""
+"""Paths for display, paths typed by a user, and the kind of file at a path."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def resolved(path: Path) -> Path:
 
 
 def kind_at(path: Path) -> Place:
-    """Return what kind of file is at a path; never raises.
+    """Return the kind of file at a path; never raises.
 
     A `device` is anything that is neither file nor folder (a pipe, a socket, a disk): reading it may never end. An
     invalid path, such as one with a name of 300 letters, is `nothing`. A path without permission is `refused`.

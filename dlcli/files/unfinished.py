@@ -1,4 +1,4 @@
-"""Temporary files and folders beside their targets, and removal of those that killed processes have left.
+"""Temporary files and folders next to their targets, and removal of those that killed processes have left.
 
 The name is `.TARGET.dlcli-TOKEN.tmp`. The process that creates it holds a lock on it, which the kernel releases when
 the process ends: a temporary file that can be locked is abandoned. The next write in its folder removes it.
@@ -25,7 +25,7 @@ _LONGEST = 60
 
 @contextlib.contextmanager
 def unfinished(target: Path, *, folder: bool = False) -> Iterator[Path]:
-    """Yield a new file or folder beside `target`, to be written and then moved there (`Path.replace`).
+    """Yield a new file or folder next to `target`, to be written and then moved there (`Path.replace`).
 
     Abandoned temporary files in its folder are removed first. On exit, the new one is removed unless it was moved.
     """

@@ -163,7 +163,7 @@ def _nodes(schema: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _schema(file: Path) -> dict[str, Any]:
-    """Read the file's schema. Compressed members are rejected, so the contents are no larger than the file."""
+    """Read the file's schema. Compressed members are rejected, so the contents are not larger than the file."""
     try:
         check_stored(file)
         with ZipFile(file) as archive:

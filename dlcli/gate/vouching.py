@@ -89,7 +89,7 @@ class Claim:
         )
 
     def _where_it_was(self) -> str:
-        """Return the hint on the conf folders that the run was started with, if its code is not beside ./conf."""
+        """Return the hint on the conf folders that the run was started with, if its code is not next to ./conf."""
         known = self.recorded()
         if not known:
             return RUNS_CODE
@@ -173,7 +173,7 @@ class Claim:
 def recorded_folders(folder: Path, then: Path, now: Path) -> tuple[Path, ...]:
     """Return the existing conf folders that a run's folder names.
 
-    Folders that were beside the runs folder `then` are first looked for beside `now`.
+    Folders that were next to the runs folder `then` are first looked up next to `now`.
     """
     file = folder / CONF_DIRS_FILE
     found = []

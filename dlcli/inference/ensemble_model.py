@@ -50,7 +50,7 @@ class EnsembleMember:
     Attributes:
         name: Name of its run.
         model: The model.
-        count: How often it counts in the mean.
+        count: Its weight in the mean, an integer.
     """
 
     name: str
@@ -122,7 +122,7 @@ def spread_of(table: pd.DataFrame, members: Sequence[pd.DataFrame], counts: Sequ
     Args:
         table: Predictions of the ensemble.
         members: Those of its members.
-        counts: How often each member counts.
+        counts: Weight of each member in the mean, an integer.
     """
     shares = [str(name) for name in table.columns if str(name).startswith("p(")]
     if shares and "prediction" in table:
@@ -165,7 +165,7 @@ def ensemble_of(members: Sequence[EnsembleMember], *, same_data: bool) -> Ensemb
             in their training rows.
 
     Raises:
-        InputError: The models do not fit together: they differ in the kind of data, task, classes, targets or columns.
+        InputError: The models are incompatible: they differ in the kind of data, task, classes, targets or columns.
     """
     first = members[0].model
     if not first.task.keeps_outputs:
@@ -196,7 +196,7 @@ def ensemble_of(members: Sequence[EnsembleMember], *, same_data: bool) -> Ensemb
 
 
 def _difference(one: SavedModel, other: SavedModel) -> tuple[str, str, str] | None:
-    """Return the name of the first difference between two models and its two values; None if they fit together."""
+    """Return the name of the first difference between two models and its two values; None if they are compatible."""
     pairs: dict[str, tuple[Any, Any]] = {
         "kind of data": (one.kind, other.kind),
         "task": (type(one.task).__name__, type(other.task).__name__),

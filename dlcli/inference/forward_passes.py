@@ -56,12 +56,12 @@ def through(
     for batch in loader:
         on_device = {name: values.to(device) for name, values in batch.items()}
         y = on_device.get("y")
-        if not task.needs_targets:  # a model that takes targets in training must not see them here
+        if not task.needs_targets:  # a model that receives targets in training must not receive them here
             on_device.pop("y", None)
         outputs = task.evaluated(network, on_device, y)
         outputs = outputs.float() if isinstance(outputs, Tensor) else outputs
         parts.append([values.cpu() for values in keep(outputs, _NO_TARGETS if y is None else y)])
-    task.cpu()  # where the metrics of an evaluation are computed
+    task.cpu()  # the device of the metrics of an evaluation
     order = loader.order()
     found = [joined(several, task.padding) for several in zip(*parts, strict=True)]
     return found if order is None else [values[order.argsort()] for values in found]

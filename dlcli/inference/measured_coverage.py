@@ -1,4 +1,4 @@
-"""Measure on test rows how well prediction sets or intervals cover the target, for `task.coverage`."""
+"""Measure on test rows the coverage of the target by prediction sets or intervals, for `task.coverage`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dlcli.statistics.conformal import PredictionSets
 from dlcli.statistics.conformal_methods import conformal_of
 from dlcli.tasks.base import Task
 
-# What `measured_on` returns: figures by name, and sentences for the user.
+# Result of `measured_on`: metrics by name, and sentences for the user.
 Measured = tuple[dict[str, float], list[str]]
 
 

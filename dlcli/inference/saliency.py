@@ -1,11 +1,11 @@
-"""Which pixels and words an output follows from: integrated gradients and Grad-CAM, computed by captum.
+"""Attributions of an output to pixels and words: integrated gradients and Grad-CAM, computed by captum.
 
-Integrated gradients (Sundararajan, Taly and Yan, 2017) divide the difference between the output for a row and that for
-a baseline among the pixels or tokens. The baseline of an image is the mean pixel of the training rows; that of a text
-has zero vectors (for models of counts, zero counts) at the places of its tokens. Grad-CAM (Selvaraju et al., 2017) says
-where the last convolution saw what raises the output.
+Integrated gradients (Sundararajan, Taly and Yan, 2017) distribute the difference between the output for a row and that
+for a baseline among the pixels or tokens. The baseline of an image is the mean pixel of the training rows; that of a
+text has zero vectors (for models of counts, zero counts) at the positions of its tokens. Grad-CAM (Selvaraju et al.,
+2017) locates the features of the last convolution that increase the output.
 
-The module needs captum, and is imported late.
+The module requires captum, and is imported late.
 """
 
 from __future__ import annotations
@@ -52,14 +52,14 @@ class ChosenOutput:
 
 @dataclass(frozen=True)
 class Saliency:
-    """What one output for one row follows from.
+    """Attributions of one output for one row.
 
     Attributes:
-        difference: The output less that for the baseline, in units of the model's output (logits of classes).
+        difference: The output minus that for the baseline, in units of the model's output (logits of classes).
         gap: Difference between this and the sum of the attributions, because the integral is a sum of `STEPS` steps.
-        pixels: Of an image, the attribution of each pixel, `(H, W)`, summed over channels; else None.
-        regions: Of an image, Grad-CAM from 0 to 1, `(H, W)`; None for models that are not convolutional.
-        words: Of a text, its words and what lies between them, each with its attribution.
+        pixels: For an image, the attribution of each pixel, `(H, W)`, summed over channels; otherwise None.
+        regions: For an image, Grad-CAM from 0 to 1, `(H, W)`; None for models that are not convolutional.
+        words: For a text, its words and the characters between them, each with its attribution.
     """
 
     difference: float
@@ -72,7 +72,7 @@ class Saliency:
 def output_of(task: Task, outputs: Tensor) -> ChosenOutput:
     """Return the output to attribute for one row's outputs `(1, ...)`: that of the predicted class.
 
-    Of several labels it is the most probable one, of several targets the first.
+    For several labels, it is that of the most probable label; for several targets, that of the first.
     """
     classes = [str(name) for name in getattr(task, "classes", ())]
     flat = outputs.flatten()
@@ -90,16 +90,16 @@ def output_of(task: Task, outputs: Tensor) -> ChosenOutput:
 def saliency_of(
     model: SavedModel, x: Any, output: ChosenOutput, device: torch.device | str = "cpu"
 ) -> Saliency:
-    """Return what an output for a raw row follows from; for an ensemble the mean over its members.
+    """Return the attributions of an output for a raw row; for an ensemble, the mean over its members.
 
     Args:
         model: The model, of images or texts.
         x: One row.
         output: The output.
-        device: Where it is computed.
+        device: Device of the computation.
 
     Raises:
-        ValueError: The model's tokens have no places in the text, or its gradients are not finite.
+        ValueError: The model's tokens have no positions in the text, or its gradients are not finite.
     """
     members = (
         [(one.model, one.count) for one in model.members] if isinstance(model, Ensemble) else [(model, 1)]
@@ -213,7 +213,7 @@ def _of_text(model: SavedModel, x: Any, forward: _Forward, device: torch.device)
 def _integrated(
     of_inputs: Callable[[Tensor], Tensor], inputs: Tensor, baseline: Tensor, at_once: int
 ) -> tuple[Tensor, float]:
-    """Return the integrated gradients of one row's inputs, and how far their sum is from the difference of outputs."""
+    """Return the integrated gradients of one row's inputs, and their sum's distance from the difference of outputs."""
     attributed, gap = IntegratedGradients(of_inputs, multiply_by_inputs=True).attribute(
         inputs,
         baseline,
@@ -231,7 +231,7 @@ def _gated(model: nn.Module, batch: Mapping[str, Tensor], gates: Tensor) -> Iter
     """Yield a batch in whose network the vector of each token is multiplied by its gate `(N, T)`.
 
     Raises:
-        ValueError: The network has no vectors of tokens.
+        ValueError: The network has no token embeddings.
     """
     if (means := _first(model, MeanOfTokens)) is not None and "counts" in batch:
 
@@ -260,7 +260,7 @@ def _gated(model: nn.Module, batch: Mapping[str, Tensor], gates: Tensor) -> Iter
 
 
 def _first(model: nn.Module, kind: type[Any]) -> Any:
-    """Return the largest table of vectors of a kind, which is that of the tokens; None without one."""
+    """Return the largest embedding of a type, which is that of the tokens; None if there is none."""
     tables = [module for module in model.modules() if isinstance(module, kind)]
     return max(tables, key=lambda table: table.num_embeddings, default=None)
 

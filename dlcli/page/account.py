@@ -70,7 +70,7 @@ class Account:
         judged: the worst rows and the intervals on the held-out rows; None without predictions.
         environment: the installed packages, one per line.
         generated: texts that a language model generated after epochs: epoch, prompt and text of each.
-        explanation: what `dlcli explain` wrote, unchecked; None if the run has not been explained.
+        explanation: the unchecked result of `dlcli explain`; None if the run has not been explained.
         missing: a sentence for each part that cannot be read, with the reason.
     """
 
@@ -246,7 +246,7 @@ def _judged(ledger: Ledger, refitted: ChildRun | None) -> JudgedRows | None:
         return judge_rows(table, recorded, f"{rows} rows")
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
         # Columns of unexpected types.
-        reason = f"has other columns than a run writes ({type(error).__name__})"
+        reason = f"has columns that a run does not write ({type(error).__name__})"
         raise CorruptRun(
             reason, str(ledger.run_dir / "predictions.parquet"), "Copy the folder again."
         ) from error

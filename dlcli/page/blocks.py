@@ -76,7 +76,7 @@ class Prose:
     Attributes:
         text: the text; line feeds are preserved.
         tone: plain, a quiet remark, a warning, or an error.
-        hint: what to do about it.
+        hint: the remedy.
     """
 
     text: str
@@ -99,7 +99,7 @@ class Figures:
 
     Attributes:
         name: short name, which becomes part of labels: `folds`.
-        title: what the table holds, and of what.
+        title: contents of the table, and the object they refer to.
         heading: one text per column; text after a line feed is shown below in small letters.
         rows: a cell for each column.
         note: a sentence below the table.
@@ -160,7 +160,7 @@ class Drawing:
     """Charts as SVG, drawn by dlcli.
 
     Attributes:
-        charts: the charts, side by side where there is room.
+        charts: the charts, side by side if there is space.
         note: a sentence below them.
     """
 
@@ -201,8 +201,8 @@ class ColouredText:
     """A text whose words are coloured.
 
     Attributes:
-        title: what it is.
-        words: words and what lies between them, each with a number from -1 to 1, 0 for no colour.
+        title: title of the text.
+        words: words and the characters between them, each with a number from -1 to 1, 0 for no colour.
         note: a sentence below it.
     """
 

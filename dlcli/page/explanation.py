@@ -1,4 +1,4 @@
-"""The part of a report that shows what `dlcli explain` found, from a file that may come from anyone."""
+"""The part of a report with the result of `dlcli explain`, which is read from an untrusted file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dlcli.page.charts import Bar, ChartLine, Tone, are_finite, bar_chart, can_b
 from dlcli.runs.explanation_record import results_digest
 from dlcli.tracking.ledger import Ledger
 
-# Far above what is worth reading.
+# Limits far above those of a readable page.
 _BARS, _CURVES, _LINES, _SLICES, _TEXTS, _WORDS, _SENTENCES = 20, 8, 4, 20, 48, 400, 30
 _TONES: tuple[Tone, ...] = ("train", "val", "quiet", "quiet")
 
@@ -28,7 +28,7 @@ def blocks_of_explanation(document: Mapping[str, Any], ledger: Ledger) -> tuple[
     try:
         return _blocks(document, ledger)
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
-        reason = f"has other contents than dlcli writes ({type(error).__name__})"
+        reason = f"has contents that dlcli does not write ({type(error).__name__})"
         raise CorruptRun(
             reason, str(ledger.run_dir), "Remove explanation.json; dlcli explain writes it again."
         ) from error
@@ -40,7 +40,7 @@ def _blocks(document: Mapping[str, Any], ledger: Ledger) -> tuple[Block, ...]:
         text = "The run has other results than when it was explained: run dlcli explain again."
         found.append(Prose(text, "warning"))
     rows, of_rows = int(document["rows"]), str(document["of_rows"])
-    # Validation rows have not changed weights, but they have chosen the epoch.
+    # Validation rows have not changed the weights, but the epoch was selected on them.
     chose = "which chose the epoch" if of_rows == "validation rows" else "none of which training saw"
     found.append(Prose(f"By {rows:,} {of_rows}, {chose}."))
     charts = _importance(document["importances"])

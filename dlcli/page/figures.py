@@ -1,4 +1,4 @@
-"""The tables of a run's report: figures, folds, trials, importances."""
+"""The tables of a run's report: metrics, folds, trials, importances."""
 
 from __future__ import annotations
 

@@ -271,7 +271,9 @@ def _data(account: Account) -> tuple[Block, ...]:
     if warnings is not None and not warnings and not account.run.result.notices:
         blocks.append(Prose("There are no warnings about the data.", "quiet"))
     if not about:
-        blocks.append(Prose("The run was recorded by a version that kept no profile of the data.", "quiet"))
+        blocks.append(
+            Prose("The run was recorded by an earlier version, without a profile of the data.", "quiet")
+        )
     return tuple(blocks)
 
 

@@ -20,7 +20,7 @@ _MOST_TARGETS = 4  # maximum number of columns of targets and predictions that f
 # Tolerance between a metric that is computed from the predictions and the recorded value, which has another precision.
 _ROUNDING = 1e-4
 
-# Column of a figure of each text to the sign by which the worst one comes first, its name, and words for a title.
+# Column with a metric of each text to the sign by which the worst one comes first, its name, and words for a title.
 _BY_ALIKE = {
     "cer": (-1, "CER", "highest character error rate"),
     "chrf": (1, "chrF", "lowest chrF"),
@@ -30,7 +30,7 @@ _BY_ALIKE = {
 
 @dataclass(frozen=True)
 class JudgedRows:
-    """Results from the recorded predictions of rows that training did not use.
+    """Results from the recorded predictions of rows that were not used for training.
 
     Attributes:
         rows: number of rows.
@@ -49,7 +49,7 @@ def judge_rows(table: pd.DataFrame, recorded: Mapping[str, float], where: str) -
     """Return the worst rows of a table of predictions, and the intervals of metrics over its rows.
 
     Args:
-        table: predictions of rows that training did not see, with their targets.
+        table: predictions of rows that were not used for training, with their targets.
         recorded: metric to its recorded value on these rows.
         where: name of the rows for the title, such as `final test rows`.
     """

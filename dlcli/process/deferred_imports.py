@@ -88,7 +88,7 @@ class _Deferred(ModuleType):
         return value
 
     def __dir__(self) -> list[str]:
-        return sorted(vars(_loaded(self.__name__)))  # scikit-learn finds its estimators so
+        return sorted(vars(_loaded(self.__name__)))  # scikit-learn discovers its estimators in this way
 
     def __setattr__(self, name: str, value: Any) -> None:
         loader = vars(self).get("__loader__")

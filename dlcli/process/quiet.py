@@ -63,7 +63,7 @@ _QUIET_WARNINGS = (
     r"The number of training batches \(.*\) is smaller than the logging interval",
     r"Starting from v1\.9\.0, `tensorboardX`",
     r"(Checkpoint|Experiment logs) directory .* exists and is not empty",
-    r".*available but not used",  # accelerator=cpu was asked for
+    r".*available but not used",  # accelerator=cpu was requested
     r"'pin_memory' argument is set as true but no accelerator",
     r"The `srun` command is available",
     r"It is recommended to use `self\.log\(.*sync_dist=True",

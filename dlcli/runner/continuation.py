@@ -34,7 +34,7 @@ class Continued:
         sampling: how tokens were drawn.
         texts: the texts.
         are_lines: whether each text is a line.
-        notices: what of the prompt the model does not know.
+        notices: characters of the prompt that are unknown to the model.
     """
 
     run_id: str
@@ -58,7 +58,7 @@ class Continued:
 
 
 def check_prompt(run: str, prompt: str | None, asked: Mapping[str, object], others: Sequence[str]) -> str:
-    """Return the prompt, which settings of the sampling need, and other arguments contradict.
+    """Return the prompt, which is required by sampling settings and excludes arguments for files of rows.
 
     Args:
         run: the run as the user has named it, for the message.
@@ -97,7 +97,7 @@ def continue_prompt(
     """Generate texts that begin with a prompt, and write them to a file if there is an `output`.
 
     Raises:
-        InputError: the run's model is no language model, or the file cannot be written.
+        InputError: the run's model is not a language model, or the file cannot be written.
     """
     _check_text(prompt)
     if output is not None:
@@ -143,7 +143,7 @@ def continue_prompt(
 
 
 def _check_text(prompt: str) -> None:
-    """Raise an InputError for bytes of the command line that are no text: Python reads them as lone surrogates."""
+    """Raise an InputError for bytes of the command line that are not text: Python reads them as lone surrogates."""
     try:
         prompt.encode()
     except UnicodeEncodeError as error:

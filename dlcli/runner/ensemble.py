@@ -54,10 +54,10 @@ def ensemble(
 ) -> Result:
     """Select members by their predictions of rows that they were not trained on, record the ensemble, and test it.
 
-    It is tested once, on the final test rows.
+    The ensemble is tested once, on the final test rows.
 
     Raises:
-        InputError: There are fewer than two candidates, they do not fit together, or they lack the metric.
+        InputError: There are fewer than two candidates, they are incompatible, or they lack the metric.
         DataError: The candidates were trained on different data, or evaluated on different rows.
     """
     started = time.monotonic()

@@ -1,4 +1,4 @@
-"""`dlcli eval`: compute a run's metrics again with its saved model."""
+"""`dlcli eval`: recompute a run's metrics with its saved model."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def evaluate(
 ) -> Result:
     """Evaluate a run's saved model on the raw rows of one part of its split, or on those of a file.
 
-    With a `coverage`, sets or intervals are evaluated as well: the share of rows that they cover, and their mean size.
+    With a `coverage`, sets or intervals are also evaluated: the share of rows that they cover, and their mean size.
     """
     started = time.monotonic()
     chosen = open_model(run, runs_directory(runs_dir), conf_dirs, trust=trust, overrides=overrides, use=use)

@@ -68,8 +68,8 @@ class Explanation:
         dependence: Partial dependence of the predictions on the most important columns.
         error: Name of the error of a row, such as the absolute error.
         slices: Groups of rows, those with the largest difference of their mean error first.
-        examples: Of images and texts the worst and typical rows, with the pixels or words that predictions follow from.
-        files: What was written into the run's folder, for `dlcli report`.
+        examples: For images and texts, the worst and typical rows with attributions to their pixels or words.
+        files: Files that were written into the run's folder, for `dlcli report`.
         messages: Sentences for the user.
     """
 
@@ -110,20 +110,20 @@ def explain(
     runs_dir: Path | None = None,
     trust: bool = False,
 ) -> Explanation:
-    """Return the importance of columns for a run's model, and its errors by groups of rows that training did not see.
+    """Return the importance of columns for a run's model, and its errors by slice on rows not used for training.
 
     Args:
         run: The user's reference to the run.
         rows: Maximum number of rows for importance and partial dependence; slices use all rows.
         repeats: Number of permutations of each column.
-        examples: Of images and texts, number of the worst and of typical rows whose pixels or words are explained.
-        overrides: Where the run's data lies now.
+        examples: For images and texts, number of the worst and of typical rows whose pixels or words are explained.
+        overrides: Current location of the run's data.
         conf_dirs: Conf folders given by the user.
         runs_dir: The runs folder in use.
         trust: Whether the user trusts everything in the run's folder.
 
     Raises:
-        DataError: There are no rows that training did not see.
+        DataError: There are no rows that were not used for training.
         InputError: The task defines no error of a single row.
     """
     places = runs_directory(runs_dir), conf_dirs
@@ -218,7 +218,7 @@ def explain(
 
 
 def _recorded(explanation: Explanation, found: OpenedModel, data: Data, runs_dir: Path) -> Explanation:
-    """Write the explanation into the run's folder, unless it is of several runs, or lies elsewhere."""
+    """Write the explanation into the run's folder, unless there are several runs, or the run is in another folder."""
     ledger, folder = found.run.ledger, found.run.folder / "plots"
     of_folds = all(member.ledger.parent_id == ledger.run_id for member in found.members)
     reason = ""

@@ -1,4 +1,4 @@
-"""Rows whose predictions `dlcli explain` takes apart: the worst and typical ones, with their pixels or words."""
+"""Attributions of the worst and of typical predictions to pixels or words, for `dlcli explain`."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ _INSTALL = "pip install captum"
 
 @dataclass(frozen=True, eq=False)
 class ExplainedRow:
-    """What the prediction of a row follows from.
+    """Attributions of the prediction of a row.
 
     Attributes:
         row: Number of the row in the data.
         which: `worst` or `typical`.
         target: Its target, as the user wrote it.
-        prediction: What is predicted.
+        prediction: The prediction.
         output: The class, label or target whose output is attributed.
-        difference: This output less that for the baseline, in units of the model's output (logits of classes).
-        gap: How far the sum of the attributions is from it.
-        words: Of a text, its words and what lies between them, each with its attribution.
-        pixels: Of an image, the attribution of each pixel `(H, W)`.
-        regions: Of an image, Grad-CAM from 0 to 1 `(H, W)`; None for models that are not convolutional.
+        difference: This output minus that for the baseline, in units of the model's output (logits of classes).
+        gap: Difference between this and the sum of the attributions.
+        words: For a text, its words and the characters between them, each with its attribution.
+        pixels: For an image, the attribution of each pixel `(H, W)`.
+        regions: For an image, Grad-CAM from 0 to 1 `(H, W)`; None for models that are not convolutional.
     """
 
     row: int
@@ -75,9 +75,9 @@ def explained_rows(
     Args:
         parts: Models, and the rows that each was not trained on.
         data: All rows, images or texts.
-        task: The task in whose units the outputs are.
+        task: The task that defines the units of the outputs.
         outputs: The outputs for all rows of the parts, one part after the other.
-        device: Where gradients are computed.
+        device: Device on which gradients are computed.
         examples: Number of the worst, and of typical rows.
     """
     if not examples:

@@ -1,4 +1,4 @@
-"""`dlcli export`: write a run's network to a file that needs no dlcli."""
+"""`dlcli export`: write a run's network to a file for use without dlcli."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def export(
     trust: bool = False,
     use: Use | None = None,
 ) -> Exported:
-    """Write a run's network as a file that needs no dlcli; `overrides` say where the run's rows are now."""
+    """Write a run's network as a file for use without dlcli; `overrides` contain the current location of the data."""
     found = open_model(run, runs_directory(runs_dir), conf_dirs, trust=trust, overrides=overrides, use=use)
     found.model.check_predicts_rows()
     write = export_decoding if isinstance(found.model.network.model, Decodes) else export_network
@@ -42,7 +42,7 @@ def bundle(
     trust: bool = False,
     use: Use | None = None,
 ) -> Bundled:
-    """Write a folder that predicts raw rows without dlcli; `overrides` say where the run's rows are now."""
+    """Write a folder that predicts raw rows without dlcli; `overrides` contain the current location of the data."""
     found = open_model(run, runs_directory(runs_dir), conf_dirs, trust=trust, overrides=overrides, use=use)
     found.model.check_predicts_rows()
     exported = export_bundle(found.run, found.model, folder, overrides)

@@ -27,7 +27,7 @@ def generate(
     runs_dir: Path | None,
     trust: bool,
 ) -> tuple[np.ndarray, pd.DataFrame]:
-    """Return images and a table with a line for each; also write them to a folder, if there is one."""
+    """Return images and a table with a row for each; also write them to a folder, if one is given."""
     if files is not None:
         check_folder(files, ())
     model = open_model(run, runs_directory(runs_dir), conf_dirs, trust=trust).model

@@ -1,4 +1,4 @@
-"""Errors by slice of tasks whose rows have no single value: of images with masks or boxes, sentences, and texts."""
+"""Errors by slice for tasks without a single predicted value per row: masks, boxes, sentences, and texts."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class JudgedCases:
     """Slices of the errors of rows, or of their parts.
 
     Attributes:
-        loss: Mean loss; of several models, the mean of their losses, weighted by their numbers of rows.
+        loss: Mean loss; for several models, the mean of their losses, weighted by their numbers of rows.
         error: Name of the error.
         slices: The slices.
         messages: Sentences for the user.
@@ -36,12 +36,12 @@ class JudgedCases:
 def judge_cases(
     parts: Sequence[tuple[SavedModel, np.ndarray]], data: Data, device: torch.device
 ) -> JudgedCases:
-    """Return the slices of rows that are judged by what the task keeps of them.
+    """Return the slices of rows that are evaluated by the outputs that the task keeps.
 
     Args:
         parts: Models, and the rows that each was not trained on.
         data: All rows.
-        device: Where the models compute.
+        device: Device of the forward passes.
 
     Raises:
         InputError: The task defines no errors.

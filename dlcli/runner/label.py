@@ -37,11 +37,11 @@ class Labelled:
         run_dir: Its folder.
         rows: Number of rows that were checked.
         expected: Estimated number of wrong labels among them.
-        errors: One line per likely error, the most likely first: `row`, `label`, `suggested`, and the probability of
+        errors: One row per likely error, the most likely first: `row`, `label`, `suggested`, and the probability of
             both, `p_label` and `p_suggested`.
         messages: Sentences for the user.
-        file: The CSV, if it was written.
-        picture: The picture of the rows, if they are images and it was written.
+        file: The CSV file, if it was written.
+        picture: The plot of the rows, if they are images and it was written.
     """
 
     run_id: str
@@ -86,7 +86,7 @@ def label(
         run: The user's reference to the run; for a cross-validation, all rows of its folds are checked.
         output: A .csv file to write.
         picture: A .png file to write, for a run on images.
-        overrides: Where the run's data lies now.
+        overrides: Current location of the run's data.
         conf_dirs: Conf folders given by the user.
         runs_dir: The runs folder in use.
         trust: Whether the user trusts everything in the run's folder.
@@ -194,7 +194,7 @@ def _draw(opened: OpenedRun, overrides: Sequence[str], errors: pd.DataFrame, pic
     """Draw the most likely errors of a run on images.
 
     Raises:
-        InputError: The run's rows are no images, or there is nothing to draw.
+        InputError: The run's rows are not images, or there is nothing to draw.
         DataError: The data differs from the run's.
     """
     if errors.empty:

@@ -22,7 +22,7 @@ from dlcli.tracking.mlflow_tags import LIKE_TAG
 
 
 class Like(NamedTuple):
-    """The overrides of a new run that is based on another one.
+    """The overrides of a new run that is based on another run.
 
     Attributes:
         words: overrides.

@@ -18,7 +18,7 @@ from dlcli.runner import runs_directory
 from dlcli.runs.ensembles import Use, open_model
 from dlcli.statistics.conformal_methods import ConformalMethod
 
-# The folder of made images by default.
+# The default folder of generated images.
 SAMPLES = Path("samples")
 
 
@@ -41,7 +41,7 @@ def predict(
     """Predict new rows with a run's saved model, and write the predictions to a file or to what `output` opens.
 
     `files` is a folder for predictions that are files, such as masks. With a `coverage`, predictions include sets of
-    classes or intervals of numbers. `wanted` are images to make instead of predicting rows.
+    classes or intervals of numbers. `wanted` specifies images to be generated instead of predicting rows.
     """
     if isinstance(output, Path):
         check_output(output, data.files)

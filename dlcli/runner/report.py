@@ -1,4 +1,4 @@
-"""`dlcli report`: one HTML page about runs, or their tables for a paper. It loads neither torch nor MLflow."""
+"""`dlcli report`: an HTML page about runs, or their tables for a paper. Neither torch nor MLflow is imported."""
 
 from __future__ import annotations
 

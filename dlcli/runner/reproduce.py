@@ -61,7 +61,7 @@ def reproduce(
 
     Args:
         run: the user's reference to it; for a child run, its whole run is repeated.
-        overrides: where the data lies now: `dataset.root=DIR`, `dataset.path=FILE`.
+        overrides: current location of the data: `dataset.root=DIR`, `dataset.path=FILE`.
         conf_dirs: the user's conf folders.
         runs_dir: the folder of all runs.
         listen: receives the events.

@@ -88,9 +88,9 @@ def slice_columns(data: Data, rows: np.ndarray) -> dict[str, pd.Series]:
 
 
 def blocks_of_windows(y: Any) -> np.ndarray | None:
-    """Return for each window of a series the number of its block of windows whose targets overlap; None without any.
+    """Return for each window of a series the number of its block of overlapping windows; None if there are no windows.
 
-    Errors of such windows depend on each other, so that blocks instead of windows are counted.
+    Errors of windows with overlapping targets depend on each other, so blocks are counted instead of windows.
     """
     if not isinstance(y, SeriesRows) or y.horizon < 2:
         return None

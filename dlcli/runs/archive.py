@@ -31,7 +31,7 @@ _COPY = "Ask for the archive again. Nothing was unpacked."
 _PIECE = 1 << 20
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
-# Limits on archives from elsewhere. Weights and pictures hardly compress, so an archive that expands more is no record.
+# Limits on archives from elsewhere. Weights and plots hardly compress, so an archive of runs does not expand more.
 _MEMBERS = 1_000_000
 _MANIFEST_BYTES = 256 << 20
 # Times the size of the archive; below this size in bytes, any growth is allowed.

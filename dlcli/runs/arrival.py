@@ -30,12 +30,12 @@ _COPY = "Make the archive again, or copy the folder again."
 
 @dataclass(frozen=True)
 class Arrived:
-    """The runs that were added, and those that were there already.
+    """The runs that were added, and those that already existed.
 
     Attributes:
         runs_dir: the runs folder.
         new: ledgers of the added runs.
-        known: ledgers of runs that were there already, with the same record.
+        known: ledgers of runs that already existed, with the same record.
         notes: lines for the user.
     """
 

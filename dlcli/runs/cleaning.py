@@ -35,7 +35,7 @@ class Garbage:
     Attributes:
         what: its kind.
         name: the run, or the name of the folder or file.
-        path: where it is.
+        path: its path.
         size: bytes on disk.
         run: the run in the trash.
     """
@@ -105,7 +105,7 @@ def remove(garbage: Garbages) -> int:
         InputError: The operating system refuses.
     """
     freed = 0
-    for one in garbage.of("temporary"):  # on a full disk, what needs no room is removed first
+    for one in garbage.of("temporary"):  # on a full disk, entries whose removal needs no space come first
         remove_abandoned(one.path.parent)
         freed += one.size
     for one in garbage.of("checkpoints"):

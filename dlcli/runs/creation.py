@@ -52,7 +52,7 @@ def make_run(
         folders: the user's conf folders.
         params: params for MLflow.
         tags: tags in addition to those of every run.
-        about: description of the data for people (`Ledger.about`).
+        about: description of the data for users (`Ledger.about`).
     """
     config, data = estimation.config, estimation.data
     return store.create_run(

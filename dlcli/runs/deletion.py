@@ -64,14 +64,14 @@ class Affected:
 def plan_deletion(
     refs: Sequence[str], only: str | None, runs_dir: Path, now: datetime, *, force: bool
 ) -> Affected:
-    """Find the runs to delete and what depends on them, without moving anything.
+    """Find the runs to delete and their dependents, without moving anything.
 
     Args:
         refs: references to runs.
         only: a filter for whole runs, in addition to the references.
         runs_dir: the runs folder in use.
         now: current time, for ages.
-        force: whether to delete runs on which others depend as well.
+        force: whether to also delete runs on which others depend.
 
     Raises:
         RunNotFound: There is no such run.
@@ -93,7 +93,7 @@ def plan_deletion(
                 Problem(
                     f"is needed: {'; '.join(reasons)}",
                     run.name,
-                    "Delete what needs it first, or delete it nevertheless: --force",
+                    "Delete the dependents first, or delete it nevertheless: --force",
                 )
                 for run in runs
                 if (reasons := needed.get(run.run_id))

@@ -9,7 +9,7 @@ from dlcli.tracking.places import is_run_id
 
 
 class NamedMember(NamedTuple):
-    """A member: ID and name of its run, and how often it counts in the mean."""
+    """A member: ID and name of its run, and its weight in the mean, an integer."""
 
     run_id: str
     run_name: str

@@ -48,9 +48,9 @@ class OpenedModel:
         """Check that no member of an ensemble was trained on given rows, or chosen by them.
 
         Args:
-            data: The rows of the first run.
-            rows: Numbers of rows.
-            hint: Hint for the error.
+                    data: The rows of the first run.
+        rows: Row numbers.
+        hint: Hint for the error.
 
         Raises:
             DataError: A member was trained on the rows or chosen by them, or was trained on other data.
@@ -86,13 +86,13 @@ def open_model(
         trust: Whether the user trusts everything in the runs' folders.
         overrides: The user's overrides, which may name folders for the data.
         use: Which models of a cross-validation predict; None for the refitted one if there is one.
-        averages: Whether the models are to predict together. If not, folds whose predictions cannot be averaged, such
-            as masks or texts, are opened all the same: `model` is that of the first, and `members` are all of them.
+        averages: Whether predictions of the models are averaged. If not, folds whose predictions cannot be averaged,
+            such as masks or texts, are also accepted: `model` is that of the first, and `members` are all of them.
 
     Raises:
         RunNotFound: There is no such run.
         CorruptRun: A run cannot be read, or has no model.
-        InputError: The models of several runs do not fit together, or the models that `use` names do not exist.
+        InputError: The models of several runs are incompatible, or the models that `use` names do not exist.
     """
 
     def opened(ref: str) -> OpenedRun:

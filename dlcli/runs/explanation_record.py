@@ -1,6 +1,6 @@
-"""`explanation.json` in a run's folder: what `dlcli explain` found, for `dlcli report`.
+"""`explanation.json` in a run's folder: the result of `dlcli explain`, for `dlcli report`.
 
-It has no digest, since it is written after the run; whoever reads it takes it as text and numbers from anyone.
+It has no digest, since it is written after the run; its content is therefore treated as untrusted text and numbers.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ _BYTES = 8 << 20
 
 
 def results_digest(ledger: Ledger) -> str:
-    """Return a digest of a run's figures, which change when it is resumed."""
+    """Return a digest of a run's metrics, which change when it is resumed."""
     return hashlib.sha256(json.dumps(sorted(ledger.metrics.items())).encode()).hexdigest()[:16]
 
 
 def write_explanation(ledger: Ledger, document: Mapping[str, Any]) -> Path:
-    """Write the file, whole or not at all, and return it."""
+    """Write the file atomically, and return it."""
     file = ledger.run_dir / EXPLANATION_FILE
     with write_errors(file):
         atomic_write(file, json.dumps({**document, "of_results": results_digest(ledger)}, indent=1))
@@ -39,7 +39,7 @@ def read_explanation(ledger: Ledger) -> dict[str, Any] | None:
     """Return the content of the file; None if the run has not been explained.
 
     Raises:
-        CorruptRun: The file is a link, too large, or no JSON object.
+        CorruptRun: The file is a link, too large, or not a JSON object.
     """
     file = ledger.run_dir / EXPLANATION_FILE
     if file.is_symlink():  # it may lead to a private file

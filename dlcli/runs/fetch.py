@@ -38,7 +38,7 @@ def fetch_run(ref: str, runs_dir: Path) -> Path | None:
         The run's folder; None if the store does not have the run, or has no ledger of it.
 
     Raises:
-        StoreError: The store does not answer or refuses.
+        StoreError: The store does not respond or denies access.
         RunNotFound: Several IDs begin like this, or the run is in another runs folder of this machine: recorded paths
             are not followed.
     """

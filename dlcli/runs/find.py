@@ -40,7 +40,7 @@ def find_run(ref: str, runs_dir: Path, *, fetch: bool = True) -> FoundRun:
             beginning, a run's name, which stands for the newest run of that name, or a version of a registered model
             (`models:/NAME@ALIAS`, `models:/NAME/3`, or the newest of `models:/NAME`).
         runs_dir: the runs folder in use.
-        fetch: whether to look for the run in the store as well.
+        fetch: whether to also look for the run in the store.
 
     Raises:
         RunNotFound: There is no such run, or there are several. The hint suggests similar names.

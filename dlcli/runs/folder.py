@@ -142,9 +142,9 @@ class OpenedRun:
         config: its configuration, with current paths.
         notes: notes for the user on how the run was found and opened.
         claim: the user's arguments about the folder, which determine its gate.
-        was_cut_off: whether its process ended without recording that.
-        tuned: what a cross-validation has tuned for the models of its folds together, of which this is one; it replaces
-            what the model has tuned on its own validation rows.
+        was_cut_off: whether its process ended without recording its end.
+        tuned: the facts that a cross-validation has tuned for the models of its folds together, of which this is one;
+            they replace those that the model has tuned on its own validation rows.
     """
 
     folder: Path

@@ -20,7 +20,7 @@ from dlcli.tracking.store import open_store
 
 
 class PushedRun(NamedTuple):
-    """A run, its ID at the destination, and whether it was sent, completed, or there already."""
+    """A run, its ID at the destination, and whether it was sent, completed, or already existed."""
 
     ledger: Ledger
     run_id: str

@@ -48,7 +48,7 @@ class Overview:
         pictures: the folder with its pictures, which may be that of its parent; None if there are none.
         columns: description of the columns of its model; None if the model has none.
         repeat: the command that repeats it; None if the recorded overrides cannot be read.
-        remarks: what could not be read, and notes on the command.
+        remarks: notes on files that could not be read, and on the command.
         registered: the versions of registered models that come from it.
     """
 

@@ -1,4 +1,4 @@
-"""Read the files that a run started with, after comparing each with its recorded digest."""
+"""Read the initial files of a run, after comparing each with its recorded digest."""
 
 from __future__ import annotations
 

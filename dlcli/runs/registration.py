@@ -1,4 +1,4 @@
-"""`dlcli runs register`: make the saved model of a run a version of a registered model in MLflow."""
+"""`dlcli runs register`: register the saved model of a run as a version of a registered model in MLflow."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def register_model(
     if not ledger.is_in_place:
         hint = "Move it to RUNS/EXPERIMENT/RUN_ID/artifacts, in a runs folder."
         raise InputError(
-            "is a folder outside of a runs folder, which MLflow does not know", str(run_dir), hint
+            "is a folder outside of a runs folder, which is unknown to MLflow", str(run_dir), hint
         )
     if status != "FINISHED":
         raise InputError(f"the run is {status}", ledger.run_name, "Register a run that has finished.")

@@ -49,7 +49,7 @@ class Contract:
         limits: limits on a request.
 
     Attributes:
-        note: why there is no example; empty if there is one.
+        note: the reason if there is no example; empty otherwise.
 
     Raises:
         CorruptRun: The model fails on the example.

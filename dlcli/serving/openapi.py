@@ -65,9 +65,9 @@ def answer_schema(contract: Contract) -> dict[int | str, dict[str, Any]]:
         408: "The body did not arrive in time",
         413: "Too many bytes, rows or pixels",
         415: "A type of body that this model does not read",
-        422: "A row does not fit the model: its column, row and the reason",
+        422: "A row is not valid for the model: its column, row and the reason",
         500: "The model fails on these rows",
-        503: "Too many requests wait, or there was no answer in time: send it again",
+        503: "Too many requests are waiting, or there was no response in time: send it again",
     }
     found: dict[int | str, dict[str, Any]] = {
         200: {"description": "The predictions", "content": {JSON: {"schema": answer}}}

@@ -24,7 +24,7 @@ class LearningCurve(KFold):
 
     The splits with all training rows come first and are those of `KFold`. For a smaller share, a fold keeps its
     held-out rows, and its training and validation rows are drawn from those of the next larger share, so that sizes
-    differ in nothing but the number of rows.
+    differ only in the number of rows.
 
     Attributes:
         sizes: shares of the training rows; 1, which is all of them, is added if it is missing.

@@ -35,7 +35,7 @@ HELD_OUT, FINAL_TEST = "held-out", "final test"
 def name_of_test_rows(is_fold: bool) -> str:
     """Return the name of a split's `test` rows in texts and tables: `held-out` for a fold, else `final test`.
 
-    Keys of metrics are `test/...` in both cases: those of the rows that the run itself is tested on.
+    Keys of metrics are `test/...` in both cases, for the rows that the run itself is tested on.
     """
     return HELD_OUT if is_fold else FINAL_TEST
 
@@ -145,12 +145,12 @@ def check_overlap(data: Data, splits: list[Split]) -> None:
 
 
 def shares_rows(rows: np.ndarray, others: np.ndarray) -> bool:
-    """Return whether a row is among both."""
+    """Return whether both contain a common row."""
     return bool(np.isin(rows, others).any())
 
 
 def without_overlap(data: Data, rows: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Return those of the rows whose targets share no step with the targets of the others."""
+    """Return the rows whose targets share no step with the targets of the others."""
     if data.reach is None or data.times is None or len(others) == 0:
         return rows
     starts_of_others = np.sort(data.times[others])

@@ -47,7 +47,7 @@ def conformal_quantile(scores: np.ndarray, coverage: float) -> np.ndarray:
         raise InputError(
             f"a coverage of {coverage:g} needs at least {needed:,} calibration rows, and there are {len(scores):,}",
             "--coverage",
-            f"With {len(scores):,} rows at most {len(scores) / (len(scores) + 1):.3g} can be had: ask for less, or "
+            f"With {len(scores):,} rows, the coverage is at most {len(scores) / (len(scores) + 1):.3g}: lower it, or "
             "train with more validation rows (cv.val_size), or in folds (cv=kfold).",
         )
     rank = math.ceil((len(scores) + 1) * coverage - _ROUNDING)

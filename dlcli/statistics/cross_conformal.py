@@ -53,7 +53,7 @@ class Group:
 
 @dataclass(frozen=True, eq=False)
 class CrossSets(PredictionSets):
-    """The classes that are no stranger, by 1 minus their probability, than enough of the calibration rows' classes.
+    """Sets of the classes whose score, 1 minus the probability, does not exceed enough scores of calibration rows.
 
     Attributes:
         groups: The calibration rows.
@@ -85,7 +85,7 @@ class CrossSets(PredictionSets):
         shares = np.stack([class_shares(one)[1] for one in members])
         stranger = np.zeros(shares.shape[1:], np.int64)
         for group in self.groups:
-            # Rounding of the mean must not make a class stranger than an equal one.
+            # Rounding of the mean must not increase the score of a class above an equal one.
             own = 1 - group.mean(shares) - 1e-9
             stranger += np.searchsorted(group.scores[""][:, 0], own, side="left")
         return stranger < self.coverage * (self.rows + 1)
@@ -93,7 +93,7 @@ class CrossSets(PredictionSets):
 
 @dataclass(frozen=True, eq=False)
 class CrossIntervals(PredictionIntervals):
-    """From the bounds of the models that did not see a calibration row, less and plus the score of that row.
+    """Intervals from the predictions of models that were not trained on a calibration row, plus and minus its score.
 
     Scores are those of `ConformalIntervals`. The upper bound is the `ceil((n + 1) coverage)`-th smallest of n such
     values, the lower bound the same from above.

@@ -13,7 +13,7 @@ from scipy import stats
 from dlcli.statistics.interval import corrected_variance
 
 _DRAWS = 10_000
-# Of a metric that is computed anew for each draw.
+# For a metric that is recomputed for each draw.
 _LEAST_DRAWS, _MOST_DRAWS = 200, 1000
 
 

@@ -1,4 +1,4 @@
-"""How much more data a paired test needs to find a difference of the observed size."""
+"""Power of paired tests: the data required to detect a difference of the observed size."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MOST = 10_000  # folds
 
 
 def power_of_folds(mean: float, deviation: float, folds: int, ratio: float, alpha: float = 0.05) -> float:
-    """Return the probability that the corrected paired t-test finds a difference.
+    """Return the power of the corrected paired t-test: the probability of detecting a difference.
 
     Under the model of Nadeau and Bengio (2003), differences of folds are normal with equal correlations
     `n_test / (n_train + n_test)`, the test's statistic follows the noncentral t distribution with J - 1 degrees of
@@ -35,10 +35,10 @@ def power_of_folds(mean: float, deviation: float, folds: int, ratio: float, alph
 
 
 def folds_needed(differences: ArrayLike, ratio: float, alpha: float = 0.05) -> int | None:
-    """Return the number of folds with which a difference of the observed mean and deviation is found.
+    """Return the number of folds that detects a difference of the observed mean and deviation.
 
-    It is the smallest with a power of `POWER`; None if no number of folds has it, since more folds of the same rows
-    cannot make up for overlapping training rows.
+    It is the smallest number with a power of `POWER`; None if there is none, since more folds of the same rows
+    cannot compensate for overlapping training rows.
 
     Args:
         differences: One difference per fold, `(J,)`.
@@ -62,7 +62,7 @@ def folds_needed(differences: ArrayLike, ratio: float, alpha: float = 0.05) -> i
 
 
 def rows_needed(mean: float, low: float, high: float, rows: int, alpha: float = 0.05) -> int | None:
-    """Return the number of test rows with which a difference of the observed size is found, with `POWER`.
+    """Return the number of test rows that detects a difference of the observed size with a power of `POWER`.
 
     The standard error of the mean falls with the root of the rows: `n ((z + z') se / mean)^2`, where z and z' are the
     normal quantiles of `1 - alpha / 2` and of the power, and se follows from the 95 % interval.

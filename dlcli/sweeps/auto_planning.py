@@ -34,7 +34,7 @@ class AutoSpace:
         section: the space, as in `sweep.space`.
         configs: option of each model to its configuration with its defaults.
         ranges: option of each model to the ranges that it declares.
-        told: lines of the panel about the decisions.
+        told: lines of the panel about the choices.
         folds: the overrides in `fixed` that choose the folds, if dlcli has chosen them.
     """
 
@@ -81,7 +81,7 @@ def plan_auto_space(
         task = {**asked.composed.choices, **decided_by_data(asked.composed, data)}["task"]
         models = candidate_models(data, chosen, task)
         makes_images = _makes_images(read(options("task", user_folders(conf_dirs))[task]))
-        what = "which makes images" if makes_images else f"for {data.target_kind} of {data.kind} rows"
+        what = "which generates images" if makes_images else f"for {data.target_kind} of {data.kind} rows"
         told["models"] = f"auto: {{}}, {what}"
         if asked.composed.choices["cv"] == "holdout" and not any(map(_names_split, fixed)):
             folds = candidate_folds(data, config)
@@ -133,7 +133,7 @@ def _rows(asked: Draft, conf_dirs: Sequence[Path]) -> tuple[Data, dict[str, Any]
 
 
 def _makes_images(task: Mapping[str, Any]) -> bool:
-    """Return whether a `task` section makes images instead of predicting rows."""
+    """Return whether a `task` section generates images instead of predicting rows."""
     return TARGET in task and not getattr(locate(task[TARGET]), "predicts_rows", True)
 
 
@@ -144,7 +144,7 @@ def _check_tasks(tasks: Mapping[str, Mapping[str, Any]]) -> None:
         tasks: the `task` section of each model.
 
     Raises:
-        ConfigError: one of them makes images, and another does not.
+        ConfigError: one of them generates images, and another does not.
     """
     makers = [model for model, task in tasks.items() if _makes_images(task)]
     others = [model for model in tasks if model not in makers]
@@ -152,7 +152,7 @@ def _check_tasks(tasks: Mapping[str, Mapping[str, Any]]) -> None:
         raise ConfigError(
             f"{_listed(makers)} images, {_listed(others, 'predicts', 'predict')} classes: no metric compares them",
             "sweep.models",
-            f"Search the settings of one: sweep.models=null. Or compare models that make images: "
+            f"Search the settings of one: sweep.models=null. Or compare models that generate images: "
             f"{pasted('sweep.models', ['dcgan', 'diffusion'])} monitor=val/frechet.",
         )
 

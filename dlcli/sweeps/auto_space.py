@@ -70,7 +70,7 @@ def with_starts(
     Args:
         space: the space.
         configs: option of the group `model` to the configuration with its defaults.
-        own: option to the ranges that the model declares; values that the user has given are not extended.
+        own: option to the ranges that the model declares; values from the user are not extended.
     """
     dimensions = tuple(
         _including(dimension, defaults_of(configs[model], [dimension.key]).get(dimension.key))

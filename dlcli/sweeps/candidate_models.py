@@ -26,7 +26,7 @@ _MODELS: Mapping[str, Sequence[str]] = {
     "detection": ("centernet", "detector"),
     "seq2seq": ("seq2seq_transformer", "seq2seq_rnn"),
     "ctc": ("crnn", "lstm", "transformer"),
-    "generate": (),  # the losses of models that make images are not comparable
+    "generate": (),  # the losses of models that generate images are not comparable
 }
 
 # Maximum numbers of rows for five folds and for three folds; for more rows, and for series, a hold-out is used.

@@ -37,7 +37,7 @@ class Choice:
 class Range:
     """Numbers from `low` to `high`, both included, in steps of `step`, or any number if `step` is None.
 
-    With `log` they are distributed evenly on a logarithmic scale: as many from 0.001 to 0.01 as from 0.01 to 0.1.
+    With `log`, they are distributed evenly on a logarithmic scale: as many from 0.001 to 0.01 as from 0.01 to 0.1.
     """
 
     low: float
@@ -58,7 +58,7 @@ class Range:
         return min(_COUNTABLE, round((self.high - self.low) / self.step) + 1)
 
     def values_in_order(self) -> tuple[float, ...]:
-        """Return all numbers from low to high; of infinitely many the two ends."""
+        """Return all numbers from low to high; the two ends if there are infinitely many."""
         if self.step is None:
             return (self.low, self.high)
         return tuple(self._round(self.low + index * self.step) for index in range(self.points or 0))

@@ -24,7 +24,7 @@ class Standing:
 
     @property
     def best(self) -> Trial | None:
-        """The best finished trial by the first objective, or None; of equal ones the first."""
+        """The best finished trial by the first objective, or None; the first one in case of ties."""
         return next(iter(self.ranked), None)
 
     @property

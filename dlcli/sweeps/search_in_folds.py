@@ -1,6 +1,6 @@
-"""Nested cross-validation: a sweep within the training rows of each fold; the fold is trained with its winner.
+"""Nested cross-validation: a sweep within the training rows of each fold; the fold is trained with the best settings.
 
-Choosing settings on the rows of the evaluation biases the winner's metrics (Cawley and Talbot, JMLR 2010). Here the
+Selecting settings on the rows of the evaluation biases their metrics (Cawley and Talbot, JMLR 2010). Here, the
 held-out rows of a fold are not used by its search.
 """
 

@@ -175,9 +175,7 @@ class Study:
         if len(done) < 4 or len({trial.values[0] for trial in done}) < 2:
             return {}
         if len(self._space.dimensions) == 1:
-            return {
-                self._space.dimensions[0].name: 1.0
-            }  # the forest would take longer than a trial to say so
+            return {self._space.dimensions[0].name: 1.0}  # fitting the forest would take longer than a trial
         evaluator = optuna.importance.FanovaImportanceEvaluator(n_trees=32, max_depth=32, seed=seed)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

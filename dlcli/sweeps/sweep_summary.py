@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 _SEED = 0  # seed of the random forest for the importances
 _LINES = 12  # maximum number of lines of the Pareto front; trials.csv has all of it
-# Plots that cannot always be drawn, with what they need.
+# Plots that cannot always be drawn, with their requirements.
 _NEEDS = {
     "parallel_coordinates": "two settings",
     "importances": "four finished trials that differ in value, and a setting that all of them have",
@@ -70,8 +70,8 @@ def describe_sweep(plan: SweepPlan, run_dir: Path | None = None) -> dict[str, st
         question["task"] += " (the first point)"
     rows = question | {
         "rows": f"{split['train']:,} train, {split['val']:,} val"
-        + (f", {folds} folds a trial" if folds > 1 else "")
-        + (f"; {final:,} {whose} rows are not looked at" if final else "; no final test rows"),
+        + (f", {folds} folds per trial" if folds > 1 else "")
+        + (f"; {final:,} {whose} rows are not used" if final else "; no final test rows"),
         **plan.decided,
         "space": size(plan.space),
         **{f"  {key}": text for key, text in values_by_key(plan.space).items()},

@@ -29,4 +29,6 @@ def tell_annotated(terminal: Terminal, changed: AnnotatedRun, note: str) -> None
     }
     terminal.panel(ledger.run_name, {key: value for key, value in facts.items() if value})
     if not changed.in_mlflow:
-        terminal.sentence("MLflow does not have it yet: the next command that reaches the store sends it.")
+        terminal.sentence(
+            "MLflow is not updated yet: the next command that reaches the store sends the change."
+        )

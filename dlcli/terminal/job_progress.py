@@ -57,13 +57,13 @@ class JobProgress:
             case JobEvent(index, TrainingStarted() as started):
                 self._start(index, started)
             case JobEvent(_, TrainingEnded()) if self._bar is not None:
-                self._round.close()  # the bar's last state stays
+                self._round.close()  # the last state of the bar remains
                 self._bar = None
                 self._round.enter_context(Waiting(self._terminal, "judging and drawing"))
             case JobEvent(index, FeaturesComputed(done, total)):
                 self._show_features(index, done, total)
             case JobsPlanned(names, jobs):
-                self._round.close()  # what was drawn for the last round stays
+                self._round.close()  # the display of the last round remains
                 self._bar = None
                 self._table = FoldTable(self._terminal, names, jobs) if len(names) > 1 else None
             case JobFinished(index, result):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.live import Live
 
-_TICK_SECONDS = 1.0  # clocks move at least this often, also within a long step
+_TICK_SECONDS = 1.0  # clocks are updated at least this often, also during a long step
 
 
 class LiveDisplay:

@@ -50,7 +50,7 @@ class Progress:
         self._jobs.close(error)
 
     def _listen(self, event: Event) -> None:
-        if not isinstance(event, Note | RunOpened | JobsPlanned):  # something else is drawn now
+        if not isinstance(event, Note | RunOpened | JobsPlanned):  # another display is active now
             self._waiting.close()
         match event:
             case Note(text) | JobEvent(_, Note(text)) | TrialEvent(_, Note(text)):

@@ -21,7 +21,7 @@ _SHOWN = 20  # maximum number of runs in a preview; --json has all
 
 _MEANS = {
     "trash": "runs deleted {age} ago or earlier: gone for good",
-    "checkpoints": "of runs that finished {age} ago or earlier; they can still predict, but resume trains them anew",
+    "checkpoints": "of runs that finished {age} ago or earlier; they can predict, but resume starts them again",
     "features": "of frozen backbones, not used for {age}: computed again when needed",
     "temporary": "files that killed processes have left",
 }

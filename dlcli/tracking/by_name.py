@@ -45,7 +45,7 @@ def refresh_links(runs_dir: Path) -> None:
         if folder.is_symlink():
             return
         _remove_unfinished(folder)
-        # Existing links are listed first, so that the link of a run that is created meanwhile is not removed.
+        # Existing links are listed first, so that the link of a run that is created in the meantime is not removed.
         present = {path.name: place for path in folder.glob("*") if (place := _target(path)) is not None}
         wanted = _wanted(_ledgers(runs_dir))
         if wanted == present:

@@ -1,10 +1,10 @@
 """Digests of a run's files, by which changes since the recording are detected before a file is read.
 
-The ledger contains the SHA-256 of every file in a run's folder that later commands rely on. While a file is being
+    The ledger contains the SHA-256 of every file in a run's folder that later commands read. While a file is being
 replaced, two digests are accepted: the new one is recorded before the file is written, and the old one is removed
 afterwards. The file is therefore accepted after a kill at any moment.
 
-Digests detect accidents and edits. They are not a signature: whoever can write the ledger can change its digests.
+Digests detect accidents and edits. They are not a signature: anyone with write access to the ledger can change them.
 """
 
 from __future__ import annotations

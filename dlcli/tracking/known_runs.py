@@ -1,4 +1,4 @@
-"""Keep track of the runs that a SQLite store has had: a list in the store, and a mark beside the runs.
+"""Keep track of the runs that a SQLite store has had: a list in the store, and a mark in the runs folder.
 
 A run that is in the list but not in the store was deleted by the user. A run that is not in the list was lost with
 another file, or is newer than a restored backup. The mark is the last line of the list: a store without that line is

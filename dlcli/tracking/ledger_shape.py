@@ -15,7 +15,7 @@ _ID = re.compile(r"[\w-]+")
 _TEXT, _MESSAGE, _MOST = 10_000, 100_000, 10_000
 _NESTED = 2  # lists of lists of numbers
 
-# What a task may tune on rows that folds hold out.
+# Facts that a task may tune on rows that folds hold out.
 
 
 def invalid_fields(document: Mapping[str, Any]) -> list[str]:
@@ -92,7 +92,7 @@ def _is_dict(value: Any) -> bool:
 
 
 def _is_tuned(value: Any) -> bool:
-    """Return whether a value has the shape of what a task has tuned: words, and numbers in lists, by name.
+    """Return whether a value has the shape of facts that a task has tuned: words, and numbers in lists, by name.
 
     A user's task may tune facts of its own names.
     """

@@ -34,7 +34,7 @@ _log = logging.getLogger(__name__)
 
 
 class Unsent:
-    """The runs that MLflow gets together: child runs that have ended, and changes of them after their end.
+    """Runs that are sent to MLflow together: child runs that have ended, and their changes after the end.
 
     Args:
         uri: address of the store.
@@ -55,7 +55,7 @@ class Unsent:
         self._told: set[object] = set()
 
     def add(self, run_dir: Path) -> None:
-        """Add a run, which may not have begun."""
+        """Add a run, which may not have started."""
         self._folders[run_dir] = None
 
     def send(self, watch: Watch, *, now: bool) -> None:
@@ -111,7 +111,7 @@ class Unsent:
 
 @dataclass
 class _Result:
-    """What has not been sent: runs that are not over, those that failed with the reason, and deleted experiments."""
+    """Data that was not sent: unfinished runs, failed ones with the reason, and deleted experiments."""
 
     left: list[Path] = field(default_factory=list)
     failed: dict[Path, str] = field(default_factory=dict)
@@ -125,7 +125,7 @@ _Enter = Callable[[_Ended, _Result], None]
 def _send_ended(send: _Enter, runs_dir: Path, folders: Sequence[Path]) -> _Result:
     """Send the runs of some folders that have ended, a limited number at a time, since each holds a file open.
 
-    A run that a process records is left to it, and so is one that has not begun.
+    A run that a process is recording, or that has not started, is skipped.
     """
     result = _Result()
     rest = iter(folders)
@@ -205,7 +205,7 @@ def _enter_one(
     ledger: Ledger,
     deleted: dict[str, int | str],
 ) -> bool:
-    """Enter a run, or what has changed since; return False for one that the user has deleted in MLflow."""
+    """Enter a run, or its changes; return False for a run that the user has deleted in MLflow."""
     found = find_row(connection, ledger.run_id)
     if found is None and has_had(connection, ledger.run_id):
         return False  # `reconcile` removes its entry
@@ -232,7 +232,7 @@ def _enter_one(
 
 
 def _by_client(connected: Callable[[], MlflowClient], ended: _Ended, result: _Result) -> None:
-    """Send what another store lacks of some runs, one after the other."""
+    """Send the missing data of some runs to another store, one run after the other."""
     for ledger, entry in ended:
         try:
             projection = Projection(ledger, connected)

@@ -28,7 +28,7 @@ AUTO_TAG = "dlcli.auto"
 # The reason why a checkpoint could not be used for resumption.
 CHECKPOINT_TAG = "dlcli.checkpoint"
 
-# Of a fold: the name of the rows that its metrics `test/...` are of.
+# For a fold: the name of the rows on which its metrics `test/...` are computed.
 TEST_ROWS_TAG = "dlcli.test_rows"
 
 # The run that a run repeats, unchanged (reproduce) or with changes (like).

@@ -70,7 +70,7 @@ class Projection:
             self._watch.follow(self._ledger)
 
     def push(self) -> None:
-        """Send what MLflow lacks of a running run."""
+        """Send the data of a running run that MLflow lacks."""
         self.follow()
         self._push()
 
@@ -85,7 +85,7 @@ class Projection:
         self._send_name()
 
     def push_all(self) -> None:
-        """Send what MLflow lacks of a run that has ended."""
+        """Send the data of a finished run that MLflow lacks."""
         self.follow()
         if self._ledger.status in ("FAILED", "KILLED"):
             # The status comes first, since there may be disk space or time for a few bytes only.
@@ -118,7 +118,7 @@ class Projection:
             return RunRow(info.lifecycle_stage, info.artifact_uri or "")
 
     def _update(self, file: Path) -> None:
-        """Write what a SQLite store lacks; a long history in several transactions."""
+        """Write the missing data to a SQLite store; a long history in several transactions."""
         lacks = True
         while lacks:
             ledger = self._ledger.snapshot()

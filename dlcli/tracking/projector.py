@@ -33,7 +33,7 @@ class Projector(threading.Thread):
         self._next_beat = 0.0
 
     def run(self) -> None:
-        """Push until the run has ended, then push what remains."""
+        """Push until the run has ended, then push the rest."""
         # Push the status RUNNING now, except for child runs, which may end soon.
         wait = 0.0 if self._ledger.parent_id is None else _INTERVAL
         while not self._over.wait(wait):
@@ -53,7 +53,7 @@ class Projector(threading.Thread):
     def finish(self) -> bool:
         """Push the rest, unless the store does not answer; return whether MLflow has all of the run.
 
-        For a run without a parent, a warning says what MLflow lacks and what to do.
+        For a run without a parent, a warning reports the missing data and the remedy.
         """
         self._over.set()
         self.join()

@@ -193,7 +193,7 @@ class Store:
         return run_dir
 
     def send_later(self, run_dir: Path) -> None:
-        """Let `project` send MLflow what it lacks of a run that has ended."""
+        """Have `project` send the missing data of a run that has ended to MLflow."""
         self._unsent.add(run_dir)
 
     def project(self, *, now: bool = False) -> None:

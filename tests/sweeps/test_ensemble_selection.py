@@ -110,7 +110,7 @@ def test_an_archive_takes_its_members_along(
     here, copied = (dlcli.predict("together", pets, runs_dir=place) for place in (folder / "runs", there))
     assert here is not None
     pd.testing.assert_frame_equal(here, copied)
-    assert "taken along" in run("runs", "push", str(tmp_path / "pushed"), "together")
+    assert "is included" in run("runs", "push", str(tmp_path / "pushed"), "together")
     assert dlcli.predict("together", pets, runs_dir=tmp_path / "pushed") is not None
     # An archive of the ensemble alone, as an earlier dlcli wrote it.
     own = [one for one in list_runs(folder / "runs", datetime.now(UTC)) if one.run_id == together.run_id]

@@ -6,7 +6,7 @@ import pytorch_lightning as pl
 
 
 class MyCallback(pl.Callback):
-    """Ends the training once a metric has reached a value. It can use all hooks of Lightning's callbacks.
+    """Ends training when a metric has reached a value. A callback can use all hooks of Lightning's callbacks.
 
     Args:
         monitor: The metric; lower values are better.

@@ -10,7 +10,7 @@ from torchmetrics import Metric
 class MyMetric(Metric):
     """Share of wrong predictions. Further arguments of `__init__` are keys of the YAML file.
 
-    An argument of `__init__` receives what dlcli knows of the task if it has the name of a fact: `task`, `num_classes`,
+    An argument of `__init__` receives a fact about the task if it has the name of the fact: `task`, `num_classes`,
     `num_labels`, `classes`, `class_counts`; for numbers `num_outputs` and `targets`.
     """
 
@@ -19,7 +19,7 @@ class MyMetric(Metric):
     higher_is_better = False
     plot_lower_bound = 0.0
     plot_upper_bound = 1.0
-    # What update receives: probabilities, labels (the predicted classes), or values in the unit of the target.
+    # Input of update: probabilities, labels (the predicted classes), or values in the unit of the target.
     takes = "labels"
     wrong: Tensor
     rows: Tensor

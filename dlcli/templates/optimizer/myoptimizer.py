@@ -39,7 +39,7 @@ class MyOptimizer(Optimizer):
             for parameter in group["params"]:
                 if parameter.grad is None:
                     continue
-                # What is in `state` is part of the checkpoint, so that a resumed run continues exactly.
+                # The contents of `state` are part of the checkpoint, so that a resumed run continues exactly.
                 state = self.state[parameter]
                 mean = state.setdefault("mean", torch.zeros_like(parameter))
                 mean.lerp_(parameter.grad, 1 - group["momentum"])

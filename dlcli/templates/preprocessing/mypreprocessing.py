@@ -13,8 +13,8 @@ from torch import nn
 class MyPreprocessing(BaseEstimator):
     """Clips the numbers of a table to quantiles of the training rows, and scales them to the range from -1 to 1.
 
-    Gaps become 0, and columns that are no numbers are left out. What `fit` learns is saved with the model: attributes
-    whose names end with an underscore, plain values, arrays and estimators of scikit-learn.
+    Missing values become 0, and columns that are not numeric are left out. Attributes that `fit` sets, whose names end
+    with an underscore, are saved with the model: plain values, arrays and scikit-learn estimators.
 
     Args:
         outside: Share of the training rows that is clipped at each end.
@@ -27,7 +27,7 @@ class MyPreprocessing(BaseEstimator):
         self.outside = outside
 
     def fit(self, x: pd.DataFrame) -> Self:
-        """Learn from the training rows only."""
+        """Fit to the training rows."""
         numbers = x.select_dtypes("number")
         self.columns_ = [str(name) for name in numbers.columns]
         values = numbers.to_numpy(np.float64)
@@ -43,7 +43,7 @@ class MyPreprocessing(BaseEstimator):
         return {"x": np.nan_to_num(scaled).astype(np.float32)}
 
     def facts(self) -> dict[str, Any]:
-        """Return further facts that a model may ask for by name."""
+        """Return further facts that a model may have as arguments."""
         return {}
 
     def on_device(self) -> nn.Module | None:
