@@ -77,7 +77,9 @@ def test_trees_that_nobody_asked_for_fail_no_run_that_is_trained() -> None:
     metrics, (notice,) = grown(data(x))
     assert metrics == {"val": {}, "test": {}}
     assert notice.key == "no_trees"
-    assert "no trees beside this run: 1e+40 is too far" in notice.text.replace("row 1, column a: ", "")
+    assert "no trees to compare this run with: 1e+40 is too far" in notice.text.replace(
+        "row 1, column a: ", ""
+    )
     with pytest.raises(DataError, match="too far"):
         grown(data(x), {**CONFIG, "baseline": "trees"})
 

@@ -217,7 +217,7 @@ def test_missing_files_are_named() -> None:
         "recorded without digests",
     ):
         assert said in text
-    assert "kept no profile of the data" in text
+    assert "without a profile of the data" in text
 
 
 def test_what_a_run_holds_stays_text(tmp_path: Path) -> None:

@@ -217,7 +217,7 @@ def test_a_shell_reads_the_line_as_it_was_meant(name: str) -> None:
 def test_the_program_answers_with_exit_code_2_and_as_json(tmp_path: Path) -> None:
     found = CliRunner().invoke(app, ["train", "--epochs", "5"])
     assert found.exit_code == 2
-    assert "--epochs is no argument of dlcli train" in found.output
+    assert "--epochs is not an argument of dlcli train" in found.output
     assert "Write: dlcli train trainer.max_epochs=5" in found.output
 
 

@@ -191,6 +191,6 @@ def test_questions_on_contexts_of_training_and_new_unanswerable_ones_are_warned_
     found = [problem.message for problem in find_warnings(data, [Split(rows[:1], rows[:0], rows[1:])])]
     assert found == [
         "1 of 1 final test questions are on contexts of training questions",
-        "1 of 1 final test questions are unanswerable, and no training one is",
+        "1 of 1 final test questions are unanswerable, but none for training",
     ]
     assert list(find_warnings(data, [Split(rows, rows[:0], rows[:0])])) == []

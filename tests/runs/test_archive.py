@@ -319,7 +319,7 @@ def test_damaged_and_changed_archives(packed: Path, tmp_path: Path) -> None:
             arrive(tmp_path / "there", partial(unpack_archive, rewritten(packed, change)))  # type: ignore[arg-type]
     unsealed: dict[str, Callable[[dict[str, bytes]], object]] = {
         "differs from its digest": lambda x: x.update({one(x, "a.svg"): b"<svg>."}),
-        "its list of files does not fit": lambda x: x.update({f"exp/{RUN}/artifacts/more": b""}),
+        "its list of files does not match": lambda x: x.update({f"exp/{RUN}/artifacts/more": b""}),
         "is not an archive of dlcli": lambda x: x.pop(MANIFEST),
     }
     for message, change in unsealed.items():

@@ -130,7 +130,7 @@ def test_folds_explain_themselves_on_their_held_out_rows(folder: Path) -> None:
     assert south.p < 0.05
     assert south.difference > 0
     assert {one.column for one in found.dependence} == {"where", "luck"}
-    assert "exchanged together" in " ".join(found.messages)
+    assert "permuted together" in " ".join(found.messages)
 
 
 def test_the_command_shows_what_the_document_says(folder: Path) -> None:

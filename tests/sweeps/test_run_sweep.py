@@ -823,7 +823,7 @@ def test_a_dry_run_trains_nothing(tmp_path: Path) -> None:
     assert "infinitely many points" in text
     assert "150 rows, 3 classes" in text
     assert "multiclass, loss CrossEntropy" in text
-    assert "102 train, 18 val; 30 final test rows are not looked at" in text
+    assert "102 train, 18 val; 30 final test rows are not used" in text
     assert "Nothing was trained." in text
     assert not (tmp_path / "runs").exists()
 
