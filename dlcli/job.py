@@ -209,7 +209,7 @@ def _naming(ledger: Ledger) -> Iterator[None]:
     except Interrupted as interrupt:
         if (ledger.run_dir / "checkpoints" / LAST).exists():
             interrupt.add_note(f"Its last checkpoint is kept in {where}")
-        interrupt.add_note(f"Go on with it: {resume_command(ledger)}")
+        interrupt.add_note(f"Resume it: {resume_command(ledger)}")
         raise
     except SystemExit as end:  # a model that exits must fail its own job only, not the whole sweep
         failed = TrainingError(f"the model's own code ended the program: SystemExit: {end.code}")

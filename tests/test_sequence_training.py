@@ -48,7 +48,9 @@ def test_unequal_lengths(tmp_path: Path) -> None:
 @pytest.mark.parametrize("model", ["mlp", "linear"])
 def test_a_model_that_needs_one_length_is_rejected(model: str, tmp_path: Path) -> None:
     path = recordings(tmp_path, longest=30)
-    with pytest.raises(ConfigError, match="takes sequences of equal length, but those of walks differ"):
+    with pytest.raises(
+        ConfigError, match="supports only sequences of equal length, but those of walks differ"
+    ):
         dlcli.train([*of(path), f"model={model}"])
 
 

@@ -96,7 +96,7 @@ def _of_run(
     facts = judge.to_facts(_reference(judge, train), _accuracy(judge, rows), kind, name)
     features = len(judge.components)
     return facts, (
-        f"the classifier of {name}, whose training rows may be any, by {min(FEATURES, features)} principal components "
+        f"the classifier of {name}, whose training rows are unknown, by {min(FEATURES, features)} principal components "
         f"({share:.1%} of the variance) of its {counted(features, 'feature')}; "
     )
 

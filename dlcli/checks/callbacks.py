@@ -55,11 +55,11 @@ REFUSED: Mapping[type[callbacks.Callback], tuple[str, str]] = {
         "Use dlcli predict.",
     ),
     callbacks.BaseFinetuning: (
-        "changes which parameters are trained, which dlcli's checkpoints would not know",
+        "changes the trained parameters, which dlcli's checkpoints would not record",
         "Use finetune=gradual_unfreezing.",
     ),
     callbacks.BackboneFinetuning: (
-        "changes which parameters are trained, which dlcli's checkpoints would not know",
+        "changes the trained parameters, which dlcli's checkpoints would not record",
         "Use finetune=gradual_unfreezing.",
     ),
     callbacks.ModelPruning: (

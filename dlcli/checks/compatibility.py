@@ -131,7 +131,7 @@ def check_refit(config: Mapping[str, Any], splits: Sequence[Split], final_test: 
         )
     if not len(first.val):
         raise ConfigError(
-            "there are no validation rows to find the number of epochs on, and to add to the training rows",
+            "there are no validation rows to determine the number of epochs, and to add to the training rows",
             where="cv.refit",
             hint="Use cv.refit=false, or add validation rows: cv.val_size=0.15.",
         )
@@ -192,7 +192,7 @@ def _row_facts(
         target = config["preprocessing"]["_target_"].rpartition(".")[2]
         if frame := own_frame(error):
             text = f"{type(error).__name__}: {first_line(error)} ({frame.filename}:{frame.lineno})"
-            hint = "Correct it there. fit and transform take a few rows of the data."
+            hint = "Correct it there. fit and transform receive a few rows of the data."
             raise ConfigError(f"{target} fails on {data.name}: {text}", "preprocessing", hint) from error
         raise ConfigError(
             f"{target} cannot take {data.name}, {data.kind} data{_reason(error)}",
@@ -233,7 +233,7 @@ def _check_fields(fields: Any, rows: int, target: str, doubles: bool) -> None:
             raise ConfigError(
                 f"{target}.transform returns x as float64",
                 "preprocessing",
-                "Models take float32: astype(np.float32).",
+                "Models require float32: astype(np.float32).",
             )
 
 
@@ -250,7 +250,7 @@ def _model(config: Mapping[str, Any], data: Data, split: Split) -> None:
     # Sequences of different lengths need a model that masks the padding. Texts are padded with a special token.
     if data.kind == "sequence" and 0 in facts["input_shape"] and "lengths" not in inputs:
         raise ConfigError(
-            f"{kind.__name__} takes sequences of equal length, but those of {data.name} differ: "
+            f"{kind.__name__} supports only sequences of equal length, but those of {data.name} differ: "
             "its forward has no argument `lengths`",
             "model",
             "Choose a model whose forward has one, such as model=gru or model=transformer.",

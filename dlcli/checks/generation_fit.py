@@ -51,7 +51,7 @@ def _turns(config: Mapping[str, Any], because: str) -> Iterator[Problem]:
     for name in trainer:
         if needs_single_steps({name: trainer[name]}):
             yield Problem(
-                f"{because}, by steps of its own, which the trainer does not see",
+                f"{because}, by its own steps, which the trainer does not control",
                 f"trainer.{name}",
                 f"Leave out trainer.{name}.",
             )

@@ -148,7 +148,7 @@ def _far_dates(dates: pd.Series, name: str) -> Iterator[Problem]:
             yield Problem(
                 f"{edge:%Y-%m-%d} occurs {rows:,} times, far from all other dates",
                 f"column {name}",
-                f"If it denotes a missing value: {missing}, as it stands in the file.",
+                f"If it denotes a missing value: {missing}, as it is written in the file.",
             )
 
 

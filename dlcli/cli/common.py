@@ -117,7 +117,7 @@ def refuse_misplaced(ctx: typer.Context) -> bool:
         source = ctx.get_parameter_source(name)
         if source is not None and source.name == "COMMANDLINE":
             where = f"dlcli {ctx.info_name} {ctx.invoked_subcommand}"
-            raise typer.BadParameter(f"options of a command stand after it: {where} ...")
+            raise typer.BadParameter(f"options of a command must follow it: {where} ...")
     return True
 
 
@@ -190,7 +190,7 @@ def _see_to(ending: Ending, json: bool, data: bool) -> int:
         for ledger in runs[:1]:
             kept = "is FAILED; its results so far are kept in"
             terminal.note(f"The run {ledger.run_name} {kept} {display(ledger.run_dir)}")
-            terminal.note(f"Go on with it: {resume_command(ledger)}")
+            terminal.note(f"Resume it: {resume_command(ledger)}")
         return error.exit_code
 
 
@@ -204,7 +204,7 @@ def _how_to_resume(terminal: Terminal) -> str:
     from dlcli.config.next_command import resume_command
 
     ledger = _stopped_ledger(terminal)
-    return f"Go on with it: {resume_command(ledger)}" if ledger else "No run was made."
+    return f"Resume it: {resume_command(ledger)}" if ledger else "No run was created."
 
 
 def _stopped_run(terminal: Terminal) -> dict[str, str]:

@@ -303,7 +303,7 @@ def _explained(old: Ledger, new: Ledger, seeds: Sequence[Ledger]) -> tuple[bool 
     if not math.isfinite(gap):
         return None, f"Whether seeds explain {name} is unknown, since it is not a finite number in both runs."
     if len(values) < 2 or not all(map(math.isfinite, values)):
-        return None, f"Whether seeds explain {name} is unknown: --seeds 5 measures what they do."
+        return None, f"Whether seeds explain {name} is unknown: --seeds 5 measures their effect."
     s = float(np.std(values, ddof=1))
     bound = float(stats.t.ppf(1 - _ALPHA / 2, len(values) - 1)) * math.sqrt(2) * s
     within = gap <= bound

@@ -41,7 +41,7 @@ def units_differ(metric: str, run_dirs: Sequence[Path]) -> str | None:
     units = dict.fromkeys(_unit(metric, folder) for folder in run_dirs)
     if len(units) < 2:
         return None
-    named = " and ".join(unit or "what an earlier version took" for unit in units)
+    named = " and ".join(unit or "the unit of an earlier version" for unit in units)
     return (
         f"The runs have {metric} relative to {named}, so there is no test: train them again with one version."
     )

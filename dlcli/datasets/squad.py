@@ -103,7 +103,7 @@ def _notices(parts: list[ReadQuestions], files: list[Path]) -> list[Notice]:
             repeated,
             f"{repeated:,} of {len(part):,} questions have an id that another question has",
             str(file),
-            "If questions stand twice in the file, remove them.",
+            "If the file contains questions twice, remove them.",
         )
         for part, file in zip(parts, files, strict=True)
         if (repeated := len(part) - len(set(part.ids)))

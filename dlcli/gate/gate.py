@@ -104,7 +104,7 @@ class Gate:
         """
         if not self.passes(node[TARGET]) and (name := refused_fact(section, facts)):
             raise CorruptRun(
-                f"{section}_facts.{name} is not taken from a run's folder: dlcli records no such fact",
+                f"{section}_facts.{name} is not accepted from a run's folder: dlcli does not record such a fact",
                 self.place,
                 "If you know the run, give --trust.",
             )

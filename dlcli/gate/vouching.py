@@ -100,7 +100,7 @@ class Claim:
             return (
                 f"{error.problems[0].where} has changed since the run was created. {error.problems[0].hint}"
             )
-        return f"{RUNS_CODE}\nThe run was started with {named}, where the code is as it was."
+        return f"{RUNS_CODE}\nThe run was started with {named}, where the code is unchanged."
 
     def to_resume(self, config: Any, command: str = "resume") -> tuple[Gate, tuple[Path, ...]]:
         """Return the gate for resuming or repeating the run with a command, and the conf folders for that.

@@ -71,7 +71,7 @@ class Recurrent(nn.Module):
         super().__init__()
         if outputs_of == "next_token" and bidirectional:
             raise ConfigError(
-                "a language model that reads backwards would see the token that it predicts",
+                "a language model that reads backwards would receive the token that it predicts",
                 "model.bidirectional",
                 "Use model.bidirectional=false.",
             )

@@ -41,7 +41,11 @@ def _blocks(document: Mapping[str, Any], ledger: Ledger) -> tuple[Block, ...]:
         found.append(Prose(text, "warning"))
     rows, of_rows = int(document["rows"]), str(document["of_rows"])
     # Validation rows have not changed the weights, but the epoch was selected on them.
-    chose = "which chose the epoch" if of_rows == "validation rows" else "none of which training saw"
+    chose = (
+        "on which the epoch was selected"
+        if of_rows == "validation rows"
+        else "none of which was used for training"
+    )
     found.append(Prose(f"By {rows:,} {of_rows}, {chose}."))
     charts = _importance(document["importances"])
     if charts:
@@ -123,7 +127,7 @@ def _slices(slices: Sequence[Mapping[str, Any]], error: str) -> Figures | None:
     if not rows:
         return None
     heading = ("slice", "rows", error, "more than others\n95 % interval", "Holm p")
-    note = "Holm's correction is for the number of slices: with many, some look bad by luck."
+    note = "Holm's correction is for the number of slices: with many slices, some differ by chance."
     return Figures("slices", "Slices with the highest errors", heading, rows, note, many=10)
 
 

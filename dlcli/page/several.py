@@ -70,7 +70,7 @@ def _figures(
     note = ""
     if any(isinstance(cell, Estimate) and cell.has_interval for row in rows for cell in row):
         note = "95 % intervals: of runs with folds over these, of others over the rows."
-    what = comparison.rows if comparison else "rows that training did not see"
+    what = comparison.rows if comparison else "rows that were not used for training"
     return (Figures("comparison", f"Figures on {what}", ("metric", *names), rows, note),)
 
 

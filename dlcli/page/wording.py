@@ -81,19 +81,18 @@ def _rows(account: Account) -> Iterator[str]:
     train, val, test = (sizes.get(part, 0) for part in ("train", "val", "test"))
     if kind == "sweep":
         count = len(account.run.result.trials) or len(account.trials)
-        yield f"{counted(count, 'trial')} {'was' if count == 1 else 'were'} trained and judged on {train + val:,} rows."
+        were = "was" if count == 1 else "were"
+        yield f"{counted(count, 'trial')} {were} trained and evaluated on {train + val:,} rows."
         if test:
-            yield f"The {counted(test, 'final test row')} took no part in the search."
+            yield f"The {counted(test, 'final test row')} were not used in the search."
         return
     if account.run.status != "FINISHED":
         named = f"{train:,} training, {val:,} validation"
         yield f"The rows are split into {named}" + (f" and {test:,} final test rows." if test else " rows.")
         return
-    chose = (
-        f"{counted(val, 'validation row')} chose the epoch" if val else "no validation rows chose the epoch"
-    )
-    tested = "held out" if kind == "fold" else "set aside, and read once at the end"
-    yield f"{counted(train, 'row')} trained it, {chose}" + (f", and {test:,} were {tested}." if test else ".")
+    chose = f"{counted(val, 'validation row')} for choosing the epoch" if val else "no validation rows"
+    tested = f"{test:,} held-out rows" if kind == "fold" else f"{test:,} test rows, used once at the end"
+    yield f"{counted(train, 'row')} for training, {chose}{f', and {tested}' if test else ''}."
 
 
 def _folds(account: Account) -> Iterator[str]:
@@ -101,7 +100,7 @@ def _folds(account: Account) -> Iterator[str]:
     seeds = -(-len(account.folds) // max(len(numbers), 1))
     each = f", each with {seeds} training seeds" if seeds > 1 else ""
     held = [fold.sizes["test"] for fold in account.folds if "test" in fold.sizes]
-    yield f"{counted(len(numbers), 'split')}{each}: every model is judged on rows that it has not seen" + (
+    yield f"{counted(len(numbers), 'split')}{each}: every model is evaluated on rows that it was not trained on" + (
         f", {min(held):,} to {max(held):,} a split." if held and min(held) < max(held) else
         f", {held[0]:,} a split." if held else "."
     )  # fmt: skip

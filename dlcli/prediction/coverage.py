@@ -100,7 +100,7 @@ def with_coverage(
                 if refitted
                 else "Train in folds (cv=kfold) and keep their weights, or leave --conformal out."
             )
-            raise InputError("is no mean of the models of folds", "--conformal plus", hint)
+            raise InputError("is not a mean of the models of folds", "--conformal plus", hint)
         table = table.sort_values([name for name in ("row", "step") if name in table], kind="stable")
         held_out_by = _held_out_by(table, counts)
     conformal = conformal_of(task.kind, table, coverage, method or "plain", held_out_by)

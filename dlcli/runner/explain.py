@@ -161,7 +161,7 @@ def explain(
         if len(distinct) < len(numbers):
             times = f"{len(numbers) / len(distinct):.2g}"
             messages.append(
-                f"{times} models judge each of the {len(distinct):,} {of_rows}; its mean error counts once."
+                f"Each of the {len(distinct):,} {of_rows} is predicted by {times} models; its mean error counts once."
             )
         used: tuple[Importance, ...] = ()
         curves: tuple[Dependence, ...] = ()
@@ -188,7 +188,7 @@ def explain(
             messages += _about_importance(used)
         else:
             rows_are = _ROWS_ARE.get(data.kind, f"{data.kind}s")
-            messages.append(f"Importance is that of columns of a table; these rows are {rows_are}.")
+            messages.append(f"Importance is available for columns of tables only; these rows are {rows_are}.")
         explained: list[ExplainedRow] = []
         if data.kind in KINDS and outputs is None:
             messages.append(
@@ -225,7 +225,7 @@ def _recorded(explanation: Explanation, found: OpenedModel, data: Data, runs_dir
     if found.members and not of_folds and ledger.kind != "ensemble":
         reason = "it is of several runs"
     elif not ledger.is_in_place or not found.run.folder.resolve().is_relative_to(runs_dir.resolve()):
-        reason = f"the run does not lie in {display(runs_dir)}, the runs folder in use"
+        reason = f"the run is not in {display(runs_dir)}, the runs folder in use"
     elif folder.is_symlink():  # otherwise a picture elsewhere would be replaced
         reason = f"{display(folder)} is a link"
     if reason:
@@ -312,9 +312,9 @@ def _about_slices(slices: Sequence[Slice]) -> list[str]:
     worse = [one for one in slices if one.p < _ALPHA and one.difference > 0]
     tested = counted(len(slices), "slice")
     if not worse:
-        return [f"None of {tested} is judged worse than the other rows beyond chance (Holm's correction)."]
-    are = "is" if len(worse) == 1 else "are"
+        return [f"None of {tested} has a significantly larger error than the other rows (Holm's correction)."]
+    are = "has" if len(worse) == 1 else "have"
     return [
-        f"{counted(len(worse), 'slice')} of {len(slices)} {are} judged worse than the other rows beyond chance "
+        f"{counted(len(worse), 'slice')} of {len(slices)} {are} a significantly larger error than the other rows "
         "(Holm's correction)."
     ]

@@ -191,7 +191,7 @@ def _about(rows: Sequence[ExplainedRow], kind: str) -> list[str]:
     base = "the mean pixel of the training rows" if kind == "image" else "a text without its words"
     told = [
         f"The predictions of the {number['worst']} worst and of {counted(number['typical'], 'typical row')} are "
-        f"divided among their {KINDS[kind]} by integrated gradients: the output of the prediction less that for "
+        f"attributed to their {KINDS[kind]} by integrated gradients: the output of the prediction minus that for "
         f"{base}."
     ]
     if not number["worst"]:
@@ -201,7 +201,7 @@ def _about(rows: Sequence[ExplainedRow], kind: str) -> list[str]:
     gaps = [abs(one.gap) / max(abs(one.difference), 1e-9) for one in rows]
     if (worst := max(gaps)) > _GAP and math.isfinite(worst):
         told.append(
-            f"The attributions of {sum(gap > _GAP for gap in gaps)} of {len(rows)} rows differ in sum from what they "
-            f"divide, at most by {worst:.0%}: take them as approximate."
+            f"The attributions of {sum(gap > _GAP for gap in gaps)} of {len(rows)} rows have a sum that differs from "
+            f"this difference by up to {worst:.0%}: they are approximate."
         )
     return told

@@ -163,7 +163,7 @@ def _without_classes(opened: OpenedRun) -> InputError:
         instead = (
             f"The rows with the worst predictions are in its report: dlcli report {opened.ledger.run_id[:8]}"
         )
-    hint = f"Labels of one class out of several can be judged, in binary and multiclass runs. {instead}"
+    hint = f"Label errors can be found for one class out of several, in binary and multiclass runs. {instead}"
     return InputError(f"has no probabilities of classes ({task})", opened.ledger.run_name, hint)
 
 
@@ -204,7 +204,7 @@ def _draw(opened: OpenedRun, overrides: Sequence[str], errors: pd.DataFrame, pic
         data = load_current(config["dataset"])
     opened.check_rows(data)
     if data.kind != "image":
-        raise InputError("the rows are no images", "--picture", "Write a table: --output labels.csv")
+        raise InputError("the rows are not images", "--picture", "Write a table: --output labels.csv")
     shown = errors.head(MOST)
     images = as_bytes(np.asarray(take(data.x, shown["row"].to_numpy())))
     captions = [

@@ -101,7 +101,7 @@ def _missing_members(ensemble: Ledger) -> list[str]:
     names = ", ".join(one.run_name for one in missing)
     return [
         f"The ensemble {ensemble.run_name} cannot predict: its members {names} are missing. Where it was selected, "
-        f"{line} takes them along."
+        f"{line} includes them."
     ]
 
 

@@ -173,7 +173,9 @@ def _parts(run: OpenedRun, use: Use | None) -> tuple[list[tuple[Path, int]], lis
         raise InputError("has no refitted model", ledger.run_name, hint)
     kept = [folder for folder in folds if (folder / "model" / "weights.safetensors").is_file()]
     if has_refit and use != "folds":
-        other = f"; --use folds takes the mean of the models of {counted(len(kept), 'fold')}" if kept else ""
+        other = (
+            f"; --use folds selects the mean of the models of {counted(len(kept), 'fold')}" if kept else ""
+        )
         return [], [f"The refitted model (cv.refit=true) predicts{other}."]
     if not kept:
         raise CorruptRun(
@@ -186,7 +188,7 @@ def _parts(run: OpenedRun, use: Use | None) -> tuple[list[tuple[Path, int]], lis
         if len(kept) == len(folds)
         else f"the {len(kept)} of {len(folds)} folds whose weights were kept (tracking.keep)"
     )
-    other = "; --use refit takes the refitted model (cv.refit=true)" if has_refit else ""
+    other = "; --use refit selects the refitted model (cv.refit=true)" if has_refit else ""
     return [(folder, 1) for folder in kept], [f"The mean of the models of {shown} predicts{other}."]
 
 
@@ -203,8 +205,8 @@ def members_of(run: OpenedRun) -> list[tuple[Path, int]]:
         except RunNotFound as error:
             line = f"dlcli runs export {run.ledger.run_id[:8]} ensemble.zip"
             hint = (
-                "An ensemble predicts with the models of its members: bring the run back, or choose again. An archive "
-                f"takes members along: {line}"
+                "An ensemble predicts with the models of its members: bring the run back, or select again. An archive "
+                f"includes members: {line}"
             )
             raise CorruptRun(f"its member {one.run_name} is missing", str(run.folder), hint) from error
         found.append((folder, one.times))

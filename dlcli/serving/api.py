@@ -178,7 +178,7 @@ def create_app(service: Service) -> ASGIApp:
 
     app.head("/health", include_in_schema=False)(health)
 
-    @app.get("/schema", summary="The columns that the model needs, and what it answers", response_model=None)
+    @app.get("/schema", summary="The columns that the model needs, and the response", response_model=None)
     async def schema() -> Response:
         return _json(200, contract.schema)
 

@@ -223,7 +223,7 @@ def check_options(plan: SweepPlan) -> None:
         raise ConfigError("compares folds, and a trial has one split", "sweep.pruner", hint)
     if len(plan.objectives) > 1 and not target.endswith(".none"):
         raise ConfigError(
-            "cannot end trials early where there are several objectives",
+            "cannot end trials early if there are several objectives",
             "sweep.pruner",
             "Choose sweep/pruner=none.",
         )

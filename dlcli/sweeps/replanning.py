@@ -76,7 +76,7 @@ def _check_same(estimation: Estimation, opened: OpenedRun, section: str, keys: S
 def _differences(
     new: Mapping[str, Any], old: Mapping[str, Any], section: str, keys: Sequence[str]
 ) -> Iterator[Problem]:
-    hint = "Undo the change, or start a new one: points of two spaces cannot be told apart later."
+    hint = "Undo the change, or start a new one: points of two spaces could not be distinguished later."
     for key in keys:
         if new[section][key] != old[section].get(key):
             was = old[section].get(key)

@@ -264,7 +264,7 @@ def _noting_how_to_resume(ledger: Ledger, plan: SweepPlan, standing: Standing) -
             f" {best_so_far(plan, best)}" if best else ""
         )
         kept = f"The results are kept in {display(ledger.run_dir)}"
-        stop.__notes__ = [progress, kept, f"Go on with it: {resume_command(ledger)}"]
+        stop.__notes__ = [progress, kept, f"Resume it: {resume_command(ledger)}"]
         raise
 
 
@@ -278,7 +278,7 @@ def _no_winner(standing: Standing, plan: SweepPlan, driver: Driver, ledger: Ledg
         return TrainingError(
             f"{counted(len(failed), 'trial')} of {len(standing.trials)} failed.{why}",
             "sweep.max_failures",
-            f"{so_far}Go on with: {resume_command(ledger, more)}",
+            f"{so_far}Resume with: {resume_command(ledger, more)}",
         )
     if driver.is_complete:
         return TrainingError(
@@ -287,5 +287,5 @@ def _no_winner(standing: Standing, plan: SweepPlan, driver: Driver, ledger: Ledg
     return TrainingError(
         f"sweep.timeout passed before any trial finished.{why}",
         "sweep.timeout",
-        f"Go on without a limit, or with a longer one: {resume_command(ledger, 'sweep.timeout=null')}",
+        f"Resume without a limit, or with a longer one: {resume_command(ledger, 'sweep.timeout=null')}",
     )

@@ -32,7 +32,7 @@ def grid(space: Space) -> Grid:
     """Try every point."""
     if endless := space.endless:
         raise ConfigError(
-            f"a grid cannot hold all numbers of {endless.key}",
+            f"a grid cannot contain all numbers of {endless.key}",
             "sweep.sampler",
             f"Write {endless.key}=range(LOW,HIGH,STEP) or a choice, or choose sweep/sampler=random.",
         )

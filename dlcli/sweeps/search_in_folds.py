@@ -130,7 +130,7 @@ def plan_nested(
     refuse_launched("cv=nested")
     if experiment.config["cv"]["refit"]:
         raise ConfigError(
-            "each fold chooses its own settings, so that there is no single configuration to refit",
+            "each fold chooses its own settings, so there is no single configuration to refit",
             "cv.refit",
             "Leave it out; dlcli sweep with the same values finds and trains a final model.",
         )
@@ -153,7 +153,7 @@ def plan_nested(
     check_losses(space, objectives, experiment.config)
     if strategy.search == "grid" and (endless := space.endless):
         raise ConfigError(
-            f"a grid cannot hold all numbers of {endless.key}",
+            f"a grid cannot contain all numbers of {endless.key}",
             _WHERE,
             "Give single values, or choose cv.search=random.",
         )

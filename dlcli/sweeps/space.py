@@ -263,7 +263,7 @@ def _range(override: str, parsed: Any) -> Range:
 def _interval(override: str, parsed: Any) -> Range:
     low, high, log = parsed.start, parsed.end, "log" in parsed.tags
     if unknown := parsed.tags - {"log"}:
-        raise ConfigError(f"knows no tag {', '.join(sorted(unknown))}", override, "The tag is log.")
+        raise ConfigError(f"has no tag {', '.join(sorted(unknown))}", override, "The tag is log.")
     if not low < high:
         raise ConfigError("should have a lower and an upper bound", override, "Write interval(LOW,HIGH).")
     if log and low <= 0:

@@ -118,7 +118,7 @@ def _front(plan: SweepPlan, standing: Standing) -> list[str]:
     """Return a sentence about the Pareto front, and a line for each of its trials, sorted by the first objective."""
     front = standing.ranked[: len(standing.front)]
     lines = [
-        f"{counted(len(front), 'trial')} on the Pareto front, where no other is better by all objectives:"
+        f"{counted(len(front), 'trial')} on the Pareto front, where no other trial is better in all objectives:"
     ]
     lines += [f"- {_worth(plan, trial)}" for trial in front[:_LINES]]
     if len(front) > _LINES:
@@ -168,7 +168,7 @@ def messages(
     lines = [f"{counted(done, 'trial')}: {endings}.{why_failed(standing)}"]
     if resume:
         most = "at most " if plan.options.trials is None and plan.options.space == AUTO else ""
-        lines.append(f"The timeout passed after {done} of {most}{plan.total} trials. Go on with: {resume}")
+        lines.append(f"The timeout passed after {done} of {most}{plan.total} trials. Resume with: {resume}")
     lines.append(best_so_far(plan, best))
     lines += why
     if final:

@@ -20,7 +20,7 @@ from dlcli.terminal.run_list import tell_runs
 _SHOWN = 20  # maximum number of runs in a preview; --json has all
 
 _MEANS = {
-    "trash": "runs deleted {age} ago or earlier: gone for good",
+    "trash": "runs deleted {age} ago or earlier: removed permanently",
     "checkpoints": "of runs that finished {age} ago or earlier; they can predict, but resume starts them again",
     "features": "of frozen backbones, not used for {age}: computed again when needed",
     "temporary": "files that killed processes have left",

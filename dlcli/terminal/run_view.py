@@ -32,7 +32,7 @@ _HOLDS = {
     "outputs.npz": "the model's outputs on the held-out rows",
     "overrides.txt": "the command's overrides",
     "plots/": "pictures",
-    "predictions.parquet": "predictions of the rows that training did not see",
+    "predictions.parquet": "predictions of rows that were not used for training",
     "split.npz": "rows of each part of the split",
     "trials.csv": "a line for each trial",
     "winner.yaml": "the winner's configuration",

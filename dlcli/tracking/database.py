@@ -170,7 +170,7 @@ def check_no_programs(file: Path) -> None:
         return
     with _looked_at(file) as connection:
         if names := schema.programs(connection):
-            what = f"the store has triggers or views, which MLflow does not make: {', '.join(names[:3])}"
+            what = f"the store has triggers or views, which MLflow does not create: {', '.join(names[:3])}"
             raise StoreError(what, str(file), f"Move it away: {move_away(file)}")
 
 

@@ -139,7 +139,7 @@ def begin(runs_dir: Path, action: Action, members: Sequence[Member], arrived: Pa
             end(intent)
             raise
         problem = error.problems[0]
-        what = f"{problem.message}; what is left to move, the next command on the runs folder moves"
+        what = f"{problem.message}; the next command on the runs folder moves the rest"
         raise InputError(what, problem.where, problem.hint) from error
     _supersede(runs_dir, intent)
     return done

@@ -82,7 +82,7 @@ def test_a_run(runs_dir: Path) -> None:
     page = page_of("one", "--runs-dir", str(runs_dir))
     for text in (
         "MLP (17,539 parameters) was trained on iris (150 rows, 3 classes) (task multiclass, loss CrossEntropy).",
-        "102 rows trained it, 18 validation rows chose the epoch, and 30 were set aside, and read once at the end.",
+        "102 rows for training, 18 validation rows for choosing the epoch, and 30 test rows, used once at the end.",
         "fitted on 102 of 150 rows; 0 validation or test rows seen",
         "final test rows 30 rows",
         "one on iris: loss",
@@ -102,7 +102,7 @@ def test_a_run(runs_dir: Path) -> None:
 def test_a_cross_validation(runs_dir: Path) -> None:
     page = page_of("folds", "--runs-dir", str(runs_dir))
     assert (
-        "2 splits, each with 2 training seeds: every model is judged on rows that it has not seen"
+        "2 splits, each with 2 training seeds: every model is evaluated on rows that it was not trained on"
         in page.text
     )
     assert "Mean over 2 splits x 2 seeds, 150 held-out rows in all." in page.text
@@ -111,7 +111,7 @@ def test_a_cross_validation(runs_dir: Path) -> None:
 
 def test_a_sweep(runs_dir: Path) -> None:
     page = page_of("search", "--runs-dir", str(runs_dir))
-    assert "4 trials were trained and judged on 120 rows." in page.text
+    assert "4 trials were trained and evaluated on 120 rows." in page.text
     assert "importance of settings" in page.text
     assert "The best trial is marked." in page.text
     assert page.text.count("Train the best trial again:") == 1

@@ -292,7 +292,7 @@ def test_a_metric_that_changed_its_unit_is_not_tested(monkeypatch: pytest.Monkey
     monkeypatch.setattr("dlcli.comparison.scale.Ledger", ledgers)
     both = [Path("new"), Path("old")]
     assert units_differ("mase", both) == (
-        "The runs have mase relative to the naive error of each series and what an earlier version took, so there is "
+        "The runs have mase relative to the naive error of each series and the unit of an earlier version, so there is "
         "no test: train them again with one version."
     )
     assert units_differ("mae", both) is units_differ("mase", both[:1] * 2) is None

@@ -81,7 +81,7 @@ def test_what_has_changed_is_told(project: Path, monkeypatch: pytest.MonkeyPatch
     assert "Package torch: 9." in done.output
     assert "Package gone: 1.0, now not there." in done.output
     assert "1 figure of " in done.output
-    assert "--seeds 5 measures what they do." in done.output
+    assert "--seeds 5 measures their effect." in done.output
 
 
 def test_one_seed_is_refused_before_training(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -281,7 +281,10 @@ def test_a_target_that_only_a_leak_could_tell_scores_at_chance(tmp_path: Path) -
     ("overrides", "text"),
     [
         (["cv.refit=true", "cv.seeds=2"], "several models would be tested on the final test rows"),
-        (["cv.refit=true", "cv.val_size=0", "monitor=train/loss"], "no validation rows to find the number"),
+        (
+            ["cv.refit=true", "cv.val_size=0", "monitor=train/loss"],
+            "no validation rows to determine the number",
+        ),
         (["cv=group_kfold"], "needs groups, and iris has none"),
         (["cv=kfold", "cv.folds=1"], "at least 2"),
     ],

@@ -81,7 +81,7 @@ def test_a_polygon_covers_the_pixels_whose_centres_are_inside() -> None:
     ("segmentation", "message"),
     [
         ([[1, 1, 2, 2]], "has a polygon of 4 numbers"),
-        ([[1, 1, "a", 2, 3, 3]], "has a polygon that is no list of numbers"),
+        ([[1, 1, "a", 2, 3, 3]], "has a polygon that is not a list of numbers"),
         ({"size": [5, 8], "counts": [40]}, r"has run lengths of the size \[5, 8\]"),
         ({"size": [6, 8], "counts": [40]}, "has run lengths that do not cover the 48 pixels"),
         ({"size": [6, 8], "counts": "é"}, "has run lengths"),

@@ -98,7 +98,7 @@ def test_parts_may_lie_below_the_classes(tmp_path: Path) -> None:
         (
             ("train/bad/1.txt", "train/good/1.txt", "test/bad/1.txt", "new/1.txt"),
             [
-                "has folders of parts (test, train) beside folders of classes (new)",
+                "has folders of parts (test, train) next to folders of classes (new)",
                 "new/    1 text",
                 "test/   bad/ 1",
                 "train/  bad/ 1, good/ 1",
@@ -107,7 +107,7 @@ def test_parts_may_lie_below_the_classes(tmp_path: Path) -> None:
         (
             ("bad/1.txt", "good/1.txt", "good/2.txt", "Test/1.txt"),
             [
-                "has folders of parts (Test) beside folders of classes (bad, good)",
+                "has folders of parts (Test) next to folders of classes (bad, good)",
                 "Test/  1 text",
                 "bad/   1 text",
                 "good/  2 texts",

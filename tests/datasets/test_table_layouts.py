@@ -163,7 +163,7 @@ def test_marks_of_0_and_1_are_not_read_as_numbers_of_folds() -> None:
     pd.DataFrame({"is_test": [1, 0, 0, 1], "a": [1, 2, 3, 4], "y": [1.5, 2.5, 3.5, 4.5]}).to_csv(
         "t.csv", index=False
     )
-    with pytest.raises(DataError, match="0 and 1 are no parts of a split"):
+    with pytest.raises(DataError, match="0 and 1 are not parts of a split"):
         load("t.csv", "y", split="is_test")
 
 
@@ -364,7 +364,7 @@ def test_the_index_of_a_csv_file_is_no_fault_of_a_sheet() -> None:
 def test_one_object_of_columns_is_no_table() -> None:
     for text in ('{"a": [1, 2], "y": ["no", "yes"]}', '{"a": {"0": 1}, "y": {"0": "no"}}'):
         Path("t.json").write_text(text)
-        with pytest.raises(DataError, match="holds lists or objects in the place of rows"):
+        with pytest.raises(DataError, match="contains lists or objects instead of rows"):
             load("t.json", "y")
 
 

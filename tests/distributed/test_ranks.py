@@ -202,7 +202,7 @@ def test_a_signal_ends_all_ranks_and_the_epoch_goes_on_from_its_middle(tmp_path:
         train([*steps, *TWO], runs_dir=tmp_path / "two", listen=terminate)
     ledger = Ledger.load(run_folder(tmp_path / "two"))
     assert ledger.status == "KILLED"
-    assert f"Go on with it: dlcli resume {ledger.run_id[:8]} --runs-dir two" in stopped.value.__notes__
+    assert f"Resume it: dlcli resume {ledger.run_id[:8]} --runs-dir two" in stopped.value.__notes__
     assert not _ranks()
     seen: list[int] = []
     two = resume("last", runs_dir=tmp_path / "two", listen=_At(28, lambda: seen.append(1)))

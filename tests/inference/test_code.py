@@ -63,7 +63,7 @@ def test_it_is_not_run_unasked(trained: Result) -> None:
 
 
 def test_the_message_names_its_folder_or_the_file_that_has_changed(trained: Result, project: Path) -> None:
-    with pytest.raises(CorruptRun, match=r"started with -C \S*conf, where the code is as it was"):
+    with pytest.raises(CorruptRun, match=r"started with -C \S*conf, where the code is unchanged"):
         dlcli.evaluate(trained.run_dir)
     file = project / "mine_code" / "parts.py"
     before = file.read_text()

@@ -99,7 +99,9 @@ def test_the_refitted_model_predicts_unless_the_folds_are_asked_for(folder: Path
     assert "spread" in folds["predictions"][0]
     assert "spread" not in by_default["predictions"][0]
     told = CliRunner().invoke(app, command).stderr
-    assert "The refitted model (cv.refit=true) predicts; --use folds takes the mean" in " ".join(told.split())
+    assert "The refitted model (cv.refit=true) predicts; --use folds selects the mean" in " ".join(
+        told.split()
+    )
 
 
 def test_a_cross_validation_is_evaluated_on_its_final_test_rows(folder: Path, classes: Result) -> None:

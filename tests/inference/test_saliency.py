@@ -152,7 +152,10 @@ def test_the_report_colours_words_and_believes_nobody(folder: Path) -> None:
         assert "run dlcli explain again" in page
         assert not re.search(r'="[^"]*\b(nan|inf)\b', page)
     file.write_text(json.dumps({**own, "of_rows": "validation rows"}))
-    assert "validation rows, which chose the epoch." in dlcli.report("bag", runs_dir=folder / "runs").text
+    assert (
+        "validation rows, on which the epoch was selected."
+        in dlcli.report("bag", runs_dir=folder / "runs").text
+    )
     file.unlink()
     file.symlink_to(folder / "films.csv")
     assert "superb" not in dlcli.report("bag", runs_dir=folder / "runs").text

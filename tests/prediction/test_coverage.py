@@ -109,7 +109,7 @@ def test_intervals_of_folds_come_from_the_models_that_did_not_see_a_row(folder: 
     ):
         other = replace(opened, run=replace(opened.run, config={**opened.run.config, section: value}))
         assert "about 0.9 is usual; no share is guaranteed" in with_coverage(other, 0.9, "plus").notes[-1]
-    with pytest.raises(InputError, match="is no mean of the models of folds") as refused:
+    with pytest.raises(InputError, match="is not a mean of the models of folds") as refused:
         dlcli.load_run(folds.run_dir, coverage=0.9, conformal="plus")
     assert "--use folds" in refused.value.problems[0].hint
     with pytest.raises(InputError, match="is a kind of sets and intervals"):

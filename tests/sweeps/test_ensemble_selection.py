@@ -223,7 +223,7 @@ def test_a_holdout_is_judged_on_its_validation_rows(folder: Path, kind: str) -> 
     assert found.metrics.keys() >= {"test/accuracy"}
     explained = dlcli.explain(runs[0].run_dir, runs_dir=folder / "runs", repeats=2)
     assert (explained.rows, explained.of_rows) == (18, "final test rows")
-    several = "2 models judge each of the 18 final test rows; its mean error counts once."
+    several = "Each of the 18 final test rows is predicted by 2 models; its mean error counts once."
     assert (several in explained.messages) == (kind == "cv.seeds=2")
 
 

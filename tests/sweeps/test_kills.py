@@ -36,5 +36,5 @@ def test_ctrl_c_ends_it_in_order_and_says_how_it_goes_on(tmp_path: Path) -> None
     out, err = process.communicate()
     assert process.returncode == 130, err
     assert "Traceback" not in out + err
-    assert "Go on with it: dlcli resume stopped" in err
+    assert "Resume it: dlcli resume stopped" in err
     assert {ledger.status for ledger in ledgers(tmp_path).values()} == {"KILLED"}

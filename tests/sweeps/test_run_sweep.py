@@ -277,7 +277,7 @@ def test_a_signal_after_the_last_trial_says_how_it_goes_on(
     assert document["run_status"] == "KILLED"
     (error,) = document["errors"]
     assert error["message"].startswith("stopped by SIGTERM\n2 of 2 trials are done. The best is trial ")
-    assert error["hint"].endswith(f"Go on with it: dlcli resume 'at the end' --runs-dir {runs_dir}")
+    assert error["hint"].endswith(f"Resume it: dlcli resume 'at the end' --runs-dir {runs_dir}")
 
 
 def test_a_signal_before_any_trial_is_done_says_so(runs_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -400,7 +400,7 @@ def test_a_full_disk_is_no_trial_s_fault(
         patch.setattr("dlcli.job.write_report", write_report)
         with pytest.raises(DiskFull) as full:
             sweep(runs_dir, name, *asked)
-    assert full.value.__notes__[-1].startswith(f"Go on with it: dlcli resume {name}")
+    assert full.value.__notes__[-1].startswith(f"Resume it: dlcli resume {name}")
     (trial,) = ledgers(runs_dir, name, "trial")
     assert trial.status == "KILLED"
     assert ledgers(runs_dir, name, "sweep")[0].status == "FAILED"
@@ -724,7 +724,7 @@ def test_an_experiment_brings_its_own_space(tmp_path: Path, runs_dir: Path) -> N
          r"^model\.hiden: dlcli.models.mlp.MLP has no argument hiden\n  Did you mean model.hidden\?$"),
         (["optimizer.lr=interval(1,0)", "model.dropout=interval(-1,2)"],
          r"(?s)a lower and an upper bound.*dropout=-1.0: should be.*dropout=2.0: should be"),
-        (["optimizer.lr=interval(0,1)", "sweep/sampler=grid"], "a grid cannot hold all numbers of optimizer.lr"),
+        (["optimizer.lr=interval(0,1)", "sweep/sampler=grid"], "a grid cannot contain all numbers of optimizer.lr"),
         (["optimizer.lr=0.1,0.2", "sweep/pruner=wilcoxon"], "a trial has one split"),
         (["optimizer.lr=0.1,0.2", "sweep.timeout=soon"], "not a duration"),
         (["optimizer.lr=0.1,0.2", "sweep.trials=0"], "at least 1"),

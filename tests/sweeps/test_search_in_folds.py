@@ -185,7 +185,7 @@ def test_each_seed_trains_what_the_one_search_chose(tmp_path: Path) -> None:
         ("cv.space={optimizer.lr:0.1}", "optimizer.lr=0.1", "one value"),
         ("cv.space={dataset.name:[a,b]}", "dataset.name", "cannot be varied"),
         ("cv.space={model.hiden:[4,8]}", "model.hiden", "hiden"),
-        ("cv.space={optimizer.lr:'interval(0.1,1)'}", "cv.space", "a grid cannot hold"),
+        ("cv.space={optimizer.lr:'interval(0.1,1)'}", "cv.space", "a grid cannot contain"),
         ("cv.refit=true", "cv.refit", "chooses its own settings"),
         ("monitor=train/loss", "monitor", "validation rows"),
     ],

@@ -63,7 +63,7 @@ def test_hydra_s_grammar(text: str, domain: Choice | Range) -> None:
         ({"optimizer.lr": 0.1}, "is a single value"),
         ({"optimizer.lr": "choice(1"}, "is not closed"),
         ({"optimizer.lr": "tag(log,interval(0,1))"}, "must begin above 0"),
-        ({"optimizer.lr": "tag(fast,interval(0,1))"}, "knows no tag fast"),
+        ({"optimizer.lr": "tag(fast,interval(0,1))"}, "has no tag fast"),
         ({"optimizer.lr": "interval(1,0)"}, "a lower and an upper bound"),
         ({"model.layers": "range(3,3)"}, "contains no value"),
         ({"model": "glob(x*)"}, "contains no value"),

@@ -191,7 +191,7 @@ def _add_beside(
             "contains recordings, but no transcripts",
             str(place),
             "Give a table with a column of paths and one of texts, a folder with metadata.csv (id|text), or text files "
-            "beside the recordings: one.wav and one.txt.",
+            "next to the recordings: one.wav and one.txt.",
         )
     for file in files:
         own = beside.pop(_stem(file.name), None)

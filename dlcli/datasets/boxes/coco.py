@@ -108,7 +108,7 @@ def _unusual(documents: Mapping[Stored, Mapping[str, Any]], place: str) -> list[
     entries = [document["annotations"] for document in documents.values()]
     notices = []
     if crowds := sum(bool(entry.get("iscrowd")) for own in entries for entry in own):
-        text = f"{counted(crowds, 'crowd')} (iscrowd), where detections are neither right nor wrong"
+        text = f"{counted(crowds, 'crowd')} (iscrowd), where detections are neither correct nor wrong"
         notices.append(Notice("crowds", crowds, text, place, warns=False))
     ids = [[str(entry["id"]) for entry in own if "id" in entry] for own in entries]
     if repeated := sum(len(own) - len(set(own)) for own in ids):

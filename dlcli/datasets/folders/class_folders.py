@@ -175,7 +175,7 @@ def _layout(tree: Tree, places: Sequence[Folder], noun: str, parts: PartFolders)
         return _Layout(top, len(top) + 1, len(top))
     if named and not (len(below) == 1 and not deep):
         beside = (
-            f" beside folders of classes ({first_names(sorted(classes))})"
+            f" next to folders of classes ({first_names(sorted(classes))})"
             if classes
             else ", but no class folders in them"
         )

@@ -33,7 +33,7 @@ def shape_mask(segmentation: Any, size: tuple[int, int]) -> np.ndarray:
         try:
             values = np.array(polygon, np.float64)
         except (TypeError, ValueError) as error:
-            raise BadShape("has a polygon that is no list of numbers") from error
+            raise BadShape("has a polygon that is not a list of numbers") from error
         if values.ndim != 1 or len(values) % 2 or len(values) < 6 or not np.isfinite(values).all():
             raise BadShape(f"has a polygon of {values.size} numbers: three points or more have six or more")
         found |= filled(values.reshape(-1, 2), size)

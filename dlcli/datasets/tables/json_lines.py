@@ -52,7 +52,7 @@ def read_json_lines(file: Path | Excerpt, known: Collection[str] = ()) -> RawTab
     unsupported = {field.name: str(field.type) for field in table.schema if is_unsupported(field)}
     rows = len(table)
     if unsupported and not known and len(unsupported) == table.num_columns:
-        raise DataError("holds lists or objects in the place of rows", str(file), _HINT)
+        raise DataError("contains lists or objects instead of rows", str(file), _HINT)
     table = _with_all_digits(table.drop_columns(list(unsupported)), lines)
     absent = {
         name: pa.nulls(rows) for name in known if name not in table.column_names and name not in unsupported

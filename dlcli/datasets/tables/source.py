@@ -93,7 +93,9 @@ class Source:
             return ""
         excel = self.file.suffix.lower() in (".xlsx", ".xlsm")
         if excel and any(name.startswith("Unnamed: ") for name in names):  # as pandas calls them
-            return "The first row of the sheet must hold the names of the columns: delete what stands above them."
+            return (
+                "The first row of the sheet must hold the names of the columns: delete the rows above them."
+            )
         if names == [f"c{number}" for number in range(len(names))]:
             return (
                 "The first line is read as a row, so the columns are numbered; if it has their names, set "

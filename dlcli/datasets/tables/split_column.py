@@ -89,7 +89,7 @@ def parts_of(source: Source, column: str | None, first: int | None = None) -> Ow
     if numbers and not pd.api.types.is_bool_dtype(found.dtype):
         if _marks_part(str(column), pd.Series(found)):
             raise DataError(
-                "0 and 1 are no parts of a split, and the column's name denotes no folds",
+                "0 and 1 are not parts of a split, and the column's name denotes no folds",
                 f"{source.file}, column {column}",
                 f"Write {SHOWN} in it; or name it fold if these are numbers of folds.",
             )
