@@ -111,7 +111,7 @@ def test_a_run_is_evaluated_from_its_files_and_tells_what_it_reads(trained: Resu
     }
 
 
-def test_answers_that_no_window_contains_are_told(place: Path, tmp_path: Path) -> None:
+def test_answers_that_no_window_contains_are_reported(place: Path, tmp_path: Path) -> None:
     long = document()
     context = long["data"][0]["paragraphs"][0]["context"]
     answer = {"text": context.strip(), "answer_start": len(context) - len(context.strip())}

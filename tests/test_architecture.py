@@ -166,7 +166,7 @@ def test_imports_go_down(part: str) -> None:
             assert not {other for other in source(file).below if LEVEL[other] < LEVEL[part]}, file
 
 
-def test_all_that_is_shown_passes_one_exit() -> None:
+def test_all_output_passes_through_one_outlet() -> None:
     """It removes secrets and control characters; `plain` makes texts for output that another library lays out."""
     # Documents of the console, the version, dlcli's own script, and candidates for a shell, which are filtered.
     known = {

@@ -96,7 +96,7 @@ def test_other_recordings_with_transcripts_are_evaluated(trained: Result, tones:
     assert 0 <= found.metrics["test/wer"] <= 1.5
 
 
-def test_symbols_that_training_lacks_are_told(trained: Result, tmp_path: Path) -> None:
+def test_symbols_that_training_lacks_are_reported(trained: Result, tmp_path: Path) -> None:
     for name in ("low_ann_0", "shrill_ann_1", "high_ann_2"):
         write_wav(tmp_path / "more" / f"{name}.wav", tone(800))
     found = dlcli.evaluate(trained.run_dir, file=tmp_path / "more")

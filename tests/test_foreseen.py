@@ -49,7 +49,7 @@ IRIS = ["dataset=iris", "model=mlp", "trainer.accelerator=cpu"]
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
-def test_what_a_section_names_is_told(words: list[str], where: str, message: str) -> None:
+def test_what_a_section_names_is_reported(words: list[str], where: str, message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         plan_experiment([*IRIS, *words], thorough=True)
     found = {problem.where: problem.message for problem in caught.value.problems}
@@ -85,7 +85,7 @@ def test_checks_of_the_other_sections_do_without_one_that_lacks_its_name(section
     assert f"{section}._target_" in {problem.where for problem in caught.value.problems}
 
 
-def test_what_a_function_makes_is_told_before_a_run_is_made() -> None:
+def test_what_a_function_makes_is_reported_before_a_run_is_made() -> None:
     words = [*IRIS, "+callbacks.x._target_=os.getcwd"]
     for command in (dlcli.train, lambda words: plan_experiment(words).rehearse()):
         with pytest.raises(
@@ -158,7 +158,7 @@ def test_a_file_where_a_folder_should_be_is_named(name: str, folder: Path) -> No
     "damage",
     ["gone", "torn", "random", "objects", "floats", "negative", "beyond", "square", "twice", "lacking"],
 )
-def test_a_split_that_is_none_is_named(damage: str) -> None:
+def test_an_invalid_split_is_reported(damage: str) -> None:
     file, rows = Path("split.npz"), np.arange(10)
     parts = {"train": rows[:6], "val": rows[6:8], "test": rows[8:]}
     whole = Split(**parts).to_bytes()

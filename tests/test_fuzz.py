@@ -21,14 +21,14 @@ def _imported() -> Iterator[None]:
 @pytest.mark.parametrize(
     ("kind", "seeds"), [("overrides", range(14, 24)), ("files", range(60))], ids=["overrides", "files"]
 )
-def test_whatever_comes_is_foreseen(kind: str, seeds: range) -> None:
+def test_every_input_ends_in_a_foreseen_way(kind: str, seeds: range) -> None:
     tried = try_some(kind, seeds)
     assert tried["found"] == []
     assert set(tried["ends"]) == {"ok", "refused"}, "cases of both kinds"
     assert tried["ends"].total() == len(seeds)
 
 
-def test_whatever_is_damaged_in_a_run_is_foreseen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_damage_of_a_run_is_foreseen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FUZZ_BASE", str(make_base(tmp_path)))
     tried = try_some("runs", range(8, 13))
     assert tried["found"] == []

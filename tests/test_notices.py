@@ -53,7 +53,7 @@ def deep(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result, list[E
     return folder, result, events
 
 
-def test_training_tells_and_records_what_was_left_out(deep: tuple[Path, Result, list[Event]]) -> None:
+def test_training_reports_and_records_what_was_left_out(deep: tuple[Path, Result, list[Event]]) -> None:
     _, result, events = deep
     found = counts(result.notices)
     assert {key: found[key] for key in ("loose_files", "other_files", "deep_images")} == {
@@ -94,7 +94,7 @@ def test_prediction_reads_as_training_did(deep: tuple[Path, Result, list[Event]]
     assert model.predict(images)["prediction"].tolist() == [line["prediction"] for line in tables]
 
 
-def test_new_images_of_another_kind_are_told(deep: tuple[Path, Result, list[Event]]) -> None:
+def test_new_images_of_another_kind_are_reported(deep: tuple[Path, Result, list[Event]]) -> None:
     folder, _, _ = deep
     new = folder / "new"
     new.mkdir(exist_ok=True)
@@ -115,7 +115,9 @@ def test_new_images_of_another_kind_are_told(deep: tuple[Path, Result, list[Even
     ) in told
 
 
-def test_cut_texts_are_told_by_check_and_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cut_texts_are_reported_by_check_and_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     draw = np.random.default_rng(0)
     words = [chr(ord("a") + n) * 3 for n in range(20)]
@@ -158,7 +160,9 @@ def test_cut_texts_are_told_by_check_and_training(tmp_path: Path, monkeypatch: p
 
 
 @pytest.mark.parametrize("kind", ["cv.refit=true", "cv=kfold", "sweep"])
-def test_parents_tell_what_their_runs_cut(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_parents_report_what_their_runs_truncated(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     lines = ["text,label"]
     for row in range(36):
@@ -190,7 +194,7 @@ def test_parents_tell_what_their_runs_cut(kind: str, tmp_path: Path, monkeypatch
     assert counts(result.to_json()["notices"]) == found
 
 
-def test_notices_that_runs_share_are_told_once() -> None:
+def test_notices_that_runs_share_are_reported_once() -> None:
     same, few, many = Notice("a", 1, "one"), Notice("b", 2, "two"), Notice("b", 3, "three")
     assert of_runs({"fold 0": as_plain([same, few]), "fold 1": as_plain([same, many])}) == [
         same, Notice("b", 3, "three (fold 1, the most of 2 runs)"),

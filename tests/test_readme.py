@@ -242,7 +242,7 @@ def functions_of_commands() -> dict[str, Any]:
     return found
 
 
-def test_every_command_is_told_of() -> None:
+def test_every_command_is_documented() -> None:
     names = functions_of_commands()
     assert [name for name in names if not re.search(rf"dlcli {name}\b", TEXT)] == []
 
@@ -262,7 +262,7 @@ def test_every_extra_is_in_the_readme() -> None:
     assert [extra for extra in extras if extra != "dev" and f"`{extra}`" not in readme] == []
 
 
-def test_every_measurement_is_told_of() -> None:
+def test_every_measurement_is_documented() -> None:
     names = [file.stem for file in (ROOT / "bench").glob("[a-z]*.py")]
     assert [name for name in names if f"`{name}`" not in TEXT] == []
 

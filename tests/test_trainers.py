@@ -104,7 +104,7 @@ def test_a_profile_is_in_the_run_s_folder(steps: int, recorded: int, tmp_path: P
     assert any("trace.json for ui.perfetto.dev" in message for message in result.messages)
 
 
-def test_a_gpu_that_is_not_there_is_no_reason_to_train_on_the_cpu(
+def test_a_missing_gpu_does_not_lead_to_training_on_the_cpu(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     import torch

@@ -120,7 +120,7 @@ def test_single_rows_are_batches_but_have_no_spread(tmp_path: Path) -> None:
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_pairings_that_cannot_be_are_told_before_a_run_exists(
+def test_impossible_pairings_are_reported_before_a_run_exists(
     overrides: list[str], told: str, tmp_path: Path
 ) -> None:
     with pytest.raises(ConfigError, match=told):

@@ -55,7 +55,7 @@ def test_the_smallest_fold_decides(table: list[str]) -> None:
     assert plan_experiment([*table, "cv=kfold", "cv.folds=2"]).config["model"]["numbers"] == "plain"
 
 
-def test_the_refit_is_of_the_model_that_was_judged(
+def test_the_refit_is_of_the_evaluated_model(
     table: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -101,7 +101,7 @@ def test_trials_agree_with_the_experiment(table: list[str]) -> None:
     assert again.config["model"]["numbers"] == "plain"
 
 
-def test_a_choice_that_was_changed_is_not_told() -> None:
+def test_a_changed_choice_is_not_reported() -> None:
     tags = {"dlcli.auto.dataset.batch_size": "32 for 109 training rows", "dlcli.seed": "0"}
     config = {"dataset": {"batch_size": 32}, "model": {}}
     assert describe_choices(tags, config) == {"batch_size": "auto: 32 for 109 training rows"}

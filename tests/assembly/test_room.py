@@ -39,7 +39,7 @@ def test_a_word_column_that_becomes_too_many_columns_is_refused(
     assert "dataset.drop=[word]" in problem.hint
 
 
-def test_few_columns_of_words_are_not_blamed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_few_columns_of_words_are_not_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(room, "free_memory", lambda: 1000)
     with pytest.raises(DataError, match=r"of memory, 1 kB are free\n") as error:
         dlcli.check([*written(tmp_path, 150), "preprocessing.categorical=embedding"])

@@ -79,7 +79,7 @@ def test_only_the_last_layer_may_be_of_another_shape(tmp_path: Path) -> None:
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_what_does_not_fit_is_told_before_a_run_exists(
+def test_incompatible_settings_are_reported_before_a_run_exists(
     source: Result, overrides: list[str], told: str
 ) -> None:
     runs = source.run_dir.parents[2]

@@ -71,7 +71,7 @@ def test_test_rows_change_nothing_but_their_own_metrics() -> None:
     assert other["test"]["auroc"] < found["test"]["auroc"]
 
 
-def test_trees_that_nobody_asked_for_fail_no_run_that_is_trained() -> None:
+def test_optional_trees_do_not_fail_a_trained_run() -> None:
     x = X.copy()
     x[:, 0] = np.linspace(1e40, 2e40, len(x))
     metrics, (notice,) = grown(data(x))

@@ -61,7 +61,7 @@ def test_the_budget_names_rows_that_exist() -> None:
     assert len({row.work for row in ROWS}) == len({row.name for row in ROWS}) == len(ROWS)
 
 
-def test_rows_are_no_measurements_so_that_a_word_means_one_thing() -> None:
+def test_rows_are_not_measurements() -> None:
     measurements = {file.stem for file in Path(peers.__file__).parent.glob("[a-z]*.py")}
     assert measurements & {row.name for row in ROWS} == set()
 

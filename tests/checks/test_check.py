@@ -70,7 +70,7 @@ def test_a_batch_of_no_rows_does_not_hide_what_the_rows_would_show() -> None:
     assert [where for where, _, _ in found] == ["dataset.batch_size", "trainer.max_epochs", "monitor"]
 
 
-def test_what_needs_no_rows_is_told_with_the_first_mistakes() -> None:
+def test_what_needs_no_rows_is_reported_with_the_first_mistakes() -> None:
     with pytest.raises(ConfigError) as caught:
         train([*IRIS, "model.hiden=3", "trainer.max_epochs=0"])
     assert [problem.where for problem in caught.value.problems] == ["model.hiden", "trainer.max_epochs"]
@@ -184,7 +184,7 @@ def test_the_figures_of_a_rehearsal(tmp_path: Path) -> None:
     assert not (tmp_path / "runs").exists()
 
 
-def test_a_training_is_rehearsed_in_two_steps_and_timed_only_by_check(
+def test_training_is_rehearsed_in_two_steps_and_timed_only_by_check(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     steps: list[None] = []
@@ -246,7 +246,7 @@ def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.filterwarnings("ignore:Using a target size")
 @pytest.mark.parametrize(("command", "rows"), [(check, 16), (train, 8)], ids=["check", "train"])
-def test_a_model_that_fails_on_a_batch_is_told_before_a_run_is_made(
+def test_a_model_that_fails_on_a_batch_is_reported_before_a_run_is_made(
     command: Callable[..., object], rows: int, broken: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(ConfigError) as caught:

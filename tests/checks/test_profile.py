@@ -91,7 +91,7 @@ def test_columns_that_tell_the_class(column) -> None:
     assert warned(data) == [("target", "leak determines the class of every row")]
 
 
-def test_columns_that_say_nothing() -> None:
+def test_columns_without_information() -> None:
     data = numbers(100, same=1, id=np.arange(7, 107), key=[f"k{row}" for row in range(100)])
     assert warned(data) == [
         ("column same", "has the same value in every row"),
@@ -136,7 +136,7 @@ def test_texts_and_images_that_are_trained_on_and_judged(kind: Kind, x: Any, mes
     assert warned(replace(data, x=different[kind]), [Split(rows[:10], rows[:0], rows[10:])]) == []
 
 
-def test_what_was_odd_about_the_file_is_told() -> None:
+def test_what_was_odd_about_the_file_is_reported() -> None:
     odd = Problem("comes after a gap", "t.csv:7, column day", "Look whether rows are lost.")
     assert warned(replace(numbers(), warnings=(odd,))) == [(odd.where, odd.message)]
 

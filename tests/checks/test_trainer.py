@@ -171,7 +171,7 @@ def test_accumulation_is_set_once() -> None:
     assert message.startswith("L-BFGS evaluates a batch several times per step")
 
 
-def test_more_accumulated_batches_than_an_epoch_has_are_told() -> None:
+def test_more_accumulated_batches_than_an_epoch_has_are_reported() -> None:
     from dlcli.experiment import plan_experiment
 
     def warnings(batches: int) -> list[Any]:
@@ -192,14 +192,14 @@ def test_more_accumulated_batches_than_an_epoch_has_are_told() -> None:
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_an_accelerator_that_is_not_there_is_told_with_those_that_are() -> None:
+def test_an_accelerator_that_is_not_there_is_reported_with_those_that_are() -> None:
     for asked, message in (("cuda", "this machine has no cuda"), ("npu", "there is no accelerator npu")):
         ((where, found, hint),) = mistakes(f"trainer.accelerator={asked}")
         assert (where, found) == ("trainer.accelerator", message)
         assert hint.startswith("Use trainer.accelerator=cpu")
 
 
-def test_what_the_rows_put_out_of_reach_is_told() -> None:
+def test_what_the_rows_put_out_of_reach_is_reported() -> None:
     """102 rows in batches of 32 are 4 batches; silently capped before."""
     from dlcli.experiment import plan_experiment
 
@@ -240,7 +240,7 @@ def test_the_page_says_what_is_used_instead() -> None:
         assert f"`{name}`" in text
 
 
-def test_few_training_windows_of_a_forecast_are_told(tmp_path: Path) -> None:
+def test_few_training_windows_of_a_forecast_are_reported(tmp_path: Path) -> None:
     from dlcli.experiment import plan_experiment
 
     file = tmp_path / "months.csv"

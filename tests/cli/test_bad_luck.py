@@ -89,7 +89,7 @@ def test_out_of_memory_names_a_batch_that_fits(tmp_path: Path) -> None:
     assert Ledger.load(run_folder(tmp_path / "runs")).status == "FAILED"
 
 
-def test_a_corrupted_model_is_told(tmp_path: Path) -> None:
+def test_a_corrupted_model_is_reported(tmp_path: Path) -> None:
     assert run(["train", "dataset=iris", "model=mlp", "trainer.max_epochs=1"], tmp_path).returncode == 0
     weights = run_folder(tmp_path / "runs") / "model" / "weights.safetensors"
     weights.write_bytes(weights.read_bytes()[:100])
@@ -118,7 +118,7 @@ def test_a_runs_folder_that_is_a_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="a small disk is mounted for it: needs root")
-def test_a_full_disk_fails_the_run_and_says_so(tmp_path: Path) -> None:
+def test_a_full_disk_fails_the_run_and_is_reported(tmp_path: Path) -> None:
     disk = tmp_path / "runs"
     disk.mkdir()
     mounted = subprocess.run(

@@ -112,7 +112,7 @@ def test_wrong_input_ends_with_2_and_says_what_to_do(arguments: list[str], texts
     assert not Path("runs").exists()
 
 
-def test_all_mistakes_are_told_at_once_in_json_too() -> None:
+def test_all_mistakes_are_reported_at_once_in_json_too() -> None:
     done = dlcli("train", "modle=mlp", "optimizer.lr=fast", "trainer.max_epoch=3", "--json")
     assert done.exit_code == 2
     document = json.loads(done.stdout)

@@ -18,7 +18,7 @@ def findings(topic: str) -> dict[str, Finding]:
     return {finding.name: finding for finding in examine(Path("runs")) if finding.topic == topic}
 
 
-def test_all_is_well_here() -> None:
+def test_doctor_finds_no_problem() -> None:
     done = CliRunner().invoke(app, ["doctor", "--json"])
     document = json.loads(done.stdout)
     wrong = [finding for finding in document["findings"] if finding["state"] == "wrong"]

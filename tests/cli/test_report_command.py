@@ -268,7 +268,7 @@ def test_texts_that_are_links_are_not_shown(tmp_path: Path) -> None:
     assert "Not read, since a run has no links: overrides.txt, environment.txt." in page.text
 
 
-def test_changed_files_are_told() -> None:
+def test_changed_files_are_reported() -> None:
     ledger = toy("first", digests={"config.yaml": ["0" * 64]})
     (ledger.run_dir / "config.yaml").write_text("model: {}\n")
     assert "differs from what was recorded: SHA-256 mismatch" in page_of("first").text

@@ -64,7 +64,7 @@ def test_every_command_finds_a_run_by_its_name(name: str, run: Path, tmp_path: P
     assert "refer to the same run" in both.output.replace("\n", " ")
 
 
-def test_a_setting_wins_over_a_run_of_its_name_which_is_told(run: Path) -> None:
+def test_a_setting_wins_over_a_run_of_its_name_which_is_reported(run: Path) -> None:
     rename(run, "model=mlp")
     done = CliRunner().invoke(app, ["show", "model=mlp", "--runs-dir", str(run.parents[2])])
     assert "hidden" in done.stdout

@@ -68,7 +68,7 @@ def test_the_list(runs_dir: Path) -> None:
     assert "\x1b" not in done.stdout
 
 
-def test_some_of_them(runs_dir: Path) -> None:
+def test_some_runs_are_listed(runs_dir: Path) -> None:
     assert "None of 4 runs fits." in dlcli("--filter", "status=killed").stdout
     assert "1 of 4 runs: -n 0 shows all." in dlcli("-n", "1").stdout
     done = dlcli("--sort", "-age", "--filter", "kind=run", "-n", "1", "--json")

@@ -109,7 +109,7 @@ def test_a_folder_from_elsewhere_is_shown_safely() -> None:
 
 
 @pytest.mark.parametrize("kind", ["fold", "cv"])
-def test_a_run_that_is_a_part_of_itself(kind: str) -> None:
+def test_a_run_that_is_a_child_of_itself(kind: str) -> None:
     ledger = recorded("loop", kind=kind)
     result = {**ledger.result, "folds": [ledger.run_id], "chosen": [{}]}
     ledger.update(parent_id=ledger.run_id, result=result)

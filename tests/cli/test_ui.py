@@ -62,7 +62,7 @@ def test_it_shows_the_runs(port: int, tmp_path: Path) -> None:
     assert (server.returncode, err) == (0, "")
 
 
-def test_the_address_of_the_store_is_no_argument(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_address_of_the_store_is_not_an_argument(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every user of the machine sees those."""
     became: list[tuple[list[str], dict[str, str]]] = []
     monkeypatch.setattr("os.execve", lambda program, words, environment: became.append((words, environment)))
@@ -79,7 +79,7 @@ def test_the_address_of_the_store_is_no_argument(port: int, monkeypatch: pytest.
     assert "postgresql://***@host/db" in told
 
 
-def test_a_port_that_is_taken_is_told(port: int) -> None:
+def test_a_port_that_is_taken_is_reported(port: int) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", port))
         other.listen()

@@ -50,7 +50,7 @@ def runs_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_real_difference_is_told(runs_dir: Path) -> None:
+def test_a_real_difference_is_reported(runs_dir: Path) -> None:
     found = compare_runs(["bad", "good"], runs_dir)
     assert found.metric == "accuracy"
     assert found.settings == {"optimizer.lr": ("1e-06", "0.02")}
@@ -89,7 +89,7 @@ def test_all_metrics_are_tested_with_their_intervals(runs_dir: Path) -> None:
         assert part in CliRunner().invoke(app, words).output
 
 
-def test_what_would_be_needed_is_told_unless_a_difference_is_found(runs_dir: Path) -> None:
+def test_the_required_data_is_reported_unless_a_difference_is_found(runs_dir: Path) -> None:
     (pair,) = compare_runs(["bad", "good"], runs_dir).pairs
     assert (pair.power, pair.needed) == ("", None)
     (pair,) = compare_runs(["good", "also"], runs_dir).pairs

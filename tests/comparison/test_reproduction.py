@@ -64,7 +64,7 @@ def test_the_same_machine_gives_the_same_weights(project: Path, monkeypatch: pyt
     )
 
 
-def test_what_has_changed_is_told(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_changes_are_reported(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(project)
     (old,) = [Ledger.load(path) for path in project.glob("runs/by-name/first")]
     ledger = Ledger.load(project / "runs" / old.experiment / old.run_id / "artifacts")
@@ -275,7 +275,7 @@ def test_of_how_many_runs_the_weights_are_equal(tmp_path: Path) -> None:
     assert found.verdict[0] == of_all
 
 
-def test_a_figure_that_is_no_number(tmp_path: Path) -> None:
+def test_a_metric_that_is_not_a_number(tmp_path: Path) -> None:
     seeds = [made(tmp_path, f"s{i}", figures={"test/accuracy": 0.9 + 0.01 * i}) for i in range(3)]
     found = compare_repetition(*pair(tmp_path, 0.9, float("nan")), [], [], seeds)
     assert found.within_seeds is None

@@ -38,7 +38,7 @@ def test_more_keys_reach_a_target_that_takes_them() -> None:
     assert made.arguments == {"size": 1, "depth": 2}
 
 
-def test_a_section_is_no_partial() -> None:
+def test_a_section_is_not_built_as_a_partial() -> None:
     for where in ("model", "task", "tracking", "executor"):
         with pytest.raises(
             ConfigError, match=f"{where}._partial_: a section describes an object, not a function"
@@ -87,7 +87,7 @@ def test_a_target_that_is_not_there_is_named_with_its_place() -> None:
 
 
 @pytest.mark.parametrize("target", ["", "a", ".a", "a.", "a..b", "os.pa th", "a/b.c", 3, None])
-def test_what_is_no_import_path(target: object) -> None:
+def test_invalid_import_paths_are_refused(target: object) -> None:
     with pytest.raises(ConfigError, match="is not an import path"):
         locate(target)  # type: ignore[arg-type]
 
@@ -110,7 +110,7 @@ def test_a_signature_follows_a_replaced_function(monkeypatch: pytest.MonkeyPatch
     assert list(signature(Sized).arguments) == ["depth"]
 
 
-def test_the_signature_of_an_object_that_is_no_key_is_read() -> None:
+def test_the_signature_of_an_unhashable_object_is_read() -> None:
     class Callable(list):  # type: ignore[type-arg]
         def __call__(self, size: int) -> None: ...
 

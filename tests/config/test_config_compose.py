@@ -189,7 +189,7 @@ def test_interpolations_follow_the_command_line() -> None:
     assert found.config["task"]["average"] == "min"
 
 
-def test_each_value_knows_where_it_came_from(mine: Write, toy: Path) -> None:
+def test_each_value_has_its_origin(mine: Write, toy: Path) -> None:
     own = mine(
         "conf/dlcli.yaml",
         "# mine\nruns_dir: out\noptimizer.amsgrad: true\n",

@@ -32,7 +32,7 @@ def test_a_conf_folder_without_dlcli_yaml_is_not_taken(toy: Path, mine: Write) -
     assert folders.user_folders() == ()
 
 
-def test_the_shipped_folder_is_nobody_s_own(toy: Path) -> None:
+def test_the_shipped_folder_is_not_a_user_folder(toy: Path) -> None:
     assert folders.user_folders([toy]) == ()
 
 

@@ -258,7 +258,7 @@ def test_more_arguments_have_to_be_meant() -> None:
     assert composed("optimizer=open", "+optimizer.sise=3").config["optimizer"]["sise"] == 3
 
 
-def test_an_argument_that_nobody_gives_is_missing() -> None:
+def test_a_required_argument_without_a_value_is_missing() -> None:
     ((where, message, hint),) = mistakes("~callbacks.stop.monitor")
     assert (where, hint) == ("callbacks.stop.monitor", "Add callbacks.stop.monitor=...")
     assert re.fullmatch(r"is required by toy_targets\.Stop \(.*callbacks/default\.yaml:\d\)", message)

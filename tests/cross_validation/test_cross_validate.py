@@ -205,7 +205,7 @@ def test_the_refitted_model_trained_on_all_other_rows_for_the_median_of_epochs(v
     assert weights[0].samefile(weights[1])
 
 
-def test_final_test_rows_without_a_final_model_are_told(tmp_path: Path) -> None:
+def test_final_test_rows_without_a_final_model_are_reported(tmp_path: Path) -> None:
     words = [*QUICK, "trainer.max_epochs=1", "cv=kfold", "cv.folds=2", "cv.test_size=0.2"]
     result = dlcli.train([*words, f"runs_dir='{tmp_path}'"])
     assert (
@@ -326,7 +326,7 @@ def test_only_the_best_folds_keep_their_weights(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("folds", "seeds", "told"), [(5, 1, None), (4, 2, "4 folds"), (1, 3, "3 seeds"), (1, 1, None)]
 )
-def test_an_interval_of_few_estimates_is_told(folds: int, seeds: int, told: str | None) -> None:
+def test_an_interval_of_few_estimates_is_reported(folds: int, seeds: int, told: str | None) -> None:
     caution = Summary({}, {}, folds, seeds).caution()
     assert caution is None if told is None else caution.startswith(f"An interval from {told} is wide")
 

@@ -93,7 +93,7 @@ def test_a_table_of_paths(classes: Path) -> None:
     assert load(str(classes / "table.csv"), target="pitch").target_kind == "regression"
 
 
-def test_other_rates_channels_and_depths_are_converted_and_told(classes: Path) -> None:
+def test_other_rates_channels_and_depths_are_converted_and_reported(classes: Path) -> None:
     wave = tone(1200, rate=16_000) / 32_768
     write_wav(classes / "high" / "fast.wav", wave.astype(np.float32), 16_000)
     write_wav(classes / "high" / "two.wav", np.stack([tone(1200), tone(1200, seed=1)], axis=1))
@@ -142,7 +142,7 @@ def test_bad_files_are_named(classes: Path) -> None:
     assert notices(data)["damaged_files"].startswith("6 damaged recordings left out: low/cut.wav")
 
 
-def test_silent_and_short_files_are_told(classes: Path) -> None:
+def test_silent_and_short_files_are_reported(classes: Path) -> None:
     write_wav(classes / "low" / "silent.wav", np.zeros(800, np.int16))
     write_wav(classes / "low" / "short.wav", tone(400, seconds=0.01))
     told = notices(load(str(classes)))

@@ -256,7 +256,7 @@ def test_mistakes_of_coco_name_the_file(kind: str, tmp_path: Path) -> None:
     assert any("all.json" in problem.where for problem in caught.value.problems)
 
 
-def test_what_repeats_and_crowds_are_told(tmp_path: Path) -> None:
+def test_what_repeats_and_crowds_are_reported(tmp_path: Path) -> None:
     def change(document: dict[str, Any]) -> None:
         first = document["annotations"][0]
         document["annotations"] += [dict(first), dict(first, id=98, iscrowd=True, category_id=6)]
@@ -328,7 +328,7 @@ def test_names_of_classes_have_the_numbers_of_their_file(tmp_path: Path) -> None
     assert load(str(root)).classes == CLASSES
 
 
-def test_a_part_or_class_without_boxes_is_told(tmp_path: Path) -> None:
+def test_a_part_or_class_without_boxes_is_reported(tmp_path: Path) -> None:
     root = changed(tmp_path / "set", lambda doc: doc["categories"].append({"id": 9, "name": "bee"}))
     assert notices_of(load(str(root)))["classes_without_boxes"] == (1, "no boxes of the class bee")
     root = write_yolo(tmp_path / "yolo")
@@ -337,7 +337,7 @@ def test_a_part_or_class_without_boxes_is_told(tmp_path: Path) -> None:
     assert found["parts_without_boxes"] == (1, "no boxes in the images of val: their metrics are nan")
 
 
-def test_files_that_are_no_json_xml_or_image(tmp_path: Path) -> None:
+def test_files_that_are_not_json_xml_or_images(tmp_path: Path) -> None:
     root = write_coco(tmp_path / "coco")
     (root / "annotations" / "instances_val2017.json").write_text('{"images": [], "annotations": [\n1,')
     with pytest.raises(DataError, match=r"is not JSON.*") as caught:

@@ -69,7 +69,7 @@ def test_folders_of_parts_in_any_spelling(tmp_path: Path, names: tuple[str, ...]
     assert listing.notices == ()
 
 
-def test_parts_without_classes_are_told(tmp_path: Path) -> None:
+def test_parts_without_classes_are_reported(tmp_path: Path) -> None:
     make(tmp_path, *(f"data/train/{label}/1.txt" for label in ("bad", "good")), "data/test/1.txt")
     (tmp_path / "data" / "val").mkdir()
     listing = read(tmp_path)
@@ -166,7 +166,7 @@ def test_loose_hidden_and_other_files_are_counted(tmp_path: Path) -> None:
     assert "5 hidden files or folders left out: .DS_Store, .git/, __MACOSX/, ..." in texts
 
 
-def test_folders_within_class_folders_are_told(tmp_path: Path) -> None:
+def test_folders_within_class_folders_are_reported(tmp_path: Path) -> None:
     make(tmp_path, "animals/cat/1.txt", "animals/dog/1.txt", "plants/rose/1.txt", "plants/2.txt")
     listing = read(tmp_path)
     assert listing.labels == ["animals", "animals", "plants", "plants"]
@@ -295,7 +295,7 @@ def test_a_folder_without_such_files_says_what_it_has(tmp_path: Path) -> None:
         list_files(tmp_path, (".txt",), "texts")
 
 
-def test_images_of_all_readable_endings_are_read_and_others_are_told(tmp_path: Path) -> None:
+def test_images_of_all_readable_endings_are_read_and_others_are_reported(tmp_path: Path) -> None:
     for label in ("a", "b"):
         (tmp_path / label).mkdir()
         for ending, kind in [

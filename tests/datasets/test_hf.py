@@ -65,7 +65,7 @@ def test_texts_keep_their_own_splits(saved: Path) -> None:
     )  # folds also use the validation rows, but never the test rows
 
 
-def test_splits_and_columns_that_are_not_used_are_told(tmp_path: Path) -> None:
+def test_splits_and_columns_that_are_not_used_are_reported(tmp_path: Path) -> None:
     splits = {
         "train": texts("a", 20),
         "dev": texts("b", 6),

@@ -148,7 +148,7 @@ def test_special_files_are_not_opened() -> None:
 
 
 @pytest.mark.parametrize("encoding", ["idna", "punycode", "Punycode", "rot13", "latin-99"])
-def test_a_codec_that_is_no_encoding_of_text_is_rejected(encoding: str) -> None:
+def test_a_codec_that_is_not_a_text_encoding_is_rejected(encoding: str) -> None:
     Path("t.csv").write_text(TABLE)
     with pytest.raises(DataError, match=f"dataset.encoding: there is no encoding {encoding}"):
         load("t.csv", "y", encoding=encoding)

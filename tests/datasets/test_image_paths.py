@@ -36,7 +36,7 @@ def test_numbers_with_leading_zeros_are_names(images: Path) -> None:
     assert np.array_equal(named.x, data.x)
 
 
-def test_windows_paths_and_names_without_ending_are_found_and_told(images: Path) -> None:
+def test_windows_paths_and_names_without_ending_are_found_and_reported(images: Path) -> None:
     data = load(
         table(images, "pics\\00012.png,a", ".\\pics\\12,b", "pics/00012,a", "pics/cat one.jpg,b"),
         target="label",

@@ -39,7 +39,7 @@ def test_it_is_whole_seasons_of_some_horizons(
     assert found.reason.startswith(f"lookback {steps}")
 
 
-def test_the_reason_is_told() -> None:
+def test_the_reason_is_reported() -> None:
     assert choose_lookback(96, 24, np.array([14_400])).reason == (
         "lookback 336, 14 seasons of 24: at least 3.5 times the horizon of 96 and 2 seasons"
     )

@@ -53,7 +53,9 @@ def test_a_large_file_is_read_as_a_small_one(tmp_path: Path, monkeypatch: pytest
     assert data.warnings == whole.warnings
 
 
-def test_a_word_among_many_repeated_numbers_is_told_with_its_line(tmp_path: Path, small_blocks: None) -> None:
+def test_a_word_among_many_repeated_numbers_is_reported_with_its_line(
+    tmp_path: Path, small_blocks: None
+) -> None:
     lines = [
         line.replace(f",{row % 7}.5,", ",oops,") if row == 500 else line for row, line in enumerate(LINES)
     ]

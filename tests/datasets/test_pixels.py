@@ -255,7 +255,7 @@ def test_a_transparent_value_of_a_deep_image(tmp_path: Path) -> None:
     assert load(str(tmp_path)).x[0].tolist() == [[0, 65535], [2000, 3000]]
 
 
-def test_what_is_done_is_told(tmp_path: Path) -> None:
+def test_actions_are_reported(tmp_path: Path) -> None:
     grey, colour = np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3), np.uint8)
     frames = [Image.fromarray(colour + shade) for shade in np.uint8([0, 100])]
     exif = Image.Exif()
@@ -280,7 +280,7 @@ def test_what_is_done_is_told(tmp_path: Path) -> None:
     assert data.x[5:8].max() == 0  # the first frame of each, not the second
 
 
-def test_a_mixture_of_depths_is_scaled_by_the_full_range_and_told(tmp_path: Path) -> None:
+def test_a_mixture_of_depths_is_scaled_by_the_full_range_and_reported(tmp_path: Path) -> None:
     put(tmp_path, "a/1.png", np.full((4, 4), 128, np.uint8))
     put(tmp_path, "b/1.png", np.full((4, 4), 128 * 257, np.uint16))
     data = load(str(tmp_path))

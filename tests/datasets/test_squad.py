@@ -56,7 +56,7 @@ def test_files_of_validation_and_test(tmp_path: Path) -> None:
     assert (len(data), data.val_rows, data.test_rows) == (3, [1], [2])
 
 
-def test_unanswerable_questions_are_told(tmp_path: Path) -> None:
+def test_unanswerable_questions_are_reported(tmp_path: Path) -> None:
     document = squad()
     document["data"][0]["paragraphs"][0]["qas"].append(
         {"question": "Why?", "id": "2", "is_impossible": True, "answers": []}
@@ -83,7 +83,7 @@ def test_unanswerable_questions_are_told(tmp_path: Path) -> None:
         ({"question": "  "}, "qas[0]", "the question is empty"),
     ],
 )
-def test_what_is_wrong_is_named_with_its_place(
+def test_mistakes_are_named_with_their_place(
     tmp_path: Path, change: dict[str, Any], where: str, message: str
 ) -> None:
     file = written(tmp_path, squad(**change))
@@ -106,7 +106,7 @@ def test_what_is_wrong_is_named_with_its_place(
         ('{"data": [7]}', "is a number, not an object"),
     ],
 )
-def test_files_that_are_no_squad(tmp_path: Path, text: str, message: str) -> None:
+def test_files_that_are_not_squad(tmp_path: Path, text: str, message: str) -> None:
     file = written(tmp_path, text)
     with pytest.raises(DataError, match=message) as caught:
         load(str(file))

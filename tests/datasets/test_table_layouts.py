@@ -134,7 +134,7 @@ def test_categories_of_pandas_are_words() -> None:
     assert numbers.x["a"].tolist() == [1, 2, 3, 1]
 
 
-def test_rows_with_one_cell_more_than_the_header_are_no_row_names_if_cells_are_torn() -> None:
+def test_rows_with_one_cell_more_than_the_header_have_no_row_names_if_cells_are_split() -> None:
     """R's names of rows differ, and are words or whole numbers."""
     for text in ("a,y\n1,5,2\n1,7,3\n", "a,y\n0.5,'u, v',2\n1.5,'u, w',3\n", "a,y\n1,'u, v',2\n2,'u, w',3\n"):
         assert "has 3 columns" in str(refused(text)) or "has 4 columns" in str(refused(text))
@@ -143,7 +143,7 @@ def test_rows_with_one_cell_more_than_the_header_are_no_row_names_if_cells_are_t
 @pytest.mark.parametrize(
     ("name", "values"), [("is_test", [True, False, True, False]), ("TRAIN", [1, 0, 0, 1])]
 )
-def test_a_mark_of_a_part_is_told_if_no_setting_names_it(name: str, values: list[object]) -> None:
+def test_a_mark_of_a_part_is_reported_if_no_setting_names_it(name: str, values: list[object]) -> None:
     pd.DataFrame({name: values, "a": [1, 2, 3, 4], "y": [1.5, 2.5, 3.5, 4.5]}).to_csv("t.csv", index=False)
     (told,) = load("t.csv", "y").notices
     assert (told.key, told.text) == (
@@ -152,7 +152,7 @@ def test_a_mark_of_a_part_is_told_if_no_setting_names_it(name: str, values: list
     )
 
 
-def test_features_of_0_and_1_are_no_marks_of_a_part() -> None:
+def test_features_of_0_and_1_are_not_marks_of_a_part() -> None:
     names = ["valid", "is_valid", "test1", "is_test2", "training", "tr", "Dev"]
     frame = pd.DataFrame({name: [1, 0, 0, 1] for name in names})
     frame.assign(y=[1.5, 2.5, 3.5, 4.5]).to_csv("t.csv", index=False)
@@ -176,7 +176,7 @@ def test_files_of_other_programs_are_refused_with_how_to_convert_them(name: str)
     assert ".to_parquet('t.parquet')" in caught.value.problems[0].hint
 
 
-def test_the_index_of_pandas_is_no_feature() -> None:
+def test_the_index_of_pandas_is_not_a_feature() -> None:
     frame = pd.DataFrame({"a": [1.0, 2, 3, 4], "y": [1.5, 2.5, 3.5, 4.5]})
     frame[frame["a"] != 2].to_parquet("t.parquet")
     data = load("t.parquet", "y")
@@ -275,7 +275,7 @@ def test_a_title_is_told_and_lines_are_counted_from_the_file() -> None:
         load("t.csv", "c2", test_path="test.csv")
 
 
-def test_a_header_with_names_missing_is_no_title() -> None:
+def test_a_header_with_missing_names_is_not_a_title() -> None:
     data = read("y,a,,\nno,1,2,3\nyes,3,4,5\n")
     assert list(data.x) == ["a", "c2", "c3"]
 
@@ -296,7 +296,7 @@ def test_words_and_numbers_aligned_by_blanks() -> None:
     header=st.sampled_from(["city", "full name"]),
 )
 @settings(max_examples=40, deadline=None)
-def test_blanks_inside_cells_are_no_separators(
+def test_blanks_inside_cells_are_not_separators(
     separator: str, rows: list[tuple[str, ...]], columns: int, header: str
 ) -> None:
     names = (header, "a", "b", "c")
@@ -336,7 +336,7 @@ def test_row_names_separated_by_blanks() -> None:
         assert list(data.columns.left_out()) == ["(row names)"]
 
 
-def test_the_header_of_row_names_and_one_column_is_no_title() -> None:
+def test_the_header_of_row_names_and_one_column_is_not_a_title() -> None:
     for separator in ",\t":
         layout = find_layout([f"{row.replace(',', separator)}\n" for row in ('"x"', '"a",1.5', '"b",2.5')])
         assert (layout.title, layout.header) == (None, f'(row names){separator}"x"')
@@ -357,11 +357,11 @@ def test_a_separator_that_is_not_recognised_is_suggested() -> None:
     assert read(text, separator="^").x["a"].tolist() == [1, 2]
 
 
-def test_the_index_of_a_csv_file_is_no_fault_of_a_sheet() -> None:
+def test_the_index_of_a_csv_file_is_not_attributed_to_a_sheet() -> None:
     assert "sheet" not in refused("Unnamed: 0,a,b\n0,u,1\n1,v,3\n").problems[0].hint
 
 
-def test_one_object_of_columns_is_no_table() -> None:
+def test_one_object_of_columns_is_not_a_table() -> None:
     for text in ('{"a": [1, 2], "y": ["no", "yes"]}', '{"a": {"0": 1}, "y": {"0": "no"}}'):
         Path("t.json").write_text(text)
         with pytest.raises(DataError, match="contains lists or objects instead of rows"):
@@ -403,7 +403,7 @@ def test_evaluation_leaves_out_rows_without_a_target_as_training_does() -> None:
     ]
 
 
-def test_classes_without_training_rows_are_told() -> None:
+def test_classes_without_training_rows_are_reported() -> None:
     rows = "".join(f"{n},{'train' if n < 40 else 'test'},{'Yes' if n % 2 else 'no'}\n" for n in range(60))
     data = read("a,part,y\n" + rows + "60,test,yes\n", split="part")
     (notice,) = data.notices

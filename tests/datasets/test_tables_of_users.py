@@ -53,7 +53,7 @@ def test_a_first_column_without_a_name_that_numbers_no_rows_is_a_feature() -> No
         assert list(load("t.csv", "y").x) == ["c0", "x"]
 
 
-def test_a_column_that_looks_like_a_split_is_told_if_no_setting_names_it() -> None:
+def test_a_column_that_looks_like_a_split_is_reported_if_no_setting_names_it() -> None:
     rows().assign(
         part=["Train", "train", "TEST"] * (ROWS // 3), c=["train", "bus", "car"] * (ROWS // 3)
     ).to_csv("t.csv", index=False)
@@ -97,7 +97,7 @@ def test_a_decimal_comma_before_an_exponent_separates_no_thousands() -> None:
     assert load("t.csv", "y").x["x"].iloc[1] == 2.001e6
 
 
-def test_dates_far_from_all_others_that_repeat_are_told() -> None:
+def test_dates_far_from_all_others_that_repeat_are_reported() -> None:
     days = (
         pd.date_range("2024-01-01", periods=ROWS)
         .strftime("%Y-%m-%d")

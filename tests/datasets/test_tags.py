@@ -114,7 +114,7 @@ def test_schemes_are_recognised_and_converted(tags: str, scheme: str, converted:
     assert found.unopened == 0
 
 
-def test_entities_that_do_not_begin_are_told_with_the_line(tmp_path: Path) -> None:
+def test_entities_that_do_not_begin_are_reported_with_the_line(tmp_path: Path) -> None:
     data = load(str(written(tmp_path, "a B-X\nb O\n\nc O\nd I-X\n")))
     (notice,) = data.notices
     assert notice.key == "unopened_entities"

@@ -101,7 +101,7 @@ def test_a_test_file_and_columns_of_splits() -> None:
     assert data.groups.tolist() == ["x", "y", "y", "x"]
 
 
-def test_classes_of_texts_without_training_rows_are_told() -> None:
+def test_classes_of_texts_without_training_rows_are_reported() -> None:
     rows = [("good", "1", "train"), ("bad", "0", "train"), ("so so", "2", "test")]
     path = write("t.tsv", "said\tstars\tpart\n" + "".join("\t".join(row) + "\n" for row in rows))
     data = load(path, text="said", target="stars", split="part", types="{stars: categorical}")

@@ -225,7 +225,7 @@ def test_a_signal_ends_all_ranks_and_the_epoch_goes_on_from_its_middle(tmp_path:
         (signal.SIGSTOP, r"rank 1 of 2 was stopped \(SIGSTOP\) for 1s and was killed"),
     ],
 )
-def test_a_rank_that_dies_or_is_stopped_ends_the_training(
+def test_a_rank_that_dies_or_is_stopped_ends_training(
     number: signal.Signals, told: str, tmp_path: Path
 ) -> None:
     idle = set(_ranks())  # left by an earlier test, with another limit
@@ -247,7 +247,7 @@ def _pretend(folder: Path, monkeypatch: pytest.MonkeyPatch, life: str) -> None:
     monkeypatch.setattr(sys, "path", [str(folder), *sys.path])
 
 
-def test_a_rank_that_cannot_come_is_told_with_its_last_line(
+def test_a_rank_that_cannot_come_is_reported_with_its_last_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _pretend(tmp_path, monkeypatch, "print('a warning')\nraise SystemExit('no such device\\n')")

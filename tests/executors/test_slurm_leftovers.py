@@ -75,7 +75,7 @@ def test_a_folder_of_code_may_be_called_anything(monkeypatch: pytest.MonkeyPatch
     assert said == f"{odd}:/c 3"
 
 
-def test_who_waits_hears_that_slurm_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_waiting_jobs_fail_if_slurm_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
     class _There:
         def done(self) -> bool:
             looks.append(1)

@@ -56,7 +56,7 @@ def test_a_length_of_time_is_read_and_written(written: Any, seconds: float, agai
 
 
 @pytest.mark.parametrize("written", ["soon", "", "0", "10 m", "-5", 0, "1h30"])
-def test_what_is_no_length_of_time_says_so(written: Any) -> None:
+def test_an_invalid_duration_is_reported(written: Any) -> None:
     with pytest.raises(ConfigError, match="is not a duration") as told:
         seconds_of(written, "executor.silence")
     assert told.value.problems[0].where == "executor.silence"
@@ -91,7 +91,7 @@ def test_a_job_may_take_so_long_and_no_longer() -> None:
         oversight.check()
 
 
-def test_a_training_that_does_not_heed_its_max_time_is_ended_and_one_that_is_being_judged_is_not() -> None:
+def test_training_that_ignores_its_max_time_is_ended_and_an_evaluation_is_not() -> None:
     clock = Clock()
     oversight, _ = overseen(clock, [], max_time="00:00:02:00", silence=None)
     clock.passes(1000, share=1)  # the rows are being prepared
@@ -108,7 +108,7 @@ def test_a_training_that_does_not_heed_its_max_time_is_ended_and_one_that_is_bei
         oversight.check()
 
 
-def test_a_silent_process_is_told_of_once_and_then_given_up() -> None:
+def test_a_silent_process_is_reported_once_and_then_abandoned() -> None:
     clock, told = Clock(), []
     oversight, _ = overseen(clock, told, silence="5m")
     for _ in range(4):
@@ -127,7 +127,7 @@ def test_a_silent_process_is_told_of_once_and_then_given_up() -> None:
 
 
 @pytest.mark.parametrize(("share", "lives"), [(1.0, True), (0.05, True), (0.002, False), (0.0, False)])
-def test_work_is_a_sign_of_life_and_looking_at_a_clock_is_none(share: float, lives: bool) -> None:
+def test_work_counts_as_activity_and_polling_a_clock_does_not(share: float, lives: bool) -> None:
     clock = Clock()
     _, vitals = overseen(clock, [])
     for _ in range(600):

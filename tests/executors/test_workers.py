@@ -78,7 +78,7 @@ def test_cores_are_shared_out_and_the_user_s_lower_wish_counts(monkeypatch: pyte
     assert share_out(1, "cpu")[0]["OMP_NUM_THREADS"] == str(cores())
 
 
-def test_a_template_that_cannot_fork_says_so_and_lives_on(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_template_that_cannot_fork_reports_it_and_continues(monkeypatch: pytest.MonkeyPatch) -> None:
     here, there = Pipe()
     read, write = os.pipe()
     for _ in range(2):
@@ -102,7 +102,7 @@ def test_a_template_outlives_exit_codes_that_are_lost() -> None:
     assert template._ending(os.getpid()) == {"code": 0}, "which is no child of its own"
 
 
-def test_an_error_ends_a_template_at_once_and_is_told_once(
+def test_an_error_ends_a_template_at_once_and_is_reported_once(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     codes: list[int] = []

@@ -175,7 +175,7 @@ def test_made_up_numbers_are_read(column: Column, value: float) -> None:
     }.values(),
     ids=str,
 )
-def test_what_is_wrong_with_a_file_is_told(content: str, message: str) -> None:
+def test_mistakes_in_a_file_are_reported(content: str, message: str) -> None:
     script = script_for(Column("c", "numeric"), CsvFormat(";"))
     Path("rows.csv").write_bytes(content.encode("latin-1"))
     with pytest.raises((ValueError, script.csv.Error)) as error:

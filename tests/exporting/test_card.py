@@ -44,7 +44,7 @@ def test_numbers_have_no_probabilities() -> None:
     assert "calibration_error" in card("multiclass", metrics, 5)
 
 
-def test_texts_of_the_run_are_no_markup() -> None:
+def test_texts_of_the_run_are_not_markup() -> None:
     found = card("regression", {"test/my|metric": 1.0}, 5)
     assert r"0.1 \| \<b\>" in found and r"numbers \*scaled\*" in found and r"test/my\|metric" in found
     assert "No test rows" in card("regression", {}, 0)

@@ -24,12 +24,12 @@ def test_a_refused_path_is_named(number: int) -> None:
 @pytest.mark.parametrize(
     "error", [ValueError("x"), OSError(errno.EACCES, "x"), FileNotFoundError(2, "x", "y")]
 )
-def test_other_errors_are_no_refusals(error: Exception) -> None:
+def test_other_errors_are_not_refusals(error: Exception) -> None:
     assert refusal(error) is None
 
 
 @pytest.mark.parametrize("command", ["eval", "resume", "compare", "export", "predict"])
-def test_a_name_that_is_too_long_is_no_run(
+def test_a_name_that_is_too_long_is_not_a_run(
     command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

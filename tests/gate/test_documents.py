@@ -29,7 +29,9 @@ from dlcli.gate.documents import _Dumper, read_yaml, yaml_text
         (f"seed: 1{'1' * 700_000}", "a number of more than 1,000 digits"),
     ],
 )
-def test_what_is_no_text_or_number_is_refused_with_its_place(tmp_path: Path, text: str, said: str) -> None:
+def test_values_other_than_texts_and_numbers_are_refused_with_their_place(
+    tmp_path: Path, text: str, said: str
+) -> None:
     file = tmp_path / "config.yaml"
     file.write_text(text)
     with pytest.raises(CorruptRun, match=said):

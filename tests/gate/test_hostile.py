@@ -221,7 +221,7 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     "word", ["model._target_=os.system", "+callbacks.x._target_=os.system", "optimizer._target_=${run_name}"]
 )
-def test_a_sweep_is_not_planned_anew_by_hostile_words(
+def test_a_sweep_is_not_planned_again_by_hostile_overrides(
     searched: Path, user: Path, tmp_path: Path, word: str
 ) -> None:
     folder, marker = unpacked(searched, tmp_path), tmp_path / "MARKER"

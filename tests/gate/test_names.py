@@ -67,7 +67,7 @@ GROUPS = {
 
 
 @pytest.mark.parametrize("name", [*REPORTED, *OTHERS])
-def test_no_place_takes_what_is_no_building_block(name: str) -> None:
+def test_no_place_accepts_an_object_of_another_role(name: str) -> None:
     for place in PLACES:
         assert names.find_object(name, role_at(place)) is None, place
 
@@ -165,7 +165,7 @@ def test_no_name_breaks_the_gate(parts: list[str], place: str) -> None:
 
 
 @pytest.mark.parametrize("name", [None, 3, [], {}, ["dlcli.models.mlp.MLP"], {"a": "b"}, True, 1.5])
-def test_what_is_no_name_is_refused(name: object) -> None:
+def test_invalid_names_are_refused(name: object) -> None:
     with pytest.raises(CorruptRun, match=r"model\._target_ is not a name"):
         Gate("here").find(name, "model")
 

@@ -84,7 +84,7 @@ def test_a_change_is_sealed_only_where_what_was_there_is(folder: Path) -> None:
     assert not is_sealed(folder, "config.yaml", "hostile")
 
 
-def test_no_home_is_no_seal_and_no_error(
+def test_a_missing_home_folder_gives_no_seal_and_no_error(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").touch()

@@ -57,7 +57,7 @@ def test_the_whole_package_is_kept(trained: Result) -> None:
     assert kept == {"code/mine_code/__init__.py", "code/mine_code/parts.py", "code/mine_code/model.py"}
 
 
-def test_it_is_not_run_unasked(trained: Result) -> None:
+def test_code_is_not_run_without_consent(trained: Result) -> None:
     with pytest.raises(CorruptRun, match=r"names code outside dlcli: mine_code\.model\.Mine"):
         dlcli.evaluate(trained.run_dir)
 

@@ -179,7 +179,7 @@ def test_an_exported_program_holds_all_folds(
     torch.testing.assert_close(outputs, ensemble.outputs(new))
 
 
-def test_folds_without_weights_are_told(folder: Path) -> None:
+def test_folds_without_weights_are_reported(folder: Path) -> None:
     result = train(folder, "kind", "few", "cv=kfold", "cv.folds=3", "tracking.keep=1")
     notes = dlcli.predict(result.run_dir, folder / "pets.csv")
     assert notes is not None

@@ -27,7 +27,7 @@ from dlcli.inference.rows import as_rows
         (3, "table", "cannot be converted to a table.*\n.*DataFrame"),
     ],
 )
-def test_what_is_no_rows_is_told(given: Any, kind: str, told: str) -> None:
+def test_objects_that_are_not_rows_are_reported(given: Any, kind: str, told: str) -> None:
     Path("new.csv").write_text("a\n1\n")
     with pytest.raises(DataError, match=told):
         as_rows(given, kind)

@@ -120,7 +120,7 @@ def test_regions_of_a_convolutional_network_and_the_picture(folder: Path) -> Non
     assert "Pixels that predictions depend on" in page
 
 
-def test_the_report_colours_words_and_believes_nobody(folder: Path) -> None:
+def test_the_report_colours_words_and_escapes_untrusted_texts(folder: Path) -> None:
     runs = ["--runs-dir", str(folder / "runs")]
     shown = CliRunner().invoke(app, ["explain", "bag", "--examples", "2", *runs])
     assert shown.exit_code == 0, shown.output

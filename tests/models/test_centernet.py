@@ -52,7 +52,7 @@ def test_the_maps_that_fit_best_are_decoded_to_the_boxes() -> None:
 
 
 @torch.no_grad()
-def test_padding_changes_no_loss_and_crowds_are_no_background() -> None:
+def test_padding_does_not_change_the_loss_and_crowds_are_not_background() -> None:
     model = made().eval()
     x = torch.randint(0, 255, (1, 3, 48, 80), dtype=torch.uint8)
     y = boxes_of((4, 4, 28, 30, 0))

@@ -50,7 +50,7 @@ def test_an_architecture_learns_one_image(architecture: str) -> None:
 
 
 @pytest.mark.parametrize("architecture", ["ssdlite", "fcos", "retinanet"])
-def test_anchors_within_a_crowd_are_no_background_of_its_class(architecture: str) -> None:
+def test_anchors_within_a_crowd_are_not_background_of_its_class(architecture: str) -> None:
     model: Any = made_head(architecture, (8, 8, 8), 2, 64, (64, 64), 10, 0.5)
     label = 1 + int(architecture == "ssdlite")
     logits = torch.zeros(1, 16, 2 + int(architecture == "ssdlite"), requires_grad=True)

@@ -74,7 +74,7 @@ def test_it_has_the_parameters_of_nano_gpt_and_the_weights_that_are_asked_for() 
         assert deviation == pytest.approx(expected, rel=0.05), name
 
 
-def test_what_cannot_be() -> None:
+def test_impossible_settings_are_refused() -> None:
     with pytest.raises(ConfigError, match="reads backwards"):
         recurrent(bidirectional=True)
     with pytest.raises(ValueError, match="divisible by heads"):

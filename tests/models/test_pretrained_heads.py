@@ -93,7 +93,7 @@ def test_models_that_are_not_causal_are_refused(tmp_path: Path) -> None:
         _causal(folder, fitted)
 
 
-def test_a_new_head_is_told(tmp_path: Path) -> None:
+def test_a_new_head_is_reported(tmp_path: Path) -> None:
     folder = str(save_tiny_bert(tmp_path, ["a"]))
     fitted = PretrainedWords(folder).fit([["a"]])
     model = PretrainedText(

@@ -45,7 +45,7 @@ def test_misclassified_rows_the_surest_first() -> None:
     assert (right.worst, right.remark) == (None, "All 2 predictions are right.")
 
 
-def test_seeds_are_no_independent_rows() -> None:
+def test_seeds_are_not_independent_rows() -> None:
     table = pd.DataFrame(
         {"row": [1, 1], "fold": 0, "repeat": [0, 1], "target": ["a", "a"], "prediction": ["a", "b"]}
     )

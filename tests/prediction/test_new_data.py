@@ -213,7 +213,7 @@ def test_texts_are_read_in_their_encoding_without_its_mark(encoding: str, codec:
         (b"c1,c0\n1\n", "t.txt:2: has 1 columns"),
     ],
 )
-def test_what_is_wrong_with_texts_is_told(content: bytes, told: str) -> None:
+def test_mistakes_in_texts_are_reported(content: bytes, told: str) -> None:
     Path("t.txt").write_bytes(content)
     with pytest.raises(DataError, match=told):
         texts_of("t.txt")
@@ -240,7 +240,7 @@ def test_images_are_brought_to_the_size_and_channels_of_the_training(pictures: P
     assert lines["file"].to_pylist() == ["pictures/deep/100.png"]
 
 
-def test_what_is_no_image_is_named_or_left_out(pictures: Path) -> None:
+def test_files_that_are_not_images_are_named_or_left_out(pictures: Path) -> None:
     (pictures / "bad.png").write_bytes(b"no image")
     with pytest.raises(DataError, match=r"pictures/bad\.png: is not an image"):
         predicted("image", None, "pictures")
@@ -268,7 +268,7 @@ def test_what_is_no_image_is_named_or_left_out(pictures: Path) -> None:
         ("sequence", ["t.csv"], None, "is not part of dlcli.*\n.*from Python"),
     ],
 )
-def test_what_cannot_be_is_told(kind: str, words: list[str], keep: str | None, told: str) -> None:
+def test_impossible_requests_are_reported(kind: str, words: list[str], keep: str | None, told: str) -> None:
     model: Any = SimpleNamespace(
         kind=kind, preprocessing=torch.nn.Identity(), input_shape=(1, 4, 4), image_kinds={}, columns=None
     )
@@ -297,7 +297,7 @@ def test_a_setting_is_the_text_that_stands_there(word: str, meant: Any) -> None:
     assert getattr(settings, word.partition("=")[0]) == meant
 
 
-def test_a_setting_that_cannot_be_is_told() -> None:
+def test_an_impossible_setting_is_reported() -> None:
     with pytest.raises(ConfigError, match=r"dataset\.separator: should be .* not \"%\""):
         read_settings(StepSettings, {}, ["dataset.separator=%"])
 

@@ -92,7 +92,7 @@ def test_numbers_that_cannot_be_scaled_are_refused_with_their_line(value: str, r
     assert "new.csv:9, column size" in done.stderr
 
 
-def test_skipped_lines_of_new_files_are_told(runs: Path, expected: pd.DataFrame) -> None:
+def test_skipped_lines_of_new_files_are_reported(runs: Path, expected: pd.DataFrame) -> None:
     head, *lines = Path("new.csv").read_text().splitlines()
     Path("new.csv").write_text("\n".join(["Pets of 2024", head, *lines[:7], "# checked", *lines[7:]]))
     document = json.loads(predict(runs, "new.csv", "--json").stdout)
@@ -174,7 +174,7 @@ def test_mistakes_end_with_2_and_leave_nothing_behind(words: list[str], told: st
     assert Path("old.csv").read_text() == "as it was"
 
 
-def test_nobody_waits_for_rows_from_a_keyboard(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_commands_do_not_wait_for_rows_from_a_keyboard(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", SimpleNamespace(isatty=lambda: True))
     with pytest.raises(InputError, match="Name a file, or pipe rows in"):
         NewData.of([])
@@ -229,7 +229,7 @@ def test_as_many_classes_as_rows_judge_a_model() -> None:
     assert labelled_rows(dataset, Path("few.csv"), model).y.tolist() == list(range(30))
 
 
-def test_few_numbers_are_no_classes_where_the_run_has_learnt_numbers() -> None:
+def test_few_numbers_are_not_classes_if_the_run_was_trained_on_numbers() -> None:
     Path("few.csv").write_text("a,n\n1,2\n2,3\n3,2\n")
     model: Any = SimpleNamespace(
         kind="table", preprocessing=None, columns=None, task=SimpleNamespace(kind="regression")
@@ -255,7 +255,7 @@ def test_a_full_disk_is_told_and_leaves_the_old_file(name: str, monkeypatch: pyt
 
 
 @pytest.mark.parametrize("name", ["out.parquet", "out.csv"])
-def test_rows_that_cannot_be_read_are_no_fault_of_the_output(name: str) -> None:
+def test_unreadable_rows_are_not_attributed_to_the_output(name: str) -> None:
     with pytest.raises(PermissionError, match=r"cat\.png"), written_to(Path(name)) as write:
         write(pa.table({"a": [1]}))
         raise PermissionError(errno.EACCES, "Permission denied", "rows/cat.png")

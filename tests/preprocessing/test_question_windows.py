@@ -53,7 +53,7 @@ def test_windows_repeat_the_end_of_the_one_before(bert: str) -> None:
     assert "the contexts of 1 of 2 training questions are longer than a window" in notices["split_contexts"]
 
 
-def test_long_questions_are_cut_and_told(bert: str) -> None:
+def test_long_questions_are_cut_and_reported(bert: str) -> None:
     rows = Questions.of_pairs([" ".join(WORDS)], ["w1 w2"])
     fitted = PretrainedQuestions(bert, max_length=32, max_question=5).fit(rows)
     assert (fitted.transform(rows)["segments"][:] == 0).sum() == 7

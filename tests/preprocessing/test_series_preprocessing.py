@@ -200,7 +200,7 @@ def test_normalized_windows_have_no_unit() -> None:
 
 
 @pytest.mark.parametrize("value", ["mean", ["last"], 1, None])
-def test_an_unknown_kind_of_windows_is_no_other_kind(value: Any) -> None:
+def test_an_unknown_option_of_windows_is_refused(value: Any) -> None:
     fitted = Series().fit(history())
     fitted.relative = value  # as in a folder that was changed
     with pytest.raises(ValueError, match=r"relative is .*, not none, last, revin"):

@@ -47,7 +47,7 @@ def test_the_chosen_length_is_the_smallest_that_keeps_enough(lengths: list[int],
     [(Linear, "bag", None), (MLP, "bag", None), (TextCNN, "whole", 16384), (Recurrent, "start", 2048),
      (Transformer, "start", 1024), (torch.nn.Linear, "start", 1024)],
 )  # fmt: skip
-def test_models_say_how_they_read_texts(model: type, reads: str, longest: int | None) -> None:
+def test_models_declare_how_they_read_texts(model: type, reads: str, longest: int | None) -> None:
     assert text_facts(model) == {"reads_text": reads, "longest_text": longest}
 
 
@@ -124,7 +124,7 @@ def test_models_of_bags_give_what_they_give_for_the_tokens(kind: type) -> None:
     torch.testing.assert_close(gradients[0], gradients[1], rtol=1e-3, atol=1e-4)
 
 
-def test_new_texts_with_unknown_tokens_are_told_of() -> None:
+def test_new_texts_with_unknown_tokens_are_reported() -> None:
     fitted = Text(min_frequency=1, max_length=300).fit(words_of([50] * 10))
     counts: Counter[str] = Counter()
     for piece in ([" ".join(["new"] * 10)], words_of([10, 400])):

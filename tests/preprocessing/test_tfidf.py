@@ -97,7 +97,7 @@ def test_a_fitted_one_is_saved_without_pickle() -> None:
     assert (matrix(loaded, [*TEXTS, ""]) != matrix(fitted, [*TEXTS, ""])).nnz == 0
 
 
-def test_texts_of_unknown_words_are_told_of() -> None:
+def test_texts_of_unknown_words_are_reported() -> None:
     fitted = Tfidf(min_df=1).fit(TEXTS)
     fields, counts = fitted.transform_and_count(["it is", "never seen", ""])
     assert fields["lengths"].tolist() == [3, 1, 1]

@@ -95,7 +95,7 @@ def test_how_a_child_ends(does: str, code: int, told: str) -> None:
 @pytest.mark.parametrize(
     "to", [["parent"], ["child"], ["child", "parent"], ["parent", "child"]], ids="-".join
 )
-def test_a_signal_is_heard_once_whoever_gets_it(to: list[str]) -> None:
+def test_a_signal_is_handled_once_in_any_process(to: list[str]) -> None:
     with running(WAITS) as (process, child):
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
@@ -113,7 +113,7 @@ def test_a_child_dies_with_its_parent() -> None:
     assert not alive
 
 
-def test_a_child_that_is_stopped_is_told_of() -> None:
+def test_a_stopped_child_is_reported() -> None:
     with running("os.kill(os.getpid(), signal.SIGSTOP)") as (process, child):
         assert process.stderr is not None
         told = process.stderr.readline()

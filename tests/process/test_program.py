@@ -46,7 +46,7 @@ def test_it_ends_in_order(ending: str, status: int, told: str) -> None:
 
 
 @pytest.mark.parametrize(("word", "status"), [("--version", 0), ("trian", 2)])
-def test_dlcli_is_such_a_program(word: str, status: int) -> None:
+def test_dlcli_runs_as_its_own_program(word: str, status: int) -> None:
     command = [sys.executable, "-m", "dlcli", word]
     assert subprocess.run(command, capture_output=True, check=False).returncode == status
 
@@ -70,7 +70,7 @@ def test_ctrl_c_ends_dlcli_in_order(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/dev/full is Linux's")
-def test_output_that_is_lost_is_no_success(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lost_output_is_not_a_success(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
     program = "from dlcli.process.program import run_program; run_program(lambda: print('said'))"
     with Path("/dev/full").open("w") as full:

@@ -101,7 +101,7 @@ def ledgers(folder: Path) -> list[Ledger]:
         ("fault", "the process ended with SIGSEGV"),
     ],
 )
-def test_a_process_that_ends_without_a_word_is_told_of_by_its_parent(does: str, told: str, bad: Path) -> None:
+def test_a_process_that_ends_silently_is_reported_by_its_parent(does: str, told: str, bad: Path) -> None:
     process = command(bad, "train", f"model.does={does}", "--json")
     out, err = process.communicate()
     assert process.returncode == 1
@@ -131,7 +131,7 @@ def test_a_sweep_goes_on_behind_a_trial_that_took_its_process_along(bad: Path) -
 
 @pytest.mark.slow
 @pytest.mark.parametrize("twice", [False, True], ids=["once", "twice"])
-def test_ctrl_c_ends_what_does_not_hear_it(twice: bool, bad: Path) -> None:
+def test_ctrl_c_ends_processes_that_ignore_it(twice: bool, bad: Path) -> None:
     process = command(bad, "train", "model.does=deadlock", "+model.once=true", "trainer.max_epochs=2")
     wait_until((bad / "mark").exists, process)
     process.send_signal(signal.SIGINT)

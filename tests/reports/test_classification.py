@@ -113,7 +113,7 @@ def test_of_many_classes_the_best_and_worst_are_named() -> None:
 
 
 @pytest.mark.parametrize("picture", [roc, precision_recall])
-def test_absent_classes_are_said(picture: type) -> None:
+def test_absent_classes_are_reported(picture: type) -> None:
     y, p = predictions(5, 60, present=3)
     figure = picture(y, p, names(5))
     assert figure.get_supxlabel() == "Not in these rows: class 3, class 4."
@@ -129,7 +129,7 @@ def test_rows_of_one_class_have_no_curve_and_no_error(picture: type, classes: in
     assert "no curve" in figure.axes[0].texts[0].get_text()
 
 
-def test_rows_without_a_probability_are_left_out_and_said() -> None:
+def test_rows_without_a_probability_are_left_out_and_reported() -> None:
     y, p = predictions(3, 50)
     p[7] = np.nan
     kept = np.arange(50) != 7
@@ -195,7 +195,7 @@ def test_every_number_of_classes_can_be_drawn(classes: int, tmp_path: Path) -> N
     assert len(drawn) == (1 if classes == 2 else present + 1 if present <= 12 else 8)
 
 
-def test_class_names_are_no_formulas(tmp_path: Path) -> None:
+def test_class_names_are_not_formulas(tmp_path: Path) -> None:
     awkward = ["US$ and $ \\frac{", "_hidden", "$5 to $6"]
     y, p = predictions(3, 30)
     figure = roc(y, p, awkward)

@@ -108,7 +108,7 @@ def test_a_change_of_few_rows_by_chance_is_neither_overfitting_nor_falling() -> 
         assert found[truth, True][truth] >= 51, found
 
 
-def test_a_rise_within_the_noise_of_the_rows_is_told() -> None:
+def test_a_rise_within_the_noise_of_the_rows_is_reported() -> None:
     v = [0.9, 0.6, 0.45, 0.4, *(0.4 + 0.005 * k for k in range(1, 13))]
     t = [0.9, 0.6, 0.45, *(0.4 - 0.002 * k for k in range(13))]
     ends = [0.0] * (len(v) - 1)
@@ -129,7 +129,7 @@ def test_a_rise_within_the_noise_of_the_rows_is_told() -> None:
     assert doubted.endswith("no certain sign of over- or underfitting.")
 
 
-def test_a_fall_within_the_noise_of_the_rows_is_told() -> None:
+def test_a_fall_within_the_noise_of_the_rows_is_reported() -> None:
     v = [0.9, 0.6, 0.5, 0.47, *(0.45 - 0.01 * k for k in range(8))]
     ends = [0.0] * (len(v) - 1)
     assert "still falling" in said(v, v, 12, val_loss_fall_se=[*ends, 0.005])
@@ -196,7 +196,7 @@ def said(train: list[float], val: list[float], max_epochs: int | None = None, **
 SIGMOIDS = [2.30, 2.30, 2.29, 2.05, 1.90, 1.86, 1.85, 1.84, 1.85, 1.84, 1.85, 1.84, 1.84, 1.85, 1.84, 1.84]
 
 
-def test_a_network_that_has_hardly_learnt_has_not_converged_without_a_word() -> None:
+def test_a_network_that_has_hardly_learned_is_not_reported_as_converged() -> None:
     history = {name: list(enumerate(SIGMOIDS)) for name in ("train/loss", "val/loss")}
     for baseline, below in ((1.85, "is only 0.5% below the 1.85"), (1.8, "never fell below the 1.8")):
         sentence = diagnose(history, 20, baseline)
@@ -244,7 +244,7 @@ def test_trees_that_still_improve_are_told_what_has_ended_them() -> None:
     assert whole.endswith("more iterations (model.max_iter, of a random forest model.n_estimators) may help.")
 
 
-def test_a_curve_that_falls_at_the_last_allowed_epoch_says_so() -> None:
+def test_a_loss_that_still_falls_at_the_last_epoch_is_reported() -> None:
     falling = [math.exp(-e / 10) + 0.1 for e in range(10)]
     assert "stopped by max_epochs, still falling; more epochs should help" in said(falling, falling, 10)
     assert "still falling where it ended" in said(falling, falling, 50)

@@ -98,7 +98,7 @@ def test_curves_end_where_fewer_than_half_of_the_folds_trained() -> None:
     assert points(ax, "train") == [(1, 4), (2, 4), (3, pytest.approx(14 / 3)), (4, pytest.approx(14 / 3))]
 
 
-def test_values_that_are_not_finite_are_no_part_of_the_mean() -> None:
+def test_values_that_are_not_finite_are_excluded_from_the_mean() -> None:
     histories = [[{"train/loss": 1.0}], [{"train/loss": math.inf}], [{"train/loss": 3.0}]]
     (ax,) = fold_curves(histories, "loss").axes
     assert points(ax, "train") == [(1, 2)]

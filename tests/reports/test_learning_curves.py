@@ -48,17 +48,17 @@ def test_the_sentence_gives_its_numbers_with_epochs_from_one() -> None:
     )
 
 
-def test_noise_near_zero_is_no_overfitting() -> None:
+def test_noise_near_zero_is_not_overfitting() -> None:
     noisy = [2 * math.exp(-epoch) + 5e-4 + 2e-4 * (epoch % 2) for epoch in range(40)]
     assert "no sign" in diagnose(history([loss / 2 for loss in noisy], noisy))
 
 
-def test_one_bad_last_epoch_is_no_overfitting() -> None:
+def test_one_bad_last_epoch_is_not_overfitting() -> None:
     val = [loss + 0.03 for loss in FALLING[:-1]] + [0.06]
     assert ": overfitting" not in diagnose(history(FALLING, val))
 
 
-def test_what_is_learnt_within_the_first_epoch_is_no_underfitting() -> None:
+def test_progress_within_the_first_epoch_is_not_underfitting() -> None:
     flat = [0.011 - 1e-5 * epoch for epoch in range(8)]
     assert ": underfitting" not in diagnose(history(flat, flat, accuracy=[1.0] * 8))
 
@@ -151,7 +151,7 @@ def test_the_main_metric_is_the_monitored_one_or_the_first_other(monitor: str, m
     assert points(other, "val") == [(1, curves[f"val/{main}"][0][1]), (2, curves[f"val/{main}"][1][1])]
 
 
-def test_a_metric_without_finite_values_says_so() -> None:
+def test_a_metric_without_finite_values_is_reported() -> None:
     (ax,) = learning_curves(history([math.nan] * 2, [math.inf] * 2), best_epoch=0).axes
     assert [text.get_text() for text in ax.texts] == ["no finite values"]
     assert not ax.lines

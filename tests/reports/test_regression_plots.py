@@ -112,7 +112,7 @@ def test_intervals_stand_in_the_order_of_their_medians() -> None:
     assert legend(ax) == ["median", "actual, inside", "actual, outside"]
 
 
-def test_rows_that_are_no_numbers_are_left_out_and_said(tmp_path: Path) -> None:
+def test_rows_that_are_not_numbers_are_left_out_and_reported(tmp_path: Path) -> None:
     y = np.array([[1.0], [2.0], [3.0]])
     figure = predicted_vs_actual(y, np.array([[1.0], [np.nan], [3.0]]), ["price"])
     assert figure.get_supxlabel().startswith("1 of 3 rows have non-finite values")

@@ -102,7 +102,7 @@ def test_names_that_mean_something_else(ended: Path, name: str) -> None:
 @pytest.mark.parametrize(
     "word", ["team", "=red", "a:b=c", "dlcli.kind=cv", "mlflow.user=x", f"a={'x' * 6000}"]
 )
-def test_words_that_are_no_tags(ended: Path, word: str) -> None:
+def test_words_that_are_not_tags(ended: Path, word: str) -> None:
     with pytest.raises(InputError):
         set_tags(ended, [word])
 

@@ -328,7 +328,7 @@ def test_damaged_and_changed_archives(packed: Path, tmp_path: Path) -> None:
     assert not list((tmp_path / "there").glob("[!.]*"))
 
 
-def test_files_that_are_no_archives(packed: Path, tmp_path: Path) -> None:
+def test_files_that_are_not_archives(packed: Path, tmp_path: Path) -> None:
     cut = tmp_path / "cut.zip"
     cut.write_bytes(packed.read_bytes()[:-200])
     fifo = tmp_path / "fifo.zip"

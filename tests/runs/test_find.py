@@ -49,14 +49,14 @@ def test_a_run_by_its_folder_wherever_that_lies(runs_dir: Path, tmp_path: Path) 
     assert find_run(str(copy / "artifacts"), runs_dir / "none").run_dir == copy / "artifacts"
 
 
-def test_of_a_name_the_newest_counts_and_is_told(runs_dir: Path) -> None:
+def test_of_a_name_the_newest_counts_and_is_reported(runs_dir: Path) -> None:
     found = find_run("twice", runs_dir)
     assert found.run_dir.parent.name == "bbbb3333"
     assert "2 runs are named twice" in found.note
     assert "bbbb3333" in found.note
 
 
-def test_last_is_no_fold(runs_dir: Path) -> None:
+def test_last_is_not_a_fold(runs_dir: Path) -> None:
     assert "twice" in find_run("last", runs_dir).note
 
 
@@ -76,13 +76,13 @@ def test_near_names_are_offered(runs_dir: Path) -> None:
         find_run("cnn-digit-3f2a", runs_dir)
 
 
-def test_without_any_run_the_way_to_one_is_told(tmp_path: Path) -> None:
+def test_without_any_run_the_command_to_start_one_is_shown(tmp_path: Path) -> None:
     for ref in ("last", "something"):
         with pytest.raises(RunNotFound, match="dlcli train"):
             find_run(ref, tmp_path)
 
 
-def test_a_folder_without_a_run_says_so(tmp_path: Path) -> None:
+def test_a_folder_without_a_run_is_reported(tmp_path: Path) -> None:
     with pytest.raises(RunNotFound, match="this is not a run's folder"):
         find_run(str(tmp_path), tmp_path)
 
@@ -92,7 +92,7 @@ def test_a_folder_above_a_run_names_the_run(runs_dir: Path) -> None:
         find_run(str(runs_dir / "exp"), runs_dir)
 
 
-def test_a_beginning_that_is_too_short_says_so(runs_dir: Path) -> None:
+def test_a_prefix_that_is_too_short_is_reported(runs_dir: Path) -> None:
     with pytest.raises(RunNotFound, match="at least 4 characters"):
         find_run("aaa", runs_dir)
 
@@ -122,7 +122,7 @@ def test_a_folder_of_projects_names_the_runs_below_it(runs_dir: Path) -> None:
         find_run(f"{runs_dir}/", runs_dir)
 
 
-def test_a_name_that_is_too_long_for_a_file_is_no_run(runs_dir: Path) -> None:
+def test_a_name_that_is_too_long_for_a_file_is_not_a_run(runs_dir: Path) -> None:
     with pytest.raises(RunNotFound, match="there is no run aaa"):
         find_run("a" * 300, runs_dir)
     with pytest.raises(RunNotFound, match="there is no run"):

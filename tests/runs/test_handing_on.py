@@ -155,13 +155,13 @@ def test_an_interrupted_push_is_completed(
     assert server.client.get_run(again[0][0]).info.status == "FINISHED"
 
 
-def test_an_unset_variable_is_no_folder(runs_dir: Path) -> None:
+def test_an_unset_variable_is_not_a_folder(runs_dir: Path) -> None:
     done = CliRunner().invoke(app, ["runs", "push", "", "cv", "--runs-dir", str(runs_dir)])
     assert done.exit_code == 2
     assert "is empty" in done.stderr
 
 
-def test_an_address_with_one_slash_is_no_folder(
+def test_an_address_with_one_slash_is_not_a_folder(
     runs_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

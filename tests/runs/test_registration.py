@@ -189,7 +189,7 @@ def test_a_new_store_has_the_logged_models(runs_dir: Path, tmp_path: Path) -> No
     assert stage(copied, "second") == "second"
 
 
-def test_it_follows_the_run_to_the_trash_and_back(runs_dir: Path, tmp_path: Path) -> None:
+def test_it_follows_a_run_into_the_trash_and_back(runs_dir: Path, tmp_path: Path) -> None:
     copied = shutil.copytree(runs_dir, tmp_path / "runs")
     (copied / "mlflow.db").unlink()
     with open_store(copied):

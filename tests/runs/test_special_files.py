@@ -156,9 +156,7 @@ def test_a_link_within_the_folder_is_read(tmp_path: Path) -> None:
         (lambda file: file.symlink_to(file.name), "cannot be read: too many levels of symbolic links"),
     ],
 )
-def test_what_is_no_regular_file_is_not_opened(
-    tmp_path: Path, make: Callable[[Path], None], reason: str
-) -> None:
+def test_only_regular_files_are_opened(tmp_path: Path, make: Callable[[Path], None], reason: str) -> None:
     make(tmp_path / "f")
     with pytest.raises(OSError) as caught:
         open_regular(tmp_path / "f")
@@ -166,7 +164,7 @@ def test_what_is_no_regular_file_is_not_opened(
 
 
 @pytest.mark.parametrize("make", [fifo, device, sparse])
-def test_a_history_that_is_none_is_neither_read_nor_written(
+def test_a_file_that_is_not_a_history_is_neither_read_nor_written(
     tmp_path: Path, make: Callable[[Path], None]
 ) -> None:
     make(tmp_path / HISTORY_FILE)

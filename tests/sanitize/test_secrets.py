@@ -158,7 +158,7 @@ def test_what_is_written_later_and_handed_on_has_none(
         assert leaks(folder, said, (*SECRETS, *later)) == []
 
 
-def test_a_failure_tells_no_secret(home: Path) -> None:
+def test_a_failure_reveals_no_secret(home: Path) -> None:
     done = dlcli(home, "train", *WORDS, "model.fail=true", "--json")
     assert done.exit_code == 1, done.output
     assert "refused: *** *** https://***@h/x?sig=***" in done.stdout
@@ -166,7 +166,7 @@ def test_a_failure_tells_no_secret(home: Path) -> None:
 
 
 @pytest.mark.parametrize("command", ["eval", "predict", "export", "resume"])
-def test_what_needs_them_again_says_so(
+def test_commands_that_need_the_secrets_again_report_it(
     home: Path, trained: tuple[Path, Result], command: str, tmp_path: Path
 ) -> None:
     rows = tmp_path / "new.csv"
@@ -206,7 +206,7 @@ def test_a_missing_variable_is_named(home: Path, monkeypatch: pytest.MonkeyPatch
     assert "reads the environment variable SOME_TOKEN, which is not set" in done.output
 
 
-def test_a_mask_is_no_value(home: Path) -> None:
+def test_a_mask_is_not_accepted_as_a_value(home: Path) -> None:
     done = dlcli(home, "train", *WORDS, "model.api_key='***'")
     assert done.exit_code == 2
     assert "model.api_key" in done.output

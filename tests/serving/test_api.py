@@ -162,7 +162,7 @@ def test_bad_input_is_refused_with_its_place(
     service.worker.close()
 
 
-def test_who_asks_is_checked_first(pets: Service, serve: Serve) -> None:
+def test_the_client_is_checked_first(pets: Service, serve: Serve) -> None:
     """A page of another server may neither read answers under a name of its own nor send requests."""
     cases: list[tuple[dict[str, str], int]] = [
         ({"Host": "localhost:8000"}, 200),
@@ -212,7 +212,7 @@ def test_no_more_requests_wait_than_may(serve: Serve) -> None:
     service.worker.close()
 
 
-def test_a_model_that_fails_is_told_in_a_line_and_keeps_its_body_until_then(
+def test_a_failing_model_is_reported_in_a_line_and_its_body_is_kept_until_then(
     pets: Service, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(bodies: Sequence[Body]) -> list[Any]:
@@ -243,7 +243,7 @@ def test_bodies_that_are_compressed_or_find_no_memory_are_refused(serve: Serve) 
     service.worker.close()
 
 
-def test_a_server_that_ends_says_so(serve: Serve) -> None:
+def test_a_server_that_ends_is_reported(serve: Serve) -> None:
     service = serve("pets")
     service.draining = True
     health, answer, head = ask(service, Asked(path="/health"), rows(PET), Asked("HEAD", "/health"))
@@ -325,7 +325,7 @@ def test_the_page_reads_the_example_as_it_is_meant(pets: Service) -> None:
     assert meant.json()["predictions"] == typed.json()["predictions"]
 
 
-def test_a_model_that_fails_is_not_served_and_a_refused_example_is_told(
+def test_a_model_that_fails_is_not_served_and_a_refused_example_is_reported(
     serve: Serve, trained: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: Any, **__: Any) -> None:

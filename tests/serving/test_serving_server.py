@@ -172,7 +172,7 @@ def _again(process: Dlcli) -> bool:
     return process.poll() is not None
 
 
-def test_a_port_in_use_is_told_before_the_model_is_loaded(trained: Trained) -> None:
+def test_a_port_in_use_is_reported_before_the_model_is_loaded(trained: Trained) -> None:
     with closing(socket.socket()) as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

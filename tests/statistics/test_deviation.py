@@ -22,7 +22,7 @@ def two_columns(level: float) -> np.ndarray:
 
 
 @pytest.mark.parametrize("level", [21.3, 0.1, 7.7, -21.4, 1e6 / 3])
-def test_rounding_is_no_deviation(level: float) -> None:
+def test_rounding_errors_are_not_a_deviation(level: float) -> None:
     found = deviations(two_columns(level))
     assert found[0] == 1
     assert found[1] == pytest.approx(1, abs=0.01)

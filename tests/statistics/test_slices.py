@@ -66,7 +66,7 @@ def test_numbers_are_divided_into_quarters_and_missing_cells_are_a_slice() -> No
     assert sum(one.rows for one in found.values()) == 200
 
 
-def test_columns_that_say_the_same_are_one_group() -> None:
+def test_redundant_columns_are_one_group() -> None:
     random = np.random.default_rng(0)
     x = random.normal(size=300)
     words = random.choice(["a", "b"], 300)

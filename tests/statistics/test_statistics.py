@@ -46,7 +46,7 @@ def test_one_figure_has_no_interval() -> None:
     assert np.isnan([interval.std, interval.se, interval.low, interval.high]).all()
 
 
-def test_equal_figures_are_no_difference() -> None:
+def test_equal_metrics_are_not_a_difference() -> None:
     assert corrected_paired_t(A, A, 90, 10).p == 1
     assert signed_rank_p(A, A) == 1
     assert mcnemar([True, False], [True, False]) == 1

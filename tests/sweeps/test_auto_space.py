@@ -216,7 +216,7 @@ def test_folds_follow_from_the_rows(rows: Data, words: tuple[str, ...]) -> None:
     assert candidate_folds(rows, {"trainer": {}}).words == words
 
 
-def test_values_that_exclude_a_default_are_told(tmp_path: Path) -> None:
+def test_values_that_exclude_a_default_are_reported(tmp_path: Path) -> None:
     words = ["dataset=iris", "sweep=auto", f"runs_dir='{tmp_path}'"]
     plan = plan_sweep([*words, "model=mlp", "model.hidden=4,8"])
     assert "the first has the defaults but for model.hidden" in describe_sweep(plan)["trials"]

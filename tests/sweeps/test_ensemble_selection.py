@@ -206,7 +206,7 @@ def test_several_runs_are_explained_on_their_final_test_rows(folder: Path, folds
         dlcli.explain(f"{folds[0].run_dir},{other.run_dir}", runs_dir=folder / "runs", repeats=2)
 
 
-def test_rows_that_no_fold_judges_are_told(folds: list[Result]) -> None:
+def test_rows_outside_of_the_folds_are_reported(folds: list[Result]) -> None:
     assert any(
         "Only 72 of the run's 90 rows were checked" in text for text in dlcli.label(folds[0].run_dir).messages
     )
@@ -227,7 +227,7 @@ def test_a_holdout_is_judged_on_its_validation_rows(folder: Path, kind: str) -> 
     assert (several in explained.messages) == (kind == "cv.seeds=2")
 
 
-def test_trials_without_weights_are_told(folder: Path) -> None:
+def test_trials_without_weights_are_reported(folder: Path) -> None:
     keys = ["model.hidden=2,4", "run_name=few", "sweep.refit=false", "sweep.trials=2"]
     sweep = dlcli.sweep(words(folder, *keys))
     with pytest.raises(InputError, match=r"1 of 2 runs have kept their weights[\s\S]*tracking.keep=all"):

@@ -23,7 +23,7 @@ def test_a_kill_loses_nothing(case: Case, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_ctrl_c_ends_it_in_order_and_says_how_it_goes_on(tmp_path: Path) -> None:
+def test_ctrl_c_ends_it_cleanly_and_shows_how_to_resume(tmp_path: Path) -> None:
     words = ["sweep", *ENDLESS, "optimizer.lr=0.1,0.01", "--name", "stopped"]
     process = start(words, tmp_path)
 

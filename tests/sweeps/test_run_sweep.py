@@ -107,7 +107,7 @@ def test_the_best_trial_is_the_one_with_the_least_monitored_value(swept: Result)
         assert trial["value"] == trial["metrics"]["val/loss"]
 
 
-def test_trials_look_at_no_test_row_and_the_winner_is_tested_once(swept: Result, runs_dir: Path) -> None:
+def test_trials_use_no_test_rows_and_the_best_model_is_tested_once(swept: Result, runs_dir: Path) -> None:
     final = Split.load(swept.run_dir / "split.npz").test
     assert len(final) == 30
     for trial in ledgers(runs_dir, "s", "trial"):
@@ -263,7 +263,7 @@ def test_a_trial_that_ended_in_the_moment_of_a_kill_is_noted_later(
     assert parent.result["best_run_id"] == result.best["run_id"]
 
 
-def test_a_signal_after_the_last_trial_says_how_it_goes_on(
+def test_a_signal_after_the_last_trial_shows_how_to_resume(
     runs_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def stop(*_: object) -> None:
@@ -280,7 +280,9 @@ def test_a_signal_after_the_last_trial_says_how_it_goes_on(
     assert error["hint"].endswith(f"Resume it: dlcli resume 'at the end' --runs-dir {runs_dir}")
 
 
-def test_a_signal_before_any_trial_is_done_says_so(runs_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_signal_before_the_first_finished_trial_is_reported(
+    runs_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def stop(*_: object) -> None:
         raise Interrupted(signal.SIGTERM)
 
@@ -388,7 +390,7 @@ def test_what_proposes_points_stays_when_more_trials_would_suffice_for_all_of_th
 
 
 @pytest.mark.parametrize("folds", [[], ["cv=kfold", "cv.folds=2", "cv.test_size=0.2"]], ids=["one", "folds"])
-def test_a_full_disk_is_no_trial_s_fault(
+def test_a_full_disk_does_not_fail_the_trial(
     folds: list[str], runs_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def write_report(*_: object, **__: object) -> str:
@@ -498,7 +500,7 @@ def test_a_model_that_ends_the_program_fails_alone(runs_dir: Path, monkeypatch: 
         sweep(runs_dir, "leaves at once", "model.hidden=4,8")
 
 
-def test_an_objective_that_is_no_number_fails_the_trial_and_the_sweep_goes_on(
+def test_a_nan_objective_fails_the_trial_and_the_sweep_continues(
     runs_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def of(self: Objective, folds: Sequence[Mapping[str, float]]) -> float:
@@ -561,7 +563,7 @@ def test_too_many_failures_stop_it_and_it_can_go_on(runs_dir: Path) -> None:
     assert failed["duration_s"] > 0
 
 
-def test_where_all_fail_there_is_no_winner(runs_dir: Path) -> None:
+def test_there_is_no_best_trial_if_all_fail(runs_dir: Path) -> None:
     words = [
         "sweep",
         *QUICK,
@@ -757,7 +759,7 @@ def test_a_key_that_only_some_options_have_is_searched_with_these(tmp_path: Path
     assert plan.space.points == (1 + 2) * (2 * 2 + 2)
 
 
-def test_all_mistakes_of_a_space_are_told_at_once(tmp_path: Path) -> None:
+def test_all_mistakes_of_a_space_are_reported_at_once(tmp_path: Path) -> None:
     own_experiment(
         tmp_path,
         "wrong",
@@ -775,7 +777,7 @@ def test_all_mistakes_of_a_space_are_told_at_once(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
-def test_what_ruins_results_is_told_as_train_tells_it(tmp_path: Path) -> None:
+def test_problems_of_the_data_are_reported_as_by_train(tmp_path: Path) -> None:
     rows = [f"{number % 40},{number % 7},{'ab'[number % 2]}" for number in range(120)]
     (tmp_path / "rows.csv").write_text("\n".join(["x,y,target", *rows[:40], *rows[:40], *rows[:40]]))
     told: list[str] = []
@@ -790,7 +792,7 @@ def test_what_ruins_results_is_told_as_train_tells_it(tmp_path: Path) -> None:
     assert told[-1].strip().startswith("hint: run dlcli check with one value for each key")
 
 
-def test_a_disk_that_is_too_small_is_told_before_a_run_is_made(
+def test_a_disk_that_is_too_small_is_reported_before_a_run_is_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("dlcli.sweeps.cost.free_space", lambda _: 1000)
@@ -828,7 +830,7 @@ def test_a_dry_run_trains_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / "runs").exists()
 
 
-def test_when_the_time_is_up_no_trial_begins(runs_dir: Path) -> None:
+def test_no_trial_starts_after_the_timeout(runs_dir: Path) -> None:
     with pytest.raises(
         TrainingError, match=r"sweep.timeout passed before any trial finished(.|\n)*dlcli resume t"
     ):

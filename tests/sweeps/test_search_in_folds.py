@@ -190,7 +190,9 @@ def test_each_seed_trains_what_the_one_search_chose(tmp_path: Path) -> None:
         ("monitor=train/loss", "monitor", "validation rows"),
     ],
 )
-def test_mistakes_are_told_before_any_run(override: str, where: str, text: str, tmp_path: Path) -> None:
+def test_mistakes_are_reported_before_a_run_is_created(
+    override: str, where: str, text: str, tmp_path: Path
+) -> None:
     # An override of a mapping adds to it; these are the only ones.
     words = [word for word in NESTED if word != SPACE]
     space = [] if override.startswith("cv.space") else [SPACE]

@@ -75,7 +75,7 @@ def test_hydra_s_grammar(text: str, domain: Choice | Range) -> None:
         ({1: 2}, "cannot be read"),
     ],
 )
-def test_what_is_no_space(section: dict[str, Any], text: str) -> None:
+def test_invalid_spaces_are_refused(section: dict[str, Any], text: str) -> None:
     with pytest.raises(ConfigError, match=text):
         space(combined_space(section, {}, {}, []))
 
@@ -110,7 +110,7 @@ def test_a_list_holds_its_values_as_they_are() -> None:
     assert dimension.domain == Choice(tuple(values))
 
 
-def test_all_mistakes_are_told_at_once() -> None:
+def test_all_mistakes_are_reported_at_once() -> None:
     with pytest.raises(ConfigError) as caught:
         space({"a": 1, "b": "choice(", "c": "1,2"})
     assert len(caught.value.problems) == 2

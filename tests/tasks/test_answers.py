@@ -82,7 +82,7 @@ def test_the_loss_adds_the_windows_that_contain_the_answer() -> None:
     assert targeted.all()
 
 
-def test_an_answer_that_windows_cut_is_not_learned_from() -> None:
+def test_an_answer_outside_all_windows_is_not_used_for_training() -> None:
     even = torch.zeros(1, 2, 3)
     found = outputs(even[0].tolist(), even[0].tolist(), [[-1, 0, 1], [-1, 2, 3]]).requires_grad_()
     y = torch.tensor([[1, 1, 3]], dtype=torch.int32)
@@ -94,7 +94,7 @@ def test_an_answer_that_windows_cut_is_not_learned_from() -> None:
     assert not found.grad.any()
 
 
-def test_answers_longer_than_those_that_are_predicted_are_told() -> None:
+def test_answers_longer_than_the_maximum_are_reported() -> None:
     context = "abcdef"
     answers = Answers.of([[(0, 4)], [(2, 4)], []], Questions.of([("?", context)] * 3))
     values, lengths = answers.records()

@@ -138,7 +138,7 @@ def test_folds_together_and_the_refitted_model_are_calibrated_on_held_out_rows(
     assert dlcli.evaluate(folds.run_dir).metrics["test/f1"] == pytest.approx(folds.metrics["test/f1"])
 
 
-def test_rows_that_fitted_the_calibration_and_the_limits_are_told(
+def test_rows_that_fitted_the_calibration_and_the_limits_are_reported(
     folder: Path, calibrated: Result, folds: Result
 ) -> None:
     (sentence,) = [text for text in calibrated.messages if "that are to cover 0.8" in text]

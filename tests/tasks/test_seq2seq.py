@@ -84,7 +84,7 @@ def test_targets_are_encoded_without_loss(shared: bool) -> None:
     assert "longest source of" in subwords.notices()[0].text
 
 
-def test_long_texts_are_cut_and_told() -> None:
+def test_long_texts_are_cut_and_reported() -> None:
     x, _ = pairs()
     task, _, subwords = fitted(max_length=8)
     assert int(subwords.transform(x)["lengths"].max()) == 8

@@ -189,7 +189,7 @@ def test_a_sweep_s_lines_in_a_log(capfd: pytest.CaptureFixture[str]) -> None:
     ]
 
 
-def test_a_long_training_logs_every_few_seconds(
+def test_long_training_logs_every_few_seconds(
     capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 0.0
@@ -280,7 +280,7 @@ def test_figures_have_four_significant_digits(value: float, text: str) -> None:
     assert number(value) == text
 
 
-def test_a_reader_that_goes_away_does_not_end_the_training(tmp_path: Path) -> None:
+def test_a_closed_pipe_does_not_end_training(tmp_path: Path) -> None:
     code = SHOW.replace("INTERRUPT", "") + "open('trained', 'w').close()"
     ours, theirs = os.pipe()
     os.close(ours)
@@ -290,7 +290,7 @@ def test_a_reader_that_goes_away_does_not_end_the_training(tmp_path: Path) -> No
     assert (tmp_path / "trained").exists()
 
 
-def test_a_name_that_the_terminal_cannot_encode_is_no_error() -> None:
+def test_a_name_that_the_terminal_cannot_encode_does_not_fail() -> None:
     code = "from dlcli.terminal.console import Terminal\nwith Terminal() as t: t.note('caf\\xe9 \\udcff')"
     environment = {**os.environ, "PYTHONIOENCODING": "ascii:strict", "PYTHONUTF8": "0"}
     child = subprocess.run([sys.executable, "-c", code], capture_output=True, env=environment)
@@ -349,7 +349,7 @@ def test_debug_shows_everything(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.slow
-def test_lightning_and_mlflow_say_nothing(tmp_path: Path) -> None:
+def test_lightning_and_mlflow_print_nothing(tmp_path: Path) -> None:
     code = """
 from dlcli.process.quiet import quiet
 from dlcli.terminal.bars import TrainingBar

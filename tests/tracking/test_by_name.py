@@ -28,7 +28,7 @@ def dlcli(runs_dir: Path, *words: str) -> None:
     assert done.exit_code == 0, done.output
 
 
-def test_they_stay_true(tmp_path: Path) -> None:
+def test_the_status_stays_correct(tmp_path: Path) -> None:
     runs_dir = tmp_path / "runs"
     old, cv = made(runs_dir, "irises", days=3), made(runs_dir, "folds", kind="cv")
     made(runs_dir, "folds-fold-0", kind="fold", parent_id=cv.run_id)
@@ -71,7 +71,7 @@ def test_a_link_names_its_run(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "name", ["a/b", "../../evil", ".hidden", "a\nb", "x" * 300, "花" * 100, "", "\udcff", "a\0b"]
 )
-def test_names_that_are_no_file_names(tmp_path: Path, name: str) -> None:
+def test_names_that_are_not_file_names(tmp_path: Path, name: str) -> None:
     run = made(tmp_path / "runs", "plain")
     run.run_name = name
     link_run(run)
@@ -117,7 +117,7 @@ def test_the_link_of_a_run_that_appears_meanwhile_stays(
     assert sorted(links(tmp_path)) == ["new", "old"]
 
 
-def test_what_is_not_ours_stays(tmp_path: Path) -> None:
+def test_files_of_others_are_kept(tmp_path: Path) -> None:
     runs_dir = tmp_path / "runs"
     made(runs_dir, "mine")
     (runs_dir / BY_NAME).mkdir()

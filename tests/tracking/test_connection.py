@@ -53,7 +53,7 @@ def test_a_password_is_in_no_ledger_and_still_at_hand(uri: str, monkeypatch: pyt
         ("mysql+none://me:hunter2@host/db", "reports an error: Can't load plugin", ""),
     ],
 )
-def test_a_database_that_does_not_answer_is_told_at_once(uri: str, message: str, hint: str) -> None:
+def test_a_database_that_does_not_answer_is_reported_at_once(uri: str, message: str, hint: str) -> None:
     """MLflow itself would try for two minutes."""
     pytest.importorskip("psycopg", reason="needs the extra postgres")
     with pytest.raises(StoreError, match=message) as caught:

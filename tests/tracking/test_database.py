@@ -101,7 +101,7 @@ def names(folder: Path) -> list[str]:
 WHOLE = [".entered.json", "mlflow.db", "mlflow.db.lock"]
 
 
-def test_a_half_made_store_is_made_anew(half_made: list[Path], tmp_path: Path) -> None:
+def test_an_incomplete_store_is_created_again(half_made: list[Path], tmp_path: Path) -> None:
     assert len(half_made) > 2
     for number, file in enumerate(half_made):
         folder = tmp_path / str(number)
@@ -208,7 +208,7 @@ def test_an_upgrade_that_was_cut_off_is_set_aside(of_an_older_mlflow: Path, tmp_
     ],
     ids=["text", "short text", "cut off", "pipe", "folder", "newer", "another program's"],
 )
-def test_what_is_no_store_is_named(
+def test_a_file_that_is_not_a_store_is_named(
     tmp_path: Path, spoil: Callable[[Path], object], message: str, hint: str
 ) -> None:
     folder = tmp_path / "a b's"

@@ -167,7 +167,7 @@ def test_a_history_may_grow_but_not_change(tmp_path: Path) -> None:
         check_recorded(ledger, "metrics.jsonl")
 
 
-def test_results_have_no_digest_while_they_are_written_anew(tmp_path: Path) -> None:
+def test_results_have_no_digest_while_they_are_rewritten(tmp_path: Path) -> None:
     ledger = ledger_of(tmp_path, {CONFIG: "lr: 1\n"})
     (tmp_path / "outputs.npz").write_bytes(b"1")
     ledger.update(digests={**ledger.digests, **results_of(tmp_path)})

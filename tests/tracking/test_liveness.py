@@ -18,7 +18,7 @@ def test_an_entry_that_is_held_is_not_taken_over(tmp_path: Path) -> None:
     assert entries(tmp_path) == []
 
 
-def test_an_entry_says_more_and_more(tmp_path: Path) -> None:
+def test_an_entry_is_extended(tmp_path: Path) -> None:
     entry = RunLock.hold(tmp_path, "t1", {"a": 1})
     entry.add({"b": 2})
     assert read_entry(entry.path) == {"token": "t1", "a": 1, "b": 2}
@@ -28,7 +28,7 @@ def test_an_entry_says_more_and_more(tmp_path: Path) -> None:
     entry.release()
 
 
-def test_a_removed_entry_is_made_anew(tmp_path: Path) -> None:
+def test_a_removed_entry_is_created_again(tmp_path: Path) -> None:
     first = RunLock.hold(tmp_path, "t1", {})
     first.path.unlink()
     second = RunLock.hold(tmp_path, "t1", {})
@@ -37,7 +37,7 @@ def test_a_removed_entry_is_made_anew(tmp_path: Path) -> None:
     second.release()
 
 
-def test_what_is_half_made_is_swept_away(tmp_path: Path) -> None:
+def test_incomplete_files_are_removed(tmp_path: Path) -> None:
     (tmp_path / ACTIVE_DIR).mkdir()
     (tmp_path / ACTIVE_DIR / ".t1.123").touch()
     assert entries(tmp_path) == []

@@ -41,7 +41,7 @@ def holder(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
         process.kill()
 
 
-def test_who_has_it_for_too_long_is_named(
+def test_a_process_that_holds_the_lock_too_long_is_named(
     holder: subprocess.Popen[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(database, "_LOCK_TIMEOUT", 0.1)
@@ -56,7 +56,7 @@ def test_who_has_it_for_too_long_is_named(
         pass
 
 
-def test_who_is_waited_for_is_told_once(
+def test_a_wait_is_reported_once(
     holder: subprocess.Popen[bytes],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -68,7 +68,7 @@ def test_who_is_waited_for_is_told_once(
     assert caplog.messages == [f"Waiting for process {holder.pid}, which has locked the store."]
 
 
-def test_nobody_waits_for_a_process_that_is_stopped(
+def test_commands_do_not_wait_for_a_stopped_process(
     holder: subprocess.Popen[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(locks, "_LOOK", 0.0)
@@ -80,7 +80,7 @@ def test_nobody_waits_for_a_process_that_is_stopped(
     assert f"kill -CONT {holder.pid}" in error.value.problems[0].hint
 
 
-def test_a_lock_of_this_process_is_nobody_else_s(tmp_path: Path) -> None:
+def test_a_lock_of_this_process_is_not_attributed_to_another_one(tmp_path: Path) -> None:
     path = tmp_path / "lock"
     with FileLock(path):
         assert holder_of(path) is None

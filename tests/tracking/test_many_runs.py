@@ -297,7 +297,9 @@ def test_a_locked_store_is_tried_at_times(
     assert is_in_mlflow(Ledger.load(run_dir))
 
 
-def test_children_of_a_deleted_experiment_are_told(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+def test_children_of_a_deleted_experiment_are_reported(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
     parent = new_run(store, experiment="gone")
     name = Ledger.load(parent).experiment
     about = {"kind": "fold", "experiment": name, "parent_id": Ledger.load(parent).run_id, "later": True}

@@ -58,7 +58,7 @@ def test_what_lay_beside_the_runs_folder_lies_beside_it_again(old: str, new: str
     assert moved_path(path, then, now, is_made=True) == str(now.parent / "data" / file)
 
 
-def test_data_beside_a_moved_runs_folder_is_told(tmp_path: Path) -> None:
+def test_data_beside_a_moved_runs_folder_is_reported(tmp_path: Path) -> None:
     (tmp_path / "p5").mkdir()
     (tmp_path / "p5" / "x.csv").touch()
     there = str(tmp_path / "p4" / "x.csv")

@@ -157,7 +157,7 @@ def test_a_server_that_accepts_and_says_nothing_is_known_within_seconds(tmp_path
             silent.accept()
 
 
-def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_database_is_reported(tmp_path: Path) -> None:
     (tmp_path / "mlflow.db").write_text("this is not a database, but long enough to be looked at as one" * 20)
     with pytest.raises(StoreError, match="damaged"):
         open_store(tmp_path)

@@ -259,7 +259,7 @@ def folder_in_trash(runs_dir: Path, folder: Path) -> Path:
     return runs_dir / TRASH / folder.relative_to(runs_dir)
 
 
-def test_what_cannot_be_moved_back_is_told(
+def test_what_cannot_be_moved_back_is_reported(
     runs_dir: Path, family: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rename, left = Path.rename, [1]

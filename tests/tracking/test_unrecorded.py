@@ -44,7 +44,9 @@ def test_it_is_removed_without_the_store_that_knew_it(store: Store, half_made: P
 
 
 @pytest.mark.parametrize("name", ["metrics.jsonl", "notes.txt", "code/y.py", "model/weights.safetensors"])
-def test_what_the_creation_did_not_write_is_kept_and_told(store: Store, half_made: Path, name: str) -> None:
+def test_what_the_creation_did_not_write_is_kept_and_reported(
+    store: Store, half_made: Path, name: str
+) -> None:
     (half_made / name).parent.mkdir(exist_ok=True)
     (half_made / name).write_text("1")
     (note,) = reconcile(store.runs_dir, store)

@@ -88,7 +88,7 @@ def test_a_checkpoint_is_damaged_only_where_its_state_is_used() -> None:
             raise_if_damaged(of_the_optimizer, Path(LAST), "", restored=True)
 
 
-def test_an_error_after_the_first_step_is_no_damage(
+def test_an_error_after_the_first_step_is_not_damage(
     made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = shutil.copytree(made.parents[2], tmp_path / "runs") / made.relative_to(made.parents[2])

@@ -166,7 +166,7 @@ def test_a_frozen_backbone_is_in_no_checkpoint_but_in_the_weights(
     assert found.best_weights.read_bytes() == expected.best_weights.read_bytes()
 
 
-def test_another_backbone_does_not_go_on_with_a_training(tmp_path: Path) -> None:
+def test_training_does_not_resume_with_another_backbone(tmp_path: Path) -> None:
     train(tmp_path, network(FeatureExtraction()), 1)
     other = network(FeatureExtraction())
     other.model.get_buffer("backbone.1.1.running_mean").add_(1e-3)

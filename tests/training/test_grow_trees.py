@@ -268,7 +268,7 @@ def test_a_model_that_is_only_marked_as_a_forest_is_refused() -> None:
     ("per_epoch", "said"),
     [(2, ["training ends after 8 of the model's 10 iterations of trees"]), (3, []), (None, [])],
 )
-def test_epochs_that_end_before_the_trees_are_told(per_epoch: int | None, said: list[str]) -> None:
+def test_epochs_that_end_before_the_trees_are_reported(per_epoch: int | None, said: list[str]) -> None:
     config = {
         "model": {"_target_": "dlcli.models.random_forest.RandomForest", "n_estimators": 10},
         "optimizer": {

@@ -116,7 +116,7 @@ def test_merging_leaves_the_model_alone(make: Callable[[], PretrainedText], targ
 
 
 @pytest.mark.parametrize("averaging", [None, EMA(0.5)], ids=["last", "averaged"])
-def test_a_training_goes_on_to_the_same_bits(tmp_path: Path, averaging: EMA | None) -> None:
+def test_training_resumes_to_the_same_bits(tmp_path: Path, averaging: EMA | None) -> None:
     whole, parts = network(), network()
     expected = train(tmp_path / "whole", whole, 3, averaging=averaging)
     train(tmp_path / "parts", parts, 1, averaging=averaging)
@@ -127,7 +127,7 @@ def test_a_training_goes_on_to_the_same_bits(tmp_path: Path, averaging: EMA | No
     assert found.best_weights.read_bytes() == expected.best_weights.read_bytes()
 
 
-def test_layers_that_are_not_there_are_told_with_those_that_are() -> None:
+def test_layers_that_are_not_there_are_reported_with_those_that_are() -> None:
     with pytest.raises(ConfigError, match=r"bert has no such layers.*\n?.*dense, key, query, value"):
         network(target_modules=["q_proj"])
 

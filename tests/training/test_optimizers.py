@@ -71,7 +71,7 @@ def test_decay_spares_biases_and_normalization() -> None:
 
 
 @pytest.mark.parametrize("name", ["adamw", "muon", "penalty_path"])
-def test_biases_of_several_dimensions_are_no_weights(name: str) -> None:
+def test_biases_of_several_dimensions_are_not_weights(name: str) -> None:
     model = LinearForecast((3, 2), num_outputs=4, lookback=3, horizon=2, shared=False)
     with torch.no_grad():
         model.weight.fill_(1.0), model.bias.fill_(1.0)

@@ -158,7 +158,7 @@ def test_stopped_within_an_epoch_of_chunks(tmp_path: Path) -> None:
     same(tmp_path / "a", tmp_path / "b", whole, resumed)
 
 
-def test_a_training_that_was_stopped_early_stays_stopped(tmp_path: Path) -> None:
+def test_training_that_was_stopped_early_stays_stopped(tmp_path: Path) -> None:
     def early() -> list[Callback]:
         return [EarlyStopping("val/loss", patience=2, min_delta=1000)]  # no epoch is so much better
 
@@ -169,7 +169,7 @@ def test_a_training_that_was_stopped_early_stays_stopped(tmp_path: Path) -> None
     assert again.best_epoch == whole.best_epoch
 
 
-def test_a_finished_training_is_left_alone_and_more_epochs_extend_it(tmp_path: Path) -> None:
+def test_finished_training_is_not_changed_and_more_epochs_extend_it(tmp_path: Path) -> None:
     _, whole = train(tmp_path / "a", epochs=7)
     _, short = train(tmp_path / "b", epochs=3)
     before = (tmp_path / "b" / LAST).read_bytes()
@@ -247,7 +247,7 @@ def test_a_damaged_checkpoint_within_an_epoch(tmp_path: Path) -> None:
     same(tmp_path / "a", tmp_path / "b", whole, resumed)
 
 
-def test_where_all_are_damaged_nothing_goes_on(killed: Any, tmp_path: Path) -> None:
+def test_nothing_is_resumed_if_all_checkpoints_are_damaged(killed: Any, tmp_path: Path) -> None:
     source, history, *_ = killed
     for name in ("best-*", "*.ckpt"):
         folder = shutil.copytree(source, tmp_path / name.strip("*.-"))

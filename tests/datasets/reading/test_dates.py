@@ -20,12 +20,12 @@ from dlcli.datasets.reading.date_formats import (
 from dlcli.errors import DataError
 
 
-def test_words_for_the_present_are_no_dates() -> None:
+def test_words_for_the_present_are_not_dates() -> None:
     found = DateFormat().parse(pa.array(["2024-01-31", "today", "now"]))
     assert [value.as_py() for value in found] == [datetime(2024, 1, 31), None, None]
 
 
-def test_hexadecimal_numbers_are_no_numbers() -> None:
+def test_hexadecimal_numbers_are_not_numbers() -> None:
     column = Column("n", "numeric")
     assert column.read(pa.chunked_array([["16", "7"]]), place).tolist() == [16, 7]
     with pytest.raises(DataError, match="is not a number"):
@@ -90,11 +90,11 @@ def test_one_format_fits_all_dates(written: list[str], meant: list[str]) -> None
 
 
 @pytest.mark.parametrize("word", ["soon", "10 apples", "1.2.10", "2023-24", "31/31/2024", "5/6", "1:90"])
-def test_other_words_are_no_dates(word: str) -> None:
+def test_other_words_are_not_dates(word: str) -> None:
     assert find_dates(pa.array([word])) == []
 
 
-def test_days_and_months_that_cannot_be_told_apart() -> None:
+def test_days_and_months_that_cannot_be_distinguished() -> None:
     values = pa.array(["01/02/2024", "03/04/2024"])
     day, month = find_dates(values)
     assert (day.order, month.order) == ("day", "month")

@@ -225,7 +225,7 @@ def test_numbers_can_denote_missing_values() -> None:
 @pytest.mark.parametrize(
     ("values", "pattern"), [(["00:30", "13:45"], "%H:%M"), (["1:30 pm", "2:00 am"], "%I:%M %p")]
 )
-def test_times_of_day_are_told(values: list[str], pattern: str) -> None:
+def test_times_of_day_are_reported(values: list[str], pattern: str) -> None:
     columns, *_ = decided({"at": values, "y": [1, 2]})
     assert columns.panel() == {"read": f"at: times of day as dates of 1900-01-01, {pattern}"}
 
@@ -237,7 +237,7 @@ def test_values_that_keep_a_column_from_being_dates_are_named() -> None:
     assert told.message.startswith("'2024-02-30' is not a date: the column is not read as dates")
 
 
-def test_dates_that_are_the_same_in_both_orders_are_told() -> None:
+def test_dates_that_are_the_same_in_both_orders_are_reported() -> None:
     same = [f"{month:02}/{month:02}/2024" for month in range(1, 8)]
     columns, (told,), frame = decided({"a": same})
     assert "days and months are equal in all rows" in told.message
@@ -264,7 +264,7 @@ def test_long_numbers_beside_a_mark_keep_their_digits() -> None:
     assert decided({"a": ["1.5", "123.5-"]})[0].panel() == {"read": "a: 123.5- as -123.5"}
 
 
-def test_days_in_front_that_would_be_years_of_three_decades_are_told() -> None:
+def test_days_in_front_that_would_be_years_of_three_decades_are_reported() -> None:
     values = [f"{day:02}-0{month}-24" for month in (5, 7) for day in range(1, 32)]
     columns, (told,), _ = decided({"a": values})
     assert columns["a"].date.patterns == ("%d-%m-%y",)
@@ -291,7 +291,7 @@ def test_the_format_of_a_column_holds_for_all_its_values() -> None:
     assert decided({"a": ["31.12.2024"]}, date_format="%d/%m/%Y")[0]["a"].date.patterns == ("%d.%m.%Y",)
 
 
-def test_a_column_of_dates_in_the_order_of_most_is_told() -> None:
+def test_a_column_of_dates_in_the_order_of_most_is_reported() -> None:
     values = [f"{month:02}/{day:02}/2024" for day in range(1, 31) for month in (4, 6)] + ["02/30/2024"]
     _, (told,), _ = decided({"a": values})
     assert (told.where, told.message[:29]) == ("row 60 of a", "'02/30/2024' is not a date: t")
@@ -317,7 +317,7 @@ def test_the_zone_of_typed_times_is_kept() -> None:
     assert frame["a"].tolist() == [pd.Timestamp(0), pd.Timestamp(1, unit="s")]
 
 
-def test_times_of_which_some_lack_the_zone_are_told() -> None:
+def test_times_of_which_some_lack_the_zone_are_reported() -> None:
     _, (told,), _ = decided({"a": ["2024-01-31 10:00Z", "2024-01-31 10:00"]})
     assert told.message == "some times have a zone, others have none and are read as UTC"
 
@@ -356,7 +356,7 @@ def test_the_case_of_parts_does_not_matter() -> None:
         "blanks",
     ],
 )
-def test_values_that_look_like_something_else_are_told(values: list[str], told: str) -> None:
+def test_values_that_look_like_something_else_are_reported(values: list[str], told: str) -> None:
     _, warnings, _ = decided({"a": values})
     assert told in " ".join(problem.message for problem in warnings)
 
@@ -397,7 +397,7 @@ def test_weeks_of_the_year(values: list[str], pattern: str) -> None:
         (["False", "true"], ("false", "true"), ""),
     ],
 )
-def test_which_word_of_a_boolean_is_true_is_told(
+def test_which_word_of_a_boolean_is_true_is_reported(
     values: list[str], words: tuple[str, str], note: str
 ) -> None:
     column = decided({"a": values}, types={"a": "boolean"})[0]["a"]
@@ -424,11 +424,11 @@ def test_which_word_of_a_boolean_is_true_is_told(
         ),
     ],
 )
-def test_the_number_of_words_that_differ_in_case_alone_is_told(values: list[str], told: str) -> None:
+def test_the_number_of_words_that_differ_only_in_case_is_reported(values: list[str], told: str) -> None:
     assert [problem.message for problem in decided({"a": values * 3})[1]] == [told]
 
 
-def test_numbers_of_thousands_beside_a_decimal_point_are_told() -> None:
+def test_numbers_of_thousands_beside_a_decimal_point_are_reported() -> None:
     table = {"p": ["1.327", "998", "2.600"], "x": ["0.5", "1.25", "2.5"]}
     _, (told,), frame = decided(table)
     assert (told.where, told.message) == ("column p", "1.327 is read as 1.327, not as 1327")
