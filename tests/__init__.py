@@ -1,4 +1,4 @@
-"""Tests, and the scripts that do at length what they do in short."""
+"""Tests, and scripts that run longer versions of them."""
 
 import os
 

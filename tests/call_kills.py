@@ -1,7 +1,7 @@
-"""Kill -9 within the n-th call to the system, go on, and compare: `python -m tests.call_kills train,refit 20`.
+"""SIGKILL within the n-th system call, resume, and compare: `python -m tests.call_kills train,refit 20`.
 
 The kinds are train, refit, folds, sweep, predict, export, evaluate and tag; without arguments, each of them 10 times.
-Both the command and the child that does its work are killed, by turns the child alone. A run that is resumed must end
+In turn, the command and its child process are killed, or the child only. A run that is resumed must end
 with the metrics and weights of an uninterrupted one, a file must be as if it were written the first time, and
 nothing half made may be left.
 """

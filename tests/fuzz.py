@@ -1,10 +1,10 @@
-"""Whatever is typed or lies in a file: a result, or an error that was foreseen. `python -m tests.fuzz` tries many.
+"""Any command line or file gives a result or a handled error. `python -m tests.fuzz` tries many.
 
     python -m tests.fuzz overrides FIRST LAST     command lines, by their seeds
     python -m tests.fuzz files FIRST LAST         small files of all kinds
     python -m tests.fuzz runs FIRST LAST          folders of runs in which something is damaged
 
-A seed gives the same case each time. Cases run in processes that are forked off this one, so that a crash and a hang
+A seed gives the same case each time. Cases run in processes forked from this one, so that a crash and a hang
 are seen; each prints what was not foreseen, and the last line counts. `tests/test_fuzz.py` tries some of each.
 """
 

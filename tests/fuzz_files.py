@@ -1,4 +1,4 @@
-"""Small files by seed: tables of every format, images, and things that are neither; whole, damaged and hostile."""
+"""Small files by seed: tables of every format, images and other files; intact, damaged and hostile."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Folders of runs in which something is missing, damaged or of another kind, by a generator of random numbers."""
+"""Random folders of runs in which something is missing, damaged or of another type."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""The quick tests under one kernel after another: `python -m tests.kernels [pytest's arguments]`, `make test-kernels`.
+"""The quick tests with each kernel in turn: `python -m tests.kernels [pytest's arguments]`, `make test-kernels`.
 
 A processor's instructions decide which of their routines torch, oneDNN, MKL and OpenBLAS take, and so how they round.
-Each kernel first computes what training computes: one that this processor has no instructions for is skipped, and so is
-one that gives the very bits of another. `--only NAME` picks one, `--list` only tells which would run.
+Each kernel first computes what training computes: a kernel that this processor does not support is skipped, and so is
+one that gives the very bits of another. `--only NAME` picks one, `--list` only prints which would run.
 """
 
 from __future__ import annotations

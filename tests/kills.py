@@ -1,6 +1,6 @@
-"""Kill -9 at random moments, resume, and compare with an uninterrupted run: `python -m tests.kills 20`.
+"""SIGKILL at random moments, resume, and compare with an uninterrupted run: `python -m tests.kills 20`.
 
-Weights and figures must be the same bits, runs must keep their IDs, finished folds must not be trained again, and no
+Weights and metrics must be bitwise equal, runs must keep their IDs, finished folds must not be trained again, and no
 metric may stand in MLflow twice.
 """
 

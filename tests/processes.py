@@ -1,4 +1,4 @@
-"""Real dlcli processes, for tests that stop them in the middle, and what such tests wait for."""
+"""Real dlcli processes, for tests that interrupt them, and conditions that such tests wait for."""
 
 from __future__ import annotations
 

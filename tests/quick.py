@@ -1,4 +1,4 @@
-"""What tests do without: waiting for the disk, fine plots (processes that they start, too), building commands anew.
+"""Shortcuts of the tests and their processes: no waiting for the disk, coarse plots, commands that are built once.
 
 What is made once in a file of tests, or fewer times than users have it made, is tested in full where it is the subject.
 """

@@ -1,4 +1,4 @@
-"""Recompute the digests of a changed run, as an attacker would: for tests of what must hold even then."""
+"""Recompute the digests of a changed run, as an attacker could: for tests of the remaining protection."""
 
 from __future__ import annotations
 

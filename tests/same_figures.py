@@ -1,4 +1,4 @@
-"""What must not change the figures of a trained run, of any kind of data: for the tests of each kind."""
+"""Changes that must not affect the metrics of a trained run, for the tests of each kind of data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Kill a first `dlcli train` while its store is made, then train again: `python -m tests.store_kills 40`.
+"""Kill a first `dlcli train` while it creates its store, then train again: `python -m tests.store_kills 40`.
 
 Half of the kills come at random moments of the first three seconds, half within the n-th call to the system that
 touches the runs folder. By turns they are SIGKILL, SIGINT and SIGTERM. The next command must end well, with no run left

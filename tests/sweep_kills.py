@@ -1,7 +1,7 @@
-"""Kill -9 in the middle of sweeps, of the driver or of a worker, and go on: `python -m tests.sweep_kills 20`.
+"""SIGKILL the driver or a worker during a sweep, and resume: `python -m tests.sweep_kills 20`.
 
 A resumed sweep must end with the trials, values and weights of an uninterrupted one, in the same runs, and nothing
-may stand in MLflow twice. A sweep that loses a worker must go on by itself, with one trial failed.
+may stand in MLflow twice. A sweep that loses a worker must continue, with one failed trial.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Complete runs on questions: training, evaluation, folds, predicted files, resuming, comparison, real weights."""
+"""Complete runs on questions: training, evaluation, folds, prediction from files, resuming, comparison, weights."""
 
 from __future__ import annotations
 

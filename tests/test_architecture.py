@@ -1,4 +1,4 @@
-"""Imports go in one direction, and help loads nothing heavy."""
+"""Imports between packages go in one direction, and `--help` imports nothing heavy."""
 
 from __future__ import annotations
 

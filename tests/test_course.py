@@ -1,4 +1,4 @@
-"""The commands of docs/course/ run, training commands with trainer=debug, and make the pictures that the pages show."""
+"""The commands of docs/course/ run, training commands with trainer=debug, and create the images of the pages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Complete runs of speech into text: strings of tones, new recordings, folds by speaker, resuming, comparison."""
+"""Complete runs of speech recognition: strings of tones, new recordings, folds by speaker, resuming, comparison."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sections that name nothing or the wrong kind, and folders of runs that lack something: told before anything runs."""
+"""Sections that name nothing or the wrong kind, and incomplete folders of runs, are reported before a run starts."""
 
 from __future__ import annotations
 

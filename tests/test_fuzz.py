@@ -1,4 +1,4 @@
-"""Some of what `python -m tests.fuzz` tries: nothing may crash, hang, or end in an error that was not foreseen."""
+"""Some of what `python -m tests.fuzz` tries: no crash, no hang, and no unhandled error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Complete runs that make images: training, judging, folds, made files, resuming, comparison, refusals."""
+"""Complete runs of image generation: training, metrics, folds, generated files, resuming, comparison, refusals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Figures do not change with what should not matter: row order, names, units, copies and interruptions.
+"""Metrics do not depend on row order, names, units, copies and interruptions.
 
 Nor with the number of jobs: `executors/test_workers.py` compares the bits.
 """

@@ -1,4 +1,4 @@
-"""What reading leaves out, converts or cuts is reported by every command, and recorded as numbers."""
+"""Every command reports and records the rows that reading skips, converts or truncates."""
 
 from __future__ import annotations
 

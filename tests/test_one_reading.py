@@ -1,4 +1,4 @@
-"""One reading of the data: a saved model reads files as it was trained, in every format and with any gaps."""
+"""A saved model reads files as in training, in every format and with any missing values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Property: a whole run of any kind of data that is killed at random checkpoints and resumed equals the whole.
+"""Property: a run of any kind of data that is killed at random checkpoints and resumed equals an uninterrupted one.
 
 `tests/training/test_resume_property.py` varies the trainer; here each task is trained from its command with the parts
 that a configuration can have: augmentation, losses, calibration, callbacks, fine-tuning, a refit.

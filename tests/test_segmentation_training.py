@@ -1,4 +1,4 @@
-"""Complete runs on images with masks: training, evaluation, folds, predicted files, resuming, comparison."""
+"""Complete runs on images with masks: training, evaluation, folds, prediction from files, resuming, comparison."""
 
 from __future__ import annotations
 

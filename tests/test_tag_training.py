@@ -1,4 +1,4 @@
-"""Complete runs on words with tags: models from scratch and pretrained ones, folds, files, resuming, comparison."""
+"""Complete runs on words with tags: models from scratch and pretrained models, folds, files, resuming, comparison."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whole runs in this process: what a user gets from `dlcli train` and `dlcli eval`."""
+"""Complete runs in this process: the results of `dlcli train` and `dlcli eval`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whole runs with what a user can choose for training, and the pairings that cannot be."""
+"""Complete runs with the options of training, and combinations that are refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`model.weights=RUN` for models with a backbone: the run's head is used too, and mismatches are reported."""
+"""`model.weights=RUN` for models with a backbone: the head of the run is loaded too, and mismatches are reported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The wheel, installed in an environment of its own: a user far from this repository adds parts and trains them."""
+"""The wheel in a separate environment: a user without this repository adds components and trains them."""
 
 from __future__ import annotations
 

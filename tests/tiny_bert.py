@@ -1,4 +1,4 @@
-"""A tiny BERT with random weights and a tokenizer of whole words, saved as transformers does."""
+"""A tiny BERT with random weights and a tokenizer of whole words, saved in the format of transformers."""
 
 from __future__ import annotations
 

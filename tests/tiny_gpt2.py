@@ -1,4 +1,4 @@
-"""A tiny GPT-2 with random weights and a tokenizer of bytes, saved as transformers does."""
+"""A tiny GPT-2 with random weights and a tokenizer of bytes, saved in the format of transformers."""
 
 from __future__ import annotations
 

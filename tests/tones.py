@@ -1,4 +1,4 @@
-"""Generated recordings of tones, low and high, of a few speakers, for tests."""
+"""Generated recordings of low and high tones of a few speakers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `auto` means is decided once for an experiment: by its smallest fold, for its trials and its refit too."""
+"""`auto` is resolved once per experiment, from its smallest fold, and applies to its trials and its refit too."""
 
 from __future__ import annotations
 

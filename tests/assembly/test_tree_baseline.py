@@ -1,4 +1,4 @@
-"""The baseline of trees: which runs have it, and that it sees training rows alone."""
+"""The baseline of trees: which runs have it, and that it is fitted on training rows only."""
 
 from __future__ import annotations
 

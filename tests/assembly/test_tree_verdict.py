@@ -1,4 +1,4 @@
-"""The conclusion about a model and the trees beside it."""
+"""The conclusion of the comparison of a model with its tree baseline."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The comparison of measured pairs with the budget, on made-up figures, and the budget file itself."""
+"""The comparison of measured pairs with the budget, on invented measurements, and the budget file itself."""
 
 from __future__ import annotations
 

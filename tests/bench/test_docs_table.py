@@ -1,4 +1,4 @@
-"""The table of measurements that is written into a page, on made-up figures, and the clock of processes."""
+"""The table of measurements that is written into a page, on invented measurements, and the clock of processes."""
 
 from __future__ import annotations
 

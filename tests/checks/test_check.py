@@ -1,4 +1,4 @@
-"""`check`: all mistakes of all stages together; without any, one rehearsed step and the resources of training."""
+"""`check` reports the mistakes of all stages together; without mistakes, it runs one step and estimates resources."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which changes of a run's length are accepted when it is resumed: those with which it equals a longer run."""
+"""A resumed run accepts a change of its length only if the result equals that of a run of that length."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a user's dataset, split, model, loss and augmentation return is checked before a run."""
+"""The return values of a user's dataset, split, model, loss and augmentation are checked before a run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Settings of sweeps have an effect on a training, or are refused with the line that works."""
+"""Settings of sweeps have an effect on a training run, or are refused with a command that works."""
 
 from __future__ import annotations
 

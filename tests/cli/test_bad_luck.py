@@ -1,4 +1,4 @@
-"""Real processes that are stopped, or run out of something: the record stays true, and nothing is lost."""
+"""Real processes that are stopped or run out of a resource: the record stays correct, and nothing is lost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is said of a run that goes on, that still runs, or that is no sweep."""
+"""Messages about runs that were resumed, that are still running, or that are not sweeps."""
 
 from __future__ import annotations
 

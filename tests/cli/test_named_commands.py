@@ -1,4 +1,4 @@
-"""What a message tells the user to type exists."""
+"""The commands that messages suggest exist."""
 
 from __future__ import annotations
 

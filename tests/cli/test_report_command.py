@@ -1,4 +1,4 @@
-"""`dlcli report`: the page, the tables, and what a folder from elsewhere cannot do to them."""
+"""`dlcli report`: the page and the tables; an untrusted folder cannot inject anything into them."""
 
 from __future__ import annotations
 

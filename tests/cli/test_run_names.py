@@ -1,4 +1,4 @@
-"""Runs whose names hold what commands, Hydra and shells read in their own ways are found by every command."""
+"""Every command finds runs whose names contain characters that are special to commands, Hydra or shells."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`dlcli reproduce` and `dlcli train --like`: a new run of a recorded configuration, and what differs."""
+"""`dlcli reproduce` and `dlcli train --like`: a new run of a recorded configuration, and its differences."""
 
 from __future__ import annotations
 

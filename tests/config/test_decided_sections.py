@@ -1,4 +1,4 @@
-"""What the data decides is filled in without a second composition, with the same result as one."""
+"""Values that depend on the data are filled in with the same result as a second composition."""
 
 from __future__ import annotations
 

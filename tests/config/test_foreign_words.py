@@ -1,4 +1,4 @@
-"""Words of other tools for keys, options, metrics and for no value are answered with dlcli's own."""
+"""For the names that other tools give keys, options, metrics and null, dlcli suggests its own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Words of other tools are answered with the line that does what was meant, which works when it is pasted."""
+"""For the syntax of other tools, dlcli shows the equivalent command, which works when it is pasted."""
 
 from __future__ import annotations
 

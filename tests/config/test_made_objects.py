@@ -1,4 +1,4 @@
-"""An object in the place of a plain value is reported as such, not by what its receiver raises."""
+"""An object in place of a plain value is reported as such, not as an exception of the code that receives it."""
 
 from __future__ import annotations
 

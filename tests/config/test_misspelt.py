@@ -1,4 +1,4 @@
-"""Misspelt names are answered before anything heavy is imported, in the words of the whole check."""
+"""Misspelt names are reported before heavy imports, in the same words as the complete check."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a setting is written that a message shows; what it means is tested in `test_shown_commands`."""
+"""The spelling of settings that messages show; `test_shown_commands` tests their meaning."""
 
 from __future__ import annotations
 

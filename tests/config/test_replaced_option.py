@@ -1,4 +1,4 @@
-"""Keys of files for another option than the one of the command line: left out with a warning, or a mistake."""
+"""Keys in files for an option that the command line replaces are ignored with a warning, or refused."""
 
 from __future__ import annotations
 

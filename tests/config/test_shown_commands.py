@@ -1,4 +1,4 @@
-"""What messages show to be pasted means what it says, for a shell and for Hydra, whatever a name contains."""
+"""Commands in messages are quoted correctly for a shell and for Hydra, for any name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A configuration that is derived from another one is the one that composing gives."""
+"""A configuration derived from another one equals the composed one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""YAML files: what is read, and aliases that would not end."""
+"""YAML files: supported content, and aliases that never end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`dlcli resume`: runs that can be resumed, and their results; real kills at random moments."""
+"""`dlcli resume`: which runs can be resumed, and their results after kills at random moments."""
 
 from __future__ import annotations
 

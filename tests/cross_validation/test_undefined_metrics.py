@@ -1,4 +1,4 @@
-"""Metrics that some folds cannot have, because their rows lack a class."""
+"""Metrics that are undefined on some folds, because their rows lack a class."""
 
 from __future__ import annotations
 

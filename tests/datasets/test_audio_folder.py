@@ -1,4 +1,4 @@
-"""Audio files: folders, patterns, tables and archives, sample rates, and files that are named because they are odd."""
+"""Audio files: folders, patterns, tables and archives, sample rates, and reports of unusual files."""
 
 from __future__ import annotations
 

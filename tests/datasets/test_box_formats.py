@@ -1,4 +1,4 @@
-"""`dataset=detection`: COCO, VOC and YOLO give the same rows, and what is wrong is named by its file."""
+"""`dataset=detection`: COCO, VOC and YOLO give the same rows, and errors name the file."""
 
 from __future__ import annotations
 

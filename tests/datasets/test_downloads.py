@@ -1,4 +1,4 @@
-"""Downloaded datasets: reading their files, and errors if they are missing."""
+"""Downloaded datasets: reading their files, and errors about missing files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files that are not tables, or would fill the memory: each is rejected with its name, and none ends the process."""
+"""Files that are not tables or would exhaust the memory are rejected by name and do not crash the process."""
 
 from __future__ import annotations
 

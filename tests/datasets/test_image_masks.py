@@ -1,4 +1,4 @@
-"""Images with masks: folders, archives and tables of them, what their values mean, and pairs that do not fit."""
+"""Images with masks: folders, archives and tables of them, the meaning of their values, and pairs that do not match."""
 
 from __future__ import annotations
 

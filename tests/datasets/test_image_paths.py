@@ -1,4 +1,4 @@
-"""Paths in tables of images, in the ways in which people write them."""
+"""Paths in tables of images, in all common spellings."""
 
 from __future__ import annotations
 

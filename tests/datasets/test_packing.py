@@ -1,4 +1,4 @@
-"""Large text files, whose repeated strings are held once: they are read as small ones are."""
+"""Large text files, whose repeated strings are stored once, are read like small ones."""
 
 from __future__ import annotations
 

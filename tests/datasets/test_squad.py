@@ -1,4 +1,4 @@
-"""Questions with answers: SQuAD's JSON and tables, and what is wrong with them, by place."""
+"""Questions with answers: SQuAD's JSON and tables, and errors with their place."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Layouts of table files that people have, and settings that decide how they are read."""
+"""Common layouts of table files, and the settings for reading them."""
 
 from __future__ import annotations
 

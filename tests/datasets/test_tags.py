@@ -1,4 +1,4 @@
-"""Sentences with tags: columns and labelled spans, schemes of tags, and what is wrong, by line."""
+"""Sentences with tags: columns and labelled spans, schemes of tags, and errors with their line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Unusual images and texts are read without an unexpected warning, trained on, and evaluated as recorded."""
+"""Unusual images and texts are read without unexpected warnings, and training and evaluation agree on them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An allocation of SLURM for several tasks, in which one process is started: refused, with lines to paste."""
+"""A single process in a SLURM allocation of several tasks is refused, with commands to paste."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training in two processes over gloo: the same result, one run, and a common end."""
+"""Training in two processes over gloo: the same result, one run, and all processes end together."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Worker processes that begin with their imports before the command does."""
+"""Worker processes that start importing before the command does."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Worker processes: their data, their end, and what remains after them."""
+"""Worker processes: their data, their termination, and their leftovers."""
 
 from __future__ import annotations
 

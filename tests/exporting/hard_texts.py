@@ -1,4 +1,4 @@
-"""Texts that are hard to divide into tokens."""
+"""Texts that are hard to tokenize."""
 
 from __future__ import annotations
 

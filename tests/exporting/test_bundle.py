@@ -1,4 +1,4 @@
-"""A bundle predicts raw rows as the model does, where dlcli is not installed."""
+"""A bundle predicts raw rows like the model, without an installation of dlcli."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bundles of texts and images: the script reads raw texts and image files as the model does."""
+"""Bundles of texts and images: the script reads raw texts and image files like the model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The script of a bundle takes a cell for what dlcli takes it, or refuses it."""
+"""The script of a bundle reads a cell as dlcli does, or refuses it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The script of a bundle of texts divides them as the preprocessing does."""
+"""The script of a bundle tokenizes texts as the preprocessing does."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The model card of a bundle says what holds of its task."""
+"""The model card of a bundle describes its task correctly."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A prediction follows from the numbers of a head as the task makes it."""
+"""Predictions computed from the outputs of a network equal those of the task."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the operating system refuses is a message with the path and what to do."""
+"""Errors of the operating system become messages with the path and a hint."""
 
 from __future__ import annotations
 

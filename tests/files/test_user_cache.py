@@ -1,4 +1,4 @@
-"""Files that dlcli keeps for its user."""
+"""The per-user cache of dlcli."""
 
 from __future__ import annotations
 

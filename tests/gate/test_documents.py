@@ -1,4 +1,4 @@
-"""Documents of a run hold text and numbers only, and are read in no time."""
+"""Documents of a run contain only text and numbers, and are read quickly."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The models of the folds of a cross-validation, or of several runs, as one model."""
+"""Ensembles of the models of a cross-validation's folds or of several runs."""
 
 from __future__ import annotations
 

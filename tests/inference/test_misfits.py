@@ -1,4 +1,4 @@
-"""Parts of a saved model that are sound each, but do not fit together, are a message."""
+"""Parts of a saved model that are valid but do not fit together are reported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pixels and words that predictions follow from: `dlcli explain`, its record, and `dlcli report`."""
+"""Attributions of predictions to pixels and words: `dlcli explain`, its record, and `dlcli report`."""
 
 from __future__ import annotations
 

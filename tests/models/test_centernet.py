@@ -1,4 +1,4 @@
-"""The detector of centres."""
+"""CenterNet."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The linear forecast model: weighted sums of a column's own past."""
+"""The linear forecast model: weighted sums of the past values of a column."""
 
 from __future__ import annotations
 

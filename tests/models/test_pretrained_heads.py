@@ -1,4 +1,4 @@
-"""Heads of pretrained models: kept where they fit, and told where they are new."""
+"""Heads of pretrained models are kept if they fit; new ones are reported."""
 
 from __future__ import annotations
 

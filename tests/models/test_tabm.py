@@ -1,4 +1,4 @@
-"""TabM: members that share weights, and the ensemble that training alone sees in its parts."""
+"""TabM: members that share weights; only training sees the outputs of single members."""
 
 from __future__ import annotations
 

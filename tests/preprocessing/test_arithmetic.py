@@ -1,4 +1,4 @@
-"""The arithmetic of fitted numbers, beside scikit-learn's own transformers."""
+"""Fitted statistics compared with scikit-learn's transformers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Preprocessing of tables: fitted on the given rows only, robust against any new rows."""
+"""Preprocessing of tables is fitted on the given rows only, and accepts any new rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tokens of language models, their targets, and windows that are drawn."""
+"""Tokens of language models, their targets, and random windows."""
 
 from __future__ import annotations
 

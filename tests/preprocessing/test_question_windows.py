@@ -1,4 +1,4 @@
-"""Windows over long contexts: tokens, places of characters, overlaps, and what is cut."""
+"""Windows over long contexts: tokens, offsets of characters, overlaps, and truncation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""New sequences: read like those of the training, and rejected with their place if they do not fit."""
+"""New sequences are read like the training sequences; errors name the place of those that do not fit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Preprocessing of series: scaled once, read as windows, without future values that are not known."""
+"""Preprocessing of series: scaled once, read as windows, without unknown future values."""
 
 from __future__ import annotations
 

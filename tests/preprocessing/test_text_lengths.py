@@ -1,4 +1,4 @@
-"""How much of texts is read: the lengths that are chosen, and notices about texts that are cut."""
+"""Lengths of texts: the chosen limits, and notices about truncated texts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Columns of texts in tables: their directions, what is left out, and runs that repeat their figures."""
+"""Columns of texts in tables: their directions, ignored values, and reproducible metrics."""
 
 from __future__ import annotations
 

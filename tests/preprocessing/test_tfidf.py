@@ -1,4 +1,4 @@
-"""Bags of n-grams with TF-IDF weights: those of scikit-learn, chosen on the training rows, within bounds of memory."""
+"""Bags of n-grams with TF-IDF weights: those of scikit-learn, selected on the training rows, within limited memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Deferred imports: nothing but the time of an import differs."""
+"""Deferred imports change only the time of an import."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The supervising parent: what it forwards, ends and reports. Small programs that import little."""
+"""The supervising parent: forwarding, termination and reports, on small programs with few imports."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The diagnosis of learning curves, calibrated on generated curves whose truth is known."""
+"""The diagnosis of learning curves, calibrated on generated curves with a known diagnosis."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plots of forecasts, and of the values that a finder tried."""
+"""Plots of forecasts, and of the values tried by a finder."""
 
 from __future__ import annotations
 

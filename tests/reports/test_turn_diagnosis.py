@@ -1,4 +1,4 @@
-"""What is said about the training of a GAN rests on what was measured."""
+"""The diagnosis of the training of a GAN follows from the measurements."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Another machine's rounding, made up: Python runs this file at its start where PYTHONPATH names its folder.
+"""A simulation of another machine's rounding. Python runs this file at its start where PYTHONPATH names its folder.
 
 The output of each layer with parameters is multiplied by 1 - eps, 1 or 1 + eps. Which of them depends on
 DLCLI_TEST_ROUNDING (a number), the output's shape and the place in it: a computation that is repeated gives the same

@@ -1,4 +1,4 @@
-"""Archives of runs: what is exported comes back, and an archive from elsewhere can do no harm."""
+"""Archives of runs: exported runs can be imported again, and an untrusted archive can do no harm."""
 
 from __future__ import annotations
 

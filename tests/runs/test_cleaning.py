@@ -1,4 +1,4 @@
-"""`dlcli runs gc` and `du`: what can be removed, what takes room."""
+"""`dlcli runs gc` and `du`: what can be removed, and what uses space."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `dlcli runs rm` and `restore` take along, and what they refuse."""
+"""What `dlcli runs rm` and `restore` include, and what they refuse."""
 
 from __future__ import annotations
 

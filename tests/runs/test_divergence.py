@@ -1,4 +1,4 @@
-"""Runs that diverged: `resume` and `eval` say so, with a command that trains again."""
+"""Runs that diverged: `resume` and `eval` report it, with a command for a new run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`dlcli runs push`: a record goes to another folder, a database or a server, once."""
+"""`dlcli runs push`: a record is sent to another folder, a database or a server, once."""
 
 from __future__ import annotations
 

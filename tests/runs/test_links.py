@@ -1,4 +1,4 @@
-"""Links in a runs folder that lead out of it: nothing is written, changed or removed where they lead."""
+"""Links in a runs folder that lead out of it: nothing is written, changed or removed at their targets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pipes, devices and bombs in the place of a run's files: every command refuses them, by name, and without a wait."""
+"""Pipes, devices and decompression bombs in place of a run's files: every command refuses them at once, by name."""
 
 from __future__ import annotations
 

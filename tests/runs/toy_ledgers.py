@@ -1,4 +1,4 @@
-"""Runs as far as a list of them is concerned: folders with a ledger, without training."""
+"""Folders with a ledger, without training: enough for a list of runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Asking an application without a socket."""
+"""Requests to an application without a socket."""
 
 from __future__ import annotations
 

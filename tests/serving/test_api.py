@@ -1,4 +1,4 @@
-"""What the application answers."""
+"""The responses of the application."""
 
 from __future__ import annotations
 

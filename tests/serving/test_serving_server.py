@@ -1,4 +1,4 @@
-"""`dlcli serve` as a process: its start, its signals and its end."""
+"""`dlcli serve` as a process: start, signals and shutdown."""
 
 from __future__ import annotations
 

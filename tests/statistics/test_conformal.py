@@ -1,4 +1,4 @@
-"""Conformal sets and intervals: their coverage is as asked for."""
+"""Conformal sets and intervals: their coverage is the requested one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Likely label errors: known labels are flipped, and found again."""
+"""Likely label errors: labels that were flipped on purpose are found."""
 
 from __future__ import annotations
 

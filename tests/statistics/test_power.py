@@ -1,4 +1,4 @@
-"""The number of folds and rows that find a difference, against simulated tests."""
+"""The number of folds and rows needed to detect a difference, compared with simulated tests."""
 
 from __future__ import annotations
 

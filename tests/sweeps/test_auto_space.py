@@ -1,4 +1,4 @@
-"""`sweep=auto` and `effort=best`: the ranges that models declare, where a search starts, and what it tells."""
+"""`sweep=auto` and `effort=best`: the ranges that models declare, where a search starts, and its messages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sweeps that are killed, and go on; and one that is asked to stop. Real processes."""
+"""Sweeps that are killed and resumed, and one that is interrupted, as real processes."""
 
 from __future__ import annotations
 

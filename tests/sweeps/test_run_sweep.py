@@ -1,4 +1,4 @@
-"""Sweeps in this process: what a user gets from `dlcli sweep`."""
+"""Sweeps in this process: the results of `dlcli sweep`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`dlcli train cv=nested`: folds that choose their own settings."""
+"""`dlcli train cv=nested`: a search in each fold."""
 
 from __future__ import annotations
 

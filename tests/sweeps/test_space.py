@@ -1,4 +1,4 @@
-"""The search space: Hydra's own grammar, conditions, and what is wrong with it."""
+"""The search space: Hydra's grammar, conditions, and mistakes."""
 
 from __future__ import annotations
 

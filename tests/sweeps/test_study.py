@@ -1,4 +1,4 @@
-"""What samplers and pruners know of trials that were made before."""
+"""Samplers and pruners use the results of earlier trials."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs whose probabilities are calibrated: the record, and all that reads the saved model."""
+"""Runs whose probabilities are calibrated: the record, and every command that reads the saved model."""
 
 from __future__ import annotations
 

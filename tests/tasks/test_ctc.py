@@ -1,4 +1,4 @@
-"""Connectionist temporal classification: error rates, loss, decoding, and what is kept of a row."""
+"""Connectionist temporal classification: error rates, loss, decoding, and the stored outputs of a row."""
 
 from __future__ import annotations
 

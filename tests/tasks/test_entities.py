@@ -1,4 +1,4 @@
-"""Counts of entities and their figures, against hand-made cases of seqeval and a plain reading of tags."""
+"""Counts and metrics of entities, compared with seqeval and a simple decoding of tags."""
 
 from __future__ import annotations
 

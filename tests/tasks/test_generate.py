@@ -1,4 +1,4 @@
-"""Metrics of made images beside their definitions, the judge's plain form, and noise that follows from numbers."""
+"""Metrics of generated images against their definitions, the portable judge, and noise from fixed numbers."""
 
 from __future__ import annotations
 

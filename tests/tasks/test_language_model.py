@@ -1,4 +1,4 @@
-"""The task of language models: losses, what is kept of a row, metrics, and baselines by hand."""
+"""The task of language models: losses, the stored outputs of a row, metrics, and baselines computed by hand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Metrics do not depend on how the rows are divided into batches or among processes."""
+"""Metrics do not depend on the division of rows into batches or among processes."""
 
 from __future__ import annotations
 

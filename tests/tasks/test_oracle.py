@@ -1,4 +1,4 @@
-"""Every recorded metric of every task, computed again by scikit-learn from `predictions.parquet`."""
+"""Every recorded metric of every task equals that of scikit-learn on `predictions.parquet`."""
 
 from __future__ import annotations
 

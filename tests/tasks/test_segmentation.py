@@ -1,4 +1,4 @@
-"""Segmentation: losses, what is kept of a batch, metrics and baselines, and masks that move with their images."""
+"""Segmentation: losses, the stored outputs of a batch, metrics, baselines, and augmentation of images with masks."""
 
 from __future__ import annotations
 

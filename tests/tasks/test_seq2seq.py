@@ -1,4 +1,4 @@
-"""Sequence-to-sequence learning: metrics, losses, what is kept of rows, and baselines."""
+"""Sequence-to-sequence learning: metrics, losses, the stored outputs of rows, and baselines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The task of tags: its losses, its tables and its baseline, by hand."""
+"""The task of tags: losses, tables and baseline, computed by hand."""
 
 from __future__ import annotations
 

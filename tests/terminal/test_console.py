@@ -1,4 +1,4 @@
-"""What a person sees on a terminal and in a log, and what a program reads with --json."""
+"""Output on a terminal, in a log, and with --json."""
 
 from __future__ import annotations
 

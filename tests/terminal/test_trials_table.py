@@ -1,4 +1,4 @@
-"""The table of trials at the end of a sweep, and what is shown before anything can be."""
+"""The table of trials at the end of a sweep, and the display before the first results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Links by name: they lead to the runs that are there, whatever happens to them."""
+"""Links by name always lead to existing runs."""
 
 from __future__ import annotations
 

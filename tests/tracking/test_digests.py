@@ -1,4 +1,4 @@
-"""Files are loaded as they were recorded, and after a kill at any moment the run can be opened."""
+"""Only unchanged files are loaded, and a run can be opened after a kill at any moment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Child runs that their driver sends to MLflow together."""
+"""Child runs that their driver sends to MLflow in groups."""
 
 from __future__ import annotations
 

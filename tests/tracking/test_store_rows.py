@@ -1,4 +1,4 @@
-"""Rows that are written directly, beside those that MLflow's client writes for the same calls."""
+"""Rows that are written directly equal those that MLflow's client writes for the same calls."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The trash of a runs folder: nothing is half deleted, and a folder from elsewhere moves nothing outside of it."""
+"""The trash of a runs folder: deletion is complete or does not happen, and an untrusted folder moves nothing else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A small training, for tests of what training does."""
+"""A small fit, for tests of training."""
 
 from __future__ import annotations
 

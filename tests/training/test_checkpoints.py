@@ -1,4 +1,4 @@
-"""Times of checkpoints, the best epoch, and files that are kept."""
+"""Times of checkpoints, the best epoch, and the retained files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The change of variables of a linear model: the same solution in fewer iterations, and when there is none."""
+"""The change of variables of a linear model: the same solution in fewer iterations, and cases without one."""
 
 from __future__ import annotations
 

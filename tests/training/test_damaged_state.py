@@ -1,4 +1,4 @@
-"""A checkpoint that can be read, but not continued from, is a message that says how to start over."""
+"""A readable checkpoint from which training cannot resume gives a message with the command for a new run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A language model whose training is killed in the middle of an epoch: windows that are drawn anew go on as drawn."""
+"""A language model killed in the middle of an epoch resumes with the same random windows."""
 
 from __future__ import annotations
 

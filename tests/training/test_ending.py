@@ -1,4 +1,4 @@
-"""The end of training: a limit of steps, a minimum length, and what a resumed run needs to know about them."""
+"""The end of training: a limit of steps, a minimum length, and the state of both in a resumed run."""
 
 from __future__ import annotations
 

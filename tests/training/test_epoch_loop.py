@@ -1,4 +1,4 @@
-"""Property: the loop over epochs gives what Lightning's loops give, bit for bit, with the same events and checkpoints.
+"""Property: the loop over epochs and those of Lightning give equal bits, with the same events and checkpoints.
 
 `DLCLI_LOOPS=200` tries as many random combinations of settings; a failure names its seed.
 """

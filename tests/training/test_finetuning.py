@@ -1,4 +1,4 @@
-"""What of a pretrained model trains, from when on, at which rate; and that the rest stays as it was."""
+"""Which parameters of a pretrained model train, from which epoch, at which rate; the others do not change."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Trees grown by scikit-learn: equal outputs of the module, what they are grown for, and runs with them."""
+"""Trees grown by scikit-learn: equal outputs of the module, supported tasks, and runs."""
 
 from __future__ import annotations
 

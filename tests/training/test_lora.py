@@ -1,4 +1,4 @@
-"""Adapters of a text model: what trains, what is saved, and that a training goes on to the same bits."""
+"""Adapters of a text model: trained parameters, saved files, and resumption to the same bits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The penalty path: solutions equal to scikit-learn's, in pieces, after a kill, and with what it cannot use."""
+"""The penalty path: solutions equal to scikit-learn's, in pieces, after a kill, and settings that it refuses."""
 
 from __future__ import annotations
 

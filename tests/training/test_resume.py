@@ -1,4 +1,4 @@
-"""A training that is stopped and goes on ends with the same bits as one that was never stopped."""
+"""A run that is stopped and resumed ends with the same bits as an uninterrupted one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Parts of a model that are trained in turns by one optimizer, as by two."""
+"""Parts of a model trained in turns by one optimizer, compared with two optimizers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The callback that records each layer's gradient norm and idle units, and the plot of what it records."""
+"""The callback that records each layer's gradient norm and idle units, and its plot."""
 
 from __future__ import annotations
 

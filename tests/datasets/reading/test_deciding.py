@@ -1,4 +1,4 @@
-"""Deciding what columns mean, each on all of its values."""
+"""Inference of the kinds of columns, each from all of its values."""
 
 from __future__ import annotations
 

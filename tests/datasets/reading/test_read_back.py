@@ -1,4 +1,4 @@
-"""Columns in the formats that people use: their true values, and the same values again when new rows are read."""
+"""Columns in common formats are read correctly, and give the same values when new rows are read."""
 
 from __future__ import annotations
 

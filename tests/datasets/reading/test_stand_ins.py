@@ -1,4 +1,4 @@
-"""Values that may stand for a missing one, and booleans in two spellings: which are reported, and which are not."""
+"""Which placeholders of missing values, and which booleans in two spellings, are reported."""
 
 from __future__ import annotations
 
