@@ -182,7 +182,7 @@ def test_each_seed_trains_what_the_one_search_chose(tmp_path: Path) -> None:
     ("override", "where", "text"),
     [
         ("cv.space={}", "cv.space", "nothing to search"),
-        ("cv.space={optimizer.lr:0.1}", "optimizer.lr=0.1", "one value"),
+        ("cv.space={optimizer.lr:0.1}", "optimizer.lr=0.1", "single value"),
         ("cv.space={dataset.name:[a,b]}", "dataset.name", "cannot be varied"),
         ("cv.space={model.hiden:[4,8]}", "model.hiden", "hiden"),
         ("cv.space={optimizer.lr:'interval(0.1,1)'}", "cv.space", "a grid cannot contain"),
