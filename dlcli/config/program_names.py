@@ -33,9 +33,9 @@ def without_program(arguments: Sequence[str], commands: Mapping[str, object]) ->
     if not arguments or arguments[0] in known:
         return None
     if words := _after_program(arguments, known):
-        return _with_mode(words), f"{arguments[0]} is no command of dlcli"
+        return _with_mode(words), f"{arguments[0]} is not a dlcli command"
     first = arguments[0]
-    message = f"{first} stands in the place of a command"
+    message = f"a command is expected, but got {first}"
     if first.startswith("-") and (place := _place(arguments, known)) is not None:
         return [arguments[place], *arguments[:place], *arguments[place + 1 :]], message
     is_setting = re.match(r"[+~]{0,2}[A-Za-z_][\w./@]*=", first)

@@ -66,10 +66,10 @@ def translate_run_habits(arguments: Sequence[str], known: Mapping[str, bool]) ->
     if not meant.strange:
         return None
     names = ", ".join(meant.strange)
-    is_are = "is no argument" if len(meant.strange) == 1 else "are no arguments"
+    is_are = "is not an argument" if len(meant.strange) == 1 else "are not arguments"
     message = f"{names} {is_are} of dlcli {command}"
     if not meant.run:
-        message = f"no run is named: {names} stands in its place"
+        message = f"a run is expected, but got {names}"
     return Problem(message, hint=f"Write: {dlcli_line(command, meant.run or 'last', *meant.words)}")
 
 

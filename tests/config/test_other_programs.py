@@ -64,7 +64,7 @@ def answer(*words: str) -> tuple[str, str]:
 )
 def test_the_name_of_a_program_in_front_gets_the_line_without_it(typed: str, meant: str) -> None:
     message, hint = answer(*typed.split())
-    assert message == f"{typed.split()[0]} is no command of dlcli"
+    assert message == f"{typed.split()[0]} is not a dlcli command"
     assert hint == f"Write: dlcli {meant}"
 
 
@@ -85,7 +85,7 @@ def test_the_name_of_a_program_in_front_gets_the_line_without_it(typed: str, mea
 )
 def test_words_in_place_of_a_command(typed: str, meant: str) -> None:
     message, hint = answer(*typed.split())
-    assert message == f"{typed.split()[0]} stands in the place of a command"
+    assert message == f"a command is expected, but got {typed.split()[0]}"
     assert hint == f"Write: dlcli {meant}"
 
 
