@@ -203,7 +203,7 @@ def test_unanswerable_questions_are_learned(place: Path, tmp_path: Path) -> None
     assert dlcli.evaluate(found.run_dir).metrics["test/answer_f1"] == found.metrics["test/answer_f1"]
 
 
-def test_what_does_not_fit_is_refused(place: Path) -> None:
+def test_incompatible_settings_are_refused(place: Path) -> None:
     for change, message in (
         ("model=gru", "Recurrent takes"),
         ("task=multiclass", "Multiclass is for binary or multiclass targets"),

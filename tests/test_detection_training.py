@@ -217,7 +217,7 @@ def test_a_run_that_was_stopped_ends_with_the_same_bits(other: Result, shapes: P
     assert resumed.metrics["test/loss"] == other.metrics["test/loss"]
 
 
-def test_what_does_not_fit_is_refused(shapes: Path) -> None:
+def test_incompatible_settings_are_refused(shapes: Path) -> None:
     for change, message in (
         ("model=unet", "UNet has outputs for segmentation, but the targets of shapes are detection"),
         ("task=multiclass", "Multiclass is for binary or multiclass targets"),

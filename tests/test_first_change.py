@@ -230,7 +230,7 @@ def test_a_metric_is_added_in_four_steps(change: Change) -> None:
 
 
 @pytest.mark.parametrize("name", CHANGES)
-def test_what_is_written_passes_ruff_and_names_files_that_exist(name: str, tmp_path: Path) -> None:
+def test_written_files_pass_ruff_and_name_files_that_exist(name: str, tmp_path: Path) -> None:
     found = apply(CHANGES[name], tmp_path)
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     own = "lint.isort.known-first-party = ['dlcli', 'tests']"  # needed, because the folder contains only the new files

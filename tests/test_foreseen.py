@@ -85,7 +85,7 @@ def test_checks_of_the_other_sections_do_without_one_that_lacks_its_name(section
     assert f"{section}._target_" in {problem.where for problem in caught.value.problems}
 
 
-def test_what_a_function_makes_is_reported_before_a_run_is_made() -> None:
+def test_a_wrong_return_type_is_reported_before_a_run_is_created() -> None:
     words = [*IRIS, "+callbacks.x._target_=os.getcwd"]
     for command in (dlcli.train, lambda words: plan_experiment(words).rehearse()):
         with pytest.raises(

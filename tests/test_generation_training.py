@@ -112,7 +112,7 @@ def test_images_are_made_as_files_with_a_table(gan: Result, runs: Path, tmp_path
     assert not np.array_equal(others[0], images[0])
 
 
-def test_what_does_not_fit_is_refused(gan: Result, runs: Path, tmp_path: Path) -> None:
+def test_incompatible_settings_are_refused(gan: Result, runs: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="Generate has no error of single rows"):
         dlcli.explain(gan.run_dir)
     with pytest.raises(InputError, match="there is no class nine"):

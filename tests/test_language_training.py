@@ -222,7 +222,7 @@ def test_export(trained: Result, tmp_path: Path) -> None:
     assert program(x=torch.zeros(2, 16, dtype=torch.int64)).shape[:2] == (2, 16)
 
 
-def test_what_does_not_fit_is_refused(trained: Result, text: Path) -> None:
+def test_incompatible_settings_are_refused(trained: Result, text: Path) -> None:
     for change, message in (
         (
             "model=textcnn",

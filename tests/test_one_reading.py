@@ -188,7 +188,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Result:
         return dlcli.train(["dataset=table", "dataset.path=flats.csv", "dataset.target=y", *QUICK])
 
 
-def test_what_is_left_out_is_told_and_recorded(trained: Result) -> None:
+def test_skipped_rows_are_reported_and_recorded(trained: Result) -> None:
     (told,) = [notice for notice in trained.notices if notice["key"] == "left_out_columns"]
     assert told["count"] == 2
     assert told["text"] == "left out: zip (identifier), later (empty in the training rows)"

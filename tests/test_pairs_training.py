@@ -170,7 +170,7 @@ def test_an_exported_model_translates_by_the_script_of_the_documentation(
         dlcli.export(trained.run_dir, "translator")
 
 
-def test_what_does_not_fit_is_refused(corpus: Path, trained: Result, tmp_path: Path) -> None:
+def test_incompatible_settings_are_refused(corpus: Path, trained: Result, tmp_path: Path) -> None:
     for change, message in (
         ("model=linear", "Linear has one vector of outputs per row, but the targets of corpus are seq2seq"),
         ("task=multiclass", "Multiclass is for binary or multiclass targets"),

@@ -218,7 +218,7 @@ def test_crops_are_trained_on_and_tiles_predicted(shapes: Path, tmp_path: Path) 
         dlcli.export(whole.run_dir, tmp_path / "model.pt2")
 
 
-def test_what_does_not_fit_is_refused(shapes: Path, trained: Result, tmp_path: Path) -> None:
+def test_incompatible_settings_are_refused(shapes: Path, trained: Result, tmp_path: Path) -> None:
     for change, message in (
         ("model=cnn", "CNN has one vector of outputs per row, but the targets of shapes are segmentation"),
         ("task/loss=cross_entropy", "CrossEntropy is for"),

@@ -171,7 +171,7 @@ def test_embeddings_of_categories_are_trained_and_saved() -> None:
 TABM = ["model=tabm", "model.members=3", "model.hidden=8", "preprocessing.categorical=embedding"]
 
 
-def test_an_ensemble_goes_on_bit_for_bit_and_predicts_as_one_model() -> None:
+def test_an_ensemble_resumes_to_the_same_bits_and_predicts_as_one_model() -> None:
     birds().to_csv("birds.csv", index=False)
     table = ["dataset=table", "dataset.path=birds.csv", "dataset.target=kind", *TABM]
     whole = dlcli.train([*table, "trainer.max_epochs=2"])

@@ -171,7 +171,7 @@ def test_a_run_that_was_stopped_ends_with_the_same_bits(trained: Result, short: 
     assert resumed.metrics["test/loss"] == trained.metrics["test/loss"]
 
 
-def test_what_does_not_fit_is_refused(place: Path) -> None:
+def test_incompatible_settings_are_refused(place: Path) -> None:
     for change, message in (
         ("model=textcnn", "TextCNN takes"),
         ("task/loss=cross_entropy", "CrossEntropy is for"),

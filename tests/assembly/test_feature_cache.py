@@ -179,7 +179,7 @@ def vectors(rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         yield some, np.repeat(some[:, None], 3, axis=1).astype(np.float32)
 
 
-def test_a_store_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
+def test_an_interrupted_store_is_filled_from_where_it_stopped(tmp_path: Path) -> None:
     store = FeatureStore(tmp_path / "a", 20, 3)
 
     def stopped(rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:

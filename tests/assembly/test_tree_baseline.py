@@ -96,7 +96,7 @@ def test_a_loss_that_is_infinite_chooses_the_first_trees(monkeypatch: pytest.Mon
     assert metrics["test"]["auroc"] > 0.9
 
 
-def test_small_tables_forests_and_other_losses_have_no_trees_beside_them() -> None:
+def test_small_tables_forests_and_other_losses_have_no_tree_baseline() -> None:
     made, rows = data(), of_rows(SPLIT.train)
     assert wants_trees(CONFIG, made, rows, task())
     assert not wants_trees(CONFIG, made, of_rows(SPLIT.train[:499]), task())
@@ -126,7 +126,7 @@ def test_texts_are_those_of_the_model_and_count_as_work() -> None:
     assert not wants_trees(CONFIG, long, fitted, task())
 
 
-def test_a_run_says_how_trees_do_on_the_same_rows(tmp_path: Path) -> None:
+def test_the_metrics_of_trees_on_the_same_rows_are_shown(tmp_path: Path) -> None:
     words = [
         "dataset=iris",
         "model=linear",

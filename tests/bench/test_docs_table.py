@@ -67,7 +67,7 @@ def test_a_process_is_timed_with_its_children_also_those_that_outlive_it(tmp_pat
         assert figures["cpu"] >= 0.2
 
 
-def test_a_process_that_fails_says_its_last_output(tmp_path: Path) -> None:
+def test_a_failed_process_is_reported_with_its_last_output(tmp_path: Path) -> None:
     with pytest.raises(ProcessFailed, match="no such file"):
         whole([sys.executable, "-c", "import sys; sys.exit('no such file')"], tmp_path, {})
 

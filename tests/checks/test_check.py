@@ -154,7 +154,7 @@ def test_settings_that_contradict_each_other(overrides: list[str], expected: tup
     assert mistakes(*IRIS, *overrides) == [expected]
 
 
-def test_what_dlcli_supplies_is_not_offered() -> None:
+def test_arguments_that_dlcli_supplies_are_not_suggested() -> None:
     ((where, _, hint),) = mistakes(*IRIS, "task.tune_threshold=f1")
     choices = "Choices: average, calibrate, coverage, loss, metrics."
     more = "Options with tune_threshold: task=binary, task=multilabel."
@@ -267,7 +267,7 @@ def test_a_model_that_fails_on_a_batch_is_reported_before_a_run_is_made(
         ("loss", "Broken.forward returns outputs of shape (16,)"),
     ],
 )
-def test_what_else_fails_in_a_step(how: str, text: str, broken: Path) -> None:
+def test_other_failures_of_a_step_are_reported(how: str, text: str, broken: Path) -> None:
     ((where, message, _),) = mistakes(*IRIS[:1], "model=broken", f"model.how={how}", conf=broken)
     assert where == "model"
     assert message.startswith(text)
@@ -307,7 +307,7 @@ def test_train_names_wrong_columns_together_with_other_mistakes() -> None:
     assert [(p.where, p.message, p.hint) for p in caught.value.problems] == found
 
 
-def test_a_share_of_test_rows_beside_those_of_the_data_is_a_mistake() -> None:
+def test_a_share_of_test_rows_is_refused_if_the_data_has_test_rows() -> None:
     Path("t.csv").write_text("x,part,y\n" + "1.5,train,a\n2.5,train,b\n3.5,test,a\n" * 5)
     table = ["dataset=table", "dataset.path=t.csv", "dataset.target=y", "dataset.split=part", "model=linear"]
     ((where, message, _),) = mistakes(*table, "cv.test_size=0.5")

@@ -58,7 +58,7 @@ def test_splits_that_are_none(splits: Any, message: str) -> None:
         check_own_splits(splits, np.empty(0, np.int64), 4, OWN)
 
 
-def test_what_a_model_and_a_loss_return() -> None:
+def test_return_values_of_a_model_and_a_loss_are_checked() -> None:
     network = Network(torch.nn.Linear(1, 3))
     check_outputs(torch.zeros(8, 3, requires_grad=True), (8, 3), network, "")
     for outputs, said in ((None, "returns nothing"), (torch.zeros(8, 5), r"outputs of shape \(8, 5\)")):
@@ -75,7 +75,7 @@ def test_what_a_model_and_a_loss_return() -> None:
             check_loss(loss, task)
 
 
-def test_what_an_augmentation_returns() -> None:
+def test_return_values_of_an_augmentation_are_checked() -> None:
     network, batch = Network(torch.nn.Linear(2, 3)), {"x": torch.zeros(8, 2), "y": torch.zeros(8)}
     check_augmentation(lambda given: {**given, "x": given["x"] + 1}, network, batch)
     with pytest.raises(ConfigError, match="returns no dictionary with x, y"):
@@ -84,6 +84,6 @@ def test_what_an_augmentation_returns() -> None:
         check_augmentation(lambda given: {**given, "x": given["x"][:2]}, network, batch)
 
 
-def test_series_have_no_columns_that_give_the_target_away() -> None:
+def test_series_have_no_columns_that_leak_the_target() -> None:
     series: Any = type("Series", (), {"targets": ("a", "b"), "y": None, "strata": None})()
     assert not list(find_target_leaks(pd.DataFrame(), series, np.arange(3)))

@@ -71,7 +71,7 @@ def test_nothing_to_warn_of() -> None:
     ],
     ids=["alone", "sum", "difference"],
 )
-def test_columns_that_give_the_target_away(make, message: str) -> None:
+def test_columns_that_leak_the_target(make, message: str) -> None:
     data = numbers()
     leaky = Data("t", "table", data.x.assign(**make(data.x, data.y)), data.y, targets=("y",))
     assert warned(leaky) == [("target y", message)]
@@ -136,12 +136,12 @@ def test_texts_and_images_that_are_trained_on_and_judged(kind: Kind, x: Any, mes
     assert warned(replace(data, x=different[kind]), [Split(rows[:10], rows[:0], rows[10:])]) == []
 
 
-def test_what_was_odd_about_the_file_is_reported() -> None:
+def test_notices_about_the_file_are_reported() -> None:
     odd = Problem("comes after a gap", "t.csv:7, column day", "Look whether rows are lost.")
     assert warned(replace(numbers(), warnings=(odd,))) == [(odd.where, odd.message)]
 
 
-def test_what_rows_are() -> None:
+def test_rows_are_described() -> None:
     texts = Data("t", "tokens", Texts.of(["free", "hello you", ""]), np.arange(3) % 2, classes=("p", "q"))
     assert describe_rows(texts) == "texts of 0 to 9 characters, median 4"
     scans = replace(texts, kind="image", x=np.zeros((3, 8, 9, 3), np.uint8))
@@ -211,7 +211,7 @@ def test_times_that_a_split_mixes_are_warned_of() -> None:
     assert "cv=time_series" in problem.hint
 
 
-def test_dates_that_no_split_goes_by_are_warned_of() -> None:
+def test_a_warning_names_dates_that_the_split_ignores() -> None:
     data = numbers(day=pd.date_range("2024-01-01", periods=100).where(np.arange(100) != 7))
     (problem,) = find_warnings(data, Holdout().splits(data))
     assert problem.where == "column day"

@@ -64,7 +64,7 @@ def test_a_project_may_have_them_for_its_sweeps(tmp_path: Path) -> None:
     assert "sweep" not in plan_experiment([*IRIS, "experiment=mine"], [folder]).config
 
 
-def test_a_word_that_takes_the_search_away_is_none() -> None:
+def test_an_override_that_removes_the_search_disables_it() -> None:
     assert asks_for_search(["effort=best"])
     assert not asks_for_search(["~effort"])
 
@@ -83,7 +83,7 @@ def test_a_file_may_ask_for_the_search_and_the_command_line_decides(tmp_path: Pa
     assert effort_of_files(IRIS, [own]) is None
 
 
-def test_check_of_a_search_says_what_its_figures_are_of() -> None:
+def test_check_of_a_search_warns_that_it_estimates_one_run() -> None:
     words = ["dataset=iris", "model=mlp", "effort=best", "sweep.trials=3"]
     _, profile = dlcli.check(words)
     warning = profile.warnings[0]

@@ -199,7 +199,7 @@ def test_an_accelerator_that_is_not_there_is_reported_with_those_that_are() -> N
         assert hint.startswith("Use trainer.accelerator=cpu")
 
 
-def test_what_the_rows_put_out_of_reach_is_reported() -> None:
+def test_steps_that_the_rows_make_unreachable_are_reported() -> None:
     """102 rows in batches of 32 are 4 batches; silently capped before."""
     from dlcli.experiment import plan_experiment
 
@@ -234,7 +234,7 @@ def test_what_the_rows_put_out_of_reach_is_reported() -> None:
     assert warnings(scheduler, "callbacks.gather.scheduling={0:2,9:4}") == [("callbacks", late)]
 
 
-def test_the_page_says_what_is_used_instead() -> None:
+def test_the_page_names_the_refused_arguments() -> None:
     text = re.sub(r"\s+", " ", DOCS.read_text())
     for name in ("val_check_interval", "check_val_every_n_epoch", "limit_val_batches"):
         assert f"`{name}`" in text

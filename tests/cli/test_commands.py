@@ -27,7 +27,7 @@ def trained(runs: Path) -> Result:
     return dlcli("train", *QUICK, "run_name=told", "--runs-dir", str(runs))
 
 
-def test_train_says_what_it_does_and_what_came_of_it(trained: Result, runs: Path) -> None:
+def test_train_shows_its_settings_and_its_results(trained: Result, runs: Path) -> None:
     assert trained.exit_code == 0, trained.output
     for text in (
         "iris: 150 rows, 3 classes",
@@ -102,7 +102,7 @@ def test_eval_takes_no_other_experiment(trained: Result, runs: Path) -> None:
     ],
     ids=" ".join,
 )
-def test_wrong_input_ends_with_2_and_says_what_to_do(arguments: list[str], texts: list[str]) -> None:
+def test_wrong_input_exits_with_2_and_a_hint(arguments: list[str], texts: list[str]) -> None:
     done = dlcli(*arguments)
     assert done.exit_code == 2, done.output
     for text in texts:
@@ -121,7 +121,7 @@ def test_all_mistakes_are_reported_at_once_in_json_too() -> None:
     assert all(set(error) == {"where", "message", "hint"} for error in document["errors"])
 
 
-def test_mnist_that_is_not_there_says_which_files_to_put_where(
+def test_the_error_about_a_missing_mnist_names_the_files_and_their_folder(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     from torchvision.datasets import MNIST

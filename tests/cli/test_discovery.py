@@ -140,7 +140,7 @@ def test_show_of_no_option() -> None:
     assert "Did you mean lstm?" in done.stderr
 
 
-def test_check_says_what_it_needs() -> None:
+def test_check_reports_the_required_resources() -> None:
     done = dlcli("check", "dataset=iris", "model=mlp", "trainer.accelerator=cpu")
     assert done.exit_code == 0, done.output
     for text in (
@@ -216,7 +216,7 @@ def imports() -> Iterator[None]:
     ],
 )
 @pytest.mark.usefixtures("imports")
-def test_what_new_writes_trains_as_it_is_written(
+def test_files_of_dlcli_new_train_without_changes(
     kind: str, name: str, files: list[str], quick: list[str], tmp_path: Path
 ) -> None:
     found = document("new", kind, name)

@@ -26,7 +26,7 @@ def run_dir() -> Path:
     return found.parent
 
 
-def test_a_run_says_how_far_it_is(run_dir: Path) -> None:
+def test_the_progress_of_a_run_is_shown(run_dir: Path) -> None:
     assert "the run is not a sweep" in told("resume", "short", "--trials", "5")
     said = told("resume", "short", "trainer.max_epochs=3")
     assert "short had finished. 2 epochs are recorded, the best val/loss " in said
@@ -38,7 +38,7 @@ def test_a_run_says_how_far_it_is(run_dir: Path) -> None:
     assert "dlcli resume" not in said
 
 
-def test_a_sweep_says_how_many_trials_are_done() -> None:
+def test_the_number_of_finished_trials_is_shown() -> None:
     few = ["sweep", *QUICK, "trainer.max_epochs=3", "optimizer.lr=0.1,0.01,1e-4", "--name", "few"]
     told(*few, "--trials", "2", "sweep/sampler=random", "sweep.refit=false")
     said = told("resume", "few", "--trials", "3")

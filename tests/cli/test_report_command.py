@@ -220,7 +220,7 @@ def test_missing_files_are_named() -> None:
     assert "without a profile of the data" in text
 
 
-def test_what_a_run_holds_stays_text(tmp_path: Path) -> None:
+def test_the_content_of_a_run_is_shown_as_text(tmp_path: Path) -> None:
     ledger = toy(
         f"{EVIL}\x1b[2J",
         metrics={f"test/{EVIL}": 0.5, "test/loss": 1.0},

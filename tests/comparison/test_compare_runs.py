@@ -315,7 +315,9 @@ def test_other_splits_do_not_pair(runs_dir: Path) -> None:
         (["good", "bad"], "acuracy", "not all runs have acuracy"),
     ],
 )
-def test_what_cannot_be_compared(refs: list[str], metric: str | None, text: str, runs_dir: Path) -> None:
+def test_runs_that_cannot_be_compared_are_refused(
+    refs: list[str], metric: str | None, text: str, runs_dir: Path
+) -> None:
     with pytest.raises(InputError, match=text):
         compare_runs(refs, runs_dir, metric)
 

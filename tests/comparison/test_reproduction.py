@@ -177,7 +177,9 @@ def test_a_mapping_of_keys_changes_no_option(recorded: list[str], override: str,
     assert kept_words(recorded, [override]) == (kept, [])
 
 
-def test_what_cannot_be_repeated(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_runs_that_cannot_be_reproduced_are_refused(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(project)
     ledger = Ledger.load(next(iter(project.glob("runs/by-name/first"))).resolve())
     for changes, message, seeds in (
@@ -258,7 +260,7 @@ def test_how_far_apart(tmp_path: Path) -> None:
     assert found.verdict[1] == "1 figure of 2 differ: test/accuracy 0.9000, now 0.8000."
 
 
-def test_of_how_many_runs_the_weights_are_equal(tmp_path: Path) -> None:
+def test_the_number_of_runs_with_equal_weights_is_counted(tmp_path: Path) -> None:
     """Of three folds, one has not kept its weights, and one is missing in the repetition."""
     wholes = []
     for name, folds in (("old", 3), ("new", 2)):

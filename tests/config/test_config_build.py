@@ -52,7 +52,7 @@ def test_partial_waits_for_its_call() -> None:
     assert made(params=[1]).arguments["params"] == [1]
 
 
-def test_what_dlcli_takes_in_a_section_does_not_reach_the_target() -> None:
+def test_keys_of_dlcli_in_a_section_are_not_passed_to_the_target() -> None:
     node = {"_target_": "toy_targets.load", "root": "x", "batch_size": 3}
     assert build(node, where="dataset") == {"root": "x", "columns": None}
 

@@ -102,7 +102,7 @@ def test_mistakes_in_dlcli_yaml_name_its_line(mine: Write) -> None:
     ]
 
 
-def test_a_model_of_the_user_s_own_composes_from_beside_its_folder(mine: Write) -> None:
+def test_a_user_s_model_composes_from_another_folder(mine: Write) -> None:
     own = mine("conf/model/own.yaml", "_target_: mine_models.nets.Net\nsize: 3\n")
     mine("mine_models/nets.py", "class Net:\n    def __init__(self, input_shape, size: int): ...\n")
     assert composed("model=own", folders=[own]).config["model"]["size"] == 3
@@ -164,7 +164,7 @@ def test_an_option_without_keys_leaves_an_empty_section() -> None:
     assert composed("callbacks=none").config["callbacks"] == {}
 
 
-def test_what_is_left_out_takes_no_keys_of_an_experiment(mine: Write) -> None:
+def test_a_section_set_to_none_takes_no_keys_of_an_experiment(mine: Write) -> None:
     own = mine(
         "conf/experiment/own.yaml", "# @package _global_\ncallbacks:\n  stop:\n    monitor: train/loss\n"
     )

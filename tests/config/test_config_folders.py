@@ -70,7 +70,7 @@ def test_a_config_yaml_of_the_user_s_is_refused(toy: Path, mine: Write) -> None:
     assert problem.hint == "Move its keys to conf/dlcli.yaml (project-wide defaults) and delete it."
 
 
-def test_code_beside_the_folder_is_importable_after_everything_else(toy: Path, mine: Write) -> None:
+def test_code_next_to_the_folder_is_importable_with_the_lowest_priority(toy: Path, mine: Write) -> None:
     own = mine("mine_folders/models.py", "")
     before = list(sys.path)
     folders.extend_path([own])

@@ -52,7 +52,7 @@ EXAMPLES = settings(
 
 @settings(EXAMPLES, max_examples=400)
 @given(st.lists(override, max_size=4))
-def test_composes_or_says_why_not(toy: Path, overrides: list[str]) -> None:
+def test_it_composes_or_gives_a_reason(toy: Path, overrides: list[str]) -> None:
     check(overrides, SUPPLIED)
 
 
@@ -79,7 +79,7 @@ def real_override() -> st.SearchStrategy[str]:
 
 @settings(EXAMPLES, max_examples=80)  # `python -m tests.fuzz overrides` tries as many as one likes
 @given(st.lists(real_override, max_size=4))
-def test_the_shipped_configuration_composes_or_says_why_not(overrides: list[str]) -> None:
+def test_the_shipped_configuration_composes_or_gives_a_reason(overrides: list[str]) -> None:
     check(overrides, RUNS_SUPPLIED)
 
 

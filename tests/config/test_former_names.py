@@ -5,7 +5,7 @@ from dlcli.config.build import locate
 from dlcli.config.former_names import with_present_names
 
 
-def test_every_former_name_stands_for_something_that_is_there() -> None:
+def test_every_former_name_refers_to_an_existing_object() -> None:
     for former, present in former_names._FORMER.items():
         assert former != present
         assert callable(locate(present))

@@ -47,7 +47,7 @@ def test_a_misspelt_name_is_answered_without_heavy_imports(words: list[str], tmp
 
 
 @pytest.mark.parametrize("words", MISSPELT, ids=" ".join)
-def test_it_is_the_answer_of_the_whole_check(words: list[str]) -> None:
+def test_it_equals_the_result_of_the_complete_check(words: list[str]) -> None:
     with pytest.raises(ConfigError) as quick:
         refuse_misspelt(words)
     assert tuple(quick.value.problems) == draft(words, (), SUPPLIED, BY_DATA).problems

@@ -34,7 +34,7 @@ def test_the_project_s_own_runs_folder_needs_no_option(
     assert next_command("ui", runs_dir=tmp_path / "runs") == "dlcli ui --runs-dir runs"
 
 
-def test_a_part_goes_on_with_its_whole_and_a_sweep_by_its_name() -> None:
+def test_a_child_run_resumes_with_its_parent_and_a_sweep_by_its_name() -> None:
     def ledger(kind: str, parent_id: str | None = None) -> Ledger:
         facts = {"run_name": "wine", "experiment": "e", "token": "t"}
         return Ledger(

@@ -25,7 +25,7 @@ def test_the_word(value: Any, word: str) -> None:
     assert pasted("a.b", value) == word
 
 
-def test_a_setting_of_one_column_says_where_it_is_one_of_all() -> None:
+def test_the_error_about_a_setting_of_one_column_shows_that_of_all_columns() -> None:
     key = "dataset.missing_values"
     assert pasted_for_column(key, "size", [-999.0]) == "'dataset.missing_values={size: [-999]}'"
     for name in ("gr\u00f6\u00dfe", ".5", "null"):

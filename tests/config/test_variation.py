@@ -114,7 +114,9 @@ def test_one_of_each_kind_is_composed() -> None:
     ],
     ids=["list", "interpolated", "no plain value", "mistakes", "overlapping", "deleted", "target"],
 )  # fmt: skip
-def test_what_others_depend_on_is_composed(fixed: list[str], points: list[list[str]], number: int) -> None:
+def test_points_that_other_keys_depend_on_are_composed(
+    fixed: list[str], points: list[list[str]], number: int
+) -> None:
     assert composed_for([*IRIS, *fixed], *points) == number
 
 
@@ -123,7 +125,7 @@ def test_what_others_depend_on_is_composed(fixed: list[str], points: list[list[s
     [("${monitor}", 1), ("${optimizer.lr}", 2), ("${optimizer}", 2), ("${.optimizer.lr}", 2),
      ("${oc.select:optimizer.lr}", 2), ("${optimizer[lr]}", 2), ("${${optimizer.lr}}", 2), ("${oc.env:HOME}", 2)],
 )  # fmt: skip
-def test_what_an_interpolation_reads_is_composed(tmp_path: Path, read: str, number: int) -> None:
+def test_targets_of_interpolations_are_composed(tmp_path: Path, read: str, number: int) -> None:
     folder = tmp_path / "conf"
     (folder / "experiment").mkdir(parents=True)
     text = f"# @package _global_\nrun_name: 'x{read}'\n"

@@ -70,7 +70,7 @@ def test_the_estimate_is_that_of_its_folds(validated: Result) -> None:
     assert validated.messages[0] == f"accuracy {expected.mean:.3f} ± {expected.std:.3f} ({interval}, 3 folds)"
 
 
-def test_baselines_stand_beside_the_folds_and_the_refit(
+def test_baselines_are_shown_with_the_folds_and_the_refit(
     validated: Result, capsys: pytest.CaptureFixture[str]
 ) -> None:
     values = [fold.baselines["test/accuracy"] for fold in validated.folds]

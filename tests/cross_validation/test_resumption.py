@@ -57,7 +57,7 @@ def test_more_epochs_extend_a_run_to_what_it_would_have_been(cv: list[str], tmp_
     assert dlcli.resume(short.run_dir).messages == ("The run is finished: there is nothing to do.",)
 
 
-def test_an_unfinished_fold_goes_on_and_the_others_stay(
+def test_an_unfinished_fold_resumes_and_the_others_are_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from dlcli import job
@@ -165,7 +165,7 @@ def test_a_refit_for_fewer_epochs_starts_over(tmp_path: Path, monkeypatch: pytes
     assert dlcli.evaluate(last.run_dir).metrics["test/loss"] == pytest.approx(last.metrics["test/loss"])
 
 
-def test_a_run_that_stopped_early_says_that_it_is_not_continued(tmp_path: Path) -> None:
+def test_a_run_that_stopped_early_is_not_continued_and_this_is_reported(tmp_path: Path) -> None:
     never = "callbacks.early_stopping.min_delta=1000"
     asked = [*QUICK, never, "callbacks.early_stopping.patience=1", f"runs_dir='{tmp_path}'"]
     stopped = dlcli.train(asked)

@@ -81,7 +81,7 @@ def test_the_sentence_names_what_folds_lack() -> None:
     assert Summary(auroc, {}, 6, 1, {"auroc": 6}, {}).undefined_sentence() is None
 
 
-def test_the_terminal_says_in_how_many_folds(result: Result, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_terminal_shows_the_number_of_folds(result: Result, capsys: pytest.CaptureFixture[str]) -> None:
     with Terminal() as terminal:
         tell_outcome(terminal, result, json=False)
     told = capsys.readouterr().out

@@ -143,7 +143,7 @@ def test_parts_can_be_ignored_and_names_give_groups(tmp_path: Path) -> None:
     assert list(data.groups) == ["a", "b", "c", "d"]
 
 
-def test_a_folder_of_several_formats_says_what_is_read(tmp_path: Path) -> None:
+def test_the_chosen_format_of_a_mixed_folder_is_reported(tmp_path: Path) -> None:
     root = write_voc(tmp_path / "set")
     (root / "labels").mkdir()
     (root / "labels" / "a.txt").write_text("1 0.5 0.5 0.1 0.1\n")
@@ -256,7 +256,7 @@ def test_mistakes_of_coco_name_the_file(kind: str, tmp_path: Path) -> None:
     assert any("all.json" in problem.where for problem in caught.value.problems)
 
 
-def test_what_repeats_and_crowds_are_reported(tmp_path: Path) -> None:
+def test_repeated_boxes_and_crowds_are_reported(tmp_path: Path) -> None:
     def change(document: dict[str, Any]) -> None:
         first = document["annotations"][0]
         document["annotations"] += [dict(first), dict(first, id=98, iscrowd=True, category_id=6)]

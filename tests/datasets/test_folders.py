@@ -289,7 +289,7 @@ def test_telling_other_files_takes_time_in_proportion_to_their_number(tmp_path: 
     assert CountedName.hashed <= 3 * len(others)
 
 
-def test_a_folder_without_such_files_says_what_it_has(tmp_path: Path) -> None:
+def test_the_error_about_a_folder_without_such_files_lists_its_content(tmp_path: Path) -> None:
     make(tmp_path, "a/1.md", "b/2.rst")
     with pytest.raises(DataError, match=r"contains no texts: its 2 files have the suffixes \.md, \.rst"):
         list_files(tmp_path, (".txt",), "texts")
@@ -342,7 +342,7 @@ def test_images_that_pillow_cannot_read_are_counted(tmp_path: Path) -> None:
     ]
 
 
-def test_a_language_is_a_class_unless_another_part_stands_beside_it(tmp_path: Path) -> None:
+def test_a_language_is_a_class_unless_there_is_another_part(tmp_path: Path) -> None:
     languages = make(tmp_path / "languages", "de/1.txt", "en/2.txt", "tr/3.txt")
     assert set(read(languages).labels) == {"de", "en", "tr"}
     parts = make(tmp_path / "parts", "tr/a/1.txt", "tr/b/2.txt", "val/a/3.txt", "val/b/4.txt")

@@ -88,7 +88,7 @@ def test_splits_and_columns_that_are_not_used_are_reported(tmp_path: Path) -> No
         read(tmp_path / "two")
 
 
-def test_classes_without_training_rows_are_told_for_splits(tmp_path: Path) -> None:
+def test_classes_without_training_rows_are_reported_for_splits(tmp_path: Path) -> None:
     splits = {"train": texts("a", 3, [1, 1, 1]), "test": texts("b", 2, [1, 0])}
     hugging.DatasetDict(splits).save_to_disk(tmp_path / "messages")
     (notice,) = [told for told in read(tmp_path / "messages").notices if told.key == "untrained_classes"]

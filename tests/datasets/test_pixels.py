@@ -327,7 +327,7 @@ def test_deep_colours_of_tiff_files(tmp_path: Path, order: str, deflated: bool) 
     assert "shallow_images" not in told(data)
 
 
-def test_deep_colours_of_other_formats_are_told_to_be_read_with_8_bits(tmp_path: Path) -> None:
+def test_a_notice_reports_that_deep_colours_of_other_formats_are_read_with_8_bits(tmp_path: Path) -> None:
     for label in "ab":
         ppm = b"P6 4 4 65535\n" + np.zeros((4, 4, 3), ">u2").tobytes()
         put(tmp_path, f"{label}/1.ppm", ppm)

@@ -115,7 +115,7 @@ def test_a_sheet_without_rows_names_the_others() -> None:
     assert "dataset.sheet=data" in caught.value.problems[0].hint
 
 
-def test_dates_of_a_sheet_beside_written_ones_are_shown_where_they_differ() -> None:
+def test_ambiguous_dates_as_text_in_a_sheet_are_refused() -> None:
     pytest.importorskip("openpyxl")
     days: list[object] = [*pd.date_range("2024-01-01", periods=20).to_pydatetime(), "01.02.2024"]
     pd.DataFrame({"when": days, "y": range(21)}).to_excel("t.xlsx", index=False)
@@ -262,7 +262,7 @@ def test_types_of_many_or_peculiar_names_stand_in_a_file() -> None:
     )
 
 
-def test_a_title_is_told_and_lines_are_counted_from_the_file() -> None:
+def test_a_title_is_reported_and_line_numbers_are_those_of_the_file() -> None:
     title, rows = "|1x3 Cross validator\n", "1.5,u,no\n2.5,v,yes\n"
     data = read("1.5,u,no\n2.5,v,yes\n", "c2")
     Path("test.csv").write_text(title + rows)

@@ -113,7 +113,7 @@ def _ranks() -> list[psutil.Process]:
 
 
 @pytest.mark.slow
-def test_ranks_die_with_the_first_and_the_training_goes_on(tmp_path: Path) -> None:
+def test_all_ranks_end_with_the_first_and_training_resumes(tmp_path: Path) -> None:
     endless = ["trainer.max_epochs=-1", "trainer.max_time=01:00:00:00"]
     process = start(["train", *ENDLESS, *TWO, *endless], tmp_path)
     wait_until(lambda: epochs(tmp_path / "runs") > 1, process)
@@ -189,7 +189,7 @@ def test_two_processes_that_are_killed_and_resumed_equal_the_uninterrupted_ones(
 
 
 @pytest.mark.slow
-def test_a_signal_ends_all_ranks_and_the_epoch_goes_on_from_its_middle(tmp_path: Path) -> None:
+def test_a_signal_ends_all_ranks_and_training_resumes_within_the_epoch(tmp_path: Path) -> None:
     # 60 steps per epoch, each through Lightning: the second epoch is stopped 4 steps after its second checkpoint.
     steps = [
         *IRIS,

@@ -111,7 +111,7 @@ def test_a_job_that_is_ended_before_it_began_has_not_failed(monkeypatch: pytest.
     assert not future.done()
 
 
-def test_a_listener_that_fails_is_told_at_its_job_s_end_and_the_others_are_followed(tmp_path: Path) -> None:
+def test_a_failed_listener_is_reported_at_the_end_of_its_job_and_the_others_continue(tmp_path: Path) -> None:
     def fails(event: Event) -> None:
         raise RuntimeError("a bug")
 

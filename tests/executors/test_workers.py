@@ -113,7 +113,7 @@ def test_an_error_ends_a_template_at_once_and_is_reported_once(
     assert capsys.readouterr().err.count("IndexError") == 1
 
 
-def test_debugging_says_why_workers_are_not_forked(
+def test_the_debug_log_has_the_reason_why_workers_are_not_forked(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     shared = SharedData(iris(), tmp_path)
@@ -175,7 +175,7 @@ def test_workers_die_with_a_killed_driver_and_end_in_order_on_ctrl_c(tmp_path: P
 
 
 @pytest.mark.slow
-def test_a_worker_that_is_killed_fails_its_run_and_says_why(tmp_path: Path) -> None:
+def test_a_killed_worker_fails_its_run_with_a_reason(tmp_path: Path) -> None:
     process = start(FOLDS, tmp_path)
     wait_until(lambda: len(training(tmp_path / "runs")) == 2, process)
     left = [*children(process.pid, TEMPLATE), *workers_of(process.pid)]

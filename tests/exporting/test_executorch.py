@@ -15,7 +15,7 @@ from dlcli.models.transformer import Transformer
 from dlcli.training.network import Network
 
 
-def test_it_says_what_to_install() -> None:
+def test_a_missing_package_is_reported_with_the_command_that_installs_it() -> None:
     with pytest.raises(
         InputError, match="ExecuTorch needs no_such_package\n  Install it: pip install no_such"
     ):

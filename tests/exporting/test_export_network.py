@@ -78,7 +78,7 @@ def test_a_program_takes_any_number_of_rows_by_name(model: nn.Module, rows: list
     assert [file.name for file in Path().iterdir()] == [name]
 
 
-def test_weights_beside_a_large_graph_are_found_and_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_weights_next_to_a_large_graph_are_found_and_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     """ONNX limits a file to 2 GB, so torch writes larger weights to a separate file."""
     monkeypatch.setattr("torch.onnx._internal.exporter._onnx_program._LARGE_MODEL_THRESHOLD", 0)
     rows, network = batches(x=torch.randn(6, 300)), Network(MLP((300,), 2))
@@ -133,7 +133,7 @@ class Odd(nn.Module):
     ],
     ids=["unrolled", "other outputs"],
 )
-def test_what_cannot_be_exported_leaves_no_file(model: nn.Module, rows: list[Batch], told: str) -> None:
+def test_a_failed_export_leaves_no_file(model: nn.Module, rows: list[Batch], told: str) -> None:
     Path("m.pt2").write_text("as it was")
     with pytest.raises(DlcliError, match=told):
         write_program(Network(model), rows, Path("m.pt2"))
@@ -163,7 +163,7 @@ def test_a_run_is_exported_with_its_description() -> None:
         assert (done.exit_code, told in done.stderr) == (2, True)
 
 
-def test_what_onnx_needs_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_requirements_of_onnx_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxscript", None)
     with pytest.raises(InputError, match=r"ONNX needs onnxscript\n.*pip install onnxscript"):
         need_onnx()

@@ -71,7 +71,7 @@ def test_the_record_is_swept_by_whatever_is_written_next() -> None:
 
 
 @pytest.mark.parametrize("name", ["x" * 250 + ".csv", "é" * 120 + ".csv", "a b=,#%?.csv", "a\nb.csv"])
-def test_whatever_a_file_is_called(name: str) -> None:
+def test_files_may_have_any_name(name: str) -> None:
     atomic_write(Path(name), "1")
     with killed_later(unfinished, Path(name)):
         assert len(names()) == 2

@@ -253,7 +253,7 @@ def test_a_sweep_from_elsewhere_does_not_read_the_environment(
         assert not file.is_file() or b"private-value-4711" not in file.read_bytes(), file
 
 
-def test_what_a_trial_says_that_it_tried_is_judged_too(searched: Path, user: Path, tmp_path: Path) -> None:
+def test_the_recorded_settings_of_a_trial_are_checked(searched: Path, user: Path, tmp_path: Path) -> None:
     folder, marker = unpacked(searched, tmp_path), tmp_path / "MARKER"
     (trial,) = folder.parents[1].glob("*/artifacts/trial.json")
     params = {"model._target_": "os.system", "model.command": f"touch {marker}"}

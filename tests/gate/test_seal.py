@@ -93,7 +93,7 @@ def test_a_missing_home_folder_gives_no_seal_and_no_error(
     assert not is_sealed(folder, "config.yaml", (folder / "config.yaml").read_text())
 
 
-def test_a_sealed_run_goes_on_with_its_own_code(folder: Path) -> None:
+def test_a_sealed_run_resumes_with_its_own_code(folder: Path) -> None:
     gate, folders = claim(folder, folder.parents[2]).to_resume(config_of(folder))
     assert gate.sealed and gate.passes("sealed_net.Net")
     assert folders == (folder.parents[3] / "conf",)
@@ -102,7 +102,7 @@ def test_a_sealed_run_goes_on_with_its_own_code(folder: Path) -> None:
         gate.admit({"_target_": "os.system"}, "model")
 
 
-def test_a_copied_project_goes_on_with_the_copy_s_code(folder: Path, tmp_path: Path) -> None:
+def test_a_run_in_a_copied_project_resumes_with_the_code_of_the_copy(folder: Path, tmp_path: Path) -> None:
     project = shutil.copytree(folder.parents[3], tmp_path / "copy")
     copy = project / folder.relative_to(folder.parents[3])
     assert claim(copy, project / "runs").to_resume(config_of(copy))[1] == (project / "conf",)
@@ -144,7 +144,7 @@ def test_without_a_seal_a_folder_that_is_named_vouches_for_unchanged_code(
     assert named.to_read().own == frozenset()
 
 
-def test_a_run_that_goes_on_unsealed_seals_nothing(tmp_path: Path) -> None:
+def test_an_unsealed_run_is_not_sealed_when_it_is_resumed(tmp_path: Path) -> None:
     none = np.zeros(0, dtype=np.int64)
     made = ({"model": {}, "runs_dir": "runs"}, [], Split(none, none, none), [])
     assert SEAL_FILE in contents(*made)

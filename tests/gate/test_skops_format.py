@@ -114,7 +114,7 @@ ONE_OBJECT = np.array({"a": 1}, dtype=object)
         ONE_OBJECT,
     ],
 )
-def test_what_only_skops_can_write_is_left_to_it(value: Any) -> None:
+def test_objects_that_only_skops_can_write_are_written_by_it(value: Any) -> None:
     holder = Holder()
     holder.value = value  # type: ignore[attr-defined]
     with pytest.raises(UnsupportedObject):

@@ -77,7 +77,7 @@ def test_the_message_names_its_folder_or_the_file_that_has_changed(trained: Resu
         file.write_text(before)
 
 
-def test_the_folder_that_it_lies_in_vouches_for_it(trained: Result, project: Path) -> None:
+def test_code_in_a_given_configuration_folder_is_trusted(trained: Result, project: Path) -> None:
     result = dlcli.evaluate(trained.run_dir, conf_dirs=[project / "conf"])
     assert result.metrics["test/loss"] == pytest.approx(trained.metrics["test/loss"], abs=1e-6)
 

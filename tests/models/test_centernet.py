@@ -77,7 +77,7 @@ def test_padding_does_not_change_the_loss_and_crowds_are_not_background() -> Non
     assert model.train()(x, y=y).shape == (1, 1)
 
 
-def test_of_overlapping_detections_the_less_sure_one_is_dropped() -> None:
+def test_the_less_confident_one_of_overlapping_detections_is_removed() -> None:
     model = made(nms=0.5).eval()
     centres = torch.full((1, 2, 8, 12), -9.0)
     centres[0, 0, 2, 2], centres[0, 0, 2, 4], centres[0, 1, 2, 6] = 3.0, 2.0, 1.0

@@ -96,7 +96,7 @@ def test_quantiles_of_the_given_rows() -> None:
     assert found == [list(np.arange(0.0, 129, 2)), [], []]
 
 
-def test_of_many_rows_some_are_read() -> None:
+def test_a_sample_of_many_rows_is_read() -> None:
     x = torch.arange(100_000.0).unsqueeze(1)
     (found,) = facts(x)["quantiles"]
     np.testing.assert_allclose(found, np.linspace(0, 99_999, QUANTILE_STEPS + 1), rtol=1e-3)

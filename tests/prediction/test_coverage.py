@@ -170,7 +170,7 @@ def test_a_server_answers_with_sets(folder: Path, classes: Result) -> None:
     assert [line["set"] for line in answer.predictions] == wanted["set"].tolist()
 
 
-def test_what_cannot_be_covered_is_refused(classes: Result) -> None:
+def test_runs_without_conformal_predictions_are_refused(classes: Result) -> None:
     with pytest.raises(DataError, match="are calibration rows"):
         dlcli.evaluate(classes.run_dir, "val", coverage=0.5)
     with pytest.raises(InputError, match=r"0\.999 needs at least 999 calibration rows"):

@@ -57,7 +57,7 @@ def test_numbers_of_any_size_are_written_as_python_writes_them() -> None:
     same({"row": np.arange(len(numbers)), "double": numbers, "single": single})
 
 
-def test_what_is_written_is_read_as_the_same_numbers() -> None:
+def test_written_numbers_are_read_unchanged() -> None:
     single = np.random.default_rng(1).random(2000).astype(np.float32) ** 9
     lines = csv_lines(pa.table({"row": np.arange(2000), "p": single}), header=True).decode().splitlines()[1:]
     read = np.array([line.split(",")[1] for line in lines], dtype=np.float32)

@@ -82,7 +82,7 @@ def write_series(file: str, stores: str = "ab", steps: int = 6, start: str = "20
 OPTIONS = {"id": "store", "time": "day", "target": "sold"}
 
 
-def test_several_series_are_forecast_each_behind_its_own_end() -> None:
+def test_each_of_several_series_is_forecast_after_its_own_end() -> None:
     write_series("s.csv", steps=20)
     fitted = Series().fit(series.load("s.csv", lookback=3, horizon=2, **OPTIONS).x)
     (rows,), lines = predicted("sequence", fitted, "s.csv", id="store", time="day", missing="error")
@@ -292,7 +292,7 @@ def test_impossible_requests_are_reported(kind: str, words: list[str], keep: str
         ("id=2024-01-01", "2024-01-01"),
     ],
 )
-def test_a_setting_is_the_text_that_stands_there(word: str, meant: Any) -> None:
+def test_a_setting_has_the_text_of_the_file(word: str, meant: Any) -> None:
     settings = read_settings(StepSettings, {"id": "store"}, [f"dataset.{word}"])
     assert getattr(settings, word.partition("=")[0]) == meant
 

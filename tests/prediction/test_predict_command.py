@@ -158,7 +158,7 @@ def test_json_tells_where_the_predictions_are(runs: Path) -> None:
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_mistakes_end_with_2_and_leave_nothing_behind(words: list[str], told: str, runs: Path) -> None:
+def test_mistakes_exit_with_2_and_leave_no_files(words: list[str], told: str, runs: Path) -> None:
     text = Path("new.csv").read_text()
     Path("late.csv").write_text(text.replace("038,", "038,big", 1))
     Path("typo.csv").write_text(text.replace("size", "sizes"))
@@ -242,7 +242,7 @@ def test_few_numbers_are_not_classes_if_the_run_was_trained_on_numbers() -> None
 
 
 @pytest.mark.parametrize("name", ["out.parquet", "out.csv"])
-def test_a_full_disk_is_told_and_leaves_the_old_file(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_reported_and_the_old_file_is_kept(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(descriptor: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 

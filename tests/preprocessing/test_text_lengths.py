@@ -76,7 +76,7 @@ def test_the_model_bounds_the_length_and_that_is_warned_of() -> None:
     )
 
 
-def test_a_given_length_is_obeyed_and_its_cost_told() -> None:
+def test_a_given_length_is_used_and_its_cost_reported() -> None:
     for reads in ("bag", "whole", "start"):
         fitted = Text(min_frequency=1, max_length=10, reads_text=reads).fit(words_of([40, 20]))
         assert fitted.measured_ | {"unknown_tokens": 0} == fitted.measured_

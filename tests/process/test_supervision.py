@@ -116,7 +116,7 @@ def test_a_process_that_ends_silently_is_reported_by_its_parent(does: str, told:
 
 
 @pytest.mark.slow
-def test_a_sweep_goes_on_behind_a_trial_that_took_its_process_along(bad: Path) -> None:
+def test_a_sweep_continues_after_a_trial_that_crashed_its_process(bad: Path) -> None:
     process = command(
         bad, "sweep", "model.does=train,exit", "trainer.max_epochs=2", "sweep.refit=false", "--json"
     )
@@ -164,7 +164,7 @@ def test_ctrl_c_ends_a_pool_whose_worker_is_stopped(bad: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_trial_that_hangs_is_ended_and_the_sweep_goes_on(bad: Path) -> None:
+def test_a_trial_that_hangs_is_ended_and_the_sweep_continues(bad: Path) -> None:
     words = ["model.does=train,sleep", "sweep.trial_timeout=8s", "trainer.max_epochs=2", "sweep.refit=false"]
     process = command(bad, "sweep", *words, "--json")
     out, err = process.communicate()

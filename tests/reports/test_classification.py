@@ -98,7 +98,7 @@ def test_two_classes_are_one_curve(columns: int) -> None:
     assert figure.axes[0].get_title(loc="left") == "ROC of malignant"
 
 
-def test_of_many_classes_the_best_and_worst_are_named() -> None:
+def test_the_best_and_worst_of_many_classes_are_named() -> None:
     y, p = predictions(40, 2000)
     labels = legend(roc(y, p, names(40)))
     areas = [float(label.split()[0]) for label in labels if "." in label]
@@ -164,7 +164,7 @@ def test_the_confusion_matrix_writes_counts_and_shares() -> None:
     assert figure.get_supxlabel() == "Not in these rows: never."
 
 
-def test_a_large_confusion_matrix_says_what_is_confused_most() -> None:
+def test_a_large_confusion_matrix_shows_the_most_frequent_confusions() -> None:
     y = np.repeat(np.arange(50), 4)
     predicted = y.copy()
     predicted[:3] = 9

@@ -236,7 +236,7 @@ def test_a_rise_of_a_tenth_over_many_epochs_is_overfitting() -> None:
     assert ": overfitting;" in sentence
 
 
-def test_trees_that_still_improve_are_told_what_has_ended_them() -> None:
+def test_trees_that_still_improve_are_reported_with_the_limit_that_ended_them() -> None:
     losses, grown = [0.5, 0.4], [20.0, 40.0]
     cut = said(losses, losses, 2, iterations=grown)
     assert cut.endswith("as many as trainer.max_epochs=2 allows; more may help.")

@@ -25,7 +25,7 @@ def span(ax: Axes) -> tuple[float, float]:
     return box.y0, box.y1
 
 
-def test_each_fold_stands_beside_the_mean_and_its_interval(tmp_path: Path) -> None:
+def test_each_fold_is_shown_with_the_mean_and_its_interval(tmp_path: Path) -> None:
     table = pd.DataFrame(
         {
             "fold": [0, 1, 0, 1],

@@ -21,7 +21,7 @@ def windows(targets: int = 1, steps: int = 20, **more: object) -> Windows:
     return Windows(values, np.array([6, 10, 14]), horizon=3, times=np.arange(steps), **more)  # type: ignore[arg-type]
 
 
-def test_the_forecast_of_the_middle_row_stands_beside_what_came(tmp_path: Path) -> None:
+def test_the_forecast_of_the_middle_row_is_plotted_with_the_true_values(tmp_path: Path) -> None:
     y = windows(targets=2)
     predicted = np.zeros((3, 3, 2))
     predicted[1] = [[-1, -2], [-3, -4], [-5, -6]]
@@ -54,7 +54,7 @@ def test_targets_beyond_the_panels_are_named() -> None:
     assert note(figure) == f"Row 2 of 3. Not shown: {names[-2]}, {names[-1]}."
 
 
-def test_the_error_stands_over_the_steps_ahead(tmp_path: Path) -> None:
+def test_the_error_is_plotted_by_step_ahead(tmp_path: Path) -> None:
     figure = error_by_step(np.array([[0.1, 0.3], [0.2, 0.6]]), ["sales", "visits"])
     (ax,) = figure.axes
     assert labelled(ax) == {
@@ -72,7 +72,7 @@ def test_the_error_stands_over_the_steps_ahead(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("targets", "lines"), [(1, 1), (len(PALETTE), len(PALETTE) + 1), (len(PALETTE) + 1, 1)]
 )
-def test_of_many_targets_only_the_mean_is_drawn(targets: int, lines: int) -> None:
+def test_only_the_mean_of_many_targets_is_plotted(targets: int, lines: int) -> None:
     (ax,) = error_by_step(np.ones((2, targets)), [f"t{index}" for index in range(targets)]).axes
     assert len(ax.lines) == lines
     assert legend(ax) == ([] if targets == 1 else [line.get_label() for line in ax.lines])

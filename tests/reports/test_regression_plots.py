@@ -50,7 +50,7 @@ def test_predictions_stand_over_the_actual_values() -> None:
     assert note(figure) == ""
 
 
-def test_of_many_rows_some_are_drawn_from_end_to_end() -> None:
+def test_an_even_sample_of_many_rows_is_plotted() -> None:
     y = np.arange(2.0 * POINTS + 1)[:, None]
     (ax,) = predicted_vs_actual(y, y, ["price"]).axes
     drawn = xy(ax.lines[1])

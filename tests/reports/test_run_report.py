@@ -157,7 +157,7 @@ def test_the_summary_counts_parameters_that_no_forward_uses() -> None:
     assert f"Total params: {found.parameters:,}" in found.text
 
 
-def test_the_panel_says_what_is_trained_on_what() -> None:
+def test_the_panel_describes_the_data_and_the_task() -> None:
     task: Any = SimpleNamespace(describe=lambda: "binary, loss BinaryCrossEntropy")
     assert describe_question(DATA, task) == {
         "data": "dots: 5 images, 2 classes",

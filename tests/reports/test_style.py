@@ -58,7 +58,7 @@ def test_control_characters_are_shown_in_a_saved_figure(tmp_path: Path) -> None:
     assert ax.get_title() == r"a\x1bb"
 
 
-def test_a_figure_says_what_it_is_of_and_separates_thousands(tmp_path: Path) -> None:
+def test_a_figure_is_labelled_and_separates_thousands(tmp_path: Path) -> None:
     figure, (ax,) = new_figure(width=3.0)
     ax.plot([0, 20_000], [0.0, 0.5])
     save(figure, tmp_path / "plot.png", "a$b$ · data\x1b · " + "rows " * 20)

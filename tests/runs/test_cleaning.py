@@ -141,7 +141,7 @@ def test_a_kind_that_does_not_exist(tmp_path: Path) -> None:
         find_garbage(tmp_path, NOW, 1, ["everything"])
 
 
-def test_what_takes_room(tmp_path: Path) -> None:
+def test_disk_usage_is_shown(tmp_path: Path) -> None:
     cv = made(tmp_path, "cv", kind="cv")
     fold = made(tmp_path, "fold", kind="fold", parent_id=cv.run_id)
     with_checkpoint(fold.run_dir)

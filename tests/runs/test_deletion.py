@@ -61,7 +61,7 @@ def dlcli(runs_dir: Path, *words: str) -> Result:
     return CliRunner().invoke(app, ["runs", *words, "--runs-dir", str(runs_dir)])
 
 
-def test_a_run_goes_with_its_parts(store: Store, runs_dir: Path) -> None:
+def test_a_run_is_deleted_with_its_children(store: Store, runs_dir: Path) -> None:
     sweep = ended(store, "whole")
     trial = ended(store, "whole-trial-0", parent=sweep)
     done = dlcli(runs_dir, "rm", "whole")
@@ -85,7 +85,7 @@ def test_a_run_goes_with_its_parts(store: Store, runs_dir: Path) -> None:
     assert {store.client.get_run(run_id).info.lifecycle_stage for run_id in ids} == {"active"}
 
 
-def test_a_part_goes_with_its_run_only(store: Store, runs_dir: Path) -> None:
+def test_a_child_run_is_deleted_and_restored_with_its_parent_only(store: Store, runs_dir: Path) -> None:
     sweep = ended(store, "outer")
     ended(store, "outer-trial-0", parent=sweep)
     with pytest.raises(InputError, match=r"is a child run of outer, a sweep") as error:
@@ -97,7 +97,7 @@ def test_a_part_goes_with_its_run_only(store: Store, runs_dir: Path) -> None:
     restore(plan_restoration([sweep.parent.name[:6]], runs_dir, NOW))
 
 
-def test_what_is_needed_is_kept(store: Store, runs_dir: Path) -> None:
+def test_a_run_that_others_need_is_not_deleted(store: Store, runs_dir: Path) -> None:
     base = ended(store, "base")
     run_id = base.parent.name
     ended(store, "user", tags={"dlcli.weights_run": run_id})
@@ -132,7 +132,7 @@ def test_what_runs_is_kept(store: Store, runs_dir: Path) -> None:
         plan_deletion(["busy"], None, runs_dir, NOW, force=True)
 
 
-def test_what_is_about_to_run_is_kept(tmp_path: Path) -> None:
+def test_a_run_that_is_about_to_resume_is_not_deleted(tmp_path: Path) -> None:
     """A process that resumes a run takes it before it records anything."""
     run = made(tmp_path, "resumed")
     affected = plan_deletion(["resumed"], None, tmp_path, NOW, force=True)

@@ -77,7 +77,7 @@ def test_a_sweep_is_reproduced(sweep: Result) -> None:
     assert read_config(Ledger.load(result.run_dir))["dataset"]["lookback"] == 21
 
 
-def test_a_sweep_goes_on_and_its_trials_stay(sweep: Result) -> None:
+def test_a_resumed_sweep_keeps_its_trials(sweep: Result) -> None:
     resumed = dlcli.resume(sweep.run_dir, ["sweep.trials=2"])
     assert [trial["run_id"] for trial in resumed.trials][:1] == [trial["run_id"] for trial in sweep.trials]
     assert len(resumed.trials) == 2

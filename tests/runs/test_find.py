@@ -42,14 +42,14 @@ def test_a_run_by_what_it_is_called(runs_dir: Path, ref: str, run_id: str) -> No
     assert find_run(ref, runs_dir).run_dir == runs_dir / "exp" / run_id / "artifacts"
 
 
-def test_a_run_by_its_folder_wherever_that_lies(runs_dir: Path, tmp_path: Path) -> None:
+def test_a_run_is_found_by_its_folder_in_any_place(runs_dir: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copied"
     shutil.copytree(runs_dir / "exp" / "aaaa1111", copy)
     assert find_run(str(copy), runs_dir / "none").run_dir == copy / "artifacts"
     assert find_run(str(copy / "artifacts"), runs_dir / "none").run_dir == copy / "artifacts"
 
 
-def test_of_a_name_the_newest_counts_and_is_reported(runs_dir: Path) -> None:
+def test_the_newest_run_of_a_name_is_used_and_reported(runs_dir: Path) -> None:
     found = find_run("twice", runs_dir)
     assert found.run_dir.parent.name == "bbbb3333"
     assert "2 runs are named twice" in found.note

@@ -148,7 +148,7 @@ def test_an_intent_from_elsewhere_moves_nothing_through_a_link(
     assert (runs / other / run).is_dir()
 
 
-def test_a_runs_folder_behind_a_link_is_used_as_any_other(runs: Path, tmp_path: Path) -> None:
+def test_a_linked_runs_folder_is_used_like_any_other(runs: Path, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(runs)
     dlcli.train([*WORDS, f"runs_dir={tmp_path}/link", "run_name=three"])
     result = dlcli.resume("three", ["trainer.max_epochs=2"], runs_dir=tmp_path / "link")

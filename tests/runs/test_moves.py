@@ -107,13 +107,13 @@ def use(folder: Path, others: Sequence[tuple[Path, dict[str, str]]]) -> None:
 
 
 @pytest.mark.parametrize("name", [ODD, "x" * 200], ids=["odd characters", "200 characters"])
-def test_a_copy_goes_on_by_itself(project: Path, tmp_path: Path, name: str) -> None:
+def test_a_copied_run_resumes_independently(project: Path, tmp_path: Path, name: str) -> None:
     copy = tmp_path / "copies" / name
     shutil.copytree(project, copy)
     use(copy, [(project, tree(project))])
 
 
-def test_a_project_that_was_moved_leaves_nothing_behind(project: Path, tmp_path: Path) -> None:
+def test_a_moved_project_leaves_no_files(project: Path, tmp_path: Path) -> None:
     before, after = tmp_path / "before" / "p", tmp_path / "after" / "p"
     shutil.copytree(project, before)
     command(before, "resume", "one", "trainer.max_epochs=2")  # from now on it is recorded there

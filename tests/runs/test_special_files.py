@@ -209,7 +209,7 @@ def test_a_split_that_unpacks_to_more_than_it_can_be_is_refused(tmp_path: Path, 
         Split.load(file, rows)
 
 
-def test_a_header_that_lies_is_refused(tmp_path: Path) -> None:
+def test_a_header_with_a_false_size_is_refused(tmp_path: Path) -> None:
     file, buffer = tmp_path / "split.npz", io.BytesIO()
     np.lib.format.write_array_header_1_0(
         buffer, {"descr": "<i8", "fortran_order": False, "shape": (1 << 50,)}

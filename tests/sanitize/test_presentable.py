@@ -55,7 +55,7 @@ def test_control_characters_are_named() -> None:
     assert visible_name("a\x1b[31m\r\n\t\x9b\u202e\udcff") == r"a\x1b[31m\r\n\t\x9b\u202e\udcff"
 
 
-def test_a_long_text_says_what_it_lost() -> None:
+def test_the_truncation_of_a_long_text_is_reported() -> None:
     short = shortened("a" * 50_000 + "z" * 50_000, 400)
     assert len(short) <= 400
     assert short.startswith("aaa")

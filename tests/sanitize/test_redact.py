@@ -198,7 +198,7 @@ def test_values_of_secret_variables_are_taken_out(monkeypatch: pytest.MonkeyPatc
 
 
 @given(st.text(max_size=300))
-def test_whatever_the_text_it_stays_a_text(text: str) -> None:
+def test_a_redacted_text_is_not_changed_again(text: str) -> None:
     assert redact(redact(text)) == redact(text)
 
 

@@ -449,7 +449,7 @@ def test_rows_with_keys_of_their_own_are_refused_before_they_become_columns(serv
     service.worker.close()
 
 
-def test_the_type_says_whether_texts_are_a_table(serve: Serve) -> None:
+def test_the_content_type_decides_whether_texts_are_a_table(serve: Serve) -> None:
     """A first line that names the column is a header of CSV, and a text of text/plain; so is one with a brace."""
     service = serve("texts")
     other, lines, table = ask(

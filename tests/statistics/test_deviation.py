@@ -30,7 +30,7 @@ def test_rounding_errors_are_not_a_deviation(level: float) -> None:
     assert deviations(jitter[:, None]).tolist() == [1]
 
 
-def test_what_changes_little_is_scaled() -> None:
+def test_features_with_small_changes_are_scaled() -> None:
     seconds = 1.7e9 + np.arange(1000.0)[:, None] / 1000
     assert deviations(seconds) == pytest.approx(np.arange(1000).std() / 1000, rel=1e-4)
     seldom = np.zeros((STEPS, 1))

@@ -133,7 +133,7 @@ def test_folds_explain_themselves_on_their_held_out_rows(folder: Path) -> None:
     assert "permuted together" in " ".join(found.messages)
 
 
-def test_the_command_shows_what_the_document_says(folder: Path) -> None:
+def test_the_command_shows_the_content_of_the_document(folder: Path) -> None:
     runs = ("--runs-dir", str(folder / "runs"), "--repeats", "2")
     shown = CliRunner().invoke(app, ["explain", "pets", *runs])
     assert shown.exit_code == 0, shown.output

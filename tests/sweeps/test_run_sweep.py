@@ -128,7 +128,7 @@ def test_trials_use_no_test_rows_and_the_best_model_is_tested_once(swept: Result
     assert words == shlex.split(swept.best["command"])[2:]
 
 
-def test_the_winner_stands_beside_baselines(swept: Result, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_winner_is_shown_with_baselines(swept: Result, capsys: pytest.CaptureFixture[str]) -> None:
     assert swept.best is not None
     best = read_result(swept.run_dir.parents[1] / swept.best["run_id"] / "artifacts")
     assert swept.baselines["val/loss"] == best.baselines["val/loss"]
@@ -220,7 +220,7 @@ def test_the_parent_keeps_the_table_and_pictures(swept: Result) -> None:
     assert names >= {"history", "importances", "parallel_coordinates"}
 
 
-def test_a_picture_that_fails_is_told_and_a_key_may_be_a_choice_here_and_a_number_there(
+def test_a_failed_plot_is_reported_and_a_key_may_have_choices_and_numbers(
     tmp_path: Path, runs_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fails(*_: object) -> None:
@@ -411,7 +411,7 @@ def test_a_full_disk_does_not_fail_the_trial(
     assert result.trials[0]["run_id"] == trial.run_id
 
 
-def test_an_error_of_the_driver_s_own_leaves_every_trial_to_go_on(
+def test_every_trial_can_be_resumed_after_an_error_of_the_driver(
     runs_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def report(*_: object) -> bool:
@@ -475,7 +475,7 @@ def test_epochs_of_a_hopeless_trial_are_saved(pruner: str, runs_dir: Path) -> No
     assert names == {"history"}
 
 
-def test_a_trial_that_fails_is_recorded_and_the_sweep_goes_on(runs_dir: Path) -> None:
+def test_a_failed_trial_is_recorded_and_the_sweep_continues(runs_dir: Path) -> None:
     result = sweep(runs_dir, "one-fails", "optimizer=sgd", "optimizer.lr=0.1,1e30", "sweep.refit=false")
     assert [trial["status"] for trial in result.trials] == ["FINISHED", "FAILED"]
     assert "loss became" in result.trials[1]["reason"]
@@ -547,7 +547,7 @@ def test_what_is_looked_for_is_what_each_training_watches(runs_dir: Path) -> Non
     assert {"monitor=val/accuracy", "mode=max"} <= set(shlex.split(result.best["command"]))
 
 
-def test_too_many_failures_stop_it_and_it_can_go_on(runs_dir: Path) -> None:
+def test_too_many_failures_stop_it_and_it_can_be_resumed(runs_dir: Path) -> None:
     asked = ["optimizer=sgd", "optimizer.lr=0.1,1e30,1e31,0.01", "sweep.max_failures=2", "sweep.refit=false"]
     with pytest.raises(
         TrainingError, match=r"2 trials of 3 failed\.(.|\n)*dlcli resume f sweep\.max_failures=4"
@@ -584,7 +584,7 @@ def test_there_is_no_best_trial_if_all_fail(runs_dir: Path) -> None:
     )
 
 
-def test_of_equal_trials_the_first_is_the_best() -> None:
+def test_the_first_of_equal_trials_is_the_best() -> None:
     values = [(0.5,), (0.9,), (0.9,)]
     trials = [Trial(n, {}, Path(), "", "finished", values=v) for n, v in enumerate(values)]
     standing = Standing(trials, [Objective("val/accuracy", "max")])
@@ -662,7 +662,7 @@ def test_trials_are_configured_as_train_would(runs_dir: Path, swept: Result) -> 
         )
 
 
-def test_what_folds_hold_out_validates(runs_dir: Path) -> None:
+def test_trials_validate_on_the_held_out_rows_of_folds(runs_dir: Path) -> None:
     folds = ["cv=kfold", "cv.folds=2", "cv.test_size=0.2", "cv.val_size=0"]
     # What was not asked for, such as the task, is in no line.
     plan = plan_sweep([*QUICK, *folds, "optimizer.lr=0.1,0.2", f"runs_dir='{runs_dir}'"])
@@ -801,7 +801,7 @@ def test_a_disk_that_is_too_small_is_reported_before_a_run_is_made(
     assert not (tmp_path / "runs").exists()
 
 
-def test_what_may_not_change_when_it_goes_on(swept: Result) -> None:
+def test_settings_that_a_resumed_run_may_not_change(swept: Result) -> None:
     for override in ("optimizer.lr=0.1", "trainer.max_epochs=9", "sweep.sampler.startup_trials=3"):
         with pytest.raises(ConfigError, match="would make it another experiment"):
             dlcli.resume(swept.run_dir, [override])

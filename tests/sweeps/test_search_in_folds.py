@@ -108,7 +108,7 @@ def test_each_fold_trains_what_was_best_in_its_own_search(nested: Result) -> Non
     assert json.loads(json.dumps(nested.to_json()))["status"] == "FINISHED"
 
 
-def test_a_stopped_search_goes_on_to_the_same_result(
+def test_a_stopped_search_resumes_to_the_same_result(
     nested: Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     original, epochs = job._record, []

@@ -88,7 +88,9 @@ def test_invalid_spaces_are_refused(section: dict[str, Any], text: str) -> None:
         (["a=3", "a=1,2"], [], {"a": "1,2"}),
     ],
 )
-def test_of_one_key_the_last_word_counts(words: list[str], fixed: list[str], varied: dict[str, str]) -> None:
+def test_the_last_override_of_a_key_is_used(
+    words: list[str], fixed: list[str], varied: dict[str, str]
+) -> None:
     assert separate(words) == (fixed, varied)
 
 
@@ -159,7 +161,7 @@ def test_conditions_that_depend_on_each_other_are_refused() -> None:
         space({"a=1": {"b": "1,2"}, "b=1": {"a": "1,2"}})
 
 
-def test_every_value_is_tried_once_beside_the_first_point() -> None:
+def test_every_value_is_tried_once_in_addition_to_the_first_point() -> None:
     found = space(CONDITIONAL)
     tried = [(dimension.key, params[dimension.key]) for dimension, params in found.neighbours()]
     assert tried == [

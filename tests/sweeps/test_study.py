@@ -32,7 +32,7 @@ def finished(number: int, params: dict[str, Any]) -> Trial:
     [{}, {"model": "mlp,cnn"}, {"layers": "range(3,4)"}, {"model": "mlp,cnn", "model=cnn": {"width": "range(1,9)"}}],
     ids=["numbers", "a choice", "one number", "a condition"],
 )  # fmt: skip
-def test_cma_es_goes_on_in_any_space(more: dict[str, Any]) -> None:
+def test_cma_es_resumes_in_any_space(more: dict[str, Any]) -> None:
     section = NUMBERS | more
     space = read_space(section, lambda _: [])
 

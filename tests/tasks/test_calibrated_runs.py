@@ -54,7 +54,7 @@ def calibrated(folder: Path) -> Result:
     return train(folder, "task.calibrate=auto", "task.coverage=0.8")
 
 
-def test_the_record_says_what_was_gained(plain: Result, calibrated: Result) -> None:
+def test_the_record_contains_the_improvement(plain: Result, calibrated: Result) -> None:
     figures = Ledger.load(calibrated.run_dir).metrics
     assert figures["calibration/log_loss_before"] == pytest.approx(plain.metrics["val/loss"], rel=1e-4)
     assert figures["calibration/log_loss_after"] < figures["calibration/log_loss_before"]

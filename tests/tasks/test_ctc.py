@@ -108,7 +108,7 @@ def test_facts_are_those_of_the_training_rows() -> None:
 
 
 @pytest.mark.parametrize("units", ["characters", "words"])
-def test_what_is_kept_restores_texts_and_metrics(units: Units) -> None:
+def test_stored_outputs_restore_texts_and_metrics(units: Units) -> None:
     rows = transcripts(["ab ab", "b", "ab"])
     task = CTC(CTCLoss(), **facts_of(rows), units=units)
     y = task.encode(rows)[:]

@@ -171,7 +171,7 @@ def test_each_series_has_its_own_naive_error_before_the_forecast() -> None:
     assert np.isnan(naive_error_before(data.y, 50)).all()
 
 
-def test_a_small_series_counts_beside_a_large_one() -> None:
+def test_a_small_series_counts_as_much_as_a_large_one() -> None:
     steps = np.arange(20)
     small = 1e-9 * (steps % 5)
     values = np.concatenate([1e9 + 1e7 * (steps % 3), small])[:, None]

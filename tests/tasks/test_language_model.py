@@ -41,7 +41,7 @@ def test_the_loss_is_the_mean_over_tokens() -> None:
     assert torch.equal(task().outputs(logits, {}), logits)
 
 
-def test_what_is_kept_and_the_metrics() -> None:
+def test_stored_outputs_and_metrics() -> None:
     logits, fields = batch()
     outputs = task().outputs(logits, fields).detach()
     kept, _ = task().kept(outputs, fields["characters"])

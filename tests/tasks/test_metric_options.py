@@ -67,7 +67,7 @@ def test_a_shipped_metric_is_defined_on_varied_rows_and_states_its_direction(nam
         )
 
 
-def test_the_order_is_that_of_the_list_and_default_stands_for_those_of_the_task() -> None:
+def test_the_order_is_that_of_the_list_and_default_means_the_metrics_of_the_task() -> None:
     highest = {
         name: task.metrics()["brier"].plot_upper_bound
         for name, task in tasks("brier").items()

@@ -62,7 +62,7 @@ def test_class_weights_weigh_pixels() -> None:
 
 
 @pytest.mark.parametrize("loss", [PixelCrossEntropy, PixelFocal, Dice])
-def test_what_is_kept_gives_metrics_and_loss_of_all_rows(loss: type[PixelLoss]) -> None:
+def test_stored_outputs_give_metrics_and_loss_of_all_rows(loss: type[PixelLoss]) -> None:
     task, scores = task_of(loss), Scores(task_of(loss))
     logits, y = batch(7)
     for rows in (slice(0, 3), slice(3, 7)):

@@ -97,7 +97,7 @@ def test_long_texts_are_cut_and_reported() -> None:
     assert int(task.encode(pairs()[1]).lengths.max()) > 8  # references stay whole
 
 
-def test_what_is_kept_gives_the_metrics_of_the_texts() -> None:
+def test_stored_outputs_give_the_metrics_of_the_texts() -> None:
     task, network, subwords = fitted()
     x, y = pairs(10)
     fields = subwords.transform(x)

@@ -28,7 +28,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
     return found
 
 
-def test_it_is_redrawn_for_its_clocks_though_nothing_has_changed(
+def test_it_is_redrawn_for_its_clocks_without_other_changes(
     terminal: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(live_display, "_TICK_SECONDS", 0.001)

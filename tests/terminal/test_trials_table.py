@@ -44,7 +44,7 @@ def test_every_trial_is_a_line(capsys: pytest.CaptureFixture[str]) -> None:
     ]
 
 
-def test_of_many_the_first_and_the_best(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_first_and_the_best_of_many_trials_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
     with Terminal() as terminal:
         tell_trials(terminal, result([trial(number, 100.0 - number) for number in range(50)]))
     lines = capsys.readouterr().out.splitlines()

@@ -63,7 +63,7 @@ def folder(path: Path) -> None:
     ],
     ids=["flip", "empty", "longer", "missing", "folder", "fifo"],
 )
-def test_what_differs_is_named(damage: Callable[[Path], object], said: str, tmp_path: Path) -> None:
+def test_differences_are_named(damage: Callable[[Path], object], said: str, tmp_path: Path) -> None:
     ledger = ledger_of(tmp_path, {CONFIG: "lr: 1\n"})
     check_recorded(ledger, CONFIG)
     damage(tmp_path / CONFIG)

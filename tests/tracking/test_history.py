@@ -63,7 +63,7 @@ def test_one_writer_at_a_time(tmp_path: Path) -> None:
     HistoryWriter(tmp_path).close()
 
 
-def test_reading_goes_on_from_an_offset(tmp_path: Path) -> None:
+def test_reading_continues_from_an_offset(tmp_path: Path) -> None:
     history = HistoryWriter(tmp_path)
     for step in range(3):
         history.append(step, {"a": step})

@@ -71,7 +71,7 @@ def test_a_running_child_whose_worker_is_gone_is_killed(store: Store) -> None:
     assert status(store, parent) == ("SCHEDULED", "SCHEDULED")
 
 
-def test_what_mlflow_lacks_is_sent(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_runs_that_mlflow_lacks_are_sent(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dlcli.tracking.projector._GRACE", 0.0)
     run_dir = new_run(store)
     ledger = Ledger.load(run_dir)

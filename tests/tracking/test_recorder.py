@@ -68,7 +68,7 @@ def test_system_metrics_can_be_left_out(run_dir: Path) -> None:
         (Diverged("the loss is NaN", "epoch 3"), "epoch 3: the loss is NaN"),
     ],
 )
-def test_an_exception_makes_it_failed_and_goes_on(
+def test_an_exception_marks_the_run_failed_and_is_raised(
     store: Store, run_dir: Path, error: Exception, reason: str
 ) -> None:
     with pytest.raises(type(error)) as caught, Recorder(run_dir) as recorder:
@@ -86,7 +86,7 @@ def test_an_exception_makes_it_failed_and_goes_on(
 
 
 @pytest.mark.parametrize("signal", [Interrupted(15), KeyboardInterrupt()])
-def test_an_interruption_makes_it_killed_and_goes_on(
+def test_an_interruption_marks_the_run_killed_and_is_raised(
     store: Store, run_dir: Path, signal: BaseException
 ) -> None:
     with pytest.raises(type(signal)), Recorder(run_dir):

@@ -144,7 +144,7 @@ def test_deleted_runs_stay_deleted(full: Store) -> None:
     assert [row[0] for row in dump(full.runs_dir)["runs"] if row[11] == "active"] == [_]
 
 
-def test_what_came_after_a_backup_is_entered(full: Store) -> None:
+def test_records_after_a_backup_are_restored(full: Store) -> None:
     going_on = new_run(full)
     backup = database(full).read_bytes()
     with Recorder(going_on, system_metrics=False) as recorder:
@@ -256,7 +256,7 @@ def test_a_killed_run_is_entered_where_its_end_is_settled(full: Store) -> None:
         ("metrics.jsonl", '{"step": 99999999999999999999, "time_ms": 1, "metrics": {"a": 1}}\n'),
     ],
 )
-def test_a_run_that_cannot_be_read_is_told_and_keeps_no_other_out(
+def test_an_unreadable_run_is_reported_and_the_others_are_included(
     full: Store, file: str, content: str
 ) -> None:
     run_dir = new_run(full)

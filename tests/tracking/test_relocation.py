@@ -51,14 +51,14 @@ def test_a_path_comes_back_out_of_every_form_that_it_is_written_in(first: str, s
 
 @settings(deadline=None, max_examples=50)
 @given(NAMES, NAMES, NAMES)
-def test_what_lay_beside_the_runs_folder_lies_beside_it_again(old: str, new: str, file: str) -> None:
+def test_paths_next_to_a_moved_runs_folder_are_moved_too(old: str, new: str, file: str) -> None:
     then, now = Path("/none", old, "runs"), Path("/none", new, "runs")
     path = str(then.parent / "data" / file)
     assert moved_path(path, then, now) == path  # nothing exists there
     assert moved_path(path, then, now, is_made=True) == str(now.parent / "data" / file)
 
 
-def test_data_beside_a_moved_runs_folder_is_reported(tmp_path: Path) -> None:
+def test_data_next_to_a_moved_runs_folder_is_reported(tmp_path: Path) -> None:
     (tmp_path / "p5").mkdir()
     (tmp_path / "p5" / "x.csv").touch()
     there = str(tmp_path / "p4" / "x.csv")
@@ -112,7 +112,9 @@ def test_runs_of_another_folder_in_the_same_store_are_left_alone(
     assert str(run_dir) in caught.value.problems[0].hint
 
 
-def test_a_run_that_goes_on_in_the_original_is_killed_in_the_copy_only(store: Store, tmp_path: Path) -> None:
+def test_a_run_that_continues_in_the_original_is_marked_killed_in_the_copy_only(
+    store: Store, tmp_path: Path
+) -> None:
     run_dir = new_run(store)
     Ledger.load(run_dir).update(status="RUNNING")
     before = digests(store.runs_dir)
@@ -172,9 +174,7 @@ def test_a_folder_chooses_no_store(store: Store, monkeypatch: pytest.MonkeyPatch
     assert Ledger.load(ledger.run_dir).tracking_uri is None
 
 
-def test_a_folder_that_is_in_no_runs_folder_or_leads_out_of_it_does_not_go_on(
-    store: Store, tmp_path: Path
-) -> None:
+def test_a_folder_outside_of_a_runs_folder_is_not_resumed(store: Store, tmp_path: Path) -> None:
     run_dir = new_run(store)
     check_places([Ledger.load(run_dir)])
     (run_dir / "inside").symlink_to(run_dir / "ledger.json")
@@ -201,7 +201,7 @@ def test_an_id_leads_to_no_other_folder(run_dir: Path, name: str) -> None:
         Ledger.load(run_dir)
 
 
-def test_a_folder_that_was_moved_away_is_not_made_again(tmp_path: Path) -> None:
+def test_a_moved_folder_is_not_created_again(tmp_path: Path) -> None:
     make_folder(tmp_path / "a" / "b" / "c", within=tmp_path)
     assert (tmp_path / "a" / "b" / "c").is_dir()
     with pytest.raises(InputError, match="cannot write"):

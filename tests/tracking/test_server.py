@@ -123,7 +123,7 @@ def test_the_record_on_a_server(
         assert Ledger.load(found.run_dir).status == "FINISHED"
 
 
-def test_a_server_that_goes_away_and_comes_back_in_mid_run(
+def test_a_server_that_is_unavailable_during_a_part_of_a_run(
     running: Server, remote: Store, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("dlcli.tracking.projector._INTERVAL", 0.05)
@@ -170,7 +170,7 @@ def test_a_server_that_is_back_only_later(
     assert entries(remote.runs_dir) == []
 
 
-def test_a_stopped_cross_validation_goes_on_with_the_same_runs(
+def test_a_stopped_cross_validation_resumes_with_the_same_runs(
     running: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", running.uri)

@@ -147,7 +147,7 @@ def test_a_server_that_is_not_there_is_known_at_once(tmp_path: Path, monkeypatch
 
 
 @pytest.mark.slow
-def test_a_server_that_accepts_and_says_nothing_is_known_within_seconds(tmp_path: Path) -> None:
+def test_a_server_that_accepts_but_does_not_answer_is_detected_within_seconds(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         with pytest.raises(StoreError, match="does not answer"):
             open_store(tmp_path, f"http://127.0.0.1:{silent.getsockname()[1]}")

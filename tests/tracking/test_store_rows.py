@@ -69,7 +69,7 @@ def test_a_new_run_has_the_rows_that_the_client_writes(stores: tuple[Store, Stor
     assert rows(direct) == rows(by_client)
 
 
-def test_a_run_that_goes_on_has_the_rows_that_the_client_writes(stores: tuple[Store, Store]) -> None:
+def test_a_resumed_run_has_the_rows_that_the_client_writes(stores: tuple[Store, Store]) -> None:
     from mlflow.entities import Metric, RunTag
 
     direct, by_client = stores
@@ -98,7 +98,7 @@ def test_a_run_that_goes_on_has_the_rows_that_the_client_writes(stores: tuple[St
     assert direct.client.get_run(ledger.run_id).data.tags[NAME_TAG] == "another"
 
 
-def test_what_the_user_has_changed_in_mlflow_stays(stores: tuple[Store, Store]) -> None:
+def test_changes_of_the_user_in_mlflow_are_kept(stores: tuple[Store, Store]) -> None:
     direct, _ = stores
     ledger = create(direct)
     direct.client.set_tag(ledger.run_id, "mlflow.user", "somebody else")

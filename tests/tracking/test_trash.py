@@ -259,7 +259,7 @@ def folder_in_trash(runs_dir: Path, folder: Path) -> Path:
     return runs_dir / TRASH / folder.relative_to(runs_dir)
 
 
-def test_what_cannot_be_moved_back_is_reported(
+def test_folders_that_cannot_be_moved_back_are_reported(
     runs_dir: Path, family: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rename, left = Path.rename, [1]
@@ -287,7 +287,7 @@ def test_mlflow_learns_of_runs_that_are_gone_for_good(runs_dir: Path, family: li
     assert intents(runs_dir) == []
 
 
-def test_what_a_killed_command_left_comes_first(
+def test_the_leftovers_of_a_killed_command_are_handled_first(
     runs_dir: Path, family: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def killed(*_: object) -> None:

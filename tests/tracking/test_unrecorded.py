@@ -37,14 +37,14 @@ def test_it_is_removed(store: Store, half_made: Path) -> None:
     assert store.client.get_run(half_made.parent.name).info.status == "KILLED"
 
 
-def test_it_is_removed_without_the_store_that_knew_it(store: Store, half_made: Path) -> None:
+def test_it_is_removed_without_the_store_that_contained_it(store: Store, half_made: Path) -> None:
     (store.runs_dir / "mlflow.db").unlink()
     assert reconcile(store.runs_dir) == []
     assert not half_made.parent.exists()
 
 
 @pytest.mark.parametrize("name", ["metrics.jsonl", "notes.txt", "code/y.py", "model/weights.safetensors"])
-def test_what_the_creation_did_not_write_is_kept_and_reported(
+def test_files_that_the_creation_did_not_write_are_kept_and_reported(
     store: Store, half_made: Path, name: str
 ) -> None:
     (half_made / name).parent.mkdir(exist_ok=True)

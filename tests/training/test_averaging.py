@@ -56,7 +56,7 @@ class Weights(Callback):
 
 
 @pytest.mark.parametrize("averaging", [EMA(0.9), SWA(0.5)], ids=["ema", "swa"])
-def test_what_is_validated_is_what_is_kept(averaging: Any, tmp_path: Path) -> None:
+def test_the_validated_weights_are_the_saved_ones(averaging: Any, tmp_path: Path) -> None:
     weights = Weights()
     # The last epoch counts as the best: which one that is depends on no rounding.
     options = {"averaging": averaging, "keep_last": True}
@@ -158,7 +158,7 @@ def test_swa_of_a_model_that_normalises_batches(tmp_path: Path) -> None:
     assert torch.allclose(norm.running_mean, means.mean(dim=0), atol=1e-5)
 
 
-def test_what_is_frozen_keeps_its_statistics() -> None:
+def test_frozen_layers_keep_their_statistics() -> None:
     trained = nn.ModuleList([nn.BatchNorm1d(2).requires_grad_(False), nn.BatchNorm1d(2)])
 
     class Both(nn.Module):

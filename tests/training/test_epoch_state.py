@@ -87,7 +87,7 @@ def test_without_checkpoints_there_is_no_progress(tmp_path: Path) -> None:
     assert find_progress(tmp_path, "r1") is None
 
 
-def test_the_last_checkpoint_says_how_far_it_is(tmp_path: Path) -> None:
+def test_the_last_checkpoint_contains_its_progress(tmp_path: Path) -> None:
     written(tmp_path, LAST, 4, best=2)
     written(tmp_path, PREVIOUS, 3, best=2)
     (tmp_path / best_name(2)).write_bytes(b"weights")

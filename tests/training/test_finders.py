@@ -87,7 +87,7 @@ def test_the_batch_is_the_smallest_that_is_fast_enough(monkeypatch: pytest.Monke
     assert BatchSizeFinder(largest=16).find(try_out(), 20).tried == [8, 16]
 
 
-def test_what_does_not_fit_into_memory_ends_the_search() -> None:
+def test_running_out_of_memory_ends_the_search() -> None:
     found = BatchSizeFinder(enough=1e-9).find(try_out(Bounded(40)), 20)
     assert found.tried == [8, 16, 32]
     assert "64 rows do not fit" in found.reason

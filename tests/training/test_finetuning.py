@@ -125,7 +125,7 @@ def test_stages_start_to_train_at_their_epochs_from_the_output_on(tmp_path: Path
     ]
 
 
-def test_gradual_unfreezing_goes_on_to_the_same_bits(tmp_path: Path) -> None:
+def test_gradual_unfreezing_resumes_to_the_same_bits(tmp_path: Path) -> None:
     whole, parts = network(GradualUnfreezing([1, 2])), network(GradualUnfreezing([1, 2]))
     expected = train(tmp_path / "whole", whole, 4)
     train(tmp_path / "parts", parts, 2)

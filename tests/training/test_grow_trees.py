@@ -301,7 +301,7 @@ def test_folds_of_a_random_forest(table: Path) -> None:
         (["model=mlp", "optimizer=grow_trees"], "optimizer"),
     ],
 )
-def test_what_trees_cannot_use_is_refused(table: Path, more: list[str], where: str) -> None:
+def test_data_that_trees_cannot_use_is_refused(table: Path, more: list[str], where: str) -> None:
     given = [word for word in words(table) if "model=mlp" not in more or not word.startswith("model")]
     with pytest.raises(ConfigError) as raised:
         dlcli.check([*given, *more])

@@ -83,7 +83,9 @@ def test_adapters_and_head_train_and_nothing_else(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("averaging", [None, EMA(0.5)], ids=["last", "averaged"])
-def test_what_is_saved_has_no_adapters_and_gives_the_same(tmp_path: Path, averaging: EMA | None) -> None:
+def test_a_saved_model_has_no_adapters_and_gives_the_same_outputs(
+    tmp_path: Path, averaging: EMA | None
+) -> None:
     from safetensors.torch import load_model
 
     net = network()
@@ -142,7 +144,9 @@ def test_a_backbone_that_is_not_of_transformers_is_refused() -> None:
         Network(images, None, LoRA())
 
 
-def test_a_missing_peft_says_how_it_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_peft_is_reported_with_the_command_that_installs_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setitem(sys.modules, "peft", None)
     with pytest.raises(ConfigError, match=r"peft is not installed"):
         network()

@@ -45,7 +45,7 @@ def step(model: nn.Module, optimizer: torch.optim.Optimizer) -> float:
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_every_optimizer_lowers_the_loss_and_goes_on_from_its_state(name: str) -> None:
+def test_every_optimizer_lowers_the_loss_and_resumes_from_its_state(name: str) -> None:
     model, twin = network(), network()
     optimizer, again = (make_optimizer(node(name), each.parameters()) for each in (model, twin))
     losses = [step(model, optimizer) for _ in range(10)]
@@ -168,7 +168,7 @@ def test_gradients_of_a_fused_optimizer_are_not_clipped_in_mixed_precision(
 
 @pytest.mark.parametrize("name", ["adam", "adamw", "sgd"])
 @pytest.mark.parametrize("fused", [False, True])
-def test_a_state_of_either_implementation_goes_on_with_a_gradient_scaler(name: str, fused: bool) -> None:
+def test_a_state_of_either_implementation_resumes_with_a_gradient_scaler(name: str, fused: bool) -> None:
     """Runs of earlier versions, which chose no fused implementation, have the state of the other one."""
     model = network()
     before = make_optimizer(node(name), model.parameters(), fuse=fused)

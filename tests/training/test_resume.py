@@ -110,7 +110,7 @@ def test_stopped_within_an_epoch(batch: int, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("gathered", [1, 3])
-def test_averages_and_schedules_go_on_too(gathered: int, tmp_path: Path) -> None:
+def test_averages_and_schedules_resume(gathered: int, tmp_path: Path) -> None:
     def extras() -> dict[str, Any]:
         from dlcli.training.averaging import EMA
         from dlcli.training.schedules import Schedule, cosine
@@ -263,7 +263,7 @@ def test_checkpoints_of_another_run_are_refused(tmp_path: Path) -> None:
         train(tmp_path, epochs=2, fit={"run_id": "another"})
 
 
-def test_checkpoints_without_digests_go_on_and_get_some(tmp_path: Path) -> None:
+def test_checkpoints_without_digests_are_resumed_and_get_digests(tmp_path: Path) -> None:
     """As an earlier dlcli left them. Weights that stay the best are vouched for from then on."""
     _, whole = train(tmp_path / "a", epochs=5, lr=0.0)
     _, short = train(tmp_path / "b", epochs=2, lr=0.0)
@@ -274,7 +274,7 @@ def test_checkpoints_without_digests_go_on_and_get_some(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("time", range(0, 21, 2))
-def test_a_kill_while_a_checkpoint_is_written_leaves_one_to_go_on_from(
+def test_a_kill_while_a_checkpoint_is_written_leaves_a_usable_checkpoint(
     time: int, killed: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Right before any of its writes, links, renames and removals: nothing counts as damaged."""
@@ -301,7 +301,7 @@ def test_a_kill_while_a_checkpoint_is_written_leaves_one_to_go_on_from(
     same(whole_folder, tmp_path, whole, resumed)
 
 
-def test_scores_go_on_from_their_state(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_scores_resume_from_their_state(monkeypatch: pytest.MonkeyPatch) -> None:
     from torch import nn
 
     from dlcli.tasks.multiclass import Multiclass

@@ -139,7 +139,7 @@ def fit_gan(folder: Path, earlier: Any = (), heard: list[dict[str, float]] | Non
     )
 
 
-def test_a_gan_that_is_killed_within_an_epoch_goes_on_with_the_same_bits(tmp_path: Path) -> None:
+def test_a_gan_that_is_killed_within_an_epoch_resumes_to_the_same_bits(tmp_path: Path) -> None:
     """Both networks, both states of the optimizer, the schedule, the average and the means of the epoch."""
     whole = fit_gan(tmp_path / "a" / "checkpoints")
     original = Checkpoints.on_train_batch_end

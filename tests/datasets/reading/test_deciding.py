@@ -257,7 +257,7 @@ def test_years_of_two_digits_in_front_are_refused_with_the_key() -> None:
     assert decided({"a": values}, date_format={"a": "%y-%m-%d"})[2]["a"].dt.year.tolist() == [2024] * 12
 
 
-def test_long_numbers_beside_a_mark_keep_their_digits() -> None:
+def test_long_numbers_with_a_mark_keep_their_digits() -> None:
     values = ["12345678901234567890", "12345678901234567891", "n.a."]
     assert decided({"a": values})[2]["a"].tolist() == values
     assert decided({"a": ["123-", "200-"]}, types={"a": "numeric"})[2]["a"].tolist() == [-123, -200]
@@ -428,7 +428,7 @@ def test_the_number_of_words_that_differ_only_in_case_is_reported(values: list[s
     assert [problem.message for problem in decided({"a": values * 3})[1]] == [told]
 
 
-def test_numbers_of_thousands_beside_a_decimal_point_are_reported() -> None:
+def test_numbers_that_may_have_a_thousands_point_are_reported() -> None:
     table = {"p": ["1.327", "998", "2.600"], "x": ["0.5", "1.25", "2.5"]}
     _, (told,), frame = decided(table)
     assert (told.where, told.message) == ("column p", "1.327 is read as 1.327, not as 1327")

@@ -57,7 +57,7 @@ def test_other_values_are_not_numbers_in_one_format(written: list[str]) -> None:
     assert find_formats(pa.array(written)).formats == ()
 
 
-def test_two_formats_fit_numbers_with_three_digits_behind_the_sign() -> None:
+def test_numbers_with_three_digits_after_the_sign_fit_two_formats() -> None:
     values = pa.array(["1.327", "998", "2.600"])
     point, comma = find_formats(values).formats
     assert point.parse(values).to_pylist() == pytest.approx([1.327, 998.0, 2.6])
