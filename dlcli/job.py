@@ -240,7 +240,7 @@ def _train(
         own = column_notices(parts.columns) if parts.columns is not None else []
         unseen = unseen_in_evaluation(data, split, parts.columns, parts.preprocessing, parts.task)
         lost = parts.notices
-        notices = [*data.notices, *own, *unseen, *lost]
+        notices = [*data.told, *own, *unseen, *lost]
         recorder.log(notice_metrics(notices), step=0)
         restore_checkpoints(recorder.ledger)
         parts, judge = with_judge(config, parts)

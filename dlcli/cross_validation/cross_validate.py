@@ -152,7 +152,7 @@ def cross_validate(
         if config["cv"]["refit"]:
             told[PLACE] = read_result(children.known[PLACE]).notices
         notices = of_runs(told)
-        messages += sentences(notices, estimation.data.notices)
+        messages += sentences(notices, estimation.data.told)
         messages += _checkpoint_messages(places, run_dirs)
         write_parent_report(run_dir, estimation, folds, results, summary, metric, task)
         monitored = {result.run_dir: monitored_value(result.run_dir, config["monitor"]) for result in every}

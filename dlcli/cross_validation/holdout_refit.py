@@ -72,7 +72,7 @@ def refit_holdout(estimation: Estimation, run_dir: Path, store: Store, listen: L
             f"{rows:,} train and val rows{between} for as many epochs, and tested once on {len(fold.split.test):,} "
             "final test rows.",
             *coverage_sentences,
-            *sentences(notices, estimation.data.notices),
+            *sentences(notices, estimation.data.told),
             *filter(None, [ledger.tags.get(CHECKPOINT_TAG)]),
         ]
         val = {name: value for name, value in first.metrics.items() if name.startswith("val/")}

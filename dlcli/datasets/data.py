@@ -13,7 +13,7 @@ import pandas as pd
 
 from dlcli.config.target_kinds import TargetKind
 from dlcli.datasets.array_targets import ClassCodes, kind_of_array
-from dlcli.datasets.notices import Notice
+from dlcli.datasets.notices import Notice, doubts_of
 from dlcli.datasets.reading.columns import Columns
 from dlcli.datasets.target_rows import TargetRows
 from dlcli.errors import Problem
@@ -86,6 +86,11 @@ class Data:
     kinds: Mapping[str, int] = field(default_factory=dict)
     columns: Columns | None = None
     order: Literal["time", "position"] = "time"
+
+    @property
+    def told(self) -> tuple[Notice, ...]:
+        """All notices about the reading, including doubts about it."""
+        return (*self.notices, *doubts_of(self.warnings))
 
     def __post_init__(self) -> None:
         if isinstance(self.y, TargetRows):

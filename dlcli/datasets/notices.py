@@ -9,6 +9,9 @@ from typing import Any
 
 from dlcli.errors import Problem
 
+# Key of notices on doubtful readings, such as a date that fits two formats.
+DOUBTS = "doubts"
+
 # Maximum number of names that a notice lists.
 _NAMED = 3
 
@@ -33,6 +36,11 @@ class Notice:
     hint: str = ""
     warns: bool = True
 
+    @property
+    def topic(self) -> str:
+        """What the notice is about; a run has one notice on each, but several doubts."""
+        return f"{self.key}: {self.where}: {self.text}" if self.key == DOUBTS else self.key
+
     def problem(self) -> Problem:
         """Return the notice as a warning."""
         return Problem(self.text, self.where, self.hint)
@@ -56,8 +64,17 @@ def told(notices: Iterable[Notice]) -> str:
 
 
 def notice_metrics(notices: Iterable[Notice]) -> dict[str, float]:
-    """Return the count of each notice under its name in the record, such as `data/loose_files`."""
-    return {f"data/{notice.key}": float(notice.count) for notice in notices}
+    """Return the count of each notice under its name in the record, such as `data/loose_files`; doubts are counted."""
+    found: dict[str, float] = {}
+    for notice in notices:
+        before = found.get(f"data/{notice.key}", 0.0) if notice.key == DOUBTS else 0.0
+        found[f"data/{notice.key}"] = before + float(notice.count)
+    return found
+
+
+def doubts_of(problems: Iterable[Problem]) -> tuple[Notice, ...]:
+    """Return notices on doubtful readings."""
+    return tuple(Notice(DOUBTS, 1, problem.message, problem.where, problem.hint) for problem in problems)
 
 
 def as_plain(notices: Iterable[Notice]) -> list[dict[str, Any]]:
@@ -76,7 +93,8 @@ def of_runs(runs: Mapping[str, Iterable[Mapping[str, Any]]]) -> list[Notice]:
     found: dict[str, list[tuple[str, Notice]]] = {}
     for name, notices in runs.items():
         for notice in notices:
-            found.setdefault(notice["key"], []).append((name, Notice(**notice)))
+            one = Notice(**notice)
+            found.setdefault(one.topic, []).append((name, one))
     merged = []
     for own in found.values():
         name, most = max(own, key=lambda pair: pair[1].count)
@@ -89,8 +107,8 @@ def of_runs(runs: Mapping[str, Iterable[Mapping[str, Any]]]) -> list[Notice]:
 
 def sentences(notices: Iterable[Notice], told: Iterable[Notice] = ()) -> list[str]:
     """Return a sentence for each warning among notices, except those in `told`."""
-    keys = {notice.key for notice in told}
-    return [f"{notice.text}." for notice in notices if notice.warns and notice.key not in keys]
+    topics = {notice.topic for notice in told}
+    return [f"{notice.text}." for notice in notices if notice.warns and notice.topic not in topics]
 
 
 def first_names(names: Sequence[str], most: int = _NAMED) -> str:

@@ -11,7 +11,7 @@ import pandas as pd
 from dlcli.config.pasted import pasted
 from dlcli.datasets.data import Data
 from dlcli.datasets.evaluation_only import evaluation_columns
-from dlcli.datasets.notices import Notice
+from dlcli.datasets.notices import doubts_of
 from dlcli.datasets.reading.column import Kind
 from dlcli.datasets.reading.columns import Columns
 from dlcli.datasets.reading.stand_ins import stand_ins
@@ -113,7 +113,8 @@ def load(
     source, dropped = drop_missing(source, targets, missing_target)
     first = len(source.frame)
     if test_path is not None:
-        test, more = drop_missing(_read_test(test_path, options, source, named), targets, missing_target)
+        test = _read_test(test_path, options, source, targets, named)
+        test, more = drop_missing(test, targets, missing_target)
         source, dropped = source.joined(test), dropped + more
         source = replace(source, warnings=(*source.warnings, *test.warnings))
     times = source.split_column(time, "time")
@@ -177,12 +178,22 @@ def _need(
     )
 
 
-def _read_test(path: str, options: CellOptions, source: Source, named: set[str]) -> Source:
-    """Read the test file by the columns of the training file; columns that are left out may be missing."""
+def _read_test(
+    path: str, options: CellOptions, source: Source, targets: Sequence[str], named: set[str]
+) -> Source:
+    """Read the test file by the columns of the training file, as the saved model reads new rows.
+
+    Columns that are left out, or have no value in the training file, may be missing and are not read.
+    """
     raw = read_raw(typed(path), options, {*named, *source.frame.columns})
-    needed = [column.name for column in source.columns if column.role != "left out"]
-    raw.origin.require_all({f"dataset.test_path ({raw.origin.file.name})": needed})
-    return replace(raw.read(source.columns), warnings=raw.warnings)
+    frame = source.frame
+    columns = source.columns.counted(frame.drop(columns=list(targets)))
+    empty = {str(name) for name in frame.columns if frame[name].isna().all()} - named
+    needed = [column for column in columns if column.role != "left out" and column.name not in empty]
+    raw.origin.require_all(
+        {f"dataset.test_path ({raw.origin.file.name})": [column.name for column in needed]}
+    )
+    return replace(raw.read(Columns(tuple(c for c in columns if c.name not in empty))), warnings=raw.warnings)
 
 
 def _to_evaluate(
@@ -209,7 +220,7 @@ def _to_evaluate(
         targets=found.names,
         source=str(source.file),
         notices=(
-            *(Notice("doubts", 1, doubt.message, doubt.where, doubt.hint) for doubt in raw.warnings),
+            *doubts_of(raw.warnings),
             *dropped_notices(dropped, len(source.frame), warns=True),
         ),
         columns=known,

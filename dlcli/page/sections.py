@@ -265,8 +265,11 @@ def _data(account: Account) -> tuple[Block, ...]:
                 one["hint"],
             )
         )
+    known = {(one["where"], one["message"]) for one in warnings or ()}
     for notice in account.run.result.notices:
         text, hint = (str(notice.get(key, "")) for key in ("text", "hint"))
+        if (notice.get("where", ""), text) in known:
+            continue
         blocks.append(Prose(f"{text}.", "warning" if notice.get("warns") else "quiet", hint))
     if warnings is not None and not warnings and not account.run.result.notices:
         blocks.append(Prose("There are no warnings about the data.", "quiet"))

@@ -12,7 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from dlcli.datasets.notices import Notice
+from dlcli.datasets.notices import Notice, doubts_of
 from dlcli.datasets.reading.column import Place
 from dlcli.datasets.tables.column_selection import ColumnSelection, Piece
 from dlcli.datasets.tables.delimited import skipped_warnings
@@ -57,8 +57,8 @@ def pieces_of(
         doubts |= dict.fromkeys(piece.raw.warnings)
         comments, empty = comments + piece.raw.comments, empty + piece.raw.empty
         yield piece
-    for doubt in (*doubts, *skipped_warnings(file, comments, empty)):
-        report(Notice("doubts", 1, doubt.message, doubt.where, doubt.hint))
+    for doubt in doubts_of((*doubts, *skipped_warnings(file, comments, empty))):
+        report(doubt)
 
 
 def labels_of(files: Sequence[Path], file: Path, **columns: Any) -> pa.Table:

@@ -92,7 +92,7 @@ def run_sweep(
             if refitted:
                 told["refit"] = read_result(refitted).notices
             notices = of_runs(told)
-            own = sentences(notices, plan.experiment.data.notices)
+            own = sentences(notices, plan.experiment.data.told)
             why = why_it_won(plan, standing, records)
             lines = [*messages(plan, standing, final, resume, why), *own, *missing]
             recorder.tag("mlflow.note.content", "\n".join(lines))

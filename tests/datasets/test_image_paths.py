@@ -57,6 +57,26 @@ def test_absolute_paths_of_another_machine_are_found_below_the_table(images: Pat
     assert {notice.key: notice.count for notice in data.notices} == {"backslash_paths": 1, "moved_paths": 2}
 
 
+def test_names_alone_are_found_in_the_folder_beside_the_table(images: Path) -> None:
+    (images / "00012").unlink()
+    rows = (
+        "00012,a",
+        "cat one.jpg,b",
+        "PICS/12.PNG,a",
+        "file:///srv/My%20data/pics/12.png,b",
+        "file:///C:/x/pics/12.png,b",
+    )
+    data = load(table(images, *rows), target="label")
+    assert [int(image.mean()) for image in data.x] == [0, 120, 60, 60, 60]
+    assert {notice.key: notice.count for notice in data.notices} == {
+        "moved_paths": 2, "paths_in_a_folder": 2, "paths_without_ending": 1, "paths_in_other_case": 2,
+    }  # fmt: skip
+    (images / "more").mkdir()
+    (images / "more" / "00012.png").write_bytes((images / "7").read_bytes())
+    with pytest.raises(DataError, match=r"several files match 00012: more/00012\.png, pics/00012\.png"):
+        load(table(images, "00012,a", "7,b"), target="label")
+
+
 def test_a_name_that_fits_two_files_is_refused(images: Path) -> None:
     Image.fromarray(np.zeros((4, 4), np.uint8)).save(images / "pics" / "12.bmp")
     with pytest.raises(DataError, match=r"t\.csv:3: several files match 12: 12\.bmp, 12\.png"):

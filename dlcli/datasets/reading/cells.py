@@ -31,6 +31,11 @@ BOOLEANS = (
     ("false", "true"), ("no", "yes"), ("n", "y"), ("f", "t"), ("0", "1"), ("0.0", "1.0"), ("off", "on"), ("nein", "ja"),
     ("non", "oui"), ("no", "si"), ("no", "s\u00ed"), ("nee", "ja"), ("falsch", "wahr"), ("faux", "vrai"),
     ("falso", "vero"), ("falso", "verdadero"), ("absent", "present"), ("negative", "positive"), ("fail", "pass"),
+    ("n\u00e3o", "sim"), ("nao", "sim"), ("no", "s\u00ec"), ("nej", "ja"), ("nei", "ja"), ("nie", "tak"), ("ne", "ano"),
+    ("nie", "\u00e1no"), ("nem", "igen"), ("nu", "da"), ("ne", "da"), ("ei", "kyll\u00e4"), ("hay\u0131r", "evet"),
+    ("\u043d\u0435\u0442", "\u0434\u0430"), ("\u5426", "\u662f"), ("\u3044\u3044\u3048", "\u306f\u3044"),
+    ("falskt", "sant"), ("falsk", "sand"), ("fa\u0142sz", "prawda"), ("onwaar", "waar"), ("disabled", "enabled"),
+    ("inactive", "active"),
 )  # fmt: skip
 
 

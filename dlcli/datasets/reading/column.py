@@ -15,6 +15,7 @@ from dlcli.datasets.reading.cells import MARKERS, MISSING, booleans, trimmed, wi
 from dlcli.datasets.reading.date_formats import ISO_DATES, DateFormat, epoch_times, is_epoch, numbers_as_dates
 from dlcli.datasets.reading.encoded import Encoded
 from dlcli.datasets.reading.number_formats import PLAIN, NumberFormat, plain_numbers_of
+from dlcli.datasets.reading.spellings import plain_spelling, respelt
 from dlcli.errors import DataError
 
 Kind = Literal["numeric", "categorical", "boolean", "date", "text"]
@@ -218,12 +219,11 @@ class Column:
         )
         if not len(other):
             return words
-        spelt = {_spelling(name): name for name in self.categories}
-        changes = {word: spelt[_spelling(word)] for word in other.to_pylist() if _spelling(word) in spelt}
-        if not changes:
-            return words
-        before, after = pa.array(list(changes), pa.string()), pa.array(list(changes.values()), pa.string())
-        return pc.coalesce(after.take(pc.index_in(words, value_set=before).combine_chunks()), words)
+        spelt = {plain_spelling(name): name for name in self.categories}
+        changes = {
+            word: spelt[plain_spelling(word)] for word in other.to_pylist() if plain_spelling(word) in spelt
+        }
+        return respelt(words, changes)
 
 
 def without_dictionaries(values: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -280,14 +280,6 @@ def numbers_among(words: Sequence[str]) -> list[float]:
 
 def _name(value: float) -> str:
     return str(int(value)) if value.is_integer() else repr(value)
-
-
-def _spelling(word: str) -> str:
-    """Return a word that is equal for 1 and 1.0, and for TRUE and True."""
-    whole, point, zeros = word.partition(".")
-    if point and whole.lstrip("+-").isdecimal() and not zeros.strip("0"):
-        return whole
-    return word.capitalize() if word.lower() in ("true", "false") else word
 
 
 def _to_pandas(values: pa.ChunkedArray | pa.Array, kind: Kind) -> pd.Series:

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from dlcli.datasets.reading.cells import spread
 from dlcli.datasets.reading.date_patterns import FIRST, LAST, Order, pattern_of
-from dlcli.datasets.reading.months import are_doubtful, in_english
+from dlcli.datasets.reading.months import are_doubtful, in_english, letters
 
 # pandas' name of the format of dates that begin with the year, optionally with a time and a zone.
 ISO = "ISO8601"
@@ -258,13 +258,20 @@ def _in_order(values: pa.Array, order: Order) -> DateFormat | None:
 def _usual(values: pa.Array) -> pa.Array:
     """Return strings in the form that strptime expects: Sep for Sept, July for Juli, 1 for 1st, AM for a.m.,
     points for commas."""
-    values = pc.replace_substring_regex(in_english(values), r"(?i)(\d)(st|nd|rd|th|er|º|ª)(\W|$)", r"\1\3")
-    values = pc.replace_substring_regex(values, r"(?i)(\d|\pL{3}) (de|del) ", r"\1 ")  # 5 de enero de 2024
-    values = pc.replace_substring_regex(values, "(\\d{4}) ?\u0433\\.?$", r"\1")  # a Russian "of the year"
     values = pc.replace_substring_regex(values, r"(:\d{2}),(\d)", r"\1.\2")
+    values = pc.replace_substring_regex(values, r"(:\d{2}(?:\.\d+)? ?)([-+]\d{2})$", r"\1\2:00")
+    letter = letters(values)
+    if not pc.any(
+        pc.match_substring_regex(values, f"[{letter}]")
+    ).as_py():  # spares the expressions for words
+        return values
+    values = pc.replace_substring_regex(in_english(values), r"(?i)(\d)(st|nd|rd|th|er|º|ª)(\W|$)", r"\1\3")
+    values = pc.replace_substring_regex(
+        values, rf"(?i)(\d|[{letter}]{{3}}) (de|del) ", r"\1 "
+    )  # 5 de enero de 2024
+    values = pc.replace_substring_regex(values, "(\\d{4}) ?\u0433\\.?$", r"\1")  # a Russian "of the year"
     values = pc.replace_substring_regex(values, r"(?i)\bsept\b", "Sep")
     values = pc.replace_substring_regex(values, r"(?i)\b([ap])\.m\.?", r"\1m")
-    values = pc.replace_substring_regex(values, r"(:\d{2}(?:\.\d+)? ?)([-+]\d{2})$", r"\1\2:00")
     return pc.replace_substring_regex(values, r"(?i)(\d ?)(UTC|GMT)( \d{4})?$", r"\1Z\3")
 
 

@@ -13,14 +13,13 @@ from functools import partial
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dlcli.config.pasted import pasted
 from dlcli.datasets.reading.boolean_columns import asked_boolean
 from dlcli.datasets.reading.cells import MARKERS, MISSING, boolean_words, is_text_by, spread, trimmed, without
 from dlcli.datasets.reading.column import Column, Place, as_words, repacked, without_dictionaries
 from dlcli.datasets.reading.columns import Columns
 from dlcli.datasets.reading.date_columns import DateColumn
 from dlcli.datasets.reading.date_formats import ISO_DATES, DateFormat, iso_dates
-from dlcli.datasets.reading.doubts import differing_in_case, odd_values, two_ways
+from dlcli.datasets.reading.doubts import differing_in_case, in_two_formats, odd_values, two_ways
 from dlcli.datasets.reading.encoded import CODED, Cells, Encoded, are_categories
 from dlcli.datasets.reading.lookalikes import exponents
 from dlcli.datasets.reading.number_formats import (
@@ -34,6 +33,7 @@ from dlcli.datasets.reading.number_formats import (
 )
 from dlcli.datasets.reading.reading_options import ReadingOptions
 from dlcli.datasets.reading.settling import Verdict, doubts_settled, settled_columns
+from dlcli.datasets.reading.spellings import respelt, spellings
 from dlcli.datasets.reading.strings import (
     all_match,
     are_phones,
@@ -45,8 +45,7 @@ from dlcli.datasets.reading.strings import (
     plain_numbers,
     total_length,
 )
-from dlcli.errors import DataError, Problem
-from dlcli.formatting import counted
+from dlcli.errors import Problem
 
 # Maximum number of distinct words of a column that are compared ignoring case.
 _CASES = 10_000
@@ -109,8 +108,9 @@ class _Deciding:
             return self._native(values, zone or "")
         if self._asked in ("categorical", "text"):
             words = replace(self._base, kind=self._asked).known(values)
-            warnings = differing_in_case(words, self._name) if self._asked == "categorical" else ()
-            return Verdict(replace(self._base, kind=self._asked), words, warnings=tuple(warnings))
+            if self._asked == "text":
+                return Verdict(replace(self._base, kind="text"), words)
+            return self._categories(words, distinct_strings(words))
         is_usual = self._asked is None and self._base.missing is None
         # Arrow parses neither surrounding blanks nor empty cells, but most columns of numbers have neither.
         if is_usual and (verdict := self._quickly(values)) is not None:
@@ -253,7 +253,7 @@ class _Deciding:
         if not self._base.takes_markers:
             marks = pa.array([False] * len(distinct))
         rest = distinct.filter(pc.invert(marks))
-        note = self._marked(strings, distinct.filter(marks))
+        note = self._cells.marked(strings, distinct.filter(marks))
         if len(rest):
             if note and self._asked != "date":
                 known = pc.if_else(pc.is_in(strings, value_set=distinct.filter(marks)), None, strings)
@@ -302,13 +302,23 @@ class _Deciding:
         warnings = tuple(odd)
         if not is_text_by(distinct, rows):
             note = f"words, since {because}" if because else self._merged(values, distinct)
-            if not warnings and distinct <= _CASES and self._name not in self._options.parts:
-                warnings = tuple(differing_in_case(names, self._name))
-            return Verdict(replace(self._base, note=note), words, warnings=warnings)
+            return self._categories(words, names, note, warnings)
         blanks = pc.mean(pc.match_substring_regex(self._cells.rows(words), r"\s")).as_py() or 0.0
         why = "identifier" if (distinct == rows and not blanks) or because else "text"
         role = self._base.role if blanks > 0.5 and why == "text" else "left out"
         return Verdict(replace(self._base, kind="text", role=role, why=why), words, warnings=warnings)
+
+    def _categories(
+        self, words: pa.ChunkedArray, names: pa.Array, note: str = "", warnings: tuple[Problem, ...] = ()
+    ) -> Verdict:
+        """Return the verdict on categories, given the distinct ones; new rows are read in the same spelling."""
+        changes = spellings(names)
+        if not warnings and len(names) <= _CASES and self._name not in self._options.parts:
+            warnings = tuple(differing_in_case(names, self._name))
+        if changes:
+            (before, after), *_ = changes.items()
+            note = "; ".join(filter(None, [note, f"{before} as the category {after}"]))
+        return Verdict(replace(self._base, note=note), respelt(words, changes), warnings=warnings)
 
     def _merged(self, values: pa.ChunkedArray, distinct: int) -> str:
         """Return a note if words differ only in surrounding white space."""
@@ -316,13 +326,6 @@ class _Deciding:
             return ""
         before = len(distinct_strings(replace(self._base, trim=False).known(values)))
         return "blanks around words removed" if before > distinct else ""
-
-    def _marked(self, strings: pa.ChunkedArray, found: pa.Array) -> str:
-        """Return a note on words that denote missing values only in columns of numbers, dates or booleans."""
-        if not len(found):
-            return ""
-        count = pc.sum(pc.is_in(self._cells.rows(strings), value_set=found)).as_py()
-        return f"{counted(count, 'cell')} {', '.join(map(repr, found.to_pylist()[:3]))} as missing"
 
     def _mixed(self, distinct: pa.Array, strings: pa.ChunkedArray, values: pa.ChunkedArray) -> Verdict:
         """Raise an error for numbers in several formats; otherwise return the verdict on words."""
@@ -335,13 +338,7 @@ class _Deciding:
         if pc.all(like).as_py() and (asked or two_ways(distinct, units=texts)):
             shown = two_ways(distinct, units=True) or distinct.to_pylist()[:2]
             rows = [self._cells.first_row(strings, pa.array([value])) for value in shown]
-            raise DataError(
-                f"numbers of this column are written in two formats: {' and '.join(map(repr, shown))}",
-                self._place(max(rows), self._name),
-                f"Write all in one format; or leave the column out: {pasted('dataset.drop', [self._name])}, or "
-                "read it as "
-                f"words: {pasted('dataset.types', {self._name: 'categorical'})}.",
-            )
+            raise in_two_formats(self._name, shown, self._place(max(rows), self._name))
         if not asked:
             return self._words(values, warn=strings)
         likely = NumberFormat(self._options.decimal or ".", self._options.thousands or "")

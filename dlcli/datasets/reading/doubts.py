@@ -14,7 +14,7 @@ from dlcli.datasets.reading.column import Place
 from dlcli.datasets.reading.date_formats import DateFormat
 from dlcli.datasets.reading.lookalikes import lookalikes, ways
 from dlcli.datasets.reading.number_formats import is_number_like
-from dlcli.errors import Problem
+from dlcli.errors import DataError, Problem
 
 # In the sample of values, a share below this one is significantly less than half: 6 standard deviations from 0.5.
 _ENOUGH, _FAR = 400, 0.35
@@ -139,3 +139,13 @@ def two_ways(distinct: pa.Array, *, units: bool = False) -> list[str]:
 def _first(values: pa.Array, expression: str) -> str | None:
     found = values.filter(pc.match_substring_regex(values, expression))
     return found[0].as_py() if len(found) else None
+
+
+def in_two_formats(name: str, shown: list[str], where: str) -> DataError:
+    """Return the error for a column of numbers in two formats, with an example of each."""
+    return DataError(
+        f"numbers of this column are written in two formats: {' and '.join(map(repr, shown))}",
+        where,
+        f"Write all in one format; or leave the column out: {pasted('dataset.drop', [name])}, or read it as words: "
+        f"{pasted('dataset.types', {name: 'categorical'})}.",
+    )

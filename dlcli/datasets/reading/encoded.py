@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from dlcli.formatting import counted
+
 # Note on numbers that a file holds as categories.
 CODED = "words, since they are categories in the file"
 
@@ -85,6 +87,13 @@ class Cells:
     def first_row(self, strings: pa.ChunkedArray, values: pa.Array) -> int:
         """Return the first row that has one of these values."""
         return pc.index(pc.is_in(self.rows(strings), value_set=values), True).as_py()
+
+    def marked(self, strings: pa.ChunkedArray, found: pa.Array) -> str:
+        """Return a note on words that denote missing values only in columns of numbers, dates or booleans."""
+        if not len(found):
+            return ""
+        count = pc.sum(pc.is_in(self.rows(strings), value_set=found)).as_py()
+        return f"{counted(count, 'cell')} {', '.join(map(repr, found.to_pylist()[:3]))} as missing"
 
 
 def are_categories(kind: pa.DataType) -> bool:

@@ -26,10 +26,11 @@ _DATE = (
 _MONTH_AND_YEAR = rf"(?i)^(?:{_MONTH})[a-z]*[-' ]\d\d$"
 _DAY_OF_YEAR = r"^(?:19|20)\d\d-[0-3]\d\d$"
 _OTHER_DIGITS = r"^[-+]?[\p{Nd}.,\x{66b}\x{66c}]*[^\x00-\x7f][\p{Nd}.,\x{66b}\x{66c}]*$"
+_SHORT_QUARTER = r"^(?:[1-4][qQ][-/ ']?\d\d|[qQ][1-4][-/ ']?\d\d|\d\d[-/ ']?[qQ][1-4])$"
 _DURATION = r"^\d+:\d\d(?::\d\d)?$"
 _NUMBER = (
     r"^(?:[<>=~\x{2248}\x{2264}\x{2265}']{1,2} ?)[-+]?\d[\d.,]*$|^[-+]?\d[\d.,]*[kKMB]$|^0[xX][0-9a-fA-F]+$"
-    r"|^\d{1,3}(?:_\d{3})+$|^=\"[\d.,]+\"$|^[-+]?\d+[.,]\d+ ?[^\d\s.,]{1,6}$"
+    r"|^[-+]?(?:\d+\.?\d*|\.\d+)[dD][-+]?\d{1,3}$|^\d{1,3}(?:_\d{3})+$|^=\"[\d.,]+\"$|^[-+]?\d+[.,]\d+ ?[^\d\s.,]{1,6}$"
 )
 
 
@@ -51,6 +52,12 @@ def lookalikes(distinct: pa.Array, name: str) -> Iterator[Problem]:
             f"{str(few[0])!r} and values like it look like dates, but are read as words",
             where,
             f"Set their format, such as {pasted_for_column('dataset.date_format', name, pattern)}.",
+        )
+    elif _matches(few, _SHORT_QUARTER):
+        yield Problem(
+            f"{str(few[0])!r} and values like it may be quarters, but are read as words",
+            where,
+            "If they are dates, write years with four digits, such as 2024Q1.",
         )
     elif _matches(few, _DAY_OF_YEAR):
         yield Problem(

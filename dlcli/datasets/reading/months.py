@@ -77,14 +77,19 @@ _DOUBTFUL = frozenset(("listopad", "listopada", "lis", "lip", "srp"))
 
 # The English name, full or abbreviated, of each name.
 ENGLISH_MONTHS = {word: month for month, words in _NAMES.items() for word in words.split()}
-_ANY = rf"(?i)(?:^|[^\pL])(?P<name>{'|'.join(sorted(ENGLISH_MONTHS, key=len, reverse=True))})(?:$|[^\pL])"
+
+
+def letters(values: pa.Array) -> str:
+    r"""Return the characters of a class of letters: a to z suffice for ASCII, since `\pL` takes long to compile."""
+    return "a-zA-Z" if pc.all(pc.string_is_ascii(values)).as_py() else r"\pL"
 
 
 def in_english(values: pa.Array) -> pa.Array:
     """Return strings with the names of months translated to English, full or abbreviated as before: Juli
     becomes July."""
+    other = f"[^{letters(values)}]"
     for name in _found(values):
-        pattern = rf"(?i)(^|[^\pL]){name}($|[^\pL])"
+        pattern = rf"(?i)(^|{other}){name}($|{other})"
         values = pc.replace_substring_regex(values, pattern, rf"\1{ENGLISH_MONTHS[name]}\2")
     return values
 
@@ -96,7 +101,10 @@ def are_doubtful(values: pa.Array) -> bool:
 
 
 def _found(values: pa.Array) -> set[str]:
-    if not pc.any(pc.match_substring_regex(values, r"\pL{3}")).as_py():
+    """Return the names of months among the words of all strings, in lower case."""
+    letter = letters(values)
+    if not pc.any(pc.match_substring_regex(values, f"[{letter}]{{3}}")).as_py():
         return set()
-    found = pc.struct_field(pc.extract_regex(values, _ANY), "name")
-    return set(pc.unique(pc.utf8_lower(found)).to_pylist()) - {None}
+    # Searching all names by one expression takes long to compile, for each column.
+    words = pc.list_flatten(pc.split_pattern_regex(pc.utf8_lower(values), f"[^{letter}]+"))
+    return set(pc.unique(words).to_pylist()) & ENGLISH_MONTHS.keys()

@@ -19,7 +19,9 @@ THOUSANDS = (",", ".", " ", "'")
 _CURRENCIES = (
     "$", "\u20ac", "\u00a3", "\u00a5", "\u20b9", "\u20bd", "\u20a9", "US$",
     "USD", "EUR", "GBP", "JPY", "CHF", "CNY", "INR", "CAD", "AUD", "SEK", "NOK",
-    "DKK", "PLN", "kr", "Fr.", "R$", "A$", "C$",
+    "DKK", "PLN", "kr", "Fr.", "R$", "A$", "C$", "Rs", "Rs.", "\u20a8", "\u20ba", "\u20aa", "\u20b4", "\u20b1",
+    "\u20ab", "\u0e3f", "z\u0142", "K\u010d", "Ft", "HK$", "S$", "NZ$", "CA$", "AU$", "MX$", "CZK", "HUF", "BRL",
+    "ZAR", "MXN", "NZD", "HKD", "SGD", "KRW", "TRY", "RUB", "THB", "\u5143", "\u5186",
 )  # fmt: skip
 
 # Units that are recognized directly after a number; after a blank, any word is. 12A or 5B are codes rather than units.

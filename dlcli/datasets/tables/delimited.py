@@ -13,11 +13,13 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import csv
 
+from dlcli.config.suggest import hint
 from dlcli.datasets.tables.bounds import LONGEST_LINE
 from dlcli.datasets.tables.compression import Excerpt, at_line, opened
 from dlcli.datasets.tables.dialect import Dialect, quotes_are_literal, sniff
 from dlcli.datasets.tables.format_options import FormatOptions
-from dlcli.datasets.tables.layout import ROW_NAMES, Layout, find_layout
+from dlcli.datasets.tables.layout import ROW_NAMES, Layout, advice_on_blanks, find_layout
+from dlcli.datasets.tables.line_gaps import Watched
 from dlcli.datasets.tables.lines import codec, is_utf8, text_lines
 from dlcli.datasets.tables.packing import packed
 from dlcli.datasets.tables.quoted_rows import all_lines_are_rows, empty_lines
@@ -41,9 +43,6 @@ _OTHERS = {
     b"\xfd7zX": "compressed with xz", b"\x28\xb5\x2f\xfd": "compressed with zstd", b"BZh": "compressed with bz2",
     b"%PDF": "a PDF document",
 }  # fmt: skip
-
-# The beginnings of empty lines, in UTF-16 too.
-_GAPS = (b"\n\n", b"\n\r", b"\r\r", b"\n\0\n", b"\n\0\r")
 
 # Part of Arrow's message about a row that is longer than a block.
 _ROW_TOO_LONG = "straddles two block boundaries"
@@ -98,9 +97,8 @@ def read_delimited(
     else:
         lines = _first_lines(file, form.encoding)
         blank = next((number for number, line in enumerate(lines) if line.strip()), 0)
-    may_have_gaps = _checked(file, is_utf8(form.encoding))
     comments: list[int] = []
-    table = _read(file, form, comments)
+    table, may_have_gaps = _read(file, form, comments)
     empty: list[int] = []
     if may_have_gaps and not all_lines_are_rows(file, table, len(comments)):
         empty = empty_lines(file, form.dialect, form.encoding, comments)
@@ -160,7 +158,8 @@ def _cells(dialect: Dialect, line: str) -> list[str]:
     return [cell.strip() for cell in dialect.first_row([line])]
 
 
-def _read(file: Path | Excerpt, form: Form, comments: list[int]) -> pa.Table:
+def _read(file: Path | Excerpt, form: Form, comments: list[int]) -> tuple[pa.Table, bool]:
+    """Return the rows, and whether there may be empty lines between them; `comments` receives the rows before each."""
     ragged: list[Any] = []
     dialect = form.dialect
 
@@ -171,11 +170,12 @@ def _read(file: Path | Excerpt, form: Form, comments: list[int]) -> pa.Table:
         ragged.append(row)
         return "error"
 
-    def read(block: int) -> pa.Table:
+    def read(block: int) -> tuple[pa.Table, bool]:
         comments.clear()
         with opened(file, most=free_memory()) as stream:
+            watched = Watched(stream, utf8=is_utf8(form.encoding))
             reader = csv.open_csv(
-                stream,
+                watched,
                 # Arrow numbers the rows only if it uses a single thread.
                 read_options=csv.ReadOptions(
                     use_threads=False,
@@ -196,7 +196,8 @@ def _read(file: Path | Excerpt, form: Form, comments: list[int]) -> pa.Table:
                 ),
             )
             # New rows are read in pieces, of which some columns are copied to the output.
-            return packed(reader, reader.schema) if isinstance(file, Path) else reader.read_all()
+            table = packed(reader, reader.schema) if isinstance(file, Path) else reader.read_all()
+            return table, watched.has_gaps
 
     try:
         try:
@@ -207,6 +208,8 @@ def _read(file: Path | Excerpt, form: Form, comments: list[int]) -> pa.Table:
         # Not within `except`, whose error holds what has been read before the long row.
         return read(LONGEST_LINE)
     except (pa.ArrowException, UnicodeError) as error:
+        if is_utf8(form.encoding):
+            _check_lines(file)
         if ragged:
             row = ragged[0]
             begins = row.text.partition("\n")[0].strip("\r")
@@ -214,7 +217,10 @@ def _read(file: Path | Excerpt, form: Form, comments: list[int]) -> pa.Table:
                 f"has {row.actual_columns} columns, but previous rows have {row.expected_columns}: "
                 f"{begins[:60].strip()}",
                 at_line(file, _line_of(file, form.encoding, begins, row.number)),
-                "Correct the row; enclose cells that contain the separator in quotes.",
+                hint(
+                    advice_on_blanks(_first_lines(file, form.encoding)),
+                    "Correct the row; enclose cells that contain the separator in quotes.",
+                ),
             ) from error
         if _ROW_TOO_LONG in str(error):
             raise DataError(
@@ -306,31 +312,15 @@ def _first_lines(file: Path | Excerpt, encoding: str) -> list[str]:
     return text.splitlines()
 
 
-def _checked(file: Path | Excerpt, utf8: bool) -> bool:
-    """Return whether there may be empty lines before others.
+def _check_lines(file: Path | Excerpt) -> None:
+    """Raise an error if a line is not UTF-8.
 
     Raises:
-        DataError: a line is not UTF-8.
+        DataError: one is not.
     """
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    last, gaps = b"", False
-    try:
-        with opened(file, most=free_memory()) as stream:
-            while block := stream.read(_BLOCK):
-                if utf8:  # Arrow would return other lines as bytes
-                    decoder.decode(block)
-                whole = last + block
-                # Empty lines at the end are not counted.
-                content = whole.rstrip(b"\r\n\0")
-                gaps = gaps or any(gap in content for gap in _GAPS)
-                last = whole[-3:]
-            if utf8:
-                decoder.decode(b"", final=True)
-    except UnicodeDecodeError:
-        with opened(file) as stream:
-            for number, line in enumerate(stream, start=1):
-                _check_line(line, at_line(file, number))
-    return gaps
+    with opened(file) as stream:
+        for number, line in enumerate(stream, start=1):
+            _check_line(line, at_line(file, number))
 
 
 def _check_line(line: bytes, where: str) -> None:

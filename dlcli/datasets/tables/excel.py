@@ -74,6 +74,9 @@ def read_excel(file: Path, sheet: str | None = None) -> RawTable:
                 sheet_advice(others, []),
             ),
         )
+    _check_names(frame, file)
+    # pandas reads an empty cell as "", and #DIV/0! and the like as not a number.
+    errors = int(frame.map(lambda cell: isinstance(cell, float) and cell != cell).to_numpy().sum())
     arrays = [_column(frame.iloc[:, number].tolist()) for number in range(frame.shape[1])]
     table = pa.Table.from_arrays(arrays, names=[str(name) for name in frame.columns])
     warnings = []
@@ -82,6 +85,9 @@ def read_excel(file: Path, sheet: str | None = None) -> RawTable:
         what = "the first" if shown[0] == names[0] else "the first that is not hidden"
         message = f"has {counted(len(names) - 1, 'more sheet')}; {what} is read: {shown[0]}"
         warnings = [Problem(message, str(file), f"Name the one to read: {pasted('dataset.sheet', other)}.")]
+    if errors:
+        text = f"{counted(errors, 'cell')} with an error such as #DIV/0! read as missing"
+        warnings.append(Problem(text, str(file), "Correct the formulas, or leave the cells empty."))
     return RawTable.of(
         table,
         file,
@@ -90,6 +96,26 @@ def read_excel(file: Path, sheet: str | None = None) -> RawTable:
         unnamed=table.column_names[:1] == ["Unnamed: 0"],
         sheets=others,
     )
+
+
+def _check_names(frame: pd.DataFrame, file: Path) -> None:
+    """Raise an error if the names of columns stand in two rows, the upper one with merged cells.
+
+    Raises:
+        DataError: a column has no name, and the cells of the first row are words above numbers.
+    """
+    unnamed = [name for name in map(str, frame.columns[1:]) if name.startswith("Unnamed: ")]
+    if not unnamed or len(frame) < 2:
+        return
+    first, below = frame.iloc[0].tolist(), frame.iloc[1:]
+    words = all(isinstance(cell, str) for cell in first) and any(map(str, first))
+    if words and any(isinstance(cell, int | float) for name in frame.columns for cell in below[name]):
+        raise DataError(
+            f"{counted(len(unnamed), 'column')} without a name: the names seem to stand in two rows, "
+            f"{frame.columns[0]!r} above {first[0]!r}",
+            f"{file}:1",
+            "Write all names in the first row of the sheet, and delete the other one.",
+        )
 
 
 def _first_row(sheet: Any) -> list[str]:

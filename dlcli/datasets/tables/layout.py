@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from dlcli.config.pasted import pasted
 from dlcli.datasets.tables.dialect import NUMBER, sniff, split_rows, widest_separator
 
 # The line that Excel understands as the separator of a file.
@@ -24,6 +25,9 @@ _WIDE_NUMBERS = re.compile(r"(?<!\S)[-+]?[\d.,]*[\d.] {2,}[-+]?[\d.,]*[\d.](?!\S
 
 # Several blanks between words or numbers, or a cell in quotes between blanks.
 _SET_APART = re.compile(r'\S {2,}\S|(?<!\S)"[^"]*"(?!\S)')
+
+# Number of columns, and of rows, from which even columns of words that are set apart are aligned.
+_WIDE = 4
 
 # Most lines of a title, and the like, before a table.
 _TITLES = 10
@@ -207,6 +211,8 @@ def _is_aligned(rows: Sequence[str], chosen: str, *, asked: bool) -> bool:
     apart = _most(_SET_APART, rows)
     if len(cells[0]) == 1 and not apart:  # texts of two words
         return False
+    if apart and max(widths) >= _WIDE and len(rows) > _WIDE:  # not by chance, even without numbers
+        return True
     below = cells[1:] or cells  # the first row may be the header
     numbers = sum(bool(NUMBER.fullmatch(cell)) for row in below for cell in row)
     return (4 if apart else 2) * numbers >= sum(map(len, below))
@@ -226,3 +232,10 @@ def _most(expression: re.Pattern[str], rows: Sequence[str]) -> bool:
 def _aligned(line: str) -> str:
     end = line[len(line.rstrip("\r\n")) :]
     return re.sub(r"[ \t]+", " ", line.strip()) + end
+
+
+def advice_on_blanks(lines: Sequence[str]) -> str:
+    """Return the setting for columns separated by blanks if all lines have the same number of such cells, several."""
+    rows = split_rows([_aligned(line) for line in lines if line.strip() and not line.startswith("#")], " ")
+    fits = len({len(row) for row in rows}) == 1 and len(rows[0]) > 1
+    return f"If columns are separated by blanks: {pasted('dataset.separator', ' ')}." if fits else ""

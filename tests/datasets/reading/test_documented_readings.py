@@ -40,6 +40,7 @@ CASES: dict[str, list[tuple[Any, str, dict[str, Any], str]]] = {
     ],
     "`$5,000`": [
         (["$5,000", "$12.50", "7"], "numeric", {}, ""),
+        (["Rs. 5,000", "Rs. 12.50", "7"], "numeric", {}, ""),
         (["12 %", "5 %"], "numeric", {}, ""),
         (["5 kg", "7.5 kg"], "numeric", {}, ""),
         (["(123)", "45"], "numeric", {}, ""),
@@ -73,6 +74,7 @@ CASES: dict[str, list[tuple[Any, str, dict[str, Any], str]]] = {
     ],
     "`Jan-24`": [
         ([f"Jan-{number:02}" for number in range(20)], "categorical text identifier", {}, WARNED),
+        ([f"{number}.5D+03" for number in range(20)], "categorical text identifier", {}, WARNED),
         ([f"{number}.5M" for number in range(20)], "categorical text identifier", {}, WARNED),
         ([f">{number}" for number in range(20)], "categorical text identifier", {}, WARNED),
         ([f"0x{number:x}f" for number in range(20)], "categorical text identifier", {}, WARNED),
@@ -116,6 +118,8 @@ CASES: dict[str, list[tuple[Any, str, dict[str, Any], str]]] = {
         (["1", "0"], "numeric", {}, ""),
         (["ja", "nein"], "boolean", {"types": {"a": "boolean"}}, ""),
         (["Y", "N"], "boolean", {"types": {"a": "boolean"}}, ""),
+        (["tak", "nie"], "boolean", {"types": {"a": "boolean"}}, ""),
+        (["N\u00e3o", "Sim"], "boolean", {"types": {"a": "boolean"}}, ""),
     ],
     "empty, `NA`": [
         (["1", "", "NA", "N/A", "NaN", "null", "None", "?", "#N/A", "\\N"], "numeric", {}, ""),
@@ -136,6 +140,11 @@ CASES: dict[str, list[tuple[Any, str, dict[str, Any], str]]] = {
         ([*map(str, range(30)), "gone"], "numeric", {"missing_values": ["gone"]}, ""),
     ],
     "`-1`, `-9`": [([*map(str, range(30)), "-999", "-999"], "numeric", {}, WARNED)],
+    "`1` and `1.0`, `TRUE`": [
+        (["1", "1.0", "x", "y", "z"] * 5, "categorical", {}, ""),
+        (["TRUE", "True", "both"] * 5, "categorical", {}, WARNED),
+    ],
+    "`1Q24`": [([f"{n % 4 + 1}Q{n // 4 + 10}" for n in range(20)] * 3, "categorical", {}, WARNED)],
     "`1` and `0` next to": [(["1", "0", "yes", "no"] * 5, "categorical", {}, WARNED)],
     "` No`, `No `": [
         ([" No", "No ", "Yes"], "categorical", {}, ""),
