@@ -67,8 +67,11 @@ def as_numbers(values: pd.Series, place: Place, hint: str = "") -> np.ndarray:
         wrong = np.isnan(numbers) & values.notna().to_numpy()
         correct = f"Correct it, or set {pasted('dataset.types', {str(values.name): 'categorical'})}."
         _raise_if(values, wrong, "is not a number", place, hint or correct)
-    large = np.abs(numbers) > LARGEST
-    if large.any():
+    # Without gaps, two reductions suffice; with gaps, they are not numbers.
+    if not (len(numbers) and numbers.max() <= LARGEST and numbers.min() >= -LARGEST):
+        large = np.abs(numbers) > LARGEST
+        if not large.any():
+            return numbers
         empty, unit = (
             "Leave the cell empty if there is no value.",
             "Correct it, or give the column a larger unit.",

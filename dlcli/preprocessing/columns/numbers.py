@@ -94,11 +94,17 @@ class Numbers(TransformerMixin, BaseEstimator):
         pipeline = self._pipeline(len(block))
         if self.fill != "median":
             return pipeline.fit(block)
-        # scikit-learn computes medians by sorting masked arrays, which takes several times as long.
-        for _, step in pipeline.steps:
-            known = _medians(block) if isinstance(step, SimpleImputer) else block
-            step.fit(known)
-            block = step.transform(block)
+        # scikit-learn computes medians by sorting masked arrays, and transforms what nothing more is fitted on.
+        has_gaps = bool(np.isnan(block).any())
+        for number, (_, step) in enumerate(pipeline.steps):
+            if isinstance(step, SimpleImputer):
+                step.fit(_medians(block))
+            elif isinstance(step, StandardScaler) and block.shape[1] == 1:
+                _fit_standard(step, block)
+            else:
+                step.fit(block)
+            if number + 1 < len(pipeline.steps) and (has_gaps or not isinstance(step, SimpleImputer)):
+                block = step.transform(block)
         return pipeline
 
     def _pipeline(self, rows: int) -> Pipeline:
@@ -122,7 +128,26 @@ class Numbers(TransformerMixin, BaseEstimator):
         return make_pipeline(*(steps or ["passthrough"]))
 
 
+def _fit_standard(scaler: StandardScaler, column: np.ndarray) -> None:
+    """Fit a scaler on one column `(N, 1)` without gaps: scikit-learn's sums, without its search for gaps in each."""
+    count = len(column)
+    scaler.fit(column[:1])  # sets what does not depend on the values
+    mean = column.sum(axis=0) / count
+    centred = column - mean
+    correction = centred.sum(axis=0)
+    np.square(centred, out=centred)
+    variance = (centred.sum(axis=0) - correction**2 / count) / count
+    least = count * np.finfo(np.float64).eps
+    is_constant = (variance <= least * variance + (least * mean) ** 2) | (variance == 0)
+    scaler.mean_, scaler.var_ = mean, variance
+    scaler.scale_ = np.where(is_constant, 1.0, np.sqrt(variance))
+    scaler.n_samples_seen_ = np.float64(count)
+
+
 def _medians(block: np.ndarray) -> np.ndarray:
     """Return one row with the median of each column, NaN for a column without values."""
-    columns = [column[~np.isnan(column)] for column in block.T]
+    gaps = np.isnan(block)
+    columns = (
+        [column[~gap] for column, gap in zip(block.T, gaps.T, strict=True)] if gaps.any() else list(block.T)
+    )
     return np.array([[np.median(column) if len(column) else np.nan for column in columns]])
