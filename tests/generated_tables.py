@@ -46,6 +46,10 @@ TYPED: dict[str, Callable[[Draw], object]] = {
     ),
 }
 
+# Whole numbers that are too long to be exact as floats, and have no gaps, with which pandas makes them floats.
+LONG = "long codes"
+TYPED[LONG] = lambda draw: draw.integers(0, 4, ROWS).astype(np.uint64) + np.uint64(12345678901234567890)
+
 GAPS = ["", "NA", "?"]
 
 
@@ -54,7 +58,7 @@ def generated(seed: int) -> pd.DataFrame:
     draw = np.random.default_rng(seed)
     frame = pd.DataFrame({name: make(draw) for name, make in {**WORDS, **TYPED}.items()})
     for name in frame.columns:
-        if draw.random() < 0.6:
+        if draw.random() < 0.6 and name != LONG:
             gap = draw.choice(GAPS) if name in WORDS else None
             rows = draw.random(ROWS) < 0.2
             frame[name] = (

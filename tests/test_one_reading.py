@@ -28,7 +28,7 @@ from dlcli.runs.folder import open_run
 from dlcli.serving.bodies import Body
 from dlcli.serving.predictor import NotAnswered, Predictor
 from dlcli.training.fields import as_fields, first_rows
-from tests.generated_tables import generated
+from tests.generated_tables import LONG, generated
 
 # Tables per format; more to search for mistakes.
 EXAMPLES = int(os.environ.get("DLCLI_EXAMPLES", "1"))
@@ -40,7 +40,9 @@ Write = Callable[[pd.DataFrame, str], object]
 FORMATS: dict[str, Write] = {
     "t.csv": lambda frame, name: frame.to_csv(name, index=False),
     "t.tsv": lambda frame, name: frame.to_csv(name, index=False, sep="\t"),
-    "t.parquet": lambda frame, name: frame.to_parquet(name),
+    "t.parquet": lambda frame, name: frame.set_index([frame.index % 3, frame.index], drop=False).to_parquet(
+        name
+    ),
     "t.jsonl": lambda frame, name: frame.to_json(name, orient="records", lines=True, date_format="iso"),
     "t.xlsx": lambda frame, name: frame.to_excel(name, index=False),
 }
@@ -64,9 +66,10 @@ def served(run: Path, file: Path, frame: pd.DataFrame) -> pd.DataFrame:
 @pytest.mark.parametrize("seed", range(EXAMPLES))
 @pytest.mark.parametrize("name", FORMATS)
 def test_the_test_rows_read_back_give_the_recorded_figures(name: str, seed: int) -> None:
+    frame = generated(seed + 10 * list(FORMATS).index(name))
     if name == "t.xlsx":
         pytest.importorskip("openpyxl")
-    frame = generated(seed + 10 * list(FORMATS).index(name))
+        frame = frame.drop(columns=LONG)  # a sheet has 15 digits
     bundles = name == "t.csv"  # one is enough: its graph does not depend on the file's format
     if bundles:
         frame = frame.drop(columns="log times")  # zones are read by no bundle
@@ -103,7 +106,7 @@ def test_the_test_rows_read_back_give_the_recorded_figures(name: str, seed: int)
         # Its script predicts the raw rows in a process of its own.
         made = bundle(str(trained.run_dir), Path("made"))
         assert (made.rows, made.largest_difference < 1e-3) == (len(frame), True)
-    assert kinds["losses"] == "numeric"
+    assert (kinds["losses"], kinds.get(LONG, "categorical")) == ("numeric", "categorical")
     dated = {"dashes", "months in German", "log times", "compact dates"} & set(frame.columns)
     assert {kinds[name] for name in dated} == {"date"}
 
