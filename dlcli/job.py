@@ -8,8 +8,6 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -27,17 +25,15 @@ from dlcli.assembly.tree_baseline import add_trees
 from dlcli.assembly.tree_verdict import verdict_on_rows
 from dlcli.assembly.tuned_model import LAST_FITTED, describe_tuning, reload_tuned
 from dlcli.config.build import build
-from dlcli.config.next_command import resume_command
 from dlcli.datasets.data import Data
 from dlcli.datasets.notices import Notice, as_plain, notice_metrics
 from dlcli.datasets.raw_rows import load_data
 from dlcli.datasets.reading.column_notices import column_notices
 from dlcli.distributed.ranks import gathered, run_rank
 from dlcli.distributed.world import World
-from dlcli.errors import Interrupted, Pruned, TrainingError
+from dlcli.errors import Pruned
 from dlcli.events import EpochDone, Event, Listener, TrainingEnded, TrainingStarted, ignore
 from dlcli.files.disk import disk_errors
-from dlcli.files.paths import display
 from dlcli.gate.gate import current
 from dlcli.inference.evaluation import evaluate_rows, figures, named_baselines, notices_on_loss, save_outputs
 from dlcli.inference.latency import LATENCY, latency_ms
@@ -52,6 +48,7 @@ from dlcli.reports.summary import panel_rows, summarize, unseen_in_evaluation
 from dlcli.result import Result, against_trees
 from dlcli.runs.folder import read_result, recorded_baselines, recorded_epochs
 from dlcli.runs.recorded import check_subfolders, read_split
+from dlcli.runs.stop_notes import noting_stops
 from dlcli.sanitize.presentable import present_process
 from dlcli.splits.split import Part, Split
 from dlcli.tasks.calibration import calibration_figures
@@ -60,13 +57,14 @@ from dlcli.tracking.digests import forget_results
 from dlcli.tracking.ledger import Ledger, atomic_write
 from dlcli.tracking.mlflow_tags import CHECKPOINT_TAG, PRUNED_TAG, TUNED_TAG
 from dlcli.tracking.recorder import Recorder
-from dlcli.training.epoch_state import LAST
+from dlcli.training.due_steps import Pausing, run_alone
 from dlcli.training.fields import first_rows
 from dlcli.training.fit import FitResult, fit
 from dlcli.training.restoration import place_of_checkpoints, restore_checkpoints
 from dlcli.training.step_profiler import profile_messages
 
 JUDGED: tuple[Part, ...] = ("val", "test")  # the parts of a split that the best weights are evaluated on
+TOGETHER = "trained_together"  # entry of the result: number of jobs that took their steps together
 
 
 @dataclass(frozen=True)
@@ -112,9 +110,15 @@ class Job:
 
 
 def run_job(job: Job, listen: Listener = ignore) -> Result:
+    """Run a job to its end: see `pausing_job`."""
+    return run_alone(pausing_job(job, listen))
+
+
+def pausing_job(job: Job, listen: Listener = ignore) -> Pausing[Result]:
     """Fit the preprocessing, train, evaluate the best epoch on validation and test rows, and record everything.
 
-    A run that was stopped continues from its last checkpoint. `listen` receives the job's events.
+    A run that was stopped continues from its last checkpoint. `listen` receives the job's events. The job pauses for
+    its steps, which can be taken together with those of other jobs.
 
     Raises:
         TrainingError: training failed; the run is recorded as FAILED.
@@ -128,12 +132,12 @@ def run_job(job: Job, listen: Listener = ignore) -> Result:
     with (
         Recorder(run_dir, system_metrics=tracking.system_metrics and not job.slim) as recorder,
         disk_errors(run_dir),
-        _naming(recorder.ledger),
+        noting_stops(recorder.ledger),
     ):
         check_subfolders(run_dir)
         data = load_data(job.config["dataset"])
         split = read_split(recorder.ledger, len(data))
-        fitted, prepared, notices = _train(job, data, split, recorder, listen)
+        fitted, prepared, notices = yield from _train(job, data, split, recorder, listen)
         listen(TrainingEnded())
         # The model is evaluated from its files, which `eval` and `predict` read in the same way.
         model, features, tuned = reload_tuned(job.config, run_dir, data, split, fitted.device, job.tuned)
@@ -168,7 +172,7 @@ def run_job(job: Job, listen: Listener = ignore) -> Result:
         recorder.tag("mlflow.note.content", diagnosis, at_end=True)  # MLflow shows this as the description
         # MLflow shows the last epoch of a metric; the main ones of the best epoch are recorded beside it.
         main = dict.fromkeys([job.config["monitor"], "val/loss", f"val/{model.task.metric_names[0]}"])
-        best = {f"best/{name}": metrics[name] for name in main if name.startswith("val/") and name in metrics}
+        best = {f"best/{name}": metrics[name] for name in main if name[:4] == "val/" and name in metrics}
         found = describe_tuning(model.task, tuned, split, given=job.tuned is not None)
         for name, texts in {TUNED_TAG: found, CHECKPOINT_TAG: filter(None, [fitted.note])}.items():
             for text in texts:
@@ -190,6 +194,7 @@ def run_job(job: Job, listen: Listener = ignore) -> Result:
                 "metrics": list(metrics),
                 "scales": model.task.scales(),
                 "duration_s": round(time.monotonic() - started, 3),
+                **({TOGETHER: fitted.together} if fitted.together > 1 else {}),
                 "notices": as_plain([*notices, *beside]),
                 "messages": notes,
             },
@@ -197,32 +202,9 @@ def run_job(job: Job, listen: Listener = ignore) -> Result:
     return read_result(run_dir)
 
 
-@contextmanager
-def _naming(ledger: Ledger) -> Iterator[None]:
-    """Add notes to an exception that stops a job: where its record is, and how to resume it or its parent."""
-    where = display(ledger.run_dir)
-    kept = f"The run is FAILED; its results so far are kept in {where}"
-    try:
-        yield
-    except Pruned:
-        raise
-    except Interrupted as interrupt:
-        if (ledger.run_dir / "checkpoints" / LAST).exists():
-            interrupt.add_note(f"Its last checkpoint is kept in {where}")
-        interrupt.add_note(f"Resume it: {resume_command(ledger)}")
-        raise
-    except SystemExit as end:  # a model that exits must fail its own job only, not the whole sweep
-        failed = TrainingError(f"the model's own code ended the program: SystemExit: {end.code}")
-        failed.add_note(kept)
-        raise failed from end
-    except Exception as error:
-        error.add_note(kept)
-        raise
-
-
 def _train(
     job: Job, data: Data, split: Split, recorder: Recorder, listen: Listener
-) -> tuple[FitResult, FittedPreprocessing, list[Notice]]:
+) -> Pausing[tuple[FitResult, FittedPreprocessing, list[Notice]]]:
     """Fit preprocessing and network on the training rows; write the model folder with the best epoch's weights.
 
     Returns:
@@ -251,7 +233,7 @@ def _train(
         with gathered(config) as (config, world):
             if world:
                 world.send_job(replace(job, config=config).to_json())
-            fitted = fit(
+            fitted = yield from fit(
                 **_fit_arguments(replace(job, config=config), parts),
                 listen=partial(_record, recorder, listen),
                 description=panel_rows(
@@ -318,7 +300,7 @@ def take_part(text: str, world: World) -> None:
     with isolate_rng():
         parts, _ = with_judge(job.config, assemble(job.config, data, split, job.seed))
         parts, _ = with_features(job.config, parts, data, split, Path(job.run_dir).parents[2], ignore)
-        fit(**_fit_arguments(job, parts), listen=ignore, description={}, world=world)
+        run_alone(fit(**_fit_arguments(job, parts), listen=ignore, description={}, world=world))
 
 
 def _record(recorder: Recorder, listen: Listener, event: Event) -> None:

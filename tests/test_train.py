@@ -276,16 +276,17 @@ def test_a_model_that_names_foreign_code_is_not_run(trained: Result, tmp_path: P
 def test_a_command_reaches_its_epochs_in_eight_calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     original, chains, package = fitting.run_epochs, [], Path(dlcli.__file__).parent
 
-    def run(*arguments: Any) -> None:
+    def run(*arguments: Any) -> Any:
         code = [frame.f_code for frame, _ in traceback.walk_stack(sys._getframe())]
         own = [
             f"{Path(c.co_filename).stem}.{c.co_name}" for c in code if package in Path(c.co_filename).parents
         ]
         chains.append(own[: own.index("train.train") + 1])
-        original(*arguments)
+        return original(*arguments)
 
     monkeypatch.setattr(fitting, "run_epochs", run)
     words = ["train", *QUICK, "trainer.max_epochs=1", "cv=kfold", "cv.folds=2", "--runs-dir", str(tmp_path)]
+    words += ["executor.stack=false"]  # folds that are trained together take one more
     done = CliRunner().invoke(app, words)
     assert done.exit_code == 0, done.output
     assert len(chains) == 2

@@ -25,6 +25,8 @@ from dlcli.errors import DataError
 from dlcli.events import JobsPlanned, Listener
 from dlcli.executors.executor import execute
 from dlcli.executors.local import jobs_at_once
+from dlcli.executors.stack_account import record_stacks
+from dlcli.executors.stack_size import stack_size
 from dlcli.files.disk import disk_errors
 from dlcli.inference.saved_model import load_task
 from dlcli.result import Result, against_trees
@@ -96,7 +98,9 @@ def cross_validate(
         pending = [i for i, place in enumerate(places) if not children.is_done(place, configs[i])]
         for i in pending:
             children.configure(places[i], configs[i])
-        listen(JobsPlanned([places[i] for i in pending], jobs_at_once(config, len(pending), estimation.data)))
+        together = stack_size(config, len(pending), estimation.data)
+        at_once = max(together, jobs_at_once(config, len(pending), estimation.data))
+        listen(JobsPlanned([places[i] for i in pending], at_once))
         jobs = [estimation.job(run_dirs[i], folds[i], configs[i]) for i in pending]
         execute(jobs, config, estimation.data, listen, store.project)
         store.project(now=True)
@@ -154,6 +158,7 @@ def cross_validate(
         notices = of_runs(told)
         messages += sentences(notices, estimation.data.told)
         messages += _checkpoint_messages(places, run_dirs)
+        messages += record_stacks(recorder, config, estimation.data, run_dirs)
         write_parent_report(run_dir, estimation, folds, results, summary, metric, task)
         monitored = {result.run_dir: monitored_value(result.run_dir, config["monitor"]) for result in every}
         keep_best(store, monitored, config["tracking"]["keep"], config["mode"])

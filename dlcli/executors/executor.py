@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, as_completed
+from contextlib import closing, contextmanager
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from dlcli.config.build import build
 from dlcli.events import Event, JobEvent, JobFinished, Listener, Note
+from dlcli.executors.stacked_jobs import StackedJobs
 
 if TYPE_CHECKING:
     from dlcli.datasets.data import Data
@@ -64,10 +66,29 @@ def execute(
             if future.done():
                 future.result()
                 ended()
+        with work(executor) as worked:
+            for _ in worked:
+                for future in futures:
+                    if future.done():
+                        future.result()
+                ended()
         for future in as_completed(futures):
             future.result()
             ended()
     return [future.result() for future in futures]
+
+
+@contextmanager
+def work(executor: Executor) -> Iterator[Iterator[None]]:
+    """Run the jobs of an executor that runs them together in this thread; the iterator yields whenever one has ended.
+
+    On exit, those that have not ended are interrupted.
+    """
+    if isinstance(executor, StackedJobs):
+        with closing(executor.work()) as worked:
+            yield worked
+    else:
+        yield iter(())
 
 
 def _pass_on(listen: Listener, index: int, event: Event) -> None:

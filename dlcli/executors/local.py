@@ -12,19 +12,21 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from annotated_types import Ge, Gt
 
-from dlcli.assembly.batch_rows import automatic_rows
 from dlcli.config.timespan import seconds_of
 from dlcli.distributed.launcher import is_launched
 from dlcli.events import Event, Listener, TrainingEnded, TrainingStarted
 from dlcli.executors.early import drop_early
+from dlcli.executors.stack_size import size_of, stack_size, steps_of
+from dlcli.executors.stacked_jobs import StackedJobs
 from dlcli.executors.time_limits import Limits, overran, too_long
 from dlcli.executors.workers import Workers
 from dlcli.inference.evaluation import choose_device
-from dlcli.job import Job, run_job
+from dlcli.job import Job, pausing_job
 from dlcli.process.cores import cores, share
 from dlcli.process.memory import free_memory
 from dlcli.process.supervision import is_supervised, limited
 from dlcli.result import Result
+from dlcli.training.due_steps import run_alone
 
 if TYPE_CHECKING:
     from dlcli.datasets.data import Data
@@ -44,12 +46,15 @@ class Local:
 
     Args:
         jobs: number of jobs that run at the same time, or `auto` (`jobs_at_once`).
+        stack: whether jobs of one shape are trained together, as one model (`stack_size`), or how many at most; `auto`
+            if it saves time.
         recycle: number of jobs after which a worker process is replaced.
         job_timeout: time after which a job is ended and counts as failed: seconds, or text such as 30m, 2h.
         silence: time after which an unresponsive worker process is replaced; None waits without limit.
     """
 
     jobs: Annotated[int, Ge(1)] | Literal["auto"] = 1
+    stack: bool | Annotated[int, Ge(1)] | Literal["auto"] = False
     recycle: Annotated[int, Ge(1)] = 20
     job_timeout: Annotated[float, Gt(0)] | str | None = None
     silence: Annotated[float, Gt(0)] | str | None = "10m"
@@ -70,6 +75,9 @@ class Local:
             jobs: number of jobs to expect.
             apart: whether the caller needs to end jobs from outside.
         """
+        if not apart and (size := stack_size(config, jobs, data)) > 1:
+            drop_early()
+            return StackedJobs(size)
         at_once = jobs_at_once(config, jobs, data)
         limits = Limits.of(config)
         # The parent process of a command can end its only job; in a notebook there is no such process.
@@ -93,28 +101,10 @@ def jobs_at_once(config: Mapping[str, Any], jobs: int, data: Data) -> int:
         return min(asked, jobs)
     trainer = config["trainer"]
     is_on_cpu = choose_device(trainer["accelerator"]).type == "cpu" and trainer["devices"] in (1, "1", "auto")
-    if not is_on_cpu or jobs * _steps(config, len(data)) < _MANY_STEPS:
+    if not is_on_cpu or jobs * steps_of(config, len(data)) < _MANY_STEPS:
         return 1
-    room = free_memory() // (_COPIES * _size(data.x) + _WORKER_BYTES)
+    room = free_memory() // (_COPIES * size_of(data.x) + _WORKER_BYTES)
     return max(1, min(share(), jobs, room))
-
-
-def _steps(config: Mapping[str, Any], rows: int) -> int:
-    """Return an upper bound of the steps of a job, which may stop early, and whose training rows are fewer."""
-    batch, trainer = config["dataset"].get("batch_size"), config["trainer"]
-    batch = automatic_rows(rows) if batch == "auto" else batch
-    epochs, most = trainer.get("max_epochs"), trainer.get("max_steps", -1)
-    if not isinstance(batch, int) or not isinstance(epochs, int) or batch < 1:
-        return 0
-    steps = max(epochs, 0) * -(-rows // batch)
-    return min(steps, most) if isinstance(most, int) and most >= 0 else steps
-
-
-def _size(x: Any) -> int:
-    """Return the approximate size of raw rows in bytes; 0 for rows that are read on demand."""
-    if hasattr(x, "memory_usage"):
-        return int(x.memory_usage(deep=False).sum())
-    return int(getattr(x, "nbytes", 0))
 
 
 class InProcess:
@@ -142,7 +132,7 @@ class InProcess:
                 listen(event)
 
             try:
-                future.set_result(run_job(job, limiting))
+                future.set_result(run_alone(pausing_job(job, limiting)))
             except Exception as error:
                 future.set_exception(error)
         return future

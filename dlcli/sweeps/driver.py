@@ -16,7 +16,7 @@ from typing import Any
 from dlcli.config.timespan import in_words
 from dlcli.errors import ConfigError, DiskFull, DlcliError, ExecutorError, Interrupted, Pruned, TrainingError
 from dlcli.events import EpochDone, Event, Listener, Note, TrialEvent, TrialStarted
-from dlcli.executors.executor import Executor
+from dlcli.executors.executor import Executor, work
 from dlcli.inference.latency import LATENCY
 from dlcli.job import Job
 from dlcli.result import Result
@@ -89,6 +89,7 @@ class Driver:
         self._running: dict[Future[Result], _Attempt] = {}
         # An error of dlcli itself in a thread that delivers events.
         self._trouble: Future[Result] = Future()
+        self._together = plan.together
         self._limits = SweepLimits(plan.options.seconds, plan.options.trial_seconds)
 
     def run(self, executor: Executor) -> None:
@@ -96,18 +97,18 @@ class Driver:
         self._executor = executor
         try:
             while True:
-                while len(self._running) < self._plan.slots and self._may_begin():
+                while self._has_room() and self._may_begin():
                     self._begin()
                 if not self._running:
                     return
+                with work(self._executor) as worked:
+                    for _ in worked:
+                        self._settle_ended()
+                if not self._running:
+                    continue
                 self._end_what_hangs()
-                done, _ = wait(
-                    [*self._running, self._trouble], self._limits.tick, return_when=FIRST_COMPLETED
-                )
-                if self._trouble in done:
-                    self._trouble.result()
-                for future in done:
-                    self._settle(self._running.pop(future), future)
+                wait([*self._running, self._trouble], self._limits.tick, return_when=FIRST_COMPLETED)
+                self._settle_ended()
                 self._records.store.project()
         except BaseException as error:
             # Whatever stops the sweep, running trials are recorded as interrupted, and continue when it is resumed.
@@ -132,6 +133,15 @@ class Driver:
     def is_complete(self) -> bool:
         """Whether all trials of the sweep have ended."""
         return not self._stopped and len(self._standing.trials) >= self._plan.total
+
+    def _has_room(self) -> bool:
+        running = len(self._running)
+        if running < self._plan.slots:
+            return True
+        if running >= self._together:
+            return False
+        is_next = not self._stopped and self._study.is_independent(len(self._standing.trials))
+        return is_next or self._plan.may_learn_late
 
     def _may_begin(self) -> bool:
         return not (self.is_complete or self.is_out_of_time or self.is_stopped_by_failures)
@@ -210,6 +220,13 @@ class Driver:
             return
         if is_hopeless:
             raise Pruned
+
+    def _settle_ended(self) -> None:
+        """Handle the ends of all jobs that have ended."""
+        if self._trouble.done():
+            self._trouble.result()
+        for future in [future for future in self._running if future.done()]:
+            self._settle(self._running.pop(future), future)
 
     def _settle(self, attempt: _Attempt, future: Future[Result]) -> None:
         """Handle the end of a trial's job."""

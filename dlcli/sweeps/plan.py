@@ -17,6 +17,7 @@ from dlcli.config.pasted import dlcli_line, override
 from dlcli.config.reserved_keys import BY_DATA, SUPPLIED
 from dlcli.config.variation import Variations
 from dlcli.errors import ConfigError, Problem
+from dlcli.executors.stack_size import stack_size
 from dlcli.experiment import decided_by_data, settled, settled_metrics
 from dlcli.runs.shown_settings import shown_settings
 from dlcli.runs.trial_words import OF_THE_SWEEP
@@ -84,6 +85,18 @@ class SweepPlan:
         jobs = self.config["executor"]["jobs"]
         # The points that a sampler proposes depend on the results that it knows.
         return 1 if jobs == "auto" else min(jobs, max(1, self.total))
+
+    @property
+    def together(self) -> int:
+        """The number of trials that may be trained together, as one model."""
+        is_limited = self.options.seconds is not None or self.options.trial_seconds is not None
+        return 1 if is_limited else stack_size(self.config, self.total, self.estimation.data)
+
+    @property
+    def may_learn_late(self) -> bool:
+        """Whether trials may start together although the points of some would follow from the results of others."""
+        asked = self.config["executor"].get("stack", False)
+        return not isinstance(asked, bool) and asked != "auto"
 
     @property
     def kept(self) -> int:

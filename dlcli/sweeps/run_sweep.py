@@ -17,6 +17,7 @@ from dlcli.datasets.notices import as_plain, notice_metrics, of_runs, sentences
 from dlcli.errors import DiskFull, ExecutorError, Interrupted, TrainingError
 from dlcli.events import Listener, Note, RefitStarted, SweepPlanned, TrialEnded
 from dlcli.executors.executor import Executor
+from dlcli.executors.stack_account import record_stacks
 from dlcli.executors.time_limits import Limits
 from dlcli.files.disk import disk_errors
 from dlcli.files.paths import display
@@ -95,6 +96,13 @@ def run_sweep(
             own = sentences(notices, plan.experiment.data.told)
             why = why_it_won(plan, standing, records)
             lines = [*messages(plan, standing, final, resume, why), *own, *missing]
+            lines += record_stacks(
+                recorder,
+                plan.config,
+                plan.experiment.data,
+                [folder for trial in standing.having("finished") for folder in records.existing_folds(trial)],
+                "their settings followed from the results of others, or no other run had their shape",
+            )
             recorder.tag("mlflow.note.content", "\n".join(lines))
             winner = read_config_text(Ledger.load(refitted or best.run_dir))
             atomic_write(run_dir / WINNER_FILE, winner)
@@ -162,7 +170,7 @@ def open_executor(plan: SweepPlan) -> Executor:
     executor: Executor = build(plan.config["executor"], where="executor").open(
         plan.config,
         plan.estimation.data,
-        plan.slots,
+        max(plan.slots, plan.together),
         apart=limited or Limits.of(plan.config).any_of_time,
     )
     return executor

@@ -19,7 +19,7 @@ from optuna.distributions import (
 )
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from dlcli.config.build import build
+from dlcli.config.build import TARGET, build
 from dlcli.errors import CorruptRun
 from dlcli.runs.trial_words import TRIAL_FILE
 from dlcli.sweeps.dimension import Choice, Dimension, plain_text
@@ -28,6 +28,10 @@ from dlcli.sweeps.samplers import Grid, Random, Sobol
 from dlcli.sweeps.space import Space
 from dlcli.sweeps.trial import Trial
 from dlcli.training.loader import derive_seed
+
+# Samplers whose points do not follow from results, and those whose first points do not.
+_INDEPENDENT = tuple(f"dlcli.sweeps.samplers.{name}" for name in ("grid", "random", "sobol"))
+_LEARNING, _STARTUP = tuple(f"dlcli.sweeps.samplers.{name}" for name in ("tpe", "gp")), 10
 
 # Number of random points to draw when looking for an untried one. If all were tried, little of the space is left.
 _DRAWS = 100
@@ -89,6 +93,14 @@ class Study:
     def prunes(self) -> bool:
         """Whether any trial may be ended early."""
         return not self._is_multiple and not isinstance(self._pruner, optuna.pruners.NopPruner)
+
+    def is_independent(self, number: int) -> bool:
+        """Return whether a trial would be the same if it started before the others had ended."""
+        if self.prunes:
+            return False
+        target = self._sampler[TARGET]
+        startup = self._sampler.get("startup_trials", _STARTUP) if target in _LEARNING else 0
+        return target in _INDEPENDENT or number < max(startup, len(self._space.starts))
 
     def ask(self, number: int) -> dict[str, Any]:
         """Return the point of the trial with this number, which is the next one.

@@ -38,6 +38,10 @@ _ASK_EVERY = 16
 # Maximum seconds of training lost by a kill. An epoch of a small network takes less time than writing its checkpoint.
 _EPOCH_SECONDS = 2.0
 
+# Of networks that are trained together, each is written at most once in so many seconds times their number, so that
+# writing all of them takes no more than a small share of the time.
+_SECONDS_EACH = 0.3
+
 # Maximum bytes of best weights that are kept in memory before they are written.
 _MAX_HELD = 64 << 20
 
@@ -133,7 +137,7 @@ class Checkpoints(Checkpoint):
             if trainer.is_global_zero:
                 self._frozen = pl_module.frozen
                 self._waiting = _weights(pl_module.evaluated, pl_module.frozen)
-        if self._is_due_after_epoch(trainer):
+        if self._is_due_after_epoch(trainer, pl_module.together):
             self._save(trainer)
             if not self._stopped:
                 self._leave_where_preempted()
@@ -149,13 +153,14 @@ class Checkpoints(Checkpoint):
         except Exception as error:  # must not replace the error that ends the run
             _log.warning("The best weights could not be written: %s", error)
 
-    def _is_due_after_epoch(self, trainer: pl.Trainer) -> bool:
+    def _is_due_after_epoch(self, trainer: pl.Trainer, together: int) -> bool:
         """Return whether the state is written after this epoch: the first or last one, or one that is due."""
         size = sum(value.nbytes for value in (self._waiting or {}).values() if isinstance(value, Tensor))
         if size > _MAX_HELD or trainer.world_size > 1 or preempted.is_set():
             return True
         is_bound = not self._named or trainer.should_stop or trainer.max_epochs == self._finished_epochs
-        due = time.monotonic() - self._saved > min(_EPOCH_SECONDS, self._every_seconds)
+        seconds = max(_EPOCH_SECONDS, together * _SECONDS_EACH)
+        due = time.monotonic() - self._saved > min(seconds, self._every_seconds)
         return due or (is_bound and self._saves_bounds)
 
     def _write_best(self) -> None:

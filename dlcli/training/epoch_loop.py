@@ -17,6 +17,7 @@ from pytorch_lightning.trainer.states import TrainerFn, TrainerStatus
 from pytorch_lightning.utilities.combined_loader import CombinedLoader
 from pytorch_lightning.utilities.model_helpers import _ModuleMode
 
+from dlcli.training.due_steps import DueSteps, Pausing
 from dlcli.training.loader import BatchLoader
 from dlcli.training.module import TrainingModule
 
@@ -45,8 +46,8 @@ def _is_known(callback: Callback) -> bool:
     return type(callback) in _KNOWN or type(callback).__module__.startswith("dlcli.")
 
 
-def run_epochs(trainer: pl.Trainer, module: TrainingModule) -> None:
-    """Train a module from its start, as `trainer.fit(module)` does.
+def run_epochs(trainer: pl.Trainer, module: TrainingModule) -> Pausing[None]:
+    """Train a module from its start, as `trainer.fit(module)` does, but for the steps, which the caller takes.
 
     Trainer, callbacks and module see the same calls in the same order, and the trainer's counters have the same values
     at each of them, so that a checkpoint is Lightning's own. What is left out is Lightning's bookkeeping between calls,
@@ -57,7 +58,16 @@ def run_epochs(trainer: pl.Trainer, module: TrainingModule) -> None:
     trainer.training = True
     trainer.should_stop = False
     trainer.strategy._lightning_module = module
-    call._call_and_handle_interrupt(trainer, _Loop(trainer, module).run)
+    # Without chunks of steps left, `next` returns None.
+    loop, handle = _Loop(trainer, module).run(), call._call_and_handle_interrupt
+    due = handle(trainer, next, loop, None)
+    while due is not None:
+        try:
+            yield due
+        except BaseException as error:
+            due = handle(trainer, loop.throw, error)
+        else:
+            due = handle(trainer, next, loop, None)
     trainer.training = False
 
 
@@ -76,7 +86,7 @@ class _Loop:
         self._modes = _ModuleMode()
         self._hooks: dict[str, list[Callback]] = {}
 
-    def run(self) -> None:
+    def run(self) -> Pausing[None]:
         trainer, module, loop = self._trainer, self._module, self._loop
         loop.min_epochs, loop.max_epochs = _parse_loop_limits(
             trainer.min_steps, trainer.max_steps, trainer.min_epochs, trainer.max_epochs, trainer
@@ -97,7 +107,7 @@ class _Loop:
             self._call("on_train_start")
             module.on_train_start()
             while not loop.done:
-                self._run_epoch()
+                yield from self._run_epoch()
             self._call("on_train_end")
         trainer._teardown()
         self._call("on_fit_end")
@@ -105,7 +115,7 @@ class _Loop:
         trainer.state.status = TrainerStatus.FINISHED
         trainer.state.stage = None
 
-    def _run_epoch(self) -> None:
+    def _run_epoch(self) -> Pausing[None]:
         module, epochs, batches = self._module, self._epochs, self._batches
         epochs.increment_ready()
         self._call("on_train_epoch_start")
@@ -118,7 +128,7 @@ class _Loop:
             batches.is_last_batch = number == last
             batches.increment_ready()
             batches.increment_started()
-            module.training_step(batch, number)
+            yield DueSteps(module, batch, self._trainer.current_epoch, number)
             batches.increment_processed()
             self._call("on_train_batch_end", {}, batch, number)
             module.on_train_batch_end({}, batch, number)

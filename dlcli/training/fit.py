@@ -22,6 +22,7 @@ from dlcli.formatting import counted
 from dlcli.tasks.base import Task
 from dlcli.training import out_of_memory
 from dlcli.training.checkpoints import Checkpoints
+from dlcli.training.due_steps import Pausing
 from dlcli.training.ending import StepLimit
 from dlcli.training.epoch_loop import can_loop, run_epochs
 from dlcli.training.epoch_samples import EpochSamples, makes_samples
@@ -51,13 +52,18 @@ _PER_STEP_HOOKS = (
 
 @dataclass(frozen=True)
 class FitResult:
-    """The result of `fit`; `note` reports a damaged checkpoint that was ignored."""
+    """The result of `fit`.
+
+    `note` reports a damaged checkpoint that was ignored; `together` is the number of networks, this one included, that
+    took their steps together.
+    """
 
     best_epoch: int
     best_weights: Path
     history: list[dict[str, float]]
     device: torch.device
     note: str = ""
+    together: int = 1
 
 
 def takes_chunks(trainer: Mapping[str, Any], callbacks: Sequence[Callback]) -> bool:
@@ -87,8 +93,10 @@ def fit(
     world: World | None = None,
     run_id: str = "",
     start_over: str = "",
-) -> FitResult:
+) -> Pausing[FitResult]:
     """Train the network in place, until the trainer or a callback stops it.
+
+    Where nothing needs Lightning's loops, it pauses for each chunk of steps: `run_alone(fit(...))` takes them.
 
     If `folder` contains a checkpoint of `run_id`, training continues from it, with the same result as without
     interruption. In a `world` of several processes, each trains on its part of every batch, and rank 0 writes all
@@ -210,7 +218,7 @@ def fit(
         if progress and progress.reaches(trainer.max_epochs):
             checkpoints.load_state_dict(progress.checkpoints)
         elif progress is None and not world and can_loop(trainer, module):
-            run_epochs(trainer, module)
+            yield from run_epochs(trainer, module)
         else:
             with world.joined(device) if world else nullcontext():
                 trainer.fit(module, ckpt_path=progress.file if progress else None, weights_only=True)
@@ -229,7 +237,7 @@ def fit(
         )
     if rank == 0:
         checkpoints.complete(network, module.frozen)
-    return FitResult(checkpoints.best_epoch, checkpoints.best_weights, history, device, note)
+    return FitResult(checkpoints.best_epoch, checkpoints.best_weights, history, device, note, module.together)
 
 
 def _epochs(recipe: Recipe, network: Network, planned: int | None) -> int | None:

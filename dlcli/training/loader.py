@@ -255,5 +255,12 @@ class Chunk:
     def __len__(self) -> int:
         return len(self._batches)
 
+    def rows(self) -> tuple[Tensor, list[tuple[int, int]]]:
+        """Return the numbers of the rows of all batches, and where each batch begins and ends among them."""
+        bounds = [self._loader._bounds(batch) for batch in self._batches]
+        first, end = bounds[0][0], bounds[-1][1]
+        order = torch.arange(self._loader.rows) if self._order is None else self._order
+        return order[first:end], [(begin - first, stop - first) for begin, stop in bounds]
+
     def __iter__(self) -> Iterator[Batch]:
         return (self._loader._read(self._order, batch) for batch in self._batches)

@@ -70,19 +70,18 @@ class TrainingModule(pl.LightningModule):
         self.frozen = FrozenPart(network)
         self.task = task
         self.average = WeightAverage(network.model, recipe.averaging) if recipe.averaging else None
-        # The metrics of the last finished epoch: train/..., val/..., lr, samples_per_second.
-        self.epoch_metrics: dict[str, float] = {}
+        self.epoch_metrics: dict[str, float] = {}  # of the last finished epoch
         self.epoch_seconds = 0.0
         # Whether training has started, with the state of a checkpoint if there is one, and has done a step (or chunk).
         self.is_restored = self.has_stepped = False
         self.automatic_optimization = train.chunk is None
-        self._recipe = recipe
+        self.recipe = recipe
         self._train, self._val = train, val
-        self._plan = plan
-        self._length = length
+        self._plan, self._length = plan, length
         self._on_epoch = on_epoch
         self._schedule: Schedule | None = None
         self._batch_idx, self._averaged_step = -1, 0
+        self.together = 1  # networks whose steps are taken together
         self._losses: list[Tensor] = []
         self._within_epoch: Any = None
         self._metrics, self._turns = metrics, Turns()
@@ -100,10 +99,10 @@ class TrainingModule(pl.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """Return the optimizer of the trained parameters, and its schedule."""
-        optimizer = self._recipe.make_optimizer(self.network.trained_parameters())
-        if self._recipe.make_schedule is None:
+        optimizer = self.recipe.make_optimizer(self.network.trained_parameters())
+        if self.recipe.make_schedule is None:
             return optimizer
-        self._schedule = self._recipe.make_schedule(optimizer, self._length)
+        self._schedule = self.recipe.make_schedule(optimizer, self._length)
         config: dict[str, Any] = {"scheduler": self._schedule.scheduler}
         if self.automatic_optimization:
             # At the end of an epoch, Lightning would step after the checkpoint is written; `end_epoch` does it before.
@@ -111,21 +110,24 @@ class TrainingModule(pl.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": config}
 
     def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
-        """Step the schedule after an optimizer step; `end_epoch` steps it after an epoch."""
+        """Step the schedule after an optimizer step of Lightning's loop."""
+        self.end_step()
+
+    def end_step(self) -> None:
+        """Step a schedule that steps after each optimizer step."""
         if self._schedule is not None:
             self._schedule.end_step()
 
     def setup(self, stage: str) -> None:
         """Move the data to the device."""
-        for loader in (self._train, self._val):
-            if loader is not None:
-                loader.fields = {name: values.to(self.device) for name, values in loader.fields.items()}
+        for loader in [self._train, *([] if self._val is None else [self._val])]:
+            loader.fields = {name: values.to(self.device) for name, values in loader.fields.items()}
 
     def release_rows(self) -> None:
         """Release the data, since trainer and module reference each other long after training."""
-        for loader in (self._train, self._val):
-            if loader is not None:
-                loader.fields = {}
+        self._train.fields = {}
+        if self._val is not None:
+            self._val.fields = {}
 
     def train_dataloader(self) -> BatchLoader:
         """Return the batches of training rows."""
@@ -141,21 +143,20 @@ class TrainingModule(pl.LightningModule):
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         """Augment a batch of training rows; batches of a chunk are augmented in `training_step`."""
-        if self._recipe.augment is None or isinstance(batch, Chunk) or not self.trainer.training:
+        if self.recipe.augment is None or isinstance(batch, Chunk) or not self.trainer.training:
             return batch
-        return self.network.augmented(self._recipe.augment, batch)
+        return self.network.augmented(self.recipe.augment, batch)
 
     def on_train_epoch_start(self) -> None:
         """Reseed for this epoch, and start measuring its time."""
         self._train.epoch = self.current_epoch
         self.network.start_epoch(self.current_epoch)
         rank = [self._train.rank] if self._train.rank else []
-        seed_device(self.device, derive_seed(self._recipe.seed, self.current_epoch, *rank))
+        seed_device(self.device, derive_seed(self.recipe.seed, self.current_epoch, *rank))
         self._losses.clear()
         self._batch_idx = -1
         self.epoch_metrics = {}
-        # The rate at the start of the epoch; a schedule has changed it when the epoch ends.
-        self._epoch_lr = self.learning_rate
+        self._epoch_lr = self.learning_rate  # a schedule has changed it when the epoch ends
         self._started = time.perf_counter()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -210,13 +211,13 @@ class TrainingModule(pl.LightningModule):
     def training_step(self, batch: Batch | Chunk, batch_idx: int) -> Tensor | None:
         """Return the loss of a step that Lightning completes, or do the steps of a chunk."""
         if self.automatic_optimization:
-            # L-BFGS evaluates a batch's loss several times; only the first one counts in the epoch's metrics.
+            # Of L-BFGS's several evaluations of a batch, only the first one counts in the epoch's metrics.
             counts, self._batch_idx = batch_idx != self._batch_idx, batch_idx
             loss = self._loss(batch, counts)
             return loss * self._shares.of_batch(self.current_epoch, batch_idx)
         optimizer: Any = self.optimizers(use_pl_optimizer=False)
         one: Any
-        if self._recipe.takes_all_rows:
+        if self.recipe.takes_all_rows:
             rows, ranks = self._train.rows, self._train.ranks
             solved = solve(optimizer, batch, self.network, self.task, self.manual_backward, rows, ranks)
             for outputs, y, loss in solved:
@@ -224,8 +225,8 @@ class TrainingModule(pl.LightningModule):
                 self._losses.append(loss)
             return None
         for one in batch:
-            if self._recipe.augment is not None:
-                one = self.network.augmented(self._recipe.augment, one)
+            if self.recipe.augment is not None:
+                one = self.network.augmented(self.recipe.augment, one)
             asked = False
 
             def closure(one: Any = one) -> Tensor:
@@ -234,18 +235,14 @@ class TrainingModule(pl.LightningModule):
                 loss = self._loss(one, counts)
                 optimizer.zero_grad()
                 # `manual_backward` informs DDP; in a single process it would only take time.
-                if self._train.ranks > 1:
-                    self.manual_backward(loss)
-                else:
-                    loss.backward()
+                (self.manual_backward if self._train.ranks > 1 else Tensor.backward)(loss)
                 return loss.detach()
 
             if (turns := self.task.turns(self.network, one)) is None:
                 optimizer.step(closure)
             else:
                 self._count(*self._turns.take(self.network.model, turns, optimizer, one), one)
-            if self._schedule is not None:
-                self._schedule.end_step()
+            self.end_step()
             self._update_average(epoch_ends=False)
         return None
 
@@ -259,10 +256,8 @@ class TrainingModule(pl.LightningModule):
     def _update_average(self, *, epoch_ends: bool) -> None:
         if self.average is None:
             return
-        measure = self.average.update(
-            self.network.model, self.current_epoch, self.trainer.max_epochs, epoch_ends=epoch_ends
-        )
-        if measure:
+        epochs = self.current_epoch, self.trainer.max_epochs
+        if self.average.update(self.network.model, *epochs, epoch_ends=epoch_ends):
             rows = BatchLoader(self._train.fields, self._train.batch_size, join_single=True)
             measure_batch_norm(self.evaluated, self.network.model, rows)
 
@@ -279,20 +274,25 @@ class TrainingModule(pl.LightningModule):
             self._shares.after_backward(self.current_epoch, self._batch_idx, self.network.parameters())
 
     def _count(self, loss: Tensor, outputs: Tensor, batch: Any) -> None:
-        self._train_scores.update(self.network.combined(outputs), batch["y"])
-        self._losses.append(loss.detach())
-        if len(self._losses) % _CHECK_EVERY == 0:
-            self._check_finite(self._losses[-_CHECK_EVERY:], first=len(self._losses) - _CHECK_EVERY)
+        self.count(self.network.combined(outputs), batch["y"], [loss.detach()])
+
+    def count(self, outputs: Tensor, y: Tensor, losses: Sequence[Tensor]) -> None:
+        """Count steps in the epoch's metrics: outputs and targets of their rows, and the loss of each step."""
+        self._train_scores.update(outputs, y)
+        checked = len(self._losses) // _CHECK_EVERY * _CHECK_EVERY
+        self._losses.extend(losses)
+        if len(self._losses) >= checked + _CHECK_EVERY:
+            self._check_finite(self._losses[checked:], first=checked)
 
     def _check_finite(self, losses: list[Tensor], first: int = 0) -> None:
         check_finite(losses, first, self.current_epoch, self._plan.batches, lambda: self._advice)
 
     @property
     def _advice(self) -> str:
-        if self._recipe.takes_all_rows:
+        if self.recipe.takes_all_rows:
             return SOLVER_ADVICE
-        can_clip = not turn_parts(self.network.model)
-        return advice_on_divergence(self.trainer, self.learning_rate, can_clip=can_clip)
+        clips = not turn_parts(self.network.model)
+        return advice_on_divergence(self.trainer, self.learning_rate, can_clip=clips)
 
     @property
     def learning_rate(self) -> float:
@@ -326,7 +326,7 @@ class TrainingModule(pl.LightningModule):
         scores = {f"train/{name}": value for name, value in self._train_scores.compute().items()}
         publish(scores, self.trainer)
         # Another optimizer may have attributes of these names, with other meanings.
-        solver: Any = self.optimizers(use_pl_optimizer=False) if self._recipe.takes_all_rows else None
+        solver: Any = self.optimizers(use_pl_optimizer=False) if self.recipe.takes_all_rows else None
         self.epoch_metrics = {
             **scores,
             **self._turns.compute(),
@@ -336,7 +336,7 @@ class TrainingModule(pl.LightningModule):
             **(solver.facts if solver else {}),
         }
         if self._schedule is not None:
-            self._schedule.end_epoch(self.epoch_metrics.get(self._recipe.monitor))
+            self._schedule.end_epoch(self.epoch_metrics.get(self.recipe.monitor))
         if solver and solver.is_done:
             self.trainer.should_stop = True
         self._on_epoch(self.current_epoch, self.epoch_metrics)

@@ -359,6 +359,6 @@ def test_the_way_from_the_command_to_the_fit_is_short(
         raise KeyboardInterrupt
 
     monkeypatch.setattr("dlcli.training.fit.run_epochs", fit)
-    run(["train", *QUICK, "cv=kfold", "cv.folds=2"], tmp_path)
+    run(["train", *QUICK, "cv=kfold", "cv.folds=2", "executor.stack=false"], tmp_path)
     way = seen[seen.index("cli/train.py") : seen.index("training/fit.py") + 1]
     assert len(way) - 1 <= 8, way

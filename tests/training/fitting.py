@@ -16,6 +16,7 @@ from dlcli.events import ignore
 from dlcli.models.mlp import MLP
 from dlcli.tasks.base import Task
 from dlcli.tasks.multiclass import Multiclass
+from dlcli.training.due_steps import run_alone
 from dlcli.training.fit import FitResult, fit
 from dlcli.training.network import Network
 from dlcli.training.recipe import Recipe
@@ -49,7 +50,7 @@ def fit_recipe(
     of_fit: dict[str, Any] = {"folder": folder, "listen": ignore, "description": {}}
     for name, value in options.items():
         (of_recipe if name in Recipe.__dataclass_fields__ else of_fit)[name] = value
-    return fit(network, task, train, val, Recipe(**of_recipe), **of_fit)
+    return run_alone(fit(network, task, train, val, Recipe(**of_recipe), **of_fit))
 
 
 def train(

@@ -1,0 +1,1 @@
+"""Networks of one shape that are trained as one: each operation computes all of them."""

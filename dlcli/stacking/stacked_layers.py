@@ -1,0 +1,231 @@
+"""Layers of K networks of one shape, computed together.
+
+A stacked layer maps `(M, N, ...)` to `(M, N, ...)`: N rows of each of M of the K networks. `shape_of` says which
+networks have one shape, and `stacked` builds their common layers, whose parameters have a leading axis of K.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from dlcli.models.layers import CategoryVectors, Residual
+from dlcli.models.linear import Linear
+from dlcli.models.mlp import MLP
+
+# Activations, with the attributes that change their result.
+_ACTIVATIONS: dict[type[nn.Module], tuple[str, ...]] = {
+    nn.ReLU: (),
+    nn.LeakyReLU: ("negative_slope",),
+    nn.ELU: ("alpha",),
+    nn.GELU: ("approximate",),
+    nn.SiLU: (),
+    nn.Tanh: (),
+    nn.Sigmoid: (),
+    nn.Identity: (),
+}
+
+
+class Unstackable(Exception):
+    """A network or its training has a part, named by the message, that has no form for several networks at once."""
+
+
+@dataclass(frozen=True)
+class Members:
+    """The M networks that a step computes.
+
+    Attributes:
+        index: their numbers `(M,)`; None for all networks.
+        generators: of each of them, for dropout.
+    """
+
+    index: Tensor | None
+    generators: Sequence[torch.Generator]
+
+    def of(self, stacked: Tensor) -> Tensor:
+        """Return their part of a stacked parameter `(K, ...)`."""
+        return stacked if self.index is None else stacked.index_select(0, self.index)
+
+
+# Maps the inputs of the networks of a step to their outputs.
+Layer = Callable[[Tensor, Members], Tensor]
+# Returns the stacked parameter `(K, ...)` of a parameter of the first network.
+Leaf = Callable[[nn.Parameter], Tensor]
+
+
+def shape_of(module: nn.Module) -> Hashable:
+    """Return what networks must have in common to be stacked; their dropout rates may differ.
+
+    Raises:
+        Unstackable: the module, or a part of it, has no stacked form.
+    """
+    kind = type(module)
+    if any((module._forward_hooks, module._forward_pre_hooks, module._backward_hooks)):
+        raise Unstackable(f"hooks of {kind.__name__}")
+    if any(not parameter.requires_grad for parameter in module.parameters(recurse=False)):
+        raise Unstackable(f"frozen weights of {kind.__name__}")
+    if isinstance(module, MLP) and kind is MLP and module.numbers is None:
+        return "MLP", _shape_if_any(module.categories), shape_of(module.layers)
+    if isinstance(module, Linear) and kind is Linear and isinstance(module.layers, nn.Sequential):
+        return "Linear model", tuple(map(shape_of, module.categories)), shape_of(module.layers)
+    if kind in (nn.Sequential, nn.ModuleList):
+        return kind.__name__, tuple(map(shape_of, module.children()))
+    if isinstance(module, Residual) and kind is Residual:
+        return "Residual", shape_of(module.block), _shape_if_any(module.shortcut)
+    if isinstance(module, CategoryVectors) and kind is CategoryVectors:
+        return "CategoryVectors", tuple(map(shape_of, module.columns))
+    return kind.__name__, _settings_of(module)
+
+
+def _shape_if_any(module: nn.Module | None) -> Hashable:
+    return None if module is None else shape_of(module)
+
+
+def _settings_of(module: nn.Module) -> Hashable:
+    """Return the settings of a layer without parts."""
+    kind = type(module)
+    if kind in _ACTIVATIONS:
+        return tuple(getattr(module, name) for name in _ACTIVATIONS[kind])
+    if kind is nn.Linear:
+        return module.in_features, module.out_features, module.bias is not None
+    if kind is nn.Dropout:
+        return ()
+    if kind is nn.Flatten and (module.start_dim, module.end_dim) == (1, -1):
+        return ()
+    if kind is nn.LayerNorm and len(module.normalized_shape) == 1:  # type: ignore[arg-type]
+        return module.normalized_shape, module.eps, module.weight is not None, module.bias is not None
+    if (
+        kind is nn.Embedding
+        and module.max_norm is None
+        and not module.sparse
+        and not module.scale_grad_by_freq
+    ):
+        return module.num_embeddings, module.embedding_dim, module.padding_idx
+    raise Unstackable(f"the layer {kind.__name__}")
+
+
+def stacked(networks: Sequence[nn.Module], leaf: Leaf) -> Callable[[Mapping[str, Tensor], Members], Tensor]:
+    """Return the function of K networks of one shape, from the fields of a batch to outputs `(M, N, ...)`."""
+    every: list[Any] = list(networks)
+    first = every[0]
+    layers = _layer([network.layers for network in every], leaf)
+    if type(first) is MLP:
+        categories = None if first.categories is None else _columns(first.categories.columns, leaf)
+
+        def mlp(batch: Mapping[str, Tensor], members: Members) -> Tensor:
+            x = batch["x"]
+            if categories is not None:
+                x = torch.cat([x, *(column(batch["x_cat"], members) for column in categories)], dim=2)
+            return layers(x, members)
+
+        return mlp
+    columns = _columns(first.categories, leaf)
+
+    def linear(batch: Mapping[str, Tensor], members: Members) -> Tensor:
+        outputs = layers(batch["x"], members)
+        for column in columns:
+            outputs = outputs + column(batch["x_cat"], members)
+        return outputs
+
+    return linear
+
+
+def _columns(embeddings: nn.ModuleList, leaf: Leaf) -> list[Layer]:
+    """Return the embeddings of each column of codes `(M, N, columns)`."""
+    return [_embedding(one, leaf, number) for number, one in enumerate(embeddings)]
+
+
+def _embedding(embedding: nn.Module, leaf: Leaf, column: int) -> Layer:
+    assert isinstance(embedding, nn.Embedding)
+    weight, codes, size = (
+        leaf(embedding.get_parameter("weight")),
+        embedding.num_embeddings,
+        embedding.embedding_dim,
+    )
+    padding = embedding.padding_idx
+
+    def embed(x_cat: Tensor, members: Members) -> Tensor:
+        table = members.of(weight)
+        if padding is not None:  # the row of unseen categories gets no gradient
+            table = table.index_fill(1, torch.tensor([padding], device=table.device), 0.0)
+        first = torch.arange(len(table), device=table.device)[:, None] * codes
+        return functional.embedding(x_cat[:, :, column] + first, table.reshape(-1, size))
+
+    return embed
+
+
+def _layer(modules: Sequence[nn.Module], leaf: Leaf) -> Layer:
+    """Return the layer of K modules of one shape."""
+    module: Any = modules[0]
+    kind = type(module)
+    if kind is nn.Sequential:
+        return _chain([_layer(parts, leaf) for parts in zip(*modules, strict=True)])
+    if kind is Residual:
+        block = _layer([one.block for one in modules], leaf)  # type: ignore[misc]
+        shortcut = module.shortcut and _layer([one.shortcut for one in modules], leaf)  # type: ignore[misc]
+        return lambda x, members: block(x, members) + (shortcut(x, members) if shortcut else x)
+    if kind is nn.Linear:
+        return _linear(leaf(module.weight), None if module.bias is None else leaf(module.bias))
+    if kind is nn.Dropout:
+        return _dropout([float(one.p) for one in modules])  # type: ignore[arg-type]
+    if kind is nn.LayerNorm:
+        return _layer_norm(module, leaf)
+    if kind is nn.Flatten:
+        return lambda x, members: x.flatten(2)
+    return lambda x, members: module(x)  # an activation
+
+
+def _chain(layers: Sequence[Layer]) -> Layer:
+    def chain(x: Tensor, members: Members) -> Tensor:
+        for layer in layers:
+            x = layer(x, members)
+        return x
+
+    return chain
+
+
+def _linear(weight: Tensor, bias: Tensor | None) -> Layer:
+    """Return linear layers with weights `(K, outputs, inputs)` and biases `(K, outputs)`."""
+
+    def linear(x: Tensor, members: Members) -> Tensor:
+        by_input = members.of(weight).transpose(1, 2)
+        if bias is None:
+            return torch.bmm(x, by_input)
+        return torch.baddbmm(members.of(bias).unsqueeze(1), x, by_input)
+
+    return linear
+
+
+def _dropout(rates: Sequence[float]) -> Layer:
+    """Return dropout at the rate of each network, with the masks that its own layer would draw."""
+
+    def drop(x: Tensor, members: Members) -> Tensor:
+        chosen = range(len(rates)) if members.index is None else members.index.tolist()
+        mask = torch.empty_like(x, memory_format=torch.contiguous_format)
+        for own, number, generator in zip(mask, chosen, members.generators, strict=True):
+            if rates[number]:
+                own.bernoulli_(1 - rates[number], generator=generator).div_(1 - rates[number])
+            else:
+                own.fill_(1.0)
+        return x * mask
+
+    return drop
+
+
+def _layer_norm(module: nn.LayerNorm, leaf: Leaf) -> Layer:
+    weight = None if module.weight is None else leaf(module.weight)
+    bias = None if module.bias is None else leaf(module.bias)
+    shape, eps = module.normalized_shape, module.eps
+
+    def normalize(x: Tensor, members: Members) -> Tensor:
+        x = functional.layer_norm(x, shape, eps=eps)
+        if weight is not None:
+            x = x * members.of(weight).unsqueeze(1)
+        return x if bias is None else x + members.of(bias).unsqueeze(1)
+
+    return normalize

@@ -1,0 +1,190 @@
+"""Training runs that pause for their steps, continued together."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+from collections import defaultdict
+from collections.abc import Generator, Hashable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+import torch
+from lightning_fabric.utilities.seed import _collect_rng_states, _set_rng_states
+
+from dlcli.errors import Interrupted
+from dlcli.stacking.stack import Stack, stack_shape
+from dlcli.stacking.stacked_layers import Unstackable
+from dlcli.training.due_steps import DueSteps, Pausing
+from dlcli.training.module import TrainingModule
+
+T = TypeVar("T")
+
+
+@dataclass(eq=False)
+class _Run(Generic[T]):
+    """One training run: its place, the steps that it waits for, its random state, and its shape."""
+
+    place: int
+    pausing: Pausing[T]
+    random: dict[str, Any]
+    due: DueSteps | None = None
+    shape: Hashable = None
+
+
+@dataclass(eq=False)
+class _Group(Generic[T]):
+    """Runs of one shape that are in a stack."""
+
+    runs: list[_Run[T]]
+    stack: Stack
+
+
+@dataclass
+class Together(Generic[T]):
+    """Training runs that are continued chunk by chunk, so that runs of one shape take their steps together.
+
+    Each run has its own random state, as if it ran alone. Runs that cannot be stacked take their steps alone.
+
+    Args:
+        runs: the training runs.
+
+    Attributes:
+        why_alone: why the last run that was not stacked was not; empty if all were.
+    """
+
+    runs: Sequence[Pausing[T]]
+    why_alone: str = ""
+    _loaded: _Run[T] | None = None
+    _waiting: list[_Run[T]] = field(default_factory=list)
+    _groups: dict[Hashable, _Group[T]] = field(default_factory=dict)
+
+    def outcomes(self) -> Generator[tuple[int, T | Exception], None, None]:
+        """Yield the place of each run that has ended, with its result or its error.
+
+        If the iteration is interrupted, or not continued, the runs that have not ended are interrupted.
+        """
+        outside = _collect_rng_states()
+        try:
+            for place, pausing in enumerate(self.runs):
+                run = _Run(place, pausing, outside)
+                yield from self._continue(run)
+                if run.due is not None:
+                    run.shape = self._shape(run.due.module)
+                while run.due is not None and run.shape is None:
+                    yield from self._take_alone(run)
+            self._form_groups()
+            while self._waiting:
+                yield from self._take_next()
+        except BaseException as error:
+            self._stop(Interrupted(signal.SIGTERM) if isinstance(error, GeneratorExit) else error)
+            raise
+        finally:
+            _set_rng_states(outside)
+
+    def _shape(self, module: TrainingModule) -> Hashable:
+        """Return the shape of a run, or None if it has to be trained alone."""
+        try:
+            return stack_shape(module)
+        except Unstackable as reason:
+            self.why_alone = str(reason)
+            return None
+
+    def _form_groups(self) -> None:
+        shapes: dict[Hashable, list[_Run[T]]] = defaultdict(list)
+        for run in self._waiting:
+            shapes[run.shape].append(run)
+        for shape, runs in shapes.items():
+            if len(runs) > 1:
+                self._groups[shape] = _Group(runs, _stack_of(runs))
+            else:
+                self.why_alone = "no other network has its shape"
+
+    def _take_next(self) -> Iterator[tuple[int, T | Exception]]:
+        """Take the earliest steps that runs wait for, so that runs in a stack stay side by side."""
+        first = min(_moment(run) for run in self._waiting)
+        front = [run for run in self._waiting if _moment(run) == first]
+        for shape in dict.fromkeys(run.shape for run in front):
+            runs = [run for run in front if run.shape == shape]
+            if (group := self._groups.get(shape)) is None:
+                for run in runs:
+                    yield from self._take_alone(run)
+            else:
+                yield from self._take_stacked(group, runs)
+
+    def _take_alone(self, run: _Run[T]) -> Iterator[tuple[int, T | Exception]]:
+        assert run.due is not None
+        self._load(run)
+        try:
+            run.due.take()
+        except Exception as error:
+            yield from self._continue(run, error)
+        else:
+            yield from self._continue(run)
+
+    def _take_stacked(self, group: _Group[T], runs: list[_Run[T]]) -> Iterator[tuple[int, T | Exception]]:
+        alive = [run for run in group.runs if run in self._waiting]
+        if 2 * len(alive) <= len(group.runs):  # most others have ended
+            group.stack.release()
+            group.runs, group.stack = alive, _stack_of(alive)
+        self._load(None)
+        due, random = {}, {}
+        for run in runs:
+            number = group.runs.index(run)
+            due[number], random[number] = run.due, torch.Generator()
+            random[number].set_state(run.random["torch"])
+        failure: Exception | None = None
+        try:
+            group.stack.take(due, random)  # type: ignore[arg-type]
+        except Exception as error:
+            failure = error
+        for number, generator in random.items():
+            group.runs[number].random["torch"] = generator.get_state()
+        for run in runs:
+            yield from self._continue(run, failure)
+
+    def _continue(
+        self, run: _Run[T], failure: Exception | None = None
+    ) -> Iterator[tuple[int, T | Exception]]:
+        """Continue a run up to its next steps, or yield its end."""
+        self._load(run)
+        if run in self._waiting:
+            self._waiting.remove(run)
+        run.due = None
+        try:
+            run.due = next(run.pausing) if failure is None else run.pausing.throw(failure)
+        except StopIteration as end:
+            yield run.place, end.value
+        except Exception as error:
+            yield run.place, error
+        else:
+            self._waiting.append(run)
+
+    def _load(self, run: _Run[T] | None) -> None:
+        """Save the random state of the run that was continued last, and set that of another one."""
+        if self._loaded is run:
+            return
+        if self._loaded is not None:
+            self._loaded.random = _collect_rng_states()
+        if run is not None:
+            _set_rng_states(run.random)
+        self._loaded = run
+
+    def _stop(self, why: BaseException) -> None:
+        """Interrupt the runs that have not ended, each of which records that."""
+        for run in self._waiting:
+            with contextlib.suppress(BaseException):
+                run.pausing.throw(why)
+        self._waiting = []
+
+
+def _stack_of(runs: Sequence[_Run[Any]]) -> Stack:
+    modules = [run.due.module for run in runs if run.due is not None]
+    for module in modules:
+        module.together = max(module.together, len(modules))
+    return Stack(modules)
+
+
+def _moment(run: _Run[Any]) -> tuple[int, int]:
+    assert run.due is not None
+    return run.due.epoch, run.due.number

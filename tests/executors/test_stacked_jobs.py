@@ -1,0 +1,152 @@
+"""Jobs that are trained together, as one model."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import dlcli
+from dlcli.datasets.data import Data
+from dlcli.errors import Interrupted, TrainingError
+from dlcli.executors.stack_account import STACK_TAG
+from dlcli.executors.stack_size import stack_size, why_alone
+from dlcli.job import TOGETHER
+from dlcli.result import Result
+from dlcli.stacking.stack import Stack
+from dlcli.tracking.history import read_history
+from dlcli.tracking.ledger import Ledger
+
+WORDS = ["dataset=iris", "model=mlp", "model.hidden=8", "trainer.max_epochs=2", "optimizer.lr=0.01"]
+FOLDS = [*WORDS, "cv=kfold", "cv.folds=2", "cv.seeds=2"]
+
+# Measured times, which differ.
+_TIMES = ("samples_per_second", "latency", "duration")
+
+
+@pytest.fixture(name="alone", scope="module")
+def _alone(tmp_path_factory: pytest.TempPathFactory) -> Result:
+    return dlcli.train([*FOLDS, "executor.stack=false", f"runs_dir={tmp_path_factory.mktemp('alone')}"])
+
+
+def assert_close(one: dict[str, float], other: dict[str, float]) -> None:
+    assert one.keys() == other.keys()
+    measured = {name: value for name, value in one.items() if not any(word in name for word in _TIMES)}
+    assert measured == pytest.approx(
+        {name: other[name] for name in measured}, abs=1e-5, rel=1e-5, nan_ok=True
+    )
+
+
+def assert_same_folds(one: Result, other: Result) -> None:
+    assert_close(one.metrics, other.metrics)
+    for fold, expected in zip(one.folds, other.folds, strict=True):
+        assert_close(fold.metrics, expected.metrics)
+        own, known = ([(e.step, e.metrics) for e in read_history(f.run_dir)] for f in (fold, expected))
+        for (step, figures), (other_step, other_figures) in zip(own, known, strict=True):
+            assert step == other_step
+            assert_close(figures, other_figures)
+
+
+def test_folds_and_seeds_that_are_trained_together_give_the_figures_of_each_alone(
+    alone: Result, tmp_path: Path
+) -> None:
+    together = dlcli.train([*FOLDS, "executor.stack=true", f"runs_dir={tmp_path}"])
+    assert_same_folds(together, alone)
+    assert [Ledger.load(fold.run_dir).result[TOGETHER] for fold in together.folds] == [4] * 4
+    assert "4 of 4 training runs took their steps together" in " ".join(together.messages)
+    assert "4 of 4" in Ledger.load(together.run_dir).tags[STACK_TAG]
+    assert TOGETHER not in Ledger.load(alone.folds[0].run_dir).result
+    assert Ledger.load(alone.run_dir).tags[STACK_TAG] == (
+        "4 training runs took their steps alone: executor.stack is off."
+    )
+
+
+def test_folds_that_are_interrupted_together_are_resumed(
+    alone: Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take, calls = Stack.take, []
+
+    def interrupted(*arguments: Any) -> None:
+        calls.append(1)
+        if len(calls) == 2:
+            raise Interrupted(signal.SIGTERM)
+        take(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Stack, "take", interrupted)
+        with pytest.raises(Interrupted):
+            dlcli.train([*FOLDS, "executor.stack=true", f"runs_dir={tmp_path}"])
+    ledgers = [Ledger.load(file.parent) for file in tmp_path.glob("*/*/artifacts/ledger.json")]
+    assert [ledger.status for ledger in ledgers] == ["KILLED"] * 5
+    (parent,) = (ledger for ledger in ledgers if ledger.parent_id is None)
+    assert_same_folds(dlcli.resume(str(parent.run_dir)), alone)
+
+
+def test_a_fold_that_fails_stops_the_others(tmp_path: Path) -> None:
+    words = [*FOLDS, "executor.stack=true", "optimizer=sgd", "optimizer.lr=1e30", f"runs_dir={tmp_path}"]
+    with pytest.raises(TrainingError, match="loss became"):
+        dlcli.train(words)
+    ledgers = [Ledger.load(file.parent) for file in tmp_path.glob("*/*/artifacts/ledger.json")]
+    assert sorted(ledger.status for ledger in ledgers) == ["FAILED"] * 2 + ["KILLED"] * 3
+
+
+@pytest.mark.parametrize("sampler", ("grid", "tpe"))
+def test_trials_that_are_trained_together_are_those_of_a_sweep_one_by_one(
+    sampler: str, tmp_path: Path
+) -> None:
+    words = [*WORDS, "model.dropout=0.1,0.3", "optimizer.lr=0.01,0.02", f"sweep/sampler={sampler}"]
+    words += ["sweep.trials=4", "cv.folds=2", "cv=kfold"] if sampler == "grid" else ["sweep.trials=3"]
+    words += ["sweep.sampler.startup_trials=2"] if sampler == "tpe" else []
+    found = [
+        dlcli.sweep([*words, f"executor.stack={stack}", f"runs_dir={tmp_path / stack}"])
+        for stack in ("false", "true")
+    ]
+    for one, other in zip(found[0].trials, found[1].trials, strict=True):
+        assert one["params"] == other["params"]
+        assert one["value"] == pytest.approx(other["value"], abs=1e-5)
+        assert_close(one["metrics"], other["metrics"])
+    expected = "8 of 8 training runs" if sampler == "grid" else "2 of 3 training runs"
+    assert expected in " ".join(found[1].messages)
+
+
+def test_what_is_not_stacked_says_why() -> None:
+    config: dict[str, Any] = {
+        "executor": {"stack": "auto", "jobs": "auto", "job_timeout": None, "silence": None},
+        "trainer": {"accelerator": "cpu", "devices": 1, "max_epochs": 100},
+        "model": {"_target_": "dlcli.models.mlp.MLP", "hidden": 16, "layers": 2},
+        "dataset": {"batch_size": 32},
+        "optimizer": {"_target_": "torch.optim.Adam"},
+    }
+    rows = Data(
+        "rows", "table", pd.DataFrame({"a": [1.0] * 9}), np.array([0, 1, 2] * 3), classes=("a", "b", "c")
+    )
+    assert stack_size(config, 5, rows) == 5
+    assert stack_size(config, 1, rows) == 1
+    changes: dict[str, dict[str, Any]] = {
+        "executor.stack is off": {"executor": {"stack": False}},
+        "executor.jobs=2 runs jobs in several processes": {"executor": {"jobs": 2}},
+        "a time limit of a job": {"trainer": {"max_time": "00:00:10:00"}},
+        "a setting of the trainer that needs single steps": {"trainer": {"gradient_clip_val": 1.0}},
+        "the model": {"model": {"_target_": "dlcli.models.tabm.TabM"}},
+        "the optimizer": {"optimizer": {"_target_": "torch.optim.RMSprop"}},
+        "weight_averaging": {"weight_averaging": {"_target_": "dlcli.training.averaging.EMA"}},
+        "steps of": {"model": {"hidden": 2048}},
+    }
+    for reason, change in changes.items():
+        changed = {**config, **{name: {**config.get(name, {}), **own} for name, own in change.items()}}
+        assert why_alone(changed, rows, 5).startswith(reason)
+        assert stack_size(changed, 5, rows) == 1
+    short = {**config, "trainer": {**config["trainer"], "max_epochs": 2}}
+    assert why_alone(short, rows, 5) == "10 steps, which are too few to save time"
+    assert stack_size(short, 5, rows) == 1
+    large = {
+        **config,
+        "executor": {**config["executor"], "stack": True},
+        "model": {**config["model"], "hidden": 2048},
+    }
+    assert stack_size(large, 5, rows) == 5
+    assert stack_size({**config, "executor": {**config["executor"], "stack": 3}}, 5, rows) == 3

@@ -1,0 +1,289 @@
+"""Property: training runs that take their steps together give what each of them gives alone, within 1e-5.
+
+`DLCLI_STACKS=200` tries as many random combinations of settings; a failure names its seed.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from pytorch_lightning.callbacks import EarlyStopping
+from safetensors.torch import load_file
+from torch import Tensor
+
+from dlcli.assembly.optimization import make_schedule
+from dlcli.config.build import build
+from dlcli.errors import Diverged, Interrupted
+from dlcli.events import EpochDone, Event, Listener, ignore
+from dlcli.models.linear import Linear
+from dlcli.models.mlp import MLP
+from dlcli.stacking.together import Together
+from dlcli.tasks.base import Task
+from dlcli.tasks.binary import Binary
+from dlcli.tasks.losses import MAE, MSE, BinaryCrossEntropy, CrossEntropy, Focal, Huber, Quantile
+from dlcli.tasks.multiclass import Multiclass
+from dlcli.tasks.regression import Regression
+from dlcli.training import checkpoints
+from dlcli.training import fit as fitting_module
+from dlcli.training.due_steps import Pausing, run_alone
+from dlcli.training.fit import FitResult, fit
+from dlcli.training.network import Network
+from dlcli.training.recipe import Recipe
+from tests.training.fitting import data, figures
+
+CASES = int(os.environ.get("DLCLI_STACKS", "12"))
+CLASSES = ["a", "b", "c"]
+CODES = (4, 3)  # of the categories
+
+Make = Callable[..., Pausing[FitResult]]
+
+
+def tasks(draw: random.Random) -> Task:
+    smoothing = draw.choice([0.0, 0.1])
+    weights = draw.choice([None, "balanced"])
+    counts = [30, 20, 10]
+    made: list[Callable[[], Task]] = [
+        lambda: Multiclass(CLASSES, counts, CrossEntropy(CLASSES, counts, smoothing, weights)),
+        lambda: Multiclass(CLASSES, counts, Focal(CLASSES, counts)),
+        lambda: Binary(["no", "yes"], [[9, 7]], BinaryCrossEntropy(["no", "yes"], [[9, 7]], smoothing)),
+        lambda: Regression(["u"], [0.0], [1.0], draw.choice([MSE(), MAE(), Huber(0.5)])),
+        lambda: Regression(["u", "v"], [0.0, 1.0], [1.0, 2.0], MSE()),
+        lambda: Regression(["u"], [0.0], [1.0], Quantile([0.1, 0.5, 0.9])),
+    ]
+    return draw.choice(made)()
+
+
+def optimizers(draw: random.Random, k: int) -> Callable[..., torch.optim.Optimizer]:
+    """Return an optimizer; those of the runs of a case differ in learning rate and weight decay only."""
+    kind = draw.choice(["adam", "adam", "adamw", "sgd", "momentum", "nesterov"])
+    groups = draw.random() < 0.4
+    own = random.Random(f"{draw.random()} {k}")
+    lr, decay = own.choice([0.003, 0.01]), own.choice([0.0, 0.01, 0.1])
+
+    def make(parameters: Any) -> torch.optim.Optimizer:
+        given: Any = list(parameters)
+        if groups:
+            matrices, others = ([p for p in given if (p.ndim > 1) == large] for large in (True, False))
+            given = [{"params": matrices}, {"params": others, "weight_decay": 0.0}]
+        if kind.startswith("adam"):
+            cls = torch.optim.Adam if kind == "adam" else torch.optim.AdamW
+            return cls(given, lr=lr, weight_decay=decay, betas=(0.8, 0.99), fused=True)
+        momentum = 0.0 if kind == "sgd" else 0.9
+        return torch.optim.SGD(given, lr, momentum, weight_decay=decay, nesterov=kind == "nesterov")
+
+    return make
+
+
+def schedules(draw: random.Random) -> dict[str, Any]:
+    interval = draw.choice(["epoch", "step"])
+    sections: list[dict[str, Any]] = [
+        {},
+        {"_target_": "dlcli.training.schedules.cosine", "interval": interval},
+        {"_target_": "torch.optim.lr_scheduler.ReduceLROnPlateau", "patience": 0, "threshold": 0.3},
+    ]
+    section = draw.choice(sections)
+    return {"make_schedule": partial(make_schedule, section)} if section else {}
+
+
+def case(seed: int) -> tuple[int, Make]:
+    """Return a number of training runs of one shape, and the function that makes one of them."""
+    size = random.Random(seed).randint(2, 4)
+
+    def make(k: int, folder: Path, listen: Listener = ignore, earlier: Any = ()) -> Pausing[FitResult]:
+        draw = random.Random(seed)  # the same for all runs
+        task = tasks(draw)
+        columns, categories = draw.randint(1, 5), draw.random() < 0.4
+        rows = draw.choice([20, 33, 50]) + draw.choice([0, k, 9 * k])
+        generator = torch.Generator().manual_seed(seed * 100 + k)
+        fields: dict[str, Tensor] = {"x": torch.randn(rows + 20, columns, generator=generator)}
+        if categories:
+            fields["x_cat"] = torch.stack(
+                [torch.randint(0, codes, (rows + 20,), generator=generator) for codes in CODES], dim=1
+            )
+        fields["y"] = torch.randint(0, 3, (rows + 20,), generator=generator)
+        if isinstance(task, Binary):
+            fields["y"] = (fields["y"][:, None] > 0).float()
+        elif isinstance(task, Regression):
+            fields["y"] = torch.randn(rows + 20, len(task.names), generator=generator)
+        hidden: Any = draw.choice([5, [6], [8, 8, 3], 33])
+        given = {
+            "hidden": hidden,
+            "activation": draw.choice(["relu", "leaky_relu", "elu", "gelu", "silu", "tanh", "sigmoid"]),
+            "normalization": draw.choice(["none", "none", "layer"]),
+            "residual": draw.random() < 0.3 and hidden not in ([6],),
+        }
+        drops, linear = draw.random() < 0.4, draw.random() < 0.15
+        torch.manual_seed(k)
+        shape = {"input_shape": (columns,), "num_outputs": task.num_outputs}
+        shape |= {"cardinalities": CODES} if categories else {}
+        model = Linear(**shape) if linear else MLP(**shape, **given, dropout=(k + 1) / 10 if drops else 0.0)
+        epochs = draw.randint(2, 5)
+        callbacks = [EarlyStopping("val/loss", patience=1)] if draw.random() < 0.5 else []
+        batch = draw.choice([4, 8, 16, 64])
+        trainer = {"accelerator": "cpu", "max_epochs": epochs}
+        target = {"_target_": "pytorch_lightning.Trainer", **trainer}
+        recipe = Recipe(
+            make_optimizer=optimizers(draw, k),
+            make_trainer=partial(build, target, where="trainer"),
+            batch_size=batch,
+            seed=k,
+            callbacks=callbacks,
+            trainer_arguments=trainer,
+            checkpoint_minutes=draw.choice([1e-9, 10.0]),
+            **schedules(draw),
+        )
+        train, val = (
+            {name: v[part] for name, v in fields.items()} for part in (slice(rows), slice(rows, None))
+        )
+        network = Network(model, combine=task.combined, finish=task.outputs)
+        return fit(
+            network, task, train, val, recipe, folder=folder, listen=listen, description={}, earlier=earlier
+        )
+
+    return size, make
+
+
+@pytest.fixture(autouse=True)
+def _short_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fitting_module, "CHUNK", 3)
+    monkeypatch.setattr(checkpoints, "_EPOCH_SECONDS", -1.0)  # each epoch is written
+    monkeypatch.setattr(checkpoints, "_SECONDS_EACH", -1.0)
+
+
+def folders(place: Path, size: int) -> list[Path]:
+    made = [place / str(k) / "checkpoints" for k in range(size)]
+    for folder in made:
+        folder.mkdir(parents=True)
+    return made
+
+
+def alone(make: Make, place: Path, size: int) -> list[FitResult]:
+    return [run_alone(make(k, folder, ignore)) for k, folder in enumerate(folders(place, size))]
+
+
+def together(make: Make, place: Path, size: int) -> tuple[Together[FitResult], dict[int, Any]]:
+    runs = Together([make(k, folder, ignore) for k, folder in enumerate(folders(place, size))])
+    return runs, dict(runs.outcomes())
+
+
+def assert_close(one: Any, other: Any, where: str, atol: float = 1e-5) -> None:
+    if isinstance(one, dict):
+        assert one.keys() == other.keys(), where
+        for key in one.keys() - {"samples_per_second"}:
+            assert_close(one[key], other[key], f"{where}.{key}", atol)
+    elif isinstance(one, list | tuple):
+        assert len(one) == len(other), where
+        for index, pair in enumerate(zip(one, other, strict=True)):
+            assert_close(*pair, f"{where}.{index}", atol)
+    elif torch.is_tensor(one) or isinstance(one, float):
+        a, b = torch.as_tensor(one).double(), torch.as_tensor(other).double()
+        torch.testing.assert_close(
+            a, b, rtol=atol, atol=atol, equal_nan=True, msg=lambda text: f"{where}: {text}"
+        )
+    else:
+        assert one == other, where
+
+
+def state(folder: Path) -> dict[str, Any]:
+    """Return what decides how a run would continue."""
+    found = torch.load(folder / "last.ckpt", weights_only=True)
+    return {
+        name: found[name]
+        for name in ("state_dict", "optimizer_states", "lr_schedulers", "callbacks", "epoch")
+    }
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("seed", range(CASES))
+def test_runs_give_together_what_each_gives_alone(seed: int, tmp_path: Path) -> None:
+    size, make = case(seed)
+    expected = alone(make, tmp_path / "alone", size)
+    runs, found = together(make, tmp_path / "together", size)
+    for k, one in enumerate(expected):
+        if isinstance(found[k], Exception):
+            raise found[k]
+        assert found[k].together == size, runs.why_alone
+        assert_close(found[k].history, one.history, f"run {k}: history")
+        assert found[k].best_epoch == one.best_epoch
+        assert_close(load_file(found[k].best_weights), load_file(one.best_weights), f"run {k}: weights")
+        own, other = (tmp_path / name / str(k) / "checkpoints" for name in ("together", "alone"))
+        assert sorted(file.name for file in own.iterdir()) == sorted(file.name for file in other.iterdir())
+        assert_close(state(own), state(other), f"run {k}: last.ckpt", atol=1e-3)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("seed", (1, 4))
+def test_interrupted_runs_continue_alone(seed: int, tmp_path: Path) -> None:
+    size, make = case(seed)
+    expected = alone(make, tmp_path / "alone", size)
+    places = folders(tmp_path / "together", size)
+    seen: list[int] = []
+
+    def stop(event: Event) -> None:
+        seen.extend([event.epoch] if isinstance(event, EpochDone) else [])
+        if len(seen) == size + 1:  # in the second epoch of the first run
+            raise Interrupted(signal.SIGTERM)
+
+    runs = Together([make(k, folder, stop) for k, folder in enumerate(places)])
+    with pytest.raises(Interrupted):
+        dict(runs.outcomes())
+    for k, one in enumerate(expected):
+        history = one.history[: len(one.history)]
+        resumed = run_alone(make(k, places[k], ignore, history))
+        assert_close(resumed.history, one.history, f"run {k}: history")
+        assert_close(load_file(resumed.best_weights), load_file(one.best_weights), f"run {k}: weights")
+
+
+def test_a_run_that_diverges_leaves_the_others_unchanged(tmp_path: Path) -> None:
+    def make(k: int, folder: Path, lr: float = 0.01) -> Pausing[FitResult]:
+        return fit_of_rows(k, folder, lr if k != 1 else 1e30)
+
+    size = 3
+    expected = [
+        run_alone(make(k, folder)) for k, folder in enumerate(folders(tmp_path / "alone", size)) if k != 1
+    ]
+    places = folders(tmp_path / "together", size)
+    found = dict(Together([make(k, folder) for k, folder in enumerate(places)]).outcomes())
+    assert isinstance(found[1], Diverged)
+    with pytest.raises(Diverged) as alone_error:
+        run_alone(make(1, tmp_path / "alone" / "1" / "checkpoints"))
+    assert str(found[1]) == str(alone_error.value)
+    for k, one in zip((0, 2), expected, strict=True):
+        assert_close(found[k].history, one.history, f"run {k}")
+
+
+def test_what_has_no_stacked_form_is_trained_alone_with_the_same_bits(tmp_path: Path) -> None:
+    def make(k: int, folder: Path) -> Pausing[FitResult]:
+        return fit_of_rows(k, folder, 0.01, normalization="batch")
+
+    expected = [run_alone(make(k, folder)) for k, folder in enumerate(folders(tmp_path / "alone", 2))]
+    runs = Together([make(k, folder) for k, folder in enumerate(folders(tmp_path / "together", 2))])
+    found = dict(runs.outcomes())
+    assert runs.why_alone == "the layer BatchNorm1d"
+    for k, one in enumerate(expected):
+        assert found[k].together == 1
+        assert figures(found[k]) == figures(one)
+
+
+def fit_of_rows(k: int, folder: Path, lr: float, **model: Any) -> Pausing[FitResult]:
+    """Return a training run on 40 rows."""
+    torch.manual_seed(k)
+    network = Network(MLP((4,), 2, hidden=6, dropout=0.1, **model))
+    task = Multiclass(["no", "yes"], [20, 20], CrossEntropy(["no", "yes"], [20, 20]))
+    trainer = {"accelerator": "cpu", "max_epochs": 2}
+    recipe = Recipe(
+        make_optimizer=partial(torch.optim.SGD, lr=lr),
+        make_trainer=partial(build, {"_target_": "pytorch_lightning.Trainer", **trainer}, where="trainer"),
+        batch_size=8,
+        seed=k,
+        trainer_arguments=trainer,
+    )
+    return fit(network, task, data(40, k), data(10, 9), recipe, folder=folder, listen=ignore, description={})
