@@ -23,8 +23,8 @@ from dlcli.cross_validation.size_curve import size_points, size_sentence
 from dlcli.datasets.notices import of_runs, sentences
 from dlcli.errors import DataError
 from dlcli.events import JobsPlanned, Listener
+from dlcli.executors.at_once import jobs_at_once
 from dlcli.executors.executor import execute
-from dlcli.executors.local import jobs_at_once
 from dlcli.executors.stack_account import record_stacks
 from dlcli.executors.stack_size import stack_size
 from dlcli.files.disk import disk_errors

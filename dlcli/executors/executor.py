@@ -66,7 +66,7 @@ def execute(
             if future.done():
                 future.result()
                 ended()
-        with work(executor) as worked:
+        with working(executor) as worked:
             for _ in worked:
                 for future in futures:
                     if future.done():
@@ -79,7 +79,7 @@ def execute(
 
 
 @contextmanager
-def work(executor: Executor) -> Iterator[Iterator[None]]:
+def working(executor: Executor) -> Iterator[Iterator[None]]:
     """Run the jobs of an executor that runs them together in this thread; the iterator yields whenever one has ended.
 
     On exit, those that have not ended are interrupted.

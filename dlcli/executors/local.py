@@ -15,15 +15,14 @@ from annotated_types import Ge, Gt
 from dlcli.config.timespan import seconds_of
 from dlcli.distributed.launcher import is_launched
 from dlcli.events import Event, Listener, TrainingEnded, TrainingStarted
+from dlcli.executors.at_once import jobs_at_once
 from dlcli.executors.early import drop_early
-from dlcli.executors.stack_size import size_of, stack_size, steps_of
+from dlcli.executors.stack_size import stack_size
 from dlcli.executors.stacked_jobs import StackedJobs
 from dlcli.executors.time_limits import Limits, overran, too_long
 from dlcli.executors.workers import Workers
-from dlcli.inference.evaluation import choose_device
 from dlcli.job import Job, pausing_job
 from dlcli.process.cores import cores, share
-from dlcli.process.memory import free_memory
 from dlcli.process.supervision import is_supervised, limited
 from dlcli.result import Result
 from dlcli.training.due_steps import run_alone
@@ -31,13 +30,6 @@ from dlcli.training.due_steps import run_alone
 if TYPE_CHECKING:
     from dlcli.datasets.data import Data
     from dlcli.executors.executor import Executor
-
-
-# Number of steps from which on `auto` runs jobs in parallel; even for the smallest network they take five seconds.
-_MANY_STEPS = 20_000
-
-# Memory that `auto` assumes for a job: copies of the rows, and the memory of the libraries.
-_COPIES, _WORKER_BYTES = 4, 300 << 20
 
 
 @dataclass(frozen=True)
@@ -87,24 +79,6 @@ class Local:
             return InProcess()
         places = share_out(at_once, config["trainer"]["accelerator"])
         return Workers(places, self.recycle, config, data)
-
-
-def jobs_at_once(config: Mapping[str, Any], jobs: int, data: Data) -> int:
-    """Return the number of jobs that run at the same time, of `jobs` jobs of a configuration on a dataset.
-
-    With `auto`, one job at a time uses an accelerator. On a CPU, as many jobs run as cores and memory allow, if that
-    saves more time than the imports of the worker processes take. Results do not depend on it, except for rounding
-    with other numbers of threads.
-    """
-    asked = config["executor"].get("jobs", 1)
-    if asked != "auto":
-        return min(asked, jobs)
-    trainer = config["trainer"]
-    is_on_cpu = choose_device(trainer["accelerator"]).type == "cpu" and trainer["devices"] in (1, "1", "auto")
-    if not is_on_cpu or jobs * steps_of(config, len(data)) < _MANY_STEPS:
-        return 1
-    room = free_memory() // (_COPIES * size_of(data.x) + _WORKER_BYTES)
-    return max(1, min(share(), jobs, room))
 
 
 class InProcess:

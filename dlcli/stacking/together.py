@@ -77,7 +77,7 @@ class Together(Generic[T]):
             while self._waiting:
                 yield from self._take_next()
         except BaseException as error:
-            self._stop(Interrupted(signal.SIGTERM) if isinstance(error, GeneratorExit) else error)
+            self._stop(getattr(error, "signum", signal.SIGTERM))
             raise
         finally:
             _set_rng_states(outside)
@@ -170,11 +170,11 @@ class Together(Generic[T]):
             _set_rng_states(run.random)
         self._loaded = run
 
-    def _stop(self, why: BaseException) -> None:
+    def _stop(self, signum: int) -> None:
         """Interrupt the runs that have not ended, each of which records that."""
         for run in self._waiting:
             with contextlib.suppress(BaseException):
-                run.pausing.throw(why)
+                run.pausing.throw(Interrupted(signum))
         self._waiting = []
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from dlcli.config.timespan import in_words
 from dlcli.errors import ConfigError, DiskFull, DlcliError, ExecutorError, Interrupted, Pruned, TrainingError
 from dlcli.events import EpochDone, Event, Listener, Note, TrialEvent, TrialStarted
-from dlcli.executors.executor import Executor, work
+from dlcli.executors.executor import Executor, working
 from dlcli.inference.latency import LATENCY
 from dlcli.job import Job
 from dlcli.result import Result
@@ -101,7 +101,7 @@ class Driver:
                     self._begin()
                 if not self._running:
                     return
-                with work(self._executor) as worked:
+                with working(self._executor) as worked:
                     for _ in worked:
                         self._settle_ended()
                 if not self._running:

@@ -25,7 +25,8 @@ from dlcli.datasets.data import Data
 from dlcli.datasets.shared_memory import SharedData, read_shared
 from dlcli.errors import Diverged, Problem, describe_error, restore_error
 from dlcli.executors import template
-from dlcli.executors.local import jobs_at_once, share_out
+from dlcli.executors.at_once import jobs_at_once
+from dlcli.executors.local import share_out
 from dlcli.executors.processes import NoWorkerError, Processes
 from dlcli.process.cores import cores
 from dlcli.result import Result
