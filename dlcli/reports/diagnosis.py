@@ -36,6 +36,10 @@ _ERRORS = 2.0
 # The training loss has hardly fallen if it fell by less than this share.
 _HARDLY = 0.05
 
+# A fall is also significant if it exceeds this share of the total decrease: a loss that falls steadily from 2.3 to 2.15
+# within 20 epochs loses less than 2 % in the last ones.
+_STEADY = 0.05
+
 # A decrease by less than this share of the total decrease is ignored: for separable classes the loss never stops
 # falling, such as from 0.0003 to 0.00025 after 0.58 (penguins).
 _OF_ALL = 0.001
@@ -49,6 +53,10 @@ _NOTHING, _LITTLE = 0.05, 0.25
 # The training loss is far below the validation loss if the gap exceeds this share of the validation loss, and this
 # share of its total decrease. The first run of the README has 0.83 and 0.07.
 _FAR_BELOW, _OF_THE_GAIN = 0.5, 0.05
+
+# With so many times the training loss the rows have been memorized, and neither the distance nor a rise by this share
+# is by chance, although a few rows that are predicted wrongly with certainty make their standard errors large.
+_MEMORIZED, _RISEN = 8.0, 0.1
 
 # The distance was there before anything could be memorized if the ratio of the losses was this share of the last one in
 # the second epoch (in the first one, the mean over its steps includes the untrained network). ETTh1 has 0.98, since its
@@ -129,8 +137,13 @@ def diagnose(history: History, max_epochs: int | None = None, baseline: float | 
                 f"{_n(v[-1])}: underfitting; try another learning rate, a larger model or more epochs."
             )
         case "overfitting":
+            few = (
+                f" (the rise has a standard error of {_n(rise_se)} over so few rows)"
+                if found.doubtful
+                else ""
+            )
             return (
-                f"{lowest} and has risen to {end}, while train loss fell to {_n(t[-1])}: "
+                f"{lowest} and has risen to {end}{few}, while train loss fell to {_n(t[-1])}: "
                 "overfitting; fewer epochs, more data, augmentation, dropout or weight decay help."
             )
         case "falling":
@@ -154,7 +167,10 @@ def diagnose(history: History, max_epochs: int | None = None, baseline: float | 
                 f"{settled}: val loss no longer falls, far above train loss since the first epochs: the validation "
                 "rows differ from the training rows, as in a split by time, rather than overfitting."
             )
-        if gap > _ERRORS * loss_se:
+        is_sure = gap > _ERRORS * loss_se
+        few = f" (with a standard error of {_n(loss_se)} over so few rows)"
+        if is_sure or _is_memorized(t, v):
+            settled += "" if is_sure or doubtful else few
             return (
                 f"{settled}: val loss no longer falls, far above train loss: some overfitting; more data, "
                 "augmentation, dropout or weight decay may help."
@@ -213,7 +229,8 @@ def judge(
     rise = end - level
     doubt = _DEVIATIONS * noise * math.sqrt(1 / averaged + 1 / 3)
     rises = len(v) - 1 - best >= 2 and rise > max(doubt, _SHARE * abs(level))
-    has_risen = rises and rise > _ERRORS * rise_se
+    is_sure = rise > _ERRORS * rise_se
+    has_risen = rises and (is_sure or (_is_memorized(t, v) and rise > _RISEN * abs(level)))
 
     trained = noise_of(t[len(t) // 3 :] if len(t) >= 9 else t)
     if has_risen and t[-1] - min(t) > max(_DEVIATIONS * trained, 0.5 * abs(min(t))) and v[-1] > v[0]:
@@ -221,22 +238,34 @@ def judge(
     if t[0] - min(t) < _HARDLY * abs(t[0]) and not fits:
         return Judgement("underfitting", best, end, averaged)
     if has_risen and fmean(t[-averaged:]) <= fmean(t[max(0, best - 1) : best + 2]):
-        return Judgement("overfitting", best, end, averaged)
+        return Judgement("overfitting", best, end, averaged, None if is_sure else "rise")
 
     half = last_epochs(len(v))
-    now, before = fmean(v[-half:]), fmean(v[-2 * half : -half])
-    fall = before - now
-    gain = max(v) - min(v)
-    falls = fall > max(_DEVIATIONS * noise * math.sqrt(2 / half), _SHARE * abs(now), _OF_ALL * gain)
+    fall, falls = _fall(v, half, noise)
     falls = falls and best >= len(v) - max(
         2, (half + 1) // 2
     )  # otherwise it has levelled off within these epochs
-    if falls and fall > _ERRORS * fall_se:
+    # If the training loss still falls as it did before, and the last epoch is the best one, a fall is no chance.
+    both = best == len(v) - 1 and _fall(t, half, trained)[0] > _STEADY * (max(t) - min(t))
+    if falls and (fall > _ERRORS * fall_se or both):
         return Judgement("falling", best, end, half)
     doubtful: Literal["rise", "fall"] | None = (
         "fall" if falls else "rise" if rises and not has_risen else None
     )
     return Judgement("converged", best, end, averaged, doubtful)
+
+
+def _fall(losses: Sequence[float], half: int, noise: float) -> tuple[float, bool]:
+    """Return by how much a loss fell in the last `half` epochs, and whether that is more than noise and negligible."""
+    now, before = fmean(losses[-half:]), fmean(losses[-2 * half : -half])
+    gain = max(losses) - min(losses)
+    least = max(min(_SHARE * abs(now), _STEADY * gain), _OF_ALL * gain)
+    return before - now, before - now > max(_DEVIATIONS * noise * math.sqrt(2 / half), least)
+
+
+def _is_memorized(t: Sequence[float], v: Sequence[float]) -> bool:
+    """Return whether the training loss has become negligible beside the validation loss."""
+    return min(*t, *v) >= 0 and v[-1] > _MEMORIZED * t[-1]
 
 
 def last_epochs(epochs: int) -> int:

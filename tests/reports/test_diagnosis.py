@@ -108,6 +108,32 @@ def test_a_change_of_few_rows_by_chance_is_neither_overfitting_nor_falling() -> 
         assert found[truth, True][truth] >= 51, found
 
 
+def test_a_slow_but_steady_fall_is_no_convergence() -> None:
+    """The loss falls by 6 to 20 % within all epochs, such as from 2.3 to 2.15 at too small a rate."""
+    rng, found = np.random.default_rng(0), Counter[Finding]()
+    for _ in range(PER_TRUTH):
+        n, total = int(rng.integers(8, 61)), rng.uniform(0.06, 0.2)
+        v = 1 - total * np.arange(n) / (n - 1)
+        noise = total / n * rng.uniform(0.05, 1)
+        t, v = v + rng.normal(0, noise / 4, n), v + rng.normal(0, noise, n)
+        found[judge(t.tolist(), v.tolist()).finding] += 1
+    assert found["falling"] >= 0.85 * PER_TRUTH, found
+
+
+def test_a_rise_of_memorized_rows_is_overfitting_even_if_few_rows_cause_it() -> None:
+    """The MLP on sonar: val loss 0.46, then 0.96 with a standard error of 0.63, train loss 0.0004."""
+    v = [0.66, 0.55, 0.5, 0.47, 0.46, *(0.46 + 0.04 * k for k in range(1, 13))]
+    t = [0.68 * 0.5**k for k in range(len(v))]
+    ends = [0.0] * (len(v) - 1)
+    sentence = said(t, v, None, val_loss_rise_se=[*ends, 0.6], val_loss_se=[*ends, 0.8])
+    assert "(the rise has a standard error of 0.6 over so few rows), while train loss fell" in sentence
+    assert ": overfitting;" in sentence
+    flat = [*v[:5], *[0.47] * 12]
+    apart = said(t, flat, None, val_loss_se=[*ends, 0.8])
+    assert "(with a standard error of 0.8 over so few rows): val loss no longer falls, far above" in apart
+    assert "some overfitting" in apart
+
+
 def test_a_rise_within_the_noise_of_the_rows_is_reported() -> None:
     v = [0.9, 0.6, 0.45, 0.4, *(0.4 + 0.005 * k for k in range(1, 13))]
     t = [0.9, 0.6, 0.45, *(0.4 - 0.002 * k for k in range(13))]
