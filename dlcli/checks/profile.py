@@ -15,6 +15,7 @@ from dlcli.checks.leaks import find_duplicates, find_split_groups, find_target_l
 from dlcli.config.pasted import pasted, pasted_for_column
 from dlcli.datasets.audio.recordings import Recordings
 from dlcli.datasets.data import Data, take
+from dlcli.datasets.masks.class_maps import Masks
 from dlcli.datasets.notices import warnings_of
 from dlcli.datasets.passages import Passages
 from dlcli.datasets.questions.answers import Answers
@@ -25,6 +26,7 @@ from dlcli.datasets.text_rows import Texts
 from dlcli.datasets.windows import History
 from dlcli.datasets.words.sentences import Sentences
 from dlcli.errors import Problem
+from dlcli.formatting import counted
 from dlcli.preprocessing.columns.texts import has_texts
 from dlcli.splits.split import Split, in_time, name_of_test_rows
 
@@ -170,14 +172,18 @@ def count_classes(data: Data) -> dict[str, int]:
 
 
 def _rare_classes(data: Data, splits: Sequence[Split]) -> Iterator[Problem]:
-    """Yield a warning for classes that some training rows or most test rows lack, and for heavy imbalance."""
-    if data.strata is None:
+    """Yield a warning for classes that some training rows or several folds lack, and for heavy imbalance."""
+    if not data.classes or isinstance(data.y, Masks):  # codes of masks may be in files
         return
     counts = count_classes(data)
-    yield from _absent(data, [split.train for split in splits], "training", 0)
+    if data.strata is not None:
+        yield from _absent(data, [split.train for split in splits], "training", 0)
     # A part with fewer rows than classes (as in leave-one-out) cannot contain them all.
     tests = [split.test for split in splits if len(split.test) >= len(counts)]
-    yield from _absent(data, tests, name_of_test_rows(len(splits) > 1), len(tests) // 2)
+    if data.strata is not None or len(splits) > 1:
+        yield from _absent(data, tests, name_of_test_rows(len(splits) > 1), len(tests) // 10)
+    if data.strata is None:
+        return
     most, least = max(counts, key=counts.__getitem__), min(counts, key=counts.__getitem__)
     if counts[least] * _IMBALANCED < counts[most]:
         yield Problem(
@@ -191,16 +197,27 @@ def _absent(data: Data, parts: Sequence[np.ndarray], what: str, tolerated: int) 
     """Yield a warning for classes without a row in more than `tolerated` of the parts."""
     lacking = np.zeros(len(data.classes), dtype=np.int64)
     for rows in parts:
-        lacking += np.bincount(data.y[rows], minlength=len(data.classes)) == 0
+        lacking += data.targets_of(rows).rows_with(len(data.classes)) == 0
     few = np.flatnonzero(lacking > tolerated)
-    if len(few):
-        where = f" in {lacking[few[0]]:,} of {len(parts):,} splits" if len(parts) > 1 else ""
-        yield Problem(
-            f"class {data.classes[few[0]]} has no {what} rows{where}"
-            + (f"; the same holds for {len(few) - 1} more classes" if len(few) > 1 else ""),
-            "target",
-            "Add rows, merge classes, or use fewer folds.",
+    if not len(few):
+        return
+    name, hint = data.classes[few[0]], "Add rows, merge classes, or use fewer folds."
+    if len(parts) > 1 and what != "training":
+        there = count_classes(data)[name]
+        hint = f"Metrics of it are undefined there. It has {counted(there, 'row')} in all: use fewer folds, "
+        spread = data.strata is not None and there >= len(parts)
+        hint += (
+            "or cv=stratified_kfold if no groups or times tie rows."
+            if spread
+            else "add rows or merge classes."
         )
+    where = f" in {lacking[few[0]]:,} of {len(parts):,} splits" if len(parts) > 1 else ""
+    yield Problem(
+        f"class {name} has no {what} rows{where}"
+        + (f"; the same holds for {len(few) - 1} more classes" if len(few) > 1 else ""),
+        "target",
+        hint,
+    )
 
 
 def as_table(x: Any) -> pd.DataFrame:

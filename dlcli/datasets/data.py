@@ -119,7 +119,12 @@ class Data:
     @property
     def targets_of_kind(self) -> TargetRows:
         """The targets, as the class of their kind."""
-        return self.y if isinstance(self.y, TargetRows) else kind_of_array(self.y, self.classes)
+        return self.targets_of(slice(None))
+
+    def targets_of(self, rows: slice | np.ndarray) -> TargetRows:
+        """Return the targets of some rows, as the class of their kind."""
+        y = self.y if isinstance(rows, slice) else self.y[rows]
+        return y if isinstance(y, TargetRows) else kind_of_array(y, self.classes)
 
     @property
     def target_names(self) -> tuple[str, ...]:

@@ -173,6 +173,25 @@ def test_a_class_with_fewer_rows_than_splits_is_not_rare(strategy) -> None:
     assert warned(data, strategy.splits(data)) == []
 
 
+def test_a_class_that_some_folds_cannot_have_is_told_with_what_helps() -> None:
+    """6 positive rows of 120 in ten folds, as codes and as a label."""
+    y = np.repeat([0, 1], [114, 6])
+    data = Data("t", "table", numbers(120).x, y, classes=("no", "yes"))
+    labels = replace(data, y=np.stack([np.arange(120) % 2, y], axis=1), classes=("odd", "yes"))
+    for of_kind in (data, labels):
+        found = find_warnings(of_kind, KFold(10, stratify=False).splits(data))
+        (absent,) = [problem for problem in found if "held-out" in problem.message]
+        lacking = sum(not y[split.test].any() for split in KFold(10, stratify=False).splits(data))
+        assert absent.message == f"class yes has no held-out rows in {lacking} of 10 splits"
+        assert absent.hint == (
+            "Metrics of it are undefined there. It has 6 rows in all: use fewer folds, add rows or merge classes."
+        )
+    assert lacking >= 4
+    few = find_warnings(data, KFold(6, stratify=False).splits(data))
+    assert "or cv=stratified_kfold if no groups or times tie rows." in next(few).hint
+    assert warned(data, KFold(6, stratify=True).splits(data)) == []
+
+
 def test_groups_that_are_torn_apart() -> None:
     names = np.array([f"patient {row // 5}" for row in range(100)], dtype=object)
     data = replace(numbers(), groups=names)
