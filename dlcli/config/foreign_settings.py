@@ -34,8 +34,8 @@ def settings_meant(name: str, value: str) -> list[str]:
         return (
             data_meant(value)
             if is_data(value)
-            else [f"dataset={value}"]
-            if value in options("dataset", ())
+            else [f"dataset={same_option('dataset', value)}"]
+            if same_option("dataset", value)
             else ["dataset=table", assignment("dataset.path", value)]
             if value
             else []

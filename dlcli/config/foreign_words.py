@@ -267,6 +267,8 @@ FLAGS = {
     "debug": ("trainer=debug",),
     "fast_dev_run": ("trainer=debug",),
     "early_stopping": ("callbacks=default",),
+    "stratify": ("cv.stratify=true",),
+    "stratified": ("cv.stratify=true",),
     "augment": ("augmentation=image",),
 }
 
@@ -303,7 +305,7 @@ DATA = (
     *("data", "dataset", "data_path", "data_file", "dataset_path", "file", "input", "input_file"),
     *("csv", "csv_path", "csv_file", "train_file", "train_csv", "train_data", "train_path"),
 )
-METRICS = ("metric", "metrics", "eval_metric")
+METRICS = ("metric", "metrics", "eval_metric", "val_metric")
 # Metrics that each task with targets of their kind computes by default.
 BY_DEFAULT = frozenset(
     {

@@ -21,6 +21,7 @@ from dlcli.config.foreign_words import (
     KEYS,
     METRICS,
     MODES,
+    OPTIONS,
     RESUMED,
     UNNEEDED,
     YOLO_TASKS,
@@ -78,6 +79,8 @@ def translate_habits(arguments: Sequence[str], known: Mapping[str, bool]) -> Pro
         meant.words += ["--dry-run"] if meant.command == "check" else []
         meant.command = "sweep"
     words = meant.words
+    if "dataset=detection" in words and "model=unet" in words:
+        words[words.index("dataset=detection")] = "dataset=image_masks"
     if "dataset=detection" in words and not any(word.startswith("model=") for word in words):
         words.append("model=centernet")  # the default model is none of boxes
     if meant.command == "resume":  # only these may differ from the resumed run
@@ -100,6 +103,8 @@ def _command(arguments: Sequence[str], known: Mapping[str, bool]) -> Problem:
         meant = translate_habits([command, *words], known)
         hint = meant.hint if meant else f"Write: {dlcli_line(command, *words)}"
         return Problem(message, hint=hint)
+    if found := translate_run_habits([command, *words], known):
+        return Problem(message, hint=found.hint)
     split = ["--split", "val"] if name in ("val", "validate") else []
     plain = words[: next((place for place, word in enumerate(words) if word.startswith("-")), len(words))]
     files = [word for word in plain if is_data(word)]
@@ -164,6 +169,16 @@ def _noted(name: str, value: str, meant: _Meant) -> list[str] | None:
     if plain in UNNEEDED and (not is_choice or value.lower() in ("true", "false")):
         meant.note(UNNEEDED[plain])
         return []
+    if plain in ("train", "train_set") and is_data(value):
+        meant.target_follows = True
+        return data_meant(value)
+    if plain in FLAGS and value.lower() in ("true", "false"):
+        return list(FLAGS[plain]) if value.lower() == "true" else []
+    if plain == "task" and len(OPTIONS["task"].get(plain_name(value), ())) > 1:
+        meant.note("The task follows from the target.")
+        return []
+    if plain in ("config_path", "config_dir"):
+        return ["-C", value]
     if plain == "hparams_search":
         meant.command = "sweep"
         own = next((group for group in ("sweep", "experiment") if value in options(group, ())), "")
@@ -219,7 +234,7 @@ def _word(word: str, left: list[str], meant: _Meant) -> bool:
         elif key == "mode" and MODES.get(value) == "train":
             meant.strange.append(word)
         elif key == "model" and re.fullmatch(r"yolo[\w-]*\.(pt|yaml)", value.lower()):
-            meant.words.append(f"model={'unet' if '-seg' in value else 'centernet'}")
+            meant.words.append(f"model={_LIKE_YOLO.get(value[-7:-3], 'centernet')}")
             meant.strange.append(word)
         else:
             same = same_option(key, value) if key in known else ""
@@ -249,12 +264,17 @@ def _word(word: str, left: list[str], meant: _Meant) -> bool:
 def _is_foreign(key: str, value: str) -> bool:
     """Return whether the key of an override belongs to another tool and not to dlcli."""
     plain = plain_name(key)
+    if plain in FLAGS and value.lower() in ("true", "false"):
+        return True
     if plain in UNNEEDED:
-        return plain not in ("train", "test") or value.lower() in ("true", "false")
+        return plain not in ("train", "test") or value.lower() in ("true", "false") or is_data(value)
     if ("." in key and plain in KEYS) or plain == "hparams_search" or re.match(r"hydra[./]", plain):
         return True
     return "." not in key and plain not in _OWN and bool(settings_meant(key, value))
 
+
+# Models for what follows the name of one of yolo's.
+_LIKE_YOLO = {"-seg": "unet", "-cls": "cnn"}
 
 # Names of other tools' keys that dlcli has as well.
 _OWN = frozenset({"seed", "monitor", "experiment_name", "run_name"})

@@ -55,6 +55,9 @@ def translate_run_habits(arguments: Sequence[str], known: Mapping[str, bool]) ->
             meant.run = word
         elif equals and _set(command, name, value, meant):
             meant.strange.append(word)
+        elif not meant.run and Path(word).suffix in _WEIGHTS and not Path(word).is_dir():
+            meant.run = "last"  # dlcli names runs, not files of weights
+            meant.strange.append(word)
         elif not meant.run and command == "predict" and is_data(word):
             meant.words.append(word)  # the run is missing
             meant.strange.append(word)

@@ -146,7 +146,7 @@ def test_the_line_does_what_was_meant(typed: str, meant: str) -> None:
         ("test", f"{NEWEST}eval last"),
         ("validate wine", f"{NEWEST}eval wine --split val"),
         ("infer wine x.csv", f"{NEWEST}predict wine x.csv"),
-        ("infer x.csv --out y.csv", f"{NEWEST}predict last x.csv"),
+        ("infer x.csv --out y.csv", "Write: dlcli predict last x.csv --output y.csv"),
         ("run", "Write: dlcli train"),
     ],
 )  # fmt: skip

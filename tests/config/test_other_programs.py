@@ -60,6 +60,8 @@ def answer(*words: str) -> tuple[str, str]:
         ("lightning fit model=mlp", "train model=mlp"),
         ("ludwig experiment --dataset x.csv", "train dataset=table dataset.path=x.csv"),
         ("mlflow ui", "ui"),
+        ("evaluate --model last --data new.csv", "eval last --file new.csv"),
+        ("yolo classify train data=mnist model=yolo11n-cls.pt", "train dataset=mnist model=cnn"),
     ],
 )
 def test_the_name_of_a_program_in_front_gets_the_line_without_it(typed: str, meant: str) -> None:
@@ -103,6 +105,7 @@ def test_other_first_words_are_left_to_the_program(typed: str) -> None:
         ("predict abc -i x.csv", "predict abc x.csv"),
         ("predict --checkpoint a/b.ckpt --input x.csv --save y.csv", "predict last x.csv --output y.csv"),
         ("eval --checkpoint last data=x.csv", "eval last --file x.csv"),
+        ("predict best.ckpt new.csv", "predict last new.csv"),
         ("serve --model last", "serve last"),
         ("export last onnx", "export last --output model.onnx"),
         ("resume abc --epochs 20", "resume abc trainer.max_epochs=20"),
@@ -151,6 +154,16 @@ def test_a_run_may_be_called_like_a_setting_or_a_file(
         ("train -m hparams_search=mnist_optuna seed=1,2", "sweep seed=1,2"),
         ("train logger=wandb train=True test=False", "train"),
         ("train --wandb --workers 4 seed=3", "train seed=3"),
+        ("train --train a.csv --label kind", "train dataset=table dataset.path=a.csv dataset.target=kind"),
+        ("train --input a.csv --task classification", "train dataset=table dataset.path=a.csv"),
+        ("train --dataset MNIST --model CNN", "train dataset=mnist model=cnn"),
+        (
+            "train early_stopping=true patience=3",
+            "train callbacks=default callbacks.early_stopping.patience=3",
+        ),
+        ("train val_metric=f1", "train monitor=val/f1"),
+        ("train --cv 5 --stratify", "train cv=kfold cv.folds=5 cv.stratify=true"),
+        ("train --config-dir conf seed=1", "train -C conf seed=1"),
     ],
 )
 def test_keys_of_other_projects(typed: str, meant: str) -> None:
