@@ -84,7 +84,7 @@ def test_both_networks_are_watched(gan: Result) -> None:
     assert {"samples", "samples_by_epoch", "interpolation", "nearest", "turns", "recognized"} <= pictures
     assert len(list((gan.run_dir / "samples").glob("epoch_*.png"))) == 3
     assert any("equal to a training row" in message for message in gan.messages)
-    rests_on = "Images judged: 216 in each epoch, 216 val, 300 test."
+    rests_on = "Images evaluated: 216 in each epoch, 216 val, 300 test."
     assert any(rests_on in message and "Below 320" in message for message in gan.messages)
     assert "nearest/close" in text and "nearest/copies" in text
     assert any("val/frechet was lowest" in message for message in gan.messages)

@@ -33,7 +33,7 @@ _TITLES = {
     "reliability": "Reliability",
     "worst": "The worst images",
     "saliency": SALIENCY_TITLE,
-    "samples": "Made images",
+    "samples": "Generated images",
     "samples_by_epoch": "Generated images by epoch",
     "interpolation": "Interpolation between noise vectors",
     "nearest": "Nearest training rows",

@@ -99,7 +99,7 @@ def diagnose(history: History, max_epochs: int | None = None, baseline: float | 
         broken = [epoch for epoch, loss in losses.items() if not math.isfinite(loss)]
         if broken:
             return (
-                f"{name} loss stopped being a finite number at epoch {min(broken) + 1}: training diverged; "
+                f"{name} loss is not finite from epoch {min(broken) + 1} on: training diverged; "
                 "try a lower learning rate or gradient clipping."
             )
     if any(name.startswith("train/") and name.endswith("_gradient_norm") for name in history):
@@ -114,7 +114,7 @@ def diagnose(history: History, max_epochs: int | None = None, baseline: float | 
         return _trees(t, v, [int(iterations.get(epoch, 0)) for epoch in epochs], max_epochs)
     if len(epochs) < ENOUGH_EPOCHS:
         went = f"went from {_n(v[0])} to {_n(v[-1])}" if len(v) > 1 else f"is {_n(v[0])}"
-        return f"After {_count(len(epochs))} it is too short to say: val loss {went}."
+        return f"Too short for a diagnosis after {_count(len(epochs))}: val loss {went}."
     rise_se, fall_se, loss_se = (
         dict(history.get(name, ())).get(epochs[-1], 0.0) for name in (RISE_SE, FALL_SE, LOSS_SE)
     )
@@ -197,13 +197,13 @@ def _converged(v: Sequence[float], baseline: float | None, accuracy: float | Non
     if share >= _NOTHING:
         right = "" if accuracy is None else f", accuracy {_n(accuracy)}"
         return (
-            f"{verdict}. It is {share:.0%} below {constant}{right}; whether the rows allow more, model=linear and "
-            "another learning rate show."
+            f"{verdict}. It is {share:.0%} below {constant}{right}; compare with model=linear and another "
+            "learning rate."
         )
     below = f"is only {share:.1%} below" if share > 0 else "never fell below"
     return (
-        f"it no longer falls, but {below} {constant}: the model does not learn, or the inputs say little about the "
-        "target; try another learning rate, and compare with model=linear."
+        f"it no longer falls, but {below} {constant}: the model does not learn, or the inputs contain little "
+        "information on the target; try another learning rate, and compare with model=linear."
     )
 
 

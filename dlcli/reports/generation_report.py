@@ -69,7 +69,7 @@ def _write_pictures(run_dir: Path, task: Generate, network: Any, fitted: FitResu
     images = as_pictures(task.made(network, y.to(fitted.device)).cpu().numpy())
     best = f"epoch {fitted.best_epoch + 1}"
     save(
-        sample_plots.image_lines(images, names, f"Made images, a line for each class ({best})."),
+        sample_plots.image_lines(images, names, f"Generated images, a line for each class ({best})."),
         plots / "samples.png",
     )
     strips = []
@@ -99,7 +99,7 @@ def _nearest(
     *,
     pictures: bool,
 ) -> GenerationReport:
-    """Compare the distances of made images and of held-out rows to their nearest training rows."""
+    """Compare the distances of generated images and of held-out rows to their nearest training rows."""
     task, train = model.task, split.train
     assert isinstance(task, Generate)
     rows = held_out[np.linspace(0, len(held_out) - 1, min(len(held_out), _COMPARED)).astype(np.int64)]
@@ -122,8 +122,8 @@ def _nearest(
         "nearest/copies": copies / len(own),
     }
     text = (
-        f"Made images have a median distance of {figures['nearest/made']:.3f} from the nearest training row{few} (root "
-        f"mean square of pixels from 0 to 1), held-out rows {figures['nearest/held_out']:.3f}; "
+        f"Generated images have a median distance of {figures['nearest/made']:.3f} from the nearest training row{few} "
+        f"(root mean square of pixels from 0 to 1), held-out rows {figures['nearest/held_out']:.3f}; "
         f"{counted(closer, 'image')} of {len(own):,} {'is' if closer == 1 else 'are'} closer than {low:.3f}, as "
         f"{_LOW:.0%} of the held-out rows are; {counted(copies, 'image')} and {counted(repeated, 'held-out row')} are "
         "equal to a training row."
@@ -133,7 +133,7 @@ def _nearest(
         nearest = field_of_train.index_select(0, places[chosen]).float()
         pairs = torch.stack([made[chosen], nearest], dim=0).flatten(0, 1)
         labels = ["made", "nearest"]
-        note = f"The {len(chosen)} of {len(own):,} made images that are closest to a training row, and these rows."
+        note = f"The {len(chosen)} of {len(own):,} generated images that are closest to a training row, and these rows."
         figure = sample_plots.image_lines(as_pictures(pairs.numpy()), labels, note)
         save(figure, run_dir / "plots" / "nearest.png")
     return GenerationReport(figures, [text, *_few_rows(task, split)])
@@ -145,8 +145,8 @@ def _few_rows(task: Generate, split: Split) -> list[str]:
     counts = {"in each epoch": epochs, "val": len(split.val), "test": len(split.test)}
     counts = {name: rows for name, rows in counts.items() if rows}
     text = (
-        f"Images judged: {', '.join(f'{rows:,} {name}' for name, rows in counts.items())}. frechet is larger on fewer "
-        "images, so that it compares only at equal numbers; kernel_distance is not."
+        f"Images evaluated: {', '.join(f'{rows:,} {name}' for name, rows in counts.items())}. frechet is larger for "
+        "fewer images, so that only values for equal numbers are comparable; kernel_distance is not."
     )
     few = [name for name, rows in counts.items() if rows < ENOUGH_IMAGES]
     if few:

@@ -29,10 +29,10 @@ def diagnose_turns(history: Mapping[str, Sequence[tuple[int, float]]], max_epoch
     epochs = max(map(len, values.values()), default=0)
     if epochs < _ENOUGH:
         shown = f": val/frechet is {distance[-1]:.3g}" if distance else ""
-        return f"After {epochs} epochs it is too short to say{shown}."
+        return f"Too short for a diagnosis after {epochs} epochs{shown}."
     if not any(map(math.isfinite, distance)):
         what = "is NaN in all epochs" if distance else "was not computed"
-        return f"val/frechet {what}: nothing can be said about the images."
+        return f"val/frechet {what}: there is no diagnosis of the images."
     last = max(1, len(distance) // 5)
     end = fmean(distance[-last:])
     best = min(range(len(distance)), key=lambda epoch: _finite(distance[epoch]))
@@ -53,8 +53,9 @@ def diagnose_turns(history: Mapping[str, Sequence[tuple[int, float]]], max_epoch
         )
     if discriminator < _WON:
         return (
-            f"The discriminator tells made images from real ones almost always (loss {discriminator:.2g}), and the "
-            f"generator learns little from it; {lowest}. Try model.discriminator_lr=0.5 or model.spectral=true."
+            "The discriminator almost always distinguishes generated images from real ones "
+            f"(loss {discriminator:.2g}); the generator learns little from it; {lowest}. "
+            "Try model.discriminator_lr=0.5 or model.spectral=true."
         )
     if not math.isfinite(end):
         return f"{lowest} and is NaN at the end: the two networks diverge. The best epoch is saved."

@@ -192,7 +192,7 @@ class Generate(Task):
     def baselines(self, x: Any, kept: Tensor | None = None, y: Any = None) -> dict[str, tuple[Task, Tensor]]:
         """Return two baselines: noise (the worst case) and training rows (the best possible) as generated images."""
         if kept is None or self.judge is None or self._reference is None:
-            raise TypeError("the baselines of made images need what is kept of them, and a judge")
+            raise TypeError("the baselines of generated images need their stored outputs and a judge")
         rows, asked = torch.arange(len(kept)), kept[:, 1]
         real = kept[:, HEADER:].unflatten(1, (2, -1))[:, 1]
         noise = torch.rand(_NOISE_IMAGES, *self.judge.image, generator=torch.Generator().manual_seed(0))
@@ -283,7 +283,7 @@ class Generate(Task):
 
         asked, seen = outputs[:, 1].long().numpy(), outputs[:, 2].long().numpy()
         figure = confusion_matrix(asked, seen, self.classes)
-        figure.axes[0].set(ylabel="asked for", xlabel="seen by the judge")
+        figure.axes[0].set(ylabel="requested class", xlabel="class according to the judge")
         yield "recognized", figure
 
 

@@ -200,7 +200,7 @@ def test_a_run_that_has_not_finished(status: str, said: str) -> None:
     (ledger.run_dir / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     page = page_of("first")
     assert said in page.text
-    assert "After 3 epochs it is too short to say" in page.text
+    assert "Too short for a diagnosis after 3 epochs" in page.text
     assert "first on iris: f1" in page.text
     assert "svg" in page.tags
     assert report("first", "--format", "md").exit_code == 2

@@ -240,7 +240,7 @@ def test_a_small_distance_from_a_constant_prediction_is_given_without_a_verdict(
     history = {name: list(enumerate(SIGMOIDS)) for name in ("train/loss", "val/loss")}
     sentence = diagnose(history | right, 20, 2.303)
     assert (
-        "It is 20% below the 2.3 of a constant prediction, accuracy 0.2; whether the rows allow more"
+        "It is 20% below the 2.3 of a constant prediction, accuracy 0.2; compare with model=linear"
         in sentence
     )
     # A log loss of noisy rows: 17 % below is no failure.

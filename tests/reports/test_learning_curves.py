@@ -27,7 +27,7 @@ CASES = {
     "still falling": history([math.exp(-e / 10) for e in range(10)], [math.exp(-e / 11) for e in range(10)]),
     "no sign of over- or underfitting": history(FALLING, [loss + 0.03 for loss in FALLING]),
     "some overfitting": history(FALLING, [max(loss, 0.9) for loss in FALLING]),
-    "too short to say": history([1.0, 0.5], [1.1, 0.9]),
+    "Too short for a diagnosis": history([1.0, 0.5], [1.1, 0.9]),
     "diverged": history([1.0, 0.5, math.nan], [1.1, 0.9, math.inf]),
     "cannot be diagnosed": {"train/loss": [(0, 1.0)]},
 }

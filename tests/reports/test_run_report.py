@@ -84,7 +84,7 @@ def write(run_dir: Path, evaluations: Any, **options: Any) -> str:
 
 def test_a_report_has_plots_of_the_test_rows(tmp_path: Path, saved: dict[str, Figure]) -> None:
     sentence = write(tmp_path, EVALUATIONS, run_name="first")
-    assert "too short to say" in sentence
+    assert "Too short for a diagnosis" in sentence
     assert [figure.about for figure in saved.values()] == [  # type: ignore[attr-defined]
         f"first · {DATA.name}",
         *[f"first · {DATA.name} · final test rows"] * 2,
@@ -129,7 +129,7 @@ def test_predictions_and_breakdown_have_both_parts(tmp_path: Path, saved: dict[s
 
 
 def test_a_fold_has_predictions_and_no_plots(tmp_path: Path, saved: dict[str, Figure]) -> None:
-    assert "too short to say" in write(tmp_path, EVALUATIONS, pictures=False)
+    assert "Too short for a diagnosis" in write(tmp_path, EVALUATIONS, pictures=False)
     assert not saved
     assert [file.name for file in tmp_path.iterdir()] == ["predictions.parquet"]
 
