@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -122,6 +123,7 @@ def load(
         test, more = drop_missing(test_raw.read(source.columns), targets, missing_target)
         empty += _count_empty(test, text, on_empty)
         source, dropped = source.joined(test), dropped + more
+        source = replace(source, warnings=(*source.warnings, *test_raw.warnings))
     times = source.split_column(time, "time")
     found = make_targets(source, targets, dict(kinds))
     if test_path is not None:
@@ -157,6 +159,7 @@ def _text_column(raw: RawTable, text: str | None, others: set[str | None]) -> st
     if text is not None:
         return text
     candidates = [str(name) for name in raw.names if name not in others]
+    candidates = [name for name in candidates if name not in raw.index] or candidates
     if len(candidates) == 1:
         return candidates[0]
     raise DataError(

@@ -62,6 +62,13 @@ def test_the_text_column_is_the_only_remaining_one(kind: str) -> None:
     assert labelled_texts(load(table_of(kind), text="text", target="label")) == ROWS
 
 
+def test_the_index_of_a_frame_is_no_text() -> None:
+    frame = pd.DataFrame({"text": ["a b", "c d", "e f", "g h"], "y": ["u", "v", "u", "v"]})
+    frame.set_index(pd.Index([f"text number {row}" for row in range(4)], name="name")).to_parquet("t.parquet")
+    assert list(load("t.parquet", target="y").x) == frame["text"].tolist()
+    assert next(iter(load("t.parquet", target="y", text="name").x)) == "text number 0"
+
+
 def test_no_header_and_literal_quotes() -> None:
     rows = [*ROWS, ("good", '"Great" she said'), ("bad", '"Never again'), ("bad", 'I said "no"')]
     data = load(tsv(rows), target="c0")
