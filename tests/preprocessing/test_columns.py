@@ -6,10 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import skops.io
+from sklearn.preprocessing import StandardScaler
 
 from dlcli.assembly import parts
 from dlcli.datasets.data import Data
 from dlcli.errors import DataError
+from dlcli.preprocessing.columns import numbers
 from dlcli.preprocessing.fitted import fit_preprocessing
 from dlcli.preprocessing.table import Table
 from dlcli.splits.split import Split
@@ -288,3 +290,19 @@ def test_large_numbers_stay_apart_without_scaling() -> None:
     seconds = pd.DataFrame({"at": 1.7e9 + np.arange(0.0, 1000.0, 3)})
     assert len(np.unique(Table(scaling="center").fit(seconds).transform(seconds)["x"])) == len(seconds)
     assert len(np.unique(Table(scaling="none").fit(seconds).transform(seconds)["x"])) < 10
+
+
+@pytest.mark.parametrize("center", [0.0, 1e9, 21.3])
+@pytest.mark.parametrize("spread", [0.0, 1.0, 1e-7])
+@pytest.mark.parametrize("gaps", [False, True])
+def test_large_columns_are_fitted_one_by_one_as_scikit_learn_fits_them(
+    center: float, spread: float, gaps: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(numbers, "_CELLS", 50)
+    column = center + spread * np.random.default_rng(0).normal(size=100)
+    column[3] = np.nan if gaps else column[3]
+    found = numbers.Numbers().fit([column, column]).pipelines_[1][-1]
+    filled = np.where(np.isnan(column), np.nanmedian(column), column)
+    expected = StandardScaler().fit(filled[:, None])
+    for name in ("mean_", "var_", "scale_", "n_samples_seen_"):
+        assert getattr(found, name) == getattr(expected, name), name

@@ -17,6 +17,9 @@ LONGEST_LINE = 64 << 20
 
 _BLOCK = 1 << 20
 
+# Bytes at the end of a block in which the last line end is searched first.
+_TAIL = 1 << 14
+
 
 class Bounded(io.RawIOBase):
     """Reads a stream up to `most` bytes with lines of up to `LONGEST_LINE` bytes.
@@ -26,7 +29,8 @@ class Bounded(io.RawIOBase):
 
     def __init__(self, stream: IO[bytes], name: str, most: int | None = None) -> None:
         self._stream = stream
-        # read1 returns the available bytes of a pipe instead of waiting for the requested number.
+        # These return the available bytes of a pipe instead of waiting for the requested number.
+        self._readinto1 = getattr(stream, "readinto1", None)
         self._read1 = getattr(stream, "read1", stream.read)
         self._name = name
         self._most = most
@@ -39,11 +43,17 @@ class Bounded(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         """Read some bytes into the buffer; 0 at the end."""
-        some = self._read1(len(buffer))
-        buffer[: len(some)] = some
-        end = max(some.rfind(b"\n"), some.rfind(b"\r"))
-        self._line = len(some) - end - 1 if end >= 0 else self._line + len(some)
-        self._read += len(some)
+        if self._readinto1 is not None:
+            count = self._readinto1(buffer)
+        else:
+            some = self._read1(len(buffer))
+            count = len(some)
+            buffer[:count] = some
+        after = _after_last_end(bytes(buffer[max(0, count - _TAIL) : count]))
+        if after is None and count > _TAIL:
+            after = _after_last_end(bytes(buffer[:count]))
+        self._line = after if after is not None else self._line + count
+        self._read += count
         if self._line > LONGEST_LINE:
             raise DataError(
                 f"has a line of more than {amount(LONGEST_LINE)}, so it is not a table of text",
@@ -56,7 +66,7 @@ class Bounded(io.RawIOBase):
                 self._name,
                 "Use fewer rows, a machine with more memory, or .parquet, which needs less for numbers.",
             )
-        return len(some)
+        return count
 
     def close(self) -> None:
         """Close the stream."""
@@ -65,6 +75,12 @@ class Bounded(io.RawIOBase):
                 self._stream.close()
             finally:
                 super().close()
+
+
+def _after_last_end(some: bytes) -> int | None:
+    """Return the number of bytes after the last line end; None if there is none."""
+    end = max(some.rfind(b"\n"), some.rfind(b"\r"))
+    return len(some) - end - 1 if end >= 0 else None
 
 
 def bounded(stream: IO[bytes], name: str, most: int | None = None) -> io.BufferedReader:

@@ -8,6 +8,9 @@ from typing import IO
 
 import numpy as np
 
+# Bytes that are searched at a time.
+_PIECE = 1 << 16
+
 _LF, _CR, _NUL = b"\n\r\0"
 
 
@@ -25,8 +28,8 @@ class Watched(io.RawIOBase):
     def __init__(self, stream: IO[bytes], *, utf8: bool) -> None:
         self._stream = stream
         self._decoder = codecs.getincrementaldecoder("utf-8")() if utf8 else None
+        self._is_whole = True
         self._ends = b""  # line ends that the next block may follow
-        self._begun = False
         self.has_gaps = False
 
     def readable(self) -> bool:
@@ -36,8 +39,10 @@ class Watched(io.RawIOBase):
     def read(self, size: int = -1) -> bytes:
         """Return the next bytes of the stream."""
         block = self._stream.read(size)
-        if self._decoder is not None:
+        # Decoding takes longer than seeing that all bytes are ASCII; a character may begin in the block before.
+        if self._decoder is not None and not (block.isascii() and self._is_whole):
             self._decoder.decode(block, final=not block)
+            self._is_whole = not self._decoder.getstate()[0]
         if not self.has_gaps:
             self._look(block)
         return block
@@ -54,6 +59,11 @@ class Watched(io.RawIOBase):
 
 def _has_gap(content: bytes) -> bool:
     """Return whether a line end follows another one; numpy is faster than a search for each of both."""
+    # In small pieces that overlap by a line end of UTF-16, because large temporary arrays take longer than the search.
+    return any(_has_gap_in(content[first : first + _PIECE + 4]) for first in range(0, len(content), _PIECE))
+
+
+def _has_gap_in(content: bytes) -> bool:
     data = np.frombuffer(content, np.uint8)
     ends = np.flatnonzero(data[:-1] == _LF)
     if _CR in content:

@@ -20,12 +20,24 @@ _PARTS: dict[str, Callable[[pd.Series], pd.Series]] = {
 }
 
 
+# Rows that are looked at before all of them.
+_FIRST = 1000
+
+
+def _varies(values: pd.Series) -> bool:
+    return bool(values.notna().any()) and bool(values.min() != values.max())
+
+
 class DateParts(BaseEstimator):
     """Parts of the dates of one column that vary between the fitted rows."""
 
     def fit(self, dates: pd.Series) -> Self:
         """Determine the parts that vary."""
-        self.parts_ = [name for name, part in _PARTS.items() if part(dates).nunique() > 1]
+        self.parts_ = [
+            name
+            for name, part in _PARTS.items()
+            if any(_varies(part(some)) for some in (dates.head(_FIRST), dates))
+        ]
         return self
 
     def part(self, name: str, dates: pd.Series) -> np.ndarray:
