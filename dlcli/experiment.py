@@ -129,14 +129,18 @@ class Experiment:
                 raise name_large_columns(error, self.data, split.train, config) from error
             judging = 0.0 if quick else judge_seconds(config, parts)
         free = free_space(Path(config["runs_dir"]))
-        if rehearsal.disk_peak > free:
+        # Folds keep their checkpoints until all have ended.
+        runs = len(self.splits) + bool(config["cv"].get("refit"))
+        needed = (runs - 1) * rehearsal.disk + rehearsal.disk_peak
+        if needed > free:
+            of_runs = f" of {runs} runs" if runs > 1 else ""
             raise ConfigError(
-                f"the checkpoints need {amount(rehearsal.disk_peak)} at a time, {amount(free)} are free",
+                f"the checkpoints{of_runs} need {amount(needed)} at a time, {amount(free)} are free",
                 where="runs_dir",
                 hint="Free some space, or record on another disk: --runs-dir DIR.",
             )
         images = 0 if quick or parts.task.predicts_rows else len(split.val) + len(split.test)
-        found = {**features, "images": images, "judge_seconds": judging}
+        found = {**features, "images": images, "judge_seconds": judging, "runs": runs}
         return replace(rehearsal, **found, notices=tuple(parts.notices))
 
 

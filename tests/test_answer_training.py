@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 import dlcli
-from dlcli.errors import ConfigError, DataError, InputError
+from dlcli.errors import ConfigError, DataError
 from dlcli.result import Result
 from tests.processes import run, start, wait_until
 from tests.same_figures import check_same_figures
@@ -147,15 +147,22 @@ def test_new_questions_are_predicted_from_files_and_from_memory(
         dlcli.predict(trained.run_dir, tmp_path / "new.csv")
 
 
-def test_the_report_lists_wrong_answers_and_a_program_is_refused(
+def test_the_report_lists_wrong_answers_and_a_program_has_the_same_logits(
     trained: Result, place: Path, tmp_path: Path
 ) -> None:
     dlcli.report(trained.run_dir, output=tmp_path / "r.html")
     text = (tmp_path / "r.html").read_text()
     assert "Wrong answers, the surest first" in text
     assert "Where does" in text
-    with pytest.raises(InputError, match="a network with an output for each token cannot be exported yet"):
-        dlcli.export(trained.run_dir, tmp_path / "m.onnx")
+    found = dlcli.export(trained.run_dir, tmp_path / "m.pt2")
+    assert found.rows == 20 and found.largest_difference < 1e-4
+    told = json.loads(found.description.read_text())
+    assert [one["shape"] for one in told["inputs"]] == [
+        ["rows", "windows", "steps"],
+        ["rows", "windows", "steps"],
+        ["rows", "windows", "steps", 2],
+    ]
+    assert told["outputs"][0]["shape"] == ["rows", "windows", "steps", 4]
 
 
 def test_another_file_is_evaluated(trained: Result, place: Path, tmp_path: Path) -> None:

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import io
+import json
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 import dlcli
-from dlcli.errors import ConfigError, DlcliError
+from dlcli.errors import ConfigError
 from dlcli.inference.saved_model import load_model
 from dlcli.result import Result
+from dlcli.runner.export import bundle
 from dlcli.training import checkpoints
+from tests.exporting.test_bundle import run_script
 from tests.tones import tone, write_tones, write_wav
 
 
@@ -162,6 +168,51 @@ def test_a_run_that_was_killed_within_an_epoch_ends_with_the_same_bits(trained: 
     assert resumed.metrics == trained.metrics
 
 
-def test_export_is_refused_with_the_reason(trained: Result, tmp_path: Path) -> None:
-    with pytest.raises(DlcliError, match="a network with an output for each step cannot be exported yet"):
-        dlcli.export(trained.run_dir, tmp_path / "model.onnx")
+def test_an_exported_program_hears_the_same(trained: Result, tmp_path: Path) -> None:
+    found = dlcli.export(trained.run_dir, tmp_path / "model.pt2")
+    assert found.largest_difference < 1e-4
+    told = json.loads(found.description.read_text())
+    assert [(one["name"], one["shape"]) for one in told["inputs"]] == [
+        ("x", ["rows", "samples"]),
+        ("lengths", ["rows"]),
+    ]
+    task, hop = told["task"], told["preprocessing"]["hop_length"]
+    waves = [tone(pitch) for pitch in (400, 1200)]
+    waves = [np.concatenate(waves), waves[1]]
+    x = np.zeros((2, len(waves[0])), np.int16)
+    for row, wave in enumerate(waves):
+        x[row, : len(wave)] = wave
+    lengths = np.array([1 + len(wave) // hop for wave in waves])
+    program = torch.export.load(found.file).module()
+    outputs = program(x=torch.from_numpy(x), lengths=torch.from_numpy(lengths)).detach().numpy()
+    assert list(outputs.shape[1:]) == [-(-lengths[0] // task["frames_per_step"]), 1 + len(task["words"])]
+    texts = []
+    for logits, frames in zip(outputs, lengths, strict=True):
+        codes = logits[: -(-frames // task["frames_per_step"])].argmax(axis=1)
+        kept = [code for code, before in zip(codes, [0, *codes], strict=False) if code not in (0, before)]
+        texts.append(" ".join(task["words"][code - 1] for code in kept))
+    opened: Any = load_model(trained.run_dir / "model")
+    opened.task.beam = 1
+    assert texts == opened.predict(waves)["prediction"].tolist()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("onnxscript") is None, reason="needs the extra onnx")
+def test_a_bundle_hears_the_same(trained: Result, tmp_path: Path) -> None:
+    made = bundle(str(trained.run_dir), tmp_path / "made")
+    assert made.rows > 5 and made.largest_difference < 1e-3
+    assert run_script(made.folder, "--check").returncode == 0
+    stereo = np.stack([tone(400), tone(400, seed=1)], axis=1)
+    for name, wave, rate in (
+        ("a.wav", tone(1200), 4000),
+        ("b.wav", stereo, 4000),
+        ("c.wav", tone(400), 8000),
+    ):
+        write_wav(tmp_path / "new" / name, wave, rate)
+    failed = run_script(made.folder, str(tmp_path / "new"))
+    assert failed.stderr.strip().endswith("c.wav: has 8000 Hz, the model needs 4000: resample it")
+    (tmp_path / "new" / "c.wav").unlink()
+    found = pd.read_csv(io.StringIO(run_script(made.folder, str(tmp_path / "new")).stdout))
+    expected = dlcli.predict(trained.run_dir, tmp_path / "new")
+    assert expected is not None
+    pd.testing.assert_frame_equal(found.iloc[:, 1:], expected.iloc[:, 1:], check_dtype=False, rtol=1e-3)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,8 @@ from dlcli.errors import ConfigError, InputError, RunNotFound
 from dlcli.experiment import plan_experiment
 from dlcli.inference.saved_model import load_model
 from dlcli.result import Result
+from dlcli.runner.export import bundle
+from dlcli.tasks.generate import drawn_noise
 
 SMALL = ["dataset=digits", "trainer.limit_rows=300", "trainer.accelerator=cpu", "callbacks=none"]
 GAN = ["model=dcgan", "model.channels=[8,16]", "model.noise=8", "optimizer.betas=[0.5,0.99]"]
@@ -112,6 +115,23 @@ def test_images_are_made_as_files_with_a_table(gan: Result, runs: Path, tmp_path
     assert not np.array_equal(others[0], images[0])
 
 
+@pytest.mark.parametrize("kind", ["gan", "flow"])
+def test_the_program_makes_the_same_images(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    run: Result = request.getfixturevalue(kind)
+    found = dlcli.export(run.run_dir, tmp_path / "images.pt2")
+    assert found.rows == 8 and found.largest_difference < 1e-4
+    told = json.loads(found.description.read_text())
+    shape = tuple(told["inputs"][0]["shape"][1:])
+    made = torch.export.load(found.file).module()(noise=drawn_noise([5, 6], shape), y=torch.tensor([3, 9]))
+    model = load_model(run.run_dir / "model")
+    task: Any = model.task
+    pixels = ((made + 1) * 127.5).round().clamp(0, 255)
+    expected = task.made(model.network.eval(), torch.tensor([[3, 5], [9, 6]]))
+    assert (pixels - expected).abs().max() <= 1  # of rounding
+    with pytest.raises(InputError, match="makes images, and a bundle predicts rows"):
+        bundle(str(run.run_dir), tmp_path / "made")
+
+
 def test_incompatible_settings_are_refused(gan: Result, runs: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="Generate has no error of single rows"):
         dlcli.explain(gan.run_dir)
@@ -119,7 +139,6 @@ def test_incompatible_settings_are_refused(gan: Result, runs: Path, tmp_path: Pa
         dlcli.generate(gan.run_dir, 2, classes=["nine"])
     for use in (
         lambda: dlcli.predict(gan.run_dir, tmp_path),
-        lambda: dlcli.export(gan.run_dir, tmp_path / "gan.onnx"),
         lambda: dlcli.load_run(gan.run_dir).predict(np.zeros((2, 8, 8), np.uint8)),
     ):
         with pytest.raises(InputError, match="DCGAN generates images, and cannot predict rows"):

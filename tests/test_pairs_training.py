@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 import dlcli
-from dlcli.errors import ConfigError, DlcliError, InputError
+from dlcli.errors import ConfigError, InputError
 from dlcli.inference.saved_model import load_model
 from dlcli.result import Result
 from dlcli.training import checkpoints
@@ -138,9 +138,9 @@ def test_folds_are_pooled_and_runs_compared(trained: Result, corpus: Path) -> No
     explained = dlcli.explain(folds.run_dir, runs_dir=corpus.parent / "runs")
     assert (explained.rows, explained.error) == (60, "1 - chrF")
     other = dlcli.train(of(corpus, *RNN, "trainer.max_epochs=1", "run_name=two", "task.beam=1"))
-    with pytest.raises(DlcliError, match="a recurrent encoder of sources that differ in length"):
-        dlcli.export(other.run_dir, corpus.parent / "recurrent")
-    assert not (corpus.parent / "recurrent").exists()
+    if find_spec("onnxscript"):
+        exported = dlcli.export(other.run_dir, corpus.parent / "recurrent")
+        assert exported.messages[-1].endswith("the model's text for 20 of 20 rows.")
     found = dlcli.compare([trained.run_dir, other.run_dir], metric="chrf", runs_dir=corpus.parent / "runs")
     (pair,) = found.pairs
     assert pair.difference.low <= pair.difference.mean <= pair.difference.high

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import shutil
 from pathlib import Path
 
@@ -14,6 +15,9 @@ from sklearn import metrics as sklearn
 import dlcli
 from dlcli.errors import ConfigError, InputError
 from dlcli.result import Result
+from dlcli.runs.ensembles import open_model
+from dlcli.serving.bodies import Body
+from dlcli.serving.predictor import Answer, Predictor
 from dlcli.splits.split import Split
 
 SIZE = (20, 28)
@@ -250,3 +254,18 @@ def test_files_are_refused_where_predictions_are_a_table_only(tmp_path: Path) ->
     rows.to_csv(tmp_path / "new.csv", index=False)
     with pytest.raises(InputError, match="are only a table"):
         dlcli.predict(run.run_dir, tmp_path / "new.csv", files_dir=tmp_path / "out")
+
+
+def test_an_answer_over_http_has_the_mask(trained: Result, shapes: Path, tmp_path: Path) -> None:
+    file = shapes / "images" / "d0_00.png"
+    opened = open_model(str(trained.run_dir), trained.run_dir)
+    (answer,) = Predictor(opened.run, opened.model, device="cpu").answer(
+        [Body(file.read_bytes(), "image/png")]
+    )
+    assert isinstance(answer, Answer)
+    kind, _, text = str(answer.predictions[0]["mask"]).partition(",")
+    assert kind == "data:image/png;base64"
+    (tmp_path / "mask.png").write_bytes(base64.b64decode(text))
+    dlcli.predict(trained.run_dir, file, files_dir=tmp_path / "files")
+    expected = pixels_of(tmp_path / "files" / "d0_00.png")
+    np.testing.assert_array_equal(pixels_of(tmp_path / "mask.png"), expected)

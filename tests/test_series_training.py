@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import re
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,8 @@ from dlcli.cli.app import app
 from dlcli.errors import ConfigError, DataError
 from dlcli.formatting import number
 from dlcli.result import Result
+from dlcli.runner.export import bundle
+from tests.exporting.test_bundle import run_script
 
 # A minimal model for each way of reading a window.
 MODELS = {
@@ -91,6 +95,26 @@ def test_the_saved_model_forecasts_from_raw_steps(trained: Result, waves: Path) 
     forecast = dlcli.load_run(str(trained.run_dir)).predict(steps)
     assert np.allclose(forecast["prediction"], one["prediction"], rtol=1e-5)
     assert forecast["step"].tolist() == [1, 2, 3, 4]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("onnxscript") is None, reason="needs the extra onnx")
+def test_a_bundle_forecasts_the_same(trained: Result, waves: Path, tmp_path: Path) -> None:
+    made = bundle(str(trained.run_dir), tmp_path / "made")
+    assert made.rows > 4 and made.largest_difference < 1e-2
+    steps = pd.read_csv(waves)
+    steps.loc[236:, ["tide", "wind"]] = np.nan
+    steps.to_csv(tmp_path / "new.csv", index=False)
+    found = pd.read_csv(io.StringIO(run_script(made.folder, str(tmp_path / "new.csv")).stdout))
+    expected = dlcli.predict(trained.run_dir, tmp_path / "new.csv")
+    assert expected is not None
+    assert found["step"].tolist() == [1, 2, 3, 4]
+    np.testing.assert_allclose(found["prediction"], expected["prediction"], rtol=1e-4)
+    steps.drop(index=100)[:17].to_csv(tmp_path / "few.csv", index=False)
+    failed = run_script(made.folder, str(tmp_path / "few.csv"))
+    assert failed.stderr.strip().endswith("has 17 steps, the model needs 20")
+    steps[["when", "tide"]].to_csv(tmp_path / "few.csv", index=False)
+    assert "lacks wind, flag" in run_script(made.folder, str(tmp_path / "few.csv")).stderr
 
 
 @pytest.mark.parametrize("model", MODELS)

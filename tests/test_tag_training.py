@@ -6,12 +6,16 @@ import json
 import random
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
 import dlcli
 from dlcli.errors import ConfigError, DataError
 from dlcli.result import Result
+from dlcli.runs.ensembles import open_model
+from dlcli.serving.bodies import CSV, JSON, TEXT, Body, UnsupportedType
+from dlcli.serving.predictor import Answer, NotAnswered, Predictor
 from tests.same_figures import check_same_figures
 from tests.tiny_bert import save_tiny_bert
 
@@ -121,12 +125,41 @@ def test_new_sentences_are_predicted_from_files_and_from_memory(
         assert entities == [("Bob", "PER"), ("New Oslo", "LOC")]
     assert len(tables[0]) == 3
     assert tables[0]["tags"][1] == ""
-    for rows in ([text], [text.split()]):
+    for rows in (
+        [text],
+        [text.split()],
+        pd.DataFrame({"n": [1], "text": [text]}),
+        pd.DataFrame({"x": [text]}),
+    ):
         own = dlcli.load_run(trained.run_dir).predict(rows)
         assert own["tags"].tolist() == [tables[0]["tags"][0]]
+    with pytest.raises(DataError, match="there is no column text among a, b"):
+        dlcli.load_run(trained.run_dir).predict(pd.DataFrame({"a": [text], "b": [text]}))
+    with pytest.raises(DataError, match="row 0: nan is no text"):
+        dlcli.load_run(trained.run_dir).predict(pd.DataFrame({"text": [np.nan]}))
     (tmp_path / "bad.jsonl").write_text('{"words": []}\n')
-    with pytest.raises(DataError, match="the text text is missing"):
+    with pytest.raises(DataError, match="1, column text: is missing"):
         dlcli.predict(trained.run_dir, tmp_path / "bad.jsonl")
+
+
+def test_requests_are_texts_and_never_tables(trained: Result) -> None:
+    opened = open_model(str(trained.run_dir), trained.run_dir)
+    predictor = Predictor(opened.run, opened.model, device="cpu")
+    text = "Bob lives in New Oslo"
+    bodies = [
+        Body(json.dumps([text]).encode(), JSON),
+        Body(f"{text}\n".encode(), TEXT),
+        Body(json.dumps([{"text": text}, {"text": 5}]).encode(), JSON),
+        Body(f"text\n{text}\n".encode(), CSV),
+    ]
+    strings, lines, wrong, table = predictor.answer(bodies)
+    for answer in (strings, lines):
+        assert isinstance(answer, Answer)
+        assert [one["tags"] for one in answer.predictions] == ["B-PER O O B-LOC I-LOC"]
+    assert isinstance(wrong, NotAnswered) and isinstance(wrong.cause, DataError)
+    (problem,) = wrong.cause.problems
+    assert (problem.where, problem.message) == ("request:2, column text", "5 is no text")
+    assert isinstance(table, NotAnswered) and isinstance(table.cause, UnsupportedType)
 
 
 def test_a_transformer_tags_and_its_report_lists_sentences_with_wrong_tags(

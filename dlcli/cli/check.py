@@ -68,6 +68,7 @@ def _rows(found: Rehearsal) -> dict[str, str]:
         time, room = duration(found.features_seconds), amount(found.features_bytes)
         features["features"] = f"about {time} before the first epoch, once; {room} on the disk"
     reading = "; ".join(notice.text for notice in found.notices if not notice.warns)
+    folds = f"; {amount(found.runs * found.disk)} for {found.runs} runs" if found.runs > 1 else ""
     return {
         **({"reading": reading} if reading else {}),
         **({"model": found.model} if found.model else {"parameters": f"{found.parameters:,}{trains}"}),
@@ -87,7 +88,7 @@ def _rows(found: Rehearsal) -> dict[str, str]:
             if found.images
             else {}
         ),
-        "disk": f"{amount(found.disk)} for checkpoints, {amount(found.disk_peak)} while they are written",
+        "disk": f"{amount(found.disk)} for checkpoints, {amount(found.disk_peak)} while they are written{folds}",
     }
 
 

@@ -39,9 +39,10 @@ def export(
 
     Its inputs are the outputs of the preprocessing; FILE.json describes them and the network's outputs. The file is
     read back and compared with the model on rows of the run's data. A model that generates texts is written as a folder
-    with an encoder, a step of its decoder and the encodings of texts.
+    with an encoder, a step of its decoder and the encodings of texts; of one that makes images, the program that makes
+    them of noise.
 
-    A bundle accepts raw rows of a table, texts or image files.
+    A bundle accepts raw rows of a table or series, texts, files of images or recordings.
     """
     with session(json, supervised=True) as terminal:
         from dlcli.errors import InputError

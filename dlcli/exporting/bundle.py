@@ -20,13 +20,16 @@ import pyarrow as pa
 from torch import nn
 
 from dlcli.errors import DlcliError, InputError
+from dlcli.exporting.bundle_audio import RecordingRows
 from dlcli.exporting.bundle_images import ImageRows
+from dlcli.exporting.bundle_steps import StepRows
 from dlcli.exporting.bundle_table_rows import TableRows, form_of
 from dlcli.exporting.bundle_texts import TextRows
+from dlcli.exporting.bundle_words import WordRows
 from dlcli.exporting.bundled_rows import BundledRows, BundleSource
 from dlcli.exporting.card import model_card
 from dlcli.exporting.exported_program import ABSOLUTE, RELATIVE, need_onnx
-from dlcli.exporting.heads import INSTEAD, head_of, output_columns
+from dlcli.exporting.heads import INSTEAD, computing_of, head_of, output_columns
 from dlcli.exporting.new_folder import check_new_folder, new_folder
 from dlcli.files.paths import resolved
 from dlcli.files.unfinished import scratch_folder
@@ -37,12 +40,18 @@ from dlcli.preprocessing.table import Table
 from dlcli.runs.folder import OpenedRun, with_overrides
 from dlcli.runs.model_errors import model_errors
 from dlcli.runs.recorded import read_split
+from dlcli.tasks.base import Task
 from dlcli.tasks.decoding import Decodes
 
 _EXPECTED = "expected.csv"
 
 # Module to the name of its package, if they differ.
 _PACKAGES = {"PIL": "pillow"}
+
+
+_QUESTIONS = (
+    "questions cannot be made: its script would have to divide texts into tokens as the pretrained model's"
+)
 
 
 @dataclass(frozen=True)
@@ -108,7 +117,7 @@ def export_bundle(
                 spec |= _write_members(made, model, source, bundled)
                 _write_script(made, spec, "read_several.txt")
             else:
-                _write_model(made, bundled, head, spec)
+                _write_model(made, bundled, model.task, head, spec)
             _write_card(made, bundled, model_card(opened, model, tests, bundled.card))
             (made / _EXPECTED).write_bytes(_as_text(expected))
             difference = max(
@@ -127,31 +136,40 @@ def _check_kind(model: SavedModel) -> None:
         raise InputError(
             f"{name} generates one token at a time, which cannot be a single program", "--bundle", hint
         )
-    if model.kind in ("image", "tokens") or (
+    if getattr(model.task, "tile", None):
+        tiles = "a bundle of a model that predicts images by tiles cannot be made: its script does not stitch them"
+        raise InputError(tiles, "--bundle", "Use dlcli predict, or train on whole images: task.tile=null.")
+    if model.kind in ("image", "tokens", "audio", "sequence", "words") or (
         type(model.preprocessing) is Table and model.columns is not None
     ):
         return
     own = f"{type(model.preprocessing).__name__} cannot be made: only of tables whose columns are known"
-    if model.kind == "audio":
-        raise InputError("a bundle of recordings cannot be made yet", "--bundle", INSTEAD)
-    series = "series and sequences cannot be made: its script reads one row at a time"
-    raise InputError(f"a bundle of {series if model.kind == 'sequence' else own}", "--bundle", INSTEAD)
+    raise InputError(f"a bundle of {_QUESTIONS if model.kind == 'questions' else own}", "--bundle", INSTEAD)
 
 
 def _rows_of(source: BundleSource) -> BundledRows:
     match source.model.kind:
         case "image":
             return ImageRows(source)
+        case "audio":
+            return RecordingRows(source)
+        case "sequence":
+            return StepRows(source)
+        case "words":
+            return WordRows(source)
         case "tokens":
             return TextRows(source, *form_of(source))
     return TableRows(source)
 
 
-def _write_model(folder: Path, rows: BundledRows, head: nn.Module, spec: Mapping[str, Any]) -> dict[str, Any]:
+def _write_model(
+    folder: Path, rows: BundledRows, task: Task, head: nn.Module, spec: Mapping[str, Any]
+) -> dict[str, Any]:
     """Write a model with its script, and return the part of `bundle.json` that describes how rows are read."""
     (folder / "model.onnx").write_bytes(rows.graph(head))
-    whole = {**spec, **rows.spec()}
-    _write_script(folder, whole, rows.reader, "network.txt")
+    computing, settings = computing_of(task)
+    whole = {**spec, **rows.spec(), **settings}
+    _write_script(folder, whole, rows.reader, computing)
     rows.write_extras(folder)
     return whole
 
@@ -164,7 +182,7 @@ def _write_members(folder: Path, model: Ensemble, source: BundleSource, rows: Bu
         (folder / place).mkdir()
         head = head_of(task)
         own = {"example": rows.example, "outputs": output_columns(task, head)}
-        _write_model(folder / place, _rows_of(replace(source, model=member.model)), head, own)
+        _write_model(folder / place, _rows_of(replace(source, model=member.model)), task, head, own)
         members.append({"folder": place, "weight": member.count, "run_name": member.name})
     return {"label": rows.spec()["label"], "members": members}
 

@@ -17,7 +17,7 @@ from dlcli.datasets.images.image_decoder import BadImage, Decoder
 from dlcli.errors import InputError
 from dlcli.exporting.bundled_rows import ROWS, BundleSource, network_graph, traced_rows, with_labels
 from dlcli.exporting.heads import INSTEAD
-from dlcli.files.paths import kind_at, typed
+from dlcli.files.paths import is_folder, kind_at, typed
 from dlcli.prediction.new_files import new_files
 from dlcli.prediction.row_reader import Given, RowReader
 from dlcli.preprocessing.image import Image
@@ -66,8 +66,10 @@ class ImageRows:
         place.mkdir()
         path = self._source.dataset.get("path")
         if isinstance(path, str) and kind_at(typed(path)) != "nothing":
+            # Of images with masks, without the masks.
+            images = typed(path) / "images" if is_folder(typed(path) / "images") else typed(path)
             entries, _ = new_files(
-                typed(path), self._reader.settings.image, image_suffixes(), "images", "dataset.image"
+                images, self._reader.settings.image, image_suffixes(), "images", "dataset.image"
             )
             whole = [entry for entry in entries[:: max(1, len(entries) // ROWS)][:ROWS] if _is_whole(entry)]
             for number, entry in enumerate(whole):

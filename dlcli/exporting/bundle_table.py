@@ -90,7 +90,7 @@ def table_spec(columns: Columns, preprocessing: Table, form: CsvFormat) -> dict[
         "missing": MISSING,
         "rewrites": REWRITES,
         "inputs": inputs,
-        "columns": [_column(columns[name], preprocessing) | most.get(name, {}) for name in names],
+        "columns": [column_spec(columns[name], preprocessing) | most.get(name, {}) for name in names],
     }
 
 
@@ -102,7 +102,12 @@ def _largest(fitted: Any) -> np.ndarray:
     return powers[np.isfinite(scaled).sum(axis=0) - 1]
 
 
-def _column(column: Column, preprocessing: Table) -> dict[str, Any]:
+def column_spec(column: Column, preprocessing: Any) -> dict[str, Any]:
+    """Return how the script reads the cells of a column; `preprocessing` has the parts of its dates.
+
+    Raises:
+        InputError: The script cannot read it.
+    """
     found: dict[str, Any] = {
         "name": column.name,
         "kind": column.kind,

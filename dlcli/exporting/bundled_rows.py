@@ -14,8 +14,8 @@ import torch
 from torch import nn
 
 from dlcli.exporting.bundle_table import CsvFormat
-from dlcli.exporting.exported_program import onnx_program, silenced_exporter, traced
-from dlcli.exporting.heads import WithHead
+from dlcli.exporting.dynamic_sizes import widened
+from dlcli.exporting.exported_program import Inputs, onnx_program, silenced_exporter, traced
 from dlcli.inference.saved_model import SavedModel
 from dlcli.prediction.row_reader import Given, RowReader
 from dlcli.runs.folder import OpenedRun
@@ -98,9 +98,9 @@ def network_graph(source: BundleSource, head: nn.Module, x: Any) -> tuple[bytes,
     """
     network = source.model.network.cpu().eval()
     fields = as_fields(source.model.preprocessing.transform(x))
-    batch = first_rows(fields, len(x))
+    batch = widened(network.taken(first_rows(fields, len(x))))
     with silenced_exporter(), torch.no_grad():
-        made = onnx_program(traced(WithHead(network, head), batch, Path("model.onnx"))).model_proto
+        made = onnx_program(traced(Inputs(network, batch, head), batch, Path("model.onnx"))).model_proto
     return made.SerializeToString(), [value.name for value in made.graph.input]
 
 

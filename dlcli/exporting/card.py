@@ -49,7 +49,9 @@ def model_card(opened: OpenedRun, model: SavedModel, rows: int, graph: str) -> s
     name = Path(str(dataset.get("path") or dataset.get("_target_", ""))).name
     notices = [str(notice.get("text", "")) for notice in ledger.result.get("notices", ())]
     is_table = model.columns is not None
-    given = {"image": "IMAGES", "tokens": "TEXTS.csv"}.get(model.kind, "ROWS.csv")
+    given = {"image": "IMAGES", "tokens": "TEXTS.csv", "audio": "RECORDINGS", "words": "TEXTS.txt"}.get(
+        model.kind, "ROWS.csv"
+    )
     limits = [*_LIMITS, *([_OF_TABLES] if is_table else []), _OF_EXAMPLES[is_table]]
     classifies = model.task.kind in ("binary", "multiclass", "multilabel")
     version = _plain(str(ledger.tags.get("dlcli.version", "")))

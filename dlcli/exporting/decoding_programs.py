@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.export import Dim
 
 from dlcli.errors import DlcliError, first_line
+from dlcli.exporting.dynamic_sizes import with_stepped_layers
 from dlcli.exporting.exported_program import ABSOLUTE, RELATIVE, silenced_exporter
 from dlcli.preprocessing.subwords import END, START
 from dlcli.tasks.decoding import Decodes, State, greedy
@@ -118,11 +119,13 @@ def write_programs(model: Any, folder: Path, longest: int) -> DecodingPrograms:
     # Copied, because models may cache tensors; here for the longest text, since a program cannot extend them.
     model = copy.deepcopy(model)
     model.encode(torch.full((1, longest), END), torch.tensor([longest]))
+    encoder = copy.deepcopy(model)
+    with_stepped_layers(encoder)
     one, other = (_example(model, *sizes) for sizes in _SIZES)
     x, lengths, tokens, memory, state = one
     parts = [*memory, *state]
     programs: list[tuple[str, nn.Module, tuple[Any, ...], tuple[Any, ...], list[str]]] = [
-        (ENCODER, _Encoder(model), (x, lengths), _dynamic(one[:2], other[:2], longest), ["x", "lengths"]),
+        (ENCODER, _Encoder(encoder), (x, lengths), _dynamic(one[:2], other[:2], longest), ["x", "lengths"]),
         (
             DECODER,
             _Decoder(model, len(memory)),

@@ -12,14 +12,15 @@ import numpy as np
 
 from dlcli.datasets.data import take
 from dlcli.errors import InputError
+from dlcli.exporting.dynamic_sizes import output_shape, shape_of, size_names
 from dlcli.exporting.exported_program import (
-    STEPPED,
     batch_size_of,
     description_of,
     need_onnx,
     need_packages,
     write_program,
 )
+from dlcli.exporting.program_meanings import input_meaning, output_meaning
 from dlcli.files.paths import is_folder, kind_at
 from dlcli.inference.ensemble_model import Ensemble
 from dlcli.inference.saved_model import SavedModel
@@ -75,23 +76,11 @@ def export_network(
         DlcliError: The network cannot be exported.
         DataError: The run's rows cannot be found.
     """
-    if file.suffix not in SUFFIXES:
-        raise InputError("has an unknown extension", str(file), f"Use one of {', '.join(SUFFIXES)}.")
-    if not is_folder(file.parent):
-        raise InputError("there is no such folder", str(file.parent), "Create it, or name another.")
-    if kind_at(file) == "device":  # it would be replaced by a file
-        raise InputError("is not a regular file", str(file), "Name another --output.")
+    check_file(file)
     if model.task.outputs_of == "next_token" and not model.input_shape[0]:
         raise InputError(
             "a language model can be exported if its rows have the same number of tokens (dataset.rows=blocks, "
             "preprocessing.tokens=characters), which is not the case for this run",
-            str(file),
-            "Use the run itself: dlcli predict, dlcli serve, or dlcli.load_run in Python.",
-        )
-    if model.task.outputs_of not in ("row", "next_token"):
-        raise InputError(
-            f"a network with an output for each {model.task.outputs_of} cannot be exported yet: its inputs differ in "
-            "more sizes than the number of rows and steps",
             str(file),
             "Use the run itself: dlcli predict, dlcli serve, or dlcli.load_run in Python.",
         )
@@ -107,26 +96,41 @@ def export_network(
             str(file),
             "Use the run itself: dlcli predict, dlcli serve, or dlcli.load_run in Python.",
         )
-    description = description_of(file)
-    _refuse_foreign(description)
-    if file.suffix == ".onnx":
-        need_onnx()
-    if file.suffix == ".pte":
-        need_packages("ExecuTorch", ["executorch"], "--output")
     dataset = with_overrides(opened.config, overrides)["dataset"]
     with model_errors(opened.folder):
         batches = example_batches(opened, model, dataset)
 
     def describe(difference: float, shape: tuple[int, ...]) -> str:
-        rows = 1 if file.suffix == ".pte" else "rows"
-        return json.dumps(_describe(opened, model, batches[0], difference, [rows, *shape]), indent=2)
+        outputs = output_shape(shape, model.task.outputs_of)
+        if file.suffix == ".pte":
+            outputs[0] = 1
+        return json.dumps(_describe(opened, model, batches[0], difference, outputs), indent=2)
 
     with model_errors(opened.folder):
         difference = write_program(
             model.network, batches, file, describe, getattr(model.task, "paired", None)
         )
     rows = sum(batch_size_of(batch) for batch in batches)
-    return Exported(file, description, rows, difference, opened.ledger.run_id, opened.notes)
+    return Exported(file, description_of(file), rows, difference, opened.ledger.run_id, opened.notes)
+
+
+def check_file(file: Path) -> None:
+    """Check that a program can be written, and that the packages for its format are installed.
+
+    Raises:
+        InputError: The extension is unknown, a package is missing, or the description would overwrite another file.
+    """
+    if file.suffix not in SUFFIXES:
+        raise InputError("has an unknown extension", str(file), f"Use one of {', '.join(SUFFIXES)}.")
+    if not is_folder(file.parent):
+        raise InputError("there is no such folder", str(file.parent), "Create it, or name another.")
+    if kind_at(file) == "device":  # it would be replaced by a file
+        raise InputError("is not a regular file", str(file), "Name another --output.")
+    _refuse_foreign(description_of(file))
+    if file.suffix == ".onnx":
+        need_onnx()
+    if file.suffix == ".pte":
+        need_packages("ExecuTorch", ["executorch"], "--output")
 
 
 def _refuse_foreign(description: Path) -> None:
@@ -149,13 +153,14 @@ def example_batches(opened: OpenedRun, model: SavedModel, dataset: dict[str, Any
     """Return preprocessed rows of the run's data, on which programs are compared with the model."""
     # A refitted model has no validation rows and may have no test rows.
     data, rows = opened.part_of(dataset, "val", "test", "train")
-    batches, first = [], 0
+    batches: list[Batch] = []
+    first = 0
     for size in _BATCHES:
         # Rows are repeated from the first one if there are not enough.
         some = np.take(rows, np.arange(first, first + size), mode="wrap")
         fields = model.fields(take(data.x, some))
         taken = {name: values for name, values in fields.items() if name not in model.task.own_fields}
-        batches.append(first_rows(taken, size))
+        batches.append(model.network.taken(first_rows(taken, size)))
         first += size
     return batches
 
@@ -163,7 +168,8 @@ def example_batches(opened: OpenedRun, model: SavedModel, dataset: dict[str, Any
 def _describe(
     opened: OpenedRun, model: SavedModel, batch: Batch, difference: float, outputs: Sequence[int | str]
 ) -> dict[str, Any]:
-    ragged = any(name.startswith("lengths") for name in batch)
+    sizes = size_names(batch)
+    of_x = next((own.get(1, "") for name, own in sizes.items() if name.startswith("x")), "")
     return {
         "schema_version": 1,
         "run_id": opened.ledger.run_id,
@@ -172,16 +178,20 @@ def _describe(
             {
                 "name": name,
                 "dtype": str(values.dtype).removeprefix("torch."),
-                "shape": [
-                    outputs[0],
-                    *(["steps"] if ragged and STEPPED.fullmatch(name) else values.shape[1:2]),
-                    *values.shape[2:],
-                ],
+                "shape": shape_of(values, {**sizes[name], 0: outputs[0]}),
+                "meaning": input_meaning(name, of_x),
             }
             for name, values in batch.items()
         ],
-        "outputs": [{"name": "outputs", "dtype": "float32", "shape": list(outputs)}],
-        "task": {"name": model.task.describe(), **model.facts},
+        "outputs": [
+            {
+                "name": "outputs",
+                "dtype": "float32",
+                "shape": list(outputs),
+                "meaning": output_meaning(model.task.kind),
+            }
+        ],
+        "task": {"name": model.task.describe(), **_settings(model), **model.facts},
         "preprocessing": (
             [_plain(member.model.preprocessing) for member in model.members]
             if isinstance(model, Ensemble)
@@ -189,6 +199,13 @@ def _describe(
         ),
         "largest_difference": difference,
     }
+
+
+def _settings(model: SavedModel) -> dict[str, Any]:
+    """Return the settings of the task in plain values, and the frames that a step of the outputs covers."""
+    plain = {name: v for name, v in model.task_section.items() if isinstance(v, str | int | float | bool)}
+    frames = getattr(getattr(model.network, "model", None), "frames_per_step", 1)
+    return plain | ({"frames_per_step": frames} if model.task.outputs_of == "step" else {})
 
 
 def _plain(preprocessing: Any) -> dict[str, Any]:

@@ -5,19 +5,20 @@ from __future__ import annotations
 import contextlib
 import copy
 import importlib.util
+import inspect
 import io
 import logging
-import re
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.export import Dim, ExportedProgram
+from torch.export import ExportedProgram
 
 from dlcli.errors import DlcliError, InputError, first_line
+from dlcli.exporting.dynamic_sizes import dynamic_shapes, size_names, widened, with_stepped_layers
 from dlcli.files.disk import write_errors
 from dlcli.files.unfinished import unfinished
 from dlcli.inference.ensemble_network import EnsembleNetwork
@@ -27,60 +28,38 @@ from dlcli.training.network import Network
 # Tolerances for the outputs. Runtimes use different kernels, so outputs are not exactly equal.
 RELATIVE, ABSOLUTE = 1e-3, 1e-4
 
-_MOST_ROWS, _MOST_STEPS = 1 << 20, 1 << 16
-
-_HINT = (
-    "The model's computation must not depend on the number of rows or steps. With rows of different lengths, "
-    "linear, mlp, transformer, tcn and textcnn can be exported; rnn, lstm and gru need rows of equal length."
-)
-
-# The only argument of the program of an ensemble: its fields by name.
-FIELDS = "fields"
-
-# Fields that have a dynamic number of steps if rows differ in length.
-STEPPED = re.compile(r"(x|counts)(_\d+)?")
+_HINT = "The model's computation must not depend on the number of rows or steps."
 
 Run = Callable[[Batch], Tensor]
 
 
 class Inputs(nn.Module):
-    """A network that takes the fields of a batch as named arguments, which become the names of the program's inputs."""
+    """A network that takes the fields of a batch as named arguments, which become the names of the program's inputs.
 
-    def __init__(self, network: Network) -> None:
+    Args:
+        network: the network.
+        fields: names of the fields.
+        head: module that is applied to the outputs; None for the outputs.
+    """
+
+    def __init__(self, network: Network, fields: Iterable[str], head: nn.Module | None = None) -> None:
         super().__init__()
         self.network = network
+        self.head = head
 
-    def forward(
-        self,
-        x: Tensor,
-        x_cat: Tensor | None = None,
-        counts: Tensor | None = None,
-        lengths: Tensor | None = None,
-    ) -> Tensor:
-        """Return the outputs `(N, ...)` of a batch with these fields."""
-        batch = {"x": x, "x_cat": x_cat, "counts": counts, "lengths": lengths}
-        return self.network({name: values for name, values in batch.items() if values is not None})
+        def forward(**given: Tensor) -> Tensor:
+            outputs = self.network(given)
+            return outputs if self.head is None else self.head(outputs)
 
-
-class EnsembleInputs(nn.Module):
-    """The networks of an ensemble. The names of its fields vary, so they are passed as one argument."""
-
-    def __init__(self, network: EnsembleNetwork) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, fields: Batch) -> Tensor:
-        """Return the outputs `(N, ...)` of a batch with these fields."""
-        return self.network(fields)
+        # torch.export reads the names of the inputs from the signature; those of `**given` it cannot guard.
+        names = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY) for name in fields]
+        forward.__signature__ = inspect.Signature(names)  # type: ignore[attr-defined]
+        self.forward = forward
 
 
 def batch_size_of(batch: Batch) -> int:
     """Return the number of rows of a batch."""
     return len(next(iter(batch.values())))
-
-
-def _inputs(network: Network) -> Inputs | EnsembleInputs:
-    return EnsembleInputs(network) if isinstance(network, EnsembleNetwork) else Inputs(network)
 
 
 @torch.no_grad()
@@ -110,6 +89,7 @@ def write_program(
         InputError: A package that ONNX needs is not installed, or the file cannot be written.
     """
     network = network.cpu().eval()
+    batches = [widened(batch) for batch in batches]
     # A copy is traced, because some networks cache tensors in `forward`, such as the positions of the longest row.
     fresh = copy.deepcopy(network)
     expected = [network(batch) for batch in batches]
@@ -117,7 +97,7 @@ def write_program(
         program = (
             _one_row(fresh, batches[0], file)
             if file.suffix == ".pte"
-            else traced(_inputs(fresh), batches[0], file)
+            else traced(Inputs(fresh, batches[0]), batches[0], file)
         )
         # Written under its final name, because the graph refers to a separate file of weights by name.
         with (
@@ -135,8 +115,8 @@ def write_program(
                 _difference(run, batch, outputs, network, file, paired)
                 for batch, outputs in zip(batches, expected, strict=True)
             )
-            shape = tuple(expected[0].shape[1:])
             if describe is not None:
+                shape = tuple(expected[0].shape[1:])
                 description_of(made).write_text(describe(largest, shape), encoding="utf-8")
             for part in sorted(folder.iterdir(), key=made.__eq__):  # the program last
                 part.replace(file.with_name(part.name))
@@ -148,38 +128,24 @@ def description_of(file: Path) -> Path:
     return file.with_name(f"{file.name}.json")
 
 
-def traced(module: Inputs | EnsembleInputs, batch: Batch, file: Path) -> ExportedProgram:
-    """Return the exported program of a network, with dynamic numbers of rows and steps; `file` is for messages.
+def traced(module: Inputs, batch: Batch, file: Path) -> ExportedProgram:
+    """Return the exported program of a network, with dynamic sizes of rows; `file` is for messages.
 
     Raises:
         DlcliError: Torch cannot export it.
     """
-    shapes: dict[str, Any] = {name: {0: Dim("rows", min=1, max=_MOST_ROWS)} for name in batch}
-    if _is_ragged(batch):
-        longest = getattr(module.network.model, "longest_text", None) or _MOST_STEPS
-        steps = Dim("steps", min=2, max=min(longest, _MOST_STEPS))
-        for name in batch:
-            if STEPPED.fullmatch(name):
-                shapes[name][1] = steps
-    inputs: dict[str, Any] = dict(batch)
-    if isinstance(module, EnsembleInputs):
-        shapes, inputs = {FIELDS: shapes}, {FIELDS: inputs}
+    sizes = size_names(batch)
+    if any(len(own) > 1 for own in sizes.values()):
+        with_stepped_layers(module)
     try:
-        return torch.export.export(module, (), inputs, dynamic_shapes=shapes)
+        return torch.export.export(module, (), dict(batch), dynamic_shapes=dynamic_shapes(sizes))
     except Exception as error:  # torch.export raises many types of errors
         raise _not_exported(error, module.network, file) from error
 
 
-def _is_ragged(batch: Batch) -> bool:
-    return any(name.startswith("lengths") for name in batch)
-
-
 def onnx_program(program: ExportedProgram) -> Any:
     """Convert a program to ONNX; its output is named `outputs`."""
-    spec = program.call_spec.in_spec.child(1)
-    names = list(spec.context)
-    if names == [FIELDS]:
-        names = list(spec.child(0).context)
+    names = list(program.call_spec.in_spec.child(1).context)
     return torch.onnx.export(program, input_names=names, output_names=["outputs"], dynamo=True)
 
 
@@ -189,8 +155,7 @@ def _as_torch(program: ExportedProgram, file: Path) -> Run:
     torch.export.save(program, buffer)
     file.write_bytes(buffer.getbuffer())
     module = torch.export.load(file).module()
-    names = list(program.call_spec.in_spec.child(1).context)
-    return lambda batch: module(**({FIELDS: dict(batch)} if names == [FIELDS] else batch))
+    return lambda batch: module(**batch)
 
 
 def _as_onnx(program: ExportedProgram, file: Path) -> Run:
@@ -202,7 +167,9 @@ def _as_onnx(program: ExportedProgram, file: Path) -> Run:
     session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
 
     def run(batch: Batch) -> Tensor:
-        (outputs,) = session.run(None, {name: values.numpy() for name, values in batch.items()})
+        # The exporter leaves out inputs that the graph does not use.
+        given = {one.name: batch[one.name].numpy() for one in session.get_inputs()}
+        (outputs,) = session.run(None, given)
         return torch.from_numpy(outputs)
 
     return run
@@ -210,12 +177,12 @@ def _as_onnx(program: ExportedProgram, file: Path) -> Run:
 
 def _one_row(network: Network, batch: Batch, file: Path) -> ExportedProgram:
     """Return the program of one row at a time: ExecuTorch plans memory for the largest number of rows in advance."""
-    if _is_ragged(batch):
+    if any(len(own) > 1 for own in size_names(batch).values()):
         why = ValueError("ExecuTorch needs rows of equal length")
         raise _not_exported(why, network, file)
     try:
         row = {name: _row(values, 0) for name, values in batch.items()}
-        return torch.export.export(_inputs(network), (), row)
+        return torch.export.export(Inputs(network, row), (), row)
     except Exception as error:  # torch.export raises many types of errors
         raise _not_exported(error, network, file) from error
 
@@ -291,12 +258,14 @@ def _difference(
             str(file),
             _HINT,
         )
-    return float((found - expected).abs().max())
+    # Words that are cut off have logits of minus infinity.
+    return float((found - expected).masked_fill(found == expected, 0).abs().max())
 
 
 def _not_exported(error: Exception, network: Network, file: Path) -> DlcliError:
     why = first_line(error).partition(" For more information")[0].rstrip(".!")
-    name = "The ensemble" if isinstance(network, EnsembleNetwork) else type(network.model).__name__
+    model = getattr(network.model, "wrapped", network.model)
+    name = "The ensemble" if isinstance(network, EnsembleNetwork) else type(model).__name__
     return DlcliError(f"{name} cannot be exported as {file.suffix}: {why}", str(file), _HINT)
 
 

@@ -50,6 +50,16 @@ class EnsembleNetwork(Network):
         ]
         return self.task.combined(torch.stack(repeated, dim=1))
 
+    def taken(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the fields of a batch that any member takes."""
+        found: dict[str, Tensor] = {}
+        for place, group in enumerate(self.groups, start=1):
+            ending = f"_{place}"
+            fields = {name.removesuffix(ending): v for name, v in batch.items() if name.endswith(ending)}
+            for number in group:
+                found |= {f"{name}{ending}": v for name, v in self.networks[number].taken(fields).items()}
+        return found
+
     def evaluation_rows(self, batch_size: int = 1) -> int:
         """Return the number of rows per batch of an evaluation, the smallest of any member's."""
         return min(network.evaluation_rows(batch_size) for network in self.networks)

@@ -17,6 +17,9 @@ from dlcli.datasets.reading.frames import names_in_model, read_frame
 from dlcli.datasets.words.sentences import Sentences
 from dlcli.errors import DataError, first_line
 
+# Name of the column of texts in a table of sentences.
+_TEXT = "text"
+
 # The hint for a caller who passes the name of a file, by kind of data; for tables it shows how to read the file.
 _ARRAYS = {
     "image": "Pass an array of images.",
@@ -55,7 +58,7 @@ def as_rows(x: Any, kind: str, columns: Columns | None = None, *, are_read: bool
     if kind == "questions":
         return Questions.of(x)
     if kind == "words":
-        return Sentences.of(x)
+        return Sentences.of(_texts(x) if isinstance(x, pd.DataFrame) else x)
     if isinstance(x, ImageFiles):  # decoded batch by batch
         return x
     if kind == "audio":  # waveforms of unequal length, which the preprocessing converts
@@ -87,6 +90,22 @@ def _as_table(x: Any) -> pd.DataFrame:
         raise DataError(
             f"cannot be converted to a table: {first_line(error)}", "new data", "Pass a pandas.DataFrame."
         ) from error
+
+
+def _texts(x: pd.DataFrame) -> list[str]:
+    """Return the texts of a table: its column `text`, or its only column.
+
+    Raises:
+        DataError: there is no such column, or a text is missing.
+    """
+    if len(x.columns) != 1 and _TEXT not in x.columns:
+        columns = ", ".join(map(str, x.columns))
+        raise DataError(f"there is no column {_TEXT} among {columns}", "new data", "Pass the texts alone.")
+    texts = (x[_TEXT] if _TEXT in x.columns else x.iloc[:, 0]).tolist()
+    wrong = next((row for row, text in enumerate(texts) if not isinstance(text, str)), None)
+    if wrong is not None:
+        raise DataError(f"{texts[wrong]!r} is no text", f"new data: row {wrong}", "Pass texts.")
+    return texts
 
 
 def _is_file(text: str) -> bool:

@@ -8,7 +8,6 @@ from typing import Annotated, ClassVar, Literal
 
 from annotated_types import MinLen
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from dlcli.config.target_kinds import ONE_A_ROW
 from dlcli.models import layers as shared
@@ -23,6 +22,7 @@ from dlcli.models.layers import (
     initialize,
     per_layer,
 )
+from dlcli.models.recurrent_rows import through_rows
 from dlcli.models.sequence_input import present
 
 
@@ -115,10 +115,7 @@ class CRNN(nn.Module):
             states = _silenced(states.transpose(1, 2), lengths).transpose(1, 2)
         sequence = self.drop(states.transpose(1, 2).flatten(2))
         if lengths is not None and self.layers.bidirectional:
-            # Packed, so that the backward direction starts at each row's end.
-            packed = pack_padded_sequence(sequence, lengths.cpu(), batch_first=True, enforce_sorted=False)
-            found, _ = self.layers(packed)
-            sequence, _ = pad_packed_sequence(found, batch_first=True, total_length=sequence.shape[1])
+            sequence, _ = through_rows(self.layers, sequence, lengths)
         else:
             sequence, _ = self.layers(sequence)
         return self.head(sequence if self.pool is None else self.pool(sequence, lengths))

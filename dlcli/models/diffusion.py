@@ -93,7 +93,8 @@ class Diffusion(nn.Module):
         return x
 
     def _direction(self, x: Tensor, time: float, y: Tensor) -> Tensor:
-        times = torch.full((len(x),), time, device=x.device)
+        # Of `shape`, since `len` would fix the number of rows of an exported program.
+        times = torch.full((x.shape[0],), time, device=x.device)
         found: Tensor = self.unet(x, times, y)
         if self.guidance == 1:
             return found

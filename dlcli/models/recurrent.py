@@ -7,12 +7,12 @@ from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from dlcli.config.target_kinds import ONE_A_ROW
 from dlcli.errors import ConfigError
 from dlcli.models import layers as shared
 from dlcli.models.layers import Depth, Initialization, Pooling, SequencePooling, Share, Size, initialize
+from dlcli.models.recurrent_rows import through_rows
 from dlcli.models.sequence_input import AsSequence
 
 _CELLS: dict[str, Callable[..., nn.RNNBase]] = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
@@ -104,7 +104,7 @@ class Recurrent(nn.Module):
         if self.drop is not None:
             sequence = self.drop(sequence)
         if lengths is not None and self.layers.bidirectional:
-            states, last = self._both_directions(sequence, lengths)
+            states, last = through_rows(self.layers, sequence, lengths)
         else:
             states, last = self.layers(sequence)  # padding follows a row's steps and does not affect them
         if self.outputs_of != "row":
@@ -122,13 +122,3 @@ class Recurrent(nn.Module):
         """
         states, state = self.layers(self.sequence(x), state)
         return self.head(states[:, -1]), state
-
-    def _both_directions(self, sequence: Tensor, lengths: Tensor) -> tuple[Tensor, Any]:
-        """Return the states `(N, T, 2 * hidden)` and the final state of each direction.
-
-        The sequences are packed so that the backward direction starts at each row's end. Packing needs the lengths on
-        the CPU and is slower, so it is not used for one direction.
-        """
-        packed = pack_padded_sequence(sequence, lengths.cpu(), batch_first=True, enforce_sorted=False)
-        states, last = self.layers(packed)
-        return pad_packed_sequence(states, batch_first=True, total_length=sequence.shape[1])[0], last

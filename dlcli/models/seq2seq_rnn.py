@@ -9,9 +9,9 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from dlcli.models.layers import Depth, Share, Size
+from dlcli.models.recurrent_rows import through_rows
 from dlcli.models.seq2seq_transformer import shifted
 from dlcli.models.sequence_input import present
 
@@ -48,9 +48,6 @@ class Seq2SeqRNN(nn.Module):
         "layers": "1,2",
         "dropout": "interval(0,0.5)",
     }
-
-    # torch cannot export packed rows, and unrolls recurrent layers to a fixed number of steps.
-    not_exported: ClassVar = "torch cannot export a recurrent encoder of sources that differ in length"
 
     def __init__(
         self,
@@ -124,14 +121,9 @@ class Seq2SeqRNN(nn.Module):
         return self._decoded(shifted(y), states, self._keys(states), mask, last)[3]
 
     def _encoded(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
-        """Return the encoder's states `(N, S, hidden)`, the mask of their tokens, and the decoder's first state.
-
-        The sources are packed so that the backward direction starts at the end of each.
-        """
+        """Return the encoder's states `(N, S, hidden)`, the mask of their tokens, and the decoder's first state."""
         embedded = self.dropout((self.source_embedding or self.target_embedding)(x))
-        packed = pack_padded_sequence(embedded, lengths.cpu(), batch_first=True, enforce_sorted=False)
-        found, last = self.encoder(packed)
-        states = pad_packed_sequence(found, batch_first=True, total_length=x.shape[1])[0]
+        states, last = through_rows(self.encoder, embedded, lengths)
         parts = last if isinstance(last, tuple) else (last,)
         # Concatenate the final states of both directions of each layer.
         joined = tuple(torch.cat([part[0::2], part[1::2]], dim=2) for part in parts)

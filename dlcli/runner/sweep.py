@@ -32,12 +32,13 @@ def sweep(
     with leading(take_part):
         tell = None if listen is ignore else lambda text: listen(Note(text))
         plan = plan_sweep(overrides, conf_dirs, runs_dir, tell=tell)
-        disk = check_room(plan, plan.experiment.rehearse(quick=True).disk)
+        disk = check_room(plan)
+        most = "at most" if plan.options.timeout is not None else "about"
         with open_store(Path(plan.config["runs_dir"])) as store:
             for note in [
                 *store.notes,
                 *reconcile(store.runs_dir, store),
-                f"The sweep will leave about {amount(disk)} on the disk.",
+                f"The sweep will leave {most} {amount(disk)} on the disk.",
             ]:
                 listen(Note(note))
             run_dir = make_run(

@@ -85,6 +85,8 @@ def accepted(kind: str) -> tuple[str, ...]:
     """Return the content types that are supported for a kind of data, the usual one first."""
     if kind in FILES:
         return (FORM, FILES[kind])
+    if kind == "words":
+        return (JSON, JSON_LINES, TEXT)
     return (JSON, CSV, JSON_LINES, *([TEXT] if kind == "tokens" else []))
 
 
@@ -130,7 +132,7 @@ def read_body(
         raise DataError(f"is not {sent}", str(NAME), "Set the header Content-Type to the type of the body.")
     if sent == JSON_LINES:
         return _json_rows(_lines(body.content), len(body.content), column, limits or ServeLimits())
-    if kind != "tokens":
+    if sent != TEXT and kind != "tokens":
         _refuse_columns(body.content)
     return Given([NAME], in_memory(body.content), layout="lines" if sent == TEXT else "table"), []
 

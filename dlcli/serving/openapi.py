@@ -30,7 +30,9 @@ def request_body(contract: Contract) -> dict[str, Any]:
     rows: dict[str, Any] = {"schema": {"type": "array", "items": row}}
     if contract.example is not None:
         rows["example"] = json.loads(contract.example.content)
-    content = {JSON: rows, CSV: {"schema": _STRING}, JSON_LINES: {"schema": _STRING}}
+    content = {JSON: rows, JSON_LINES: {"schema": _STRING}}
+    if CSV in contract.schema["accepts"]:
+        content[CSV] = {"schema": _STRING}
     if TEXT in contract.schema["accepts"]:
         content[TEXT] = {"schema": {**_STRING, "description": "One text per line."}}
     return {"required": True, "content": content}

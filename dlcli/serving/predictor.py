@@ -21,8 +21,10 @@ from dlcli.datasets.tables.pieces import PIECE
 from dlcli.datasets.text_rows import Texts
 from dlcli.errors import DlcliError
 from dlcli.inference.evaluation import choose_device
+from dlcli.inference.rows import as_rows
 from dlcli.inference.saved_model import SavedModel
 from dlcli.prediction.new_rows import NewRows, placed
+from dlcli.prediction.new_words import WordSettings
 from dlcli.prediction.output import as_dicts
 from dlcli.prediction.row_reader import Given, RowReader
 from dlcli.preprocessing.protocols import CountsNewRows
@@ -100,6 +102,8 @@ class Predictor:
         self._folder = opened.folder
         self._reader = RowReader(opened, model, settings)
         self.settings = self._reader.settings
+        if isinstance(self.settings, WordSettings):
+            self.text_column = self.settings.text
         self._limits = limits or ServeLimits()
         self._device = choose_device("auto" if device == "auto" else "cpu")
 
@@ -198,16 +202,22 @@ class Predictor:
             if joined is not None:
                 for piece in pieces if isinstance(self.model.preprocessing, CountsNewRows) else ():
                     self.model.fields(piece.rows, counts[id(piece)])
-                all_rows = self.model.predict(joined, self._device, are_read=True)
+                all_rows = self._table(joined)
                 first = 0
                 for piece in pieces:
                     tables[id(piece)] = all_rows.iloc[first : first + len(piece.rows)]
                     first += len(piece.rows)
             else:
                 for piece in pieces:
-                    own = self.model.predict(piece.rows, self._device, counts[id(piece)], are_read=True)
-                    tables[id(piece)] = own
+                    tables[id(piece)] = self._table(piece.rows, counts[id(piece)])
         return [self._answer(request, tables, counts) for request in requests]
+
+    def _table(self, rows: Any, counts: Counter[str] | None = None) -> pd.DataFrame:
+        """Return predictions, and what the task adds to answers."""
+        rows = as_rows(rows, self.model.kind, self.model.columns, are_read=True)
+        outputs, table = self.model.outputs_and_predictions(rows, self._device, counts)
+        more = self.model.task.answered(outputs, rows)
+        return table if more is None else pd.concat([table, more], axis=1)
 
     def _answer(
         self, request: _Read, tables: Mapping[int, pd.DataFrame], counts: Mapping[int, Counter[str]]

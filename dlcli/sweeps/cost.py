@@ -9,10 +9,11 @@ from typing import Any
 
 from dlcli.errors import ConfigError
 from dlcli.files.disk import free_space
-from dlcli.formatting import amount, duration
+from dlcli.formatting import amount, counted, duration
 from dlcli.sweeps.plan import SweepPlan
 from dlcli.sweeps.space import values_by_key
 from dlcli.sweeps.sweep_summary import describe_sweep
+from dlcli.training.rehearsal import Rehearsal
 
 # Bytes of a trial's or fold's run apart from weights and rows: configuration, metrics, rows in the store.
 _RECORD_BYTES = 60_000
@@ -31,8 +32,10 @@ class CostEstimate:
         space: key to its values as text.
         points: number of points of the space; None if it is infinite.
         trials: number of trials.
-        seconds: duration of all trials with the configured parallelism, without early stopping and pruning.
-        disk: disk usage at the end, in bytes.
+        seconds: duration of the trials that start in time, with the configured parallelism, without early stopping and
+            pruning.
+        disk: disk usage at the end, in bytes, if that many trials start.
+        startable: number of trials that start within the time limit; all without one.
     """
 
     description: dict[str, str]
@@ -41,13 +44,17 @@ class CostEstimate:
     trials: int
     seconds: float
     disk: int
+    startable: int
 
     def rows(self) -> dict[str, str]:
         """Return the lines of a panel: label to text."""
+        within = (
+            "" if self.startable == self.trials else f" for {counted(self.startable, 'trial')} in this time"
+        )
         return {
             **self.description,
             "time": f"about {duration(self.seconds)} at most, by the first point",
-            "disk": f"about {amount(self.disk)}",
+            "disk": f"about {amount(self.disk)}{within}",
         }
 
     def to_json(self) -> dict[str, Any]:
@@ -56,6 +63,7 @@ class CostEstimate:
             "space": self.space,
             "points": self.points,
             "trials": self.trials,
+            "startable": self.startable,
             "seconds": self.seconds,
             "disk": self.disk,
         }
@@ -64,30 +72,51 @@ class CostEstimate:
 def estimate_cost(plan: SweepPlan) -> CostEstimate:
     """Estimate time and disk space by training a few batches of the first point."""
     found = plan.experiment.rehearse()
-    epochs = max(1, plan.config["trainer"].get("max_epochs") or 1)
-    training = found.seconds_per_epoch * epochs + _BEYOND_STEPS
-    runs = -(-plan.total // plan.slots) * len(plan.estimation.folds) + plan.options.refit
+    trial = _seconds_of_trial(plan, found)
+    trials = _startable(plan, trial)
+    searching = trial * -(-trials // plan.slots)
+    refit = trial / len(plan.estimation.folds) if plan.options.refit else 0.0
     return CostEstimate(
         describe_sweep(plan),
         values_by_key(plan.space),
         plan.space.points,
         plan.total,
-        training * runs + _START,
-        disk(plan, found.disk),
+        searching + refit + _START,
+        disk(plan, found.disk, trials),
+        trials,
     )
 
 
-def check_room(plan: SweepPlan, weights: int) -> int:
-    """Check that the disk has room for a sweep, and return the bytes that the sweep will take.
+def _seconds_of_trial(plan: SweepPlan, found: Rehearsal) -> float:
+    """Return the duration of a trial with all of its folds, at most its own time limit."""
+    epochs = max(1, plan.config["trainer"].get("max_epochs") or 1)
+    seconds = (found.seconds_per_epoch * epochs + _BEYOND_STEPS) * len(plan.estimation.folds)
+    return min(seconds, plan.options.trial_seconds or math.inf)
+
+
+def _startable(plan: SweepPlan, trial: float) -> int:
+    """Return the number of trials of this duration that start within the time limit of the sweep."""
+    limit = plan.options.seconds
+    rounds = math.inf if limit is None else math.ceil(limit / trial)
+    return int(min(plan.total, rounds * plan.slots))
+
+
+def check_room(plan: SweepPlan) -> int:
+    """Check that the disk has room for a sweep, and return the bytes that the sweep will take at most.
+
+    With a time limit, trials are timed where the disk has too little room for all of them.
 
     Args:
         plan: the sweep.
-        weights: bytes of the checkpoints of one run.
 
     Raises:
         ConfigError: the disk has less free space.
     """
-    needed, free = disk(plan, weights), free_space(Path(plan.config["runs_dir"]))
+    needed = disk(plan, plan.experiment.rehearse(quick=True).disk, plan.total)
+    free = free_space(Path(plan.config["runs_dir"]))
+    if needed > free and plan.options.seconds is not None:
+        found = plan.experiment.rehearse()
+        needed = disk(plan, found.disk, _startable(plan, _seconds_of_trial(plan, found)))
     if needed > free:
         raise ConfigError(
             f"the sweep leaves about {amount(needed)}, {amount(free)} are free",
@@ -97,12 +126,12 @@ def check_room(plan: SweepPlan, weights: int) -> int:
     return needed
 
 
-def disk(plan: SweepPlan, weights: int) -> int:
-    """Return the bytes that a sweep will take, given the bytes of the checkpoints of one run."""
+def disk(plan: SweepPlan, weights: int, trials: int) -> int:
+    """Return the bytes that a number of trials will take, given the bytes of the checkpoints of one run."""
     splits, data = plan.estimation.splits, plan.estimation.data
     folds = len(plan.estimation.folds)
-    kept = min(plan.total, plan.kept) * folds + 1  # and the refitted winner
+    kept = min(trials, plan.kept) * folds + bool(plan.options.refit)
     values = 3 + max(len(data.classes), math.prod(data.y.shape[1:]))
     rows = _SPLIT_BYTES * len(data) + _VALUE_BYTES * values * max(len(split.val) for split in splits)
     records = folds * (_RECORD_BYTES + rows) + (folds > 1) * _RECORD_BYTES
-    return plan.total * records + kept * weights
+    return trials * records + kept * weights

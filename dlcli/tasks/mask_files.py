@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -75,17 +77,33 @@ def write_masks(
         (folder / CLASSES_FILE).write_text("".join(f"{name}\n" for name in classes), encoding="utf-8")
         for row, name in enumerate(names):
             files = folder / f"{name}.png", folder / f"{name}{OVERLAY}.png"
-            mask = Image.fromarray(codes[row])
-            mask.putpalette(colours.tobytes())
+            mask = _mask(x, row, codes[row], colours)
             shown = Image.fromarray(overlay(images[row], codes[row], colours))
             size = _own_size(x, row)
             if size is not None and size != codes[row].shape:
-                mask = mask.resize(size[::-1], Image.Resampling.NEAREST)
                 shown = shown.resize(size[::-1], Image.Resampling.BILINEAR)
             mask.save(files[0])
             shown.save(files[1])
             found.append({"mask": str(files[0]), "overlay": str(files[1])})
     return pd.DataFrame(found)
+
+
+def mask_addresses(x: Any, codes: np.ndarray, classes: int) -> list[str]:
+    """Return the mask of each image as the address of a PNG, `data:image/png;base64,...`; see `write_masks`."""
+    colours, found = class_colours(classes), []
+    for row, own in enumerate(codes):
+        written = io.BytesIO()
+        _mask(x, row, own, colours).save(written, "PNG")
+        found.append(f"data:image/png;base64,{base64.b64encode(written.getvalue()).decode()}")
+    return found
+
+
+def _mask(x: Any, row: int, codes: np.ndarray, colours: np.ndarray) -> Image.Image:
+    """Return the class of each pixel `(H, W)` with a palette, in the size of the image's file if it is known."""
+    mask = Image.fromarray(codes)
+    mask.putpalette(colours.tobytes())
+    size = _own_size(x, row)
+    return mask if size is None or size == codes.shape else mask.resize(size[::-1], Image.Resampling.NEAREST)
 
 
 def are_cropped(x: Any) -> bool:

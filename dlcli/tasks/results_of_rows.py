@@ -97,6 +97,15 @@ class ResultsOfRows(Essentials):
         """
         return None
 
+    def answered(self, outputs: Tensor, x: Any) -> pd.DataFrame | None:
+        """Return columns that answers over HTTP have in addition to `described`; None without any.
+
+        Args:
+            outputs: the results of `predicted`.
+            x: the raw rows.
+        """
+        return None
+
     def write_files(self, folder: Path, names: Sequence[str], x: Any, outputs: Tensor) -> pd.DataFrame | None:
         """Write the predictions of some rows as files; return None if the task has no files.
 

@@ -21,7 +21,7 @@ from dlcli.tasks.base import Task
 from dlcli.tasks.cases import Cases, cases_of_classes
 from dlcli.tasks.logits import prior_logits
 from dlcli.tasks.mask_boundaries import BOUNDARY_COUNTS, TOLERANCE, boundary_counts, boundary_f
-from dlcli.tasks.mask_files import write_masks
+from dlcli.tasks.mask_files import mask_addresses, write_masks
 from dlcli.tasks.mask_metrics import counts_of, overlaps
 from dlcli.tasks.metric_choice import MetricChoice
 from dlcli.tasks.pixel_losses import UNKNOWN
@@ -194,6 +194,10 @@ class Segmentation(Task):
     def write_files(self, folder: Path, names: Sequence[str], x: Any, outputs: Tensor) -> pd.DataFrame:
         """Write a mask and an overlay of each image, and the classes' names; return columns with their files."""
         return write_masks(folder, names, x, outputs.numpy(), self.classes)
+
+    def answered(self, outputs: Tensor, x: Any) -> pd.DataFrame:
+        """Return the column `mask`, the address of a PNG of the class codes with a palette."""
+        return pd.DataFrame({"mask": mask_addresses(x, outputs.numpy(), self.num_outputs)})
 
     def targets(self, y: Any) -> pd.DataFrame:
         """Return no columns; `judged` contains the numbers of pixels."""

@@ -172,9 +172,13 @@ class Network(nn.Module):
         outputs = self._restored(batch, prepared)
         return outputs.flatten(0, 1) if self._of_one_member else outputs
 
+    def taken(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the fields of a batch that the model takes."""
+        return {name: batch[name] for name in self._inputs if name in batch}
+
     def _restored(self, batch: Mapping[str, Tensor], prepared: bool) -> Tensor:
         """Return what the model returns, in the units of the series if the preprocessing scales each row."""
-        fields = {name: batch[name] for name in self._inputs if name in batch}
+        fields = self.taken(batch)
         if self.on_device is None or "x" not in fields:
             return self.model(**fields)
         x = fields["x"]

@@ -51,8 +51,9 @@ class Rehearsal:
         seconds_per_epoch: seconds per epoch including validation, estimated from a few steps.
         memory: bytes in use at the same time: `weights`, `gradients`, the `optimizer`'s state, `data`, and for a
             `batch` the activations kept for the backward pass (on a GPU the measured peak).
-        disk: bytes that the run leaves on disk: the best weights and the last full state.
+        disk: bytes that a single run leaves on disk: the best weights and the last full state.
         disk_peak: bytes required while each of them is written next to its predecessor.
+        runs: number of runs whose checkpoints are on the disk at the end: folds, and a refitted model.
         features_seconds: seconds to compute a frozen backbone's features before the first epoch, if they are cached.
         features_bytes: size of these features on disk in bytes.
         model: maximum size of a model of trees in words; empty for others.
@@ -78,6 +79,7 @@ class Rehearsal:
     seconds_per_row: float = 0.0
     images: int = 0
     judge_seconds: float = 0.0
+    runs: int = 1
 
 
 def rehearse(

@@ -158,7 +158,7 @@ def test_wrong_columns_are_named_with_their_line(
     [
         ("{", "is not JSON"),
         ("[1]", "is not an object"),
-        ('{"spans": []}', "the text text is missing"),
+        ('{"spans": []}', "column text: is missing"),
         ('{"text": "a b"}', "has no list spans, but text"),
         ('{"text": "a b", "spans": [[0, 9, "X"]]}', "is not within the text of 3 characters"),
         ('{"text": "a b", "spans": [[1, 2, "X"]]}', "holds no character"),

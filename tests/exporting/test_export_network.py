@@ -38,9 +38,24 @@ def batches(**fields: Tensor) -> list[Batch]:
 
 
 TABLE = batches(x=torch.randn(6, 3), x_cat=torch.randint(0, 4, (6, 2)))
+
+
+class First(nn.Module):
+    """A model of words by their first tokens; those without one are cut off."""
+
+    def __init__(self, tokens: int, outputs: int) -> None:
+        super().__init__()
+        self.table = nn.Embedding(tokens, outputs)
+
+    def forward(self, x: Tensor, firsts: Tensor) -> Tensor:
+        places = firsts.clamp_min(0).unsqueeze(2).expand(-1, -1, self.table.embedding_dim)
+        return self.table(x).gather(1, places).masked_fill((firsts < 0).unsqueeze(2), -torch.inf)
+
+
 QUANTILES = [[-1.0, 0.0, 0.5, 2.0], [], [0.0, 1.0, 3.0]]
 LENGTHS = torch.tensor([3, 2, 7, 1, 6, 7])
 TOKENS = batches(x=torch.randint(1, 20, (6, 7)), lengths=LENGTHS)
+FIRSTS = torch.tensor([[0, 2], [1, -1], [0, 3], [0, -1], [2, 4], [1, 2]])
 BAGS = batches(x=TOKENS[0]["x"], counts=torch.rand(6, 7) + 0.5, lengths=LENGTHS)
 
 
@@ -53,6 +68,8 @@ BAGS = batches(x=TOKENS[0]["x"], counts=torch.rand(6, 7) + 0.5, lengths=LENGTHS)
         (TabM((3,), 2, [4, 5], quantiles=QUANTILES, members=3, numbers="piecewise"), TABLE, "m.onnx"),
         (FTTransformer((3,), 2, [4, 5]), TABLE, "m.onnx"),
         (Recurrent((5, 3), 2), batches(x=torch.randn(6, 5, 3)), "m.pt2"),
+        (Recurrent((0,), 4, 20, bidirectional=True, outputs_of="word"), TOKENS, "m.pt2"),
+        (First(20, 4), batches(x=TOKENS[0]["x"], firsts=FIRSTS, lengths=LENGTHS), "m.onnx"),
         (Transformer((0,), 2, vocab_size=20, layers=1), TOKENS, "m.pt2"),
         (MLP((0,), 2, vocab_size=20), BAGS, "m.pt2"),
         (Linear((0,), 2, vocab_size=20), BAGS, "m.onnx"),
@@ -64,6 +81,8 @@ BAGS = batches(x=TOKENS[0]["x"], counts=torch.rand(6, 7) + 0.5, lengths=LENGTHS)
         "ensemble",
         "transformer of a table",
         "sequence",
+        "words, both directions",
+        "first tokens of words",
         "tokens",
         "bags of tokens",
         "bags of n-grams",
@@ -110,6 +129,13 @@ def test_a_disk_that_is_full_ends_in_an_error() -> None:
     assert list(Path().iterdir()) == []
 
 
+class Unrolled(nn.Module):
+    """A model whose operations depend on the number of steps."""
+
+    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
+        return torch.stack([step.mean(dim=1) + lengths for step in x.unbind(dim=1)]).sum(dim=0).unsqueeze(1)
+
+
 class Odd(nn.Module):
     """A model that computes other outputs for a single row."""
 
@@ -120,11 +146,7 @@ class Odd(nn.Module):
 @pytest.mark.parametrize(
     ("model", "rows", "told"),
     [
-        (
-            Recurrent((0, 3), 2, cell="gru"),
-            batches(x=torch.randn(6, 7, 3), lengths=LENGTHS),
-            "Recurrent cannot be exported",
-        ),
+        (Unrolled(), batches(x=torch.randn(6, 7, 3), lengths=LENGTHS), "Unrolled cannot be exported"),
         (
             Odd(),
             batches(x=torch.randn(6, 3)),
@@ -146,8 +168,11 @@ def test_a_run_is_exported_with_its_description() -> None:
     assert done.exit_code == 0, done.output
     assert done.stdout.startswith("Written: f.pt2, described in f.pt2.json\nOn 20 rows its outputs differ")
     described = json.loads(Path("f.pt2.json").read_text())
-    assert described["inputs"] == [{"name": "x", "dtype": "float32", "shape": ["rows", 4]}]
-    assert described["outputs"] == [{"name": "outputs", "dtype": "float32", "shape": ["rows", 3]}]
+    meaning = "outputs of the preprocessing, see there"
+    x = {"name": "x", "dtype": "float32", "shape": ["rows", 4], "meaning": meaning}
+    assert described["inputs"] == [x]
+    (outputs,) = described["outputs"]
+    assert (outputs["shape"], outputs["meaning"][:17]) == (["rows", 3], "logits of classes")
     assert described["task"]["classes"] == ["setosa", "versicolor", "virginica"]
     assert CliRunner().invoke(app, ["export", "flowers", "--output", "f.pt2"]).exit_code == 0  # again
     Path("f.pt2.json").write_text('{"mine": 1}')

@@ -175,7 +175,7 @@ def test_an_exported_program_holds_all_folds(
     new = rows(folder)[:5]
     program = torch.export.load(tmp_path / "model.pt2").module()
     fields = {name: values[:] for name, values in ensemble.fields(new).items()}
-    outputs = program(fields=fields)
+    outputs = program(**fields)
     torch.testing.assert_close(outputs, ensemble.outputs(new))
 
 

@@ -815,7 +815,9 @@ def test_a_dry_run_trains_nothing(tmp_path: Path) -> None:
     assert document["points"] is None
     assert document["trials"] == 7
     assert document["seconds"] > 0
-    text = CliRunner().invoke(app, words).stdout
+    assert document["startable"] == 7
+    text = CliRunner().invoke(app, [*words, "sweep.timeout=0.001"]).stdout
+    assert "for 1 trial in this time" in text
     assert document["space"] == {"model.hidden": "4, 8", "optimizer.lr": "0.001 to 0.1, logarithmic"}
     assert [line.split()[0] for line in text.splitlines()[4:7]] == [
         "space:",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import struct
 import warnings
 from dataclasses import dataclass
@@ -120,7 +121,9 @@ def _other(content: bytes, suffix: str) -> tuple[int, np.ndarray]:
     except BadFile:
         raise
     except Exception as error:  # libsndfile's errors, and those of damaged headers
-        raise BadFile(f"cannot be decoded: {first_line(error)}") from error
+        # libsndfile names the object that it reads from before the reason.
+        why = re.sub(r"^Error opening <.*?>: ", "", first_line(error))
+        raise BadFile(f"cannot be decoded: {why.rstrip('.')}") from error
     return int(rate), values
 
 

@@ -50,8 +50,10 @@ def read_span_lines(
             row = _object(line, where, encoding)
             content = row.get(text)
             if not isinstance(content, str) or not content.strip():
-                what = "is empty" if isinstance(content, str) else "is missing"
-                raise DataError(f"the text {text} {what}", where, f"Write a line such as {_FORM}")
+                given = "is missing" if content is None else f"{json.dumps(content)[:40]} is no text"
+                what = "is empty" if isinstance(content, str) else given
+                form = f'{{{json.dumps(text)}: "Ada lives in Rome"}}' if spans is None else _FORM
+                raise DataError(what, f"{where}, column {text}", f"Write a line such as {form}")
             words = word_spans(content)
             found.texts.append(content)
             found.spans.append(words)

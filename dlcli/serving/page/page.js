@@ -1,5 +1,10 @@
 // The form of a served model. All texts of the model are set as text, never as HTML.
 const at = (id) => document.getElementById(id);
+// Kinds of data whose rows are files.
+const FILES = {
+  image: { told: "An image: choose it, or drop it here", accept: "image/*" },
+  audio: { told: "A recording: choose it, or drop it here", accept: "audio/*,.wav,.flac,.ogg,.mp3" },
+};
 const MOST_OPTIONS = 50, MOST_PROBABILITIES = 10, MOST_ROWS = 200;
 let token = "", schema = null, picked = null;
 
@@ -29,17 +34,17 @@ async function start() {
   at("name").textContent = schema.run_name;
   at("task").textContent = schema.task;
   const sent = await ask("/example");
-  const example = !sent.ok ? null : schema.kind === "image" ? await sent.blob() : await sent.json();
+  const example = !sent.ok ? null : schema.kind in FILES ? await sent.blob() : await sent.json();
   build(example);
   document.querySelector("main").hidden = false;
 }
 
 function build(example) {
-  const words = { image: "An image: choose it, or drop it here", tokens: "Or a file with a text per row (CSV) or line (.txt)" };
-  at("drop-text").textContent = words[schema.kind] ?? "Or a file with rows (CSV)";
-  at("file").accept = schema.kind === "image" ? "image/*" : ".csv,.tsv,.txt";
+  const words = { tokens: "Or a file with a text per row (CSV) or line (.txt)", words: "Or a file with a text per line (.txt)" };
+  at("drop-text").textContent = FILES[schema.kind]?.told ?? words[schema.kind] ?? "Or a file with rows (CSV)";
+  at("file").accept = FILES[schema.kind]?.accept ?? (schema.kind === "words" ? ".txt,.jsonl" : ".csv,.tsv,.txt");
   const fields = [];
-  if (schema.kind === "image") {
+  if (schema.kind in FILES) {
     at("send").hidden = at("clear").hidden = true;
   } else if (schema.kind === "sequence") {
     const hint = schema.steps.lookback ? `${schema.steps.lookback} steps or more, one object per step` : "one object per step";
@@ -113,15 +118,20 @@ function show(answer) {
 }
 
 function single(row) {
-  const main = [], probabilities = [], others = [];
+  const main = [], probabilities = [], others = [], pictures = [];
   for (const [name, value] of Object.entries(row)) {
     if (name === "row" || name === "file") continue;
+    if (isPicture(value)) {
+      pictures.push(element("img", "", { src: value, alt: name }));
+      continue;
+    }
     const of = /^p\((.*)\)$/s.exec(name);
     if (of) probabilities.push([of[1], value]);
     else if (name.startsWith("prediction")) main.push([name, value]);
     else others.push([name, value]);
   }
   const parts = [];
+  parts.push(...pictures);
   if (main.length === 1) parts.push(element("p", shown(main[0][1]), { className: "main" }));
   else others.unshift(...main);
   if (others.length) parts.push(table(others.map(([name, value]) => ({ name, value }))));
@@ -152,19 +162,27 @@ function table(rows) {
   return box;
 }
 
+function isPicture(value) {
+  return typeof value === "string" && value.startsWith("data:image/png;base64,");
+}
+
 function shown(value) {
+  if (isPicture(value)) return "an image";
   if (typeof value === "number" && !Number.isInteger(value)) return String(Number(value.toPrecision(6)));
   return String(value ?? "");
 }
 
 function take(file) {
   if (!file) return;
-  const lines = schema.kind === "tokens" && /\.txt$/i.test(file.name);
-  if (schema.kind !== "image") return void send(file, lines ? "text/plain" : "text/csv");
-  if (picked) URL.revokeObjectURL(picked);
-  picked = URL.createObjectURL(file);
-  at("drop").querySelector("img")?.remove();
-  at("drop").append(element("img", "", { src: picked, alt: "the chosen image" }));
+  const lines = schema.accepts.includes("text/plain") && /\.txt$/i.test(file.name);
+  const rows = schema.accepts.includes("text/csv") ? "text/csv" : "application/x-ndjson";
+  if (!(schema.kind in FILES)) return void send(file, lines ? "text/plain" : rows);
+  if (schema.kind === "image") {
+    if (picked) URL.revokeObjectURL(picked);
+    picked = URL.createObjectURL(file);
+    at("drop").querySelector("img")?.remove();
+    at("drop").append(element("img", "", { src: picked, alt: "the chosen image" }));
+  }
   const form = new FormData();
   form.append("file", file);
   send(form);
