@@ -112,8 +112,7 @@ class Experiment:
             ConfigError: the model, the loss or the optimizer fails, or there is too little memory or disk space.
         """
         config, split = self.config, self.splits[0]
-        if quick:
-            split = Split(split.train, split.val[:0], split.test[:0])
+        split = Split(split.train, split.val[:0], split.test[:0]) if quick else split
 
         with isolate_rng():
             targets = target_facts(self.data, split.train) if quick else None  # a few rows may lack classes
@@ -128,14 +127,11 @@ class Experiment:
             except Diverged as error:
                 raise name_large_columns(error, self.data, split.train, config) from error
             judging = 0.0 if quick else judge_seconds(config, parts)
-        free = free_space(Path(config["runs_dir"]))
-        # Folds keep their checkpoints until all have ended.
-        runs = len(self.splits) + bool(config["cv"].get("refit"))
-        needed = (runs - 1) * rehearsal.disk + rehearsal.disk_peak
-        if needed > free:
-            of_runs = f" of {runs} runs" if runs > 1 else ""
+        free, runs = free_space(Path(config["runs_dir"])), len(self.splits) + bool(config["cv"].get("refit"))
+        of_runs = f"the checkpoints of {runs} runs" if runs > 1 else "the checkpoints"
+        if (needed := rehearsal.room_for(runs)) > free:
             raise ConfigError(
-                f"the checkpoints{of_runs} need {amount(needed)} at a time, {amount(free)} are free",
+                f"{of_runs} need {amount(needed)} at a time, {amount(free)} are free",
                 where="runs_dir",
                 hint="Free some space, or record on another disk: --runs-dir DIR.",
             )

@@ -88,7 +88,7 @@ def with_stepped_layers(module: nn.Module) -> None:
             with_stepped_layers(child)
 
 
-def shape_of(values: Tensor, names: Mapping[int, int | str]) -> list[int | str]:
+def named_shape(values: Tensor, names: Mapping[int, int | str]) -> list[int | str]:
     """Return the shape of a field, with names for dynamic dimensions."""
     return [names.get(place, size) for place, size in enumerate(values.shape)]
 

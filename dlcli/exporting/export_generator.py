@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from dlcli.errors import InputError
 from dlcli.exporting.dynamic_sizes import ROWS
-from dlcli.exporting.export_network import Exported, check_file
+from dlcli.exporting.export_network import Exported, check_program_file
 from dlcli.exporting.exported_program import batch_size_of, description_of, write_program
 from dlcli.inference.saved_model import SavedModel
 from dlcli.runs.folder import OpenedRun
@@ -52,7 +52,7 @@ def export_generator(opened: OpenedRun, model: SavedModel, file: Path) -> Export
         InputError: The extension is unknown, a package is missing, or the description would overwrite another file.
         DlcliError: The model cannot be exported.
     """
-    check_file(file)
+    check_program_file(file)
     task = model.task
     made: Any = model.network.model
     assert isinstance(task, Generate)

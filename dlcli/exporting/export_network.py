@@ -12,7 +12,7 @@ import numpy as np
 
 from dlcli.datasets.data import take
 from dlcli.errors import InputError
-from dlcli.exporting.dynamic_sizes import output_shape, shape_of, size_names
+from dlcli.exporting.dynamic_sizes import named_shape, output_shape, size_names
 from dlcli.exporting.exported_program import (
     batch_size_of,
     description_of,
@@ -76,7 +76,7 @@ def export_network(
         DlcliError: The network cannot be exported.
         DataError: The run's rows cannot be found.
     """
-    check_file(file)
+    check_program_file(file)
     if model.task.outputs_of == "next_token" and not model.input_shape[0]:
         raise InputError(
             "a language model can be exported if its rows have the same number of tokens (dataset.rows=blocks, "
@@ -114,7 +114,7 @@ def export_network(
     return Exported(file, description_of(file), rows, difference, opened.ledger.run_id, opened.notes)
 
 
-def check_file(file: Path) -> None:
+def check_program_file(file: Path) -> None:
     """Check that a program can be written, and that the packages for its format are installed.
 
     Raises:
@@ -178,7 +178,7 @@ def _describe(
             {
                 "name": name,
                 "dtype": str(values.dtype).removeprefix("torch."),
-                "shape": shape_of(values, {**sizes[name], 0: outputs[0]}),
+                "shape": named_shape(values, {**sizes[name], 0: outputs[0]}),
                 "meaning": input_meaning(name, of_x),
             }
             for name, values in batch.items()

@@ -81,6 +81,10 @@ class Rehearsal:
     judge_seconds: float = 0.0
     runs: int = 1
 
+    def room_for(self, runs: int) -> int:
+        """Return the bytes that a number of runs needs, whose checkpoints are kept until all have ended."""
+        return (runs - 1) * self.disk + self.disk_peak
+
 
 def rehearse(
     network: Network,

@@ -331,7 +331,7 @@ def test_a_model_that_fails_is_not_served_and_a_refused_example_is_reported(
     def fail(*_: Any, **__: Any) -> None:
         raise error
 
-    monkeypatch.setattr(SavedModel, "predict", fail)
+    monkeypatch.setattr(SavedModel, "outputs_and_predictions", fail)
     error: Exception = RuntimeError("no such layer")
     with pytest.raises(CorruptRun, match="no such layer"):
         serve("labels")
