@@ -87,6 +87,8 @@ def test_the_test_rows_read_back_give_the_recorded_figures(name: str, seed: int)
     again = dlcli.evaluate(trained.run_dir, file=f"new-{name}").metrics
     recorded = {key: value for key, value in trained.metrics.items() if key.startswith("test/")}
     assert again == pytest.approx(recorded, rel=1e-4, abs=1e-5, nan_ok=True)
+    doubts = [notice["text"] for notice in trained.notices if notice["key"] == "doubts"]
+    assert any("differ only in case" in text for text in doubts)
     columns = json.loads((trained.run_dir / "model" / "columns.json").read_text())["columns"]
     kinds = {column["name"]: column["kind"] for column in columns}
     assert (kinds["booleans"], kinds["codes"], kinds["thousands"], kinds["days first"], kinds["flags"]) == (

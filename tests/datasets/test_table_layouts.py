@@ -105,6 +105,42 @@ def test_sheets_by_name() -> None:
     )
 
 
+def test_cells_of_a_sheet_with_an_error_are_counted() -> None:
+    pytest.importorskip("openpyxl")
+    frame = pd.DataFrame({"a": ["#DIV/0!", 1.5, None, 2.5, "#N/A", 3.5], "y": [1.5, 2, 3, 4, 5, 6]})
+    frame.to_excel("t.xlsx", index=False)
+    data = load("t.xlsx", "y")
+    assert data.x["a"].isna().tolist() == [True, False, True, False, True, False]
+    assert [warning.message for warning in data.warnings] == [
+        "2 cells with an error such as #DIV/0! read as missing"
+    ]
+
+
+def test_names_in_two_rows_of_a_sheet_are_refused() -> None:
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    for row in (["inputs", None, "y"], ["a", "b", None], [1.5, "u", 1.5], [2.5, "v", 2.5]):
+        book.active.append(row)
+    book.active.merge_cells("A1:B1")
+    book.save("t.xlsx")
+    with pytest.raises(
+        DataError, match="1 column without a name: the names seem to stand in two rows"
+    ) as caught:
+        load("t.xlsx", "y")
+    assert "first row" in caught.value.problems[0].hint
+    book.active.delete_rows(2)
+    book.save("t.xlsx")
+    assert load("t.xlsx", "y").x.shape == (2, 2)
+
+
+def test_rows_that_blanks_may_separate_show_the_setting() -> None:
+    Path("t.txt").write_text("a b y\n1,5 u 1\n2,5 v,w 2\n3,5 u 3\n")
+    with pytest.raises(DataError, match=r"has \d columns, but previous rows have \d") as caught:
+        load("t.txt", "y")
+    assert "dataset.separator=' '" in caught.value.problems[0].hint.replace('"', "'")
+    assert load("t.txt", "y", separator=" ").x["a"].tolist() == [1.5, 2.5, 3.5]
+
+
 def test_a_sheet_without_rows_names_the_others() -> None:
     pytest.importorskip("openpyxl")
     with pd.ExcelWriter("t.xlsx") as book:
