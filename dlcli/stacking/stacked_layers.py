@@ -31,6 +31,10 @@ _ACTIVATIONS: dict[type[nn.Module], tuple[str, ...]] = {
 }
 
 
+# Multiplications below which torch computes batched products by its own loop (`bmm` in LinearAlgebra.cpp).
+_SMALL = 400
+
+
 class Unstackable(Exception):
     """A network or its training has a part, named by the message, that has no form for several networks at once."""
 
@@ -193,12 +197,50 @@ def _linear(weight: Tensor, bias: Tensor | None) -> Layer:
     """Return linear layers with weights `(K, outputs, inputs)` and biases `(K, outputs)`."""
 
     def linear(x: Tensor, members: Members) -> Tensor:
-        by_input = members.of(weight).transpose(1, 2)
-        if bias is None:
-            return torch.bmm(x, by_input)
-        return torch.baddbmm(members.of(bias).unsqueeze(1), x, by_input)
+        made: Tensor = _Products.apply(x, members.of(weight), None if bias is None else members.of(bias))  # type: ignore[no-untyped-call]
+        return made
 
     return linear
+
+
+class _Products(torch.autograd.Function):
+    """`x W^T + b` of M networks, by the products that each of them would compute.
+
+    The gradient of `baddbmm` transposes the product for `W`, which is then summed in another order. With the
+    orientation of `nn.Linear`, oneMKL's batched products have the bits of single ones; see `_are_separate`.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        if weight.shape[1] == 1 or _are_separate(x, weight):
+            biases = [None] * len(x) if bias is None else bias
+            return torch.stack([functional.linear(*own) for own in zip(x, weight, biases, strict=True)])
+        if bias is None:
+            return torch.bmm(x, weight.transpose(1, 2))
+        return torch.baddbmm(bias.unsqueeze(1), x, weight.transpose(1, 2))
+
+    @staticmethod
+    def backward(  # type: ignore[override]
+        ctx: Any, gradient: Tensor
+    ) -> tuple[Tensor | None, Tensor, Tensor | None]:
+        x, weight = ctx.saved_tensors
+        of_x, _, of_bias = ctx.needs_input_grad
+        product = _each if _are_separate(x, weight) else torch.bmm
+        return (
+            product(gradient, weight) if of_x else None,
+            product(gradient.transpose(1, 2), x),
+            gradient.sum(dim=1) if of_bias else None,
+        )
+
+
+def _are_separate(x: Tensor, weight: Tensor) -> bool:
+    """Return whether products are so small that torch's batched ones would not be computed by oneMKL."""
+    return x.shape[1] * weight.shape[1] * weight.shape[2] < _SMALL
+
+
+def _each(one: Tensor, other: Tensor) -> Tensor:
+    return torch.stack([a @ b for a, b in zip(one, other, strict=True)])
 
 
 def _dropout(rates: Sequence[float]) -> Layer:

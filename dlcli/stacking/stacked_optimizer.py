@@ -62,9 +62,10 @@ class _Matrices:
         self.values = torch.stack([_flat(each) for each in self.parameters])
         self.gradients = torch.zeros_like(self.values)
         self.states = {name: torch.zeros_like(self.values) for name in states}
-        self.rows = list(self.values)
-        self.gradient_rows = list(self.gradients)
-        self.state_rows = {name: list(matrix) for name, matrix in self.states.items()}
+        # Of each network, in the shapes of its parameters, at whose ends torch's kernels may round in another way.
+        self.rows = [self.views(row) for row in self.values]
+        self.gradient_rows = [self.views(row) for row in self.gradients]
+        self.state_rows = {name: [self.views(row) for row in matrix] for name, matrix in self.states.items()}
         places = range(len(self.parameters[0]))
         self.leaves = [self._view(self.values, place).requires_grad_() for place in places]
         self.gradient_views = [self._view(self.gradients, place) for place in places]
@@ -110,8 +111,7 @@ class StackedOptimizer:
         }
         self._steps = [torch.zeros(()) for _ in optimizers]
         self._views = [
-            [view for each in self._matrices for view in each.views(each.rows[k])]
-            for k in range(len(optimizers))
+            [view for each in self._matrices for view in each.rows[k]] for k in range(len(optimizers))
         ]
         self._own = [
             [parameter for each in self._matrices for parameter in each.parameters[k]]
@@ -155,12 +155,12 @@ class StackedOptimizer:
         kernel = torch._fused_adamw_ if decoupled else torch._fused_adam_
         beta1, beta2 = group["betas"]
         kernel(
-            [each.rows[k] for k in members],
-            [each.gradient_rows[k] for k in members],
-            [each.state_rows["exp_avg"][k] for k in members],
-            [each.state_rows["exp_avg_sq"][k] for k in members],
+            [view for k in members for view in each.rows[k]],
+            [view for k in members for view in each.gradient_rows[k]],
+            [view for k in members for view in each.state_rows["exp_avg"][k]],
+            [view for k in members for view in each.state_rows["exp_avg_sq"][k]],
             [],
-            [self._steps[k] for k in members],
+            [self._steps[k] for k in members for _ in each.leaves],
             amsgrad=False,
             lr=group["lr"],
             beta1=beta1,
@@ -189,7 +189,7 @@ class StackedOptimizer:
         if not self._states or not float(self._steps[k]):
             return
         for each in self._matrices:
-            parts = {name: each.views(rows[k]) for name, rows in each.state_rows.items()}
+            parts = {name: rows[k] for name, rows in each.state_rows.items()}
             for place, parameter in enumerate(each.parameters[k]):
                 state = {name: views[place].clone() for name, views in parts.items()}
                 counted = {"step": self._steps[k].clone()} if self._is_adam else {}
@@ -199,7 +199,7 @@ class StackedOptimizer:
     def _read_state(self, k: int) -> None:
         for each in self._matrices:
             for name, rows in each.state_rows.items():
-                for parameter, view in zip(each.parameters[k], each.views(rows[k]), strict=True):
+                for parameter, view in zip(each.parameters[k], rows[k], strict=True):
                     state = self._optimizers[k].state.get(parameter, {})
                     if state.get(name) is not None:
                         view.copy_(state[name])
@@ -207,12 +207,12 @@ class StackedOptimizer:
 
 
 def _step_of_sgd(each: _Matrices, members: Sequence[int], group: dict[str, Any], is_first: bool) -> None:
-    values = [each.rows[k] for k in members]
-    gradients = [each.gradient_rows[k] for k in members]
+    values = [view for k in members for view in each.rows[k]]
+    gradients = [view for k in members for view in each.gradient_rows[k]]
     if group["weight_decay"]:
         torch._foreach_add_(gradients, values, alpha=group["weight_decay"])
     if momentum := group["momentum"]:
-        buffers = [each.state_rows["momentum_buffer"][k] for k in members]
+        buffers = [view for k in members for view in each.state_rows["momentum_buffer"][k]]
         if is_first:
             torch._foreach_copy_(buffers, gradients)
         else:

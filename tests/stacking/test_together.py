@@ -39,7 +39,7 @@ from dlcli.training.network import Network
 from dlcli.training.recipe import Recipe
 from tests.training.fitting import data, figures
 
-CASES = int(os.environ.get("DLCLI_STACKS", "12"))
+CASES = int(os.environ.get("DLCLI_STACKS", "4"))
 CLASSES = ["a", "b", "c"]
 CODES = (4, 3)  # of the categories
 
