@@ -197,7 +197,7 @@ def _linear(weight: Tensor, bias: Tensor | None) -> Layer:
     """Return linear layers with weights `(K, outputs, inputs)` and biases `(K, outputs)`."""
 
     def linear(x: Tensor, members: Members) -> Tensor:
-        made: Tensor = _Products.apply(x, members.of(weight), None if bias is None else members.of(bias))  # type: ignore[no-untyped-call]
+        made: Tensor = _Products.apply(x, members.of(weight), None if bias is None else members.of(bias))
         return made
 
     return linear
@@ -221,9 +221,7 @@ class _Products(torch.autograd.Function):
         return torch.baddbmm(bias.unsqueeze(1), x, weight.transpose(1, 2))
 
     @staticmethod
-    def backward(  # type: ignore[override]
-        ctx: Any, gradient: Tensor
-    ) -> tuple[Tensor | None, Tensor, Tensor | None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor, Tensor | None]:
         x, weight = ctx.saved_tensors
         of_x, _, of_bias = ctx.needs_input_grad
         product = _each if _are_separate(x, weight) else torch.bmm
