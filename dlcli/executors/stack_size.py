@@ -26,10 +26,10 @@ _MOST = 32
 _FEWEST_STEPS = 200
 
 # How many times less a network's share of a step takes in a stack of ten, for steps with at most so many
-# multiplications in the forward pass. Measured with one thread: 6.6 times for an MLP 4-16-16-3 and batches of 32 rows;
-# with 20 columns and 64 rows 7.5 times for 32 or 64 units in two layers, 4.0 times for 128, 1.45 times for 256, and
-# 1.0 times for 512, whose own arithmetic takes longer than the calls that a stack saves.
-_GAINS = ((400_000, 6), (2_000_000, 3))
+# multiplications in the forward pass. Measured with one thread, whole steps with their metrics: 6.0 times for an MLP
+# 4-16-16-3 and 32 rows (9.6 in a stack of 32); with 20 columns and 64 rows 7.0 times for two layers of 32 units, 5.3
+# for 64, 3.0 for 128, 1.9 for 256 and 1.0 for 512: larger products take longer than the calls that a stack saves.
+_GAINS = ((400_000, 5), (2_000_000, 3), (5_000_000, 1))
 
 # Memory that is assumed for a job: copies of its rows, and its model with its trainer and metrics.
 _COPIES, _JOB_BYTES = 4, 4 << 20
