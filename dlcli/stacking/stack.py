@@ -23,8 +23,7 @@ from dlcli.training.due_steps import DueSteps
 from dlcli.training.module import TrainingModule
 from dlcli.training.network import Network
 
-# Tasks whose loss is that of outputs and targets of rows, and losses that are means over rows: the mean over the rows
-# of M networks, times M, is the sum of their losses.
+# Tasks whose loss is that of outputs and targets of rows, and losses that are means over rows.
 _TASKS = (Binary, Multiclass, Multilabel, Regression)
 _LOSSES = (BinaryCrossEntropy, CrossEntropy, Focal, Huber, MAE, MSE, Quantile)
 
@@ -145,14 +144,20 @@ class Stack:
         index = None if len(members) == self.size else torch.tensor(members, device=batch["y"].device)
         generators = [random[k] for k in members] if self._drops else []
         outputs = self._network(batch, Members(index, generators))
-        loss = self._task.loss(outputs.flatten(0, 1), batch["y"].flatten(0, 1))
-        self._optimizer.differentiate(loss * len(members), adds=adds)
-        return _Made(members, outputs.detach(), batch["y"], loss.detach())
+        y = batch["y"]
+        if isinstance(
+            self._task.criterion, CrossEntropy
+        ):  # divides by the rows, others multiply by their inverse
+            loss = self._task.loss(outputs.flatten(0, 1), y.flatten(0, 1)) * len(members)
+        else:
+            loss = torch.stack([self._task.loss(*own) for own in zip(outputs, y, strict=True)]).sum()
+        self._optimizer.differentiate(loss, adds=adds)
+        return _Made(members, outputs.detach(), y, loss.detach())
 
 
 @dataclass(frozen=True)
 class _Made:
-    """What M networks made of a step's batches: outputs and targets `(M, N, ...)`, and the mean of their losses."""
+    """What M networks made of a step's batches: outputs and targets `(M, N, ...)`, and the sum of their losses."""
 
     members: list[int]
     outputs: Tensor

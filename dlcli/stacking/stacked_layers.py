@@ -35,6 +35,13 @@ _ACTIVATIONS: dict[type[nn.Module], tuple[str, ...]] = {
 _SMALL = 400
 
 
+# Activations that do not round.
+_EXACT = (nn.ReLU, nn.LeakyReLU, nn.Identity)
+
+# A multiple of the numbers that torch's kernels compute at once.
+_VECTORS = 64
+
+
 class Unstackable(Exception):
     """A network or its training has a part, named by the message, that has no form for several networks at once."""
 
@@ -181,7 +188,7 @@ def _layer(modules: Sequence[nn.Module], leaf: Leaf) -> Layer:
         return _layer_norm(module, leaf)
     if kind is nn.Flatten:
         return lambda x, members: x.flatten(2)
-    return lambda x, members: module(x)  # an activation
+    return _activation(module)
 
 
 def _chain(layers: Sequence[Layer]) -> Layer:
@@ -260,12 +267,31 @@ def _dropout(rates: Sequence[float]) -> Layer:
 def _layer_norm(module: nn.LayerNorm, leaf: Leaf) -> Layer:
     weight = None if module.weight is None else leaf(module.weight)
     bias = None if module.bias is None else leaf(module.bias)
-    shape, eps = module.normalized_shape, module.eps
+    shape, eps = list(module.normalized_shape), module.eps
 
     def normalize(x: Tensor, members: Members) -> Tensor:
-        x = functional.layer_norm(x, shape, eps=eps)
-        if weight is not None:
-            x = x * members.of(weight).unsqueeze(1)
-        return x if bias is None else x + members.of(bias).unsqueeze(1)
+        scales = [None] * len(x) if weight is None else members.of(weight)
+        shifts = [None] * len(x) if bias is None else members.of(bias)
+        own = zip(x, scales, shifts, strict=True)
+        return torch.stack([functional.layer_norm(each, shape, w, b, eps) for each, w, b in own])
 
     return normalize
+
+
+def _activation(module: nn.Module) -> Layer:
+    def activate(x: Tensor, members: Members) -> Tensor:
+        made: Tensor = module(x)
+        return made
+
+    def activate_whole(x: Tensor, members: Members) -> Tensor:
+        return module(x) if _are_whole_vectors(x) else torch.stack([module(one) for one in x])
+
+    return activate if type(module) in _EXACT else activate_whole
+
+
+def _are_whole_vectors(x: Tensor) -> bool:
+    """Return whether an elementwise function of `(M, ...)` has the bits of that of each of the M parts.
+
+    torch's kernels compute the numbers at the end of a tensor one by one, which may round in another way than vectors.
+    """
+    return x[0].numel() % _VECTORS == 0

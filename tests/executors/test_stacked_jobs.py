@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +118,7 @@ def test_trials_that_are_trained_together_are_those_of_a_sweep_one_by_one(
 def test_what_is_not_stacked_says_why() -> None:
     config: dict[str, Any] = {
         "executor": {"stack": "auto", "jobs": "auto", "job_timeout": None, "silence": None},
-        "trainer": {"accelerator": "cpu", "devices": 1, "max_epochs": 100},
+        "trainer": {"accelerator": "cpu", "devices": 1, "max_epochs": 1000},
         "model": {"_target_": "dlcli.models.mlp.MLP", "hidden": 16, "layers": 2},
         "dataset": {"batch_size": 32},
         "optimizer": {"_target_": "torch.optim.Adam"},
@@ -150,3 +152,32 @@ def test_what_is_not_stacked_says_why() -> None:
     }
     assert stack_size(large, 5, rows) == 5
     assert stack_size({**config, "executor": {**config["executor"], "stack": 3}}, 5, rows) == 3
+
+
+# Kills the process when a stack is about to take its third chunk of steps.
+_KILLED = """
+import os, signal, sys
+import dlcli
+from dlcli.stacking.stack import Stack
+take, calls = Stack.take, []
+def killing(*arguments):
+    calls.append(1)
+    if len(calls) == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    take(*arguments)
+Stack.take = killing
+dlcli.train(sys.argv[1:])
+"""
+
+
+@pytest.mark.slow
+def test_folds_that_are_killed_together_are_resumed(alone: Result, tmp_path: Path) -> None:
+    words = [*FOLDS, "executor.stack=true", f"runs_dir={tmp_path}"]
+    ended = subprocess.run([sys.executable, "-c", _KILLED, *words], capture_output=True)
+    assert ended.returncode == -signal.SIGKILL, ended.stderr
+    ledgers = [Ledger.load(file.parent) for file in tmp_path.glob("*/*/artifacts/ledger.json")]
+    assert [ledger.status for ledger in ledgers] == ["RUNNING"] * 5
+    (parent,) = (ledger for ledger in ledgers if ledger.parent_id is None)
+    resumed = dlcli.resume(str(parent.run_dir))
+    assert_same_folds(resumed, alone)
+    assert {fold.status for fold in resumed.folds} == {"FINISHED"}
