@@ -20,6 +20,7 @@ from dlcli.result import Result
 from dlcli.runner.export import bundle
 from dlcli.training import checkpoints
 from tests.exporting.test_bundle import run_script
+from tests.same_figures import check_same_figures
 from tests.tones import tone, write_tones, write_wav
 
 
@@ -62,6 +63,10 @@ LEARNING = (*SMALL, "trainer.max_epochs=12", "monitor=val/wer", "trainer.gradien
 @pytest.fixture(scope="module")
 def trained(tones: Path) -> Result:
     return dlcli.train(of(tones, *PARTS, *LEARNING, "run_name=one"))
+
+
+def test_its_figures_do_not_depend_on_batches_and_place(trained: Result, tmp_path: Path) -> None:
+    check_same_figures(trained, tmp_path)
 
 
 def test_it_learns_and_is_evaluated_from_its_files(trained: Result) -> None:

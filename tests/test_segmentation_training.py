@@ -19,6 +19,7 @@ from dlcli.runs.ensembles import open_model
 from dlcli.serving.bodies import Body
 from dlcli.serving.predictor import Answer, Predictor
 from dlcli.splits.split import Split
+from tests.same_figures import check_same_figures
 
 SIZE = (20, 28)
 
@@ -65,6 +66,10 @@ def of(shapes: Path, *more: str) -> list[str]:
 @pytest.fixture(scope="module")
 def trained(shapes: Path) -> Result:
     return dlcli.train(of(shapes, "trainer.max_epochs=5", "run_name=one", "augmentation=image"))
+
+
+def test_its_figures_do_not_depend_on_batches_and_place(trained: Result, tmp_path: Path) -> None:
+    check_same_figures(trained, tmp_path)
 
 
 def test_it_learns_and_is_evaluated_from_its_files(trained: Result) -> None:
