@@ -109,8 +109,7 @@ def answers(folder: Path, seed: int) -> list[str]:
         (folder / f"{part}.json").write_text(json.dumps({"version": "1.1", "data": own}))
     if not (folder / "bert").exists():
         # Random masks would depend on the places of rows.
-        without = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
-        save_tiny_bert(folder / "bert", WORDS, **without)
+        save_tiny_bert(folder / "bert", WORDS, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
     files = [f"dataset.{key}='{folder / name}.json'" for key, name in FILES.items()]
     return [
         *("dataset=squad", *files, f"model.name='{folder}/bert'", "model.dropout=0"),
