@@ -154,7 +154,7 @@ def test_what_is_not_stacked_says_why() -> None:
     assert stack_size({**config, "executor": {**config["executor"], "stack": 3}}, 5, rows) == 3
 
 
-# Kills the process when a stack is about to take its third chunk of steps.
+# Kills the process when a stack is about to take the steps of the second epoch.
 _KILLED = """
 import os, signal, sys
 import dlcli
@@ -162,7 +162,7 @@ from dlcli.stacking.stack import Stack
 take, calls = Stack.take, []
 def killing(*arguments):
     calls.append(1)
-    if len(calls) == 3:
+    if len(calls) == 2:
         os.kill(os.getpid(), signal.SIGKILL)
     take(*arguments)
 Stack.take = killing
