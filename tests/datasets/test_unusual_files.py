@@ -65,11 +65,8 @@ IMAGES: dict[str, tuple[Callable[[Draw, Path], None], str, tuple[str, ...], tupl
 }  # fmt: skip
 
 
-def evaluated_as_recorded(words: list[str], *doubts: str) -> set[str]:
-    """Check, train, evaluate again, and return the keys of the warnings, which check and training give alike.
-
-    `doubts` are warnings about the file as a whole, which are no notices of the run.
-    """
+def evaluated_as_recorded(words: list[str]) -> set[str]:
+    """Check, train, evaluate again, and return the keys of the warnings, which check and training give alike."""
     _, profile = dlcli.check(words)
     trained = dlcli.train(words)
     again = dlcli.evaluate(trained.run_dir).metrics
@@ -77,9 +74,7 @@ def evaluated_as_recorded(words: list[str], *doubts: str) -> set[str]:
     assert recorded
     assert {key: again[key] for key in recorded} == pytest.approx(recorded, rel=1e-5, abs=1e-6, nan_ok=True)
     found = [notice for notice in trained.notices if notice["warns"]]
-    assert [warning.message for warning in profile.warnings] == [
-        *doubts, *(notice["text"] for notice in found)
-    ]  # fmt: skip
+    assert sorted(warning.message for warning in profile.warnings) == sorted(one["text"] for one in found)
     return {notice["key"] for notice in found}
 
 
@@ -121,5 +116,4 @@ def test_unusual_texts(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     lines.insert(9, "")
     Path("t.csv").write_bytes("\r\n".join(["text,label", *lines, "", ""]).encode(encoding))
     given = ["dataset=text", "dataset.path=t.csv", "dataset.target=label", *QUICK]
-    doubt = "1 empty line between the rows skipped"
-    assert evaluated_as_recorded([*given, *words], doubt) == set()
+    assert evaluated_as_recorded([*given, *words]) == {"doubts"}
