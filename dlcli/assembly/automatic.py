@@ -46,6 +46,15 @@ class HasAutomatic(Protocol):
         """
 
 
+@runtime_checkable
+class HasAutomaticForRows(Protocol):
+    """A preprocessing some of whose arguments may be `auto`."""
+
+    @staticmethod
+    def automatic_for(x: Any) -> dict[str, tuple[Any, str]]:
+        """Return argument to the value of `auto` for raw training rows, and the reason for it."""
+
+
 class AutomaticChoice(NamedTuple):
     """A value that was chosen for `auto`.
 
@@ -83,7 +92,12 @@ class Automatic:
     def choices(self, config: Mapping[str, Any]) -> tuple[AutomaticChoice, ...]:
         """Return the choices for each `auto` of a configuration, and for a path's first penalty if it is not set."""
         rows = len(self.rows)
-        found = (*_batches(config, rows), *_of_model(config, self.data, self.rows), *_penalty(config, rows))
+        found = (
+            *_batches(config, rows),
+            *_of_preprocessing(config, self.data, self.rows),
+            *_of_model(config, self.data, self.rows),
+            *_penalty(config, rows),
+        )
         if self.earlier is None:
             return found
         return tuple(one for one in found if _value(self.earlier, one.key) != _value(config, one.key))
@@ -104,6 +118,20 @@ def _penalty(config: Mapping[str, Any], rows: int) -> Iterator[AutomaticChoice]:
     if locate(optimizer[TARGET]) is PenaltyPath and optimizer.get("first") is None:
         reason = f"as the first penalty {_for_rows(rows)}"
         yield AutomaticChoice("optimizer.first", first_penalty(rows), reason)
+
+
+def _of_preprocessing(
+    config: Mapping[str, Any], data: Data, rows: np.ndarray
+) -> Iterator[AutomaticChoice]:
+    section = config["preprocessing"]
+    kind: Any = locate(section[TARGET]) if section.get(TARGET) else None
+    asked = [name for name, value in section.items() if _is_auto(value)]
+    if not asked or not isinstance(kind, HasAutomaticForRows):
+        return
+    found = kind.automatic_for(take(data.x, rows))
+    for name in asked:
+        if name in found:
+            yield AutomaticChoice(f"preprocessing.{name}", *found[name])
 
 
 def _of_model(config: Mapping[str, Any], data: Data, rows: np.ndarray) -> Iterator[AutomaticChoice]:

@@ -71,6 +71,10 @@ class Texts:
         for start in range(0, len(self), _BATCH):
             yield [text or "" for text in self.values.slice(start, _BATCH).to_pylist()]
 
+    def characters(self) -> int:
+        """Return the number of characters of all texts."""
+        return pc.sum(pc.utf8_length(self.values)).as_py() or 0
+
     def portions(self, characters: int) -> Iterator[list[str]]:
         """Iterate over all texts in order, in parts of limited length; a longer text is a part of its own."""
         return portions_of(self, characters)

@@ -81,6 +81,8 @@ def spec_of(preprocessing: Any, column: str, inputs: list[str], form: CsvFormat)
             "tokens": "ngrams",
             "words": preprocessing.words_.split("\n"),
             "first_word": 1,
+            "characters": preprocessing.characters_.tolist(),
+            "longest_characters": preprocessing.longest_,
             **settings,
         }
     settings = {"length": preprocessing.length_, "is_bag": preprocessing.reads_text == "bag"}
@@ -91,7 +93,13 @@ def spec_of(preprocessing: Any, column: str, inputs: list[str], form: CsvFormat)
 def write_ngrams(preprocessing: Any, folder: Path) -> None:
     """Write the keys and the weights of n-grams; does nothing for other tokens."""
     if isinstance(preprocessing, Tfidf):
-        np.savez_compressed(folder / _NGRAMS, keys=preprocessing.keys_, weights=preprocessing.weights_)
+        np.savez_compressed(
+            folder / _NGRAMS,
+            keys=preprocessing.keys_,
+            weights=preprocessing.weights_,
+            character_keys=preprocessing.character_keys_,
+            character_weights=preprocessing.character_weights_,
+        )
 
 
 def _can_be_written(text: str, form: CsvFormat) -> bool:

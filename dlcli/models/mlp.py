@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import pairwise, repeat
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
+import torch
+from annotated_types import Gt
 from torch import Tensor, nn
 
 from dlcli.models import layers as shared
@@ -24,11 +26,33 @@ from dlcli.models.table_inputs import embedded, table_inputs
 from dlcli.models.token_counts import weighted_sums
 
 
+# Lower bound of the sum of a row's counts, for a row all of whose tokens are left out.
+_LEAST = 1e-6
+
+
 class MeanOfTokens(nn.EmbeddingBag):
-    """Mean of the embeddings of a row's tokens."""
+    """Mean of the embeddings of a row's tokens.
+
+    Args:
+        vocab_size: number of tokens; token 0 is padding.
+        embedding: size of an embedding.
+        std: standard deviation of the initial embeddings.
+        dropout: share of a row's tokens that are left out in training (word dropout; Iyyer et al., "Deep Unordered
+            Composition Rivals Syntactic Methods for Text Classification", 2015).
+    """
+
+    def __init__(self, vocab_size: int, embedding: int, std: float = 1.0, dropout: float = 0.0) -> None:
+        super().__init__(vocab_size, embedding, mode="mean", padding_idx=0)
+        self.dropout = dropout
+        with torch.no_grad():
+            self.weight *= std
 
     def forward(self, x: Tensor, counts: Tensor | None = None) -> Tensor:  # type: ignore[override]
         """Map tokens `(N, T)`, each of which occurs `counts` `(N, T)` times, to `(N, embedding_dim)`."""
+        if self.training and self.dropout:
+            counts = (x != 0).to(self.weight.dtype) if counts is None else counts.to(self.weight.dtype)
+            counts = counts * (torch.rand_like(counts) >= self.dropout)
+            return weighted_sums(self, x, counts) / counts.sum(dim=1, keepdim=True).clamp_min(_LEAST)
         if counts is None:
             return super().forward(x)
         return weighted_sums(self, x, counts) / counts.sum(dim=1, keepdim=True).to(self.weight.dtype)
@@ -43,6 +67,10 @@ class MLP(nn.Module):
         cardinalities: number of codes of each categorical column; each column gets an embedding.
         vocab_size: number of tokens; None if rows are not tokens.
         embedding: size of the token embeddings; a row is represented by the mean of its tokens' embeddings.
+        embedding_std: standard deviation of the initial token embeddings. With 1, torch's own, a rare token moves a row
+            at random, which the network learns by heart.
+        embedding_dropout: dropout rate of a row's mean embedding.
+        token_dropout: share of a row's tokens that are left out in training.
         hidden: number of units of all hidden layers, or a list with one number per layer, which sets their number.
         layers: number of hidden layers if `hidden` is one number.
         activation: the activation function.
@@ -90,6 +118,9 @@ class MLP(nn.Module):
         number_size: Size = 16,
         bins: Bins = 32,
         frequency: Frequency = 0.1,
+        embedding_std: Annotated[float, Gt(0)] = 1.0,
+        embedding_dropout: Share = 0.0,
+        token_dropout: Share = 0.0,
     ) -> None:
         super().__init__()
         # Build layers from an iterator, because a foreign file may declare a huge number of them.
@@ -106,7 +137,8 @@ class MLP(nn.Module):
         if vocab_size is None:
             blocks: list[nn.Module] = [nn.Flatten()]
         else:
-            blocks = [MeanOfTokens(vocab_size, embedding, mode="mean", padding_idx=0)]
+            blocks = [MeanOfTokens(vocab_size, embedding, embedding_std, token_dropout)]
+            blocks += shared.dropout(embedding_dropout)
             inputs = embedding
         for number, outputs in enumerate(sizes):
             block = [

@@ -18,15 +18,26 @@ class AsSequence(nn.Module):
         vocab_size: number of tokens; None if rows are not tokens.
         embedding: size of the token embeddings.
         padded: whether token 0 is the padding.
+        std: standard deviation of the initial embeddings of tokens.
+        dropout: share of a row's tokens whose embeddings are 0 in training.
     """
 
     def __init__(
-        self, input_shape: tuple[int, ...], vocab_size: int | None, embedding: int, padded: bool = True
+        self,
+        input_shape: tuple[int, ...],
+        vocab_size: int | None,
+        embedding: int,
+        padded: bool = True,
+        std: float = 1.0,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
         padding = 0 if padded else None
         self.table = None if vocab_size is None else nn.Embedding(vocab_size, embedding, padding_idx=padding)
+        self.dropout = dropout
         if self.table is not None:
+            with torch.no_grad():
+                self.table.weight *= std
             self.steps, self.features = input_shape[0], embedding
         elif len(input_shape) == 3:
             channels, height, width = input_shape
@@ -37,7 +48,10 @@ class AsSequence(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return the sequence `(N, T, features)`."""
         if self.table is not None:
-            return self.table(x)
+            vectors = self.table(x)
+            if self.training and self.dropout:
+                vectors = vectors * (torch.rand(x.shape, device=x.device) >= self.dropout).unsqueeze(2)
+            return vectors
         return x.permute(0, 2, 1, 3).flatten(2) if x.ndim == 4 else x
 
 

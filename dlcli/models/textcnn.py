@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Annotated, ClassVar
 
 import torch
-from annotated_types import MinLen
+from annotated_types import Gt, MinLen
 from torch import Tensor, nn
 
 from dlcli.models import layers as shared
@@ -22,6 +22,8 @@ class TextCNN(nn.Module):
         num_outputs: logits or values per sequence.
         vocab_size: number of tokens; None if rows are not tokens.
         embedding: size of the token embeddings.
+        embedding_std: standard deviation of the initial token embeddings; with 1, torch's own, rare tokens are noise.
+        token_dropout: share of a text's tokens that are left out in training.
         channels: number of channels of each convolution.
         kernel_sizes: kernel size of each convolution in steps.
         activation: the activation function.
@@ -52,9 +54,13 @@ class TextCNN(nn.Module):
         pooling: Pooling = "max",
         dropout: Share = 0.5,
         initialization: Initialization = "default",
+        embedding_std: Annotated[float, Gt(0)] = 1.0,
+        token_dropout: Share = 0.0,
     ) -> None:
         super().__init__()
-        self.sequence = AsSequence(input_shape, vocab_size, embedding)
+        self.sequence = AsSequence(
+            input_shape, vocab_size, embedding, std=embedding_std, dropout=token_dropout
+        )
         # Pad at the end, so that each step has a state and texts shorter than the kernel are possible.
         self.convolutions = nn.ModuleList(
             nn.Sequential(

@@ -118,9 +118,8 @@ class TextCounts:
         self._parts: list[tuple[np.ndarray, np.ndarray]] = []
         self._held = 0
 
-    def add(self, words: Words, longest: int) -> None:
-        """Count the n-grams of further texts."""
-        rows, keys = words.ngrams(longest)
+    def add(self, rows: np.ndarray, keys: np.ndarray) -> None:
+        """Count the n-grams of further texts: the text and the key of each occurrence, in the order of the texts."""
         # The sort is stable, so that repeated occurrences in a text are adjacent.
         order = np.argsort(keys, kind="stable")
         rows, keys = rows[order], keys[order]
@@ -138,6 +137,10 @@ class TextCounts:
         """Return the keys, sorted, and the number of texts of each."""
         self._merge()
         return self._parts[0] if self._parts else (np.empty(0, np.int64), np.empty(0, np.int64))
+
+    def found(self, least: int) -> int:
+        """Return the number of n-grams of at least that many texts."""
+        return int((self.counted()[1] >= max(least, self.least)).sum())
 
     def _merge(self) -> None:
         if len(self._parts) > 1:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 from weakref import WeakSet
 
 import numpy as np
@@ -16,6 +17,15 @@ from sklearn.base import BaseEstimator
 from dlcli.datasets.notices import Notice
 from dlcli.datasets.text_rows import Texts
 from dlcli.errors import CorruptRun
+from dlcli.preprocessing.character_ngrams import (
+    LONGEST_CHARACTERS,
+    SHORTEST_CHARACTERS,
+    CharacterCounts,
+    character_places,
+    characters_of,
+    characters_of_keys,
+    has_only,
+)
 from dlcli.preprocessing.ngrams import (
     LONGEST_NGRAM,
     MOST_WORDS,
@@ -41,6 +51,9 @@ _CHARACTERS = 1 << 22
 # L2 norm of the weights of a text: that of 100 standardized numbers, so that the same penalties are suitable.
 _NORM = 10.0
 
+# n-grams of characters with `auto`: of 3 to this many, in texts of at most this mean number of characters.
+_CHARACTERS_OF_WORDS, _SHORT_TEXT = 4, 1000
+
 # Objects with verified arrays; not an attribute, which would be saved.
 _CHECKED: WeakSet[Any] = WeakSet()
 
@@ -50,21 +63,32 @@ class Tfidf(BaseEstimator):
 
     The weight of an n-gram is that of scikit-learn's `TfidfVectorizer`: its occurrences in the text, or `1 + ln` of
     them, times `1 + ln((1 + N) / (1 + n))`, where n of the N training texts contain it; but the weights of a text have
-    the L2 norm 10 instead of 1. Index 0 is padding; a text without known n-grams has index 1 with weight 10.
+    the L2 norm 10 instead of 1. With n-grams of characters, those of words and those of characters have the same norm
+    in a text that has both. Index 0 is padding; a text without known n-grams has index 1 with weight 10.
 
-    Texts are not truncated. Runs of letters, runs of punctuation and single digits are words.
+    Texts are not truncated. Runs of letters, runs of punctuation and single digits are words. N-grams of characters are
+    those within words as blanks divide them, with a blank before and after each (scikit-learn's `char_wb`).
 
     Args:
         ngrams: n-grams of 1 to this many consecutive words.
         min_df: minimum number of training texts with an n-gram.
-        max_features: maximum number of n-grams; those that occur in the most training texts are kept.
+        max_features: maximum number of n-grams of words, and of those of characters; those that occur in the most
+            training texts are kept.
         sublinear_tf: weigh an n-gram by `1 + ln` of its occurrences in a text instead of their number.
         lowercase: convert texts to lower case.
+        characters: n-grams of 3 to this many characters as well; 0 for none. `auto` follows from the texts, see
+            `automatic_for`.
     """
 
     accepts: ClassVar = frozenset({"tokens"})
 
     measured_: Mapping[str, int] = MappingProxyType({})
+    # Of runs of earlier versions, which have words only.
+    characters: int | Literal["auto"] = 0
+    longest_: int = 0
+    characters_: np.ndarray = np.empty(0, np.uint32)
+    character_keys_: np.ndarray = np.empty(0, np.int64)
+    character_weights_: np.ndarray = np.empty(0, np.float32)
 
     def __init__(
         self,
@@ -73,12 +97,26 @@ class Tfidf(BaseEstimator):
         max_features: Annotated[int, Ge(1)] = 200_000,
         sublinear_tf: bool = True,
         lowercase: bool = True,
+        characters: Annotated[int, Ge(0), Le(LONGEST_CHARACTERS)] | Literal["auto"] = 0,
     ) -> None:
         self.ngrams = ngrams
         self.min_df = min_df
         self.max_features = max_features
         self.sublinear_tf = sublinear_tf
         self.lowercase = lowercase
+        self.characters = characters
+
+    @staticmethod
+    def automatic_for(x: Any) -> dict[str, tuple[Any, str]]:
+        """Return the values of `auto` for raw training rows, with the reasons.
+
+        N-grams of characters recognize forms and misspellings of words, which is most useful in short texts. In long
+        ones the words suffice, and there are so many n-grams that they would take several times the time.
+        """
+        texts = Texts.of(x)
+        mean = round(texts.characters() / max(1, len(texts)))
+        value = _CHARACTERS_OF_WORDS if mean <= _SHORT_TEXT else 0
+        return {"characters": (value, f"for texts of {mean:,} characters on average")}
 
     def fit(self, x: Any) -> Self:
         """Choose the n-grams and their weights on the training rows."""
@@ -93,21 +131,42 @@ class Tfidf(BaseEstimator):
         names = names[np.flatnonzero(renumbered)]
         counts = TextCounts()
         for words in read:
-            counts.add(words, self.ngrams)
-        keys, number = counts.counted()
-        enough = number >= max(self.min_df, counts.least)
-        keys, number = keys[enough], number[enough]
-        self.found_ = len(keys)
-        if len(keys) > self.max_features:
-            kept = np.sort(np.argsort(-number, kind="stable")[: self.max_features])
-            keys, number = keys[kept], number[kept]
-        self.least_ = int(number.min(initial=len(texts)))
-        known = self._keep(names, keys, 1 + np.log((1 + len(texts)) / (1 + number)))
+            counts.add(*words.ngrams(self.ngrams))
+        keys, number = self._chosen(counts)
+        self.found_, self.least_ = counts.found(self.min_df), int(number.min(initial=len(texts)))
+        known = self._keep(names, keys, _inverse_frequencies(number, len(texts)))
         measured: Counter[str] = Counter()
         for words in read:
             measured.update(words.renumbered(known).measured())
         self.measured_ = dict(measured)
+        self.longest_ = self.automatic_for(texts)["characters"][0] if self.characters == "auto" else self.characters
+        if self.longest_:
+            self._fit_characters(texts)
         return self
+
+    def _chosen(self, counts: TextCounts) -> tuple[np.ndarray, np.ndarray]:
+        """Return the keys of the kept n-grams, sorted, and the number of texts of each."""
+        keys, number = counts.counted()
+        enough = number >= max(self.min_df, counts.least)
+        keys, number = keys[enough], number[enough]
+        if len(keys) > self.max_features:
+            kept = np.sort(np.argsort(-number, kind="stable")[: self.max_features])
+            keys, number = keys[kept], number[kept]
+        return keys, number
+
+    def _fit_characters(self, texts: Texts) -> None:
+        """Choose the n-grams of characters; texts are read twice, because their characters take much memory."""
+        signs, counts = CharacterCounts(), TextCounts()
+        for portion in texts.portions(_CHARACTERS):
+            signs.add(characters_of(portion, self.lowercase))
+        self.characters_ = signs.known(self.min_df)
+        for portion in texts.portions(_CHARACTERS):
+            counts.add(*characters_of(portion, self.lowercase).ngrams(self.characters_, self.longest_))
+        self.character_keys_, number = self._chosen(counts)
+        self.character_weights_ = _inverse_frequencies(number, len(texts)).astype(np.float32)
+        self.found_ += counts.found(self.min_df)
+        if len(self.character_keys_) == self.max_features:
+            self.least_ = max(self.least_, int(number.min()))
 
     def _keep(self, names: np.ndarray, keys: np.ndarray, weights: np.ndarray) -> np.ndarray:
         """Set the kept n-grams, and return the new indices of words; 0 for words that are in none of them."""
@@ -137,7 +196,7 @@ class Tfidf(BaseEstimator):
         for portion in texts.portions(_CHARACTERS):
             words = numbered_words(portion, numbers, self.lowercase)
             measured.update(words.measured())
-            bags.append(self._bags(words))
+            bags.append(self._bags(words, portion))
         tokens, weights, lengths = (np.concatenate(parts) for parts in zip(*bags, strict=True))
         size = torch.from_numpy(lengths)
         fields = {
@@ -164,45 +223,75 @@ class Tfidf(BaseEstimator):
                     if place < len(self.keys_) and self.keys_[place] == key:
                         numbers.append(place + _FIRST)
                         found.append(tuple(places[first : first + size]))
+        first_of_characters = len(self.keys_) + _FIRST
+        for key, place in character_places(plain, self.lowercase, self.characters_, self.longest_):
+            index = int(np.searchsorted(self.character_keys_, key))
+            if index < len(self.character_keys_) and self.character_keys_[index] == key:
+                numbers.append(index + first_of_characters)
+                found.append((place,))
         return TokenPlaces(plain, tuple(numbers), tuple(found))
 
     def _check(self) -> None:
         """Raise an error, at the first use, if fitted arrays of a foreign folder are inconsistent."""
         if self in _CHECKED:
             return
-        keys, weights = self.keys_, self.weights_
-        fits = keys.ndim == 1 and keys.shape == weights.shape and keys.dtype == np.int64
-        ordered = fits and bool((np.diff(keys) > 0).all())
-        if not ordered or words_of(keys).max(initial=0) > self.words_.count("\n") + 1:
+        signs, keys = self.characters_, self.character_keys_
+        fits = _are_sorted(self.keys_, self.weights_) and _are_sorted(keys, self.character_weights_)
+        fits = fits and signs.ndim == 1 and signs.dtype == np.uint32 and bool((np.diff(signs.astype(np.int64)) > 0).all())
+        fits = fits and has_only(keys, signs) and signs.max(initial=0) <= sys.maxunicode
+        if not fits or words_of(self.keys_).max(initial=0) > self.words_.count("\n") + 1:
             raise CorruptRun(
                 "the n-grams of the preprocessing are inconsistent", hint="Copy the folder again."
             )
         _CHECKED.add(self)
 
-    def _bags(self, words: Words) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _bags(self, words: Words, texts: list[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return the tokens and weights of texts, and the number of tokens of each."""
-        rows, keys = words.ngrams(self.ngrams)
-        places = np.searchsorted(self.keys_, keys)
-        known = places < len(self.keys_)
-        known[known] = self.keys_[places[known]] == keys[known]
-        rows, tokens = rows[known], places[known] + _FIRST
-        empty = np.flatnonzero(np.bincount(rows, minlength=len(words.lengths)) == 0)
+        number = len(words.lengths)
+        rows, tokens, weights = self._bag(*words.ngrams(self.ngrams), self.keys_, self.weights_, number)
+        tokens += _FIRST
+        if self.longest_:
+            found = characters_of(texts, self.lowercase).ngrams(self.characters_, self.longest_)
+            others = self._bag(*found, self.character_keys_, self.character_weights_, number)
+            rows, weights = np.concatenate([rows, others[0]]), np.concatenate([weights, others[2]])
+            tokens = np.concatenate([tokens, others[1] + len(self.keys_) + _FIRST])
+        lengths = np.bincount(rows, minlength=number)
+        empty = np.flatnonzero(lengths == 0)
         rows, tokens = np.concatenate([rows, empty]), np.concatenate([tokens, np.ones(len(empty), np.int64)])
-        most = len(self.keys_) + _FIRST
-        pairs, number = np.unique(rows * most + tokens, return_counts=True)
-        rows, tokens = pairs // most, pairs % most
-        weights = (1 + np.log(number) if self.sublinear_tf else number) * self._weights()[tokens]
-        norms = np.sqrt(np.bincount(rows, weights=weights**2, minlength=len(words.lengths)))
-        weights = (weights * (_NORM / norms[rows])).astype(np.float32)
-        return tokens, weights, np.bincount(rows, minlength=len(words.lengths))
+        weights = np.concatenate([weights, np.ones(len(empty))])
+        lengths[empty] = 1
+        norms = np.sqrt(np.bincount(rows, weights=weights**2, minlength=number))
+        order = np.argsort(rows, kind="stable")
+        return tokens[order], (weights * (_NORM / norms[rows])).astype(np.float32)[order], lengths
 
-    def _weights(self) -> np.ndarray:
-        return np.concatenate([np.ones(_FIRST, np.float32), self.weights_])
+    def _bag(
+        self, rows: np.ndarray, keys: np.ndarray, own: np.ndarray, weights: np.ndarray, number: int
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return text, place in `own` and weight of the n-grams of texts, with norm 1 in each text, by text and place.
+
+        Args:
+            rows: text of each occurrence.
+            keys: its n-gram.
+            own: the known n-grams, sorted.
+            weights: the weight of each of them.
+            number: number of texts.
+        """
+        places = np.searchsorted(own, keys)
+        known = places < len(own)
+        known[known] = own[places[known]] == keys[known]
+        pairs, counts = np.unique(rows[known] * max(1, len(own)) + places[known], return_counts=True)
+        rows, places = np.divmod(pairs, max(1, len(own)))
+        found = (1 + np.log(counts) if self.sublinear_tf else counts) * weights[places]
+        norms = np.sqrt(np.bincount(rows, weights=found**2, minlength=number))
+        return rows, places, found / norms[rows]
 
     def notices(self) -> list[Notice]:
         """Return notices of the numbers of used n-grams and of those beyond the limit."""
         kept, sizes = len(self.keys_), "words" if self.ngrams == 1 else f"1 to {self.ngrams} words"
         text = f"texts are read whole, as bags of {kept:,} n-grams of {sizes}"
+        if self.longest_:
+            kept += (more := len(self.character_keys_))
+            text += f" and {more:,} of {_sizes_of_characters(self.longest_)} characters"
         found = [Notice("ngrams", kept, text, "preprocessing.ngrams", warns=False)]
         if left := self.found_ - kept:
             text = f"{left:,} rarer ones, of at most {self.least_:,} texts each, are left out (max_features)"
@@ -215,18 +304,22 @@ class Tfidf(BaseEstimator):
 
     def facts(self) -> dict[str, Any]:
         """Return `vocab_size`, the number of n-grams, including padding and the unknown one."""
-        return {"vocab_size": len(self.keys_) + _FIRST}
+        return {"vocab_size": len(self.keys_) + len(self.character_keys_) + _FIRST}
 
     def on_device(self) -> None:
         """Return None: batches need no further transformation."""
 
     def vocabulary(self) -> list[str]:
-        """Return the n-grams in order of their indices; words are separated by blanks."""
+        """Return the n-grams in order of their indices: words separated by blanks, then characters.
+
+        `_` in an n-gram of characters is the beginning or the end of a word.
+        """
         names = np.array(["", *self.words_.split("\n")], dtype=object)
         return [
             PADDING,
             UNKNOWN,
             *(" ".join(filter(None, row)) for row in names[words_of(self.keys_)].tolist()),
+            *characters_of_keys(self.character_keys_, self.characters_),
         ]
 
 
@@ -242,3 +335,18 @@ def _frequent_words(read: list[Words], words: int, least: int) -> np.ndarray:
     numbers = np.zeros(words, np.int32)
     numbers[kept] = np.arange(1, len(kept) + 1)
     return numbers
+
+
+def _inverse_frequencies(number: np.ndarray, texts: int) -> np.ndarray:
+    """Return the weights of n-grams that occur in `number` of the texts."""
+    return 1 + np.log((1 + texts) / (1 + number))
+
+
+def _sizes_of_characters(longest: int) -> str:
+    return f"{SHORTEST_CHARACTERS} to {longest}" if longest > SHORTEST_CHARACTERS else str(longest)
+
+
+def _are_sorted(keys: np.ndarray, weights: np.ndarray) -> bool:
+    """Return whether keys are integers in increasing order, each with a weight."""
+    fits = keys.ndim == 1 and keys.shape == weights.shape and keys.dtype == np.int64
+    return fits and bool((np.diff(keys) > 0).all())

@@ -89,8 +89,9 @@ class PenaltyPath(Optimizer):
             "steps": 0, "penalty": math.inf, "objective": 1.0, "iterations": 0,
         }  # fmt: skip
         super().__init__(params, state)
-        # Curvature of the rows, set by the caller, and mean second derivative of a row's loss with respect to an
-        # output.
+        # The prepared rows, which are the same in each step, their curvature, and the mean second derivative of a row's
+        # loss with respect to an output; all set by the caller.
+        self.pieces: Any = None
         self.curvature: Curvature | None = None
         self.second_derivative = 1.0
 
@@ -219,16 +220,19 @@ def solve_pieces(
     Raises:
         Diverged: the loss or its gradient is not finite.
     """
-    first = next(iter(pieces))
-    held = _numbers_of(pieces, first) <= _HELD_NUMBERS
-    if held:
+    path = optimizer if isinstance(optimizer, PenaltyPath) else None
+    if path is not None and path.pieces is not None:
+        pieces, held = path.pieces, True
+    elif held := _numbers_of(pieces, next(iter(pieces))) <= _HELD_NUMBERS:
         pieces = [network.prepare(piece) for piece in pieces]
         solving: Any = getattr(network.model, "for_solving", None)
         pieces = solving(pieces) if solving is not None else pieces
-    if isinstance(optimizer, PenaltyPath):
-        optimizer.start(rows)
+    first = next(iter(pieces))
+    if path is not None:
+        path.pieces = pieces if held else None
+        path.start(rows)
         with torch.no_grad(), torch.autocast(first["y"].device.type, enabled=False):
-            measure(optimizer, pieces, network, task, held)
+            measure(path, pieces, network, task, held)
     latest: list[tuple[Tensor, Tensor, Tensor]] = []
     keeps, is_first, value = True, True, 0.0
 

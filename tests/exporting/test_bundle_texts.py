@@ -49,6 +49,8 @@ OTHERS = [
     [
         Tfidf(min_df=1, ngrams=3),
         Tfidf(min_df=2, ngrams=2, sublinear_tf=False, lowercase=False),
+        Tfidf(min_df=1, characters=5),
+        Tfidf(min_df=3, sublinear_tf=False, lowercase=False, characters=3),
         Text(min_frequency=1),
         Text(min_frequency=1, lowercase=False, max_length=3),
         Text(min_frequency=2, reads_text="bag"),

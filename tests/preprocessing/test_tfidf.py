@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.preprocessing import normalize
 
 from dlcli.errors import CorruptRun
 from dlcli.gate.skops_format import dump_fitted
@@ -58,6 +59,52 @@ def test_weights_are_those_of_scikit_learn(
     np.testing.assert_allclose(found[:, 1], expected.sum(axis=1) == 0)  # a text without known n-grams
 
 
+@given(
+    st.lists(st.lists(st.sampled_from(WORDS), max_size=8).map(" ".join), min_size=1, max_size=12),
+    st.integers(3, 5), st.integers(1, 3), st.booleans(),
+)  # fmt: skip
+@settings(max_examples=40, deadline=None)
+def test_weights_of_characters_are_those_of_scikit_learn(
+    texts: list[str], longest: int, least: int, sublinear: bool
+) -> None:
+    """Those of n-grams within words, beside those of words, each with the same norm."""
+    texts = [*texts, *["it is fine"] * least]
+    fitted = Tfidf(1, least, sublinear_tf=sublinear, characters=longest).fit(texts)
+    vectorizer = TfidfVectorizer(
+        analyzer="char_wb",
+        ngram_range=(3, longest),
+        min_df=least,
+        sublinear_tf=sublinear,
+        preprocessor=lambda text: unicodedata.normalize("NFKC", text).lower(),
+    )
+    expected = vectorizer.fit_transform(texts).toarray()
+    names, words = fitted.vocabulary(), len(fitted.keys_)
+    # scikit-learn also counts a word that is shorter than an n-gram, which is one of another size here.
+    assert set(names[2 + words :]) == {name.replace(" ", "_") for name in vectorizer.vocabulary_ if len(name) > 2}
+    found = matrix(fitted, texts).toarray()[:, 2 + words :]
+    columns = [vectorizer.vocabulary_[name.replace("_", " ")] for name in names[2 + words :]]
+    both = matrix(fitted, texts).toarray()[:, 2 : 2 + words].any(axis=1)
+    np.testing.assert_allclose(
+        found * np.where(both, np.sqrt(2), 1)[:, None], normalize(expected[:, columns]), atol=1e-6
+    )
+
+
+def test_n_grams_of_characters_are_those_of_short_texts() -> None:
+    told = "for texts of 14 characters on average"
+    assert Tfidf.automatic_for(TEXTS) == {"characters": (4, told)}
+    fitted = Tfidf(characters="auto").fit(TEXTS)
+    assert fitted.longest_ == 4
+    assert fitted.notices()[0].text.endswith(
+        f"{len(fitted.keys_)} n-grams of 1 to 2 words and {len(fitted.character_keys_)} of 3 to 4 characters"
+    )
+    assert Tfidf(characters="auto").fit([text * 100 for text in TEXTS]).longest_ == 0
+    places = fitted.token_places("It is")
+    shown = [places.text[slice(*place)] for each in places.places for place in each]
+    assert shown == ["It", "is", "It", "is", *3 * ["It"], *3 * ["is"]]
+    bag = fitted.transform(["It is"])["x"].values.tolist()
+    assert sorted(places.numbers) == bag
+
+
 def test_n_grams_of_the_most_texts_are_kept_and_the_others_counted() -> None:
     fitted = Tfidf(min_df=1, max_features=3).fit(TEXTS)
     assert sorted(fitted.vocabulary()[2:]) == ["is", "it", "it is"]
@@ -89,7 +136,7 @@ def test_a_bounded_count_forgets_the_rarest_only(monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_fitted_one_is_saved_without_pickle() -> None:
-    fitted = Tfidf().fit(TEXTS)
+    fitted = Tfidf(characters=4).fit(TEXTS)
     content = dump_fitted(fitted)
     trusted = skops.io.get_untrusted_types(data=content)
     assert trusted == ["dlcli.preprocessing.tfidf.Tfidf"]
@@ -117,17 +164,20 @@ def test_texts_of_unknown_words_are_reported() -> None:
         {"words_": "it"},
         {"keys_": np.array([3, 2, 1])},
         {"keys_": np.array([1.0, 2.0, 3.0]), "weights_": np.ones(3, np.float32)},
+        {"characters_": np.array([32], np.uint32)},
+        {"characters_": np.array([1.0])},
+        {"character_weights_": np.ones(3, np.float32)},
     ],
 )
 def test_arrays_that_do_not_fit_together_are_refused(changed: dict[str, object]) -> None:
-    damaged = Tfidf(min_df=1).fit(TEXTS)
+    damaged = Tfidf(min_df=1, characters=3).fit(TEXTS)
     vars(damaged).update(changed)
     with pytest.raises(CorruptRun, match="n-grams of the preprocessing are inconsistent"):
         damaged.transform(TEXTS)
 
 
 def test_a_foreign_number_of_words_is_bounded() -> None:
-    fitted = Tfidf(3, min_df=1).fit(TEXTS)
+    fitted = Tfidf(3, min_df=1, characters=5).fit(TEXTS)
     expected = fitted.transform(TEXTS)["lengths"]
-    fitted.ngrams = 10**9
+    fitted.ngrams = fitted.longest_ = 10**9
     assert fitted.transform(["it is " * 100]) and fitted.transform(TEXTS)["lengths"].equal(expected)
