@@ -26,7 +26,7 @@ from dlcli.tracking.mlflow_tags import AUTO_TAG
 from dlcli.training.fields import as_fields
 from dlcli.training.penalty_path import PenaltyPath, first_penalty
 
-AUTO = "auto"
+AUTO, NONE = "auto", "none"
 
 # Number of training rows that are preprocessed to count numeric columns.
 _ROWS = 1024
@@ -48,7 +48,7 @@ class HasAutomatic(Protocol):
 
 @runtime_checkable
 class HasAutomaticForRows(Protocol):
-    """A preprocessing some of whose arguments may be `auto`."""
+    """A preprocessing or an augmentation some of whose arguments may be `auto`."""
 
     @staticmethod
     def automatic_for(x: Any) -> dict[str, tuple[Any, str]]:
@@ -59,8 +59,8 @@ class AutomaticChoice(NamedTuple):
     """A value that was chosen for `auto`.
 
     Attributes:
-        key: section and name, such as `model.members`.
-        value: the value.
+        key: section and name, such as `model.members`; a section alone is left empty, as by its option `none`.
+        value: the value; "none" for a section.
         reason: reason for the panel, such as `for 109 training rows`.
     """
 
@@ -94,7 +94,8 @@ class Automatic:
         rows = len(self.rows)
         found = (
             *_batches(config, rows),
-            *_of_preprocessing(config, self.data, self.rows),
+            *_for_rows_of(config, "preprocessing", self.data, self.rows),
+            *_of_augmentation(config, self.data, self.rows),
             *_of_model(config, self.data, self.rows),
             *_penalty(config, rows),
         )
@@ -120,18 +121,42 @@ def _penalty(config: Mapping[str, Any], rows: int) -> Iterator[AutomaticChoice]:
         yield AutomaticChoice("optimizer.first", first_penalty(rows), reason)
 
 
-def _of_preprocessing(
-    config: Mapping[str, Any], data: Data, rows: np.ndarray
+def _for_rows_of(
+    config: Mapping[str, Any], name: str, data: Data, rows: np.ndarray
 ) -> Iterator[AutomaticChoice]:
-    section = config["preprocessing"]
-    kind: Any = locate(section[TARGET]) if section.get(TARGET) else None
-    asked = [name for name, value in section.items() if _is_auto(value)]
-    if not asked or not isinstance(kind, HasAutomaticForRows):
+    """Yield the choices of a section whose class decides by raw training rows."""
+    asked = [key for key, value in config[name].items() if _is_auto(value)]
+    kind: Any = locate(config[name][TARGET]) if asked else None
+    if not isinstance(kind, HasAutomaticForRows):
         return
     found = kind.automatic_for(take(data.x, rows))
-    for name in asked:
-        if name in found:
-            yield AutomaticChoice(f"preprocessing.{name}", *found[name])
+    yield from (AutomaticChoice(f"{name}.{key}", *found[key]) for key in asked if key in found)
+
+
+def _of_augmentation(config: Mapping[str, Any], data: Data, rows: np.ndarray) -> Iterator[AutomaticChoice]:
+    if not any(map(_is_auto, config["augmentation"].values())):
+        return
+    if reason := _why_rows_stay(config, data):
+        yield AutomaticChoice("augmentation", NONE, reason)
+        return
+    found = list(_for_rows_of(config, "augmentation", data, rows))
+    settled = with_choices(dict(config), found)["augmentation"]
+    if found and not any(value for key, value in settled.items() if key != TARGET):
+        found = [AutomaticChoice("augmentation", NONE, found[0].reason)]
+    yield from found
+
+
+def _why_rows_stay(config: Mapping[str, Any], data: Data) -> str:
+    """Return why augmentation cannot be used or would not help; "" if it may."""
+    if data.kind != "image":
+        return f"for {data.kind} data"
+    if takes_all_rows(config):
+        return "as each step solves on the same rows"
+    if (config["finetune"] or {}).get("cache"):
+        return "as the features of a frozen backbone are computed once"
+    if not getattr(locate(config["task"][TARGET]), "predicts_rows", True):
+        return "as the images to learn would be changed ones"
+    return ""
 
 
 def _of_model(config: Mapping[str, Any], data: Data, rows: np.ndarray) -> Iterator[AutomaticChoice]:
@@ -178,8 +203,8 @@ def _columns(config: Mapping[str, Any], data: Data, rows: np.ndarray) -> int:
 def with_choices(config: dict[str, Any], choices: Sequence[AutomaticChoice]) -> dict[str, Any]:
     """Return the configuration with the chosen values in place of `auto`."""
     for choice in choices:
-        section, name = choice.key.split(".")
-        config = {**config, section: {**config[section], name: choice.value}}
+        section, _, name = choice.key.partition(".")
+        config = {**config, section: {**config[section], name: choice.value} if name else {}}
     return config
 
 
@@ -210,4 +235,6 @@ def _has(config: Mapping[str, Any], key: str, value: str) -> bool:
 def _value(config: Mapping[str, Any], key: str) -> Any:
     section, _, name = key.partition(".")
     found = config.get(section)
+    if not name:
+        return NONE if not found else None
     return found.get(name) if isinstance(found, Mapping) else None

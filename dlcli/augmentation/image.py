@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Annotated, ClassVar, TypeAlias
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 import torch
 from annotated_types import Ge, Le, Lt
@@ -15,6 +15,9 @@ from dlcli.datasets.boxes.boxes import CODE, PADDING
 from dlcli.datasets.masks.class_maps import IGNORED
 
 Share = Annotated[float, Ge(0), Le(1)]
+
+# Shifts with `auto`; images with a smaller side are not shifted, of which a pixel is a large share.
+_SHIFT, _SHIFT_OF_GREY, _SMALL = 0.125, 0.04, 16
 
 # Images, masks if there are any, and the affine map of each image's coordinates, `(N, 2, 3)`.
 _Moved: TypeAlias = tuple[Tensor, Tensor | None, Tensor]
@@ -29,12 +32,12 @@ class ImageAugmentation:
     to the image; boxes of which less than a quarter remains are dropped. Cut-out areas keep their classes and boxes.
 
     Args:
-        flip: probability that an image is mirrored horizontally.
+        flip: probability that an image is mirrored horizontally; `auto` follows from the images, see `automatic_for`.
         flip_vertical: probability that an image is mirrored vertically.
         rotation: maximum rotation in degrees, in either direction.
         zoom: maximum change of an image's scale: the factor is between 1 - zoom and 1 / (1 - zoom), around its centre.
         crop: maximum shift as a share of the image's side, in either direction, in whole pixels (the "random crop" of a
-            padded image).
+            padded image); `auto` as for `flip`.
         colour: maximum change of brightness, contrast and saturation, as a share of each, in either direction.
         cutout: side of a square that is set to 0, as a share of the image's side (DeVries and Taylor, 2017); its centre
             is anywhere in the image.
@@ -45,23 +48,37 @@ class ImageAugmentation:
 
     def __init__(
         self,
-        flip: Share = 0.0,
+        flip: Share | Literal["auto"] = 0.0,
         rotation: Annotated[float, Ge(0), Le(180)] = 0.0,
-        crop: Share = 0.0,
+        crop: Share | Literal["auto"] = 0.0,
         cutout: Share = 0.0,
         mixup: Annotated[float, Ge(0)] = 0.0,
         flip_vertical: Share = 0.0,
         zoom: Annotated[float, Ge(0), Lt(1)] = 0.0,
         colour: Annotated[float, Ge(0), Lt(1)] = 0.0,
     ) -> None:
-        self.flip = flip
+        # `auto` is settled before training; a configuration with mistakes is checked without.
+        self.flip = 0.0 if flip == "auto" else flip
         self.rotation = rotation
-        self.crop = crop
+        self.crop = 0.0 if crop == "auto" else crop
         self.cutout = cutout
         self.mixup = mixup
         self.flip_vertical = flip_vertical
         self.zoom = zoom
         self.colour = colour
+
+    @staticmethod
+    def automatic_for(x: Any) -> dict[str, tuple[Any, str]]:
+        """Return the values of `auto` for raw images `(N, H, W)` or `(N, H, W, C)`, with the reasons.
+
+        A mirrored photograph shows the same thing, a mirrored digit or letter does not. The shifts are those usual for
+        photographs of 32 pixels (4 of them), and one pixel for digits of 28.
+        """
+        height, width = x.shape[1:3]
+        is_colour = len(x.shape) == 4 and x.shape[3] >= 3
+        reason = f"for {'colour' if is_colour else 'grey'} images of {height:,} x {width:,} pixels"
+        shift = 0.0 if min(height, width) < _SMALL else _SHIFT if is_colour else _SHIFT_OF_GREY
+        return {"flip": (0.5 if is_colour else 0.0, reason), "crop": (shift, reason)}
 
     @torch.no_grad()
     def __call__(self, batch: Mapping[str, Tensor]) -> Mapping[str, Tensor]:

@@ -19,7 +19,7 @@ class AsSequence(nn.Module):
         embedding: size of the token embeddings.
         padded: whether token 0 is the padding.
         std: standard deviation of the initial embeddings of tokens.
-        dropout: share of a row's tokens whose embeddings are 0 in training.
+        dropout: dropout rate of the embeddings of tokens.
     """
 
     def __init__(
@@ -49,9 +49,7 @@ class AsSequence(nn.Module):
         """Return the sequence `(N, T, features)`."""
         if self.table is not None:
             vectors = self.table(x)
-            if self.training and self.dropout:
-                vectors = vectors * (torch.rand(x.shape, device=x.device) >= self.dropout).unsqueeze(2)
-            return vectors
+            return nn.functional.dropout(vectors, self.dropout, self.training) if self.dropout else vectors
         return x.permute(0, 2, 1, 3).flatten(2) if x.ndim == 4 else x
 
 

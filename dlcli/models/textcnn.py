@@ -23,7 +23,7 @@ class TextCNN(nn.Module):
         vocab_size: number of tokens; None if rows are not tokens.
         embedding: size of the token embeddings.
         embedding_std: standard deviation of the initial token embeddings; with 1, torch's own, rare tokens are noise.
-        token_dropout: share of a text's tokens that are left out in training.
+        embedding_dropout: dropout rate of the token embeddings.
         channels: number of channels of each convolution.
         kernel_sizes: kernel size of each convolution in steps.
         activation: the activation function.
@@ -55,11 +55,11 @@ class TextCNN(nn.Module):
         dropout: Share = 0.5,
         initialization: Initialization = "default",
         embedding_std: Annotated[float, Gt(0)] = 1.0,
-        token_dropout: Share = 0.0,
+        embedding_dropout: Share = 0.0,
     ) -> None:
         super().__init__()
         self.sequence = AsSequence(
-            input_shape, vocab_size, embedding, std=embedding_std, dropout=token_dropout
+            input_shape, vocab_size, embedding, std=embedding_std, dropout=embedding_dropout
         )
         # Pad at the end, so that each step has a state and texts shorter than the kernel are possible.
         self.convolutions = nn.ModuleList(

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 import dlcli
-from dlcli.assembly.automatic import describe_choices, recorded_choices
+from dlcli.assembly.automatic import automatic_tags, describe_choices, recorded_choices
 from dlcli.cross_validation.children import families
 from dlcli.errors import ConfigError
 from dlcli.experiment import plan_experiment
@@ -147,3 +147,29 @@ def test_a_run_starts_from_weights_of_bins(
 def test_batches_are_divided_among_devices(table: list[str]) -> None:
     with pytest.raises(ConfigError, match="a batch of 32 cannot be divided among 64 devices"):
         plan_experiment([*table, "trainer=ddp", "trainer.devices=64"])
+
+
+def test_augmentation_follows_from_images_and_what_is_trained() -> None:
+    """Its choices are keys of its section, or the section itself, which is then empty."""
+    plan = plan_experiment(["dataset=digits", "model=cnn", "augmentation=auto", "cv.test_size=0.1"])
+    assert plan.config["augmentation"] == {}
+    assert plan.choices == (("augmentation", "none", "for grey images of 8 x 8 pixels"),)
+    assert automatic_tags(plan.choices) == {
+        "dlcli.auto.augmentation": "none for grey images of 8 x 8 pixels"
+    }
+    assert recorded_choices(automatic_tags(plan.choices), plan.config)
+    assert not recorded_choices(automatic_tags(plan.choices), {"augmentation": {"flip": 0.5}})
+    left_open = plan.composed.config
+    rows = len(plan.data)
+
+    def settled(shape: tuple[int, ...], **sections: Any) -> tuple[Any, ...]:
+        data = replace(plan.data, x=np.zeros((rows, *shape), np.uint8))
+        found = replace(plan.automatic, data=data).settle({**left_open, **sections})["augmentation"]
+        return found.get("flip"), found.get("crop")
+
+    assert settled((32, 40, 3)) == (0.5, 0.125)
+    assert settled((28, 28)) == (0.0, 0.04)
+    assert settled((32, 32, 3), augmentation={**left_open["augmentation"], "flip": 0.0}) == (0.0, 0.125)
+    assert settled((32, 32, 3), finetune={"cache": True}) == (None, None)
+    solver = plan_experiment(["dataset=digits", "model=linear"]).config["optimizer"]
+    assert settled((32, 32, 3), optimizer=solver) == (None, None)
