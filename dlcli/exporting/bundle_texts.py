@@ -81,7 +81,7 @@ def spec_of(preprocessing: Any, column: str, inputs: list[str], form: CsvFormat)
             "tokens": "ngrams",
             "words": preprocessing.words_.split("\n"),
             "first_word": 1,
-            "characters": preprocessing.characters_.tolist(),
+            "characters": preprocessing.code_points_.tolist(),
             "longest_characters": preprocessing.longest_,
             **settings,
         }

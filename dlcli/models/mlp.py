@@ -25,7 +25,6 @@ from dlcli.models.number_embeddings import Bins, Frequency, NumberEmbedding, Qua
 from dlcli.models.table_inputs import embedded, table_inputs
 from dlcli.models.token_counts import weighted_sums
 
-
 # Lower bound of the sum of a row's counts, for a row all of whose tokens are left out.
 _LEAST = 1e-6
 

@@ -96,7 +96,7 @@ class CharacterCounts:
         self._counts = np.bincount(places, weights=weights, minlength=len(self._codes)).astype(np.int64)
 
     def known(self, least: int) -> np.ndarray:
-        """Return the most frequent characters, at most 4,095, of at least that many occurrences: code points, sorted."""
+        """Return the code points, sorted, of at most 4,095 characters, the most frequent with at least `least`."""
         kept = np.flatnonzero(self._counts >= least)
         if len(kept) > MOST_CHARACTERS:
             kept = kept[np.argsort(-self._counts[kept], kind="stable")[:MOST_CHARACTERS]]

@@ -110,6 +110,20 @@ def known_words(lines: str) -> KnownWords:
     return KnownWords((word, number) for number, word in enumerate(lines.split("\n"), 1) if word)
 
 
+def frequent_words(read: list[Words], words: int, least: int) -> np.ndarray:
+    """Return new numbers `(words,)` of the words: 0 for those of fewer than `least` occurrences."""
+    occurrences = np.zeros(words, np.int64)
+    for part in read:
+        occurrences += np.bincount(part.values, minlength=words)
+    occurrences[0] = 0
+    kept = np.flatnonzero(occurrences >= least)
+    if len(kept) > MOST_WORDS:
+        kept = np.sort(kept[np.argsort(-occurrences[kept], kind="stable")[:MOST_WORDS]])
+    numbers = np.zeros(words, np.int32)
+    numbers[kept] = np.arange(1, len(kept) + 1)
+    return numbers
+
+
 class TextCounts:
     """Counts of texts that contain each n-gram."""
 

@@ -28,10 +28,10 @@ from dlcli.preprocessing.character_ngrams import (
 )
 from dlcli.preprocessing.ngrams import (
     LONGEST_NGRAM,
-    MOST_WORDS,
     NewWords,
     TextCounts,
     Words,
+    frequent_words,
     known_words,
     ngram_key,
     numbered_words,
@@ -86,7 +86,7 @@ class Tfidf(BaseEstimator):
     # Of runs of earlier versions, which have words only.
     characters: int | Literal["auto"] = 0
     longest_: int = 0
-    characters_: np.ndarray = np.empty(0, np.uint32)
+    code_points_: np.ndarray = np.empty(0, np.uint32)
     character_keys_: np.ndarray = np.empty(0, np.int64)
     character_weights_: np.ndarray = np.empty(0, np.float32)
 
@@ -126,7 +126,7 @@ class Tfidf(BaseEstimator):
         numbers = NewWords()
         read = [numbered_words(portion, numbers, self.lowercase) for portion in texts.portions(_CHARACTERS)]
         names = np.array(["", *numbers], dtype=object)
-        renumbered = _frequent_words(read, len(names), self.min_df)
+        renumbered = frequent_words(read, len(names), self.min_df)
         read = [words.renumbered(renumbered) for words in read]
         names = names[np.flatnonzero(renumbered)]
         counts = TextCounts()
@@ -139,7 +139,9 @@ class Tfidf(BaseEstimator):
         for words in read:
             measured.update(words.renumbered(known).measured())
         self.measured_ = dict(measured)
-        self.longest_ = self.automatic_for(texts)["characters"][0] if self.characters == "auto" else self.characters
+        self.longest_ = (
+            self.automatic_for(texts)["characters"][0] if self.characters == "auto" else self.characters
+        )
         if self.longest_:
             self._fit_characters(texts)
         return self
@@ -159,9 +161,9 @@ class Tfidf(BaseEstimator):
         signs, counts = CharacterCounts(), TextCounts()
         for portion in texts.portions(_CHARACTERS):
             signs.add(characters_of(portion, self.lowercase))
-        self.characters_ = signs.known(self.min_df)
+        self.code_points_ = signs.known(self.min_df)
         for portion in texts.portions(_CHARACTERS):
-            counts.add(*characters_of(portion, self.lowercase).ngrams(self.characters_, self.longest_))
+            counts.add(*characters_of(portion, self.lowercase).ngrams(self.code_points_, self.longest_))
         self.character_keys_, number = self._chosen(counts)
         self.character_weights_ = _inverse_frequencies(number, len(texts)).astype(np.float32)
         self.found_ += counts.found(self.min_df)
@@ -224,20 +226,25 @@ class Tfidf(BaseEstimator):
                         numbers.append(place + _FIRST)
                         found.append(tuple(places[first : first + size]))
         first_of_characters = len(self.keys_) + _FIRST
-        for key, place in character_places(plain, self.lowercase, self.characters_, self.longest_):
+        for key, span in character_places(plain, self.lowercase, self.code_points_, self.longest_):
             index = int(np.searchsorted(self.character_keys_, key))
             if index < len(self.character_keys_) and self.character_keys_[index] == key:
                 numbers.append(index + first_of_characters)
-                found.append((place,))
+                found.append((span,))
         return TokenPlaces(plain, tuple(numbers), tuple(found))
 
     def _check(self) -> None:
         """Raise an error, at the first use, if fitted arrays of a foreign folder are inconsistent."""
         if self in _CHECKED:
             return
-        signs, keys = self.characters_, self.character_keys_
+        signs, keys = self.code_points_, self.character_keys_
         fits = _are_sorted(self.keys_, self.weights_) and _are_sorted(keys, self.character_weights_)
-        fits = fits and signs.ndim == 1 and signs.dtype == np.uint32 and bool((np.diff(signs.astype(np.int64)) > 0).all())
+        fits = (
+            fits
+            and signs.ndim == 1
+            and signs.dtype == np.uint32
+            and bool((np.diff(signs.astype(np.int64)) > 0).all())
+        )
         fits = fits and has_only(keys, signs) and signs.max(initial=0) <= sys.maxunicode
         if not fits or words_of(self.keys_).max(initial=0) > self.words_.count("\n") + 1:
             raise CorruptRun(
@@ -251,7 +258,7 @@ class Tfidf(BaseEstimator):
         rows, tokens, weights = self._bag(*words.ngrams(self.ngrams), self.keys_, self.weights_, number)
         tokens += _FIRST
         if self.longest_:
-            found = characters_of(texts, self.lowercase).ngrams(self.characters_, self.longest_)
+            found = characters_of(texts, self.lowercase).ngrams(self.code_points_, self.longest_)
             others = self._bag(*found, self.character_keys_, self.character_weights_, number)
             rows, weights = np.concatenate([rows, others[0]]), np.concatenate([weights, others[2]])
             tokens = np.concatenate([tokens, others[1] + len(self.keys_) + _FIRST])
@@ -319,22 +326,8 @@ class Tfidf(BaseEstimator):
             PADDING,
             UNKNOWN,
             *(" ".join(filter(None, row)) for row in names[words_of(self.keys_)].tolist()),
-            *characters_of_keys(self.character_keys_, self.characters_),
+            *characters_of_keys(self.character_keys_, self.code_points_),
         ]
-
-
-def _frequent_words(read: list[Words], words: int, least: int) -> np.ndarray:
-    """Return new numbers `(words,)` of the words: 0 for those of fewer than `least` occurrences."""
-    occurrences = np.zeros(words, np.int64)
-    for part in read:
-        occurrences += np.bincount(part.values, minlength=words)
-    occurrences[0] = 0
-    kept = np.flatnonzero(occurrences >= least)
-    if len(kept) > MOST_WORDS:
-        kept = np.sort(kept[np.argsort(-occurrences[kept], kind="stable")[:MOST_WORDS]])
-    numbers = np.zeros(words, np.int32)
-    numbers[kept] = np.arange(1, len(kept) + 1)
-    return numbers
 
 
 def _inverse_frequencies(number: np.ndarray, texts: int) -> np.ndarray:

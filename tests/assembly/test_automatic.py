@@ -154,9 +154,7 @@ def test_augmentation_follows_from_images_and_what_is_trained() -> None:
     plan = plan_experiment(["dataset=digits", "model=cnn", "augmentation=auto", "cv.test_size=0.1"])
     assert plan.config["augmentation"] == {}
     assert plan.choices == (("augmentation", "none", "for grey images of 8 x 8 pixels"),)
-    assert automatic_tags(plan.choices) == {
-        "dlcli.auto.augmentation": "none for grey images of 8 x 8 pixels"
-    }
+    assert automatic_tags(plan.choices) == {"dlcli.auto.augmentation": "none for grey images of 8 x 8 pixels"}
     assert recorded_choices(automatic_tags(plan.choices), plan.config)
     assert not recorded_choices(automatic_tags(plan.choices), {"augmentation": {"flip": 0.5}})
     left_open = plan.composed.config

@@ -80,7 +80,9 @@ def test_weights_of_characters_are_those_of_scikit_learn(
     expected = vectorizer.fit_transform(texts).toarray()
     names, words = fitted.vocabulary(), len(fitted.keys_)
     # scikit-learn also counts a word that is shorter than an n-gram, which is one of another size here.
-    assert set(names[2 + words :]) == {name.replace(" ", "_") for name in vectorizer.vocabulary_ if len(name) > 2}
+    assert set(names[2 + words :]) == {
+        name.replace(" ", "_") for name in vectorizer.vocabulary_ if len(name) > 2
+    }
     found = matrix(fitted, texts).toarray()[:, 2 + words :]
     columns = [vectorizer.vocabulary_[name.replace("_", " ")] for name in names[2 + words :]]
     both = matrix(fitted, texts).toarray()[:, 2 : 2 + words].any(axis=1)
@@ -164,8 +166,8 @@ def test_texts_of_unknown_words_are_reported() -> None:
         {"words_": "it"},
         {"keys_": np.array([3, 2, 1])},
         {"keys_": np.array([1.0, 2.0, 3.0]), "weights_": np.ones(3, np.float32)},
-        {"characters_": np.array([32], np.uint32)},
-        {"characters_": np.array([1.0])},
+        {"code_points_": np.array([32], np.uint32)},
+        {"code_points_": np.array([1.0])},
         {"character_weights_": np.ones(3, np.float32)},
     ],
 )
