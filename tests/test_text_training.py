@@ -13,6 +13,7 @@ import dlcli
 from dlcli.errors import ConfigError
 from dlcli.result import Result
 from dlcli.sweeps.planning import plan_sweep
+from dlcli.tracking.ledger import Ledger
 
 GOOD, BAD = ("fine", "lovely", "great", "works"), ("broke", "awful", "useless", "slow")
 WORDS = ("it", "the", "is", "a", "was", "and", "so", "very", "thing", "today")
@@ -47,7 +48,11 @@ def test_the_default_is_a_linear_model_of_n_grams_of_the_training_rows(trained: 
     assert trained.metrics["test/f1"] > 0.95
     vocabulary = json.loads((trained.run_dir / "model" / "vocabulary.json").read_text())
     assert vocabulary[:2] == ["<pad>", "<unk>"]
-    assert {ngram for ngram in vocabulary[2:] if " " not in ngram} == {*WORDS, *GOOD, *BAD}
+    first = next(place for place, ngram in enumerate(vocabulary) if "_" in ngram)  # of those of characters
+    assert {ngram for ngram in vocabulary[2:first] if " " not in ngram} == {*WORDS, *GOOD, *BAD}
+    assert {"_gre", "grea", "reat", "eat_"} <= set(vocabulary[first:])
+    tag = Ledger.load(trained.run_dir).tags["dlcli.auto.preprocessing.characters"]
+    assert tag.startswith("4 for texts of ")
 
 
 @pytest.mark.filterwarnings("ignore:.*known to the model", "ignore:.*tokens are unknown to the model")
