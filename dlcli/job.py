@@ -21,6 +21,7 @@ from dlcli.assembly.finder_run import run_finder, settle
 from dlcli.assembly.judge_training import with_judge
 from dlcli.assembly.optimization import describe_optimizer, make_recipe
 from dlcli.assembly.parts import Parts, assemble
+from dlcli.assembly.solved_head import solve_head, told_of_head
 from dlcli.assembly.tree_baseline import add_trees
 from dlcli.assembly.tree_verdict import verdict_on_rows
 from dlcli.assembly.tuned_model import LAST_FITTED, describe_tuning, reload_tuned
@@ -180,6 +181,7 @@ def pausing_job(job: Job, listen: Listener = ignore) -> Pausing[Result]:
         lost = [f"{notice.text}." for notice in notices_of(model.preprocessing) if notice.warns]
         notes = [*lost, *filter(None, [fitted.note]), *found, *named_baselines(model.task, evaluations)]
         verdict = verdict_on_rows(model.task, evaluations)
+        notes += told_of_head(job.config, fitted.history, fitted.best_epoch)
         notes += coverage_sentences + against_trees(metrics, baselines, verdict)
         notes += [*(one.text for one in beside), *made.messages, *profile_messages(run_dir), diagnosis]
         recorder.finish(
@@ -227,6 +229,7 @@ def _train(
         restore_checkpoints(recorder.ledger)
         parts, judge = with_judge(config, parts)
         parts, cached = with_features(config, parts, data, split, run_dir.parents[2], listen)
+        cached |= solve_head(config, parts, data, split, run_dir.parents[2], listen)
         found = run_finder(config, parts, job.seed)
         if found is not None:
             config = settle(config, found, run_dir, recorder)
@@ -300,6 +303,7 @@ def take_part(text: str, world: World) -> None:
     with isolate_rng():
         parts, _ = with_judge(job.config, assemble(job.config, data, split, job.seed))
         parts, _ = with_features(job.config, parts, data, split, Path(job.run_dir).parents[2], ignore)
+        solve_head(job.config, parts, data, split, Path(job.run_dir).parents[2], ignore)
         run_alone(fit(**_fit_arguments(job, parts), listen=ignore, description={}, world=world))
 
 

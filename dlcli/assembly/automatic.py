@@ -24,6 +24,7 @@ from dlcli.errors import ConfigError
 from dlcli.splits.split import Split
 from dlcli.tracking.mlflow_tags import AUTO_TAG
 from dlcli.training.fields import as_fields
+from dlcli.training.finetuning import ProbeFirst
 from dlcli.training.penalty_path import PenaltyPath, first_penalty
 
 AUTO, NONE = "auto", "none"
@@ -89,10 +90,13 @@ class Automatic:
         """Return the object for the smallest of the splits."""
         return cls(data, min((split.train for split in splits), key=len), earlier)
 
-    def choices(self, config: Mapping[str, Any]) -> tuple[AutomaticChoice, ...]:
+    def choices(self, asked: Mapping[str, Any]) -> tuple[AutomaticChoice, ...]:
         """Return the choices for each `auto` of a configuration, and for a path's first penalty if it is not set."""
         rows = len(self.rows)
+        tuned = tuple(_of_finetuning(asked, rows))
+        config = with_choices(dict(asked), tuned)  # augmentation follows from it
         found = (
+            *tuned,
             *_batches(config, rows),
             *_for_rows_of(config, "preprocessing", self.data, self.rows),
             *_of_augmentation(config, self.data, self.rows),
@@ -101,7 +105,7 @@ class Automatic:
         )
         if self.earlier is None:
             return found
-        return tuple(one for one in found if _value(self.earlier, one.key) != _value(config, one.key))
+        return tuple(one for one in found if _value(self.earlier, one.key) != _value(asked, one.key))
 
     def settle(self, config: dict[str, Any]) -> dict[str, Any]:
         """Return the configuration with the chosen values in place of `auto`."""
@@ -133,6 +137,13 @@ def _for_rows_of(
     yield from (AutomaticChoice(f"{name}.{key}", *found[key]) for key in asked if key in found)
 
 
+def _of_finetuning(config: Mapping[str, Any], rows: int) -> Iterator[AutomaticChoice]:
+    section = config["finetune"] or {}
+    if _is_auto(section.get("tune")):
+        found = ProbeFirst.automatic(rows)
+        yield AutomaticChoice("finetune.tune", *found["tune"])
+
+
 def _of_augmentation(config: Mapping[str, Any], data: Data, rows: np.ndarray) -> Iterator[AutomaticChoice]:
     if not any(map(_is_auto, config["augmentation"].values())):
         return
@@ -152,7 +163,8 @@ def _why_rows_stay(config: Mapping[str, Any], data: Data) -> str:
         return f"for {data.kind} data"
     if takes_all_rows(config):
         return "as each step solves on the same rows"
-    if (config["finetune"] or {}).get("cache"):
+    finetune = config["finetune"] or {}
+    if finetune.get("cache") or finetune.get("tune") is False:
         return "as the features of a frozen backbone are computed once"
     if not getattr(locate(config["task"][TARGET]), "predicts_rows", True):
         return "as the images to learn would be changed ones"

@@ -71,7 +71,7 @@ def with_features(
     # precision, so it cannot use features of another precision.
     test_rows = split.test if features.in_full else split.test[:0]
     rows = np.concatenate([parts.fitted.rows, split.val, test_rows])
-    features.compute(rows, _progress(listen, len(features.store.missing(rows))))
+    features.compute(rows, report_progress(listen, len(features.store.missing(rows))))
 
     line = f"{features.width:,} per row, computed once, cached in {display(features.store.folder)}"
     return _replaced(parts, split, features.read), {"features": line}
@@ -121,7 +121,7 @@ def _wants_cache(config: Mapping[str, Any], network: Network, data: Data) -> boo
     return asked_for and isinstance(network.model, HasBackbone) and data.kind in _KINDS and not draws
 
 
-def _progress(listen: Listener, total: int) -> Callable[[int], None]:
+def report_progress(listen: Listener, total: int) -> Callable[[int], None]:
     """Return a callback that sends the number of finished rows, at most once per redraw of the terminal."""
     done, next_time = 0, time.monotonic()
     if total:

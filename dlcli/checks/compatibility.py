@@ -20,7 +20,7 @@ from dlcli.checks.endings import find_endings
 from dlcli.checks.forest_fit import check_baseline, check_forest
 from dlcli.checks.generation_fit import check_generation
 from dlcli.checks.own_rows import is_of_dlcli
-from dlcli.checks.solver_fit import check_solver
+from dlcli.checks.solver_fit import check_solved_head, check_solver
 from dlcli.checks.steps import find_empty_epochs
 from dlcli.checks.task_fit import check_task, fits_targets, make_task, mixes_targets
 from dlcli.checks.trainer import find_accumulation_problems, find_refused, find_trainer_problems
@@ -89,6 +89,7 @@ def find_mistakes(
     passes("finder", lambda: _makes(make_chosen, config, "finder"))
     solved = "optimizer model scheduler weight_averaging augmentation finder trainer"
     passes(solved, lambda: check_solver(config))
+    passes("finetune model task", lambda: check_solved_head(config, data))
     passes("optimizer model task trainer preprocessing", lambda: check_forest(config))
     passes("optimizer model task trainer callbacks finder augmentation", lambda: check_generation(config))
     passes("baseline task", lambda: check_baseline(config, data))

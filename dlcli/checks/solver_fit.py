@@ -7,9 +7,13 @@ from typing import Any
 
 from dlcli.assembly.batch_rows import takes_all_rows
 from dlcli.config.build import locate
+from dlcli.datasets.data import Data
 from dlcli.errors import Problem
 
 _BY_STEPS = "To train by steps, choose an optimizer such as optimizer=adam."
+
+# Kinds of data whose features can be computed row by row.
+_KINDS = ("image", "tokens")
 
 # Groups that change the steps of an optimizer, and have no effect on a solver.
 _GROUPS = {
@@ -82,3 +86,21 @@ def _solves_head(config: Mapping[str, Any], model: Any) -> bool:
         and bool(finetune.get("cache", True))
         and all(config["model"].get(key) == value for key, value in linear.items())
     )
+
+
+def check_solved_head(config: Mapping[str, Any], data: Data) -> Iterator[Problem]:
+    """Yield the problems of a configuration whose head is solved before it is fine-tuned."""
+    section = config["finetune"] or {}
+    if not (section and getattr(locate(section["_target_"]), "solves_head", False)):
+        return
+    instead = "Use finetune=fine_tuning."
+    model, task = locate(config["model"]["_target_"]), locate(config["task"]["_target_"])
+    per_row = getattr(task, "outputs_of", "row") == "row" and data.target_kind != "language_model"
+    if not hasattr(model, "linear_head") or data.kind not in _KINDS or not per_row:
+        message = (
+            f"{section['_target_'].rpartition('.')[2]} solves a linear head on features of images or texts"
+        )
+        yield Problem(message, "finetune", instead)
+    elif config["model"].get("hidden"):
+        message = "the head has a dense layer, and cannot be solved"
+        yield Problem(message, "model.hidden", f"Use model.hidden=0. {instead}")

@@ -55,6 +55,8 @@ class PretrainedImage(TimmModel):
         options: fields of `TimmOptions`; `arguments` are those of the architecture, such as `pad_type`.
     """
 
+    # Settings that make the head linear, so that it can be solved on the features of all rows.
+    linear_head: ClassVar = {"hidden": 0, "dropout": 0}
     search_space: ClassVar = {
         "hidden": "0,128,512",
         "dropout": "interval(0,0.5)",

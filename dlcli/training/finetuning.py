@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any, ClassVar, Literal, Protocol
 
 from annotated_types import Ge, Gt, Le, MinLen
 from torch import Tensor, nn
@@ -11,6 +11,9 @@ from torch import Tensor, nn
 from dlcli.models.layers import HasBackbone
 
 Rate = Annotated[float, Gt(0), Le(1)]
+
+# Minimum number of training rows for which `ProbeFirst` trains the backbone by default.
+_ROWS_TO_TUNE = 1_000
 
 # Parameters, and their learning rate as a share of the optimizer's rate.
 Group = dict[str, Any]
@@ -77,6 +80,42 @@ class FineTuning:
     def groups(self, model: HasBackbone) -> list[Group]:
         """Return the head, and the backbone by layers."""
         return [_head(model), *_by_layer(model, self.backbone_lr, self.layer_decay)]
+
+
+class ProbeFirst(FineTuning):
+    """Solution of a linear head on the features of the frozen backbone, then training of all parts from there.
+
+    A head that fits the features changes them less than a random one (Kumar et al., "Fine-Tuning can Distort Pretrained
+    Features and Underperform Out-of-Distribution", 2022). The first epoch takes no steps: it evaluates the solved head,
+    and fine-tuning has to be better on the validation rows.
+
+    Args:
+        tune: whether all parts are trained after the first epoch; `auto` follows from the rows, see `automatic`.
+        backbone_lr: the rate of the backbone's last layer, as a share of the head's.
+        layer_decay: ratio of each layer's rate to that of the layer above it.
+    """
+
+    solves_head: ClassVar = True
+
+    def __init__(
+        self, tune: bool | Literal["auto"] = "auto", backbone_lr: Rate = 0.1, layer_decay: Rate = 1.0
+    ) -> None:
+        super().__init__(backbone_lr, layer_decay)
+        self.only_head = not tune  # `auto` is settled before training
+
+    @staticmethod
+    def automatic(training_rows: int) -> dict[str, tuple[Any, str]]:
+        """Return the values of `auto`, with the reasons: few rows do not determine the weights of a backbone."""
+        return {"tune": (training_rows >= _ROWS_TO_TUNE, f"for {training_rows:,} training rows")}
+
+    def prepare(self, model: HasBackbone) -> None:
+        """Freeze the backbone if only the head is solved."""
+        if self.only_head:
+            model.backbone.requires_grad_(False)
+
+    def groups(self, model: HasBackbone) -> list[Group]:
+        """Return the head, and, if they are trained, the backbone's layers."""
+        return [_head(model)] if self.only_head else super().groups(model)
 
 
 class GradualUnfreezing:

@@ -160,6 +160,8 @@ def fit(
         **({} if val is not None else {"limit_val_batches": 0}),
         **({"plugins": [Place(world)]} if world else {}),
     )
+    if getattr(network.finetuning, "only_head", False):
+        trainer.fit_loop.max_epochs = 1  # the head is solved already
     if not torch.cuda.is_available():
         # Lightning sets this variable. With it, each step of Adam would search for the driver library of a missing GPU.
         os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)

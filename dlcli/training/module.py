@@ -210,6 +210,8 @@ class TrainingModule(pl.LightningModule):
 
     def training_step(self, batch: Batch | Chunk, batch_idx: int) -> Tensor | None:
         """Return the loss of a step that Lightning completes, or do the steps of a chunk."""
+        if self.network.rests:
+            return self.network.at_rest(self.task, batch, self._count)
         if self.automatic_optimization:
             # Of L-BFGS's several evaluations of a batch, only the first one counts in the epoch's metrics.
             counts, self._batch_idx = batch_idx != self._batch_idx, batch_idx
@@ -297,8 +299,7 @@ class TrainingModule(pl.LightningModule):
     @property
     def learning_rate(self) -> float:
         """The first parameter group's learning rate."""
-        optimizer: Any = self.optimizers(use_pl_optimizer=False)
-        return float(optimizer.param_groups[0]["lr"])
+        return float(self.optimizers(use_pl_optimizer=False).param_groups[0]["lr"])  # type: ignore[union-attr]
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Collect the outputs, which are evaluated at the end of the epoch."""

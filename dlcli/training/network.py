@@ -68,6 +68,7 @@ class Network(nn.Module):
         self.model = model
         self.on_device = None if getattr(model, "takes_raw", False) else on_device
         self.finetuning = finetuning
+        self._epoch = 0
         if finetuning is not None:
             finetuning.prepare(self._trained)
             self.train()
@@ -118,8 +119,22 @@ class Network(nn.Module):
 
     def start_epoch(self, epoch: int) -> None:
         """Unfreeze the parts that are trained from this epoch on."""
+        self._epoch = epoch
         if self.finetuning is not None and self.finetuning.start_epoch(self._trained, epoch):
             self.train(self.training)
+
+    @property
+    def rests(self) -> bool:
+        """Whether the current epoch takes no steps: it evaluates the solved head that training starts from."""
+        return self._epoch == 0 and getattr(self.finetuning, "solves_head", False)
+
+    def at_rest(self, task: Task, batch: Any, count: Callable[[Tensor, Tensor, Any], object]) -> Any:
+        """Evaluate a batch, or those of a chunk, without steps; `count` gets loss, outputs and batch. Returns None."""
+        with torch.no_grad():
+            self.eval()
+            for one in [batch] if isinstance(batch, Mapping) else batch:
+                count(*task.step(self, one), one)
+            self.train()
 
     def train(self, mode: bool = True) -> Self:
         """Set the training mode, except for frozen parts."""

@@ -1,0 +1,120 @@
+"""`finetune=auto`: a head that is solved on the features of the frozen backbone, then fine-tuning if it helps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
+
+import dlcli
+from dlcli.assembly.solved_head import told_of_head
+from dlcli.datasets.data import take
+from dlcli.errors import ConfigError
+from dlcli.experiment import plan_experiment
+from dlcli.inference.saved_model import load_model
+from dlcli.result import Result
+from dlcli.runs.folder import recorded_epochs
+from dlcli.training.finetuning import ProbeFirst
+
+MODEL = [
+    "model=pretrained_image", "model.architecture=test_resnet", "model.weights=null", "model.input_size=16",
+    "trainer.accelerator=cpu", "finetune=auto", "trainer.limit_rows=400", "cv.test_size=0.1",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("runs")
+
+
+@pytest.fixture(scope="module")
+def probe(runs: Path) -> Result:
+    """A run of so few rows that only the head is solved."""
+    return dlcli.train([*MODEL, f"runs_dir='{runs}'"])
+
+
+def weights_of(run: Result) -> dict[str, torch.Tensor]:
+    return load_file(run.run_dir / "model" / "weights.safetensors")
+
+
+def test_the_head_of_few_rows_is_that_of_scikit_learn(probe: Result) -> None:
+    config = yaml.safe_load((probe.run_dir / "config.yaml").read_text())
+    assert config["finetune"]["tune"] is False
+    assert config["augmentation"] == {}
+    assert len(recorded_epochs(probe.run_dir)) == 1
+    assert any(text.startswith("The head was solved on the features") for text in probe.messages)
+    plan = plan_experiment([*MODEL, "seed=0"])
+    (split,) = plan.splits
+    network = load_model(probe.run_dir / "model", trust=True).network
+
+    def features(rows: np.ndarray) -> np.ndarray:
+        x = torch.from_numpy(np.asarray(take(plan.data.x, rows))).unsqueeze(1)
+        with torch.no_grad():
+            return network.model.features(network.on_device(x) if network.on_device else x).numpy()
+
+    train, val = features(split.train), features(split.val)
+    mean, std = train.mean(0), train.std(0)
+    std[std <= 1e-6] = 1
+    y = plan.data.y[split.train].astype(int)
+    losses = []
+    for penalty in (1.0, 0.1, 0.01, 1e-3, 1e-4, 1e-5, 1e-6):
+        model = LogisticRegression(C=1 / (len(y) * penalty), max_iter=5000, tol=1e-6).fit(
+            (train - mean) / std, y
+        )
+        losses.append(log_loss(plan.data.y[split.val].astype(int), model.predict_proba((val - mean) / std)))
+    assert probe.metrics["val/loss"] == pytest.approx(min(losses), rel=0.02)
+
+
+def test_fine_tuning_starts_from_the_solved_head_and_resumes(
+    probe: Result, runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first epoch takes no steps; a stopped run continues from its checkpoint, not from the solved head."""
+    words = [*MODEL, f"runs_dir='{runs}'", "finetune.tune=true", "optimizer.lr=0.001"]
+    whole = dlcli.train([*words, "trainer.max_epochs=3"])
+    first = recorded_epochs(whole.run_dir)[0]
+    assert first["val/loss"] == pytest.approx(probe.metrics["val/loss"], rel=1e-5)
+    assert len({epoch["val/loss"] for epoch in recorded_epochs(whole.run_dir)}) == 3
+    short = dlcli.train([*words, "trainer.max_epochs=1", "run_name=short"])
+    for name, values in weights_of(probe).items():
+        assert weights_of(short)[name].equal(values), name
+    longer = dlcli.resume("short", ["trainer.max_epochs=3"], runs_dir=runs)
+    for name, values in weights_of(whole).items():
+        assert weights_of(longer)[name].equal(values), name
+
+
+def test_a_refit_without_validation_rows_solves_the_head(runs: Path) -> None:
+    run = dlcli.train([*MODEL, f"runs_dir='{runs}'", "cv.val_size=0.2", "cv.refit=true"])
+    assert run.metrics["test/accuracy"] > 0.5
+
+
+def test_what_has_no_linear_head_is_refused() -> None:
+    for words, message in (
+        (["model.hidden=8"], r"model.hidden: the head has a dense layer, and cannot be solved"),
+        (["optimizer=penalty_path"], "PenaltyPath solves linear models"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            plan_experiment([*MODEL, *words])
+    with pytest.raises(ConfigError, match="CNN has no pretrained backbone"):
+        plan_experiment(["finetune=auto"])
+
+
+def test_whether_fine_tuning_helped_is_told() -> None:
+    assert ProbeFirst.automatic(999) == {"tune": (False, "for 999 training rows")}
+    assert ProbeFirst.automatic(1000) == {"tune": (True, "for 1,000 training rows")}
+    finetune = {"_target_": "dlcli.training.finetuning.ProbeFirst"}
+    config: dict[str, Any] = {"finetune": finetune, "monitor": "val/loss", "mode": "min"}
+    history = [{"val/loss": 0.5}, {"val/loss": 0.7}, {"val/loss": 0.4}]
+    assert told_of_head(config, history, 2) == [
+        "Fine-tuning improved the solved head: val/loss 0.5, then 0.4 in epoch 3."
+    ]
+    assert told_of_head(config, history[:2], 0) == [
+        "Fine-tuning did not improve the solved head: val/loss 0.5, then 0.7 at best. The solved head is kept."
+    ]
+    assert told_of_head({**config, "finetune": {}}, history, 2) == []
