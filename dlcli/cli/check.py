@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from dlcli.cli.common import ConfDirs, Json, Overrides, RunsDir, session
 from dlcli.formatting import amount, counted, duration
@@ -17,7 +19,16 @@ _COLUMNS, _CLASSES = 40, 12
 
 
 def check(
-    overrides: Overrides = None, conf_dir: ConfDirs = None, runs_dir: RunsDir = None, json: Json = False
+    overrides: Overrides = None,
+    conf_dir: ConfDirs = None,
+    time: Annotated[
+        str | None,
+        typer.Option(
+            "--time", metavar="TIME", help="With effort=best: the time of the search: 90s, 30m, 2h."
+        ),
+    ] = None,
+    runs_dir: RunsDir = None,
+    json: Json = False,
 ) -> None:
     """Find all mistakes without training, and estimate what training needs.
 
@@ -26,9 +37,11 @@ def check(
     estimates memory, disk space and the time of an epoch.
     """
     with session(json, supervised=True) as terminal:
+        from dlcli.config.pasted import quoted
         from dlcli.runner import check as runner
 
-        found, data = runner.check(overrides or (), conf_dir or (), runs_dir=runs_dir)
+        asked = [*(overrides or ()), *([f"sweep.timeout={quoted(time)}"] if time is not None else [])]
+        found, data = runner.check(asked, conf_dir or (), runs_dir=runs_dir)
         if json:
             terminal.document({"status": "OK", **asdict(found), "data": asdict(data)})
             return

@@ -13,6 +13,9 @@ from dlcli.cross_validation.chosen_settings import searches_in_folds
 from dlcli.datasets.notices import warnings_of
 from dlcli.errors import Problem
 from dlcli.experiment import plan_experiment
+from dlcli.formatting import amount, counted
+from dlcli.sweeps.cost import estimate_cost
+from dlcli.sweeps.plan import SweepPlan
 from dlcli.sweeps.planning import plan_sweep
 from dlcli.sweeps.search_in_folds import plan_nested
 from dlcli.training.rehearsal import Rehearsal
@@ -25,24 +28,34 @@ def check(
     experiment = plan_experiment(overrides, conf_dirs, runs_dir, thorough=True)
     if searches_in_folds(experiment.config):
         plan_nested(experiment, overrides)
-    searched = []
+    search = None
     if experiment.composed.choices.get("effort"):
-        plan_sweep(overrides, conf_dirs, runs_dir)  # finds mistakes in the search
-        search = dlcli_line("sweep", "--dry-run", *folder_options(conf_dirs, runs_dir), *overrides)
-        searched = [
-            Problem(
-                "dlcli train searches: memory, time and disk here are those of one run of the chosen model",
-                "effort",
-                f"Show the search and its cost: {search}",
-            )
-        ]
+        search = plan_sweep(overrides, conf_dirs, runs_dir)  # finds mistakes in the search
     data = profile(experiment.data, experiment.splits)
+    rehearsal = experiment.rehearse()
     doubts = (
-        *searched,
+        *(() if search is None else [_cost_of(search, overrides, conf_dirs, runs_dir)]),
         *experiment.composed.left_out,
         *find_config_warnings(experiment.config, experiment.splits),
     )
-    rehearsal = experiment.rehearse()
     lost = warnings_of(rehearsal.notices)
     rehearsal = replace(rehearsal, notices=(*experiment.data.notices, *rehearsal.notices))
     return rehearsal, replace(data, warnings=(*doubts, *data.warnings, *lost))
+
+
+def _cost_of(
+    search: SweepPlan,
+    overrides: Sequence[str],
+    conf_dirs: Sequence[Path],
+    runs_dir: Path | None,
+) -> Problem:
+    """Return what a search takes, estimated by its first point."""
+    cost = estimate_cost(search)
+    command = dlcli_line("sweep", "--dry-run", *folder_options(conf_dirs, runs_dir), *overrides)
+    folds = counted(len(search.estimation.folds), "fold")
+    return Problem(
+        f"dlcli train searches: {counted(cost.trials, 'trial')} at most on {folds}, {cost.rows()['time']}; "
+        f"{amount(cost.disk)} on the disk. Memory, time and disk above are those of one run of the chosen model",
+        "effort",
+        f"Show the search and its cost: {command}",
+    )

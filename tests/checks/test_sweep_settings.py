@@ -88,6 +88,8 @@ def test_check_of_a_search_warns_that_it_estimates_one_run() -> None:
     _, profile = dlcli.check(words)
     warning = profile.warnings[0]
     assert warning.where == "effort"
+    assert "searches: 3 trials at most on 5 folds, about " in warning.message
+    assert " on the disk. Memory, time and disk above are those of one run" in warning.message
     assert warning.hint.endswith(f": dlcli sweep --dry-run {' '.join(words)}")
     with pytest.raises(ConfigError, match="there is no option nope"):
         dlcli.check(["dataset=iris", "effort=best", "sweep.models=[nope]"])
