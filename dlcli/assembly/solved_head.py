@@ -62,7 +62,7 @@ class _StandardizedLinear(nn.Module):
 
 
 @dataclass(frozen=True)
-class _Path:
+class HeadPath:
     """The solutions for one penalty after another on some rows."""
 
     task: Task
@@ -120,7 +120,7 @@ def solve_head(
     network.to("cpu")
     train: dict[str, Field] = {"features": features.read(parts.fitted.rows), "y": parts.train["y"]}
     mean, std = _moments(train["features"])
-    path = partial(_Path, parts.task, mean=mean, std=std, outputs=model.head[-1].out_features)
+    path = partial(HeadPath, parts.task, mean=mean, std=std, outputs=model.head[-1].out_features)
     if parts.val is not None:
         val: dict[str, Field] = {"features": features.read(split.val), "y": parts.val["y"]}
         _, penalty, head, loss = path(train).best(val)

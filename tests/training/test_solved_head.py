@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 import yaml
@@ -14,18 +13,17 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 
 import dlcli
-from dlcli.assembly.solved_head import told_of_head
-from dlcli.datasets.data import take
+from dlcli.assembly.parts import assemble
+from dlcli.assembly.solved_head import HeadPath, told_of_head
 from dlcli.errors import ConfigError
 from dlcli.experiment import plan_experiment
-from dlcli.inference.saved_model import load_model
 from dlcli.result import Result
 from dlcli.runs.folder import recorded_epochs
 from dlcli.training.finetuning import ProbeFirst
 
 MODEL = [
     "model=pretrained_image", "model.architecture=test_resnet", "model.weights=null", "model.input_size=16",
-    "trainer.accelerator=cpu", "finetune=auto", "trainer.limit_rows=400", "cv.test_size=0.1",
+    "trainer.accelerator=cpu", "finetune=auto", "trainer.limit_rows=200", "cv.test_size=0.1",
 ]  # fmt: skip
 
 
@@ -44,32 +42,37 @@ def weights_of(run: Result) -> dict[str, torch.Tensor]:
     return load_file(run.run_dir / "model" / "weights.safetensors")
 
 
-def test_the_head_of_few_rows_is_that_of_scikit_learn(probe: Result) -> None:
+def test_only_the_head_of_few_rows_is_solved(probe: Result) -> None:
     config = yaml.safe_load((probe.run_dir / "config.yaml").read_text())
     assert config["finetune"]["tune"] is False
-    assert config["augmentation"] == {}
     assert len(recorded_epochs(probe.run_dir)) == 1
     assert any(text.startswith("The head was solved on the features") for text in probe.messages)
-    plan = plan_experiment([*MODEL, "seed=0"])
-    (split,) = plan.splits
-    network = load_model(probe.run_dir / "model", trust=True).network
 
-    def features(rows: np.ndarray) -> np.ndarray:
-        x = torch.from_numpy(np.asarray(take(plan.data.x, rows))).unsqueeze(1)
-        with torch.no_grad():
-            return network.model.features(network.on_device(x) if network.on_device else x).numpy()
 
-    train, val = features(split.train), features(split.val)
-    mean, std = train.mean(0), train.std(0)
-    std[std <= 1e-6] = 1
-    y = plan.data.y[split.train].astype(int)
-    losses = []
-    for penalty in (1.0, 0.1, 0.01, 1e-3, 1e-4, 1e-5, 1e-6):
-        model = LogisticRegression(C=1 / (len(y) * penalty), max_iter=5000, tol=1e-6).fit(
-            (train - mean) / std, y
-        )
-        losses.append(log_loss(plan.data.y[split.val].astype(int), model.predict_proba((val - mean) / std)))
-    assert probe.metrics["val/loss"] == pytest.approx(min(losses), rel=0.02)
+def test_the_head_is_that_of_scikit_learn_for_the_best_penalty() -> None:
+    """Of standardized features; the saved head takes the features as they are."""
+    plan = plan_experiment(["dataset=digits", "model=linear", "trainer.limit_rows=300"])
+    parts = assemble(plan.config, plan.data, plan.splits[0], 0)
+    assert parts.val is not None
+    train, val = (
+        {"features": 3 * torch.as_tensor(fields["x"][:]).float().flatten(1) + 5, "y": fields["y"]}
+        for fields in (parts.train, parts.val)
+    )
+    mean, std = train["features"].mean(0), train["features"].std(0, correction=0)
+    std[std < 1e-6] = 1
+    number, penalty, head, loss = HeadPath(parts.task, train, mean, std, 10).best(val)
+    x, others = (((rows["features"] - mean) / std).numpy() for rows in (train, val))
+    y, expected = train["y"].numpy(), {}
+    for exponent in range(5):
+        model = LogisticRegression(C=1 / (len(y) * 10.0**-exponent), max_iter=2000, tol=1e-7).fit(x, y)
+        expected[exponent] = log_loss(val["y"].numpy(), model.predict_proba(others))
+    best = min(expected, key=lambda exponent: expected[exponent])
+    assert number == best + 1
+    assert penalty == pytest.approx(10.0**-best)
+    assert loss == pytest.approx(expected[best], rel=0.01)
+    layer = torch.nn.Linear(64, 10)
+    head.copy_to(layer)
+    torch.testing.assert_close(layer(val["features"]), head(val["features"]), rtol=1e-4, atol=1e-4)
 
 
 def test_fine_tuning_starts_from_the_solved_head_and_resumes(
