@@ -103,11 +103,9 @@ class TrainingModule(pl.LightningModule):
         if self.recipe.make_schedule is None:
             return optimizer
         self._schedule = self.recipe.make_schedule(optimizer, self._length)
-        config: dict[str, Any] = {"scheduler": self._schedule.scheduler}
-        if self.automatic_optimization:
-            # At the end of an epoch, Lightning would step after the checkpoint is written; `end_epoch` does it before.
-            config |= {"interval": "step", "reduce_on_plateau": False}
-        return {"optimizer": optimizer, "lr_scheduler": config}
+        # At the end of an epoch, Lightning would step after the checkpoint is written; `end_epoch` does it before.
+        steps = {"interval": "step", "reduce_on_plateau": False} if self.automatic_optimization else {}
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": self._schedule.scheduler, **steps}}
 
     def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
         """Step the schedule after an optimizer step of Lightning's loop."""
