@@ -69,12 +69,12 @@ def _numbers_of(codes: np.ndarray, characters: np.ndarray) -> np.ndarray:
 
 def characters_of(texts: Iterable[str], lowercase: bool) -> TextCharacters:
     """Return the characters of texts, normalized and divided at blanks."""
-    padded = [f" {' '.join(plain_text(text, lowercase).split())} " for text in texts]
+    padded = [f" {' '.join(normal_form(text, lowercase).split())} " for text in texts]
     codes = np.frombuffer("".join(padded).encode("utf-32-le", "surrogatepass"), np.uint32)
     return TextCharacters(codes, np.array(list(map(len, padded)), np.int64))
 
 
-def plain_text(text: str, lowercase: bool) -> str:
+def normal_form(text: str, lowercase: bool) -> str:
     """Return a text in Unicode's normal form NFKC, in lower case if asked for."""
     plain = text if text.isascii() else unicodedata.normalize("NFKC", text)
     return plain.lower() if lowercase else plain
