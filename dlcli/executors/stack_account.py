@@ -23,7 +23,7 @@ def record_stacks(
     config: Mapping[str, Any],
     data: Data,
     run_dirs: Sequence[Path],
-    otherwise: str = "no other run had a network of their shape",
+    otherwise: str = "their networks or losses have no stacked form, or no other run had their shape",
 ) -> list[str]:
     """Record on the parent how many of its runs were trained together, and return the sentence for the user.
 
