@@ -37,10 +37,10 @@ def check(
     estimates memory, disk space and the time of an epoch.
     """
     with session(json, supervised=True) as terminal:
-        from dlcli.config.pasted import quoted
+        from dlcli.config.pasted import override
         from dlcli.runner import check as runner
 
-        asked = [*(overrides or ()), *([f"sweep.timeout={quoted(time)}"] if time is not None else [])]
+        asked = [*(overrides or ()), *([override("sweep.timeout", time)] if time is not None else [])]
         found, data = runner.check(asked, conf_dir or (), runs_dir=runs_dir)
         if json:
             terminal.document({"status": "OK", **asdict(found), "data": asdict(data)})
