@@ -31,15 +31,11 @@ def settings_meant(name: str, value: str) -> list[str]:
     if plain in DATA:
         if value.lower().endswith((".yaml", ".yml")):
             return described_images(value)
-        return (
-            data_meant(value)
-            if is_data(value)
-            else [f"dataset={same_option('dataset', value)}"]
-            if same_option("dataset", value)
-            else ["dataset=table", assignment("dataset.path", value)]
-            if value
-            else []
-        )
+        if is_data(value):
+            return data_meant(value)
+        if known := same_option("dataset", value):
+            return [override("dataset", known)]
+        return ["dataset=table", assignment("dataset.path", value)] if value else []
     if plain in METRICS:
         return _metrics(value, is_list=plain == "metrics")
     if plain == "objective":

@@ -26,7 +26,7 @@ from dlcli.config.foreign_words import (
     UNNEEDED,
     YOLO_TASKS,
 )
-from dlcli.config.pasted import assignment, dlcli_line
+from dlcli.config.pasted import assignment, dlcli_line, override
 from dlcli.config.run_habits import translate_run_habits
 from dlcli.errors import ConfigError, Problem
 
@@ -229,12 +229,12 @@ def _word(word: str, left: list[str], meant: _Meant) -> bool:
             meant.words += _noted(key, value, meant) or []
             meant.strange.append(word)
         elif key == "trainer" and value in ACCELERATORS and not meant.has_own_parts:
-            meant.words.append(f"trainer.accelerator={ACCELERATORS[value]}")
+            meant.words.append(override("trainer.accelerator", ACCELERATORS[value]))
             meant.strange.append(word)
         elif key == "mode" and MODES.get(value) == "train":
             meant.strange.append(word)
         elif key == "model" and re.fullmatch(r"yolo[\w-]*\.(pt|yaml)", value.lower()):
-            meant.words.append(f"model={_LIKE_YOLO.get(value[-7:-3], 'centernet')}")
+            meant.words.append(override("model", _LIKE_YOLO.get(value[-7:-3], "centernet")))
             meant.strange.append(word)
         else:
             same = same_option(key, value) if key in known else ""

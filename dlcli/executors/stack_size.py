@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from dlcli.assembly.batch_rows import automatic_rows
 from dlcli.config.build import TARGET
+from dlcli.config.pasted import pasted
 from dlcli.distributed.launcher import is_launched
 from dlcli.executors.at_once import bytes_of_rows, jobs_at_once, steps_of
 from dlcli.executors.time_limits import Limits
@@ -61,7 +62,7 @@ def _reasons(config: Mapping[str, Any], data: Data, jobs: int) -> Iterator[str]:
     if asked is False or (asked == 1 and asked is not True):
         yield "executor.stack is off" if "stack" in executor else "jobs of another machine run alone"
     if executor.get("jobs", 1) not in (1, "auto"):
-        yield f"executor.jobs={executor['jobs']} runs jobs in several processes"
+        yield f"{pasted('executor.jobs', executor['jobs'])} runs jobs in several processes"
     if Limits.of(config).any_of_time:
         yield "a time limit of a job"
     if is_launched() or trainer["devices"] not in (1, "1", "auto"):
