@@ -295,9 +295,9 @@ def test_workers_are_forked_warm_and_give_the_same_bits(
 def test_many_steps_on_the_cpu_take_all_cores(
     monkeypatch: pytest.MonkeyPatch, jobs: int | str, changes: dict[str, Any], gigabytes: int, expected: int
 ) -> None:
-    monkeypatch.setattr("dlcli.executors.local.share", lambda: 2)
+    monkeypatch.setattr("dlcli.executors.at_once.share", lambda: 2)
     trainer = {"accelerator": "cpu", "devices": 1, "max_epochs": 20}
-    monkeypatch.setattr("dlcli.executors.local.free_memory", lambda: gigabytes << 30)
+    monkeypatch.setattr("dlcli.executors.at_once.free_memory", lambda: gigabytes << 30)
     config = {"executor": {"jobs": jobs}, "trainer": trainer, "dataset": {"batch_size": 32}, **changes}
     rows = Data("some", "table", np.zeros((10_000, 2)), np.zeros(10_000, dtype=np.int64), classes=("a", "b"))
     assert jobs_at_once(config, 4, rows) == expected
