@@ -311,7 +311,7 @@ def test_a_share_of_test_rows_is_refused_if_the_data_has_test_rows() -> None:
     Path("t.csv").write_text("x,part,y\n" + "1.5,train,a\n2.5,train,b\n3.5,test,a\n" * 5)
     table = ["dataset=table", "dataset.path=t.csv", "dataset.target=y", "dataset.split=part", "model=linear"]
     ((where, message, _),) = mistakes(*table, "cv.test_size=0.5")
-    assert (where, message) == ("cv.test_size", "has no effect: t names its test rows itself")
+    assert (where, message) == ("cv.test_size", "has no effect: t defines its test rows")
     plan_experiment([*table, "cv.val_size=0.2"])  # the data names no validation rows
 
 

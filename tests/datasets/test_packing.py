@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -89,6 +90,7 @@ def test_a_long_row_is_read_after_what_was_read_before_it_is_freed(
     monkeypatch.setattr(delimited, "packed", watched)
     lines = [*LINES, LINES[1].replace("no", "x" * 5000)]
     file = written(tmp_path, lines)
+    gc.collect()  # tables of other tests would be freed meanwhile
     assert len(read_raw(file).table) == len(lines)
     assert len(held) == 2
     monkeypatch.setattr(delimited, "_BLOCK", delimited.LONGEST_LINE)

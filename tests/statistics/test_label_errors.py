@@ -69,5 +69,5 @@ def test_a_cross_validation_finds_labels_that_were_flipped_in_its_file(tmp_path:
     assert set(found.errors["row"].head(3)) == set(flipped)
     assert (found.errors["suggested"].head(3) == "setosa").all()
     assert len(pd.read_csv(tmp_path / "labels.csv")) == len(found.errors)
-    with pytest.raises(InputError, match="no images"):
+    with pytest.raises(InputError, match="the rows are not images"):
         dlcli.label(run.run_dir, picture=tmp_path / "grid.png")
