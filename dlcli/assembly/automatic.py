@@ -105,7 +105,11 @@ class Automatic:
         )
         if self.earlier is None:
             return found
-        return tuple(one for one in found if _value(self.earlier, one.key) != _value(asked, one.key))
+        # The choice of a whole section has no value to compare.
+        earlier = self.earlier
+        return tuple(
+            one for one in found if "." not in one.key or _value(earlier, one.key) != _value(asked, one.key)
+        )
 
     def settle(self, config: dict[str, Any]) -> dict[str, Any]:
         """Return the configuration with the chosen values in place of `auto`."""
@@ -131,8 +135,9 @@ def _for_rows_of(
     """Yield the choices of a section whose class decides by raw training rows."""
     asked = [key for key, value in config[name].items() if _is_auto(value)]
     kind: Any = locate(config[name][TARGET]) if asked else None
-    if not isinstance(kind, HasAutomaticForRows):
-        return
+    accepted = getattr(kind, "accepts", (data.kind,))
+    if not isinstance(kind, HasAutomaticForRows) or data.kind not in accepted:
+        return  # the checks report data of another kind
     found = kind.automatic_for(take(data.x, rows))
     yield from (AutomaticChoice(f"{name}.{key}", *found[key]) for key in asked if key in found)
 
@@ -148,7 +153,16 @@ def _of_augmentation(config: Mapping[str, Any], data: Data, rows: np.ndarray) ->
     if not any(map(_is_auto, config["augmentation"].values())):
         return
     if reason := _why_rows_stay(config, data):
-        yield AutomaticChoice("augmentation", NONE, reason)
+        asked = config["augmentation"]
+        if any(value for key, value in asked.items() if key != TARGET and not _is_auto(value)):
+            # The other values are the user's: the checks report what they conflict with.
+            yield from (
+                AutomaticChoice(f"augmentation.{key}", 0.0, reason)
+                for key, value in asked.items()
+                if _is_auto(value)
+            )
+        else:
+            yield AutomaticChoice("augmentation", NONE, reason)
         return
     found = list(_for_rows_of(config, "augmentation", data, rows))
     settled = with_choices(dict(config), found)["augmentation"]

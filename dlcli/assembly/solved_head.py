@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -28,7 +27,7 @@ from dlcli.training.features import Features
 from dlcli.training.fields import Field
 from dlcli.training.loader import BatchLoader
 from dlcli.training.network import Network
-from dlcli.training.penalty_path import PenaltyPath, rows_of_a_piece, solve_pieces
+from dlcli.training.penalty_path import PenaltyPath, first_penalty, rows_of_a_piece, solve_pieces
 
 # The path of penalties ends when the loss of the judged rows is above the lowest one by this share of it.
 _RISE = 0.05
@@ -70,30 +69,38 @@ class HeadPath:
     mean: Tensor
     std: Tensor
     outputs: int
+    first: float  # the first penalty, which must not depend on which rows are judged
 
     def solutions(self) -> Iterator[tuple[float, _StandardizedLinear]]:
         """Yield each penalty and its solution; the object is the same, and changes."""
         head = _StandardizedLinear(self.mean, self.std, self.outputs)
-        path, rows = PenaltyPath(head.parameters()), len(self.fields["y"])
+        path, rows = PenaltyPath(head.parameters(), self.first), len(self.fields["y"])
         while not path.is_done:
             (pieces,) = BatchLoader(self.fields, rows_of_a_piece(self.fields), chunk=rows)
             for _ in solve_pieces(path, pieces, Network(head), self.task, torch.Tensor.backward, rows):
                 pass
             yield path.facts["penalty"], head
 
-    def best(self, judged: Mapping[str, Field]) -> tuple[int, float, _StandardizedLinear, float]:
-        """Return the number of penalties up to the best one, that penalty, its solution and loss of other rows."""
+    def best(self, judged: Mapping[str, Field]) -> tuple[float, _StandardizedLinear, float]:
+        """Return the best penalty, its solution and loss of other rows."""
         lowest = math.inf
-        found: tuple[int, float, dict[str, Tensor]] = (0, 0.0, {})
-        for number, (penalty, head) in enumerate(self.solutions(), 1):
+        found: tuple[float, dict[str, Tensor]] = (0.0, {})
+        for penalty, head in self.solutions():
             loss = _loss(self.task, head, judged)
             if loss < lowest:
-                state = {name: value.clone() for name, value in head.state_dict().items()}
-                lowest, found = loss, (number, penalty, state)
+                lowest, found = (
+                    loss,
+                    (penalty, {name: value.clone() for name, value in head.state_dict().items()}),
+                )
             elif loss > lowest * (1 + _RISE):
                 break
-        head.load_state_dict(found[2])
-        return found[0], found[1], head, lowest
+        head.load_state_dict(found[1])
+        return found[0], head, lowest
+
+    def solution(self, penalty: float) -> _StandardizedLinear:
+        """Return the solution for a penalty, from those for stronger ones."""
+        steps = self.solutions()
+        return next(head for found, head in steps if found <= penalty * (1 + 1e-9))
 
 
 def solve_head(
@@ -120,17 +127,18 @@ def solve_head(
     network.to("cpu")
     train: dict[str, Field] = {"features": features.read(parts.fitted.rows), "y": parts.train["y"]}
     mean, std = _moments(train["features"])
-    path = partial(HeadPath, parts.task, mean=mean, std=std, outputs=model.head[-1].out_features)
+    outputs, first = model.head[-1].out_features, first_penalty(len(train["y"]))
+    path = partial(HeadPath, parts.task, mean=mean, std=std, outputs=outputs, first=first)
     if parts.val is not None:
         val: dict[str, Field] = {"features": features.read(split.val), "y": parts.val["y"]}
-        _, penalty, head, loss = path(train).best(val)
+        penalty, head, loss = path(train).best(val)
         told = f"loss {loss:.4g} of the validation rows"
     else:
         every = torch.arange(len(train["y"]))
         inner = {name: _some(values, every[every % _EVERY != 0]) for name, values in train.items()}
         judged = {name: _some(values, every[every % _EVERY == 0]) for name, values in train.items()}
-        number, penalty, head, loss = path(inner).best(judged)
-        penalty, head = next(islice(path(train).solutions(), number - 1, None))
+        penalty, _, loss = path(inner).best(judged)
+        head = path(train).solution(penalty)
         told = f"loss {loss:.4g} of a fifth of the training rows, before all were used"
     head.copy_to(model.head[-1])
     return {

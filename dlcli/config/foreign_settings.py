@@ -78,6 +78,8 @@ def of_optimizer(key: str) -> str:
     """Return the optimizer's or the batches' key that `model.lr` and the like mean; empty for other keys."""
     section, _, last = key.partition(".")
     meant = KEYS.get(plain_name(last), "")
+    if last == "learning_rate":  # a key of boosted trees
+        return ""
     return meant if section == "model" and meant.startswith(("optimizer.", "dataset.batch_size")) else ""
 
 

@@ -223,8 +223,9 @@ def _word(word: str, left: list[str], meant: _Meant) -> bool:
         is_number_of_folds = key == "cv" and value.isdigit()
         is_metric = key in METRICS and bool(settings_meant(key, value))
         is_learning_rate = bool(of_optimizer(key)) and not meant.has_own_parts
+        may_be_own = key in known or key.startswith(("+", "~")) or (meant.has_own_parts and "." in key)
         if (is_group_of_file or is_number_of_folds or is_metric or is_learning_rate) or (
-            key not in known and not key.startswith(("+", "~")) and _is_foreign(key, value)
+            not may_be_own and _is_foreign(key, value)
         ):
             meant.words += _noted(key, value, meant) or []
             meant.strange.append(word)

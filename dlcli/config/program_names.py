@@ -36,6 +36,8 @@ def without_program(arguments: Sequence[str], commands: Mapping[str, object]) ->
         return _with_mode(words), f"{arguments[0]} is not a dlcli command"
     first = arguments[0]
     message = f"a command is expected, but got {first}"
+    if first in ("--help", "-h", "--version"):
+        return None
     if first.startswith("-") and (place := _place(arguments, known)) is not None:
         return [arguments[place], *arguments[:place], *arguments[place + 1 :]], message
     is_setting = re.match(r"[+~]{0,2}[A-Za-z_][\w./@]*=", first)

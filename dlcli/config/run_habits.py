@@ -105,7 +105,7 @@ def _set(command: str, name: str, value: str, meant: _Meant) -> bool:
 
 def _is_run(word: str, arguments: Sequence[str]) -> bool:
     """Return whether a run has this name, which may be like a setting or a file."""
-    if "=" not in word and not is_data(word):
+    if "=" not in word and not is_data(word) and Path(word).suffix not in _WEIGHTS:
         return False
     if {"-C", "--conf-dir"} & {one.partition("=")[0] for one in arguments} or Path(
         "conf", "dlcli.yaml"

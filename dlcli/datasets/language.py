@@ -40,7 +40,7 @@ def load(
     rows: Cut = "blocks",
     block: Annotated[int, Ge(2)] = 64,
     by_file: bool = False,
-    parts: Literal["auto", False] = "auto",
+    parts: Literal["auto", False] = False,
     encoding: str = "utf-8",
 ) -> Data:
     """Load text for a language model.

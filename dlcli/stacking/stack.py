@@ -104,14 +104,18 @@ class Stack:
         """Hand the states of the optimizer to the runs, which can then be trained alone, or in another stack."""
         self._optimizer.release()
 
-    def take(self, due: Mapping[int, DueSteps], random: Mapping[int, torch.Generator]) -> None:
-        """Take a chunk of steps of some runs.
+    def take(
+        self, due: Mapping[int, DueSteps], random: Mapping[int, torch.Generator]
+    ) -> dict[int, Exception]:
+        """Take a chunk of steps of some runs, and return the error of each run that failed by itself.
 
         Args:
             due: their steps, by the numbers of the runs in this stack.
             random: their random numbers for dropout.
         """
-        chunk = _Batches({k: _rows_of(steps) for k, steps in due.items()})
+        # In the order of the stacked weights, which differs from that in which runs became due.
+        chunk = _Batches({k: _rows_of(due[k]) for k in sorted(due)})
+        failures: dict[int, Exception] = {}
         made: list[_Made] = []
         for step in range(chunk.steps):
             taking: list[int] = []
@@ -130,7 +134,11 @@ class Stack:
                 torch.cat([one.y[i] for one, i in own]),
             )
             losses = [one.loss if are_finite else self._task.loss(one.outputs[i], one.y[i]) for one, i in own]
-            self.modules[k].count(outputs, y, losses)
+            try:
+                self.modules[k].count(outputs, y, losses)
+            except Exception as error:  # such as a loss that is not finite
+                failures[k] = error
+        return failures
 
     def _differentiate(
         self,
@@ -141,7 +149,8 @@ class Stack:
         adds: bool,
     ) -> _Made:
         """Compute the gradients of some networks; with `adds`, those of others stay."""
-        index = None if len(members) == self.size else torch.tensor(members, device=batch["y"].device)
+        is_whole = members == list(range(self.size))
+        index = None if is_whole else torch.tensor(members, device=batch["y"].device)
         generators = [random[k] for k in members] if self._drops else []
         outputs = self._network(batch, Members(index, generators))
         y = batch["y"]

@@ -119,6 +119,7 @@ class StackedOptimizer:
         ]
         for k in range(len(optimizers)):
             self._read_state(k)
+            optimizers[k]._opt_called = True  # type: ignore[attr-defined]  # else schedules warn of missing steps
         self._hooks = [one.register_state_dict_pre_hook(self._writing(k)) for k, one in enumerate(optimizers)]
 
     def leaf(self, parameter: nn.Parameter) -> Tensor:

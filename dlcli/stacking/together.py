@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import signal
 from collections import defaultdict
 from collections.abc import Generator, Hashable, Iterator, Sequence
@@ -133,15 +134,15 @@ class Together(Generic[T]):
             number = group.runs.index(run)
             due[number], random[number] = run.due, torch.Generator()
             random[number].set_state(run.random["torch"])
-        failure: Exception | None = None
+        failures: dict[int, Exception] = {}
         try:
-            group.stack.take(due, random)  # type: ignore[arg-type]
-        except Exception as error:
-            failure = error
+            failures = group.stack.take(due, random)  # type: ignore[arg-type]
+        except Exception as error:  # of all runs, such as too little memory
+            failures = {number: _copied(error) for number in due}
         for number, generator in random.items():
             group.runs[number].random["torch"] = generator.get_state()
         for run in runs:
-            yield from self._continue(run, failure)
+            yield from self._continue(run, failures.get(group.runs.index(run)))
 
     def _continue(
         self, run: _Run[T], failure: Exception | None = None
@@ -183,6 +184,16 @@ def _stack_of(runs: Sequence[_Run[Any]]) -> Stack:
     for module in modules:
         module.together = max(module.together, len(modules))
     return Stack(modules)
+
+
+def _copied(error: Exception) -> Exception:
+    """Return a copy of an error, to which a run can add its own notes."""
+    try:
+        found = copy.copy(error)
+    except Exception:  # its constructor takes other arguments
+        return error
+    found.__notes__ = list(getattr(error, "__notes__", ()))
+    return found.with_traceback(error.__traceback__)
 
 
 def _moment(run: _Run[Any]) -> tuple[int, int]:

@@ -17,6 +17,7 @@ from dlcli.config.timespan import in_words
 from dlcli.errors import ConfigError, DiskFull, DlcliError, ExecutorError, Interrupted, Pruned, TrainingError
 from dlcli.events import EpochDone, Event, Listener, Note, TrialEvent, TrialStarted
 from dlcli.executors.executor import Executor, working
+from dlcli.executors.stacked_jobs import StackedJobs
 from dlcli.inference.latency import LATENCY
 from dlcli.job import Job
 from dlcli.result import Result
@@ -89,12 +90,13 @@ class Driver:
         self._running: dict[Future[Result], _Attempt] = {}
         # An error of dlcli itself in a thread that delivers events.
         self._trouble: Future[Result] = Future()
-        self._together = plan.together
+        self._together = 1
         self._limits = SweepLimits(plan.options.seconds, plan.options.trial_seconds)
 
     def run(self, executor: Executor) -> None:
         """Run trials until all have ended and no further trial is to start."""
         self._executor = executor
+        self._together = executor.size if isinstance(executor, StackedJobs) else 1
         try:
             while True:
                 while self._has_room() and self._may_begin():

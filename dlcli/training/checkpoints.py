@@ -159,7 +159,7 @@ class Checkpoints(Checkpoint):
         if size > _MAX_HELD or trainer.world_size > 1 or preempted.is_set():
             return True
         is_bound = not self._named or trainer.should_stop or trainer.max_epochs == self._finished_epochs
-        seconds = max(_EPOCH_SECONDS, together * _SECONDS_EACH)
+        seconds = max(_EPOCH_SECONDS, together * _SECONDS_EACH) if together > 1 else _EPOCH_SECONDS
         due = time.monotonic() - self._saved > min(seconds, self._every_seconds)
         return due or (is_bound and self._saves_bounds)
 

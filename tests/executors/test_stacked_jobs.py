@@ -72,11 +72,11 @@ def test_folds_that_are_interrupted_together_are_resumed(
 ) -> None:
     take, calls = Stack.take, []
 
-    def interrupted(*arguments: Any) -> None:
+    def interrupted(*arguments: Any) -> Any:
         calls.append(1)
         if len(calls) == 2:
             raise Interrupted(signal.SIGTERM)
-        take(*arguments)
+        return take(*arguments)
 
     with monkeypatch.context() as patch:
         patch.setattr(Stack, "take", interrupted)
@@ -164,7 +164,7 @@ def killing(*arguments):
     calls.append(1)
     if len(calls) == 2:
         os.kill(os.getpid(), signal.SIGKILL)
-    take(*arguments)
+    return take(*arguments)
 Stack.take = killing
 dlcli.train(sys.argv[1:])
 """

@@ -273,12 +273,39 @@ def test_what_has_no_stacked_form_is_trained_alone_with_the_same_bits(tmp_path: 
         assert figures(found[k]) == figures(one)
 
 
-def fit_of_rows(k: int, folder: Path, lr: float, **model: Any) -> Pausing[FitResult]:
-    """Return a training run on 40 rows."""
+def test_runs_with_other_numbers_of_chunks_keep_their_rows(tmp_path: Path) -> None:
+    """With 22 and 20 steps per epoch, chunks of 20 steps become due in another order than that of the runs."""
+
+    def make(k: int, folder: Path) -> Pausing[FitResult]:
+        return fit_of_rows(k, folder, 0.01, rows=(176, 160, 176)[k], epochs=3)
+
+    expected = [run_alone(make(k, folder)) for k, folder in enumerate(folders(tmp_path / "alone", 3))]
+    found = dict(Together([make(k, f) for k, f in enumerate(folders(tmp_path / "together", 3))]).outcomes())
+    for k, one in enumerate(expected):
+        assert found[k].together == 3
+        assert_close(found[k].history, one.history, f"run {k}: history")
+        assert_close(load_file(found[k].best_weights), load_file(one.best_weights), f"run {k}: weights")
+
+
+def test_only_the_run_whose_loss_is_not_finite_fails(tmp_path: Path) -> None:
+    """With 257 steps per epoch, losses are checked within the epoch."""
+
+    def make(k: int, folder: Path) -> Pausing[FitResult]:
+        return fit_of_rows(k, folder, 1e30 if k == 1 else 0.01, rows=2056, epochs=1)
+
+    places = folders(tmp_path, 3)
+    found = dict(Together([make(k, folder) for k, folder in enumerate(places)]).outcomes())
+    assert [isinstance(found[k], Diverged) for k in range(3)] == [False, True, False]
+
+
+def fit_of_rows(
+    k: int, folder: Path, lr: float, rows: int = 40, epochs: int = 2, **model: Any
+) -> Pausing[FitResult]:
+    """Return a training run on some rows."""
     torch.manual_seed(k)
     network = Network(MLP((4,), 2, hidden=6, dropout=0.1, **model))
     task = Multiclass(["no", "yes"], [20, 20], CrossEntropy(["no", "yes"], [20, 20]))
-    trainer = {"accelerator": "cpu", "max_epochs": 2}
+    trainer = {"accelerator": "cpu", "max_epochs": epochs}
     recipe = Recipe(
         make_optimizer=partial(torch.optim.SGD, lr=lr),
         make_trainer=partial(build, {"_target_": "pytorch_lightning.Trainer", **trainer}, where="trainer"),
@@ -286,4 +313,6 @@ def fit_of_rows(k: int, folder: Path, lr: float, **model: Any) -> Pausing[FitRes
         seed=k,
         trainer_arguments=trainer,
     )
-    return fit(network, task, data(40, k), data(10, 9), recipe, folder=folder, listen=ignore, description={})
+    return fit(
+        network, task, data(rows, k), data(10, 9), recipe, folder=folder, listen=ignore, description={}
+    )

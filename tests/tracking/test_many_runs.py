@@ -300,7 +300,7 @@ def test_a_locked_store_is_tried_at_times(
 def test_children_of_a_deleted_experiment_are_reported(
     store: Store, caplog: pytest.LogCaptureFixture
 ) -> None:
-    parent = new_run(store, experiment="gone")
+    parent = new_run(store, experiment="deleted later")
     name = Ledger.load(parent).experiment
     about = {"kind": "fold", "experiment": name, "parent_id": Ledger.load(parent).run_id, "later": True}
     experiment = store.client.get_experiment_by_name(name)
@@ -309,5 +309,5 @@ def test_children_of_a_deleted_experiment_are_reported(
     for _ in range(2):
         record(new_run(store, **about), 0.5)
         store.project(now=True)
-    assert caplog.text.count("the experiment 'gone' is deleted") == 1
+    assert caplog.text.count("the experiment 'deleted later' is deleted") == 1
     assert f"mlflow experiments restore -x {experiment.experiment_id}" in caplog.text

@@ -81,7 +81,7 @@ class Module(TrainingModule):
 
     def __init__(self, loss: float) -> None:
         LightningModule.__init__(self)
-        self.epoch_metrics = {"loss": loss}
+        self.epoch_metrics, self.together = {"loss": loss}, 1
 
 
 Saved = list[dict[str, Any]]

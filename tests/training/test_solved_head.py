@@ -60,16 +60,17 @@ def test_the_head_is_that_of_scikit_learn_for_the_best_penalty() -> None:
     )
     mean, std = train["features"].mean(0), train["features"].std(0, correction=0)
     std[std < 1e-6] = 1
-    number, penalty, head, loss = HeadPath(parts.task, train, mean, std, 10).best(val)
+    path = HeadPath(parts.task, train, mean, std, 10, 1.0)
+    penalty, head, loss = path.best(val)
     x, others = (((rows["features"] - mean) / std).numpy() for rows in (train, val))
     y, expected = train["y"].numpy(), {}
     for exponent in range(5):
         model = LogisticRegression(C=1 / (len(y) * 10.0**-exponent), max_iter=2000, tol=1e-7).fit(x, y)
         expected[exponent] = log_loss(val["y"].numpy(), model.predict_proba(others))
     best = min(expected, key=lambda exponent: expected[exponent])
-    assert number == best + 1
     assert penalty == pytest.approx(10.0**-best)
     assert loss == pytest.approx(expected[best], rel=0.01)
+    torch.testing.assert_close(path.solution(penalty).layer.weight, head.layer.weight)
     layer = torch.nn.Linear(64, 10)
     head.copy_to(layer)
     torch.testing.assert_close(layer(val["features"]), head(val["features"]), rtol=1e-4, atol=1e-4)
