@@ -115,7 +115,7 @@ def test_files_and_folders_named_like_parts_are_parts(tmp_path: Path) -> None:
         (tmp_path / "folders" / name).mkdir(parents=True)
         (tmp_path / "folders" / name / "1.txt").write_text(text)
     for folder in ("files", "folders"):
-        data = load(str(tmp_path / folder), block=8)
+        data = load(str(tmp_path / folder), block=8, parts="auto")
         split = next(iter(Holdout().splits(data)))
         letters = {
             part: set("".join(data.x[getattr(split, part)].texts())) for part in ("train", "val", "test")
@@ -124,20 +124,20 @@ def test_files_and_folders_named_like_parts_are_parts(tmp_path: Path) -> None:
         assert "in the parts train, val, test by the names of the files" in data.note
         assert load(str(tmp_path / folder), block=8, parts=False).test_rows is None
         with pytest.raises(DataError, match="by_file would draw"):
-            load(str(tmp_path / folder), block=8, by_file=True)
+            load(str(tmp_path / folder), block=8, by_file=True, parts="auto")
     (tmp_path / "files" / "README.md").write_text("About")
     with pytest.raises(DataError, match=r"test.txt is named like a part of a split, but README.md is not"):
-        load(str(tmp_path / "files"), block=8)
+        load(str(tmp_path / "files"), block=8, parts="auto")
     for name in ("README.md", "train.txt"):
         (tmp_path / "files" / name).unlink()
     with pytest.raises(DataError, match="has files of the parts test, val, but none of train"):
-        load(str(tmp_path / "files"), block=8)
+        load(str(tmp_path / "files"), block=8, parts="auto")
 
 
 def test_lines_in_several_parts_are_counted(tmp_path: Path) -> None:
     (tmp_path / "train.txt").write_text("ada\nbob\ncyd\n")
     (tmp_path / "test.txt").write_text("bob\ndan\n")
-    data = load(str(tmp_path), rows="lines")
+    data = load(str(tmp_path), rows="lines", parts="auto")
     assert data.test_rows is not None
     assert list(data.x[data.test_rows].texts()) == ["bob\n", "dan\n"]
     (notice,) = (one for one in data.notices if one.key == "shared_lines")
