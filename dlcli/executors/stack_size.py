@@ -27,7 +27,7 @@ _MOST = 32
 # measurable beside what jobs do between their epochs.
 _FEWEST_STEPS = 2_000
 
-# How many times less a network's share of a step takes in a stack of ten, for steps with at most so many
+# Ratio of a step's time to a network's share of it in a stack of ten, for steps with at most this number of
 # multiplications in the forward pass. Measured with one thread, whole steps with their metrics: 6.0 times for an MLP
 # 4-16-16-3 and 32 rows (9.6 in a stack of 32); with 20 columns and 64 rows 7.0 times for two layers of 32 units, 5.3
 # for 64, 3.0 for 128, 1.9 for 256 and 1.0 for 512: larger products take longer than the calls that a stack saves.

@@ -12,9 +12,9 @@ from torch import nn
 
 from dlcli.datasets.data import take
 from dlcli.errors import InputError
-from dlcli.exporting.bundled_rows import BundleSource, network_graph, traced_rows, with_labels
+from dlcli.exporting.bundled_rows import BundleSource, network_graph, predicted_files, traced_rows
 from dlcli.exporting.heads import INSTEAD
-from dlcli.prediction.row_reader import Given, RowReader
+from dlcli.prediction.row_reader import RowReader
 from dlcli.preprocessing.spectrogram import Spectrogram
 
 # Pitches in Hz of the tones of the example.
@@ -80,10 +80,7 @@ class RecordingRows:
 
     def predicted(self, place: Path) -> pd.DataFrame:
         """Return the model's predictions of the recordings in a folder."""
-        pieces = list(self._reader.read(Given([place]), lambda notice: None))
-        found = [self._source.model.predict(new.rows, are_read=True) for new in pieces]
-        names = [Path(str(name)).name for new in pieces for name in new.labels["file"].to_pylist()]
-        return with_labels("file", names, found)
+        return predicted_files(self._source, self._reader, place)
 
     def _write(self, place: Path, waves: list[np.ndarray]) -> Path:
         place.mkdir()

@@ -15,11 +15,11 @@ from dlcli.datasets.folders.stored import Stored
 from dlcli.datasets.images.formats import image_suffixes
 from dlcli.datasets.images.image_decoder import BadImage, Decoder
 from dlcli.errors import InputError
-from dlcli.exporting.bundled_rows import ROWS, BundleSource, network_graph, traced_rows, with_labels
+from dlcli.exporting.bundled_rows import ROWS, BundleSource, network_graph, predicted_files, traced_rows
 from dlcli.exporting.heads import INSTEAD
 from dlcli.files.paths import is_folder, kind_at, typed
 from dlcli.prediction.new_files import new_files
-from dlcli.prediction.row_reader import Given, RowReader
+from dlcli.prediction.row_reader import RowReader
 from dlcli.preprocessing.image import Image
 
 
@@ -101,10 +101,7 @@ class ImageRows:
 
     def predicted(self, place: Path) -> pd.DataFrame:
         """Return the model's predictions of the images in a folder."""
-        pieces = list(self._reader.read(Given([place]), lambda notice: None))
-        found = [self._source.model.predict(new.rows, are_read=True) for new in pieces]
-        names = [Path(str(name)).name for new in pieces for name in new.labels["file"].to_pylist()]
-        return with_labels("file", names, found)
+        return predicted_files(self._source, self._reader, place)
 
 
 def _is_whole(entry: Stored) -> bool:

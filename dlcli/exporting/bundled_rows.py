@@ -150,3 +150,11 @@ def with_labels(name: str, labels: Any, found: Sequence[pd.DataFrame]) -> pd.Dat
     table = pd.concat(found, ignore_index=True)
     table.insert(0, name, labels)
     return table
+
+
+def predicted_files(source: BundleSource, reader: RowReader, place: Path) -> pd.DataFrame:
+    """Return the model's predictions of the files in a folder, with their names in the column `file`."""
+    pieces = list(reader.read(Given([place]), lambda notice: None))
+    found = [source.model.predict(new.rows, are_read=True) for new in pieces]
+    names = [Path(str(name)).name for new in pieces for name in new.labels["file"].to_pylist()]
+    return with_labels("file", names, found)

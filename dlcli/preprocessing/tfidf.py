@@ -111,7 +111,7 @@ class Tfidf(BaseEstimator):
         """Return the values of `auto` for raw training rows, with the reasons.
 
         N-grams of characters recognize forms and misspellings of words, which is most useful in short texts. In long
-        ones the words suffice, and there are so many n-grams that they would take several times the time.
+        ones the words suffice, and the number of n-grams would multiply the time.
         """
         texts = Texts.of(x)
         mean = round(texts.characters() / max(1, len(texts)))

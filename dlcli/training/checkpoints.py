@@ -38,8 +38,8 @@ _ASK_EVERY = 16
 # Maximum seconds of training lost by a kill. An epoch of a small network takes less time than writing its checkpoint.
 _EPOCH_SECONDS = 2.0
 
-# Of networks that are trained together, each is written at most once in so many seconds times their number, so that
-# writing all of them takes no more than a small share of the time.
+# Of networks that are trained together, each is written at most once in this number of seconds times their number, so
+# that writing all of them takes no more than a small share of the time.
 _SECONDS_EACH = 0.3
 
 # Maximum bytes of best weights that are kept in memory before they are written.

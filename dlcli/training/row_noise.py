@@ -23,7 +23,7 @@ _FEWEST_GROUPS = 4
 class RowNoise:
     """Estimates how far the validation loss, and its change since the best epoch, depend on which rows were drawn.
 
-    The rows are divided into random groups of equal size, whose mean losses vary as much as means of so many rows do
+    The rows are divided into random groups of equal size, whose mean losses vary as much as means of that many rows
     (random group estimator: Wolter, "Introduction to Variance Estimation", 2007, chapter 2). Losses of one row in two
     epochs are similar, therefore the groups' differences vary less than their losses.
 
