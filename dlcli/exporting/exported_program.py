@@ -137,6 +137,8 @@ def traced(module: Inputs, batch: Batch, file: Path) -> ExportedProgram:
     sizes = size_names(batch)
     if any(len(own) > 1 for own in sizes.values()):
         with_stepped_layers(module)
+    # Deferred until now: an export before it is loaded would let a later export of loops fail.
+    importlib.import_module("torch._dynamo.eval_frame")
     try:
         return torch.export.export(module, (), dict(batch), dynamic_shapes=dynamic_shapes(sizes))
     except Exception as error:  # torch.export raises many types of errors
