@@ -175,7 +175,7 @@ def _plan(
     trials = len(ledger.result.get("trials", ()))
     if ledger.result.get("out_of_time"):  # the same number of trials, however long they take
         words += [override("sweep.trials", trials), "sweep.timeout=null"]
-    plan = plan_again(Resumption(opened, config, (*words, *overrides)), folders)
+    plan = plan_again(Resumption(opened, config, (*words, *overrides)), folders, listen)
     return plan, plan.estimation, None
 
 

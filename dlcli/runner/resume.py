@@ -46,7 +46,7 @@ def resume(
             gate.admit_all(resumption.config)  # before anything is read or built
             carry_out: Callable[[Path, Store], Result]
             if opened.ledger.kind == "sweep":
-                carry_out = partial(run_sweep, plan_again(resumption, folders), listen=listen)
+                carry_out = partial(run_sweep, plan_again(resumption, folders, listen), listen=listen)
             elif searches_in_folds(resumption.config):
                 nested = plan_nested_again(resumption, folders, listen)
                 carry_out = partial(cross_validate, nested.estimation, listen=listen, search=nested)

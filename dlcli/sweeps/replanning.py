@@ -6,14 +6,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from dlcli.config.pasted import override
 from dlcli.cross_validation.children import families, what_is_trained
 from dlcli.cross_validation.estimation import Estimation
 from dlcli.errors import ConfigError, Problem
-from dlcli.events import Listener
-from dlcli.experiment import plan_experiment
+from dlcli.events import Listener, Note
+from dlcli.experiment import Experiment, plan_experiment
 from dlcli.formatting import counted
 from dlcli.resumption import Resumption
 from dlcli.runs.folder import OpenedRun
+from dlcli.sweeps.former_settings import completed, former_settings
 from dlcli.sweeps.plan import SweepPlan
 from dlcli.sweeps.planning import plan_sweep
 from dlcli.sweeps.records import recorded
@@ -23,8 +25,10 @@ from dlcli.sweeps.search_in_folds import NestedSearch, plan_nested
 _SAME = ("space", "objectives", "pruner")
 
 
-def plan_again(resumption: Resumption, conf_dirs: Sequence[Path]) -> SweepPlan:
+def plan_again(resumption: Resumption, conf_dirs: Sequence[Path], listen: Listener) -> SweepPlan:
     """Return the plan of a sweep that was started before.
+
+    Shipped defaults that have changed since keep their former values, which is told.
 
     Raises:
         ConfigError: the space or the shared configuration has changed (configuration files were edited), or
@@ -33,7 +37,10 @@ def plan_again(resumption: Resumption, conf_dirs: Sequence[Path]) -> SweepPlan:
     """
     opened = resumption.opened
     _refuse_fewer(resumption)
-    plan = plan_sweep(resumption.words, conf_dirs, opened.ledger.runs_dir, earlier=opened.config)
+    runs_dir = opened.ledger.runs_dir
+    plan = plan_sweep(resumption.words, conf_dirs, runs_dir, earlier=opened.config)
+    if kept := _kept(plan.experiment, opened, listen):
+        plan = plan_sweep([*kept, *resumption.words], conf_dirs, runs_dir, earlier=opened.config)
     _check_same(plan.estimation, opened, "sweep", _SAME)
     return plan
 
@@ -60,11 +67,25 @@ def plan_nested_again(resumption: Resumption, conf_dirs: Sequence[Path], listen:
         DataError: the rows have changed.
     """
     opened = resumption.opened
-    experiment = plan_experiment(resumption.words, conf_dirs, opened.ledger.runs_dir, earlier=opened.config)
+    words, runs_dir = resumption.words, opened.ledger.runs_dir
+    experiment = plan_experiment(words, conf_dirs, runs_dir, earlier=opened.config)
+    if kept := _kept(experiment, opened, listen):
+        words = (*kept, *words)
+        experiment = plan_experiment(words, conf_dirs, runs_dir, earlier=opened.config)
     _check_same(experiment.estimation, opened, "cv", tuple(experiment.config["cv"]))
-    search = plan_nested(experiment, resumption.words, listen)
+    search = plan_nested(experiment, words, listen)
     assert search is not None  # the section is the same
     return search
+
+
+def _kept(experiment: Experiment, opened: OpenedRun, listen: Listener) -> list[str]:
+    """Return overrides with the former values of shipped defaults that have changed, and announce them."""
+    now, was = what_is_trained(experiment.estimation.config), what_is_trained(opened.config)
+    former = former_settings(experiment.composed, now, completed(was, now))
+    kept = [override(key, former[key]) for key in sorted(former)]
+    if kept:
+        listen(Note(f"The search keeps the defaults that it was started with: {', '.join(kept)}"))
+    return kept
 
 
 def _check_same(estimation: Estimation, opened: OpenedRun, section: str, keys: Sequence[str]) -> None:
@@ -84,6 +105,7 @@ def _differences(
                 f"differs from the value that the run was started with: {was}", f"{section}.{key}", hint
             )
     was, now = what_is_trained(old), what_is_trained(new)
+    was = completed(was, now)
     for key in sorted({*was, *now}):
         if was.get(key) != now.get(key):
             yield Problem(f"differs from the value that the run was started with: {was.get(key)}", key, hint)

@@ -1,0 +1,85 @@
+"""Searches that an earlier version started: its defaults are kept, and told."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dlcli.errors import ConfigError
+from dlcli.events import Event, Note
+from dlcli.experiment import plan_experiment
+from dlcli.resumption import Resumption
+from dlcli.sweeps.plan import SweepPlan
+from dlcli.sweeps.planning import plan_sweep
+from dlcli.sweeps.replanning import plan_again, plan_nested_again
+
+QUICK = ["dataset=iris", "model=mlp", "trainer.max_epochs=3", "trainer.accelerator=cpu"]
+SPACE = ["optimizer.lr=0.1,0.2"]
+
+
+class Recorded:
+    """The part of an opened run that planning reads."""
+
+    def __init__(self, config: dict[str, Any], folder: Path) -> None:
+        self.config, self.ledger = config, self
+        self.runs_dir, self.run_id, self.run_dir = folder, "0", folder
+
+    def check_rows(self, *_: Any) -> None:
+        """The rows are those of the record."""
+
+
+def earlier(config: dict[str, Any]) -> dict[str, Any]:
+    """The configuration as a version recorded it that had fewer keys and other defaults."""
+    was = copy.deepcopy(config)
+    for section, key in (("model", "embedding_dropout"), ("model", "bins"), ("preprocessing", "texts")):
+        del was[section][key]
+    was["model"]["activation"] = "gelu"
+    return was
+
+
+KEPT = ["model.activation=gelu", "model.embedding_dropout=0", "preprocessing.texts=drop"]
+
+
+def resumed(words: list[str], config: dict[str, Any], folder: Path, heard: list[Event]) -> SweepPlan:
+    opened: Any = Recorded(config, folder)
+    return plan_again(Resumption(opened, config, tuple(words)), (), heard.append)
+
+
+def test_a_resumed_sweep_keeps_the_defaults_that_it_was_started_with(tmp_path: Path) -> None:
+    words, heard = [*QUICK, *SPACE], list[Event]()
+    now = plan_sweep(words, (), tmp_path)
+    plan = resumed(words, earlier(now.config), tmp_path, heard)
+    for config in (plan.config, plan.trial_config({"optimizer.lr": 0.2})):
+        assert config["model"]["activation"] == "gelu"
+        assert config["model"]["embedding_dropout"] == 0
+        assert config["model"]["bins"] == now.config["model"]["bins"]
+        assert config["preprocessing"]["texts"] == "drop"
+    assert [event.text for event in heard if isinstance(event, Note)] == [
+        f"The search keeps the defaults that it was started with: {', '.join(KEPT)}"
+    ]
+    heard.clear()
+    assert resumed(words, now.config, tmp_path, heard).config == now.config
+    assert not heard
+
+
+def test_a_resumed_search_in_folds_keeps_them_too(tmp_path: Path) -> None:
+    words, heard = [*QUICK, "cv=nested", "cv.space={optimizer.lr:[0.1,0.2]}"], list[Event]()
+    config = plan_experiment(words, (), tmp_path).estimation.config
+    opened: Any = Recorded(earlier(config), tmp_path)
+    search = plan_nested_again(Resumption(opened, config, tuple(words)), (), heard.append)
+    assert search.estimation.config["model"]["activation"] == "gelu"
+    assert any(isinstance(event, Note) and KEPT[1] in event.text for event in heard)
+
+
+def test_changes_of_the_users_own_files_are_refused(tmp_path: Path) -> None:
+    conf = tmp_path / "conf"
+    (conf / "model").mkdir(parents=True)
+    own = conf / "model" / "mine.yaml"
+    own.write_text("_target_: dlcli.models.mlp.MLP\nhidden: 8\n")
+    words = [*QUICK[:1], "model=mine", *QUICK[2:], *SPACE]
+    was = plan_sweep(words, [conf], tmp_path).config
+    own.write_text("_target_: dlcli.models.mlp.MLP\nhidden: 9\n")
+    opened: Any = Recorded(was, tmp_path)
+    with pytest.raises(ConfigError, match="model: differs from the value that the run was started with"):
+        plan_again(Resumption(opened, was, tuple(words)), [conf], lambda _: None)
