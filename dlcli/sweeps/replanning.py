@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +39,10 @@ def plan_again(resumption: Resumption, conf_dirs: Sequence[Path], listen: Listen
     _refuse_fewer(resumption)
     runs_dir = opened.ledger.runs_dir
     plan = plan_sweep(resumption.words, conf_dirs, runs_dir, earlier=opened.config)
-    if kept := _kept(plan.experiment, opened, listen):
+    kept, changed = _kept(plan.experiment, opened, plan.space.first, listen)
+    if kept:
         plan = plan_sweep([*kept, *resumption.words], conf_dirs, runs_dir, earlier=opened.config)
-    _check_same(plan.estimation, opened, "sweep", _SAME)
+    _check_same(plan.estimation, opened, "sweep", _SAME, changed)
     return plan
 
 
@@ -69,27 +70,41 @@ def plan_nested_again(resumption: Resumption, conf_dirs: Sequence[Path], listen:
     opened = resumption.opened
     words, runs_dir = resumption.words, opened.ledger.runs_dir
     experiment = plan_experiment(words, conf_dirs, runs_dir, earlier=opened.config)
-    if kept := _kept(experiment, opened, listen):
+    kept, changed = _kept(experiment, opened, experiment.config["cv"]["space"], listen)
+    if kept:
         words = (*kept, *words)
         experiment = plan_experiment(words, conf_dirs, runs_dir, earlier=opened.config)
-    _check_same(experiment.estimation, opened, "cv", tuple(experiment.config["cv"]))
+    _check_same(experiment.estimation, opened, "cv", tuple(experiment.config["cv"]), changed)
     search = plan_nested(experiment, words, listen)
     assert search is not None  # the section is the same
     return search
 
 
-def _kept(experiment: Experiment, opened: OpenedRun, listen: Listener) -> list[str]:
-    """Return overrides with the former values of shipped defaults that have changed, and announce them."""
+def _kept(
+    experiment: Experiment, opened: OpenedRun, searched: Collection[str], listen: Listener
+) -> tuple[list[str], set[str]]:
+    """Return overrides with the former values of shipped defaults that have changed, and announce them.
+
+    If options of a group are searched, its keys depend on the option: such defaults are announced and stay changed.
+    The names of these sections are returned too.
+    """
     now, was = what_is_trained(experiment.estimation.config), what_is_trained(opened.config)
     former = former_settings(experiment.composed, now, completed(was, now))
-    kept = [override(key, former[key]) for key in sorted(former)]
+    words = {key: override(key, former[key]) for key in sorted(former)}
+    changed = {key: key.split(".")[0] for key in words if key.split(".")[0] in searched}
+    kept = [word for key, word in words.items() if key not in changed]
     if kept:
         listen(Note(f"The search keeps the defaults that it was started with: {', '.join(kept)}"))
-    return kept
+    if changed:
+        listen(Note(f"New trials have today's defaults of searched options: {', '.join(changed)}"))
+    return kept, set(changed.values())
 
 
-def _check_same(estimation: Estimation, opened: OpenedRun, section: str, keys: Sequence[str]) -> None:
-    if problems := list(_differences(estimation.config, opened.config, section, keys)):
+def _check_same(
+    estimation: Estimation, opened: OpenedRun, section: str, keys: Sequence[str], changed: Collection[str]
+) -> None:
+    found = _differences(estimation.config, opened.config, section, keys)
+    if problems := [problem for problem in found if problem.where not in changed]:
         raise ConfigError(problems)
     opened.check_rows(estimation.data, estimation.fingerprint)
 

@@ -83,3 +83,13 @@ def test_changes_of_the_users_own_files_are_refused(tmp_path: Path) -> None:
     opened: Any = Recorded(was, tmp_path)
     with pytest.raises(ConfigError, match="model: differs from the value that the run was started with"):
         plan_again(Resumption(opened, was, tuple(words)), [conf], lambda _: None)
+
+
+def test_defaults_of_searched_options_are_todays_and_announced(tmp_path: Path) -> None:
+    words, heard = [QUICK[0], "model=mlp,linear", *QUICK[2:]], list[Event]()
+    plan = resumed(words, earlier(plan_sweep(words, (), tmp_path).config), tmp_path, heard)
+    assert plan.trial_config({"model": "linear"})["preprocessing"]["texts"] == "drop"
+    assert [event.text for event in heard if isinstance(event, Note)] == [
+        "The search keeps the defaults that it was started with: preprocessing.texts=drop",
+        "New trials have today's defaults of searched options: model.activation, model.embedding_dropout",
+    ]
