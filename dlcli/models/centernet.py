@@ -6,7 +6,6 @@ real-time object detection", 2020, which use all pixels near a centre and conver
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
 import torch
@@ -15,14 +14,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dlcli.datasets.boxes.boxes import CROWD
-from dlcli.errors import Problem
 from dlcli.models.crowds import in_crowds
 from dlcli.models.detections import chosen_detections, pixel_boxes, with_loss
 from dlcli.models.layers import Size
-from dlcli.models.pretrained_image import no_architecture
-from dlcli.models.timm_backbone import made_backbone
-from dlcli.models.timm_model import FeatureMaps, TimmOptions
-from dlcli.models.weights import weights_problem
+from dlcli.models.timm_backbone import FeatureMaps
+from dlcli.models.timm_model import TimmOptions
 
 # Share of a box around its centre that is trained, and of its side that are six deviations of its Gaussian.
 _CENTRE = 0.54
@@ -66,10 +62,7 @@ class CenterNet(FeatureMaps):
         **options: Annotated[Any, TimmOptions],
     ) -> None:
         super().__init__()
-        asked, (channels, *size) = TimmOptions(**options), input_shape
-        self.set_size(*size)
-        self.backbone, config = made_backbone(backbone, channels, asked)
-        self.set_scale(asked, channels, config)
+        self.set_backbone(backbone, input_shape, TimmOptions(**options))
         self.stride, self.detections, self.nms, self.box_weight = stride, detections, nms, box_weight
         info: Any = self.backbone.feature_info
         self._used = [step for step, reduction in enumerate(info.reduction()) if reduction >= stride]
@@ -177,14 +170,6 @@ class CenterNet(FeatureMaps):
         places, boxes = (values.flatten(2).transpose(1, 2) for values in (scores, corners))
         size = self.height, self.width
         return chosen_detections(places, boxes, size, self.detections, self.detections, self.nms)
-
-    @classmethod
-    def mistakes(cls, arguments: Mapping[str, Any]) -> Iterator[Problem]:
-        """Yield problems of well-typed arguments: names that timm would reject when building the model."""
-        backbone = arguments.get("backbone", "")
-        if backbone and (problem := no_architecture(backbone)):
-            yield Problem(problem.message, "backbone", problem.hint)
-        yield from weights_problem(arguments.get("weights"))
 
 
 def _generalized_iou(one: Tensor, other: Tensor) -> Tensor:

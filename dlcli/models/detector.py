@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
 import torch
@@ -10,14 +10,11 @@ from annotated_types import Ge, Gt, Le, MinLen, MultipleOf
 from torch import Tensor
 
 from dlcli.datasets.boxes.boxes import CROWD
-from dlcli.errors import Problem
 from dlcli.models.detections import chosen_detections, pixel_boxes, with_loss
 from dlcli.models.layers import Size
-from dlcli.models.pretrained_image import no_architecture
-from dlcli.models.timm_backbone import made_backbone
-from dlcli.models.timm_model import FeatureMaps, TimmOptions
+from dlcli.models.timm_backbone import FeatureMaps
+from dlcli.models.timm_model import TimmOptions
 from dlcli.models.torchvision_heads import made_head
-from dlcli.models.weights import weights_problem
 
 
 class Detector(FeatureMaps):
@@ -57,10 +54,7 @@ class Detector(FeatureMaps):
         **options: Annotated[Any, TimmOptions],
     ) -> None:
         super().__init__()
-        asked, (channels, *size) = TimmOptions(**options), input_shape
-        self.set_size(*size)
-        self.backbone, config = made_backbone(backbone, channels, asked)
-        self.set_scale(asked, channels, config)
+        self.set_backbone(backbone, input_shape, TimmOptions(**options))
         self.architecture, self.detections, self.nms, self.candidates = (
             architecture,
             detections,
@@ -182,14 +176,6 @@ class Detector(FeatureMaps):
             row[:number, 4] = own["scores"]
             row[:number, 5] = (own["labels"] - self._first_label).to(rows)
         return rows
-
-    @classmethod
-    def mistakes(cls, arguments: Mapping[str, Any]) -> Iterator[Problem]:
-        """Yield problems of well-typed arguments: names that timm would reject when building the model."""
-        backbone = arguments.get("backbone", "")
-        if backbone and (problem := no_architecture(backbone)):
-            yield Problem(problem.message, "backbone", problem.hint)
-        yield from weights_problem(arguments.get("weights"))
 
 
 class _in_mode:  # noqa: N801 used as a context manager

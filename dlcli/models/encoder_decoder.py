@@ -14,10 +14,8 @@ from torch import Tensor, nn
 from dlcli.config.suggest import did_you_mean, hint
 from dlcli.errors import ConfigError, Problem, first_line
 from dlcli.models.hub import check_cached
-from dlcli.models.pretrained_image import no_architecture
-from dlcli.models.timm_backbone import load_timm_weights
-from dlcli.models.timm_model import FeatureMaps, TimmOptions, timm_package
-from dlcli.models.weights import weights_problem
+from dlcli.models.timm_backbone import FeatureMaps, load_timm_weights
+from dlcli.models.timm_model import TimmOptions, configuration_of
 
 
 class EncoderDecoder(FeatureMaps):
@@ -35,6 +33,7 @@ class EncoderDecoder(FeatureMaps):
     """
 
     targets: ClassVar = {"segmentation"}
+    named_by: ClassVar = "encoder"
     requires: ClassVar = ("segmentation-models-pytorch", "timm")
 
     def __init__(
@@ -48,9 +47,7 @@ class EncoderDecoder(FeatureMaps):
         super().__init__()
         asked, (channels, *size) = TimmOptions(**options), input_shape
         self.set_size(*size)
-        config = timm_package().get_pretrained_cfg(encoder)
-        if config is None:
-            raise ConfigError(f"timm has no model {encoder}", "model.encoder", _LIST)
+        config = configuration_of(encoder, self.named_by)
         if asked.to_load == "hub":
             check_cached(config.hf_hub_id, encoder, "model.weights")
         made = _made(
@@ -60,7 +57,7 @@ class EncoderDecoder(FeatureMaps):
         self.head = nn.ModuleDict({"decoder": made.decoder, "output": made.segmentation_head})
         if asked.file is not None:
             load_timm_weights(
-                self.backbone.model, asked.file, encoder, prefix="backbone.model.", key="encoder"
+                self.backbone.model, asked.file, encoder, prefix="backbone.model.", key=self.named_by
             )
         self.set_scale(asked, channels, config)
         self._settings = {"architecture": architecture, "encoder": encoder, **(asked.arguments or {})}
@@ -108,7 +105,7 @@ class EncoderDecoder(FeatureMaps):
     @classmethod
     def mistakes(cls, arguments: Mapping[str, Any]) -> Iterator[Problem]:
         """Yield problems of well-typed arguments: names that the libraries would reject when building the model."""
-        architecture, encoder = arguments.get("architecture", "unet"), arguments.get("encoder", "")
+        architecture = arguments.get("architecture", "unet")
         known: list[str] = []
         with suppress(ConfigError):  # without the library, building the model says how to install it
             known = list(_library().MODEL_ARCHITECTURES_MAPPING)
@@ -118,12 +115,7 @@ class EncoderDecoder(FeatureMaps):
                 "architecture",
                 hint(did_you_mean(architecture, known), f"It has {', '.join(known)}."),
             )
-        if encoder and (problem := no_architecture(encoder)):
-            yield Problem(problem.message, "encoder", problem.hint)
-        yield from weights_problem(arguments.get("weights"))
-
-
-_LIST = "List them with: dlcli list pretrained."
+        yield from super().mistakes(arguments)
 
 
 def _made(

@@ -21,7 +21,7 @@ from dlcli.models import layers as shared
 from dlcli.models.hub import check_cached
 from dlcli.models.layers import Activation, Share, Size
 from dlcli.models.timm_catalog import pretrained_models
-from dlcli.models.timm_model import TimmModel, TimmOptions, timm_package
+from dlcli.models.timm_model import TimmModel, TimmOptions, configuration_of, timm_package
 from dlcli.models.weights import compare_weights, of_whole_model, read_weights
 
 # Names of timm's weight files.
@@ -227,14 +227,7 @@ def _backbone(
     options: Mapping[str, Any],
 ) -> tuple[nn.Module, Any]:
     """Return timm's model without its head, and timm's configuration of its input images."""
-    timm = timm_package()
-    config = timm.get_pretrained_cfg(architecture)
-    if config is None:
-        raise ConfigError(
-            f"timm has no model {architecture}",
-            "model.architecture",
-            "List them with: dlcli list pretrained.",
-        )
+    timm, config = timm_package(), configuration_of(architecture, "architecture")
     arguments = {**options, "num_classes": 0, "in_chans": channels}
     if config.fixed_input_size and input_size not in (None, config.input_size[-1]):
         arguments["img_size"] = input_size

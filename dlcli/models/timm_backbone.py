@@ -1,21 +1,61 @@
-"""A timm model as a backbone: features of several sizes, with weights from a file or the hub."""
+"""Models on a timm backbone with features of several sizes, with weights from a file or the hub."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional
 
-from dlcli.errors import ConfigError, first_line
+from dlcli.errors import ConfigError, Problem, first_line
 from dlcli.models.hub import check_cached
-from dlcli.models.timm_model import TimmOptions, timm_package
-from dlcli.models.weights import compare_weights, of_whole_model, read_weights
+from dlcli.models.pretrained_image import no_architecture
+from dlcli.models.timm_model import TimmModel, TimmOptions, configuration_of, timm_package
+from dlcli.models.weights import compare_weights, of_whole_model, read_weights, weights_problem
 
 # Prefixes of the weights of timm's heads.
 _UNUSED = ("classifier.", "head.", "fc.", "conv_head.", "bn2.", "norm.", "head_norm.", "norm_pre.")
-_LIST = "List them with: dlcli list pretrained."
+# Images are padded to a multiple of this: the coarsest features of a backbone are of squares of 32 pixels.
+_MULTIPLE = 32
+
+
+class FeatureMaps(TimmModel):
+    """A model on the backbone's features of several sizes; images are padded on the right and at the bottom."""
+
+    # The argument with timm's name of the backbone.
+    named_by: ClassVar = "backbone"
+
+    def set_size(self, height: int, width: int) -> None:
+        """Set the size of the images, and with it the padding."""
+        self.height, self.width = height, width
+        self.padding = -height % _MULTIPLE, -width % _MULTIPLE
+
+    def set_backbone(self, name: str, input_shape: tuple[int, int, int], options: TimmOptions) -> None:
+        """Set the size of the images, the backbone, and the scale of its pixels.
+
+        Raises:
+            ConfigError: the backbone cannot be built, or the weights do not fit.
+        """
+        channels, *size = input_shape
+        self.set_size(*size)
+        self.backbone, config = made_backbone(name, channels, options)
+        self.set_scale(options, channels, config)
+
+    def padded(self, x: Tensor) -> Tensor:
+        """Return scaled images `(N, C, H', W')` whose sides are multiples of 32, also of parts of images."""
+        down, right = (-side % _MULTIPLE for side in x.shape[-2:])
+        return functional.pad(self.scaled(x), (0, right, 0, down))
+
+    @classmethod
+    def mistakes(cls, arguments: Mapping[str, Any]) -> Iterator[Problem]:
+        """Yield problems of well-typed arguments: names that timm would reject when building the model."""
+        name = arguments.get(cls.named_by, "")
+        if name and (problem := no_architecture(name)):
+            yield Problem(problem.message, cls.named_by, problem.hint)
+        yield from weights_problem(arguments.get("weights"))
 
 
 def made_backbone(name: str, channels: int, options: TimmOptions) -> tuple[nn.Module, Any]:
@@ -29,9 +69,7 @@ def made_backbone(name: str, channels: int, options: TimmOptions) -> tuple[nn.Mo
     Raises:
         ConfigError: timm has no such model, it has no features of several sizes, or the weights do not fit.
     """
-    config = timm_package().get_pretrained_cfg(name)
-    if config is None:
-        raise ConfigError(f"timm has no model {name}", "model.backbone", _LIST)
+    config = configuration_of(name, "backbone")
     from_hub = options.to_load == "hub"
     if from_hub:
         check_cached(config.hf_hub_id, name, "model.weights")

@@ -9,14 +9,10 @@ from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from dlcli.errors import ConfigError
 from dlcli.files.paths import typed
 from dlcli.models.weights import of_whole_model, read_weights
-
-# Images are padded to a multiple of this: the coarsest features of a backbone are of squares of 32 pixels.
-_MULTIPLE = 32
 
 
 @dataclass(frozen=True)
@@ -96,20 +92,6 @@ class TimmModel(nn.Module):
         return (x.to(self.mean.dtype) / 255 - self.mean) / self.std if self.takes_raw else x
 
 
-class FeatureMaps(TimmModel):
-    """A model on the backbone's features of several sizes; images are padded on the right and at the bottom."""
-
-    def set_size(self, height: int, width: int) -> None:
-        """Set the size of the images, and with it the padding."""
-        self.height, self.width = height, width
-        self.padding = -height % _MULTIPLE, -width % _MULTIPLE
-
-    def padded(self, x: Tensor) -> Tensor:
-        """Return scaled images `(N, C, H', W')` whose sides are multiples of 32, also of parts of images."""
-        down, right = (-side % _MULTIPLE for side in x.shape[-2:])
-        return functional.pad(self.scaled(x), (0, right, 0, down))
-
-
 def _check_scale(file: Path, scale: Mapping[str, Tensor]) -> None:
     """Raise an error if a run's weights were trained with another pixel mean or deviation.
 
@@ -144,3 +126,17 @@ def timm_package() -> Any:
             raise
         raise ConfigError("timm is not installed", "model", "pip install timm") from error
     return timm
+
+
+def configuration_of(name: str, key: str) -> Any:
+    """Return timm's configuration of a model.
+
+    Raises:
+        ConfigError: timm has no such model; `key` is the setting that names it.
+    """
+    config = timm_package().get_pretrained_cfg(name)
+    if config is None:
+        raise ConfigError(
+            f"timm has no model {name}", f"model.{key}", "List them with: dlcli list pretrained."
+        )
+    return config
