@@ -68,5 +68,5 @@ def generated(seed: int) -> pd.DataFrame:
         [["train", "val", "test"], ["Training", "valid", "TEST"], ["TRAIN", "dev", "holdout"]]
     )
     parts = np.concatenate([np.repeat(spelling, [4, 1, 1])] * (ROWS // 6))
-    y = [draw.normal(size=ROWS), draw.choice(["yes", " no"], ROWS), draw.integers(0, 3, ROWS)][seed % 3]
+    y = [draw.normal(size=ROWS), draw.choice(["1", " no"], ROWS), draw.integers(0, 3, ROWS)][seed % 3]
     return frame.assign(part=parts, y=y)

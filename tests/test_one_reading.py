@@ -83,6 +83,7 @@ def test_the_test_rows_read_back_give_the_recorded_figures(name: str, seed: int)
     ]
     trained = dlcli.train([*table, *QUICK])
     tested = frame[frame["part"].isin(["test", "TEST", "holdout"])]
+    tested = tested.assign(y=tested["y"].replace("1", "1.0"))  # a class of words in another spelling
     FORMATS[name](tested, f"new-{name}")
     again = dlcli.evaluate(trained.run_dir, file=f"new-{name}").metrics
     recorded = {key: value for key, value in trained.metrics.items() if key.startswith("test/")}

@@ -217,12 +217,11 @@ def _targets(rows: _Rows, targets: Sequence[str]) -> Targets:
     source = _read(rows, targets)
     classes = rows.classes.get(targets[0])
     if len(targets) > 1 or classes is None:
-        return make_targets(source, targets, {})
+        return make_targets(source, targets, {}, keys=())
     codes = source.frame[targets[0]]
     source.frame[targets[0]] = codes.mask(codes < 0)
-    make_targets(
-        source, targets, {targets[0]: "categorical"}
-    )  # checks for missing labels, and for a single class
+    # Checks for missing labels, and for a single class.
+    make_targets(source, targets, {targets[0]: "categorical"}, keys=())
     return Targets(codes.to_numpy(np.int64), classes=classes)
 
 

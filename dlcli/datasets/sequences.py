@@ -21,7 +21,7 @@ from dlcli.datasets.tables.format_options import (
 )
 from dlcli.datasets.tables.read_table import read_raw
 from dlcli.datasets.tables.source import Source
-from dlcli.datasets.tables.targets import check_known_classes, make_targets
+from dlcli.datasets.tables.targets import make_targets, with_known_classes
 from dlcli.errors import DataError
 from dlcli.files.paths import typed
 
@@ -101,9 +101,9 @@ def load(
     lengths = np.bincount(codes)
     starts = lengths.cumsum() - lengths
     values = np.stack([numeric_column(source, name, _HINT) for name in columns], axis=1)[order]
-    found = make_targets(source, [target], {})
+    found = make_targets(source, [target], {}, keys=("missing_values",))
     if test_path is not None:
-        check_known_classes(found, steps, source, target)
+        found = with_known_classes(found, steps, source, target)
     rows = order[starts]
     _check_one_label(source, target, id, found.y, rows[codes])
     return Data(

@@ -30,10 +30,10 @@ from dlcli.datasets.tables.source import RawTable, Source
 from dlcli.datasets.tables.split_column import parts_of, unused_split
 from dlcli.datasets.tables.targets import (
     MissingTarget,
-    check_known_classes,
     drop_missing,
     dropped_notices,
     make_targets,
+    with_known_classes,
 )
 from dlcli.datasets.tables.times import time_warnings
 from dlcli.datasets.tables.typed_frames import LARGEST, kind_of
@@ -120,7 +120,7 @@ def load(
     times = source.split_column(time, "time")
     found = make_targets(source, targets, dict(kinds))
     if test_path is not None:
-        check_known_classes(found, first, source, ", ".join(targets))
+        found = with_known_classes(found, first, source, ", ".join(targets))
     frame = source.frame
     out = {*targets, group, split}
     if time is not None and kind_of(frame[time]) != "date":

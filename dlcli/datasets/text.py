@@ -21,10 +21,10 @@ from dlcli.datasets.tables.source import RawTable, Source
 from dlcli.datasets.tables.split_column import parts_of
 from dlcli.datasets.tables.targets import (
     MissingTarget,
-    check_known_classes,
     drop_missing,
     dropped_notices,
     make_targets,
+    with_known_classes,
 )
 from dlcli.datasets.tables.times import time_warnings
 from dlcli.datasets.tables.types_file import given_types
@@ -47,7 +47,7 @@ def load(
     split: str | None = None,
     on_empty: OnEmpty = "error",
     missing_target: MissingTarget = "error",
-    missing_values: Missing = (),
+    missing_values: Missing = None,
     separator: Separator = "auto",
     header: AutoOrBool = "auto",
     quotes: AutoOrBool = "auto",
@@ -68,7 +68,8 @@ def load(
         split: a column with train, val and test, or fold numbers.
         on_empty: whether a text of only whitespace is an error, or is kept.
         missing_target: whether a row without a target is an error, or is left out before the split.
-        missing_values: words that denote a missing target; by default none, since a class may be named None or NA.
+        missing_values: words that denote a missing target besides the usual ones, or by column; [] for none at all. A
+            text of such a word is a text.
         separator: column separator of the table; auto detects it, as for `header` and `quotes`.
         header: whether the first line contains the column names.
         quotes: whether cells may be enclosed in quotes, which are then not part of the text.
@@ -90,13 +91,7 @@ def load(
     kinds = given_types(types)
     targets = [target] if isinstance(target, str) else list(target)
     by = {"group": group, "time": time, "split": split}
-    options = CellOptions(
-        separator,
-        header,
-        quotes,
-        encoding,
-        missing_values=missing_values if missing_values is not None else (),
-    )
+    options = CellOptions(separator, header, quotes, encoding)
     settings = {f"dataset.{key}": [name] for key, name in {**by, "text": text}.items() if name is not None}
     named = [*targets, *(name for names in settings.values() for name in names)]
 
@@ -110,6 +105,8 @@ def load(
     if (expected := evaluation_columns()) is not None:
         source = raw.read(expected)
     else:
+        missing = _missing_by_column(missing_values, text, [name for name in used if name is not None])
+        options = replace(options, missing_values=missing)
         reading = options.reading({**kinds, text: "text"}, parts=[split] if split else [])
         source = raw.decided(reading, [name for name in raw.names if name not in used])
     source, dropped = drop_missing(source, targets, missing_target)
@@ -127,7 +124,7 @@ def load(
     times = source.split_column(time, "time")
     found = make_targets(source, targets, dict(kinds))
     if test_path is not None:
-        check_known_classes(found, first, source, ", ".join(targets))
+        found = with_known_classes(found, first, source, ", ".join(targets))
     own = parts_of(source, split, first if test_path is not None else None)
     notes = [found.note, _note(empty)]
     roles = {text: "text", **dict.fromkeys(targets, "target")}
@@ -152,6 +149,13 @@ def load(
         ),
         columns=source.columns.with_roles({name: role for role, name in by.items() if name} | roles),
     )
+
+
+def _missing_by_column(given: Missing, text: str, used: Sequence[str]) -> Mapping[str, Sequence[str | float]]:
+    """Return the words that denote a missing value by column: those that are given, and none but "" for the texts."""
+    if given is None or isinstance(given, Mapping):
+        return {**(given or {}), text: ()}
+    return {**dict.fromkeys(used, given), text: ()}
 
 
 def _text_column(raw: RawTable, text: str | None, others: set[str | None]) -> str:

@@ -18,6 +18,7 @@ from dlcli.datasets.masks.class_maps import Masks
 from dlcli.datasets.notices import Notice
 from dlcli.datasets.raw_rows import read_rows
 from dlcli.datasets.reading.column_notices import NewRowCounts
+from dlcli.datasets.reading.spellings import spelt_as
 from dlcli.datasets.words.word_tags import Tags
 from dlcli.errors import DataError, InputError
 from dlcli.inference.saved_model import SavedModel
@@ -96,7 +97,9 @@ def _with_known_classes(data: Data, task: Task, file: Path) -> Data:
     known: Sequence[str] = getattr(task, "classes", ())
     if not known:
         return data
-    unknown = sorted(set(data.classes) - set(known))
+    spelt = spelt_as(data.classes, known)
+    names = [spelt.get(name, name) for name in data.classes]
+    unknown = sorted(set(names) - set(known))
     if unknown or not data.classes:
         near_names = question(near(unknown[0], known)) if unknown else ""
         raise DataError(
@@ -109,7 +112,7 @@ def _with_known_classes(data: Data, task: Task, file: Path) -> Data:
     if data.y.ndim == 2:
         order = [data.classes.index(name) for name in known]
         return replace(data, y=data.y[:, order], classes=tuple(known))
-    codes = np.array([known.index(name) for name in data.classes])
+    codes = np.array([known.index(name) for name in names])
     if isinstance(data.y, Boxes):
         return replace(data, y=data.y.recoded(codes), classes=tuple(known))
     if isinstance(data.y, Masks | Tags):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from email.message import Message
 from email.parser import HeaderParser
@@ -167,7 +168,7 @@ def _unsupported(sent: str, kind: str) -> UnsupportedType:
 def _document(content: bytes) -> Any:
     """Return the content of a JSON document."""
     try:
-        return json.loads(content.decode("utf-8-sig"), parse_constant=_refuse_constant)
+        return json.loads(content.decode("utf-8-sig"), parse_constant=_constant)
     except (ValueError, RecursionError) as error:
         raise DataError(f"is not JSON: {first_line(error)}", str(NAME), _HINT) from error
 
@@ -182,7 +183,7 @@ def _lines(content: bytes) -> list[Any]:
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
             try:
-                found.append(json.loads(line, parse_constant=_refuse_constant))
+                found.append(json.loads(line, parse_constant=_constant))
             except (ValueError, RecursionError) as error:
                 hint = "Send one object per line."
                 raise DataError(f"is not JSON: {first_line(error)}", f"{NAME}:{number}", hint) from error
@@ -213,10 +214,8 @@ def _json_rows(rows: Any, size: int, column: str, limits: ServeLimits) -> tuple[
         raise TooMuch(
             message, str(NAME), "Send the columns that GET /schema shows, with the same keys in all rows."
         )
-    try:
-        content = "\n".join(json.dumps(row, allow_nan=False) for row in rows).encode()
-    except ValueError as error:  # a number beyond the largest one
-        raise DataError(f"holds a number that is not finite: {first_line(error)}", str(NAME)) from error
+    _refuse_infinite(rows)
+    content = "\n".join(json.dumps(row) for row in rows).encode()
     lacking = {name: len(rows) - count for name, count in known.items() if count < len(rows)}
     alike = (
         None if lacking else frozenset((name, _sort(value)) for row in rows for name, value in row.items())
@@ -252,8 +251,18 @@ def _sort(value: Any) -> str:
     return "number" if type(value) in (int, float) else type(value).__name__
 
 
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not a number; write null for a missing value")
+def _constant(name: str) -> float | None:
+    """Return a constant that is no JSON: Python writes a missing value as NaN, which `predict` reads as well."""
+    return None if name == "NaN" else float(name)
+
+
+def _refuse_infinite(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Raise an error if a number is infinite."""
+    for number, row in enumerate(rows, start=1):
+        for name, value in row.items():
+            if isinstance(value, float) and math.isinf(value):
+                where = f"{NAME}:{number}, column {name}"
+                raise DataError(f"{value} is infinite", where, "Send null for a missing value.")
 
 
 def _incomplete(lacking: Mapping[str, int], rows: int) -> list[Notice]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tarfile
 import zipfile
@@ -142,6 +143,56 @@ def test_a_mixture_of_parts_and_classes_is_refused_and_drawn(
     assert problem.message.split("\n") == lines
     assert problem.where == str(tmp_path)
     assert "dataset.parts=false" in problem.hint
+
+
+PARTS = {
+    "train": ("train", "Training", "TRAIN_SET", "train2017"),
+    "val": ("val", "Valid", "VALIDATION", "dev"),
+    "test": ("Test", "testing", "HOLDOUT", "test-images"),
+}
+CLASSES = ("cat", "Hot Dog", "\u00e4rger", "0", "contest", "c.d")
+
+
+@pytest.mark.parametrize("seed", range(int(os.environ.get("DLCLI_EXAMPLES", "12"))))
+def test_generated_trees(seed: int, tmp_path: Path) -> None:
+    """Parts in any spelling above, below or without classes, among loose, hidden and other files and links."""
+    draw = np.random.default_rng(seed)
+    layout = ("above", "below", "none")[seed % 3]
+    split = ["train", *draw.choice(["val", "test"], draw.integers(1, 3), replace=False)]
+    spelt = {str(part): str(draw.choice(PARTS[part])) for part in split if layout != "none"}
+    classes = [str(name) for name in draw.choice(CLASSES, draw.integers(2, 5), replace=False)]
+    root = tmp_path / "data"
+    top = str(draw.choice(["", "photos/"]))
+    expected = []
+    for part, word in (spelt or {"": ""}).items():
+        for label in classes:
+            folders = {"above": f"{word}/{label}", "below": f"{label}/{word}", "none": label}[layout]
+            for number in range(draw.integers(1, 4)):
+                name = f"{top}{folders}/{number}{draw.choice(['.txt', '.TXT'])}"
+                expected.append((name, part, label))
+    first = expected[0][0]
+    loose = [f"loose{number}.txt" for number in range(draw.integers(0, 3))]
+    others = [f"{Path(first).parent}/{number}.md" for number in range(draw.integers(0, 3))]
+    hidden = [f"{top}{name}" for name in ("Thumbs.db", ".DS_Store")[: draw.integers(0, 3)]]
+    make(root, *(name for name, _, _ in expected), *loose, *others, *hidden)
+    packed = {
+        kind: shutil.make_archive(str(tmp_path / f"packed-{kind}"), kind, root) for kind in ("zip", "tar")
+    }
+    for name, target in (("again", root), (f"{first}.txt", root / first))[: (links := draw.integers(0, 3))]:
+        (root / name).symlink_to(target)
+    listing = read(root)
+    told = {
+        "loose_files": len(loose), "other_files": len(others), "hidden_files": len(hidden), "repeated_links": links,
+    }  # fmt: skip
+    assert rows(listing) == sorted(expected, key=lambda row: row[0].split("/"))
+    assert counts(listing.notices) == {key: count for key, count in told.items() if count}
+    for archive in packed.values():
+        same = read(Path(archive))
+        assert sorted(rows(same)) == sorted(expected)
+        assert counts(same.notices) == {k: n for k, n in told.items() if n and k != "repeated_links"}
+    entries, notices = list_files(root, (".txt",), "texts")  # as new files are read
+    assert len(entries) == len(expected) + len(loose)
+    assert "loose_files" not in counts(notices)
 
 
 def test_a_key_makes_all_folders_classes(tmp_path: Path) -> None:

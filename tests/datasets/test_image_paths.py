@@ -99,3 +99,13 @@ def test_texts_in_parquet_stay_as_they_are(images: Path) -> None:
     frame = pd.DataFrame({"image": ["00012", "7"], "label": ["a", "b"]})
     frame.to_parquet(images / "t.parquet")
     assert [int(image.mean()) for image in load(str(images / "t.parquet"), target="label").x] == [0, 60]
+
+
+def test_labels_that_may_denote_a_missing_value_are_classes_with_a_warning(images: Path) -> None:
+    data = load(table(images, "00012,NA", "7,NA", "pics/12.png,b"), target="label")
+    (told,) = data.notices
+    assert (data.classes, told.key, told.count) == (("NA", "b"), "missing_words", 2)
+    assert told.text == "2 rows of the class NA, which often denotes a missing value"
+    with pytest.raises(DataError) as caught:
+        load(table(images, "00012,", "7,a"), target="label")
+    assert caught.value.problems[0].hint == "Fill it in, or leave out these rows."

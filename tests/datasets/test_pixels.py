@@ -7,6 +7,7 @@ import tempfile
 import zlib
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from dlcli.datasets.images.image_files import ImageFiles
 from dlcli.errors import DataError
 from dlcli.preprocessing.file_images import FileImages
 from dlcli.preprocessing.image import Image as ImagePreprocessing
+from tests.exporting.bundle_script import script
 
 H, W = 5, 7
 
@@ -175,6 +177,55 @@ def test_pixels_are_those_that_numpy_computes(mode: str, seed: int, in_memory: b
         low, high = (0, 255) if white == 255 else (values.min(), values.max())
         np.testing.assert_allclose(batch, ((values - low) / (high - low)).transpose(0, 3, 1, 2), atol=2e-6)
         assert len(np.unique(batch)) == len(np.unique(values))
+
+
+@given(
+    mode=st.sampled_from(INTEGERS),
+    trained=st.sampled_from(("L", "RGB", "16", "16 RGB")),
+    seed=st.integers(0, 99),
+    background=st.sampled_from(("white", "black", "ignore")),
+    fit=st.sampled_from(("crop", "stretch")),
+    turn=st.integers(1, 8),
+)
+@settings(max_examples=20, deadline=None)
+def test_new_images_are_those_of_training_and_of_bundles(
+    mode: str, trained: str, seed: int, background: str, fit: str, turn: int
+) -> None:
+    """Of other sizes, on any background and turned by EXIF."""
+    pytest.importorskip("onnxruntime", reason="the script of bundles imports it")
+    with tempfile.TemporaryDirectory() as folder:
+        for number, label in enumerate("ab"):
+            put(Path(folder), f"train/{label}/1.png", example(trained, number)[0])
+        content = example(mode, seed)[0]
+        ending = "tif" if mode == "CMYK" else "png"
+        if turn > 1 and not mode.startswith("16"):
+            exif = Image.Exif()
+            exif[0x0112] = turn
+            put(Path(folder), f"new/a/1.{ending}", Image.open(BytesIO(content)), exif=exif)
+        else:
+            put(Path(folder), f"new/a/1.{ending}", content)
+        put(Path(folder), f"new/b/1.{ending}", content)
+        options: dict[str, Any] = {"background": background, "fit": fit, "size": (4, 3)}
+        decoder = load(f"{folder}/train", in_memory=False, **options).x.decoder
+        new = ImageFiles(list(_entries(Path(folder) / "new")), decoder).read()
+        same = load(
+            f"{folder}/new",
+            color="grey" if decoder.grey else "rgb",
+            depth=16 if "16" in trained else 8,
+            **options,
+        )
+        assert np.array_equal(new, same.x), "rows of training are read as new ones"
+        if decoder.depth == "uint8":
+            spec = {"size": [4, 3], "grey": decoder.grey, "fit": fit, "background": background}
+            decode = script(Path(folder), spec, "read_images.txt")["decode"]
+            for row, label in enumerate("ab"):
+                file = Path(folder) / f"new/{label}/1.{ending}"
+                if mode.startswith("16"):
+                    with pytest.raises(ValueError, match="has more than 8 bits per channel"):
+                        decode(file)
+                    continue
+                pixels = decode(file)
+                assert np.array_equal(pixels[0] if decoder.grey else pixels.transpose(1, 2, 0), new[row])
 
 
 @given(

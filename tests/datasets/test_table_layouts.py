@@ -287,6 +287,14 @@ def test_classes_of_a_test_file_are_those_of_the_training_file() -> None:
     assert (data.classes, data.x["c1"].isna().tolist()) == (("<=50K", ">50K"), [False, True, False])
 
 
+def test_classes_of_a_test_file_in_another_spelling() -> None:
+    Path("test.csv").write_text("a,y\n1,1.0\n2,2\n3,2.0\n")
+    for kinds, last in (({"y": "categorical"}, "1"), ({}, "A")):
+        data = read(f"a,y\n1,1\n2,2\n3,{last}\n", test_path="test.csv", types=kinds)
+        assert [data.classes[code] for code in data.y] == ["1", "2", last, "1", "2", "2"]
+        assert len(data.classes) == len({"1", "2", last})
+
+
 def test_types_of_many_or_peculiar_names_stand_in_a_file() -> None:
     Path("types.yaml").write_text("'size, [m]': categorical\n\"o'clock\": categorical\n")
     data = read('"size, [m]",o\'clock,y\n01,1,1.5\n1,2,2.5\n', types="types.yaml")

@@ -90,6 +90,19 @@ def test_strings_for_missing_numbers_are_texts() -> None:
     assert labelled_texts(load(tsv(rows), target="c0", header=False)) == rows
 
 
+def test_words_for_missing_targets_are_those_of_tables() -> None:
+    path = write("t.csv", "text,mood\nNA,up\nb,down\nc,NA\nd,k.A.\n")
+    hint = refused(path, target="mood")[2]
+    assert (
+        "dataset.missing_target=drop. If a word such as NA or None is a class: dataset.missing_values=[]."
+        in hint
+    )
+    assert load(path, target="mood", missing_values=[]).classes == ("NA", "down", "k.A.", "up")
+    found = load(path, target="mood", missing_values=["k.A."], missing_target="drop")
+    assert labelled_texts(found) == [("up", "NA"), ("down", "b")]
+    assert len(load(path, target="mood", missing_values={"mood": []})) == 4
+
+
 def test_numeric_targets_and_several_labels() -> None:
     stars = load(write("t.csv", "text,stars\na,1.5\nb,4\n"), target="stars")
     assert (stars.target_kind, stars.y.tolist()) == ("regression", [1.5, 4.0])

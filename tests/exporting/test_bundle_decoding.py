@@ -2,31 +2,21 @@
 
 from __future__ import annotations
 
-import json
-from importlib import resources
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from dlcli.datasets.reading.number_formats import NumberFormat
 from dlcli.datasets.words.schemes import entities_of
 from dlcli.datasets.words.sentences import word_spans
 from dlcli.tasks.ctc_decoding import best_paths, prefix_search
 from dlcli.tasks.ctc_loss import log_likelihoods
+from tests.exporting.bundle_script import script
 from tests.exporting.hard_texts import TEXTS
 
 pytest.importorskip("onnxruntime", reason="needs the extra onnx")
-
-
-def script(folder: Path, spec: dict[str, Any], *parts: str) -> dict[str, Any]:
-    """Return the names of a script that consists of parts, with its settings."""
-    (folder / "bundle.json").write_text(json.dumps(spec))
-    files = resources.files("dlcli.exporting") / "bundle_files"
-    found: dict[str, Any] = {"__file__": str(folder / "predict.py"), "__name__": "script"}
-    exec("".join(files.joinpath(part).read_text() for part in parts), found)
-    return found
 
 
 @pytest.mark.parametrize("beam", [1, 4])
@@ -74,10 +64,28 @@ def test_samples_are_those_of_the_decoder(tmp_path: Path) -> None:
 
     found = script(tmp_path, {"rate": 4000, "samples": 50}, "read_audio.txt")
     random = np.random.default_rng(0)
-    for name, kind in (("bytes", np.uint8), ("usual", np.int16), ("long", np.int32)):
+    for name, kind in (("bytes", np.uint8), ("usual", np.int16), ("long", np.int32), ("longest", np.int64)):
         limits = np.iinfo(kind)
         wave = random.integers(limits.min, limits.max, (60, 2), dtype=kind, endpoint=True)
         for channels in (1, 2):
             file = write_wav(tmp_path / f"{name}{channels}.wav", np.ascontiguousarray(wave[:, :channels]))
             expected = decode_sound(MemoryEntry(file.name, file.read_bytes())).samples[:50]
             assert found["decode"](file).tolist() == expected.tolist(), file.name
+    file.write_bytes(file.read_bytes().replace(b"\x10\x00\x40\x00data", b"\x12\x00\x48\x00data"))
+    with pytest.raises(ValueError, match="has 72 bits per sample, more than 64"):
+        found["decode"](file)
+
+
+def test_names_of_series_are_read_without_blanks_around_them(tmp_path: Path) -> None:
+    column = {"name": "a", "missing": [""], "markers": [], "number": NumberFormat().expression(), "thousands": "",
+              "decimal": ".", "absent": [], "like": "1234.5"}  # fmt: skip
+    form = {"separator": ",", "quoting": 0, "encoding": "utf-8", "rewrites": []}
+    found = script(tmp_path, {"columns": [column], "label": "shop", **form}, "read_steps.txt")
+    file = tmp_path / "steps.csv"
+    file.write_text("shop,a\n north,1\nnorth ,2\nsouth,3\n")
+    assert {name: steps[:, 0].tolist() for name, steps in found["steps_of"](file).items()} == {
+        "north": [1.0, 2.0], "south": [3.0],
+    }  # fmt: skip
+    file.write_text("shop,a\n ,1\n")
+    with pytest.raises(ValueError, match=r"steps.csv:2, column shop: is empty"):
+        found["steps_of"](file)

@@ -64,6 +64,38 @@ def test_a_length_is_chosen_on_the_training_rows() -> None:
     assert fitted.transform(words_of([5000]))["lengths"].tolist() == [fitted.length_]
 
 
+@given(
+    trained=st.lists(st.integers(1, 900), min_size=1, max_size=12),
+    new=st.lists(st.integers(1, 900), min_size=1, max_size=12),
+    given_length=st.none() | st.integers(1, 700),
+    longest=st.none() | st.integers(256, 700),
+    reads=st.sampled_from(["bag", "whole", "start"]),
+)
+@settings(max_examples=25, deadline=None)
+def test_the_cut_that_is_told_is_the_one_that_is_made(
+    trained: list[int], new: list[int], given_length: int | None, longest: int | None, reads: str
+) -> None:
+    fitted = Text(min_frequency=1, max_length=given_length, reads_text=reads, longest_text=longest)
+    fitted.fit(words_of(trained))
+    at = 10**6 if fitted.length_ is None else fitted.length_
+    told = {notice.key: notice for notice in fitted.notices()}
+    cut = [length for length in trained if length > at]
+    lost = sum(length - at for length in cut)
+    assert ("longest_text" in told, "cut_tokens" in told) == (not cut, bool(cut))
+    if cut:
+        assert (told["cut_texts"].count, told["cut_tokens"].count) == (len(cut), lost / sum(trained))
+        assert f"the longest has {max(trained):,})" in told["cut_tokens"].text
+        assert told["cut_tokens"].warns == (lost > 0.05 * sum(trained) + 1e-6)
+    fields, counts = fitted.transform_and_count(words_of(new))
+    lengths = fields["counts"].values if reads == "bag" else fields["lengths"]
+    assert int(lengths.sum()) == sum(min(length, at) for length in new)
+    cut = [length for length in new if length > at]
+    found = [notice for notice in fitted.notices_of_new(counts) if notice.key == "cut_texts"]
+    assert [notice.count for notice in found] == [len(cut)] * bool(cut)
+    for notice in found:
+        assert f"{sum(length - at for length in cut) / sum(new):.1%} of all tokens" in notice.text
+
+
 def test_the_model_bounds_the_length_and_that_is_warned_of() -> None:
     fitted = Text(min_frequency=1, longest_text=300).fit(words_of([600] * 4))
     assert fitted.length_ == 300

@@ -72,13 +72,14 @@ def test_rows_are_read_as_predict_reads_a_file(
     sent = [
         {name: value for name, value in row.items() if value == value} for row in table.to_dict("records")
     ]
-    as_json, as_csv, as_lines = ask(
+    as_json, as_csv, as_lines, as_pandas = ask(
         pets,
         rows(sent),
         csv(Path("new.csv").read_bytes()),
         csv("\n".join(map(json.dumps, sent)), "application/x-ndjson"),
+        rows(table.to_dict("records")),  # with NaN for a missing value
     )
-    for got in (as_json, as_csv, as_lines):
+    for got in (as_json, as_csv, as_lines, as_pandas):
         assert got.status == 200, got.content
         found = pd.DataFrame(got.json()["predictions"])
         pd.testing.assert_frame_equal(found, expected, check_dtype=False, rtol=1e-5)
@@ -121,8 +122,10 @@ def test_requests_at_the_same_time_get_their_own_answers(pets: Service) -> None:
                      {"message": "there is no column born", "column": "born"}, id="missing column"),
         pytest.param(rows([]), 422, {"message": "is empty"}, id="no rows"),
         pytest.param(rows([1]), 422, {"message": "is not an object", "row": 0}, id="no object"),
-        pytest.param(csv("[NaN]", "application/json"), 422, {}, id="nan"),
-        pytest.param(csv('[{"size": 1e999}]', "application/json"), 422, {}, id="infinite"),
+        pytest.param(rows({"tall": "1"}), 422, {"column": "size"}, id="missing columns"),
+        pytest.param(csv("[NaN]", "application/json"), 422, {"row": 0}, id="nan"),
+        pytest.param(csv('[{"size": "1"}, {"size": 1e999}]', "application/json"), 422,
+                     {"row": 1, "column": "size", "hint": "Send null for a missing value."}, id="infinite"),
         pytest.param(csv("[" * 3_900, "application/json"), 422, {}, id="nested"),
         pytest.param(csv('{"a":' * 600 + "1" + "}" * 600, "application/json"), 422,
                      {"message": "is nested too deeply"}, id="nested objects"),

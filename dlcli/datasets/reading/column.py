@@ -15,7 +15,7 @@ from dlcli.datasets.reading.cells import MARKERS, MISSING, booleans, trimmed, wi
 from dlcli.datasets.reading.date_formats import ISO_DATES, DateFormat, epoch_times, is_epoch, numbers_as_dates
 from dlcli.datasets.reading.encoded import Encoded
 from dlcli.datasets.reading.number_formats import PLAIN, NumberFormat, plain_numbers_of
-from dlcli.datasets.reading.spellings import plain_spelling, respelt
+from dlcli.datasets.reading.spellings import respelt, spelt_as
 from dlcli.errors import DataError
 
 Kind = Literal["numeric", "categorical", "boolean", "date", "text"]
@@ -213,17 +213,8 @@ class Column:
         """Return words in the spelling of the training rows: 1 and 1.0 are the same category, as are TRUE and True."""
         if not self.categories:
             return words
-        distinct = pc.drop_null(pc.unique(words))
-        other = distinct.filter(
-            pc.invert(pc.is_in(distinct, value_set=pa.array(list(self.categories), pa.string())))
-        )
-        if not len(other):
-            return words
-        spelt = {plain_spelling(name): name for name in self.categories}
-        changes = {
-            word: spelt[plain_spelling(word)] for word in other.to_pylist() if plain_spelling(word) in spelt
-        }
-        return respelt(words, changes)
+        distinct = pc.drop_null(pc.unique(words)).to_pylist()
+        return respelt(words, spelt_as(distinct, self.categories))
 
 
 def without_dictionaries(values: pa.ChunkedArray) -> pa.ChunkedArray:

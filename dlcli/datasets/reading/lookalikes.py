@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -34,56 +35,61 @@ _NUMBER = (
 )
 
 
+class _Kind(NamedTuple):
+    """Words that look like something else.
+
+    Attributes:
+        expression: what most of them match.
+        text: what they look like, after an example of them.
+        hint: what to do about them, where `{format}` and `{types}` stand for settings of the column.
+        pattern: pattern of dates in the setting; None derives it from the words.
+    """
+
+    expression: str
+    text: str
+    hint: str
+    pattern: str | None = None
+
+
+_DATES = "look like dates", "Set their format, such as {format}."
+_KINDS = (
+    _Kind(_DATE, *_DATES),
+    _Kind(_MONTH_AND_YEAR, *_DATES, pattern="%b-%y"),
+    _Kind(
+        _SHORT_QUARTER, "may be quarters", "If they are dates, write years with four digits, such as 2024Q1."
+    ),
+    _Kind(_DAY_OF_YEAR, "may be a year and the number of a day", "If they are dates: {format}.", "%Y-%j"),
+    _Kind(_OTHER_DIGITS, "are numbers in digits other than 0 to 9", "Write them in the digits 0 to 9."),
+    _Kind(_DURATION, "look like durations", "Write them as numbers, such as seconds."),
+    _Kind(
+        _NUMBER,
+        "look like numbers",
+        "Write them as plain numbers; a unit must follow all of them. If they are categories: {types}.",
+    ),
+)
+
+
 def lookalikes(distinct: pa.Array, name: str) -> Iterator[Problem]:
     """Yield a warning if most words of a column look like dates, durations or numbers."""
     few = spread(distinct)
     if len(few) < _SOME:
         return
     where = f"column {name}"
-    if _share(is_number_like(few)) == 1 and len(shown := ways(few)) > 1:
+    are_numbers = _share(is_number_like(few)) == 1
+    if are_numbers and len(shown := ways(few)) > 1:
         yield Problem(
             f"numbers are written in several formats, such as {' and '.join(map(repr, shown))}, and are read as words",
             where,
             "Write all in one format.",
         )
-    elif _matches(few, _DATE) or _matches(few, _MONTH_AND_YEAR):
-        pattern = "%b-%y" if _matches(few, _MONTH_AND_YEAR) else _pattern(few)
-        yield Problem(
-            f"{str(few[0])!r} and values like it look like dates, but are read as words",
-            where,
-            f"Set their format, such as {pasted_for_column('dataset.date_format', name, pattern)}.",
-        )
-    elif _matches(few, _SHORT_QUARTER):
-        yield Problem(
-            f"{str(few[0])!r} and values like it may be quarters, but are read as words",
-            where,
-            "If they are dates, write years with four digits, such as 2024Q1.",
-        )
-    elif _matches(few, _DAY_OF_YEAR):
-        yield Problem(
-            f"{str(few[0])!r} and values like it may be a year and the number of a day, but are read as words",
-            where,
-            f"If they are dates: {pasted_for_column('dataset.date_format', name, '%Y-%j')}.",
-        )
-    elif _matches(few, _OTHER_DIGITS):
-        yield Problem(
-            f"{str(few[0])!r} and values like it are numbers in digits other than 0 to 9, but are read as words",
-            where,
-            "Write them in the digits 0 to 9.",
-        )
-    elif _matches(few, _DURATION):
-        yield Problem(
-            f"{str(few[0])!r} and values like it look like durations, but are read as words",
-            where,
-            "Write them as numbers, such as seconds.",
-        )
-    elif _matches(few, _NUMBER) or _share(is_number_like(few)) == 1:
-        yield Problem(
-            f"{str(few[0])!r} and values like it look like numbers, but are read as words",
-            where,
-            "Write them as plain numbers; a unit must follow all of them. If they are categories: "
-            f"{pasted('dataset.types', {name: 'categorical'})}.",
-        )
+        return
+    likely = (kind for kind in _KINDS if _matches(few, kind.expression))
+    if (kind := next(likely, _KINDS[-1] if are_numbers else None)) is not None:
+        hint = kind.hint.replace("{types}", pasted("dataset.types", {name: "categorical"}))
+        if "{format}" in hint:
+            pattern = kind.pattern or _pattern(few)
+            hint = hint.replace("{format}", pasted_for_column("dataset.date_format", name, pattern))
+        yield Problem(f"{str(few[0])!r} and values like it {kind.text}, but are read as words", where, hint)
 
 
 def ways(numbers: pa.Array) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -17,6 +17,15 @@ def plain_spelling(word: str) -> str:
     if point and whole.lstrip("+-").isdecimal() and not zeros.strip("0"):
         return whole
     return word.capitalize() if word.lower() in ("true", "false") else word
+
+
+def spelt_as(words: Iterable[str], known: Collection[str]) -> dict[str, str]:
+    """Return the spelling that words have among the known ones, for those that have it in another one alone."""
+    other = [word for word in words if word not in known]
+    if not other:
+        return {}
+    spelt = {plain_spelling(name): name for name in known}
+    return {word: spelt[plain_spelling(word)] for word in other if plain_spelling(word) in spelt}
 
 
 def spellings(distinct: pa.Array) -> dict[str, str]:

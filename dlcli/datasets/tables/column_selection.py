@@ -93,7 +93,7 @@ def require_of_model(source: Source, needed: Sequence[str], *, can_be_empty: boo
         raise DataError(
             f"{len(absent)} columns that the model needs are missing: {', '.join(absent[:8])}"
             f"{', ...' if absent[8:] else ''}",
-            str(file),
+            f"{file}, column {absent[0]}",
             hint(_to_rename(absent, names), sheet_advice(source.sheets, absent)) or choices(names),
         )
     problems: list[Problem] = []

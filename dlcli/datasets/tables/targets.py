@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -15,6 +15,7 @@ from dlcli.config.suggest import choices, hint, near, question
 from dlcli.datasets.evaluation_only import evaluation_targets
 from dlcli.datasets.notices import Notice
 from dlcli.datasets.reading.number_formats import is_number_like
+from dlcli.datasets.reading.spellings import spelt_as
 from dlcli.datasets.tables.source import Source
 from dlcli.datasets.tables.typed_frames import as_categories, as_numbers, is_text, kind_of
 from dlcli.errors import DataError
@@ -30,10 +31,9 @@ _LARGEST = 1e15
 # Shares of numbers among strings from which the others are mistakes: always, or if there are many different numbers.
 _MOSTLY, _MANY = 0.9, 0.5
 
-_DROP = (
-    "Fill it in, or leave out these rows: dataset.missing_target=drop. If a word such as NA or None is a class: "
-    "dataset.missing_values=[]."
-)
+# The keys of a dataset that hints name; some datasets lack some of them.
+Key = Literal["missing_target", "missing_values", "types"]
+_KEYS: tuple[Key, ...] = ("missing_target", "missing_values", "types")
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,8 +73,12 @@ def dropped_notices(dropped: int, rows: int, *, warns: bool = False) -> tuple[No
     return (Notice("missing_targets", dropped, text, warns=warns),)
 
 
-def make_targets(source: Source, columns: Sequence[str], kinds: dict[str, str]) -> Targets:
+def make_targets(
+    source: Source, columns: Sequence[str], kinds: dict[str, str], keys: Sequence[Key] = _KEYS
+) -> Targets:
     """Return the targets in the named columns; `kinds` are kinds of columns that the user gave.
+
+    `keys` are those of the dataset, which hints name.
 
     One column of strings, booleans or few distinct whole numbers contains classes, and any other column of numbers is
     regression; 0 and 1 in several columns are labels. Evaluation-only rows (`evaluating`) take the model's kind.
@@ -89,10 +93,10 @@ def make_targets(source: Source, columns: Sequence[str], kinds: dict[str, str]) 
             raise DataError(
                 f"the target is missing{more}",
                 source.place(int(missing.argmax()), name),
-                _DROP,
+                _on_missing(keys),
             )
     if len(columns) == 1:
-        return _single(source, columns[0], kinds.get(columns[0]))
+        return _single(source, columns[0], kinds.get(columns[0]), keys)
     numbers = np.stack([_numbers(source, name) for name in columns], axis=1)
     numeric = evaluation_targets() == "numeric" or any(kinds.get(name) == "numeric" for name in columns)
     if np.isin(numbers, (0, 1)).all() and not numeric:
@@ -102,7 +106,14 @@ def make_targets(source: Source, columns: Sequence[str], kinds: dict[str, str]) 
     return Targets(numbers, names=tuple(columns))
 
 
-def _single(source: Source, name: str, given: str | None) -> Targets:
+def _on_missing(keys: Sequence[Key]) -> str:
+    """Return the hint on a missing target."""
+    drop = ": dataset.missing_target=drop" if "missing_target" in keys else ""
+    word = " If a word such as NA or None is a class: dataset.missing_values=[]."
+    return f"Fill it in, or leave out these rows{drop}.{word if 'missing_values' in keys else ''}"
+
+
+def _single(source: Source, name: str, given: str | None, keys: Sequence[Key]) -> Targets:
     values = source.frame[name]
     expected = evaluation_targets()
     kind = expected if expected in ("categorical", "numeric") else given or _kind(values)
@@ -120,7 +131,7 @@ def _single(source: Source, name: str, given: str | None) -> Targets:
             "dates cannot be predicted", f"{source.file}, column {name}", "Choose another target."
         )
     if not expected and given is None and kind_of(values) == "categorical":
-        _check_not_mostly_numbers(values, source)
+        _check_not_mostly_numbers(values, source, keys)
     y, classes = _codes(values)
     if expected:
         return Targets(y, classes=classes)
@@ -136,13 +147,16 @@ def _single(source: Source, name: str, given: str | None) -> Targets:
             f"{source.file}, column {name}",
             "If the column contains texts to predict from, use dataset=text, and another column as dataset.target."
             if is_text(values)
-            else f"Choose another target, or set {pasted('dataset.types', {name: 'numeric'})}.",
+            else f"Choose another target, or set {pasted('dataset.types', {name: 'numeric'})}."
+            if "types" in keys
+            else "Choose another target.",
         )
     whole = kind_of(values) == "numeric" and given is None
     note = (
         f"{len(classes)} whole numbers are treated as classes; "
         f"for regression set {pasted('dataset.types', {name: 'numeric'})}"
     )
+    note = note if "types" in keys else note.partition(";")[0]
     return Targets(y, classes=classes, note=note if whole and len(classes) > 2 else "")
 
 
@@ -169,7 +183,7 @@ def _kind(values: pd.Series) -> str:
     return kind
 
 
-def _check_not_mostly_numbers(values: pd.Series, source: Source) -> None:
+def _check_not_mostly_numbers(values: pd.Series, source: Source, keys: Sequence[Key]) -> None:
     """Raise an error if a few words make classes of a column of numbers."""
     distinct = pa.array(values.unique(), pa.string())
     numbers = set(distinct.filter(is_number_like(distinct)).to_pylist())
@@ -185,29 +199,42 @@ def _check_not_mostly_numbers(values: pd.Series, source: Source) -> None:
             source.place(row, str(values.name)),
             f"Correct it; or read it as missing and leave out such rows: "
             f"{pasted('dataset.missing_values', [word])} dataset.missing_target=drop; or, if the values are classes: "
-            f"{pasted('dataset.types', {str(values.name): 'categorical'})}.",
+            f"{pasted('dataset.types', {str(values.name): 'categorical'})}."
+            if set(_KEYS) <= set(keys)
+            else "Correct it, or leave out such rows.",
         )
 
 
-def check_known_classes(targets: Targets, first: int, source: Source, name: str) -> None:
-    """Raise an error if a test file, whose rows begin at `first`, has classes that the training file does not have.
+def with_known_classes(targets: Targets, first: int, source: Source, name: str) -> Targets:
+    """Return the targets with the classes of the training file, in whose spelling those of the test file are read.
+
+    Args:
+        targets: the targets of both files.
+        first: position of the first row of the test file.
+        source: the rows, for messages.
+        name: name of the column.
 
     Raises:
-        DataError: it has; the hint suggests a similar class.
+        DataError: the test file has classes that the training file does not have; the hint suggests a similar one.
     """
     if not targets.classes or targets.y.ndim != 1:
-        return
+        return targets
     known = np.isin(np.arange(len(targets.classes)), targets.y[:first])
+    own = [str(targets.classes[code]) for code in np.flatnonzero(known)]
+    if changes := spelt_as(targets.classes, own):
+        classes = tuple(word for word in targets.classes if word not in changes)
+        codes = np.array([classes.index(changes.get(word, word)) for word in targets.classes])
+        return with_known_classes(replace(targets, y=codes[targets.y], classes=classes), first, source, name)
     unknown = np.flatnonzero(~known[targets.y[first:]])
     if len(unknown):
         word = targets.classes[targets.y[first + unknown[0]]]
-        names = [targets.classes[code] for code in np.flatnonzero(known)]
         more = f", and {len(unknown) - 1:,} more rows of unknown classes" if len(unknown) > 1 else ""
         raise DataError(
             f"the class {word} does not occur in the training file{more}",
             source.place(first + int(unknown[0]), name),
-            hint(question(near(word, names)), "Write classes in both files alike.", choices(names)),
+            hint(question(near(word, own)), "Write classes in both files alike.", choices(own)),
         )
+    return targets
 
 
 def _codes(values: pd.Series) -> tuple[np.ndarray, tuple[str, ...]]:
