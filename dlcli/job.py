@@ -65,7 +65,8 @@ from dlcli.training.restoration import place_of_checkpoints, restore_checkpoints
 from dlcli.training.step_profiler import profile_messages
 
 JUDGED: tuple[Part, ...] = ("val", "test")  # the parts of a split that the best weights are evaluated on
-TOGETHER = "trained_together"  # entry of the result: number of jobs that took their steps together
+# Entries of the result: the number of jobs that took their steps together, or why this one did not.
+TOGETHER, ALONE = "trained_together", "trained_alone"
 
 
 @dataclass(frozen=True)
@@ -195,13 +196,20 @@ def pausing_job(job: Job, listen: Listener = ignore) -> Pausing[Result]:
             result={
                 "metrics": list(metrics),
                 "scales": model.task.scales(),
-                "duration_s": round(time.monotonic() - started, 3),
-                **({TOGETHER: fitted.together} if fitted.together > 1 else {}),
+                "duration_s": round(time.monotonic() - started - fitted.sharing.waited, 3),
+                **_sharing(job, fitted),
                 "notices": as_plain([*notices, *beside]),
                 "messages": notes,
             },
         )
     return read_result(run_dir)
+
+
+def _sharing(job: Job, fitted: FitResult) -> dict[str, Any]:
+    if fitted.sharing.runs > 1:
+        return {TOGETHER: fitted.sharing.runs}
+    is_asked = job.config["executor"].get("stack") and fitted.sharing.why_alone
+    return {ALONE: fitted.sharing.why_alone} if is_asked else {}
 
 
 def _train(

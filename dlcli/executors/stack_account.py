@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from dlcli.executors.stack_size import why_alone
 from dlcli.formatting import counted
-from dlcli.job import TOGETHER
+from dlcli.job import ALONE, TOGETHER
 from dlcli.tracking.ledger import Ledger
 from dlcli.tracking.recorder import Recorder
 
@@ -19,31 +19,36 @@ STACK_TAG = "dlcli.stack"
 
 
 def record_stacks(
-    recorder: Recorder,
-    config: Mapping[str, Any],
-    data: Data,
-    run_dirs: Sequence[Path],
-    otherwise: str = "their networks or losses have no stacked form, or no other run had their shape",
+    recorder: Recorder, config: Mapping[str, Any], data: Data, run_dirs: Sequence[Path], otherwise: str = ""
 ) -> list[str]:
-    """Record on the parent how many of its runs were trained together, and return the sentence for the user.
+    """Record on the parent how many of its runs were trained together, and return the sentences for the user.
 
-    Runs that were trained alone are reported to the user only if stacking was asked for; `otherwise` is the reason if
-    no setting is one.
+    Runs that were trained alone are reported to the user only if stacking was asked for.
+
+    Args:
+        recorder: of the parent.
+        config: its configuration.
+        data: the rows.
+        run_dirs: the folders of the finished runs.
+        otherwise: the reason for runs alone if neither a setting nor the run itself has one.
     """
-    stacked = sum(TOGETHER in Ledger.load(folder).result for folder in run_dirs)
-    alone = len(run_dirs) - stacked
+    asked = config["executor"].get("stack", False)
+    if asked is False:
+        return []
+    results = [Ledger.load(folder).result for folder in run_dirs]
+    stacked = sum(TOGETHER in result for result in results)
     sentences = []
     if stacked:
         sentences.append(
             f"{stacked} of {counted(len(run_dirs), 'training run')} took their steps together, as one model "
             "(executor.stack): figures agree with those of runs alone within 1e-5."
         )
-    if alone:
-        reason = why_alone(config, data, len(run_dirs)) or otherwise
-        text = f"{counted(alone, 'training run')} took their steps alone: {reason}."
+    if alone := len(run_dirs) - stacked:
+        setting = why_alone(config, data, len(run_dirs))
+        own = dict.fromkeys(result.get(ALONE, otherwise) for result in results if TOGETHER not in result)
+        reasons = setting or "; ".join(filter(None, own)) or "they had nothing to take steps with"
+        text = f"{counted(alone, 'training run')} took their steps alone: {reasons}."
         recorder.tag(STACK_TAG, " ".join([*sentences, text]))
-        return (
-            [*sentences, text] if config["executor"].get("stack") not in ("auto", False, None) else sentences
-        )
+        return sentences if asked == "auto" else [*sentences, text]
     recorder.tag(STACK_TAG, sentences[0])
     return sentences

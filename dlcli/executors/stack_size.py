@@ -63,7 +63,7 @@ def _reasons(config: Mapping[str, Any], data: Data, jobs: int) -> Iterator[str]:
         yield "executor.stack is off" if "stack" in executor else "jobs of another machine run alone"
     if executor.get("jobs", 1) not in (1, "auto"):
         yield f"{pasted('executor.jobs', executor['jobs'])} runs jobs in several processes"
-    if Limits.of(config).any_of_time:
+    if Limits.of(config).any_of_time or trainer.get("max_time") is not None:
         yield "a time limit of a job"
     if is_launched() or trainer["devices"] not in (1, "1", "auto"):
         yield "several devices"

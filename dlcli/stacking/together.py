@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import signal
+import time
 from collections import defaultdict
 from collections.abc import Generator, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -24,13 +25,18 @@ T = TypeVar("T")
 
 @dataclass(eq=False)
 class _Run(Generic[T]):
-    """One training run: its place, the steps that it waits for, its random state, and its shape."""
+    """One training run: its place, the steps that it waits for, its random state, and its shape.
+
+    `paused` is the time at which it last paused, and `own` its share of the time of its steps since, in seconds.
+    """
 
     place: int
     pausing: Pausing[T]
     random: dict[str, Any]
     due: DueSteps | None = None
     shape: Hashable = None
+    paused: float = 0.0
+    own: float = 0.0
 
 
 @dataclass(eq=False)
@@ -49,13 +55,9 @@ class Together(Generic[T]):
 
     Args:
         runs: the training runs.
-
-    Attributes:
-        why_alone: why the last run that was not stacked was not; empty if all were.
     """
 
     runs: Sequence[Pausing[T]]
-    why_alone: str = ""
     _loaded: _Run[T] | None = None
     _waiting: list[_Run[T]] = field(default_factory=list)
     _groups: dict[Hashable, _Group[T]] = field(default_factory=dict)
@@ -88,7 +90,7 @@ class Together(Generic[T]):
         try:
             return stack_shape(module)
         except Unstackable as reason:
-            self.why_alone = str(reason)
+            module.sharing.why_alone = str(reason)
             return None
 
     def _form_groups(self) -> None:
@@ -98,8 +100,8 @@ class Together(Generic[T]):
         for shape, runs in shapes.items():
             if len(runs) > 1:
                 self._groups[shape] = _Group(runs, _stack_of(runs))
-            else:
-                self.why_alone = "no other network has its shape"
+            elif runs[0].due is not None:
+                runs[0].due.module.sharing.why_alone = "no other network of its shape"
 
     def _take_next(self) -> Iterator[tuple[int, T | Exception]]:
         """Take the earliest steps that runs wait for, so that runs in a stack stay side by side."""
@@ -116,12 +118,14 @@ class Together(Generic[T]):
     def _take_alone(self, run: _Run[T]) -> Iterator[tuple[int, T | Exception]]:
         assert run.due is not None
         self._load(run)
+        failure: Exception | None = None
+        started = time.perf_counter()
         try:
             run.due.take()
         except Exception as error:
-            yield from self._continue(run, error)
-        else:
-            yield from self._continue(run)
+            failure = error
+        run.own = time.perf_counter() - started
+        yield from self._continue(run, failure)
 
     def _take_stacked(self, group: _Group[T], runs: list[_Run[T]]) -> Iterator[tuple[int, T | Exception]]:
         alive = [run for run in group.runs if run in self._waiting]
@@ -135,13 +139,16 @@ class Together(Generic[T]):
             due[number], random[number] = run.due, torch.Generator()
             random[number].set_state(run.random["torch"])
         failures: dict[int, Exception] = {}
+        started = time.perf_counter()
         try:
             failures = group.stack.take(due, random)  # type: ignore[arg-type]
         except Exception as error:  # of all runs, such as too little memory
             failures = {number: _copied(error) for number in due}
         for number, generator in random.items():
             group.runs[number].random["torch"] = generator.get_state()
+        share = (time.perf_counter() - started) / len(runs)
         for run in runs:
+            run.own = share
             yield from self._continue(run, failures.get(group.runs.index(run)))
 
     def _continue(
@@ -151,6 +158,8 @@ class Together(Generic[T]):
         self._load(run)
         if run in self._waiting:
             self._waiting.remove(run)
+        if run.due is not None:
+            run.due.module.sharing.waited += time.perf_counter() - run.paused - run.own
         run.due = None
         try:
             run.due = next(run.pausing) if failure is None else run.pausing.throw(failure)
@@ -159,6 +168,7 @@ class Together(Generic[T]):
         except Exception as error:
             yield run.place, error
         else:
+            run.paused = time.perf_counter()
             self._waiting.append(run)
 
     def _load(self, run: _Run[T] | None) -> None:
@@ -182,7 +192,7 @@ class Together(Generic[T]):
 def _stack_of(runs: Sequence[_Run[Any]]) -> Stack:
     modules = [run.due.module for run in runs if run.due is not None]
     for module in modules:
-        module.together = max(module.together, len(modules))
+        module.sharing.runs = max(module.sharing.runs, len(modules))
     return Stack(modules)
 
 

@@ -19,7 +19,7 @@ from dlcli.events import EpochDone, Event, Listener, Note, TrialEvent, TrialStar
 from dlcli.executors.executor import Executor, working
 from dlcli.executors.stacked_jobs import StackedJobs
 from dlcli.inference.latency import LATENCY
-from dlcli.job import Job
+from dlcli.job import TOGETHER, Job
 from dlcli.result import Result
 from dlcli.runs.folder import read_result
 from dlcli.sweeps.budget import SweepLimits, TrialLimits
@@ -127,9 +127,13 @@ class Driver:
     @property
     def is_stopped_by_failures(self) -> bool:
         """Whether `sweep.max_failures` trials have failed, so that no further trial starts."""
+        return self._failures_left <= 0 and not self.is_complete
+
+    @property
+    def _failures_left(self) -> float:
+        """The number of further failures that end the sweep; infinity if `sweep.max_failures` is not set."""
         most = self._plan.options.max_failures
-        too_many = most is not None and len(self._standing.having("failed")) >= most
-        return too_many and not self.is_complete
+        return math.inf if most is None else most - len(self._standing.having("failed"))
 
     @property
     def is_complete(self) -> bool:
@@ -140,7 +144,7 @@ class Driver:
         running = len(self._running)
         if running < self._plan.slots:
             return True
-        if running >= self._together:
+        if running >= min(self._together, self._failures_left):
             return False
         is_next = not self._stopped and self._study.is_independent(len(self._standing.trials))
         return is_next or self._plan.may_learn_late
@@ -300,7 +304,13 @@ class Driver:
 
     def _end(self, attempt: _Attempt) -> None:
         self._attempts.remove(attempt)
-        attempt.trial.seconds = Ledger.load(attempt.trial.run_dir).seconds
+        ledgers = [Ledger.load(folder) for folder in attempt.folders]
+        attempt.trial.seconds = (
+            # Without the time in which it waited for the trials that took their steps with it.
+            sum(ledger.result["duration_s"] for ledger in ledgers)
+            if any(TOGETHER in ledger.result for ledger in ledgers)
+            else Ledger.load(attempt.trial.run_dir).seconds
+        )
         self._study.tell(attempt.trial)
         self._on_end(attempt.trial)
 

@@ -101,7 +101,7 @@ def run_sweep(
                 plan.config,
                 plan.experiment.data,
                 [folder for trial in standing.having("finished") for folder in records.existing_folds(trial)],
-                "they followed from results of others, have no stacked form, or no other run had their shape",
+                "their settings followed from results of others",
             )
             recorder.tag("mlflow.note.content", "\n".join(lines))
             winner = read_config_text(Ledger.load(refitted or best.run_dir))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 
@@ -17,6 +18,10 @@ _log = logging.getLogger(__name__)
 _INTERVAL, _LONGEST_BACKOFF = 2.0, 30.0
 _HEARTBEAT = 30.0  # seconds
 _GRACE = 5.0  # seconds after the end of the run during which a store that does not answer is retried
+
+# Times at which runs of this process gave up a store. Child runs that end soon after do not wait for it: many that are
+# trained together would wait one after the other.
+_gave_up: dict[str, float] = {}
 
 
 class Projector(threading.Thread):
@@ -40,8 +45,14 @@ class Projector(threading.Thread):
             wait = _INTERVAL if self._attempt(last=False) else min(max(2 * wait, _INTERVAL), _LONGEST_BACKOFF)
         if self._is_left:
             return
+        given_up = _gave_up.get(self._ledger.store_uri, -math.inf)
+        if self._last_error and self._ledger.parent_id and time.monotonic() - given_up < _LONGEST_BACKOFF:
+            return
         deadline = time.monotonic() + _GRACE
-        while not self._attempt(last=True) and time.monotonic() < deadline:
+        while not self._attempt(last=True):
+            if time.monotonic() >= deadline:
+                _gave_up[self._ledger.store_uri] = time.monotonic()
+                return
             time.sleep(0.5)
 
     @property

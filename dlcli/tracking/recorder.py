@@ -219,7 +219,8 @@ def _ending(error: BaseException | None, *, is_part: bool) -> tuple[Status, str 
     """Return the status of a run that has ended, and the reason if it failed."""
     if error is None:
         return "FINISHED", None
-    if isinstance(error, Interrupted | KeyboardInterrupt | Pruned):
+    # GeneratorExit: a job that waited for its steps was not continued.
+    if isinstance(error, Interrupted | KeyboardInterrupt | Pruned | GeneratorExit):
         return "KILLED", None
     text = str(error) if isinstance(error, DlcliError) else f"{type(error).__name__}: {error}"
     # On a full disk, a fold or trial counts as stopped, since it can be resumed; its parent has failed.

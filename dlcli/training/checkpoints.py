@@ -137,7 +137,7 @@ class Checkpoints(Checkpoint):
             if trainer.is_global_zero:
                 self._frozen = pl_module.frozen
                 self._waiting = _weights(pl_module.evaluated, pl_module.frozen)
-        if self._is_due_after_epoch(trainer, pl_module.together):
+        if self._is_due_after_epoch(trainer, pl_module.sharing.runs):
             self._save(trainer)
             if not self._stopped:
                 self._leave_where_preempted()

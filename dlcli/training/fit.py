@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from dlcli.formatting import counted
 from dlcli.tasks.base import Task
 from dlcli.training import out_of_memory
 from dlcli.training.checkpoints import Checkpoints
-from dlcli.training.due_steps import Pausing
+from dlcli.training.due_steps import Pausing, StepSharing
 from dlcli.training.ending import StepLimit
 from dlcli.training.epoch_loop import can_loop, run_epochs
 from dlcli.training.epoch_samples import EpochSamples, makes_samples
@@ -52,18 +52,14 @@ _PER_STEP_HOOKS = (
 
 @dataclass(frozen=True)
 class FitResult:
-    """The result of `fit`.
-
-    `note` reports a damaged checkpoint that was ignored; `together` is the number of networks, this one included, that
-    took their steps together.
-    """
+    """The result of `fit`. `note` reports a damaged checkpoint that was ignored."""
 
     best_epoch: int
     best_weights: Path
     history: list[dict[str, float]]
     device: torch.device
     note: str = ""
-    together: int = 1
+    sharing: StepSharing = field(default_factory=StepSharing)
 
 
 def takes_chunks(trainer: Mapping[str, Any], callbacks: Sequence[Callback]) -> bool:
@@ -222,6 +218,9 @@ def fit(
         elif progress is None and not world and can_loop(trainer, module):
             yield from run_epochs(trainer, module)
         else:
+            module.sharing.why_alone = (
+                "continued from a checkpoint" if progress else "steps of Lightning's own loops"
+            )
             with world.joined(device) if world else nullcontext():
                 trainer.fit(module, ckpt_path=progress.file if progress else None, weights_only=True)
     except Exception as error:
@@ -239,7 +238,8 @@ def fit(
         )
     if rank == 0:
         checkpoints.complete(network, module.frozen)
-    return FitResult(checkpoints.best_epoch, checkpoints.best_weights, history, device, note, module.together)
+    best = checkpoints.best_epoch, checkpoints.best_weights
+    return FitResult(*best, history, device, note, module.sharing)
 
 
 def _epochs(recipe: Recipe, network: Network, planned: int | None) -> int | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,6 +13,7 @@ from torch import Tensor
 from dlcli.errors import Diverged
 from dlcli.tasks.base import Task
 from dlcli.training.averaging import WeightAverage, measure_batch_norm
+from dlcli.training.due_steps import StepSharing
 from dlcli.training.ending import advice_on_divergence, check_finite
 from dlcli.training.epoch_state import all_parts, own_part, random_state, seed_device, set_random_state
 from dlcli.training.fields import Batch
@@ -81,7 +81,7 @@ class TrainingModule(pl.LightningModule):
         self._on_epoch = on_epoch
         self._schedule: Schedule | None = None
         self._batch_idx, self._averaged_step = -1, 0
-        self.together = 1  # networks whose steps are taken together
+        self.sharing = StepSharing()
         self._losses: list[Tensor] = []
         self._within_epoch: Any = None
         self._metrics, self._turns = metrics, Turns()
@@ -155,7 +155,7 @@ class TrainingModule(pl.LightningModule):
         self._batch_idx = -1
         self.epoch_metrics = {}
         self._epoch_lr = self.learning_rate  # a schedule has changed it when the epoch ends
-        self._started = time.perf_counter()
+        self._started = self.sharing.clock()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Leave out frozen parameters; within an epoch, add random states, losses and counts."""
@@ -345,5 +345,5 @@ class TrainingModule(pl.LightningModule):
             self._check_finite(self._losses)
             self._rows = self._train.rows_before(len(self._losses))
             self._losses.clear()
-            self.epoch_seconds = time.perf_counter() - self._started
+            self.epoch_seconds = self.sharing.clock() - self._started
             self._update_average(epoch_ends=True)

@@ -14,7 +14,7 @@ import pytest
 
 import dlcli
 from dlcli.datasets.data import Data
-from dlcli.errors import Interrupted, TrainingError
+from dlcli.errors import DlcliError, Interrupted, TrainingError
 from dlcli.executors.stack_account import STACK_TAG
 from dlcli.executors.stack_size import stack_size, why_alone
 from dlcli.job import TOGETHER
@@ -22,6 +22,7 @@ from dlcli.result import Result
 from dlcli.stacking.stack import Stack
 from dlcli.tracking.history import read_history
 from dlcli.tracking.ledger import Ledger
+from dlcli.training import checkpoints
 
 WORDS = ["dataset=iris", "model=mlp", "model.hidden=8", "trainer.max_epochs=2", "optimizer.lr=0.01"]
 FOLDS = [*WORDS, "cv=kfold", "cv.folds=2", "cv.seeds=2"]
@@ -62,9 +63,7 @@ def test_folds_and_seeds_that_are_trained_together_give_the_figures_of_each_alon
     assert "4 of 4 training runs took their steps together" in " ".join(together.messages)
     assert "4 of 4" in Ledger.load(together.run_dir).tags[STACK_TAG]
     assert TOGETHER not in Ledger.load(alone.folds[0].run_dir).result
-    assert Ledger.load(alone.run_dir).tags[STACK_TAG] == (
-        "4 training runs took their steps alone: executor.stack is off."
-    )
+    assert STACK_TAG not in Ledger.load(alone.run_dir).tags  # stacking is off
 
 
 def test_folds_that_are_interrupted_together_are_resumed(
@@ -80,12 +79,24 @@ def test_folds_that_are_interrupted_together_are_resumed(
 
     with monkeypatch.context() as patch:
         patch.setattr(Stack, "take", interrupted)
+        patch.setattr(checkpoints, "_EPOCH_SECONDS", -1.0)  # each epoch is written
+        patch.setattr(checkpoints, "_SECONDS_EACH", -1.0)
         with pytest.raises(Interrupted):
             dlcli.train([*FOLDS, "executor.stack=true", f"runs_dir={tmp_path}"])
     ledgers = [Ledger.load(file.parent) for file in tmp_path.glob("*/*/artifacts/ledger.json")]
     assert [ledger.status for ledger in ledgers] == ["KILLED"] * 5
     (parent,) = (ledger for ledger in ledgers if ledger.parent_id is None)
-    assert_same_folds(dlcli.resume(str(parent.run_dir)), alone)
+    resumed = dlcli.resume(str(parent.run_dir))
+    assert_same_folds(resumed, alone)
+    assert resumed.messages[-1] == "4 training runs took their steps alone: continued from a checkpoint."
+
+
+def test_a_sweep_begins_no_more_trials_together_than_may_fail(tmp_path: Path) -> None:
+    words = [*WORDS, "optimizer=sgd", "optimizer.lr=1e30,2e30,3e30,4e30", "sweep.max_failures=2"]
+    with pytest.raises(DlcliError, match="2 trials of 2 failed"):
+        dlcli.sweep([*words, "executor.stack=true", f"runs_dir={tmp_path}"])
+    ledgers = [Ledger.load(file.parent) for file in tmp_path.glob("*/*/artifacts/ledger.json")]
+    assert [ledger.status for ledger in ledgers if ledger.kind == "trial"] == ["FAILED"] * 2
 
 
 def test_a_fold_that_fails_stops_the_others(tmp_path: Path) -> None:

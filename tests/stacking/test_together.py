@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -169,9 +170,10 @@ def alone(make: Make, place: Path, size: int) -> list[FitResult]:
     return [run_alone(make(k, folder, ignore)) for k, folder in enumerate(folders(place, size))]
 
 
-def together(make: Make, place: Path, size: int) -> tuple[Together[FitResult], dict[int, Any]]:
-    runs = Together([make(k, folder, ignore) for k, folder in enumerate(folders(place, size))])
-    return runs, dict(runs.outcomes())
+def together(make: Make, place: Path, size: int) -> dict[int, Any]:
+    return dict(
+        Together([make(k, folder, ignore) for k, folder in enumerate(folders(place, size))]).outcomes()
+    )
 
 
 def assert_close(one: Any, other: Any, where: str, atol: float = 1e-5) -> None:
@@ -206,11 +208,11 @@ def state(folder: Path) -> dict[str, Any]:
 def test_runs_give_together_what_each_gives_alone(seed: int, tmp_path: Path) -> None:
     size, make = case(seed)
     expected = alone(make, tmp_path / "alone", size)
-    runs, found = together(make, tmp_path / "together", size)
+    found = together(make, tmp_path / "together", size)
     for k, one in enumerate(expected):
         if isinstance(found[k], Exception):
             raise found[k]
-        assert found[k].together == size, runs.why_alone
+        assert found[k].sharing.runs == size, found[k].sharing.why_alone
         assert_close(found[k].history, one.history, f"run {k}: history")
         assert found[k].best_epoch == one.best_epoch
         assert_close(load_file(found[k].best_weights), load_file(one.best_weights), f"run {k}: weights")
@@ -260,6 +262,15 @@ def test_a_run_that_diverges_leaves_the_others_unchanged(tmp_path: Path) -> None
         assert_close(found[k].history, one.history, f"run {k}")
 
 
+def test_the_times_of_runs_leave_out_the_others(tmp_path: Path) -> None:
+    started = time.perf_counter()
+    found = together(lambda k, folder, _: fit_of_rows(k, folder, 0.01), tmp_path, 3)
+    wall = time.perf_counter() - started
+    epochs = [epoch for one in found.values() for epoch in one.history]
+    assert sum(160 / epoch["samples_per_second"] for epoch in epochs) < wall
+    assert all(one.sharing.waited > 0 for one in found.values())
+
+
 def test_what_has_no_stacked_form_is_trained_alone_with_the_same_bits(tmp_path: Path) -> None:
     def make(k: int, folder: Path) -> Pausing[FitResult]:
         return fit_of_rows(k, folder, 0.01, normalization="batch")
@@ -267,9 +278,9 @@ def test_what_has_no_stacked_form_is_trained_alone_with_the_same_bits(tmp_path: 
     expected = [run_alone(make(k, folder)) for k, folder in enumerate(folders(tmp_path / "alone", 2))]
     runs = Together([make(k, folder) for k, folder in enumerate(folders(tmp_path / "together", 2))])
     found = dict(runs.outcomes())
-    assert runs.why_alone == "the layer BatchNorm1d"
     for k, one in enumerate(expected):
-        assert found[k].together == 1
+        assert found[k].sharing.runs == 1
+        assert found[k].sharing.why_alone == "the layer BatchNorm1d"
         assert figures(found[k]) == figures(one)
 
 
@@ -282,7 +293,7 @@ def test_runs_with_other_numbers_of_chunks_keep_their_rows(tmp_path: Path) -> No
     expected = [run_alone(make(k, folder)) for k, folder in enumerate(folders(tmp_path / "alone", 3))]
     found = dict(Together([make(k, f) for k, f in enumerate(folders(tmp_path / "together", 3))]).outcomes())
     for k, one in enumerate(expected):
-        assert found[k].together == 3
+        assert found[k].sharing.runs == 3
         assert_close(found[k].history, one.history, f"run {k}: history")
         assert_close(load_file(found[k].best_weights), load_file(one.best_weights), f"run {k}: weights")
 

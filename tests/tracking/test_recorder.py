@@ -2,6 +2,7 @@ import logging
 import math
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from threading import Event
 
@@ -11,6 +12,8 @@ from dlcli.errors import DiskFull, Diverged, InputError, Interrupted
 from dlcli.tracking.history import read_history
 from dlcli.tracking.ledger import LEDGER_FILE, Ledger
 from dlcli.tracking.liveness import entries
+from dlcli.tracking.projection import Projection
+from dlcli.tracking.projector import Projector
 from dlcli.tracking.recorder import Recorder
 from dlcli.tracking.store import Store
 from dlcli.tracking.system_metrics import _Machine
@@ -155,6 +158,39 @@ def test_a_store_that_fails_costs_a_warning_and_no_result(
     assert caplog.messages[-1].startswith("MLflow lacks a part of this run: http://127.0.0.1:9")
     assert Ledger.load(run_dir).status == "FINISHED"
     assert ledger.token in [path.name for path in entries(store.runs_dir)]
+
+
+def test_child_runs_that_end_together_wait_once_for_a_store_that_fails(
+    run_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dlcli.tracking.projector._GRACE", 0.0)
+    monkeypatch.setattr("dlcli.tracking.projector._gave_up", {})
+    attempts: list[bool] = []
+
+    class Unanswered(Projector):
+        def _attempt(self, *, last: bool) -> bool:
+            attempts.append(last)
+            self._projection, self._last_error = Projection(self._ledger), OSError()
+            return False
+
+    Ledger.load(run_dir).update(parent_id="0" * 32)
+    for _ in range(3):
+        projector = Unanswered(Ledger.load(run_dir))
+        projector._attempt(last=False)
+        projector._over.set()
+        projector.run()
+    assert attempts == [False, True, False, False]
+
+
+def test_a_job_that_is_not_continued_is_recorded_as_killed(run_dir: Path) -> None:
+    def job() -> Iterator[None]:
+        with Recorder(run_dir):
+            yield
+
+    running = job()
+    next(running)
+    running.close()  # type: ignore[attr-defined]
+    assert Ledger.load(run_dir).status == "KILLED"
 
 
 def test_the_work_of_a_step_is_small_and_does_not_grow(
