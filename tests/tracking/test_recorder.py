@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from threading import Event
+from threading import Event, get_ident
 
 import pytest
 
@@ -196,9 +196,11 @@ def test_a_job_that_is_not_continued_is_recorded_as_killed(run_dir: Path) -> Non
 def test_the_work_of_a_step_is_small_and_does_not_grow(
     run_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    writes: list[int] = []
+    writes: list[
+        int
+    ] = []  # with the thread, since a slow machine gives the thread that updates MLflow time to write
     write = os.write
-    monkeypatch.setattr(os, "write", lambda fd, data: writes.append(len(data)) or write(fd, data))
+    monkeypatch.setattr(os, "write", lambda fd, data: writes.append(get_ident()) or write(fd, data))
     calls: list[int] = []
     with Recorder(run_dir, system_metrics=False) as recorder:
         before = (run_dir / LEDGER_FILE).stat()
@@ -211,11 +213,11 @@ def test_the_work_of_a_step_is_small_and_does_not_grow(
             finally:
                 sys.setprofile(None)
         after = (run_dir / LEDGER_FILE).stat()
-    assert len(writes) == 100  # one for each step
+    assert writes.count(get_ident()) == 100  # one for each step
     # The ledger is not written before the end.
     assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
-    assert calls[99] == calls[1]
-    assert calls[1] < 300  # calls and returns; 175 when this was written
+    assert min(calls[50:]) == min(calls[1:50])  # a collection of garbage may add some
+    assert min(calls) < 300  # calls and returns; 175 when this was written
 
 
 def test_no_thread_writes_after_an_end_that_could_not_be_written(
