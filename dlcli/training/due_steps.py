@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
@@ -33,25 +32,6 @@ class DueSteps:
     def take(self) -> None:
         """Take the steps."""
         self.module.training_step(self.chunk, self.number)
-
-
-@dataclass
-class StepSharing:
-    """How a training run shared its steps with others.
-
-    Attributes:
-        runs: number of runs, this one included, that took their steps together.
-        waited: seconds in which it waited for the others.
-        why_alone: why it took its steps alone where that could have been; empty if it did not.
-    """
-
-    runs: int = 1
-    waited: float = 0.0
-    why_alone: str = ""
-
-    def clock(self) -> float:
-        """Return a time in seconds that stands still while the run waits for others."""
-        return time.perf_counter() - self.waited
 
 
 # A training run, or a part of one: it yields its next steps, and continues when they have been taken. An error in them

@@ -22,7 +22,7 @@ from dlcli.formatting import counted
 from dlcli.tasks.base import Task
 from dlcli.training import out_of_memory
 from dlcli.training.checkpoints import Checkpoints
-from dlcli.training.due_steps import Pausing, StepSharing
+from dlcli.training.due_steps import Pausing
 from dlcli.training.ending import StepLimit
 from dlcli.training.epoch_loop import can_loop, run_epochs
 from dlcli.training.epoch_samples import EpochSamples, makes_samples
@@ -34,6 +34,7 @@ from dlcli.training.network import Network
 from dlcli.training.recipe import Recipe
 from dlcli.training.restoration import note_of_history
 from dlcli.training.step_plan import plan_steps
+from dlcli.training.step_sharing import StepSharing
 from dlcli.training.trainer_arguments import needs_single_steps
 
 # Optimizer steps per call from Lightning, unless single steps are needed. Lightning's overhead per call, about 200 us

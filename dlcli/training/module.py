@@ -13,7 +13,6 @@ from torch import Tensor
 from dlcli.errors import Diverged
 from dlcli.tasks.base import Task
 from dlcli.training.averaging import WeightAverage, measure_batch_norm
-from dlcli.training.due_steps import StepSharing
 from dlcli.training.ending import advice_on_divergence, check_finite
 from dlcli.training.epoch_state import all_parts, own_part, random_state, seed_device, set_random_state
 from dlcli.training.fields import Batch
@@ -29,6 +28,7 @@ from dlcli.training.scores import Scores, publish
 from dlcli.training.solvers import outputs_of, solve
 from dlcli.training.step_plan import StepPlan
 from dlcli.training.step_shares import StepShares
+from dlcli.training.step_sharing import StepSharing
 from dlcli.training.turns import Turns, turn_parts
 
 # Number of steps after which losses, which stay on the device, are checked, so that a diverged run ends soon.
