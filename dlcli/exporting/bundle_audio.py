@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from scipy.io import wavfile
-from torch import nn
 
 from dlcli.datasets.data import take
 from dlcli.errors import InputError
-from dlcli.exporting.bundled_rows import BundleSource, network_graph, predicted_files, traced_rows
+from dlcli.exporting.bundled_rows import BundledRows, BundleSource, predicted_files
 from dlcli.exporting.heads import INSTEAD
 from dlcli.prediction.row_reader import RowReader
 from dlcli.preprocessing.spectrogram import Spectrogram
@@ -21,12 +20,10 @@ from dlcli.preprocessing.spectrogram import Spectrogram
 _PITCHES = (440, 1000, 250)
 
 
-class RecordingRows:
+class RecordingRows(BundledRows):
     """Recordings in .wav files with the sample rate of the training recordings."""
 
     reader = "read_audio.txt"
-    packages: tuple[str, ...] = ("numpy", "onnxruntime")
-    example = "example"
     card = (
         "`predict.py` reads .wav files of whole numbers; `model.onnx` takes their samples and computes spectrograms. "
         "Other formats and sample rates have to be converted before. The predictions were compared with those of the "
@@ -38,31 +35,24 @@ class RecordingRows:
         if type(preprocessing) is not Spectrogram:
             what = f"a bundle of {type(preprocessing).__name__} cannot be made: only of spectrograms of dlcli's own"
             raise InputError(what, "--bundle", INSTEAD)
-        self._source, self._sound = source, preprocessing
+        super().__init__(source)
+        self._sound = preprocessing
         self._reader = RowReader(source.opened, source.model)
-        self._inputs: list[str] = []
-        self.notes: list[str] = []
 
     def spec(self) -> dict[str, Any]:
         """Return how the script reads recordings."""
         sound = self._sound
-        frames = getattr(self._source.model.network.model, "frames_per_step", 1)
+        frames = getattr(self.source.model.network.model, "frames_per_step", 1)
         return {
             "label": "file", "rate": sound.rate_, "samples": sound.samples_, "hop": sound.hop_length_,
             "width": sound.samples_ if sound.reads_audio == "image" else 0,
             # Of at least two steps, as in the example that was traced.
-            "least": 2 * frames * sound.hop_length_, "inputs": self._inputs, "frames_per_step": frames,
+            "least": 2 * frames * sound.hop_length_, "inputs": self.inputs, "frames_per_step": frames,
         }  # fmt: skip
-
-    def graph(self, head: nn.Module) -> bytes:
-        """Return spectrograms, the network and its head as ONNX."""
-        x = take(self._source.data.x, traced_rows(self._source.rows))
-        made, self._inputs = network_graph(self._source, head, x)
-        return made
 
     def write_raw(self, folder: Path) -> Path:
         """Write recordings of the run's data as .wav files."""
-        waves = self._sound.rows(take(self._source.data.x, self._source.some()))
+        waves = self._sound.rows(take(self.source.data.x, self.source.some()))
         return self._write(folder / "rows", list(waves))
 
     def write_example(self, folder: Path) -> Path:
@@ -75,12 +65,9 @@ class RecordingRows:
         ]
         return self._write(folder / self.example, [wave for wave in waves if len(wave)])
 
-    def write_extras(self, folder: Path) -> None:
-        """Write nothing."""
-
     def predicted(self, place: Path) -> pd.DataFrame:
         """Return the model's predictions of the recordings in a folder."""
-        return predicted_files(self._source, self._reader, place)
+        return predicted_files(self.source, self._reader, place)
 
     def _write(self, place: Path, waves: list[np.ndarray]) -> Path:
         place.mkdir()

@@ -8,14 +8,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from PIL import Image as Pixels
-from torch import nn
 
 from dlcli.datasets.data import take
 from dlcli.datasets.folders.stored import Stored
 from dlcli.datasets.images.formats import image_suffixes
 from dlcli.datasets.images.image_decoder import BadImage, Decoder
 from dlcli.errors import InputError
-from dlcli.exporting.bundled_rows import ROWS, BundleSource, network_graph, predicted_files, traced_rows
+from dlcli.exporting.bundled_rows import ROWS, BundledRows, BundleSource, predicted_files
 from dlcli.exporting.heads import INSTEAD
 from dlcli.files.paths import is_folder, kind_at, typed
 from dlcli.prediction.new_files import new_files
@@ -23,12 +22,11 @@ from dlcli.prediction.row_reader import RowReader
 from dlcli.preprocessing.image import Image
 
 
-class ImageRows:
+class ImageRows(BundledRows):
     """Images with 8 bits per channel."""
 
     reader = "read_images.txt"
-    packages: tuple[str, ...] = ("numpy", "onnxruntime", "PIL")
-    example = "example"
+    packages = ("numpy", "onnxruntime", "PIL")
     card = (
         "`predict.py` decodes images with Pillow, and crops and scales them to the size of the training images; "
         "`model.onnx` accepts their bytes and normalizes them. The predictions were compared with those of the trained "
@@ -43,11 +41,10 @@ class ImageRows:
         if preprocessing.depth_ != "uint8":
             what = f"images of {preprocessing.depth_} are not supported in bundles: only 8 bits per channel"
             raise InputError(what, "--bundle", INSTEAD)
-        self._source = source
+        super().__init__(source)
         self._reader = RowReader(source.opened, source.model)
         channels, height, width = source.model.input_shape
         self._size, self._is_grey = (height, width), channels == 1
-        self.notes: list[str] = []
 
     def spec(self) -> dict[str, Any]:
         """Return how the script converts images."""
@@ -55,16 +52,11 @@ class ImageRows:
         return {"label": "file", "size": list(self._size), "grey": self._is_grey, "fit": settings.fit,
                 "background": settings.background}  # fmt: skip
 
-    def graph(self, head: nn.Module) -> bytes:
-        """Return the scaling of pixels, the network and its head as ONNX."""
-        x = take(self._source.data.x, traced_rows(self._source.rows))
-        return network_graph(self._source, head, x)[0]
-
     def write_raw(self, folder: Path) -> Path:
         """Write images of the run's data: copies of their files, or PNG files for images in memory."""
         place = folder / "rows"
         place.mkdir()
-        path = self._source.dataset.get("path")
+        path = self.source.dataset.get("path")
         if isinstance(path, str) and kind_at(typed(path)) != "nothing":
             # Of images with masks, without the masks.
             images = typed(path) / "images" if is_folder(typed(path) / "images") else typed(path)
@@ -75,7 +67,7 @@ class ImageRows:
             for number, entry in enumerate(whole):
                 (place / f"{number:04}{Path(entry.name).suffix}").write_bytes(entry.read())
         else:
-            _write_pngs(place, np.asarray(take(self._source.data.x, self._source.some())))
+            _write_pngs(place, np.asarray(take(self.source.data.x, self.source.some())))
         return place
 
     def write_example(self, folder: Path) -> Path:
@@ -96,12 +88,9 @@ class ImageRows:
             )
         return place
 
-    def write_extras(self, folder: Path) -> None:
-        """Write nothing."""
-
     def predicted(self, place: Path) -> pd.DataFrame:
         """Return the model's predictions of the images in a folder."""
-        return predicted_files(self._source, self._reader, place)
+        return predicted_files(self.source, self._reader, place)
 
 
 def _is_whole(entry: Stored) -> bool:

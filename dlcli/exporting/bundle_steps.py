@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from torch import nn
 
 from dlcli.datasets.data import take
 from dlcli.datasets.reading.number_formats import PLAIN, REWRITES
@@ -15,7 +14,7 @@ from dlcli.datasets.windows import History
 from dlcli.errors import InputError
 from dlcli.exporting.bundle_table import column_spec
 from dlcli.exporting.bundle_table_rows import form_of
-from dlcli.exporting.bundled_rows import BundleSource, CsvRows, network_graph, traced_rows
+from dlcli.exporting.bundled_rows import BundleSource, CsvRows
 from dlcli.exporting.heads import INSTEAD
 from dlcli.inference.example import number_text, usual_numbers
 from dlcli.preprocessing.sequences import Sequences
@@ -35,7 +34,6 @@ class StepRows(CsvRows):
     """Series, of which the next steps are forecast, or sequences with one prediction each."""
 
     reader = "read_steps.txt"
-    packages: tuple[str, ...] = ("numpy", "onnxruntime")
     card = (
         "`predict.py` reads a line per step, in their order: times are not read. It scales the columns; `model.onnx` "
         "takes the scaled steps. The predictions were compared with those of the trained model before this folder was "
@@ -59,7 +57,6 @@ class StepRows(CsvRows):
         form, notes = form_of(source)
         super().__init__(source, form, raw[0], example[0], notes)
         self._numbers = {"rows.csv": raw[1], self.example: example[1]}
-        self._inputs: list[str] = []
 
     def spec(self) -> dict[str, Any]:
         """Return how the script reads and scales steps."""
@@ -69,18 +66,12 @@ class StepRows(CsvRows):
         length = fitted.lookback_ if is_series else fitted.length_
         return {
             "label": self._label, "separator": form.separator, "encoding": form.python_encoding,
-            "quoting": form.quoting, "rewrites": REWRITES, "inputs": self._inputs,
+            "quoting": form.quoting, "rewrites": REWRITES, "inputs": self.inputs,
             "columns": [column_spec(columns[name], fitted) for name in fitted.columns_],
             "mean": np.asarray(fitted.mean_).tolist(), "std": np.asarray(fitted.std_).tolist(),
             "lookback": length, "exact": bool(length) and not is_series,
             "horizon": fitted.horizon_ if is_series else 0, "known": fitted.known_ if is_series else 0,
         }  # fmt: skip
-
-    def graph(self, head: nn.Module) -> bytes:
-        """Return the network with its head as ONNX."""
-        x = take(self.source.data.x, traced_rows(self.source.rows))
-        made, self._inputs = network_graph(self.source, head, x)
-        return made
 
     def predicted(self, place: Path) -> pd.DataFrame:
         """Return the model's predictions for the steps of a file, by the names of their series or sequences."""

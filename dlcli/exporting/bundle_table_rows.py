@@ -15,7 +15,7 @@ from dlcli.datasets.tables.format_options import FormatOptions
 from dlcli.datasets.tables.read_table import is_table, table_format
 from dlcli.errors import InputError
 from dlcli.exporting.bundle_table import CsvFormat, example_rows, table_spec
-from dlcli.exporting.bundled_rows import ROWS, BundleSource, CsvRows, network_graph, traced_rows
+from dlcli.exporting.bundled_rows import ROWS, BundleSource, CsvRows
 from dlcli.exporting.heads import INSTEAD
 from dlcli.files.paths import typed
 from dlcli.prediction.row_reader import Given, RowReader
@@ -26,7 +26,6 @@ class TableRows(CsvRows):
     """Rows of a table whose columns are known."""
 
     reader = "read_table.txt"
-    packages: tuple[str, ...] = ("numpy", "onnxruntime")
     card = (
         "The file `model.onnx` accepts raw numbers and words: imputation of missing values, scaling and encoding are "
         "part of it. Its predictions were compared with those of the trained model on raw rows before this folder was "
@@ -53,12 +52,10 @@ class TableRows(CsvRows):
         from dlcli.exporting.table_graph import with_preprocessing
 
         preprocessing: Any = self.source.model.preprocessing
-        made, inputs = network_graph(
-            self.source, head, take(self.source.data.x, traced_rows(self.source.rows))
-        )
-        if not preprocessing.numbers_.width_ and "x_cat" not in inputs and not preprocessing.categories_:
+        made = super().graph(head)
+        if not preprocessing.numbers_.width_ and "x_cat" not in self.inputs and not preprocessing.categories_:
             raise InputError("the model has no columns", "--bundle", INSTEAD)
-        return with_preprocessing(preprocessing, onnx.load_model_from_string(made), inputs)
+        return with_preprocessing(preprocessing, onnx.load_model_from_string(made), self.inputs)
 
 
 def form_of(source: BundleSource) -> tuple[CsvFormat, list[str]]:

@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from torch import nn
 
 from dlcli.datasets.data import take
 from dlcli.errors import InputError
 from dlcli.exporting.bundle_table import CsvFormat
-from dlcli.exporting.bundled_rows import BundleSource, CsvRows, network_graph, traced_rows
+from dlcli.exporting.bundled_rows import BundleSource, CsvRows
 from dlcli.exporting.heads import INSTEAD
 from dlcli.preprocessing.text import Text
 from dlcli.preprocessing.tfidf import Tfidf
@@ -27,7 +26,6 @@ class TextRows(CsvRows):
     """Texts that are represented as TF-IDF weights of n-grams, as words or as characters."""
 
     reader = "read_texts.txt"
-    packages: tuple[str, ...] = ("numpy", "onnxruntime")
     card = (
         "`predict.py` splits texts into tokens; `model.onnx` accepts the indices of tokens. The predictions were "
         "compared with those of the trained model on raw texts before this folder was written."
@@ -45,18 +43,10 @@ class TextRows(CsvRows):
             for texts in (list(take(source.data.x, source.some())), _made_up(preprocessing))
         )
         super().__init__(source, form, raw, made, notes)
-        self._inputs: list[str] = []
 
     def spec(self) -> dict[str, Any]:
         """Return how the script tokenizes texts."""
-        return spec_of(self.source.model.preprocessing, self._column, self._inputs, self.form)
-
-    def graph(self, head: nn.Module) -> bytes:
-        """Return the network with its head as ONNX."""
-        made, self._inputs = network_graph(
-            self.source, head, take(self.source.data.x, traced_rows(self.source.rows))
-        )
-        return made
+        return spec_of(self.source.model.preprocessing, self._column, self.inputs, self.form)
 
     def write_extras(self, folder: Path) -> None:
         """Write the keys and the weights of n-grams."""

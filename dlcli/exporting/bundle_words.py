@@ -6,20 +6,18 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from torch import nn
 
 from dlcli.datasets.data import take
 from dlcli.errors import InputError
-from dlcli.exporting.bundled_rows import BundleSource, network_graph, traced_rows, with_labels
+from dlcli.exporting.bundled_rows import BundledRows, BundleSource, with_labels
 from dlcli.exporting.heads import INSTEAD
 from dlcli.preprocessing.words import WordCodes
 
 
-class WordRows:
+class WordRows(BundledRows):
     """Texts whose words are tagged, each by its number in the vocabulary."""
 
     reader = "read_words.txt"
-    packages: tuple[str, ...] = ("numpy", "onnxruntime")
     example = "example.txt"
     card = (
         "`predict.py` divides texts into words; `model.onnx` takes their numbers. The predictions were compared with "
@@ -31,25 +29,18 @@ class WordRows:
         if type(fitted) is not WordCodes:
             tokens = f"a bundle with the tokens of {type(fitted).__name__} cannot be made: they need more than numpy"
             raise InputError(tokens, "--bundle", INSTEAD)
-        self._source, self._fitted = source, fitted
-        self._inputs: list[str] = []
-        self.notes: list[str] = []
+        super().__init__(source)
+        self._fitted = fitted
 
     def spec(self) -> dict[str, Any]:
         """Return how the script numbers words."""
         fitted = self._fitted
         return {"label": "row", "words": fitted.words_, "lowercase": fitted.lowercase, "digits": fitted.digits,
-                "inputs": self._inputs}  # fmt: skip
-
-    def graph(self, head: nn.Module) -> bytes:
-        """Return the network with its head as ONNX."""
-        x = take(self._source.data.x, traced_rows(self._source.rows))
-        made, self._inputs = network_graph(self._source, head, x)
-        return made
+                "inputs": self.inputs}  # fmt: skip
 
     def write_raw(self, folder: Path) -> Path:
         """Write texts of the run's data, a line each."""
-        texts = [" ".join(text.split()) for text in take(self._source.data.x, self._source.some()).texts]
+        texts = [" ".join(text.split()) for text in take(self.source.data.x, self.source.some()).texts]
         return self._write(folder / "rows.txt", texts)
 
     def write_example(self, folder: Path) -> Path:
@@ -60,13 +51,10 @@ class WordRows:
             folder / self.example, [" ".join(known[first::2]) for first in (0, 1)] + ["", made]
         )
 
-    def write_extras(self, folder: Path) -> None:
-        """Write nothing."""
-
     def predicted(self, place: Path) -> pd.DataFrame:
         """Return the model's predictions of the texts of a file."""
         texts = place.read_text(encoding="utf-8").split("\n")[:-1]
-        return with_labels("row", range(len(texts)), [self._source.model.predict(texts, are_read=True)])
+        return with_labels("row", range(len(texts)), [self.source.model.predict(texts, are_read=True)])
 
     def _write(self, file: Path, texts: list[str]) -> Path:
         file.write_text("".join(f"{text}\n" for text in texts), encoding="utf-8")

@@ -1,18 +1,20 @@
-"""The interface by which bundles support a kind of rows: writing them, describing them, and predicting them."""
+"""The base of the kinds of rows that bundles support: writing them, describing them, and predicting them."""
 
 from __future__ import annotations
 
 import io
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import nn
 
+from dlcli.datasets.data import take
 from dlcli.exporting.bundle_table import CsvFormat
 from dlcli.exporting.dynamic_sizes import widened
 from dlcli.exporting.exported_program import Inputs, onnx_program, silenced_exporter, traced
@@ -52,73 +54,86 @@ class BundleSource:
         return self.rows[places]
 
 
-class BundledRows(Protocol):
-    """A kind of rows in bundles.
+class BundledRows(ABC):
+    """Base class of the kinds of rows in bundles.
 
     Attributes:
         reader: the file in `bundle_files` with the script's function `read`.
         packages: modules that the script imports in addition to the standard library.
-        notes: messages for the user.
         example: name of the example's file or folder.
         card: sentence for the model card on the inputs of the graph.
+        source: the run, model and data.
+        notes: messages for the user.
+        inputs: names of the inputs of `graph`, once it has been made.
     """
 
-    reader: str
-    packages: tuple[str, ...]
-    notes: list[str]
-    example: str
-    card: str
+    reader: ClassVar[str]
+    packages: ClassVar[tuple[str, ...]] = ("numpy", "onnxruntime")
+    example: ClassVar[str] = "example"
+    card: ClassVar[str]
 
+    def __init__(self, source: BundleSource, notes: Sequence[str] = ()) -> None:
+        self.source, self.notes, self.inputs = source, list(notes), list[str]()
+
+    @abstractmethod
     def spec(self) -> dict[str, Any]:
         """Return the part of `bundle.json` that describes how rows are read."""
 
     def graph(self, head: nn.Module) -> bytes:
-        """Return the network with its head as ONNX, with those parts of the preprocessing that the graph contains."""
+        """Return the network with its head as ONNX, with those parts of the preprocessing that the graph contains.
 
+        Args:
+            head: module that turns outputs into the numbers of a prediction.
+        """
+        first = self.source.rows[:_TRACED]
+        x = take(self.source.data.x, np.resize(first, max(2, len(first))))
+        network = self.source.model.network.cpu().eval()
+        fields = as_fields(self.source.model.preprocessing.transform(x))
+        batch = widened(network.taken(first_rows(fields, len(x))))
+        with silenced_exporter(), torch.no_grad():
+            made = onnx_program(traced(Inputs(network, batch, head), batch, Path("model.onnx"))).model_proto
+        self.inputs = [value.name for value in made.graph.input]
+        return made.SerializeToString()
+
+    @abstractmethod
     def write_raw(self, folder: Path) -> Path:
         """Write raw rows of the run's data into a folder, and return the script's argument."""
 
+    @abstractmethod
     def write_example(self, folder: Path) -> Path:
         """Write synthetic rows into a bundle, and return the script's argument."""
 
-    def write_extras(self, folder: Path) -> None:
-        """Write further files that the script reads."""
+    def write_extras(self, folder: Path) -> None:  # noqa: B027 few kinds need it
+        """Write further files that the script reads; by default none."""
 
+    @abstractmethod
     def predicted(self, place: Path) -> pd.DataFrame:
         """Return the model's predictions of rows that were written; the first column identifies each row."""
 
 
-def network_graph(source: BundleSource, head: nn.Module, x: Any) -> tuple[bytes, list[str]]:
-    """Return the network with its head as ONNX, and the names of its inputs.
+class CsvRows(BundledRows):
+    """Rows in a CSV file.
 
     Args:
         source: the run, model and data.
-        head: module that turns outputs into the numbers of a prediction.
-        x: raw rows, at least one.
+        form: the format of the file.
+        frame: raw rows of the run's data.
+        example_frame: synthetic rows.
+        notes: messages for the user.
     """
-    network = source.model.network.cpu().eval()
-    fields = as_fields(source.model.preprocessing.transform(x))
-    batch = widened(network.taken(first_rows(fields, len(x))))
-    with silenced_exporter(), torch.no_grad():
-        made = onnx_program(traced(Inputs(network, batch, head), batch, Path("model.onnx"))).model_proto
-    return made.SerializeToString(), [value.name for value in made.graph.input]
 
-
-def traced_rows(rows: np.ndarray) -> np.ndarray:
-    """Return the rows of the batch that is traced, repeated if there are too few."""
-    return np.resize(rows[:_TRACED], max(2, len(rows[:_TRACED])))
-
-
-@dataclass
-class CsvRows:
-    """Base class of rows in a CSV file."""
-
-    source: BundleSource
-    form: CsvFormat
-    frame: pd.DataFrame
-    example_frame: pd.DataFrame
-    notes: list[str] = field(default_factory=list)
     example = "example.csv"
+
+    def __init__(
+        self,
+        source: BundleSource,
+        form: CsvFormat,
+        frame: pd.DataFrame,
+        example_frame: pd.DataFrame,
+        notes: Sequence[str],
+    ) -> None:
+        super().__init__(source, notes)
+        self.form, self.frame, self.example_frame = form, frame, example_frame
 
     def write_raw(self, folder: Path) -> Path:
         """Write raw rows of the run's data."""
@@ -127,9 +142,6 @@ class CsvRows:
     def write_example(self, folder: Path) -> Path:
         """Write synthetic rows."""
         return self._write(folder / self.example, self.example_frame)
-
-    def write_extras(self, folder: Path) -> None:
-        """Write nothing."""
 
     def predicted(self, place: Path) -> pd.DataFrame:
         """Return the model's predictions of the rows of a file."""

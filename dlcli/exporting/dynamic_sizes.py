@@ -40,7 +40,7 @@ def size_names(batch: Batch) -> SizeNames:
         own = {0: ROWS}
         if f"segments{group}" in batch and stem in _PADDING:
             own |= {1: f"windows{group}", 2: f"steps{group}"}
-        elif f"lengths{group}" in batch and stem in ("x", "counts"):
+        elif stem in ("x", "counts") and (f"lengths{group}" in batch or f"counts{group}" in batch):
             is_wave = values.dtype == torch.int16
             own[1] = f"samples{group}" if is_wave else f"steps{group}"
         elif f"lengths{group}" in batch and stem == "firsts":
