@@ -39,6 +39,7 @@ from dlcli.gate.gate import current
 from dlcli.inference.evaluation import evaluate_rows, figures, named_baselines, notices_on_loss, save_outputs
 from dlcli.inference.latency import LATENCY, latency_ms
 from dlcli.inference.measured_coverage import measured_coverage
+from dlcli.inference.partial_means import means_over, notices_on_means
 from dlcli.inference.write_model import save_model
 from dlcli.preprocessing.fitted import FittedPreprocessing
 from dlcli.preprocessing.protocols import notices_of
@@ -150,8 +151,11 @@ def pausing_job(job: Job, listen: Listener = ignore) -> Pausing[Result]:
         }
         beside = add_trees(job.config, data, prepared, job.seed, model.task, evaluations, is_slim=job.slim)
         beside += notices_on_loss(model.task, evaluations)
+        beside += notices_on_means(model.task, evaluations, is_fold=recorder.ledger.kind == "fold")
         made = report_generation(run_dir, model, data, split, fitted, pictures=not job.slim)
-        recorder.log(notice_metrics(beside) | made.figures, step=0)
+        over = means_over(evaluations)
+        of_means = {f"over/{name}": float(number) for name, number in over.items()}
+        recorder.log(notice_metrics(beside) | of_means | made.figures, step=0)
         metrics, baselines = figures(evaluations)
         covered, coverage_sentences = measured_coverage(model.task, evaluations)
         metrics |= {name: fact for name, fact in tuned.items() if isinstance(fact, float)} | covered
@@ -195,6 +199,7 @@ def pausing_job(job: Job, listen: Listener = ignore) -> Pausing[Result]:
             },
             result={
                 "metrics": list(metrics),
+                "over": over,
                 "scales": model.task.scales(),
                 "duration_s": round(time.monotonic() - started - fitted.sharing.waited, 3),
                 **_sharing(job, fitted),
@@ -261,7 +266,7 @@ def _train(
                     final_test=job.final_test,
                 )
                 | {**cached, **judge}
-                | describe_optimizer(config)
+                | describe_optimizer(config, network.model)
                 | describe_choices(recorder.ledger.tags, config)
                 | ({"found": f"{found.key}={found.value}: {found.reason}"} if found else {}),
                 world=world,

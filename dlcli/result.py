@@ -31,6 +31,7 @@ class Result:
         tracking_uri: URI of the MLflow store.
         metrics: Metrics of the best epoch's weights on each part: `val/loss`, `test/accuracy`, ...
         baselines: The same metrics for a baseline that ignores the inputs.
+        over: Metric to the number of classes, labels or targets that it is the mean of, if it is not that of all.
         duration_s: Duration of the run, in seconds.
         folds: Results of the folds of a cross-validation.
         trials: For a sweep, number, `params` and `value` of each trial.
@@ -54,6 +55,7 @@ class Result:
     metrics: dict[str, float]
     duration_s: float
     baselines: dict[str, float] = field(default_factory=dict)
+    over: dict[str, int] = field(default_factory=dict)
     folds: tuple[Result, ...] = ()
     trials: tuple[dict[str, Any], ...] = ()
     best: dict[str, Any] | None = None
@@ -90,6 +92,7 @@ class Result:
             "baselines": self.baselines,
             "folds": [
                 {"fold": number, "run_id": fold.run_id, "status": fold.status, "metrics": fold.metrics}
+                | ({"over": fold.over} if fold.over else {})
                 | ({"params": fold.params} if fold.params else {})
                 for number, fold in enumerate(self.folds)
             ],
@@ -103,7 +106,8 @@ class Result:
             "models": list(self.models),
         }
         ensemble = {"members": list(self.members)} if self.members else {}
-        return document | ensemble | (sweep if self.trials else {})
+        over = {"over": self.over} if self.over else {}
+        return document | over | ensemble | (sweep if self.trials else {})
 
 
 def against_trees(

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
 
-from pytorch_lightning.callbacks import Callback
-from torch import Tensor
+from pytorch_lightning.callbacks import Callback, GradientAccumulationScheduler
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
 
 from dlcli.assembly.batch_rows import batch_rows, grows_trees, takes_all_rows
@@ -16,6 +17,7 @@ from dlcli.config.signature import signature
 from dlcli.config.target_types import check_type
 from dlcli.distributed.lightning_trainer import build_trainer
 from dlcli.errors import ConfigError
+from dlcli.formatting import counted
 from dlcli.training.fields import Fields
 from dlcli.training.optimizers import parameter_groups
 from dlcli.training.recipe import Recipe
@@ -152,10 +154,26 @@ def make_chosen(config: Mapping[str, Any], group: str) -> Any:
     return build(config[group], where=group) if config[group] else None
 
 
-def describe_optimizer(config: Mapping[str, Any]) -> dict[str, str]:
-    """Return a line for the panel about an optimizer that uses all rows in each step; empty for others."""
-    if not takes_all_rows(config):
+def describe_optimizer(config: Mapping[str, Any], model: nn.Module) -> dict[str, str]:
+    """Return lines for the panel: an optimizer that uses all rows in each step, and what accumulation does not equal.
+
+    Accumulated gradients are otherwise those of a batch of all of their rows.
+    """
+    if takes_all_rows(config):
+        name = config["optimizer"]["_target_"].rpartition(".")[2]
+        does = "grows a part of the trees" if grows_trees(config) else "solves"
+        return {"optimizer": f"{name}: each epoch {does} on all rows; dataset.batch_size is not used"}
+    changing = [one for one in make_callbacks(config) if isinstance(one, GradientAccumulationScheduler)]
+    numbers = [config["trainer"].get("accumulate_grad_batches") or 1]
+    numbers += [number for callback in changing for number in callback.scheduling.values()]
+    if max(numbers) == 1:
         return {}
-    name = config["optimizer"]["_target_"].rpartition(".")[2]
-    does = "grows a part of the trees" if grows_trees(config) else "solves"
-    return {"optimizer": f"{name}: each epoch {does} on all rows; dataset.batch_size is not used"}
+    trained = [
+        layer
+        for layer in model.modules()
+        if isinstance(layer, _BatchNorm) and any(one.requires_grad for one in layer.parameters())
+    ]
+    parts = [f"each step is over the rows of {max(numbers)} batches"]
+    if trained:
+        parts.append(f"batch normalization ({counted(len(trained), 'layer')}) is over those of each batch")
+    return {"accumulation": "; ".join([*parts, *filter(None, [getattr(model, "not_accumulated", "")])])}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,6 @@ from dlcli.checks.leaks import find_duplicates, find_split_groups, find_target_l
 from dlcli.config.pasted import pasted, pasted_for_column
 from dlcli.datasets.audio.recordings import Recordings
 from dlcli.datasets.data import Data, take
-from dlcli.datasets.masks.class_maps import Masks
 from dlcli.datasets.notices import warnings_of
 from dlcli.datasets.passages import Passages
 from dlcli.datasets.questions.answers import Answers
@@ -173,15 +172,13 @@ def count_classes(data: Data) -> dict[str, int]:
 
 def _rare_classes(data: Data, splits: Sequence[Split]) -> Iterator[Problem]:
     """Yield a warning for classes that some training rows or several folds lack, and for heavy imbalance."""
-    if not data.classes or isinstance(data.y, Masks):  # codes of masks may be in files
+    if not data.classes:
         return
     counts = count_classes(data)
-    if data.strata is not None:
-        yield from _absent(data, [split.train for split in splits], "training", 0)
+    yield from _absent(data, counts, [split.train for split in splits], "training", 0)
     # A part with fewer rows than classes (as in leave-one-out) cannot contain them all.
     tests = [split.test for split in splits if len(split.test) >= len(counts)]
-    if data.strata is not None or len(splits) > 1:
-        yield from _absent(data, tests, name_of_test_rows(len(splits) > 1), len(tests) // 10)
+    yield from _absent(data, counts, tests, name_of_test_rows(len(splits) > 1), len(tests) // 10)
     if data.strata is None:
         return
     most, least = max(counts, key=counts.__getitem__), min(counts, key=counts.__getitem__)
@@ -193,17 +190,19 @@ def _rare_classes(data: Data, splits: Sequence[Split]) -> Iterator[Problem]:
         )
 
 
-def _absent(data: Data, parts: Sequence[np.ndarray], what: str, tolerated: int) -> Iterator[Problem]:
-    """Yield a warning for classes without a row in more than `tolerated` of the parts."""
+def _absent(
+    data: Data, counts: Mapping[str, int], parts: Sequence[np.ndarray], what: str, tolerated: int
+) -> Iterator[Problem]:
+    """Yield a warning for classes without a row in more than `tolerated` of the parts, though there are some."""
     lacking = np.zeros(len(data.classes), dtype=np.int64)
     for rows in parts:
         lacking += data.targets_of(rows).rows_with(len(data.classes)) == 0
-    few = np.flatnonzero(lacking > tolerated)
+    few = np.flatnonzero((lacking > tolerated) & (np.array(list(counts.values())) > 0))
     if not len(few):
         return
     name, hint = data.classes[few[0]], "Add rows, merge classes, or use fewer folds."
     if len(parts) > 1 and what != "training":
-        there = count_classes(data)[name]
+        there = counts[name]
         hint = f"Metrics of it are undefined there. It has {counted(there, 'row')} in all: use fewer folds, "
         spread = data.strata is not None and there >= len(parts)
         hint += (
@@ -214,7 +213,7 @@ def _absent(data: Data, parts: Sequence[np.ndarray], what: str, tolerated: int) 
     where = f" in {lacking[few[0]]:,} of {len(parts):,} splits" if len(parts) > 1 else ""
     yield Problem(
         f"class {name} has no {what} rows{where}"
-        + (f"; the same holds for {len(few) - 1} more classes" if len(few) > 1 else ""),
+        + (f"; the same holds for {counted(len(few) - 1, 'other class', 'others')}" if len(few) > 1 else ""),
         "target",
         hint,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from dlcli.formatting import number, with_error
 from dlcli.runs.model_errors import model_errors
 from dlcli.statistics.interval import corrected_interval
 from dlcli.statistics.of_rows import mean_interval, wilson_interval
+from dlcli.tracking.ledger import Ledger
 
 Ends = tuple[float, float]
 
@@ -56,23 +57,36 @@ def told_of_seeds(runs: Sequence[Evaluated]) -> tuple[str, ...]:
 
 
 def told_of_folds(runs: Sequence[Evaluated]) -> tuple[str, ...]:
-    """Return a note on metrics that are undefined in some folds, whose figures are means over the others."""
-    found: dict[str, dict[str, list[str]]] = {}
-    for run in runs if len(runs[0].folds) > 1 else ():
+    """Return notes on metrics that some folds, or the test rows, define for some classes only, or not at all."""
+    undefined: dict[str, dict[str, list[str]]] = {}
+    partial: dict[str, dict[str, list[str]]] = {}
+    for run in runs:
+        means_over = [Ledger.load(folder).result.get("over", {}) for folder in run.folders]
         for name in run.folds[0]:
-            there = sum(not math.isnan(fold.get(name, math.nan)) for fold in run.folds)
-            if there < len(run.folds):
-                counts = f"defined in {there} of {len(run.folds)} folds"
-                found.setdefault(counts, {}).setdefault(name, []).append(run.label)
+            there, total = sum(not math.isnan(fold.get(name, math.nan)) for fold in run.folds), len(run.folds)
+            if there < total and len(runs[0].folds) > 1:
+                counts = f"defined in {there} of {total} folds"
+                undefined.setdefault(counts, {}).setdefault(name, []).append(run.label)
+            if few := sum(f"test/{name}" in over for over in means_over):
+                of = f" in {few} of {len(means_over)} folds" if len(means_over) > 1 else ""
+                partial.setdefault(f"over some classes only{of}", {}).setdefault(name, []).append(run.label)
+    return (
+        *_note(undefined, len(runs), "Their figures are means over these folds."),
+        *_note(partial, len(runs), "The test rows there lack the others."),
+    )
+
+
+def _note(found: Mapping[str, Mapping[str, Sequence[str]]], runs: int, end: str) -> list[str]:
+    """Return a note, as a list of at most one item; `found` maps what is said to metrics and the runs concerned."""
     parts = []
     for counts, names in found.items():
         by_runs: dict[tuple[str, ...], list[str]] = {}
         for name, labels in names.items():
             by_runs.setdefault(tuple(labels), []).append(name)
         for whom, several in by_runs.items():
-            whose = "" if len(whom) == len(runs) else f" of {' and '.join(whom)}"
+            whose = "" if len(whom) == runs else f" of {' and '.join(whom)}"
             parts.append(f"{', '.join(several)}{whose}: {counts}")
-    return (f"{'; '.join(parts)}. Their figures are means over these folds.",) if parts else ()
+    return [f"{'; '.join(parts)}. {end}"] if parts else []
 
 
 def figure_with_interval(value: float | None, ends: Ends | None) -> str:

@@ -28,6 +28,7 @@ from dlcli.executors.executor import execute
 from dlcli.executors.stack_account import record_stacks
 from dlcli.executors.stack_size import stack_size
 from dlcli.files.disk import disk_errors
+from dlcli.inference.partial_means import partial_notice
 from dlcli.inference.saved_model import load_task
 from dlcli.result import Result, against_trees
 from dlcli.runs.folder import read_result
@@ -152,7 +153,11 @@ def cross_validate(
                 recorder.log(
                     {f"by_rows/{name}": mean for name, mean in means.items()}, step=round(point.rows)
                 )
-        told = {place: result.notices for place, result in zip(places, every, strict=True)}
+        # The summary has told of the folds' held-out rows.
+        told = {
+            place: tuple(one for one in result.notices if one["key"] != partial_notice("test"))
+            for place, result in zip(places, every, strict=True)
+        }
         if config["cv"]["refit"]:
             told[PLACE] = read_result(children.known[PLACE]).notices
         notices = of_runs(told)
@@ -174,6 +179,7 @@ def cross_validate(
                 "folds": [result.run_id for result in results],
                 "chosen": [result.params for result in results],
                 **({"tuned": tuned} if tuned else {}),
+                "over": read_result(children.known[PLACE]).over if config["cv"]["refit"] else {},
             },
         )
         store.project(now=True)  # the final model, which may have been trained after the folds

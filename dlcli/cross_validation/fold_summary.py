@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from dlcli.cross_validation.estimation import Fold
+from dlcli.inference.partial_means import in_a_sentence, noun_of_means
 from dlcli.inference.predictions_file import read_predictions
 from dlcli.inference.saved_model import load_task
 from dlcli.result import Result
@@ -37,6 +38,8 @@ class Summary:
         seeds: Number of training seeds per split.
         defined: Metric to the number of splits in which it is defined.
         pooled: Metric on the held-out rows of all folds together (mean over seeds); empty if it cannot be computed.
+        complete: Metric to the number of splits in which it is the mean over all classes, labels or targets.
+        noun: What means are over.
     """
 
     intervals: dict[str, Interval]
@@ -45,11 +48,18 @@ class Summary:
     seeds: int
     defined: dict[str, int] = field(default_factory=dict)
     pooled: dict[str, float] = field(default_factory=dict)
+    complete: dict[str, int] = field(default_factory=dict)
+    noun: str = "classes"
 
     @property
     def undefined(self) -> list[str]:
         """The metrics that are undefined in some splits."""
         return [name for name in self.intervals if self.defined.get(name, self.folds) < self.folds]
+
+    @property
+    def partial(self) -> list[str]:
+        """The metrics that are means over some of the classes only in some splits."""
+        return [name for name, count in self.complete.items() if count < self.defined.get(name, self.folds)]
 
     def baselines(self, results: Sequence[Result]) -> dict[str, float]:
         """Return the baselines' metrics on held-out rows, under the names of the means: `cv/accuracy_mean`."""
@@ -83,6 +93,8 @@ class Summary:
                 parts["pooled"] = self.pooled[name]
             if name in self.undefined:
                 parts["defined_in"] = float(self.defined[name])
+            if name in self.partial:
+                parts["complete_in"] = float(self.complete[name])
             figures |= {f"cv/{name}_{part}": value for part, value in parts.items() if np.isfinite(value)}
         return figures
 
@@ -100,24 +112,30 @@ class Summary:
         return text
 
     def undefined_sentence(self) -> str | None:
-        """Return a sentence on metrics that are undefined in some folds, else None."""
-        if not self.undefined:
-            return None
-        groups: dict[int, list[str]] = {}
-        for name in self.undefined:
-            groups.setdefault(self.defined[name], []).append(name)
-        parts = [
-            f"{' and '.join(filter(None, [', '.join(names[:-1]), names[-1]]))} "
-            f"{'is' if len(names) == 1 else 'are'} defined in {count} of {self.folds} folds"
-            for count, names in groups.items()
-        ]
-        where = "of the other folds" if any(groups) else "of each fold"
-        sentences = [
-            f"{'; '.join(parts)}: the rows {where} lack a class or a label, or have a single value.",
-            "Means are over the folds that define them." if any(groups) else "",
-            "Pooled values are on all held-out rows." if set(self.undefined) <= set(self.pooled) else "",
-        ]
-        return " ".join(filter(None, sentences))
+        """Return sentences on metrics that are undefined, or partial means, in some folds, else None."""
+        sentences = []
+        if groups := _by_count(self.undefined, self.defined):
+            parts = [
+                f"{in_a_sentence(names)} {'is' if len(names) == 1 else 'are'} defined in {count} of {self.folds} folds"
+                for count, names in groups.items()
+            ]
+            where = "of the other folds" if any(groups) else "of each fold"
+            sentences = [
+                f"{'; '.join(parts)}: the rows {where} lack a class or a label, or have a single value.",
+                *(["Means are over the folds that define them."] if any(groups) else []),
+            ]
+        if groups := _by_count(self.partial, self.complete):
+            parts = [
+                f"{in_a_sentence(names)} {'is the mean' if len(names) == 1 else 'are means'} over all {self.noun} in "
+                f"{count} of {self.folds} folds"
+                for count, names in groups.items()
+            ]
+            sentences.append(
+                f"{'; '.join(parts)}; in the other folds, over the {self.noun} that their rows have."
+            )
+        if sentences and {*self.undefined, *self.partial} <= set(self.pooled):
+            sentences.append("Pooled values are on all held-out rows.")
+        return " ".join(sentences) or None
 
     def caution(self) -> str | None:
         """Return a warning if the interval is based on few estimates, else None (also if there is no interval)."""
@@ -141,6 +159,13 @@ class Summary:
             f"Of the variance of {metric}, {parts.folds / total:.0%} is between folds and {parts.seeds / total:.0%} "
             "between training seeds."
         )
+
+
+def _by_count(names: Sequence[str], counts: Mapping[str, int]) -> dict[int, list[str]]:
+    groups: dict[int, list[str]] = {}
+    for name in names:
+        groups.setdefault(counts[name], []).append(name)
+    return groups
 
 
 def mean_baselines(results: Sequence[Result]) -> dict[str, float]:
@@ -167,7 +192,7 @@ def summarize_folds(folds: Sequence[Fold], results: Sequence[Result], task: Task
     n_test = float(np.mean([len(fold.split.test) for fold in folds]))
     n_train = float(np.mean([len(fold.split.train) + len(fold.split.val) for fold in folds]))
     measures = task.metrics()
-    intervals, components, defined = {}, {}, {}
+    intervals, components, defined, complete = {}, {}, {}, {}
     for name in names:
         table = np.full((len(numbers), seeds), np.nan)
         for fold, result in zip(folds, results, strict=True):
@@ -176,6 +201,8 @@ def summarize_folds(folds: Sequence[Fold], results: Sequence[Result], task: Task
         # Infinite values, such as a diverged loss, are kept; a fold without any value is left out.
         table = table[~np.isnan(table).all(axis=1)]
         defined[metric] = len(table)
+        partial = {fold.number for fold, result in zip(folds, results, strict=True) if name in result.over}
+        complete[metric] = len(table) - len(partial)
         if len(numbers) == 1:
             # With one split, only the seed varies, so the interval is that of the seed, without a correction for
             # overlapping training sets.
@@ -190,10 +217,12 @@ def summarize_folds(folds: Sequence[Fold], results: Sequence[Result], task: Task
             intervals[metric] = intervals[metric].within(*BOUNDS[metric])
         elif metric == "loss":
             intervals[metric] = intervals[metric].within(getattr(task.criterion, "lower_bound", None), None)
-        complete = table[~np.isnan(table).any(axis=1)]
-        if seeds > 1 and len(complete):
-            components[metric] = variance_components(complete.tolist())
-    return Summary(intervals, components, len(numbers), seeds, defined)
+        balanced = table[~np.isnan(table).any(axis=1)]
+        if seeds > 1 and len(balanced):
+            components[metric] = variance_components(balanced.tolist())
+    return Summary(
+        intervals, components, len(numbers), seeds, defined, complete=complete, noun=noun_of_means(task)
+    )
 
 
 def pooled_metrics(folds: Sequence[Fold], results: Sequence[Result], task: Task) -> dict[str, float]:

@@ -64,9 +64,8 @@ def refit_holdout(estimation: Estimation, run_dir: Path, store: Store, listen: L
         epoch = best_epoch(ledger.metrics) or 1
         rows, parts = len(unseen.split.train) + len(unseen.split.val), len(estimation.whole.train)
         between = f" and {parts - rows:,} rows between them" if parts > rows else ""
-        notices = of_runs(
-            {"before the refit": first.notices, "refit": read_result(children.known[PLACE]).notices}
-        )
+        refitted = read_result(children.known[PLACE])
+        notices = of_runs({"before the refit": first.notices, "refit": refitted.notices})
         messages = [
             f"The best epoch on the {len(unseen.split.val):,} val rows was {epoch}. The final model was trained on the "
             f"{rows:,} train and val rows{between} for as many epochs, and tested once on {len(fold.split.test):,} "
@@ -88,6 +87,7 @@ def refit_holdout(estimation: Estimation, run_dir: Path, store: Store, listen: L
             unlisted={BEST_EPOCH: epoch},
             result={
                 "folds": [first.run_id],
+                "over": first.over | refitted.over,
                 "refit_run_id": Ledger.load(children.known[PLACE]).run_id,
             },
         )

@@ -47,6 +47,8 @@ class Evaluation:
         baselines: Baseline to its metrics. The baseline with the empty name predicts the most frequent class or the
             mean of the training rows; for series there are naive forecasts as well.
         baseline_outputs: Baseline to its outputs, `(N, ...)`, if the baseline is a model.
+        over: Metric to the number of classes, labels or targets that it is the mean of, and that of all, if some are
+            undefined on these rows.
     """
 
     rows: np.ndarray
@@ -55,6 +57,7 @@ class Evaluation:
     metrics: dict[str, float]
     baselines: dict[str, dict[str, float]]
     baseline_outputs: dict[str, Tensor] = field(default_factory=dict)
+    over: dict[str, tuple[int, int]] = field(default_factory=dict)
 
 
 def evaluate_rows(
@@ -81,21 +84,25 @@ def evaluate_rows(
     outputs, encoded = kept_on(model, data, rows, device, features, counts)
     scores: dict[Task, Scores] = {}  # baselines often share a task, and its metrics are slow to set up
 
-    def metrics(task: Task, outputs: Tensor) -> dict[str, float]:
+    def metrics(
+        task: Task, outputs: Tensor, over: dict[str, tuple[int, int]] | None = None
+    ) -> dict[str, float]:
         if task not in scores:
             scores[task] = Scores(task)
         scores[task].add(outputs, encoded)
-        return scores[task].compute()
+        return scores[task].compute(over)
 
+    over: dict[str, tuple[int, int]] = {}
     return Evaluation(
         rows,
         data.y[rows],
         outputs,
-        metrics=metrics(model.task, outputs),
+        metrics=metrics(model.task, outputs, over),
         baselines={
             name: _informative(task, metrics(task, guess))
             for name, (task, guess) in model.task.baselines(take(data.x, rows), outputs, data.y[rows]).items()
         },
+        over=over,
     )
 
 

@@ -106,7 +106,10 @@ class CenterNet(FeatureMaps):
         """
         centres, corners = self._maps(x)
         found = centres.new_empty(len(x), 0, 6) if self.training else self._detected(centres, corners)
-        return found if y is None else with_loss(self._loss(centres, corners, y), found)
+        if y is None:
+            return found
+        loss, number = self._loss(centres, corners, y)
+        return with_loss(loss, found, number)
 
     def _maps(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return logits of centres `(N, C, H, W)`, and corners of the box at each place in pixels `(N, 4, H, W)`."""
@@ -122,7 +125,8 @@ class CenterNet(FeatureMaps):
         grid: Any = self.grid
         return centres.float(), torch.cat([grid - sides[:, :2], grid + sides[:, 2:]], dim=1)
 
-    def _loss(self, centres: Tensor, corners: Tensor, y: Tensor) -> Tensor:
+    def _loss(self, centres: Tensor, corners: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the mean loss over the boxes, and their number."""
         if not y.shape[1]:
             y = functional.pad(y, (0, 0, 0, 1), value=-1.0)
         boxes, codes, there = pixel_boxes(y.float(), self.height, self.width)
@@ -136,7 +140,7 @@ class CenterNet(FeatureMaps):
         heat = (-0.5 * (away / deviation) ** 2).sum(dim=2).exp() * there[..., None, None]
         of_class = codes.clamp_min(0)[..., None, None].expand_as(heat)
         target = torch.zeros_like(centres).scatter_reduce_(1, of_class, heat, "amax")
-        number = there.sum().clamp_min(1)
+        number = there.sum()
         chance, log_chance, log_other = (
             centres.sigmoid(),
             functional.logsigmoid(centres),
@@ -147,13 +151,13 @@ class CenterNet(FeatureMaps):
         if (y[..., CROWD] > 0).any():
             pixels = torch.cat([boxes, y[..., 4:]], dim=2)
             wrong = wrong * ~in_crowds(pixels, grid, centres.shape[1])
-        focal = -(right + wrong).sum() / number
+        focal = -(right + wrong).sum() / number.clamp_min(1)
         # The target of each position near a centre is the box whose Gaussian is highest there.
         near = (away <= (_CENTRE * sides / 2).clamp_min(self.stride / 2)[..., None, None]).all(dim=2)
         weight, of = (heat * near).max(dim=1)  # (N, H, W)
         rows, down, right_ = torch.nonzero(weight > 0, as_tuple=True)
         if not len(rows):
-            return focal + corners.sum() * 0
+            return focal + corners.sum() * 0, number
         which = of[rows, down, right_]
         # Normalize weights, so that each box has the same total weight.
         total = weight.new_zeros(there.shape).index_put(
@@ -161,7 +165,7 @@ class CenterNet(FeatureMaps):
         )
         share = weight[rows, down, right_] / total[rows, which]
         overlap = _generalized_iou(corners[rows, :, down, right_], boxes[rows, which])
-        return focal + self.box_weight * ((1 - overlap) * share).sum() / number
+        return focal + self.box_weight * ((1 - overlap) * share).sum() / number.clamp_min(1), number
 
     def _detected(self, centres: Tensor, corners: Tensor) -> Tensor:
         """Return the detections `(N, D, 6)`: centres that are higher than their eight neighbours."""

@@ -16,6 +16,8 @@ from dlcli.datasets.boxes.boxes import CODE, CROWD
 
 # Share of a box's area within a crowd from which the box is ignored: COCO's evaluation at its first overlap.
 _SHARE = 0.5
+# Name of the number of anchors with a box among the losses.
+MATCHED = "matched"
 # Logit of a probability of 0 that has no loss and no gradient.
 _NEVER = -1e4
 
@@ -44,7 +46,7 @@ class _Unlabelled:
         anchors: list[Tensor],
         matched_idxs: list[Tensor],
     ) -> dict[str, Tensor]:
-        """Return torchvision's losses.
+        """Return torchvision's losses, which SSD and FCOS divide by the number of anchors with a box, as `matched`.
 
         Args:
             targets: `boxes`, `labels`, `crowds` `(K, 4)` and `crowd_labels` `(K,)` of each image.
@@ -62,7 +64,7 @@ class _Unlabelled:
         losses: dict[str, Tensor] = super().compute_loss(  # type: ignore[misc]
             targets, {**head_outputs, "cls_logits": logits}, anchors, matched_idxs
         )
-        return losses
+        return {**losses, MATCHED: torch.stack([(own >= 0).sum() for own in matched_idxs]).sum()}
 
 
 class CrowdSSD(_Unlabelled, SSD):

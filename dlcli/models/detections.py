@@ -24,15 +24,23 @@ def pixel_boxes(y: Tensor, height: int, width: int) -> tuple[Tensor, Tensor, Ten
     return corners, y[..., CODE].long(), (y[..., CODE] >= 0) & (y[..., CROWD] == 0)
 
 
-def with_loss(loss: Tensor, detections: Tensor) -> Tensor:
-    """Return the output of a detection model given targets, `(N, 1 + D * 6)`: the loss of the batch, and detections.
+def with_loss(loss: Tensor, detections: Tensor, number: Tensor | None = None) -> Tensor:
+    """Return the output of a detection model given targets, `(N, 2 + D * 6)`: loss, weight, and detections.
+
+    Loss and weight of a row are its shares of the batch's sum of losses and number of objects, so that the loss of rows
+    of several batches is the quotient of their sums, as it is within a batch.
 
     Args:
-        loss: the mean loss over the images, a scalar.
+        loss: the mean loss over the images, or over `number` objects, a scalar. Without an object, it is the sum.
         detections: left, top, right and bottom as shares of the image's sides, score and class, in descending order of
             scores, `(N, D, 6)`; the class of padding is -1. In training mode there are none, `(N, 0, 6)`.
+        number: number of objects that the loss is divided by, a scalar; None for a mean over the images.
     """
-    return torch.cat([loss.expand(len(detections), 1), detections.flatten(1)], dim=1)
+    rows = len(detections)
+    shares = [loss, torch.ones_like(loss)]
+    if number is not None:
+        shares = [loss * number.clamp_min(1) / rows, number.to(loss) / rows]
+    return torch.cat([*(share.expand(rows, 1) for share in shares), detections.flatten(1)], dim=1)
 
 
 def chosen_detections(

@@ -10,6 +10,7 @@ from annotated_types import Ge, Gt, Le, MinLen, MultipleOf
 from torch import Tensor
 
 from dlcli.datasets.boxes.boxes import CROWD
+from dlcli.models.crowds import MATCHED
 from dlcli.models.detections import chosen_detections, pixel_boxes, with_loss
 from dlcli.models.layers import Size
 from dlcli.models.timm_backbone import FeatureMaps
@@ -62,6 +63,7 @@ class Detector(FeatureMaps):
             candidates,
         )
         if architecture == "faster_rcnn":
+            self.not_accumulated = "anchors and proposals are drawn from each image"
             self.not_exported = "the second stage of Faster R-CNN depends on what the first one finds"
         self._size = self.height + self.padding[0], self.width + self.padding[1]
         # SSD and Faster R-CNN have an output for the background, before those of the classes.
@@ -81,11 +83,17 @@ class Detector(FeatureMaps):
         x = self.padded(x)
         features = self.backbone(x)
         pyramid = self.head.backbone([features[step] for step in self._used])
+        targets = None if y is None else self._targets(y)
         if self.architecture == "faster_rcnn":
-            loss, found = self._two_stages(x, pyramid, None if y is None else self._targets(y))
+            losses, found = self._two_stages(x, pyramid, targets)
         else:
-            loss, found = self._one_stage(x, list(pyramid.values()), None if y is None else self._targets(y))
-        return found if loss is None else with_loss(loss, found)
+            losses, found = self._one_stage(x, list(pyramid.values()), targets)
+        if not losses:
+            return found
+        number = losses.pop(MATCHED, None)
+        # RetinaNet divides by the anchors of each image, and Faster R-CNN by about the same number of them.
+        per_image = self.architecture in ("retinanet", "faster_rcnn")
+        return with_loss(sum(losses.values(), x.new_zeros(())), found, None if per_image else number)
 
     def _targets(self, y: Tensor) -> list[dict[str, Tensor]]:
         """Return the boxes and crowds of each image in torchvision's form."""
@@ -105,11 +113,11 @@ class Detector(FeatureMaps):
 
     def _one_stage(
         self, x: Tensor, features: list[Tensor], targets: list[dict[str, Tensor]] | None
-    ) -> tuple[Tensor | None, Tensor]:
-        """Return the loss, if there are targets, and the detections."""
+    ) -> tuple[dict[str, Tensor], Tensor]:
+        """Return the losses, if there are targets, and the detections."""
         outputs = {name: values.float() for name, values in self.head.head(features).items()}
         (anchors,) = self.head.anchor_generator(self._images(x, 1), features)
-        loss = None
+        losses: dict[str, Tensor] = {}
         if targets is not None:
             of_each = [anchors] * len(x)
             if self.architecture == "ssdlite":
@@ -119,9 +127,8 @@ class Detector(FeatureMaps):
                 losses = self.head.compute_loss(targets, outputs, of_each, levels)
             else:
                 losses = self.head.compute_loss(targets, outputs, of_each)
-            loss = sum(losses.values())
         if self.training:
-            return loss, x.new_empty(len(x), 0, 6)
+            return losses, x.new_empty(len(x), 0, 6)
         logits, sides = outputs["cls_logits"], outputs["bbox_regression"]
         if self.architecture == "ssdlite":
             scores = logits.softmax(dim=-1)[..., 1:]
@@ -135,7 +142,7 @@ class Detector(FeatureMaps):
         # `len(x)` would make the number of rows constant in an exported program.
         corners = decode(sides.flatten(0, 1), anchors.repeat(x.shape[0], 1)).unflatten(0, sides.shape[:2])
         size = self.height, self.width
-        return loss, chosen_detections(scores, corners, size, self.detections, self.candidates, self.nms)
+        return losses, chosen_detections(scores, corners, size, self.detections, self.candidates, self.nms)
 
     def _matches(self, targets: list[dict[str, Tensor]], anchors: Tensor) -> list[Tensor]:
         """Return the box that each anchor of SSD is matched with, or -1, for each image."""
@@ -149,21 +156,22 @@ class Detector(FeatureMaps):
 
     def _two_stages(
         self, x: Tensor, pyramid: Mapping[str, Tensor], targets: list[dict[str, Tensor]] | None
-    ) -> tuple[Tensor | None, Tensor]:
-        """Return the loss of Faster R-CNN, if there are targets, and the detections."""
-        images, loss = self._images(x, len(x)), None
+    ) -> tuple[dict[str, Tensor], Tensor]:
+        """Return the losses of Faster R-CNN, if there are targets, and the detections."""
+        images = self._images(x, len(x))
+        losses: dict[str, Tensor] = {}
         if targets is not None:
             # Both stages compute losses only in training mode. They have no other layers that depend on the mode.
             with _in_mode(self.head, training=True):
                 proposals, first = self.head.rpn(images, pyramid, targets)
                 _, second = self.head.roi_heads(pyramid, proposals, images.image_sizes, targets)
-            loss = sum({**first, **second}.values())
+            losses = {**first, **second}
         if self.training:
-            return loss, x.new_empty(len(x), 0, 6)
+            return losses, x.new_empty(len(x), 0, 6)
         with _in_mode(self.head, training=False):
             proposals, _ = self.head.rpn(images, pyramid)
             found, _ = self.head.roi_heads(pyramid, proposals, images.image_sizes)
-        return loss, self._padded(found, x)
+        return losses, self._padded(found, x)
 
     def _padded(self, found: list[dict[str, Tensor]], x: Tensor) -> Tensor:
         """Return torchvision's detections of each image as `(N, D, 6)`."""

@@ -66,7 +66,7 @@ def _over_folds(account: Account) -> Figures | None:
     if not names:
         return None
     has_baseline = any(f"cv/{name}_mean" in baselines for name in names)
-    pooled = any(f"cv/{name}_defined_in" in metrics for name in names)
+    pooled = any(f"cv/{name}_{part}_in" in metrics for name in names for part in ("defined", "complete"))
     heading = [
         "metric",
         "mean\n95 % interval",

@@ -19,6 +19,7 @@ from dlcli.formatting import counted, number
 from dlcli.inference.ensemble_model import EnsembleMember, ensemble_of
 from dlcli.inference.evaluation import choose_device, evaluate_rows, figures, predictions_table
 from dlcli.inference.greedy import Selection, select_greedily
+from dlcli.inference.partial_means import means_over, notices_on_means
 from dlcli.inference.predictions_file import write_predictions
 from dlcli.inference.saved_model import SavedModel
 from dlcli.result import Result
@@ -136,17 +137,21 @@ def ensemble(
         )
         with recording(run_dir, store, listen), Recorder(run_dir, system_metrics=False) as recorder:
             figured: dict[str, float] = {}
+            over: dict[str, int] = {}
             baselines: dict[str, float] = {}
             if len(tested):
                 with model_errors(first.folder):
                     evaluation = evaluate_rows(model, data, tested, device)
                 figured, baselines = figures({"test": evaluation})
+                over = means_over({"test": evaluation})
+                messages += [f"{one.text}." for one in notices_on_means(model.task, {"test": evaluation})]
                 write_predictions(run_dir, predictions_table(model, {"test": evaluation}, is_fold=False))
             recorder.tag("mlflow.note.content", "\n".join(messages))
             recorder.finish(
                 {**figured, **recorded_baselines(baselines)},
                 result={
                     "metrics": list(figured),
+                    "over": over,
                     "messages": messages,
                     "members": [
                         {"run_id": part.ledger.run_id, "run_name": part.ledger.run_name, "count": count}

@@ -12,6 +12,7 @@ import numpy as np
 from dlcli.datasets.data import take
 from dlcli.datasets.notices import as_plain
 from dlcli.inference.evaluation import choose_device, evaluate_rows, figures, notices_on_loss
+from dlcli.inference.partial_means import means_over, notices_on_means
 from dlcli.prediction.coverage import with_coverage
 from dlcli.prediction.evaluation_file import labelled_rows, notices_on_file
 from dlcli.result import Result
@@ -58,7 +59,10 @@ def evaluate(
     with model_errors(opened.folder):
         evaluation = evaluate_rows(model, data, rows, device, counts=counts)
     notices = [*(notices_on_file(data, model, file) if file else ()), *model.notices(counts)]
-    notices += notices_on_loss(model.task, {part: evaluation})
+    notices += [
+        *notices_on_loss(model.task, {part: evaluation}),
+        *notices_on_means(model.task, {part: evaluation}),
+    ]
     metrics, baselines = figures({part: evaluation})
     if model.conformal is not None:
         judged = model.task.judged(evaluation.outputs, evaluation.y)
@@ -73,6 +77,7 @@ def evaluate(
         status="FINISHED",
         metrics=metrics,
         baselines=baselines,
+        over=means_over({part: evaluation}),
         duration_s=round(time.monotonic() - started, 3),
         members=tuple(member.ledger.run_id for member in found.members),
         notices=tuple(as_plain(notices)),

@@ -102,6 +102,7 @@ def read_result(run_dir: Path, *, within: int = 0) -> Result:
             for name, value in ledger.metrics.items()
             if name.startswith(_BASELINE)
         },
+        over=ledger.result.get("over", {}),
         duration_s=ledger.result.get("duration_s", 0.0),
         folds=tuple(
             replace(read_result(ledger.sibling(run_id), within=within + 1), params=params)

@@ -91,7 +91,7 @@ def run_sweep(
             parts = [f", fold {n}" for n in range(len(trained))] if len(trained) > 1 else [""]
             told = {f"trial {best.number}{n}": run.notices for n, run in zip(parts, trained, strict=True)}
             if refitted:
-                told["refit"] = read_result(refitted).notices
+                told["refit"] = (of_refit := read_result(refitted)).notices
             notices = of_runs(told)
             own = sentences(notices, plan.experiment.data.told)
             why = why_it_won(plan, standing, records)
@@ -111,6 +111,7 @@ def run_sweep(
                 step=len(standing.trials),
                 result={
                     "metrics": [*figures, *final],
+                    "over": of_refit.over if refitted else {},
                     "messages": lines,
                     "notices": as_plain(notices),
                     "duration_s": round(time.monotonic() - started, 3),

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from dlcli.tasks.box_matching import OVERLAPS
-from dlcli.tasks.metric import Metric
+from dlcli.tasks.metric import Metric, counted_over
 
 Precision = Literal["map", "map_50", "map_75"]
 
@@ -54,6 +54,10 @@ class MeanAveragePrecision(Metric):
         values = box_precision(found, counts, _AT[self.kind])
         known = values[counts > 0]
         return torch.tensor(known.mean() if known.size else np.nan, dtype=torch.float64)
+
+    def over(self) -> tuple[int, int]:
+        """Return the number of classes with boxes, and that of all."""
+        return counted_over(torch.cat(self.counts).sum(dim=0) > 0)
 
 
 def box_precision(found: np.ndarray, counts: np.ndarray, at: tuple[int, ...]) -> np.ndarray:

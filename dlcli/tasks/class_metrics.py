@@ -9,7 +9,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from dlcli.tasks.metric import MeanMetric, Metric
+from dlcli.tasks.decision_rates import Rate, rates
+from dlcli.tasks.metric import MeanMetric, Metric, counted_over
 
 # Number of confidence bins of the calibration error, as in Guo et al., 2017.
 CALIBRATION_BINS = 15
@@ -51,9 +52,17 @@ class OneVsRest(Metric):
     def compute(self) -> Tensor:
         """Return the mean; NaN if no class has both positive and negative rows."""
         scores, hits = torch.cat(self.probabilities), torch.cat(self.hits)
-        defined = (hits.any(dim=0) & ~hits.all(dim=0)).nonzero().flatten().tolist()
+        defined = _has_both(hits).nonzero().flatten().tolist()
         values = [self._measure(*_positives(scores[:, k], hits[:, k])) for k in defined]
         return torch.stack(values).mean() if values else scores.new_tensor(torch.nan)
+
+    def over(self) -> tuple[int, int]:
+        """Return the number of classes with positive and negative rows, and that of all."""
+        return counted_over(_has_both(torch.cat(self.hits)))
+
+
+def _has_both(hits: Tensor) -> Tensor:
+    return hits.any(dim=0) & ~hits.all(dim=0)
 
 
 def _positives(scores: Tensor, hits: Tensor) -> tuple[Tensor, Tensor]:
@@ -166,8 +175,6 @@ class CalibrationError(Metric):
         return (self.confidence - self.hits).abs().sum() / self.rows.sum()
 
 
-# Rates of decisions, from the counts of one class or label.
-Rate = Literal["accuracy", "balanced_accuracy", "precision", "recall", "specificity", "g_mean", "f1"]
 Average = Literal["macro", "micro", "weighted", "geometric"]
 
 
@@ -220,6 +227,12 @@ class Counts(Metric):
             return values.log().nanmean().exp()
         weights = torch.where(values.isnan(), 0.0, self.tp + self.fn)
         return (values.nan_to_num() * weights).sum() / weights.sum()
+
+    def over(self) -> tuple[int, int] | None:
+        """Return the number of classes or labels with a value, and that of all; None for averages over rows."""
+        if self._average not in ("macro", "geometric"):
+            return None
+        return counted_over(~rates(self._rate, self.tp, self.fp, self.tn, self.fn).isnan())
 
 
 class BinaryRate(Counts):
@@ -317,29 +330,3 @@ def decision_rate(
     if rate in ("accuracy", "balanced_accuracy", "g_mean"):
         return MulticlassRate("recall", num_classes or 0, "geometric" if rate == "g_mean" else plain)
     return MulticlassRate(rate, num_classes or 0, plain)
-
-
-def rates(rate: Rate, tp: Tensor, fp: Tensor, tn: Tensor, fn: Tensor) -> Tensor:
-    """Return a rate from counts of any shape, in double precision; NaN where it is undefined.
-
-    Recall is undefined for a class without rows. Precision and f1 are undefined for a class that occurs neither in the
-    rows nor among the predictions. Precision is 0, as in scikit-learn, if a class that occurs is never predicted. The
-    balanced accuracy, the mean recall of a class and of the rest, is undefined if one of them does not occur, since the
-    recall of the other alone would be too optimistic. Other libraries return 0 in all these cases, so that a fold
-    without positive rows lowers the mean over folds.
-    """
-    match rate:
-        case "accuracy":
-            return (tp + tn) / (tp + fp + tn + fn)
-        case "balanced_accuracy":
-            return (tp / (tp + fn) + tn / (tn + fp)) / 2
-        case "recall":
-            return tp / (tp + fn)
-        case "specificity":
-            return tn / (tn + fp)
-        case "g_mean":
-            return (tp / (tp + fn) * tn / (tn + fp)).sqrt()
-        case "f1":
-            return 2 * tp / (2 * tp + fp + fn)
-        case "precision":
-            return torch.where((tp + fp == 0) & (fn > 0), 0.0, tp / (tp + fp))

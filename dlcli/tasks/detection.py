@@ -34,8 +34,9 @@ _THRESHOLD = 0.5
 class Detection(Task):
     """Object detection. The model computes the loss from images and padded boxes `(N, T, 6)`.
 
-    Outputs for new images are detections `(N, D, 6)`. If targets are known, the loss of the batch precedes them, `(N, 1
-    + D * 6)` (`dlcli.models.detections.with_loss`). Both are kept unchanged.
+    Outputs for new images are detections `(N, D, 6)`. If targets are known, loss and weight of each row precede them,
+    `(N, 2 + D * 6)` (`dlcli.models.detections.with_loss`). Both are kept unchanged. Rows recorded by earlier versions
+    have no weight, `(N, 1 + D * 6)`.
 
     Args:
         classes: names of the classes.
@@ -83,11 +84,17 @@ class Detection(Task):
     def step(self, network: Any, batch: Mapping[str, Tensor]) -> tuple[Tensor, Any]:
         """Return the loss that the model computes, and the outputs."""
         outputs = network(batch)
-        return outputs[:, 0].mean(), outputs
+        return self.kept_loss(outputs, batch["y"]), outputs
 
     def kept_loss(self, outputs: Tensor, y: Tensor) -> Tensor:
-        """Return the mean of the losses of the rows' batches."""
-        return outputs[:, 0].mean()
+        """Return the mean loss over the objects or images, as the model computes it for a batch."""
+        if _leading(outputs) == 1:
+            return outputs[:, 0].mean()
+        return outputs[:, 0].sum() / outputs[:, 1].sum().clamp_min(1)
+
+    def loss_weight(self, outputs: Tensor, y: Tensor) -> float:
+        """Return the number of objects or images that the loss is the mean of."""
+        return len(outputs) if _leading(outputs) == 1 else float(outputs[:, 1].sum())
 
     def predicted(self, outputs: Tensor) -> Tensor:
         """Return the detections `(N, D, 6)`."""
@@ -102,8 +109,8 @@ class Detection(Task):
         return max(1, _PIXELS // max(1, math.prod(input_shape[1:])))
 
     def output_shape(self, y: Tensor) -> tuple[int, ...]:
-        """Return `(N, 1)`: the loss."""
-        return len(y), 1
+        """Return `(N, 2)`: loss and weight."""
+        return len(y), 2
 
     def metric_inputs(self, outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Return the matches of detections, `(N, D, 4)` of `matched_boxes`, and the number of boxes of each
@@ -284,8 +291,13 @@ class Detection(Task):
         )
 
 
+def _leading(outputs: Tensor) -> int:
+    """Return the number of values before the detections."""
+    return outputs.shape[1] % DETECTION
+
+
 def _detections(outputs: Tensor) -> Tensor:
-    return outputs[:, 1:].unflatten(1, (-1, DETECTION))
+    return outputs[:, _leading(outputs) :].unflatten(1, (-1, DETECTION))
 
 
 def _bit(numbers: Tensor) -> Tensor:

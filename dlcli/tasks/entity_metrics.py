@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from dlcli.tasks.metric import Metric
+from dlcli.tasks.metric import Metric, counted_over
 
 EntityFigure = Literal["precision", "recall", "f1", "macro_f1", "accuracy"]
 
@@ -38,13 +38,20 @@ class EntityScore(Metric):
 
     def compute(self) -> Tensor:
         """Return the value; precision without predicted entities and recall without true ones are 0, as in seqeval."""
-        given, found, right = self.counted
+        given, _, right = self.counted
         if self.kind == "accuracy":
             return right[-1] / given[-1]
         if self.kind == "macro_f1":
-            there = (given + found)[:-1] > 0
-            return entity_figures(self.counted[:, :-1])["f1"][there].mean()
+            return entity_figures(self.counted[:, :-1])["f1"][self._there()].mean()
         return entity_figures(self.counted[:, :-1].sum(dim=1, keepdim=True))[self.kind][0]
+
+    def over(self) -> tuple[int, int] | None:
+        """Return the number of types that occur, and that of all; None for figures of all entities together."""
+        return counted_over(self._there()) if self.kind == "macro_f1" else None
+
+    def _there(self) -> Tensor:
+        """Return which types occur in the rows or among the predictions `(K,)`."""
+        return self.counted[:2, :-1].sum(dim=0) > 0
 
 
 def entity_figures(counts: Tensor) -> dict[str, Tensor]:

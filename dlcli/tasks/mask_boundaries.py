@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from dlcli.datasets.masks.class_maps import IGNORED
-from dlcli.tasks.metric import Metric
+from dlcli.tasks.metric import Metric, counted_over
 
 # Distance within which boundaries agree, as a share of the image's diagonal: that of the paper.
 TOLERANCE = 0.0075
@@ -48,6 +48,10 @@ class BoundaryF(Metric):
     def compute(self) -> Tensor:
         """Return the mean over classes; NaN without any boundary."""
         return boundary_f(self.pixels).nanmean()
+
+    def over(self) -> tuple[int, int]:
+        """Return the number of classes with a boundary, and that of all."""
+        return counted_over(~boundary_f(self.pixels).isnan())
 
 
 def boundary_f(counts: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from dlcli.tasks.metric import Metric
+from dlcli.tasks.metric import Metric, counted_over
 
 Overlap = Literal["miou", "dice", "pixel_accuracy", "class_accuracy"]
 
@@ -46,6 +46,13 @@ class MaskOverlap(Metric):
         if self.kind == "pixel_accuracy":
             return right.sum() / there.sum()
         return overlaps(there, predicted, right, self.kind).nanmean()
+
+    def over(self) -> tuple[int, int] | None:
+        """Return the number of classes that occur, and that of all; None for the share of all pixels."""
+        if self.kind == "pixel_accuracy":
+            return None
+        there, predicted, right = self.pixels
+        return counted_over(~overlaps(there, predicted, right, self.kind).isnan())
 
 
 def overlaps(there: Tensor, predicted: Tensor, right: Tensor, kind: Overlap = "miou") -> Tensor:

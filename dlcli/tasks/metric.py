@@ -65,6 +65,13 @@ class Metric(ABC):
     def compute(self) -> Tensor:
         """Return the value over all rows, or a tensor whose mean is the value; NaN where undefined."""
 
+    def over(self) -> tuple[int, int] | None:
+        """Return the number of classes, labels or targets that the value is the mean of, and that of all.
+
+        None for a value that is not the mean of those for which it is defined.
+        """
+        return None
+
     def reset(self) -> None:
         """Reset all statistics."""
         for name, start in self._sums.items():
@@ -126,6 +133,11 @@ class MeanMetric(Metric):
     def compute(self) -> Tensor:
         """Return the mean."""
         return self.total / self.number
+
+
+def counted_over(defined: Tensor) -> tuple[int, int]:
+    """Return the result of `Metric.over`, given for which classes the value is defined `(C,)`."""
+    return int(defined.sum()), defined.numel()
 
 
 def keywords(metric: Any, named: Mapping[str, Tensor]) -> dict[str, Tensor]:

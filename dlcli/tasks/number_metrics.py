@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dlcli.tasks.metric import MeanMetric, Metric
+from dlcli.tasks.metric import MeanMetric, Metric, counted_over
 
 # Square of the relative rounding error of single precision.
 _ROUNDING = torch.finfo(torch.float32).eps ** 2
@@ -108,10 +108,17 @@ class R2(Metric):
 
     def compute(self) -> Tensor:
         """Return a value of at most 1; predicting the mean of the same rows gives 0."""
+        return self._each().nanmean()
+
+    def over(self) -> tuple[int, int]:
+        """Return the number of targets that vary, and that of all."""
+        return counted_over(~self._each().isnan())
+
+    def _each(self) -> Tensor:
         varies = self.squares - self.total.square() / self.rows
         # A smaller variance is rounding error: the rows have one value within single precision.
         seen = varies > _ROUNDING * self.squares
-        return torch.where(seen, 1 - self.residual / varies, torch.nan).nanmean()
+        return torch.where(seen, 1 - self.residual / varies, torch.nan)
 
 
 class MAPE(MeanMetric):
@@ -219,6 +226,10 @@ class MASE(Metric):
         """Return the mean."""
         scaled = self.total / self.rows / self.naive_error
         return torch.where(self.naive_error > 0, scaled, torch.nan).nanmean()
+
+    def over(self) -> tuple[int, int]:
+        """Return the number of targets with a naive error above 0, and that of all."""
+        return counted_over(self.naive_error > 0)
 
 
 def scale_and_shift(

@@ -11,7 +11,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from dlcli.tasks.metric import Metric
+from dlcli.tasks.metric import Metric, counted_over
 
 SampleFigure = Literal["frechet", "kernel_distance", "recognized", "diversity", "modes"]
 
@@ -110,6 +110,10 @@ class SampleMetric(Metric):
         if rows < 2 or not torch.isfinite(self.second).all():
             return rows.new_tensor(torch.nan)
         return self._frechet(rows) if self.kind == "frechet" else self._kernel(rows)
+
+    def over(self) -> tuple[int, int] | None:
+        """Return the number of classes that have a diversity, and that of all; None for other figures."""
+        return counted_over(~self.diversities().isnan()) if self.kind == "diversity" else None
 
     def diversities(self) -> Tensor:
         """Return the variance within each class `(C,)` divided by that of real images; NaN with fewer than two."""

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from dlcli.distributed.collectives import gathered_rows, is_group
-from dlcli.tasks.metric import AnyMetric, Metric, keywords
+from dlcli.tasks.metric import AnyMetric, Metric, counted_over, keywords
 
 # Input of a metric: probabilities; predicted classes or labels; values in the user's unit; values minus the mean of the
 # training rows, which keeps precision if they vary little compared to the mean; or these in standard deviations of the
@@ -118,6 +118,13 @@ class TaskMetric(Metric):
     def compute(self) -> Tensor:
         """Return the value, or the mean over the classes or targets for which it is defined."""
         return self.each().nanmean() if self.undefined else self.each().mean()
+
+    def over(self) -> tuple[int, int] | None:
+        """Return the number of classes or targets for which it is defined, and that of all, if it is their mean."""
+        values = self.each() if self.undefined or not isinstance(self.inner, Metric) else None
+        if values is not None and values.numel() > 1:
+            return counted_over(~values.isnan())
+        return self.inner.over() if isinstance(self.inner, Metric) else None
 
     def reset(self) -> None:
         """Reset all statistics."""

@@ -85,11 +85,13 @@ def _estimates(result: Result) -> Mapping[str, Mapping[str, str]]:
         heading: {} for heading in ("mean", "std", "95% CI", "folds", "pooled", "baseline")
     }
     figures = {k.removeprefix("cv/"): number(v) for k, v in result.metrics.items() if k.startswith("cv/")}
-    has_gaps = any(name.endswith("_defined_in") for name in figures)
+    has_gaps = any(name.endswith(("_defined_in", "_complete_in")) for name in figures)
     for name, value in figures.items():
-        metric = name.removesuffix("_defined_in")
-        if metric != name:
-            columns["folds"][metric] = f"{int(result.metrics[f'cv/{name}'])}"
+        for suffix, said in (("_defined_in", ""), ("_complete_in", " complete")):
+            if (metric := name.removesuffix(suffix)) != name:
+                earlier = [columns["folds"][metric]] if metric in columns["folds"] else []
+                count = f"{int(result.metrics[f'cv/{name}'])}{said}"
+                columns["folds"][metric] = ", ".join([*earlier, count])
         if has_gaps and (metric := name.removesuffix("_pooled")) != name:
             columns["pooled"][metric] = value
         metric = name.removesuffix("_mean")

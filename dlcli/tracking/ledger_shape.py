@@ -159,6 +159,7 @@ _ABOUT: dict[str, Callable[[Any], bool]] = {
 # Entries of `Ledger.result` to checks of their values.
 _RESULT: dict[str, Callable[[Any], bool]] = {
     "metrics": lambda value: _is_list(value, _is_text),
+    "over": lambda value: all(map(_is_short, value)) and all(map(_is_count, value.values())),
     "messages": lambda value: _is_list(value, _is_text) and len(value) <= _MOST,
     "duration_s": _is_number,
     "folds": lambda value: _is_list(value, _is_id),

@@ -159,8 +159,13 @@ class Scores:
         outputs, y = torch.cat(self._outputs).float(), torch.cat(self._targets)
         return group_sums(self._task.kept_loss, outputs, y, self._task.in_sequence)
 
-    def compute(self) -> dict[str, float]:
-        """Return `loss` and the metrics by name, and reset."""
+    def compute(self, over: dict[str, tuple[int, int]] | None = None) -> dict[str, float]:
+        """Return `loss` and the metrics by name, and reset.
+
+        Args:
+            over: receives, for each metric that is the mean of some classes, labels or targets only, because the others
+                are undefined on these rows, their number and that of all.
+        """
         if self._waiting:
             self._count()
         scores = {}
@@ -171,6 +176,9 @@ class Scores:
                 else:
                     metric.take_state(self._metrics[collector].metric_state)
             scores[name] = metric.compute()
+            found = metric.over() if over is not None and isinstance(metric, Metric) else None
+            if over is not None and found and 0 < found[0] < found[1]:
+                over[name] = found
         loss = torch.as_tensor(self._loss, dtype=torch.float64)
         loss, weight = summed(torch.stack([loss, loss.new_tensor(self._weight)]))
         values = {"loss": loss / weight, **scores}

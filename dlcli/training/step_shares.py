@@ -17,14 +17,15 @@ from dlcli.training.step_plan import StepPlan
 
 
 class StepShares:
-    """Weights of the mean losses of batches, by which a step is the mean over all of its rows, words or tokens.
+    """Weights of the mean losses of batches, by which a step is the mean over all of its rows, words or objects.
 
-    The numbers of rows are planned. The number of words or tokens of a batch is known when it is computed, and that of
+    The numbers of rows are planned. The number of words or objects of a batch is known when it is computed, and that of
     its group of batches only at the end: a loss is weighted by its number relative to the first batch of the group, and
-    the gradients are divided at the end of the group.
+    the gradients are divided at the end of the group. The loss of a batch without any is a sum, that of the background
+    of images without objects, or 0.
 
     Args:
-        task: the task; its `loss_weight` is the number of rows, words or tokens that a loss is the mean of.
+        task: the task; its `loss_weight` is the number of rows, words or objects that a loss is the mean of.
         network: combines the outputs of its members, if it has several.
         plan: the steps of each epoch.
         ranks: number of processes, each of which has a part of every batch.
@@ -50,7 +51,7 @@ class StepShares:
             self._number = own
             return 1.0
         self._number = float(summed(torch.tensor(own, dtype=torch.float32, device=batch["y"].device)))
-        return own * self._ranks / max(self._number, 1.0)
+        return max(own, 1.0) * self._ranks / max(self._number, 1.0)
 
     def of_batch(self, epoch: int, batch: int) -> float:
         """Return the weight of the last computed batch in its group, times the number of batches per step."""
@@ -59,10 +60,10 @@ class StepShares:
         if batch % self._plan.group(epoch) == 0:
             self._first, self._sum = max(self._number, 1.0), 0.0
         self._sum += self._number
-        return self._number / self._first
+        return max(self._number, 1.0) / self._first
 
     def after_backward(self, epoch: int, batch: int, parameters: Iterable[Parameter]) -> None:
-        """Divide the gradients of a complete group by its number of words or tokens."""
+        """Divide the gradients of a complete group by its number of words or objects."""
         group, done = self._plan.group(epoch), batch + 1
         if not self._counts or (done % group and done != self._plan.batches):
             return

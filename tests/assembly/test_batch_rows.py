@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from torch import nn
 
 from dlcli.assembly.batch_rows import automatic_rows, rows_of
 from dlcli.assembly.optimization import describe_optimizer
@@ -22,6 +23,15 @@ def test_words_and_numbers() -> None:
 
 
 def test_the_panel_names_optimizers_without_batches() -> None:
-    assert describe_optimizer({"optimizer": {"_target_": "torch.optim.Adam"}}) == {}
+    model = nn.Sequential(nn.BatchNorm1d(2), nn.BatchNorm1d(2), nn.BatchNorm1d(2)).requires_grad_(True)
+    model[2].requires_grad_(False)  # frozen layers are in evaluation mode
+    plain = {"optimizer": {"_target_": "torch.optim.Adam"}, "callbacks": {}, "trainer": {}}
+    assert describe_optimizer(plain, model) == {}
     solved = {"optimizer": {"_target_": "dlcli.training.penalty_path.PenaltyPath"}}
-    assert list(describe_optimizer(solved)) == ["optimizer"]
+    assert list(describe_optimizer(solved, model)) == ["optimizer"]
+    accumulated = {**plain, "trainer": {"accumulate_grad_batches": 4}}
+    model.not_accumulated = "anchors are drawn"
+    assert describe_optimizer(accumulated, model) == {
+        "accumulation": "each step is over the rows of 4 batches; batch normalization (2 layers) is over those of each "
+        "batch; anchors are drawn"
+    }

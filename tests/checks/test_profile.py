@@ -157,7 +157,7 @@ def test_classes() -> None:
     ]
     last = np.arange(98, 100)
     assert warned(data, [Split(np.arange(90), last[:0], np.arange(90, 100))])[:2] == [
-        ("target", "class q has no training rows; the same holds for 1 more classes"),
+        ("target", "class q has no training rows; the same holds for 1 other class"),
         ("target", "class p has no final test rows"),
     ]
 
@@ -174,11 +174,14 @@ def test_a_class_with_fewer_rows_than_splits_is_not_rare(strategy) -> None:
 
 
 def test_a_class_that_some_folds_cannot_have_is_told_with_what_helps() -> None:
-    """6 positive rows of 120 in ten folds, as codes and as a label."""
+    """6 positive rows of 120 in ten folds, as codes, as a label, and as the class of some pixels."""
     y = np.repeat([0, 1], [114, 6])
     data = Data("t", "table", numbers(120).x, y, classes=("no", "yes"))
     labels = replace(data, y=np.stack([np.arange(120) % 2, y], axis=1), classes=("odd", "yes"))
-    for of_kind in (data, labels):
+    pixels = np.zeros((120, 2, 2), np.uint8)
+    pixels[:, 0, 1], pixels[:, 0, 0] = np.arange(120) % 2, y * 2
+    masks = replace(data, y=pixels, classes=("sky", "odd", "yes"))
+    for of_kind in (data, labels, masks):
         found = find_warnings(of_kind, KFold(10, stratify=False).splits(data))
         (absent,) = [problem for problem in found if "held-out" in problem.message]
         lacking = sum(not y[split.test].any() for split in KFold(10, stratify=False).splits(data))
@@ -187,6 +190,12 @@ def test_a_class_that_some_folds_cannot_have_is_told_with_what_helps() -> None:
             "Metrics of it are undefined there. It has 6 rows in all: use fewer folds, add rows or merge classes."
         )
     assert lacking >= 4
+    # Of a single split too, but not of classes that no row has, which notices of the files name.
+    last = [Split(np.arange(100), np.arange(0), np.arange(100, 114))]
+    wider = replace(masks, classes=(*masks.classes, "none"))
+    assert warned(wider, last) == [
+        ("target", "class yes has no training rows"), ("target", "class yes has no final test rows")
+    ]  # fmt: skip
     few = find_warnings(data, KFold(6, stratify=False).splits(data))
     assert "or cv=stratified_kfold if no groups or times tie rows." in next(few).hint
     assert warned(data, KFold(6, stratify=True).splits(data)) == []

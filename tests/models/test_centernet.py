@@ -36,7 +36,7 @@ def test_the_maps_that_fit_best_are_decoded_to_the_boxes() -> None:
     for _ in range(150):
         grid = model.grid
         step = sides.exp() * model.stride
-        loss = model._loss(centres, torch.cat([grid - step[:, :2], grid + step[:, 2:]], dim=1), y)
+        loss, _ = model._loss(centres, torch.cat([grid - step[:, :2], grid + step[:, 2:]], dim=1), y)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -67,14 +67,26 @@ def test_padding_does_not_change_the_loss_and_crowds_are_not_background() -> Non
     crowd = boxes_of((0, 0, 40, 48, 1))
     crowd[..., 5] = 1
     with torch.enable_grad():
-        model._loss(centres, corners, crowd).backward()
+        model._loss(centres, corners, crowd)[0].backward()
     assert centres.grad is not None
     assert (centres.grad[0, 1, :6, :5] == 0).all(), "no place in a crowd is trained for its class"
     assert (centres.grad[0, 1, :, 6:] != 0).all()
     assert (centres.grad[0, 0] != 0).all(), "the other class is"
-    torch.testing.assert_close(model(x)[0], model(x, y=y)[0, 1:].reshape(20, 6))
+    torch.testing.assert_close(model(x)[0], model(x, y=y)[0, 2:].reshape(20, 6))
     assert float(model(x, y=torch.full((1, 0, 6), -1.0))[0, 0]) > 0, "an image without boxes has a loss"
-    assert model.train()(x, y=y).shape == (1, 1)
+    assert model.train()(x, y=y).shape == (1, 2)
+
+
+@torch.no_grad()
+def test_losses_of_batches_add_up_to_that_of_their_images() -> None:
+    """A batch of 0, 2 and 1 boxes has the losses and the boxes of the batches of its images."""
+    model, absent = made().eval(), torch.full((1, 2, 6), -1.0)
+    x = torch.randint(0, 255, (3, 3, 48, 80), dtype=torch.uint8)
+    y = absent.repeat(3, 1, 1)
+    y[1:, :1], y[1, 1:] = boxes_of((4, 4, 28, 30, 0)), boxes_of((40, 10, 76, 40, 1))
+    alone = torch.cat([model(x[n : n + 1], y=y[n : n + 1])[:, :2] for n in range(3)])
+    assert alone[:, 1].tolist() == [0, 2, 1]
+    torch.testing.assert_close(model(x, y=y)[:, :2].sum(dim=0), alone.sum(dim=0))
 
 
 def test_the_less_confident_one_of_overlapping_detections_is_removed() -> None:

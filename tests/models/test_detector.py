@@ -28,7 +28,7 @@ def test_an_architecture_learns_one_image(architecture: str) -> None:
     losses = []
     for _ in range(6):
         outputs = model(x, y=y)
-        assert outputs.shape == (2, 1), "in training there are no detections"
+        assert outputs.shape == (2, 2), "in training there are no detections"
         loss = outputs[:, 0].mean()
         optimizer.zero_grad()
         loss.backward()
@@ -39,10 +39,14 @@ def test_an_architecture_learns_one_image(architecture: str) -> None:
     y[1, 0] = torch.tensor([0, 0, 1, 1, 0, 1])  # a crowd covers the other image
     with torch.no_grad():
         judged, found = model(x, y=y), model(x)
-    assert judged.shape == (2, 1 + 20 * 6)
-    assert judged[:, 0].isfinite().all()
+    assert judged.shape == (2, 2 + 20 * 6)
+    assert judged[:, :2].isfinite().all()
     if architecture != "faster_rcnn":  # whose loss samples proposals, but not its detections
-        torch.testing.assert_close(judged[:, 1:], found.flatten(1))
+        torch.testing.assert_close(judged[:, 2:], found.flatten(1))
+        # Losses and weights of batches add up to those of their images together, also without a box.
+        with torch.no_grad():
+            alone = torch.cat([model(x[n : n + 1], y=y[n : n + 1])[:, :2] for n in range(2)])
+        torch.testing.assert_close(judged[:, :2].sum(dim=0), alone.sum(dim=0))
     sure = found[found[..., 5] >= 0]
     assert set(sure[:, 5].tolist()) <= {0, 1}
     assert ((sure[:, :4] >= 0) & (sure[:, :4] <= 1)).all()

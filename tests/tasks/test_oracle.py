@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -244,9 +245,14 @@ def test_folds_of_three_classes_some_of_which_lack_one(folder: Path) -> None:
     for fold in result.folds:
         check(Path(fold.run_dir), multiclass, ("test",))
         table = pd.read_parquet(Path(fold.run_dir) / "predictions.parquet")
-        lacking += table.loc[table["split"] == "held-out", "target"].nunique() < 3
+        there = table.loc[table["split"] == "held-out", "target"].nunique()
+        assert fold.over.get("test/recall", 3) == there
+        lacking += there < 3
     assert lacking
     check_pooled(result, multiclass)
+    assert result.metrics["cv/recall_complete_in"] == 3 - lacking
+    told = f"recall.* are means over all classes in {3 - lacking} of 3 folds"
+    assert any(re.search(told, message) for message in result.messages)
 
 
 def test_several_labels(folder: Path) -> None:
@@ -261,8 +267,11 @@ def test_folds_of_labels_one_of_which_some_folds_lack(folder: Path) -> None:
     for fold in result.folds:
         check(Path(fold.run_dir), chosen_of_labels, ("test",))
         table = pd.read_parquet(Path(fold.run_dir) / "predictions.parquet")
-        lacking += not table.loc[table["split"] == "held-out", "target(rare)"].any()
+        is_rare = table.loc[table["split"] == "held-out", "target(rare)"].any()
+        assert fold.over.get("test/auroc", 2) == 1 + is_rare
+        lacking += not is_rare
     assert lacking
+    assert result.metrics["cv/auroc_complete_in"] == 3 - lacking
     check_pooled(result, chosen_of_labels)
 
 

@@ -14,9 +14,11 @@ from hypothesis.strategies import dictionaries, integers, none
 from pytorch_lightning.callbacks import GradientAccumulationScheduler
 from torch import nn
 
+from dlcli.models.detections import with_loss
 from dlcli.models.mlp import MLP
 from dlcli.preprocessing.language import NO_TARGET
 from dlcli.tasks.base import Task
+from dlcli.tasks.detection import Detection
 from dlcli.tasks.language_model import LanguageModel
 from dlcli.tasks.losses import CrossEntropy, NextToken
 from dlcli.tasks.multiclass import Multiclass
@@ -83,6 +85,24 @@ class EachWord(nn.Module):
         return scores
 
 
+class EachObject(nn.Module):
+    """A box and a share of background for each image; the loss is a mean over the objects of a batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(2, 5)
+
+    def forward(self, x: torch.Tensor, y: torch.Tensor | None = None) -> torch.Tensor:
+        made, nothing = self.layer(x), x.new_zeros(len(x), 0, 6)
+        if y is None:
+            return nothing
+        there = y[..., 4] >= 0
+        wrong = ((made[:, None, :4] - y[..., :4]).square().sum(dim=2) * there).sum() + made[
+            :, 4
+        ].square().sum()
+        return with_loss(wrong / there.sum().clamp_min(1), nothing, there.sum())
+
+
 LENGTHS = torch.tensor([1, 9, 2, 7, 1, 1, 8, 3, 2, 1, 12, 1, 4, 1, 1, 6, 2, 1, 3, 5, 1, 2, 9])
 
 
@@ -98,23 +118,33 @@ def words_and_task(kind: str) -> tuple[dict[str, Any], Task]:
         fields = {"x": x, "next_tokens": targets, "characters": LENGTHS, "y": LENGTHS}
         return fields, LanguageModel("abc", [1, 1, 1], NextToken(), metrics=())
     names, counts = ["a", "b", "c"], [60, 20, 3]
+    if kind == "objects":
+        boxes = torch.rand(len(LENGTHS), 12, 6, generator=torch.Generator().manual_seed(0))
+        boxes[..., 4:] = 0.0
+        boxes[
+            torch.arange(12) >= (LENGTHS - 1)[:, None]
+        ] = -1.0  # of a third of the images, no object is left
+        return {"x": boxes[:, :2, 0] * LENGTHS[:, None] / 9, "y": boxes}, Detection(
+            names, counts, [], metrics=()
+        )
     loss = TagCrossEntropy(names, counts, class_weights="balanced" if kind == "weighted words" else None)
     return {"x": x, "y": targets}, Tag(names, counts, loss, longest=12)
 
 
 @pytest.mark.parametrize(("batch", "accumulated"), [(4, 3), (5, 9)])
-@pytest.mark.parametrize("kind", ["words", "weighted words", "tokens"])
+@pytest.mark.parametrize("kind", ["words", "weighted words", "tokens", "objects"])
 def test_accumulation_equals_large_batches_of_uneven_rows(
     kind: str, batch: int, accumulated: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A step is the mean over the words or tokens of all its batches, not the mean of the batches' means."""
+    """A step is the mean over the words or objects of all its batches, not the mean of the batches' means."""
     monkeypatch.setattr("dlcli.training.epoch_samples.write_texts", lambda *_: None)
     monkeypatch.setattr(LanguageModel, "language", None)
 
     def weights_of(folder: Path, rows: int, batches: int) -> torch.Tensor:
         torch.manual_seed(0)
         fields, task = words_and_task(kind)
-        network = Network(EachWord(), finish=task.outputs if kind == "tokens" else None)
+        model = EachObject() if kind == "objects" else EachWord()
+        network = Network(model, finish=task.outputs if kind == "tokens" else None)
         trainer = {"max_epochs": 2, "accumulate_grad_batches": batches, "gradient_clip_val": 0.3}
         optimizer = partial(torch.optim.SGD, lr=0.5, momentum=0.9)
         fit_recipe(folder, network, task, fields, fields, trainer, batch_size=rows, make_optimizer=optimizer)
