@@ -33,6 +33,7 @@ from dlcli.datasets.tables.targets import (
     drop_missing,
     dropped_notices,
     make_targets,
+    marked_classes,
     with_known_classes,
 )
 from dlcli.datasets.tables.times import time_warnings
@@ -151,6 +152,11 @@ def load(
         note=found.note,
         notices=(
             *dropped_notices(dropped, len(frame)),
+            *(
+                marked_classes(found.classes, found.y, f"column {targets[0]}")
+                if missing_values is None
+                else ()
+            ),
             *untrained_classes(found.y, found.classes, parts.words, "rows"),
             *stand_ins(frame, [*features, *targets], missing_values),
             *(unused_split(frame, features) if split is None else ()),

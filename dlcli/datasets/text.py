@@ -24,6 +24,7 @@ from dlcli.datasets.tables.targets import (
     drop_missing,
     dropped_notices,
     make_targets,
+    marked_classes,
     with_known_classes,
 )
 from dlcli.datasets.tables.times import time_warnings
@@ -145,6 +146,11 @@ def load(
         note="; ".join(filter(None, notes)),
         notices=(
             *dropped_notices(dropped, len(source.frame), warns=evaluation_columns() is not None),
+            *(
+                marked_classes(found.classes, found.y, f"column {targets[0]}")
+                if missing_values is None
+                else ()
+            ),
             *untrained_classes(found.y, found.classes, own.words, "texts"),
         ),
         columns=source.columns.with_roles({name: role for role, name in by.items() if name} | roles),

@@ -105,7 +105,7 @@ def test_labels_that_may_denote_a_missing_value_are_classes_with_a_warning(image
     data = load(table(images, "00012,NA", "7,NA", "pics/12.png,b"), target="label")
     (told,) = data.notices
     assert (data.classes, told.key, told.count) == (("NA", "b"), "missing_words", 2)
-    assert told.text == "2 rows of the class NA, which often denotes a missing value"
+    assert told.text == "2 rows of the class NA, which may denote a missing value"
     with pytest.raises(DataError) as caught:
         load(table(images, "00012,", "7,a"), target="label")
     assert caught.value.problems[0].hint == "Fill it in, or leave out these rows."

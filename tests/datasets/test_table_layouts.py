@@ -116,6 +116,25 @@ def test_cells_of_a_sheet_with_an_error_are_counted() -> None:
     ]
 
 
+def test_empty_rows_of_a_sheet_and_names_that_occur_twice() -> None:
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    for row in (["a", "y"], [1.5, 1.5], [], [None, 2.5], [], [], [3.5, "x"], [4.5, 3.5]):
+        book.active.append(row)
+    book.save("t.xlsx")
+    data = load("t.xlsx", "y", missing_values=["x"], missing_target="drop")
+    assert [warning.message for warning in data.warnings] == ["3 empty rows between the rows skipped"]
+    assert data.y.tolist() == [1.5, 2.5, 3.5]
+    with pytest.raises(DataError, match=r"t\.xlsx:7, column y: the target is missing"):
+        load("t.xlsx", "y", missing_values=["x"])
+    (piece,) = read_pieces(Path("t.xlsx"), ColumnSelection(["a"]))
+    assert (len(piece.raw), piece.raw.empty) == (4, 3)
+    book.active["A1"] = "y"
+    book.save("t.xlsx")
+    with pytest.raises(DataError, match="the column name y occurs 2 times"):
+        load("t.xlsx", "y")
+
+
 def test_names_in_two_rows_of_a_sheet_are_refused() -> None:
     openpyxl = pytest.importorskip("openpyxl")
     book = openpyxl.Workbook()

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import gzip
+import json
+import shlex
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 from dlcli.checks.profile import find_warnings
 from dlcli.datasets.data import Data
@@ -84,10 +87,51 @@ def test_a_column_called_like_one_of_its_values_costs_no_header() -> None:
     assert piece.raw.names == ["x", "y", "yes"]
 
 
-def test_a_compressed_file_with_the_name_of_a_text_is_named() -> None:
-    Path("t.csv").write_bytes(gzip.compress(rows().to_csv(index=False).encode()))
-    with pytest.raises(DataError, match="is compressed with gzip, not text"):
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (gzip.compress(b"x,y\n"), "is compressed with gzip, not a table of text"),
+        (b'{"x": 1, "y": 2}\n', "is JSON, not a table of text\n  Give the file the suffix .jsonl"),
+        (b"<!DOCTYPE html>\n", "is a page of HTML, not a table of text"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1", r"is an Excel file of an earlier version \(.xls\)"),
+        ("x,y\n1,2\n".encode("utf-16-le"), "is written in UTF-16\n  Give dataset.encoding=utf-16-le"),
+        ("x,y\n1,2\n".encode("utf-16-be"), "is written in UTF-16\n  Give dataset.encoding=utf-16-be"),
+    ],
+)
+def test_another_format_with_the_name_of_a_text_is_named(content: bytes, told: str) -> None:
+    Path("t.csv").write_bytes(content)
+    with pytest.raises(DataError, match=told):
         load("t.csv", "y")
+
+
+def test_a_text_that_only_begins_like_json_is_read() -> None:
+    Path("t.csv").write_text('{"x",y\n1,2\n2,3\n')
+    assert load("t.csv", "y").x.shape == (2, 1)
+
+
+def test_missing_words_of_json_may_be_nan() -> None:
+    """As json.dumps writes the rows of a table of pandas."""
+    frame = rows().assign(word=["u", np.nan] * (ROWS // 2))
+    for name, text in (
+        ("t.jsonl", "".join(json.dumps(row) + "\n" for row in frame.to_dict("records"))),
+        ("t.json", json.dumps(frame.to_dict("records"))),
+    ):
+        Path(name).write_text(text)
+        assert load(name, "y").x["word"].isna().sum() == ROWS // 2
+    Path("t.json").write_text('[{"x": 1, "y": 2}, {"x": "1", "y": 2}]')
+    with pytest.raises(DataError, match=r"t\.json, item 1, column x: is a string"):
+        load("t.json", "y")
+
+
+@pytest.mark.parametrize("word", [".", "n.a.", "unknown"])
+def test_a_class_that_may_denote_a_missing_value_is_warned_of(word: str) -> None:
+    rows().assign(y=[word, "u", "v"] * (ROWS // 3)).to_csv("t.csv", index=False)
+    (told,) = load("t.csv", "y").notices
+    assert told.text == f"{ROWS // 3} rows of the class {word}, which may denote a missing value"
+    (setting, _) = shlex.split(told.hint.removeprefix("If it does: "))
+    options = yaml.safe_load(setting.removeprefix("dataset.missing_values="))
+    assert len(load("t.csv", "y", missing_values=options, missing_target="drop")) == ROWS // 3 * 2
+    assert load("t.csv", "y", missing_values=[]).notices == ()
 
 
 def test_a_decimal_comma_before_an_exponent_separates_no_thousands() -> None:

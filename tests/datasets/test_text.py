@@ -162,7 +162,7 @@ def test_invalid_data_is_reported_with_file_row_and_column() -> None:
     )
     where, message, hint = refused(write("t.tsv", "good\tf\xfcr\nbad\tx\n".encode("latin-1")), target="c0")
     assert (where, message[:20]) == ("t.tsv:1", "is not UTF-8: byte 0")
-    assert "dataset.encoding=latin-1" in hint
+    assert "dataset.encoding=cp1252" in hint
 
 
 def test_invalid_folders_are_reported_with_the_file() -> None:

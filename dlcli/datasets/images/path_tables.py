@@ -6,7 +6,6 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from dlcli.config.suggest import choices
@@ -14,14 +13,12 @@ from dlcli.datasets.folders.class_folders import Listing
 from dlcli.datasets.folders.part_words import SHOWN, part_of
 from dlcli.datasets.folders.stored import FileEntry, Stored
 from dlcli.datasets.images.image_paths import PathFinder
-from dlcli.datasets.notices import Notice, first_names
-from dlcli.datasets.reading.cells import MISSING
+from dlcli.datasets.notices import Notice
 from dlcli.datasets.tables.read_table import read_table
 from dlcli.datasets.tables.source import Source
-from dlcli.datasets.tables.targets import make_targets
+from dlcli.datasets.tables.targets import make_targets, marked_classes
 from dlcli.datasets.tables.typed_frames import kind_of
 from dlcli.errors import DataError
-from dlcli.formatting import counted
 
 
 def list_table(
@@ -56,21 +53,11 @@ def list_table(
     source.require([split] if split else [], "dataset.split")
     source.require([group] if group else [], "dataset.group")
     found = make_targets(source, [target], {target: _kind(source.frame[target])}, keys=())
-    notices += _named_missing(found.classes, found.y, source.file)
+    remedy = "Leave these rows out of the table if it does."
+    notices += marked_classes(found.classes, found.y, str(file), remedy)
     labels = [found.classes[code] for code in found.y] if found.classes else found.y.tolist()
     groups = groups_of_column(source, group)
     return Listing(entries, labels, split_parts(source, split), [], tuple(notices), groups)
-
-
-def _named_missing(classes: Sequence[str], y: np.ndarray, file: Path) -> list[Notice]:
-    """Return a notice of classes whose names denote a missing value in other tables, if there are any."""
-    named = [code for code, name in enumerate(classes) if name in MISSING]
-    if not named:
-        return []
-    count = int(np.isin(y, named).sum())
-    text = f"{counted(count, 'row')} of the class {first_names([classes[code] for code in named])}"
-    hint = "Leave these rows out of the table if the word denotes a missing label."
-    return [Notice("missing_words", count, f"{text}, which often denotes a missing value", str(file), hint)]
 
 
 def groups_of_column(source: Source, group: str | None) -> list[str] | None:

@@ -22,7 +22,11 @@ MARKERS = frozenset(
         "n.d.", "nd", "n.v.", "k.a.", "k. a.", "nil", "none", "null", "missing", "(missing)", "unknown", "unk",
         "not available", "not applicable", "not known", "tbd", "#value!", "#div/0!", "#ref!", "#name?", "#num!",
         "#null!", "(null)", "(blank)", "\\n", "n/d", "no data", "nat", "0000-00-00", "0000-00-00 00:00:00", "1.#qnan",
-        "-1.#ind", "\u2013", "\u2014", "\u2026",
+        "-1.#ind", "\u2013", "\u2014", "\u2026", "00/00/0000", "00.00.0000", "00-00-0000", "0000/00/00",
+        *(f".{letter}" for letter in "abcdefghijklmnopqrstuvwxyz"),  # of SAS and Stata
+        # Excel in German, French, Spanish and Italian.
+        "#nv", "#wert!", "#bezug!", "#zahl!", "#n/d", "#valeur!", "#nom?", "#nombre!", "#\u00a1valor!",
+        "#\u00bfnombre?", "#\u00a1div/0!", "#\u00a1ref!", "#\u00a1num!", "#valore!", "#rif!", "#nome?",
     )
 )  # fmt: skip
 

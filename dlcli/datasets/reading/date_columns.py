@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from dlcli.datasets.reading.column import Column, Place
 from dlcli.datasets.reading.date_formats import (
     ISO_DATES,
+    SECONDS,
     DateFormat,
     find_dates,
     numbers_as_dates,
@@ -18,9 +19,10 @@ from dlcli.datasets.reading.date_formats import (
     some_lack_zone,
     without_wide_years,
 )
+from dlcli.datasets.reading.date_patterns import FIRST, LAST
 from dlcli.datasets.reading.reading_options import ReadingOptions
 from dlcli.datasets.reading.settling import Verdict, key_of, remedy
-from dlcli.errors import Problem
+from dlcli.errors import DataError, Problem
 
 # Number of values among which the first date is searched, if not all values are dates.
 _LOOKED_AT = 10
@@ -30,6 +32,9 @@ _COMPARED = 1000
 
 # Minimum number of distinct integers such as 20240131 for which a column is read as dates without `dataset.types`.
 _DATES = 5
+
+# Seconds since 1970 below which numbers are rather days, of which there are 73,050 from 1900 to 2100.
+_FEW_SECONDS = 80_000
 
 
 class DateColumn:
@@ -80,6 +85,16 @@ class DateColumn:
             where=self._place(first_row(shown[:1]), self._base.name),
         )
 
+    def as_given(self, strings: pa.ChunkedArray) -> Verdict | None:
+        """Return the verdict on digits such as 31012024 if they are dates in the format that the user has set."""
+        given = self._options.format_of(self._base.name)
+        distinct = pc.drop_null(pc.unique(strings))
+        found = [] if given is None else find_dates(distinct, self._options.day_first, given)
+        if not found:
+            return None
+        note = f"dates {found[0].describe()}"
+        return Verdict(replace(self._base, kind="date", date=found[0], note=note))
+
     def _zones(self, dates: pa.Array) -> tuple[Problem, ...]:
         if not some_lack_zone(dates):
             return ()
@@ -109,6 +124,14 @@ class DateColumn:
         given = self._options.format_of(self._base.name)
         own = given is not None and self._options.has_own_format(self._base.name)
         found = DateFormat((given,)) if given is not None and own else numbers_as_dates(numbers)
+        if found == SECONDS and (largest := pc.max(numbers)).as_py() < _FEW_SECONDS:
+            raise DataError(
+                f"{largest.as_py():g} is no number of seconds since 1970: it may count the days since 1970 or, as in "
+                "Excel, since 1899-12-30",
+                self._place(pc.index(numbers, largest).as_py(), self._base.name),
+                "Convert the column in Python: pandas.to_datetime(days, unit='D', origin='1899-12-30'), or "
+                "origin='unix'.",
+            )
         note = f"dates {found.describe()}" if found else ""
         return Verdict(replace(self._base, kind="date", date=found or ISO_DATES, note=note))
 
@@ -134,11 +157,11 @@ class DateColumn:
     def compact(self, numbers: pa.ChunkedArray) -> Verdict | None:
         """Return the verdict on integers such as 20240131 if all of them are dates, else None."""
         low, high = (bound.as_py() for bound in pc.min_max(numbers).values())
-        if (
-            low is None
-            or not 19000101 <= low <= high <= 21001231
-            or pc.count_distinct(numbers).as_py() < _DATES
-        ):
+        # Days, minutes or seconds.
+        is_near = low is not None and any(
+            FIRST * unit <= low <= high < (LAST + 1) * unit for unit in (1, 10**4, 10**6)
+        )
+        if not is_near or pc.count_distinct(numbers).as_py() < _DATES:
             return None
         found = numbers_as_dates(numbers)
         if found is None:

@@ -99,6 +99,7 @@ class DateFormat:
 
 
 ISO_DATES = DateFormat()
+SECONDS = DateFormat(("epoch s",))
 
 
 def iso_dates(values: pa.ChunkedArray) -> pa.ChunkedArray | None:
@@ -191,7 +192,7 @@ def numbers_as_dates(numbers: pa.ChunkedArray) -> DateFormat | None:
     low, high = low.as_py(), high.as_py()
     if low is None or low < 0:
         return None
-    for pattern, digits in (("%Y%m%d%H%M%S", 14), ("%Y%m%d", 8), ("%Y%m", 6), ("%Y", 4)):
+    for pattern, digits in (("%Y%m%d%H%M%S", 14), ("%Y%m%d%H%M", 12), ("%Y%m%d", 8), ("%Y%m", 6), ("%Y", 4)):
         begin, end = (int(bound * 10.0 ** (digits - 8)) for bound in (FIRST, LAST + 1))
         if begin <= low and high < max(end, begin + 1):
             format = DateFormat((pattern,))

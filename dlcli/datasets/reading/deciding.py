@@ -19,9 +19,9 @@ from dlcli.datasets.reading.column import Column, Place, as_words, repacked, wit
 from dlcli.datasets.reading.columns import Columns
 from dlcli.datasets.reading.date_columns import DateColumn
 from dlcli.datasets.reading.date_formats import ISO_DATES, DateFormat, iso_dates
-from dlcli.datasets.reading.doubts import differing_in_case, in_two_formats, odd_values, two_ways
+from dlcli.datasets.reading.doubts import damaged, differing_in_case, in_two_formats, odd_values, two_ways
 from dlcli.datasets.reading.encoded import CODED, Cells, Encoded, are_categories
-from dlcli.datasets.reading.lookalikes import exponents
+from dlcli.datasets.reading.lookalikes import codes_as_numbers, undated
 from dlcli.datasets.reading.number_formats import (
     FoundFormats,
     NumberFormat,
@@ -189,7 +189,7 @@ class _Deciding:
             return Verdict(numeric, parsed) if whole else self._pointed(strings, parsed, numeric)
         if whole:
             if pc.any(pc.match_substring_regex(zeros, r"^[-+]?0\d")).as_py():
-                return self._words(words, "01 and 1 differ")
+                return self._dates.as_given(strings) or self._words(words, "01 and 1 differ")
             if are_phones(strings):
                 return self._words(words, "all are as long as telephone numbers and begin with +")
             if is_large(parsed):
@@ -206,7 +206,9 @@ class _Deciding:
         options = self._options
         if options.decimal != "," and (options.thousands != "." or is_plain_point(strings)):
             if is_plain_point(strings):
-                return Verdict(numeric, parsed, decimal=".", warnings=tuple(exponents(strings, self._name)))
+                return Verdict(
+                    numeric, parsed, decimal=".", warnings=tuple(codes_as_numbers(strings, self._name))
+                )
             if options.decimal == ".":
                 return Verdict(numeric, parsed)
         distinct = distinct_strings(strings)
@@ -250,8 +252,7 @@ class _Deciding:
         """Return the verdict on other strings, by their distinct values without words such as n.a."""
         distinct = self._names = distinct_strings(strings)
         marks = pc.is_in(pc.utf8_lower(distinct), value_set=pa.array(sorted(MARKERS)))
-        if not self._base.takes_markers:
-            marks = pa.array([False] * len(distinct))
+        marks = pc.and_(marks, self._base.takes_markers)
         rest = distinct.filter(pc.invert(marks))
         note = self._cells.marked(strings, distinct.filter(marks))
         if len(rest):
@@ -297,9 +298,10 @@ class _Deciding:
         words = self._base.known(values) if spared is None else spared
         names = self._names if spared is not None and self._names is not None else distinct_strings(words)
         distinct, rows = len(names), self._cells.count(words)
-        likely = self._dates.likely
-        odd = odd_values(self._cells.rows(warn), self._name, self._place, likely) if warn is not None else ()
-        warnings = tuple(odd)
+        if warn is not None:
+            warnings = tuple(odd_values(self._cells.rows(warn), self._name, self._place, self._dates.likely))
+        else:
+            warnings = tuple(undated(names, self._name)) if because else ()
         if not is_text_by(distinct, rows):
             note = f"words, since {because}" if because else self._merged(values, distinct)
             return self._categories(words, names, note, warnings)
@@ -314,7 +316,7 @@ class _Deciding:
         """Return the verdict on categories, given the distinct ones; new rows are read in the same spelling."""
         changes = spellings(names)
         if not warnings and len(names) <= _CASES and self._name not in self._options.parts:
-            warnings = tuple(differing_in_case(names, self._name))
+            warnings = (*differing_in_case(names, self._name), *damaged(names, self._name))
         if changes:
             (before, after), *_ = changes.items()
             note = "; ".join(filter(None, [note, f"{before} as the category {after}"]))

@@ -40,6 +40,9 @@ def odd_values(
     if share < _MOSTLY and (likely := likely_dates(encoded.dictionary)) is not None:
         number, what, kind = likely.parse(encoded.dictionary).is_valid(), "dates", "date"
         share = _share(number, encoded)
+        if likely.has_no_day and (durations := list(lookalikes(encoded.dictionary, name))):
+            yield from durations
+            return
     if not _MOSTLY <= share < 1:
         yield from lookalikes(encoded.dictionary, name)
         return
@@ -68,6 +71,34 @@ def _far_from_mostly(
     masks = [is_number_like(encoded.dictionary)]
     masks += [likely.parse(encoded.dictionary).is_valid()] if likely is not None else []
     return max(_share(mask, encoded) for mask in masks) < _FAR
+
+
+# Traces in words of an earlier mistake, what they are, and what to do.
+_DAMAGES = (
+    (
+        "[\u0080-\u009f]",
+        "control characters: the encoding may be that of Windows",
+        "Set dataset.encoding=cp1252.",
+    ),
+    (
+        "\u00c3[\u00a0-\u00bf\u0192\u201a-\u203a\u20ac\u2122\u0152\u0153\u0160\u0161\u0178\u017d\u017e]|\u00e2\u20ac.|\u00c2\u00a0",
+        "UTF-8 that was read in another encoding",
+        "Export the file again.",
+    ),
+    ("\ufffd", "a character that was lost when the file was written", "Export the file again."),
+    (r"\\\"\"?$|\\\".*\"", "quotes after a backslash", "Write a quote within a cell as two quotes."),
+)
+
+
+def damaged(distinct: pa.Array, name: str) -> Iterator[Problem]:
+    """Yield a warning if words contain traces of a wrong encoding, or quotes that are marked by backslashes."""
+    for expression, what, hint in _DAMAGES:
+        found = distinct.filter(pc.match_substring_regex(distinct, expression))
+        if len(found):
+            more = f", and {len(found) - 1:,} more like it" if len(found) > 1 else ""
+            yield Problem(
+                f"{_shown(found[0].as_py())}{more} contain{'s' * (not more)} {what}", f"column {name}", hint
+            )
 
 
 def differing_in_case(words: pa.ChunkedArray, name: str) -> Iterator[Problem]:
@@ -104,6 +135,13 @@ _SAME_LOOKS = (
 )
 
 
+# Cyrillic and Greek letters that look like Latin ones, in lower case.
+_LATIN = str.maketrans(
+    "\u0430\u0435\u043e\u0440\u0441\u0443\u0445\u0456\u0458\u043a\u043c\u0442\u0432\u043d\u03bf\u03b1",
+    "aeopcyxijkmtbhoa",
+)
+
+
 def _shown(word: str) -> str:
     """Return the word in quotes, with the codes of characters that look like others."""
     return repr(word) if all(sign.isascii() or sign.isalnum() for sign in word) else ascii(word)
@@ -111,6 +149,8 @@ def _shown(word: str) -> str:
 
 def _looks(words: pa.Array) -> pa.Array:
     """Return the words with similar-looking characters replaced by a common one."""
+    if not pc.all(pc.string_is_ascii(words)).as_py():
+        words = pa.array([word.translate(_LATIN) for word in words.to_pylist()], pa.string())
     words = pc.utf8_normalize(words, "NFKC")
     for expression, sign in _SAME_LOOKS:
         words = pc.replace_substring_regex(words, expression, sign)

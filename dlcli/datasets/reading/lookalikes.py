@@ -18,6 +18,18 @@ from dlcli.errors import Problem
 # Minimum share and number of distinct words that look alike; fewer may be categories.
 _MOSTLY, _SOME = 0.9, 10
 
+# Maximum number of different numbers that may be versions.
+_VERSIONS = 50
+
+# Digits that may be dates, and their pattern.
+_DAY, _MONTH_NUMBER = "(?:0[1-9]|[12]\\d|3[01])", "(?:0[1-9]|1[0-2])"
+_DIGITS_OF_DATES = {
+    rf"^{_DAY}{_MONTH_NUMBER}(?:19|20)\d\d$": "%d%m%Y",
+    rf"^{_MONTH_NUMBER}{_DAY}(?:19|20)\d\d$": "%m%d%Y",
+    rf"^{_DAY}{_MONTH_NUMBER}\d\d$": "%d%m%y",
+    rf"^{_MONTH_NUMBER}{_DAY}\d\d$": "%m%d%y",
+}
+
 _MONTH = "jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec"
 _DATE = (
     r"(?:^|[^\d.])(?:\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.] ?\d{1,2}[-/.] ?\d{4}|\d{1,2}/\d{1,2}/\d\d)"
@@ -27,11 +39,25 @@ _DATE = (
 _MONTH_AND_YEAR = rf"(?i)^(?:{_MONTH})[a-z]*[-' ]\d\d$"
 _DAY_OF_YEAR = r"^(?:19|20)\d\d-[0-3]\d\d$"
 _OTHER_DIGITS = r"^[-+]?[\p{Nd}.,\x{66b}\x{66c}]*[^\x00-\x7f][\p{Nd}.,\x{66b}\x{66c}]*$"
-_SHORT_QUARTER = r"^(?:[1-4][qQ][-/ ']?\d\d|[qQ][1-4][-/ ']?\d\d|\d\d[-/ ']?[qQ][1-4])$"
-_DURATION = r"^\d+:\d\d(?::\d\d)?$"
+_QUARTER = (
+    r"^(?:[1-4][qQ][-/ ']?\d\d|[qQ][1-4][-/ ']?\d\d|\d\d[-/ ']?[qQ][1-4]|[TtKk][1-4][-/ ']?(?:\d\d)?\d\d)$"
+    r"|^(?i:[1-4]\. ?(?:quartal|kvartal|kwarta\x{142}|trimestre)[-/ ]\d{4})$"
+)
+_WEEK = (
+    r"(?i)^(?:kw|cw|wk|week|woche|semaine|semana|uge|vecka) ?\d\d?[-/ .,]{1,2}(?:\d\d)?\d\d$"
+    r"|^\d{4}[-/ .]{0,2}(?:kw|cw|wk|week|woche) ?\d\d?$"
+)
+_WITHOUT_YEAR = rf"(?i)^[0-3]?\d\. ?[01]?\d\.$|^[0-3]?\d\.? ?(?:{_MONTH})[a-z]*$"
+_NAMED_ZONE = r"\d:\d\d(?:\.\d+)?(?:[+-]\d\d:?\d\d)? ?(?:[A-Z]{3,5}|\[?[A-Z][A-Za-z]+/[A-Za-z_]+\]?)$"
+_DURATION = (
+    r"^\d+:\d\d(?::\d\d(?:\.\d+)?)?$|^-?P(?:\d+[YMWD])*(?:T(?:\d+(?:\.\d+)?[HMS])+)?$"
+    r"|^-?\d+ days?,? \+?\d+:\d\d:\d\d|^(?i:\d+ ?(?:d|h|hrs?|m|min|s|sec) ?){2,}$"
+)
+_FRACTION = r"^(?:\d+ )?\d+/\d+$"
 _NUMBER = (
     r"^(?:[<>=~\x{2248}\x{2264}\x{2265}']{1,2} ?)[-+]?\d[\d.,]*$|^[-+]?\d[\d.,]*[kKMB]$|^0[xX][0-9a-fA-F]+$"
     r"|^[-+]?(?:\d+\.?\d*|\.\d+)[dD][-+]?\d{1,3}$|^\d{1,3}(?:_\d{3})+$|^=\"[\d.,]+\"$|^[-+]?\d+[.,]\d+ ?[^\d\s.,]{1,6}$"
+    r"|^\d+' ?\d+(?:\"|'')?$|^[-+]?\d+\x{b0} ?\d+"
 )
 
 
@@ -53,11 +79,21 @@ class _Kind(NamedTuple):
 
 _DATES = "look like dates", "Set their format, such as {format}."
 _KINDS = (
+    _Kind(
+        _NAMED_ZONE,
+        "look like times with the name of a zone",
+        "Write zones as +01:00; leave them out if all times have the same one.",
+    ),
     _Kind(_DATE, *_DATES),
     _Kind(_MONTH_AND_YEAR, *_DATES, pattern="%b-%y"),
+    _Kind(_WEEK, "may be weeks", "If they are dates, write them as 2024-W05."),
+    _Kind(_WITHOUT_YEAR, "may be days without a year", "If they are dates, write them with one: 2024-01-31."),
     _Kind(
-        _SHORT_QUARTER, "may be quarters", "If they are dates, write years with four digits, such as 2024Q1."
+        _FRACTION,
+        "may be fractions, or days without a year",
+        "Write them as decimal numbers, or as dates such as 2024-01-31.",
     ),
+    _Kind(_QUARTER, "may be quarters", "If they are dates, write years with four digits, such as 2024Q1."),
     _Kind(_DAY_OF_YEAR, "may be a year and the number of a day", "If they are dates: {format}.", "%Y-%j"),
     _Kind(_OTHER_DIGITS, "are numbers in digits other than 0 to 9", "Write them in the digits 0 to 9."),
     _Kind(_DURATION, "look like durations", "Write them as numbers, such as seconds."),
@@ -94,7 +130,7 @@ def lookalikes(distinct: pa.Array, name: str) -> Iterator[Problem]:
 
 def ways(numbers: pa.Array) -> list[str]:
     """Return an example of each of the first two formats of numbers, such as 0.5 and 1.5 kg."""
-    shapes = pc.replace_substring_regex(numbers, r"[\d.,]+", "1")
+    shapes = pc.replace_substring_regex(numbers, r"[-+(]?[\d.,]+\)?", "1")
     return [str(numbers[pc.index(shapes, shape).as_py()]) for shape in pc.unique(shapes)[:2]]
 
 
@@ -104,7 +140,7 @@ def _pattern(dates: pa.Array) -> str:
     timed = re.sub(
         r"\d{1,2}:\d\d(:\d\d)?", lambda found: "%H:%M:%S" if found[1] else "%H:%M", example, count=1
     )
-    for signs in ("Ymd", "dmY", "mdY", "dmy"):
+    for signs in ("Ymd", "Ydm", "dmY", "mdY", "dmy"):
         digits = [r"\d{4}" if sign == "Y" else r"\d{1,2}" for sign in signs]
         expression = r"(?<!\d)" + r"([^\d:]+)".join(digits) + r"(?!\d)"
         pattern = re.sub(expression, "%{}\\1%{}\\2%{}".format(*signs), timed, count=1)
@@ -113,16 +149,48 @@ def _pattern(dates: pa.Array) -> str:
     return "%d.%m.%Y %H:%M"
 
 
-def exponents(strings: pa.ChunkedArray, name: str) -> Iterator[Problem]:
-    """Yield a warning if all numbers are integers with an exponent, such as 12E5, which may be codes."""
+def undated(distinct: pa.Array, name: str) -> Iterator[Problem]:
+    """Yield a warning if words are digits such as 31012024, which are no numbers since some begin with a zero."""
+    if len(distinct) < _SOME:
+        return
+    for expression, pattern in _DIGITS_OF_DATES.items():
+        if _all(distinct, expression):
+            setting = pasted_for_column("dataset.date_format", name, pattern)
+            yield Problem(
+                f"{distinct[0]} and values like it may be dates, but are read as words",
+                f"column {name}",
+                f"If they are dates: {setting}.",
+            )
+            return
+
+
+def codes_as_numbers(strings: pa.ChunkedArray, name: str) -> Iterator[Problem]:
+    """Yield a warning if numbers may be codes: all are integers with an exponent, such as 12E5, or some of a few are
+    written in two ways, such as 1.1 and 1.10."""
+    few = pc.unique(spread(strings))
+    if len(few) <= _VERSIONS and len(distinct := pc.drop_null(pc.unique(strings))) <= _VERSIONS:
+        same: dict[float, list[str]] = {}
+        for word in distinct.to_pylist():
+            same.setdefault(float(word), []).append(word)
+        pairs = [words for words in same.values() if len({len(word) for word in words}) > 1]
+        if pairs and any("." in word.rstrip("0").rstrip(".") for word in pairs[0]):
+            yield Problem(
+                f"{' and '.join(pairs[0][:2])} are read as the same number",
+                f"column {name}",
+                f"If they are versions or codes: {pasted('dataset.types', {name: 'categorical'})}.",
+            )
     codes = r"^\d+[eE]\d+$"
-    if all(pc.all(pc.match_substring_regex(some, codes)).as_py() for some in (spread(strings), strings)):
+    if _all(strings, codes):
         first = pc.first(pc.drop_null(strings)).as_py()
         yield Problem(
             f"{first} is read as the number {float(first):g}",
             f"column {name}",
             f"If it is a code: {pasted('dataset.types', {name: 'categorical'})}.",
         )
+
+
+def _all(words: pa.Array | pa.ChunkedArray, expression: str) -> bool:
+    return all(pc.all(pc.match_substring_regex(some, expression)).as_py() for some in (spread(words), words))
 
 
 def _matches(words: pa.Array, expression: str) -> bool:

@@ -39,11 +39,14 @@ _NUMBER = (
 # A number followed by its minus sign, and too long to be a grade.
 _MINUS_BEHIND = r"^([^-+]*(?:[.,]\d+|\d{3})) ?-$"
 
+# A whole amount of money, such as 12.- in Switzerland.
+_NO_CENTS = "^(.*\\d)[.,][-\u2013\u2014]$"
+
 # Expressions and their replacements, applied in order: typographic minus, non-breaking blanks, and negative numbers of
 # accounting: (123) and 123- are -123, but a grade such as 2- is not.
 REWRITES = (
     ("\u2212", "-"), ("\u00a0", " "), ("\u202f", " "), ("\u2009", " "), ("\u2019", "'"),
-    (r"^\((.*\d.*)\)$", r"-\1"), (_MINUS_BEHIND, r"-\1"),
+    (r"^\((.*\d.*)\)$", r"-\1"), (_NO_CENTS, r"\1"), (_MINUS_BEHIND, r"-\1"),
 )  # fmt: skip
 
 # A number whose point is certainly a decimal sign: not followed by three digits, or preceded by a single zero.
@@ -144,8 +147,8 @@ def may_be_marked(values: pa.Array) -> bool:
 
 
 def minus_behind(values: pa.Array) -> str | None:
-    """Return the first value with a trailing minus, such as 123-; None if there is none."""
-    found = values.filter(pc.match_substring_regex(values, _MINUS_BEHIND))
+    """Return the first value with a trailing minus, such as 123- or 12.-; None if there is none."""
+    found = values.filter(pc.match_substring_regex(values, f"{_MINUS_BEHIND}|{_NO_CENTS}"))
     return found[0].as_py() if len(found) else None
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
-import itertools
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -14,13 +12,14 @@ import pyarrow as pa
 from pyarrow import csv
 
 from dlcli.config.suggest import hint
+from dlcli.datasets.tables.beginning import beginning_of
 from dlcli.datasets.tables.bounds import LONGEST_LINE
 from dlcli.datasets.tables.compression import Excerpt, at_line, opened
 from dlcli.datasets.tables.dialect import Dialect, quotes_are_literal, sniff
 from dlcli.datasets.tables.format_options import FormatOptions
 from dlcli.datasets.tables.layout import ROW_NAMES, Layout, advice_on_blanks, find_layout
 from dlcli.datasets.tables.line_gaps import Watched
-from dlcli.datasets.tables.lines import codec, is_utf8, text_lines
+from dlcli.datasets.tables.lines import is_utf8, text_lines
 from dlcli.datasets.tables.packing import packed
 from dlcli.datasets.tables.quoted_rows import all_lines_are_rows, empty_lines
 from dlcli.datasets.tables.source import RawTable
@@ -28,21 +27,8 @@ from dlcli.errors import DataError, Problem, first_line
 from dlcli.formatting import amount, counted
 from dlcli.process.memory import free_memory
 
-# Number of lines used to detect the dialect; fewer, but at least two, if they exceed this number of bytes.
-_LINES, _LENGTH = 50, 1 << 22
-
-# Codecs of host names, which are not encodings of text.
-_OF_NAMES = ("idna", "punycode")
-
 # Block size in bytes; larger blocks are used for a longer row.
 _BLOCK = 1 << 20
-
-# First bytes of formats that are no text.
-_OTHERS = {
-    b"\x1f\x8b": "compressed with gzip", b"PK\x03\x04": "a zip archive or an Excel file", b"PAR1": "a Parquet file",
-    b"\xfd7zX": "compressed with xz", b"\x28\xb5\x2f\xfd": "compressed with zstd", b"BZh": "compressed with bz2",
-    b"%PDF": "a PDF document",
-}  # fmt: skip
 
 # Part of Arrow's message about a row that is longer than a block.
 _ROW_TOO_LONG = "straddles two block boundaries"
@@ -95,7 +81,7 @@ def read_delimited(
         blank = form.layout.skip - form.layout.in_comment
         form = form.plain
     else:
-        lines = _first_lines(file, form.encoding)
+        lines = beginning_of(file, form.encoding)
         blank = next((number for number, line in enumerate(lines) if line.strip()), 0)
     comments: list[int] = []
     table, may_have_gaps = _read(file, form, comments)
@@ -125,7 +111,7 @@ def find_form(file: Path | Excerpt, options: FormatOptions, names: Collection[st
     Raises:
         DataError: the file is empty, not text, or in another encoding.
     """
-    lines = _first_lines(file, options.encoding)
+    lines = beginning_of(file, options.encoding)
     if not any(line.strip() for line in lines):
         raise DataError("is empty", str(file), "Give at least one row.")
     layout = find_layout(lines, options.separator_sign)
@@ -218,7 +204,7 @@ def _read(file: Path | Excerpt, form: Form, comments: list[int]) -> tuple[pa.Tab
                 f"{begins[:60].strip()}",
                 at_line(file, _line_of(file, form.encoding, begins, row.number)),
                 hint(
-                    advice_on_blanks(_first_lines(file, form.encoding)),
+                    advice_on_blanks(beginning_of(file, form.encoding)),
                     "Correct the row; enclose cells that contain the separator in quotes.",
                 ),
             ) from error
@@ -281,37 +267,6 @@ def skipped_warnings(file: Path, comments: int, empty: int) -> list[Problem]:
     return [Problem(message, str(file)) for message in found]
 
 
-def _first_lines(file: Path | Excerpt, encoding: str) -> list[str]:
-    with opened(file) as stream:
-        start = stream.read(4)
-    if start[:2] in (b"\xff\xfe", b"\xfe\xff") and not encoding.lower().startswith("utf-16"):
-        raise DataError("is written in UTF-16", str(file), "Give dataset.encoding=utf-16.")
-    for begins, what in _OTHERS.items():
-        if start.startswith(begins):
-            raise DataError(
-                f"is {what}, not text", str(file), "Give the file its usual suffix, such as .csv.gz."
-            )
-    if b"\x00" in start and "16" not in encoding and "32" not in encoding:
-        raise DataError(
-            "is not text", str(file), "If the table has another format, use its suffix (.parquet, .xlsx)."
-        )
-    with opened(file) as stream:
-        raw: list[bytes] = []
-        for line in itertools.islice(stream, _LINES):
-            raw.append(line)
-            if len(raw) > 1 and sum(map(len, raw)) > _LENGTH:
-                break
-    try:
-        if codecs.lookup(codec(encoding)).name in _OF_NAMES:
-            raise LookupError
-        text = b"".join(raw).decode(codec(encoding), errors="replace")
-    except LookupError as error:
-        raise DataError(
-            f"there is no encoding {encoding}", "dataset.encoding", "Give one such as utf-8 or latin-1."
-        ) from error
-    return text.splitlines()
-
-
 def _check_lines(file: Path | Excerpt) -> None:
     """Raise an error if a line is not UTF-8.
 
@@ -332,5 +287,5 @@ def _check_line(line: bytes, where: str) -> None:
         raise DataError(
             f"is not UTF-8: byte 0x{line[error.start]:02x} {after}",
             where,
-            "Give the encoding of the file, such as dataset.encoding=latin-1.",
+            "Give the encoding of the file, such as dataset.encoding=cp1252 (Windows) or latin-1.",
         ) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, time, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import pyarrow as pa
 
 from dlcli.config.pasted import pasted
 from dlcli.config.suggest import choices, did_you_mean, hint
-from dlcli.datasets.tables.source import RawTable, sheet_advice
+from dlcli.datasets.tables.source import RawTable, check_unique_names, sheet_advice
 from dlcli.errors import DataError, Problem, first_line
 from dlcli.formatting import amount, counted
 from dlcli.process.memory import free_memory
@@ -51,6 +52,7 @@ def read_excel(file: Path, sheet: str | None = None) -> RawTable:
             ] or names
             read = sheet if sheet is not None else shown[0]
             others = {name: _first_row(book.book[name]) for name in names if name != read}
+            check_unique_names(_first_row(book.book[read]), file)  # pandas would number equal ones
             # Without a type, pandas would turn 007 into 7.
             frame = pd.read_excel(
                 book,
@@ -75,6 +77,8 @@ def read_excel(file: Path, sheet: str | None = None) -> RawTable:
             ),
         )
     _check_names(frame, file)
+    gaps = _empty_rows(frame)
+    frame = frame.drop(index=gaps)
     # pandas reads an empty cell as "", and #DIV/0! and the like as not a number.
     errors = int(frame.map(lambda cell: isinstance(cell, float) and cell != cell).to_numpy().sum())
     arrays = [_column(frame.iloc[:, number].tolist()) for number in range(frame.shape[1])]
@@ -85,17 +89,27 @@ def read_excel(file: Path, sheet: str | None = None) -> RawTable:
         what = "the first" if shown[0] == names[0] else "the first that is not hidden"
         message = f"has {counted(len(names) - 1, 'more sheet')}; {what} is read: {shown[0]}"
         warnings = [Problem(message, str(file), f"Name the one to read: {pasted('dataset.sheet', other)}.")]
+    if gaps:
+        warnings.append(Problem(f"{counted(len(gaps), 'empty row')} between the rows skipped", str(file)))
     if errors:
         text = f"{counted(errors, 'cell')} with an error such as #DIV/0! read as missing"
         warnings.append(Problem(text, str(file), "Correct the formulas, or leave the cells empty."))
-    return RawTable.of(
+    raw = RawTable.of(
         table,
         file,
         2,
+        between=[row - before for before, row in enumerate(gaps)],
         warnings=warnings,
         unnamed=table.column_names[:1] == ["Unnamed: 0"],
         sheets=others,
     )
+    return replace(raw, empty=len(gaps))
+
+
+def _empty_rows(frame: pd.DataFrame) -> list[int]:
+    """Return the positions of the rows in which all cells are empty; pandas reads an empty cell as ""."""
+    may_be = [row for row, cell in enumerate(frame.iloc[:, 0] if len(frame.columns) else ()) if cell == ""]
+    return [row for row in may_be if all(cell == "" for cell in frame.iloc[row])]
 
 
 def _check_names(frame: pd.DataFrame, file: Path) -> None:

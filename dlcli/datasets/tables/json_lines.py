@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json as plain_json
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,7 @@ def read_json_lines(file: Path | Excerpt, known: Collection[str] = ()) -> RawTab
     try:
         table = json.read_json(pa.BufferReader(b"".join(lines)), read_options=block)
     except pa.ArrowException as error:
-        _check_types(file, lines)
+        _check_types(file, lines, counted=counted)
         raise DataError(f"is not a JSON lines file: {first_line(error)}", str(file), _HINT) from error
     unsupported = {field.name: str(field.type) for field in table.schema if is_unsupported(field)}
     rows = len(table)
@@ -98,7 +98,7 @@ def _objects(file: Path | Excerpt) -> tuple[list[bytes], bool]:
             elif begins and not any(lines) and line.lstrip(b"\xef\xbb\xbf \t")[:1] == b"[":
                 return _items(file, line + stream.read()), False
             else:
-                read_object(line, at_line(file, number))
+                line = _without_nan(line, read_object(line, at_line(file, number)))
             lines.append(line if line.endswith(b"\n") or not line else line + b"\n")
     return lines, True
 
@@ -114,8 +114,15 @@ def _items(file: Path | Excerpt, content: bytes) -> list[bytes]:
 
 def _item(item: Any, where: str) -> bytes:
     line = plain_json.dumps(item, ensure_ascii=True).encode()
-    read_object(line, where)
-    return line + b"\n"
+    return _without_nan(line, read_object(line, where)) + b"\n"
+
+
+def _without_nan(line: bytes, row: Mapping[str, Any]) -> bytes:
+    """Return the line of a row with null for NaN, which Python writes for a missing word as well."""
+    if b"NaN" not in line or all(value == value for value in row.values()):
+        return line
+    known = {name: value if value == value else None for name, value in row.items()}
+    return plain_json.dumps(known).encode()
 
 
 def read_object(line: bytes, where: str) -> dict[str, Any]:
@@ -192,15 +199,15 @@ def _depth(value: Any) -> int:
     return depth
 
 
-def _check_types(file: Path | Excerpt, lines: list[bytes]) -> None:
-    """Raise an error with the first line whose type differs, which Arrow cannot name because it reads in blocks."""
+def _check_types(file: Path | Excerpt, lines: list[bytes], *, counted: bool) -> None:
+    """Raise an error with the first line or item whose type differs; Arrow cannot name it, as it reads in blocks."""
     kinds: dict[str, str] = {}
     for number, line in enumerate(lines, start=1):
         for name, value in (plain_json.loads(line) if line else {}).items():
             if value is not None and kinds.setdefault(name, _kind(value)) != _kind(value):
                 raise DataError(
                     f"is {_kind(value)}, but previous values of the column are {kinds[name]}",
-                    f"{at_line(file, number)}, column {name}",
+                    f"{at_line(file, number) if counted else f'{file}, item {number - 1}'}, column {name}",
                     'Write all values of a column with the same type, such as 1 or "1".',
                 )
 

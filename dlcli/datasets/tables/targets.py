@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -13,12 +13,14 @@ import pyarrow as pa
 from dlcli.config.pasted import pasted
 from dlcli.config.suggest import choices, hint, near, question
 from dlcli.datasets.evaluation_only import evaluation_targets
-from dlcli.datasets.notices import Notice
+from dlcli.datasets.notices import Notice, first_names
+from dlcli.datasets.reading.cells import MARKERS
 from dlcli.datasets.reading.number_formats import is_number_like
 from dlcli.datasets.reading.spellings import spelt_as
 from dlcli.datasets.tables.source import Source
 from dlcli.datasets.tables.typed_frames import as_categories, as_numbers, is_text, kind_of
 from dlcli.errors import DataError
+from dlcli.formatting import counted
 
 MissingTarget = Literal["error", "drop"]
 
@@ -34,6 +36,27 @@ _MOSTLY, _MANY = 0.9, 0.5
 # The keys of a dataset that hints name; some datasets lack some of them.
 Key = Literal["missing_target", "missing_values", "types"]
 _KEYS: tuple[Key, ...] = ("missing_target", "missing_values", "types")
+
+
+def marked_classes(
+    classes: Sequence[str], y: np.ndarray, where: str, remedy: str = "", words: Collection[str] = MARKERS
+) -> list[Notice]:
+    """Return a notice of classes whose names, such as `.`, may denote a missing value, if there are any.
+
+    Args:
+        classes: names of the classes.
+        y: the class of each row.
+        where: place of the targets.
+        remedy: what to do if they do; empty for settings of a table.
+        words: words that denote a missing value, in lower case.
+    """
+    named = [code for code, name in enumerate(classes) if name.lower() in words]
+    if not named or y.ndim != 1:
+        return []
+    count, names = int(np.isin(y, named).sum()), [classes[code] for code in named]
+    keys = f"{pasted('dataset.missing_values', names)} dataset.missing_target=drop"
+    text = f"{counted(count, 'row')} of the class {first_names(names)}, which may denote a missing value"
+    return [Notice("missing_words", count, text, where, remedy or f"If it does: {keys}.")]
 
 
 @dataclass(frozen=True, eq=False)

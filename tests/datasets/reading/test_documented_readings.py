@@ -46,6 +46,13 @@ CASES: dict[str, list[tuple[Any, str, dict[str, Any], str]]] = {
         (["(123)", "45"], "numeric", {}, ""),
         (["123.45-", "45.5"], "numeric", {}, ""),
         (["123-", "45-", "7-"], "categorical", {}, ""),
+        (["Fr. 12.-", "Fr. 1'250.-", "Fr. 7.50"], "numeric", {}, ""),
+        (["12,-", "7,50"], "numeric", {}, ""),
+    ],
+    "`1.1` and `1.10`": [
+        (["1.1", "1.10", "1.9"], "numeric", {}, WARNED),
+        (["1.0", "1", "2.5"], "numeric", {}, ""),
+        ([f"{number}.5" for number in range(60)] + ["1.50"], "numeric", {}, ""),
     ],
     "`1.5` and later `1,5`": [
         (["1.5", "2.25", "1,5"], "refused", {}, ""),
@@ -79,7 +86,21 @@ CASES: dict[str, list[tuple[Any, str, dict[str, Any], str]]] = {
         ([f">{number}" for number in range(20)], "categorical text identifier", {}, WARNED),
         ([f"0x{number:x}f" for number in range(20)], "categorical text identifier", {}, WARNED),
         ([f"{number}:30" for number in range(26, 46)], "categorical text identifier", {}, WARNED),
+        ([f"{number}:30:00" for number in range(0, 46)], "categorical text identifier", {}, WARNED),
+        ([f"PT{number}M" for number in range(20)], "categorical text identifier", {}, WARNED),
+        ([f"{number} days 10:00:00" for number in range(20)], "categorical text identifier", {}, WARNED),
+        ([f"{number} 1/4" for number in range(20)], "categorical text identifier", {}, WARNED),
+        ([f"5'{number}\"" for number in range(12)], "categorical text identifier", {}, WARNED),
         (["5", "5 kg", "7"] * 5, "categorical", {}, ""),
+    ],
+    "`31122024` and": [
+        ([f"{number:02}012024" for number in range(1, 21)], "categorical text identifier", {}, WARNED),
+        ([f"{number:02}012024" for number in range(1, 21)], "date", {"date_format": "%d%m%Y"}, ""),
+        ([f"{number:02}672024" for number in range(1, 21)], "categorical text identifier", {}, ""),
+        ([f"{number}.12." for number in range(1, 21)], "categorical text identifier", {}, WARNED),
+        ([f"KW{number:02}/2024" for number in range(1, 21)], "categorical text identifier", {}, WARNED),
+        ([f"2024-01-{n:02} 13:05 CET" for n in range(1, 21)], "categorical text identifier", {}, WARNED),
+        ([f"2024/{number}/01" for number in range(1, 21)], "categorical text identifier", {}, WARNED),
     ],
     "`12E5` and the like": [([f"{number}E5" for number in range(10, 30)], "numeric", {}, WARNED)],
     "`01/02/2024` where": [
@@ -95,9 +116,12 @@ CASES: dict[str, list[tuple[Any, str, dict[str, Any], str]]] = {
     "times of which only some": [
         (["2024-01-31 10:00+01:00", "2024-01-31 11:00", "2024-01-31 12:00+01:00"], "date", {}, WARNED)
     ],
-    "`20240131`, `20240131T130500`": [
+    "`20240131`, `202401311305`": [
         ([f"202401{day}" for day in range(11, 16)], "date", {}, ""),
         ([f"202401{day}" for day in range(11, 15)], "numeric", {}, ""),
+        ([f"202401{day}1305" for day in range(11, 16)], "date", {}, ""),
+        ([f"202401{day}130559" for day in range(11, 16)], "date", {}, ""),
+        ([f"202401{day}139959" for day in range(11, 16)], "numeric", {}, ""),
         (["20240131T130500", "20240201T000000"], "date", {}, ""),
         (["2024-01", "2024-02"], "date", {}, ""),
         (["2024Q1", "2024Q2"], "date", {}, ""),
@@ -110,6 +134,11 @@ CASES: dict[str, list[tuple[Any, str, dict[str, Any], str]]] = {
         (["2021", "2022", "2024"], "numeric", {}, ""),
         (["20240131130500", "20240201130500"], "numeric", {}, ""),
         (["20240131130500", "20240201130500"], "date", {"types": {"a": "date"}}, ""),
+    ],
+    "days since 1970": [
+        ([str(45_000 + number) for number in range(9)], "numeric", {}, ""),
+        ([str(45_000 + number) for number in range(9)], "refused", {"types": {"a": "date"}}, ""),
+        ([f"{19_000 + number}.5" for number in range(9)], "refused", {"types": {"a": "date"}}, ""),
     ],
     "`true`, `FALSE`": [(["true", "FALSE"], "boolean", {}, "")],
     "`yes`, `N`": [
@@ -132,7 +161,12 @@ CASES: dict[str, list[tuple[Any, str, dict[str, Any], str]]] = {
         ([f"\uff11\uff12{number}" for number in range(20, 40)], "categorical text identifier", {}, WARNED),
     ],
     "`n.a.`, `-`": [
-        (["1", "2", "n.a.", "-", ".", "unknown", "#DIV/0!", "NaT", "0000-00-00"], "numeric", {}, ""),
+        (
+            ["1", "2", "n.a.", "-", ".", ".a", "unknown", "#DIV/0!", "#NV", "NaT", "0000-00-00"],
+            "numeric",
+            {},
+            "",
+        ),
         (["small", "unknown", "small"], "categorical", {}, ""),
     ],
     "`-999`, `gone`": [
@@ -150,6 +184,14 @@ CASES: dict[str, list[tuple[Any, str, dict[str, Any], str]]] = {
         ([" No", "No ", "Yes"], "categorical", {}, ""),
         (["No", "no", "Yes"], "categorical", {}, WARNED),
         ([" No", "No ", "Yes"], "categorical", {"trim": False}, ""),
+        (["A", "\u0410", "b"], "categorical", {}, WARNED),
+    ],
+    "`M\u00c3\u00bcller`": [
+        (["M\u00c3\u00bcller", "Meier"], "categorical", {}, WARNED),
+        (["M\ufffdller", "Meier"], "categorical", {}, WARNED),
+        (["\u0080 5", "Meier"], "categorical", {}, WARNED),
+        (['a \\"b\\"', "Meier"], "categorical", {}, WARNED),
+        (["M\u00fcller \u00c3", "C:\\tmp"], "categorical", {}, ""),
     ],
     "words, most of them": [
         ([f"item {number} of the list" for number in range(200)], "text", {}, ""),
