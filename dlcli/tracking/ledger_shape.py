@@ -15,8 +15,6 @@ _ID = re.compile(r"[\w-]+")
 _TEXT, _MESSAGE, _MOST = 10_000, 100_000, 10_000
 _NESTED = 2  # lists of lists of numbers
 
-# Facts that a task may tune on rows that folds hold out.
-
 
 def invalid_fields(document: Mapping[str, Any]) -> list[str]:
     """Return the names of fields that do not have the shape that dlcli writes, such as `result.folds`.

@@ -253,6 +253,7 @@ def test_the_file_of_a_split_is_checked(tmp_path: Path) -> None:
         ({**whole, "val": np.array([[2]])}, 4),
         ({**whole, "val": np.array([True])}, 4),
         ({**whole, "val": np.array([1])}, 4),
+        ({**whole, "train": np.array([0, 1, 0, 1])}, 5),
         ({**whole, "val": np.array([2], dtype=object)}, 4),
         ({"train": whole["train"], "val": whole["val"]}, 4),
     ]

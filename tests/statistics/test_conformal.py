@@ -86,6 +86,10 @@ def test_a_coverage_that_the_rows_cannot_give_is_refused_with_the_smallest_numbe
     assert conformal_quantile(scores, 0.9) == 8
     with pytest.raises(InputError, match="needs at least 9 calibration rows, and there are 8"):
         conformal_quantile(scores[:8], 0.9)
+    few = pd.DataFrame({"p(a)": [0.6] * 8, "p(b)": [0.4] * 8, "target": "a"})
+    for method in ("plain", "plus"):
+        with pytest.raises(InputError, match="needs at least 9 calibration rows, and there are 8"):
+            conformal_of("multiclass", few, 0.9, method, [np.ones(1)] * 8)
 
 
 @pytest.mark.parametrize("coverage", [0.0, 1.0, float("nan")])

@@ -9,10 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from dlcli.statistics.deviation import deviations
+from dlcli.statistics.edit_distance import edit_distances
 from dlcli.statistics.interval import Components, Interval, corrected_interval, variance_components
 from dlcli.statistics.mean_ranks import friedman
+from dlcli.statistics.of_rows import difference_interval, mean_interval, wilson_interval
 from dlcli.statistics.paired import (
     Difference,
     corrected_paired_t,
@@ -221,3 +224,24 @@ def test_columns_are_scaled_independently() -> None:
         assert found[0] == pytest.approx(small.std())
         assert found[1] == pytest.approx(1e10, rel=0.2)
         assert found[2] == 1
+
+
+def test_the_interval_of_a_share_is_that_of_scipy() -> None:
+    for hits, rows in ((8, 10), (0, 5), (5, 5), (1, 1000)):
+        expected = stats.binomtest(hits, rows).proportion_ci(method="wilson")
+        assert wilson_interval(hits, rows) == pytest.approx((expected.low, expected.high))
+
+
+def test_intervals_of_means_are_those_of_the_normal_distribution() -> None:
+    values, others = np.array([0.0, 1.0, 3.0, 5.0]), np.array([4.0, 1.0, 1.0, 0.0])
+    low, high = stats.norm.interval(0.95, loc=2.25, scale=stats.sem(values))
+    assert mean_interval(values) == pytest.approx((low, high))
+    assert mean_interval(values - 2.25 + 1)[0] == 0.0  # errors are not negative
+    expected = stats.norm.interval(0.95, loc=0.75, scale=stats.sem(values - others))
+    assert difference_interval(values, others) == pytest.approx(expected)
+
+
+def test_edit_distances_of_a_table() -> None:
+    first, second = ["kitten", "", "abc", "flaw", "same"], ["sitting", "ab", "", "lawn", "same"]
+    assert edit_distances(first, second).tolist() == [3, 2, 3, 2, 0]
+    assert edit_distances([], []).tolist() == []

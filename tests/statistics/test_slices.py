@@ -66,6 +66,24 @@ def test_numbers_are_divided_into_quarters_and_missing_cells_are_a_slice() -> No
     assert sum(one.rows for one in found.values()) == 200
 
 
+def test_a_slice_and_the_other_rows_are_at_least_20() -> None:
+    errors = np.arange(100.0)
+    assert find_slices({"x": pd.Series(["a"] * 81 + ["b"] * 19)}, errors) == []
+    assert [one.rows for one in find_slices({"x": pd.Series(["a"] * 80 + ["b"] * 20)}, errors)] == [20, 80]
+
+
+def test_a_slice_and_the_other_rows_have_the_same_p() -> None:
+    where = pd.Series(["a", "b"] * 40)
+    noise = np.random.default_rng(3).normal(size=80)
+    first, second = find_slices({"where": where}, noise + np.where(where == "a", 0.3, 0.0))
+    assert (first.value, second.value, first.difference) == ("a", "b", -second.difference)
+    assert 0 < first.p < 1
+    assert first.p == pytest.approx(second.p)
+    # Without any variance the difference is certain, or there is none.
+    assert [one.p for one in find_slices({"where": where}, np.where(where == "a", 1.0, 0.0))] == [0, 0]
+    assert [one.p for one in find_slices({"where": where}, np.ones(80))] == [1, 1]
+
+
 def test_redundant_columns_are_one_group() -> None:
     random = np.random.default_rng(0)
     x = random.normal(size=300)
@@ -77,9 +95,13 @@ def test_redundant_columns_are_one_group() -> None:
             "other": random.normal(size=300),
             "word": words,
             "same": np.where(words == "a", "A", "B"),
+            "day": pd.Timestamp("2024-01-01") + pd.to_timedelta(-x, unit="D"),
+            "one": np.ones(300),
+            "no": np.zeros(300, dtype=bool),
         }
     )
-    assert correlated_groups(table) == [["x", "exp"], ["other"], ["word", "same"]]
+    groups = [["x", "exp", "day"], ["other"], ["word", "same"], ["one"], ["no"]]
+    assert correlated_groups(table) == groups
 
 
 def test_a_row_that_several_models_judge_is_drawn_with_all_of_them() -> None:

@@ -11,12 +11,16 @@ import pytest
 from dlcli.errors import CorruptRun
 from dlcli.runs.folder import read_result
 from dlcli.tracking.ledger import LEDGER_FILE, Ledger
+from dlcli.tracking.ledger_shape import invalid_fields
 
 RESULT: dict[str, Any] = {
     "metrics": ["val/loss"], "messages": ["fine"], "duration_s": 1.5, "folds": ["a", "b"], "chosen": [{}, {}],
     "trials": [{"trial": 0}], "best": {"metrics": {"val/loss": 1.0}, "params": {}, "folds": 1}, "front": [0],
     "out_of_time": False, "best_run_id": None, "refit_run_id": "x",
 }  # fmt: skip
+
+
+MEMBER = {"run_id": "x", "run_name": "one", "count": 1}
 
 
 def write(folder: Path, **changes: Any) -> Path:
@@ -75,11 +79,39 @@ def test_a_result_of_another_type_is_refused_by_name_or_can_be_used(tmp_path: Pa
         ({"tags": dict.fromkeys(map(str, range(20_000)), "")}, "tags"),
         ({"result/messages": ["x" * 200_000]}, "result.messages"),
         ({"result/messages": ["x"] * 20_000}, "result.messages"),
+        ({"result/messages": {"fine": 1}}, "result.messages"),
+        ({"result/folds": ["../x", "b"]}, "result.folds"),
+        ({"result/front": [1 << 63]}, "result.front"),
+        ({"result/front": [1.5]}, "result.front"),
+        ({"result/best": {"metrics": {"val/loss": "low"}, "params": {}}}, "result.best"),
+        ({"result/best": {"metrics": {}, "params": []}}, "result.best"),
+        ({"result/best": {"metrics": {}, "params": {}, "folds": -1}}, "result.best"),
+        ({"result/importances": {"x": "much"}}, "result.importances"),
+        ({"result/importances": {"x" * 20_000: 1.0}}, "result.importances"),
+        ({"result/members": [{**MEMBER, "count": 0}]}, "result.members"),
+        ({"result/members": [{**MEMBER, "run_id": "../x"}]}, "result.members"),
+        ({"about": {"words": {"a": 1}}}, "about.words"),
+        ({"about": {"warnings": [{"where": "", "message": 1, "hint": ""}]}}, "about.warnings"),
+        ({"about": {"profile": {"rows": -1}}}, "about.profile"),
+        ({"about": {"profile": {"columns": {"x": 1}}}}, "about.profile"),
+        ({"about": {"profile": {"targets": {"x": 1}}}}, "about.profile"),
+        ({"about": {"profile": {"classes": {"a": -1}}}}, "about.profile"),
+        ({"about": {"profile": {"classes": {"a" * 20_000: 1}}}}, "about.profile"),
     ],
 )
 def test_other_fields_are_refused_by_name(tmp_path: Path, change: dict[str, Any], field: str) -> None:
     with pytest.raises(CorruptRun, match=f"the run's ledger is invalid: {field}"):
         Ledger.load(write(tmp_path, **change))
+
+
+def test_digests_have_64_hexadecimal_digits() -> None:
+    for digest, found in (
+        ("a" * 64, []),
+        ("512:" + "a" * 64, []),
+        ("a" * 63, ["digests"]),
+        ("a" * 65, ["digests"]),
+    ):
+        assert invalid_fields({"digests": {"split.npz": [digest]}}) == found
 
 
 def test_a_task_of_ones_own_may_tune_facts_of_other_names(tmp_path: Path) -> None:

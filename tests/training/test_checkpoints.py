@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 import signal
@@ -21,7 +22,7 @@ from dlcli.models.mlp import MLP
 from dlcli.process.interrupts import preempted
 from dlcli.training import checkpoints
 from dlcli.training.checkpoints import Checkpoints
-from dlcli.training.epoch_state import LAST, ResumePoint, best_name
+from dlcli.training.epoch_state import LAST, PREVIOUS, ResumePoint, best_name
 from dlcli.training.module import TrainingModule
 from tests.training.fitting import Reverse, train
 
@@ -81,7 +82,7 @@ class Module(TrainingModule):
 
     def __init__(self, loss: float) -> None:
         LightningModule.__init__(self)
-        self.epoch_metrics, self.together = {"loss": loss}, 1
+        self.epoch_metrics, self.sharing = {"loss": loss}, SimpleNamespace(runs=1)
 
 
 Saved = list[dict[str, Any]]
@@ -180,6 +181,98 @@ def test_checkpoints_within_an_epoch_follow_optimizer_steps(
     assert steps == [(batch + 1) // accumulate for batch in saved]
 
 
+def test_no_checkpoint_is_written_within_an_epoch_that_ends_here_and_a_preempted_run_ends_with_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = Checkpoints(tmp_path, "loss", "min", every_minutes=-1)
+    written: list[int] = []
+    monkeypatch.setattr(found, "_save", lambda _: written.append(0))
+    monkeypatch.setattr(checkpoints, "is_ending", lambda trainer: trainer.should_stop)
+    ending = trainer()
+    ending.should_stop = True
+    found.on_train_batch_end(ending, None, None, None, 0)  # type: ignore[arg-type]
+    assert written == []
+    preempted.set()
+    try:
+        with pytest.raises(Interrupted):
+            found.on_train_batch_end(trainer(), None, None, None, 0)  # type: ignore[arg-type]
+    finally:
+        preempted.clear()
+    assert written == [0]
+
+
+def test_a_stop_that_was_asked_for_before_the_checkpoint_is_restored(tmp_path: Path) -> None:
+    for asked, stops in itertools.product((False, True), repeat=2):
+        found, state = Checkpoints(tmp_path, "loss", "min", 10), trainer()
+        found._asked_to_stop, state.should_stop = asked, stops
+        found.on_train_start(state, None)  # type: ignore[arg-type]
+        assert state.should_stop == (asked or stops)
+
+
+def test_reasons_for_a_checkpoint_after_an_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = 1000.0
+    monkeypatch.setattr(checkpoints.time, "monotonic", lambda: clock)
+    monkeypatch.setattr(checkpoints, "_EPOCH_SECONDS", 2.0)
+    monkeypatch.setattr(checkpoints, "_MAX_HELD", 100)
+    found = Checkpoints(tmp_path, "loss", "min", 10)
+    found._named, found._finished_epochs = {LAST: 0}, 3
+
+    def is_due(together: int = 1, ranks: int = 1, *, stop: bool = False, epochs: int = 9) -> bool:
+        state = SimpleNamespace(world_size=ranks, should_stop=stop, max_epochs=epochs)
+        return found._is_due_after_epoch(state, together)  # type: ignore[arg-type]
+
+    assert not is_due()
+    assert is_due(ranks=2) and is_due(stop=True) and is_due(epochs=3)
+    for floats, due in ((25, False), (26, True)):
+        found._waiting = {"weight": torch.zeros(floats)}
+        assert is_due() == due
+    found._waiting = None
+    clock += 2.1  # networks that are trained together take turns, each at most every 0.3 s times their number
+    assert [is_due(together) for together in (1, 6, 8)] == [True, True, False]
+    assert found.state_dict() == Checkpoints(tmp_path, "loss", "min", 10).state_dict() | {
+        "finished_epochs": 3
+    }
+    preempted.set()
+    try:
+        assert is_due(8)
+    finally:
+        preempted.clear()
+
+
+def test_room_is_made_and_the_best_weights_are_written_before_the_state(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+    found = Checkpoints(tmp_path, "loss", "min", 10)
+    monkeypatch.setattr(found, "_make_room", lambda: done.append("room"))
+    monkeypatch.setattr(found, "_write_best", lambda: done.append("best"))
+
+    def save(file: Path, **_: Any) -> None:
+        done.append("state")
+        file.write_bytes(b"state")
+
+    found._save(SimpleNamespace(should_stop=False, is_global_zero=True, save_checkpoint=save, callbacks=[]))  # type: ignore[arg-type]
+    assert done == ["room", "best", "state"]
+
+
+def test_of_three_states_the_first_is_removed_with_its_digest(tmp_path: Path) -> None:
+    found = Checkpoints(tmp_path, "loss", "min", 10)
+    for name in (LAST, PREVIOUS):
+        (tmp_path / name).write_bytes(b"state")
+        found._manifest.adopt(name)
+    found._named = {LAST: None, PREVIOUS: None}
+    found._make_room()
+    assert [file.name for file in tmp_path.iterdir()] == [LAST] == list(found._manifest.accepted)
+
+
+def test_a_state_with_more_than_tensors_is_copied(tmp_path: Path) -> None:
+    state = {"weight": torch.ones(2), "extra": {"steps": [1]}}
+    copied = checkpoints._copied(state)
+    state["weight"].zero_()
+    state["extra"]["steps"].append(2)
+    assert (copied["weight"].tolist(), copied["extra"]) == ([1, 1], {"steps": [1]})
+
+
 @pytest.mark.parametrize(
     ("left", "out"),
     [([], False), ([None], False), ([5.0], False), ([0.0], True), ([-1.0], True), ([5.0, 0.0], True)],
@@ -229,6 +322,9 @@ def test_a_resumed_run_restores_the_best_epoch(tmp_path: Path) -> None:
     assert resumed.state_dict() == state
     assert resumed.best_weights == tmp_path / best_name(3)
     assert resumed._named == {LAST: 3}
+    del state["asked_to_stop"]  # a checkpoint of an earlier version
+    resumed.load_state_dict(state)
+    assert not resumed._asked_to_stop
     assert not resumed._improved({"loss": 0.25})
     fresh = Checkpoints(tmp_path, "loss", "max", 10)
     assert fresh.best_weights is None
@@ -261,6 +357,7 @@ def test_a_short_run_writes_its_first_and_last_epoch(tmp_path: Path, monkeypatch
     _, long = train(tmp_path / "long", epochs=4, callbacks=[Reverse()])
     assert saves == [0, 3, 0, 1, 2, 3]
     assert short.best_epoch == long.best_epoch == 1
+    assert (tmp_path / "short" / best_name(1)).stat().st_mode & 0o777 == 0o644  # the folder may be shared
     torch.testing.assert_close(weights(tmp_path / "short"), weights(tmp_path / "long"), rtol=0, atol=0)
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from itertools import chain
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -179,3 +181,60 @@ def test_without_shuffling_rows_of_equal_length_keep_their_order() -> None:
     assert order is not None
     assert order.tolist() == sorted(range(2000), key=lambda row: -int(lengths[row]))
     assert BatchLoader(numbers(20), 4).order() is None
+
+
+def ends(loader: BatchLoader) -> list[int]:
+    found = [loader.rows_before(number + 1) for number in range(len(loader))]
+    assert found == np.cumsum([len(batch["y"]) for batch in loader]).tolist()
+    return found
+
+
+def test_bounded_batches_have_few_long_rows() -> None:
+    """A batch has the memory of attention over at most 512 rows of 256 tokens; token counts need less."""
+    lengths = torch.tensor([100, 6000, 4096, 100, 100, 4096, 100, 0])
+    fields: dict[str, Any] = {
+        "x": Ragged(torch.zeros(int(lengths.sum())), lengths),
+        "y": torch.arange(8),
+    }
+    make = partial(BatchLoader, fields, 4, bounded=True)
+    assert ends(make()) == [1, 3, 7, 8]
+    assert ends(make(join_single=True)) == [1, 3, 8]
+    shared = make(ranks=2)  # no rank is without a row
+    assert [shared.rows_of(number) for number in range(len(shared))] == [2, 2, 4]
+    assert ends(BatchLoader(fields, 4)) == ends(
+        BatchLoader({**fields, "counts": fields["x"]}, 4, bounded=True)
+    )
+    assert len(make(shuffle=True)) == 2
+
+
+class Drawn:
+    """A field that is drawn anew; it remembers the seeds."""
+
+    device = torch.device("cpu")
+
+    def __init__(self) -> None:
+        self.seeds: list[int] = []
+
+    def __len__(self) -> int:
+        return 8
+
+    def drawn(self, seed: int) -> Tensor:
+        self.seeds.append(seed)
+        return torch.full((8,), seed)
+
+
+def test_fields_are_drawn_once_in_each_epoch() -> None:
+    field = Drawn()
+    loader = BatchLoader({"x": field}, 2, shuffle=True, seed=3)  # type: ignore[dict-item]
+    for epoch in (0, 1):
+        loader.epoch = epoch
+        assert {int(value) for batch in loader for value in batch["x"]} == {derive_seed(3, epoch, -1)}
+    assert len(field.seeds) == 2
+
+
+def test_a_chunk_names_its_rows() -> None:
+    for shuffle in (False, True):
+        loader = BatchLoader(numbers(11), 3, shuffle=shuffle, chunk=2)
+        for chunk in loader:
+            rows, bounds = chunk.rows()
+            assert [rows[first:end].tolist() for first, end in bounds] == rows_of([chunk])
