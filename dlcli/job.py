@@ -39,6 +39,7 @@ from dlcli.gate.gate import current
 from dlcli.inference.evaluation import evaluate_rows, figures, named_baselines, notices_on_loss, save_outputs
 from dlcli.inference.latency import LATENCY, latency_ms
 from dlcli.inference.measured_coverage import measured_coverage
+from dlcli.inference.mlflow_rows import add_rows_for_mlflow
 from dlcli.inference.partial_means import means_over, notices_on_means
 from dlcli.inference.write_model import save_model
 from dlcli.preprocessing.fitted import FittedPreprocessing
@@ -161,6 +162,8 @@ def pausing_job(job: Job, listen: Listener = ignore) -> Pausing[Result]:
         metrics |= {name: fact for name, fact in tuned.items() if isinstance(fact, float)} | covered
         if job.times_rows:
             recorder.log({LATENCY: latency_ms(model, data, split.val, fitted.device)}, step=0)
+        if not job.slim:
+            add_rows_for_mlflow(run_dir / "model", model, fitted.device)
         diagnosis = write_report(
             run_dir,
             model,
@@ -285,7 +288,6 @@ def _train(
         task_facts=parts.target_facts,
         run_id=recorder.ledger.run_id,
         columns=parts.columns,
-        task_for_mlflow=parts.task if recorder.ledger.parent_id is None else None,
         durable=not job.slim,
         last_fitted=LAST_FITTED,
     )

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import warnings
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 import dlcli
@@ -23,6 +26,7 @@ def check_same_figures(trained: Result, place: Path, *, by_batch: frozenset[str]
         place: an empty folder for the copy.
         by_batch: figures that are means over batches, whose size is therefore fixed.
     """
+    check_example_for_mlflow(trained.run_dir / "model")
     again = figures(dlcli.evaluate(trained.run_dir))
     assert again == pytest.approx(figures(trained), rel=1e-6, nan_ok=True)
     for rows in (1, 3):
@@ -37,3 +41,18 @@ def check_same_figures(trained: Result, place: Path, *, by_batch: frozenset[str]
     copy = place / "copy" / "artifacts"
     shutil.copytree(trained.run_dir, copy)
     assert figures(dlcli.evaluate(copy)) == pytest.approx(again, rel=1e-9, nan_ok=True)
+
+
+def check_example_for_mlflow(folder: Path) -> None:
+    """MLflow predicts the example of a saved model, as `mlflow models predict` and `serve` read it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of MLflow's own functions
+        import mlflow
+        from mlflow.pyfunc.scoring_server import infer_and_parse_data
+
+        loaded = mlflow.pyfunc.load_model(str(folder))
+        signature = loaded.metadata.signature
+        found = loaded.predict(loaded.metadata.load_input_example(str(folder)))
+        served = json.loads((folder / "serving_input_example.json").read_text())
+        pd.testing.assert_frame_equal(loaded.predict(infer_and_parse_data(served, signature.inputs)), found)
+    assert signature.outputs.input_names() == list(found.columns)

@@ -1,18 +1,23 @@
-"""Synthetic example rows for a table's model; they contain no user data."""
+"""Synthetic example rows; they contain no user data."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from datetime import UTC, datetime
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from dlcli.datasets.reading.column import Column
 from dlcli.datasets.reading.date_formats import ISO, QUARTER, is_epoch
 from dlcli.datasets.reading.number_formats import NumberFormat
+from dlcli.preprocessing.series import Series
 
-EXAMPLE_DAY = datetime(2024, 1, 31, tzinfo=UTC)
+TEXT = "An example of a text."
+GREY = 128  # of all pixels
+TONE, LOUD = 440, 10_000  # frequency of a recording in Hz, and its amplitude
 
+_DAY = datetime(2024, 1, 31, tzinfo=UTC)
+_STEPS = 3  # number of steps, if sequences may have any length
 _SECONDS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 
 
@@ -35,7 +40,7 @@ def usual_value(column: Column, usual: Mapping[str, float]) -> Any:
         case "boolean":
             return True
         case "date":
-            return date_text(column.date.patterns[0], EXAMPLE_DAY)
+            return date_text(column.date.patterns[0], _DAY)
         case "categorical":
             return next(iter(column.categories or ()), None)
         case "text":
@@ -62,3 +67,35 @@ def date_text(pattern: str, when: datetime) -> Any:
     if is_epoch(pattern):
         return int(when.timestamp()) * _SECONDS[pattern.split()[1]]
     return when.strftime(pattern)
+
+
+def steps_of_row(
+    preprocessing: Any, columns: Iterable[Column] | None, id: str | None, time: str | None
+) -> list[dict[str, Any]]:
+    """Return the steps of a series or sequence, with typical values.
+
+    Args:
+        preprocessing: the fitted preprocessing.
+        columns: the columns of the model.
+        id: column of the names of series or sequences; None to leave it out.
+        time: column of times; None to leave it out.
+    """
+    steps, ahead = getattr(preprocessing, "length_", 0), 0
+    if isinstance(preprocessing, Series):
+        steps = preprocessing.lookback_
+        ahead = preprocessing.horizon_ if preprocessing.known_ else 0
+    usual, rows = usual_numbers(preprocessing), []
+    named = {column.name: column for column in columns or ()}
+    for step in range((steps or _STEPS) + ahead):
+        row: dict[str, Any] = {name: usual.get(name, 0.0) for name in preprocessing.columns_}
+        if ahead and step >= steps:
+            row |= dict.fromkeys(preprocessing.columns_[: -preprocessing.known_])
+        if id:
+            row[id] = 1 if id in named and named[id].kind == "numeric" else "A"
+        if time:
+            column = named.get(time)
+            dated = column is None or column.kind == "date"
+            pattern = column.date.patterns[0] if column is not None and dated else ISO
+            row[time] = date_text(pattern, _DAY + timedelta(days=step)) if dated else step
+        rows.append(row)
+    return rows

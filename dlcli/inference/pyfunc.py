@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from dlcli.inference.mlflow_rows import from_mlflow
 from dlcli.inference.saved_model import SavedModel, load_model
 from dlcli.tracking.digests import UNCHECKED
 from dlcli.tracking.manifest import Manifest
@@ -21,7 +22,7 @@ class PythonModel:
 
     def predict(self, data: Any, params: dict[str, Any] | None = None) -> pd.DataFrame:
         """Return the predictions for raw rows, one line per row."""
-        return self._model.predict(data)
+        return self._model.predict(from_mlflow(self._model, data))
 
 
 def _load_pyfunc(path: str) -> PythonModel:

@@ -9,7 +9,7 @@
     vocabulary.json       for texts: the tokens in the order of their numbers (for people; it is not read)
     columns.json          for tables: the columns, and how their cells are read
     labels.json           names of the classes or labels, in the order of their codes
-    *input_example.json   for tables: a synthetic row, for MLflow
+    *input_example.json   a synthetic row, for MLflow
     digests.json          SHA-256 of the files above, compared before they are read
 
 Nothing in it is unpickled. Only classes of dlcli and torch are built, unless the caller trusts others.

@@ -7,17 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from dlcli.config.build import TARGET, locate
 from dlcli.datasets.reading.columns import Columns
 from dlcli.gate.fitted_objects import LastFitted, fitted_bytes
 from dlcli.inference.columns_file import COLUMNS
-from dlcli.inference.mlflow_files import example_files, mlflow_files, model_signature
+from dlcli.inference.mlflow_files import mlflow_files
 from dlcli.inference.model_description import DESCRIPTION, LABELS, read_description
 from dlcli.preprocessing.protocols import HasVocabulary, Preprocessing
 from dlcli.sanitize.escapes import visible_json
-from dlcli.tasks.base import Task
 from dlcli.tracking.manifest import Manifest
 
 PREPROCESSING_FILE, WEIGHTS_FILE = "preprocessing.skops", "weights.safetensors"
@@ -39,7 +36,6 @@ def save_model(
     task_facts: Mapping[str, Any],
     run_id: str,
     columns: Columns | None = None,
-    task_for_mlflow: Task | None = None,
     durable: bool = True,
     last_fitted: LastFitted | None = None,
 ) -> None:
@@ -58,7 +54,6 @@ def save_model(
         task_facts: Arguments that the task received from the targets.
         run_id: ID of the run.
         columns: The columns of tables.
-        task_for_mlflow: The task, if MLflow lists the model: a table's has its signature and an input example.
         last_fitted: Writes the preprocessing, if several models of this process share it.
         durable: Whether the files are synchronised with the disk. Without that, a power failure (not a kill) within the
             next seconds may lose them; their digests tell.
@@ -84,13 +79,7 @@ def save_model(
         "task_facts": {name: fact for name, fact in task_facts.items() if name != "classes"},
     }
     files[DESCRIPTION] = json.dumps(description, indent=2)
-    about_rows = {}
-    if columns is not None and kind == "table" and task_for_mlflow is not None:
-        predictions = task_for_mlflow.predictions(torch.zeros(1, task_for_mlflow.num_outputs))
-        examples, about = example_files(columns, preprocessing)
-        files |= examples
-        about_rows = {"signature": model_signature(columns, predictions), "saved_input_example_info": about}
-    files |= mlflow_files(run_id, getattr(locate(model[TARGET]), "requires", ()), about_rows)
+    files |= mlflow_files(run_id, getattr(locate(model[TARGET]), "requires", ()))
     files[WEIGHTS_FILE] = weights
     folder.mkdir(exist_ok=True)
     Manifest.for_writing(folder, run_id).replace(files, durable=durable)

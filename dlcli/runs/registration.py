@@ -9,18 +9,22 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from dlcli.config.next_command import next_command
 from dlcli.errors import InputError
 from dlcli.files.paths import is_file
 from dlcli.gate.seal import is_sealed
 from dlcli.gate.vouching import CONFIG_FILE
 from dlcli.runs.inventory import with_true_status
 from dlcli.runs.recorded import read_config_text
-from dlcli.tracking.connection import recall, sqlite_file, store_errors
+from dlcli.sanitize.redact import redact
+from dlcli.tracking.connection import URI_VARIABLE, recall, sqlite_file, store_errors, tracking_uri
 from dlcli.tracking.database import locked_store
 from dlcli.tracking.digests import MODEL_MANIFEST, check_recorded
 from dlcli.tracking.ledger import Ledger
 from dlcli.tracking.logged_model import MODEL_FOLDER, model_id
+from dlcli.tracking.pushing import find_pushed
 from dlcli.tracking.reconcile import reconcile
+from dlcli.tracking.server_models import find_logged_model
 from dlcli.tracking.store import open_store
 
 if TYPE_CHECKING:
@@ -37,6 +41,7 @@ class RegisteredModel(NamedTuple):
 
     Attributes:
         ledger: the ledger of the run that it comes from.
+        store_uri: address of the store that it is in, without a password.
         name: name of the registered model.
         version: number of the version.
         aliases: all its aliases.
@@ -46,6 +51,7 @@ class RegisteredModel(NamedTuple):
     """
 
     ledger: Ledger
+    store_uri: str
     name: str
     version: str
     aliases: tuple[str, ...]
@@ -94,16 +100,20 @@ def register_model(
         )
         raise InputError("the run comes from elsewhere: it has no seal of yours", ledger.run_name, hint)
     notes = tuple(reconcile(ledger.runs_dir))
-    address = recall(ledger.tracking_uri, ledger.runs_dir)
+    own = recall(ledger.tracking_uri, ledger.runs_dir)
+    address = tracking_uri(ledger.runs_dir)
     # Opening updates the addresses of a runs folder that was moved.
     with open_store(ledger.runs_dir, address) as store, store_errors(address), _one_at_a_time(address):
         client, notes = store.client, (*notes, *store.notes)
-        found = _version_of(client, name, ledger.run_id)
-        version = found or _new_version(client, name, ledger.run_id)
-        _link(client, name, str(version.version), ledger.run_id)
+        run_id = ledger.run_id if address == own else _pushed_id(client, ledger, address)
+        found = _version_of(client, name, run_id)
+        version = found or _new_version(client, name, run_id)
+        _link(client, name, str(version.version), run_id)
         replaced = _set_alias(client, name, alias, str(version.version)) if alias else None
         aliases = client.get_model_version(name, version.version).aliases
-    return RegisteredModel(ledger, name, str(version.version), tuple(aliases), found is None, replaced, notes)
+    return RegisteredModel(
+        ledger, redact(address), name, str(version.version), tuple(aliases), found is None, replaced, notes
+    )
 
 
 @contextmanager
@@ -112,6 +122,20 @@ def _one_at_a_time(address: str) -> Iterator[None]:
     file = sqlite_file(address)
     with nullcontext() if file is None else locked_store(file):
         yield
+
+
+def _pushed_id(client: MlflowClient, ledger: Ledger, address: str) -> str:
+    """Return the ID of a run in the store of `MLFLOW_TRACKING_URI`, to which it was pushed."""
+    experiment = client.get_experiment_by_name(ledger.experiment)
+    found = find_pushed(client, experiment.experiment_id, ledger) if experiment is not None else None
+    if found is None:
+        push = next_command("runs", "push", redact(address), ledger.run_id[:8], runs_dir=ledger.runs_dir)
+        raise InputError(
+            f"the run is not in the store of {URI_VARIABLE}, {redact(address)}",
+            ledger.run_name,
+            f"Push it there: {push}, or unset {URI_VARIABLE} to register it in the store of its runs folder.",
+        )
+    return str(found.info.run_id)
 
 
 def _check_words(name: str, alias: str | None) -> None:
@@ -146,15 +170,18 @@ def _link(client: MlflowClient, name: str, version: str, run_id: str) -> None:
     """Add a version to the tags of the run's logged model, as `mlflow.register_model` does for MLflow's UI."""
     from mlflow.exceptions import MlflowException
 
+    model = model_id(run_id)
     try:
-        known = client.get_logged_model(model_id(run_id)).tags.get(_VERSIONS_TAG)
-    except MlflowException as error:  # a server, which has no logged model of the run
-        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+        if sqlite_file(client.tracking_uri) is None:
+            model = find_logged_model(client, client.get_run(run_id).info.experiment_id, run_id) or model
+        known = client.get_logged_model(model).tags.get(_VERSIONS_TAG)
+    except MlflowException as error:  # a child run, or a server before MLflow 3
+        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "ENDPOINT_NOT_FOUND"):
             raise
         return
     versions = json.loads(known or "[]")
     if (entry := {"name": name, "version": version}) not in versions:
-        client.set_logged_model_tags(model_id(run_id), {_VERSIONS_TAG: json.dumps([*versions, entry])})
+        client.set_logged_model_tags(model, {_VERSIONS_TAG: json.dumps([*versions, entry])})
 
 
 def _set_alias(client: MlflowClient, name: str, alias: str, version: str) -> str | None:

@@ -6,7 +6,6 @@ import io
 import json
 import shlex
 from collections.abc import Mapping
-from datetime import timedelta
 from functools import cached_property
 from typing import Any
 
@@ -15,10 +14,18 @@ from PIL import Image
 from scipy.io import wavfile
 
 from dlcli.datasets.reading.column import Column
-from dlcli.datasets.reading.date_formats import ISO
 from dlcli.datasets.reading.number_formats import PLAIN
 from dlcli.errors import InputError, first_line
-from dlcli.inference.example import EXAMPLE_DAY, date_text, number_text, usual_numbers, usual_value
+from dlcli.inference.example import (
+    GREY,
+    LOUD,
+    TEXT,
+    TONE,
+    number_text,
+    steps_of_row,
+    usual_numbers,
+    usual_value,
+)
 from dlcli.inference.saved_model import SavedModel
 from dlcli.prediction.new_sequences import StepSettings
 from dlcli.preprocessing.series import Series
@@ -31,13 +38,8 @@ from dlcli.serving.predictor import Answer, NotAnswered, Predictor
 # Maximum length of an example that the command of curl contains.
 _SHORT = 700
 
-# Kinds of data whose columns are texts, and the text of an example.
+# Kinds of data whose columns are texts.
 _TEXTS = ("tokens", "words", "questions")
-_TEXT = "An example of a text."
-
-_STEPS = 3  # number of steps of an example, if sequences may have any length
-_GREY = 128
-_TONE, _LOUD = 440, 10_000  # frequency of the example in Hz, and its amplitude
 
 
 class Contract:
@@ -158,11 +160,11 @@ class Contract:
         if isinstance(self._model.preprocessing, Spectrogram):
             return _tone(self._model.preprocessing.rate_)
         if kind == "tokens":
-            rows: list[dict[str, Any]] = [{self._text_column: _TEXT}]
+            rows: list[dict[str, Any]] = [{self._text_column: TEXT}]
         elif kind == "words":
-            rows = [dict.fromkeys(self._text_columns(), _TEXT)]
+            rows = [dict.fromkeys(self._text_columns(), TEXT)]
         elif kind == "questions":
-            rows = [dict(zip(self._text_columns(), ("What is this?", _TEXT), strict=True))]
+            rows = [dict(zip(self._text_columns(), ("What is this?", TEXT), strict=True))]
         elif kind == "sequence":
             rows = self._example_steps()
         else:
@@ -176,39 +178,20 @@ class Contract:
         if getattr(self._model.preprocessing, "depth_", "uint8") == "float32":
             Image.new("F", (width, height), 0.5).save(written, "TIFF")
             return Body(written.getvalue(), "image/tiff")
-        colour = _GREY if channels == 1 else (_GREY,) * 3
+        colour = GREY if channels == 1 else (GREY,) * 3
         Image.new("L" if channels == 1 else "RGB", (width, height), colour).save(written, "PNG")
         return Body(written.getvalue(), "image/png")
 
     def _example_steps(self) -> list[dict[str, Any]]:
-        preprocessing: Any = self._model.preprocessing
         settings = self._settings if isinstance(self._settings, StepSettings) else StepSettings()
-        steps, ahead = preprocessing.length_ if hasattr(preprocessing, "length_") else 0, 0
-        if isinstance(preprocessing, Series):
-            steps = preprocessing.lookback_
-            ahead = preprocessing.horizon_ if preprocessing.known_ else 0
-        usual, rows = usual_numbers(preprocessing), []
-        columns = {column.name: column for column in self._model.columns or ()}
-        for step in range((steps or _STEPS) + ahead):
-            row: dict[str, Any] = {name: usual.get(name, 0.0) for name in preprocessing.columns_}
-            if ahead and step >= steps:
-                row |= dict.fromkeys(preprocessing.columns_[: -preprocessing.known_])
-            if settings.id:
-                row[settings.id] = 1 if _kind_of(columns, settings.id) == "numeric" else "A"
-            if settings.time:
-                column = columns.get(settings.time)
-                dated = column is None or column.kind == "date"
-                pattern = column.date.patterns[0] if column is not None and dated else ISO
-                row[settings.time] = date_text(pattern, EXAMPLE_DAY + timedelta(days=step)) if dated else step
-            rows.append(row)
-        return rows
+        return steps_of_row(self._model.preprocessing, self._model.columns, settings.id, settings.time)
 
 
 def _tone(rate: int) -> Body:
     """Return a .wav file of a tone of half a second."""
     written = io.BytesIO()
-    wave = np.sin(2 * np.pi * _TONE * np.arange(rate // 2) / rate)
-    wavfile.write(written, rate, (wave * _LOUD).astype(np.int16))
+    wave = np.sin(2 * np.pi * TONE * np.arange(rate // 2) / rate)
+    wavfile.write(written, rate, (wave * LOUD).astype(np.int16))
     return Body(written.getvalue(), "audio/wav")
 
 
@@ -217,10 +200,6 @@ def _usual_cell(column: Column, usual: Mapping[str, float]) -> Any:
     value = usual_value(column, usual)
     is_plain = column.kind != "numeric" or column.number == PLAIN
     return value if is_plain else number_text(value, column.number)
-
-
-def _kind_of(columns: Mapping[str, Column], name: str) -> str:
-    return columns[name].kind if name in columns else ""
 
 
 def _described(column: Column) -> dict[str, Any]:

@@ -28,7 +28,7 @@ def tell_registered(terminal: Terminal, made: RegisteredModel, note: str) -> Non
             "is_new": made.is_new,
             "alias_was_at": None if made.replaced is None else int(made.replaced),
             "uri": address,
-            "tracking_uri": ledger.store_uri,
+            "tracking_uri": made.store_uri,
         }
         terminal.document(document)
         return
@@ -42,6 +42,6 @@ def tell_registered(terminal: Terminal, made: RegisteredModel, note: str) -> Non
         "address": ", ".join([address, *(f"models:/{made.name}@{alias}" for alias in made.aliases)]),
     }
     if not os.environ.get(URI_VARIABLE):
-        facts["for MLflow"] = f"export MLFLOW_TRACKING_URI={shlex.quote(ledger.store_uri)}"
+        facts["for MLflow"] = f"export MLFLOW_TRACKING_URI={shlex.quote(made.store_uri)}"
     terminal.panel(made.name, {key: value for key, value in facts.items() if value})
-    terminal.sentence(f"Look at it on the page Models of: {ui_command(ledger.store_uri)}")
+    terminal.sentence(f"Look at it on the page Models of: {ui_command(made.store_uri)}")

@@ -39,11 +39,22 @@ def moved_model(run_id: str, folder: Path) -> dict[str, str]:
     }
 
 
+def has_model(ledger: Ledger) -> bool:
+    """Return whether MLflow lists the model of a run: the run has finished, has no parent, and has saved a model."""
+    is_done = ledger.status == "FINISHED" and ledger.parent_id is None
+    return is_done and (ledger.run_dir / MODEL_FOLDER / "MLmodel").is_file()
+
+
+def name_of_model(ledger: Ledger) -> str:
+    """Return the name of a run's logged model."""
+    return _NOT_IN_NAMES.sub("-", ledger.run_name)
+
+
 def enter_model(connection: sqlite3.Connection, ledger: Ledger) -> None:
     """Insert or update the logged model of a run with its test metrics, if the run has finished and has no parent."""
-    folder = ledger.run_dir / MODEL_FOLDER
-    if ledger.status != "FINISHED" or ledger.parent_id is not None or not (folder / "MLmodel").is_file():
+    if not has_model(ledger):
         return
+    folder = ledger.run_dir / MODEL_FOLDER
     question = "SELECT experiment_id FROM runs WHERE run_uuid = ?"
     experiment_id = connection.execute(question, (ledger.run_id,)).fetchone()[0]
     made, ended = to_ms(ledger.created_at), to_ms(ledger.ended_at or ledger.created_at)
@@ -56,7 +67,7 @@ def enter_model(connection: sqlite3.Connection, ledger: Ledger) -> None:
         (
             model,
             experiment_id,
-            _NOT_IN_NAMES.sub("-", ledger.run_name),
+            name_of_model(ledger),
             folder.as_uri(),
             made,
             ended,

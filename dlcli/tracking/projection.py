@@ -33,6 +33,7 @@ from dlcli.tracking.ledger import Ledger, to_ms
 from dlcli.tracking.mlflow_tags import HEARTBEAT_TAG
 from dlcli.tracking.places import local_path
 from dlcli.tracking.refill import Watch
+from dlcli.tracking.server_models import log_model
 from dlcli.tracking.store_rows import RunRow, find_row, set_status, update
 
 if TYPE_CHECKING:
@@ -205,6 +206,7 @@ class Projection:
                 kept = self._client.get_run(ledger.run_id).info.artifact_uri
                 if local_path(kept or "") != ledger.run_dir:
                     self._client.log_artifacts(ledger.run_id, str(ledger.run_dir))
+                    log_model(self._client, ledger, ledger.run_id)
             self._note(artifacts=ledger.ended_at)
 
     def _note(self, **progress: object) -> None:

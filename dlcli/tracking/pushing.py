@@ -17,10 +17,12 @@ from dlcli.tracking.ledger import Ledger, to_ms
 from dlcli.tracking.mlflow_inputs import Shown
 from dlcli.tracking.mlflow_tags import PARENT_TAG
 from dlcli.tracking.places import folder_name, local_path
+from dlcli.tracking.server_models import log_model
 from dlcli.tracking.store import Store
 from dlcli.tracking.store_rows import enter
 
 if TYPE_CHECKING:
+    from mlflow import MlflowClient
     from mlflow.entities import Run
 
 ID_TAG = "dlcli.run_id"  # the run's own ID, in a store that has given it another one
@@ -47,7 +49,7 @@ def push_run(store: Store, ledger: Ledger, parent_id: str | None) -> tuple[str, 
         if file := sqlite_file(store.uri):
             return ledger.run_id, _enter(file, ledger)
         experiment_id = store.experiment_id(ledger.experiment)
-        found = _find(store, experiment_id, ledger)
+        found = find_pushed(store.client, experiment_id, ledger)
         if found is not None and found.data.tags.get(_PUSHED_TAG) == str(ledger.ended_at):
             return found.info.run_id, "there"
         if found is not None and found.info.run_id == ledger.run_id:
@@ -69,9 +71,10 @@ def _enter(file: Path, ledger: Ledger) -> Sent:
     return "there" if is_same else "completed" if found else "sent"
 
 
-def _find(store: Store, experiment_id: str, ledger: Ledger) -> Run | None:
+def find_pushed(client: MlflowClient, experiment_id: str, ledger: Ledger) -> Run | None:
+    """Return a run in an experiment of another store, by its tag or its own ID."""
     for only in (f"tags.`{ID_TAG}` = '{ledger.run_id}'", f"attributes.run_id = '{ledger.run_id}'"):
-        if found := store.client.search_runs([experiment_id], only, max_results=1):
+        if found := client.search_runs([experiment_id], only, max_results=1):
             return found[0]
     return None
 
@@ -97,6 +100,7 @@ def _send(store: Store, ledger: Ledger, run_id: str) -> None:
     if artifacts != ledger.run_dir:
         with patient():
             client.log_artifacts(run_id, str(ledger.run_dir))
+            log_model(client, ledger, run_id)
     ended = to_ms(ledger.ended_at) if ledger.ended_at else None
     client.set_terminated(run_id, ledger.status, ended)
     client.set_tag(run_id, _PUSHED_TAG, str(ledger.ended_at))

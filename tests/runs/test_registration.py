@@ -13,10 +13,12 @@ from typer.testing import CliRunner, Result
 
 import dlcli as api
 from dlcli.cli.app import app
+from dlcli.runs import registration
 from dlcli.runs.annotation import rename
 from dlcli.runs.deletion import delete, plan_deletion, plan_restoration, restore
 from dlcli.runs.find import find_run
 from dlcli.runs.inventory import list_runs
+from dlcli.tracking import pushing
 from dlcli.tracking.ledger import Ledger
 from dlcli.tracking.logged_model import model_id
 from dlcli.tracking.recorder import Recorder
@@ -232,3 +234,28 @@ def test_refused_runs(runs_dir: Path, tmp_path: Path, monkeypatch: pytest.Monkey
     assert "--trust" in register(runs_dir, "first", "theirs").output
     assert register(runs_dir, "first", "theirs", "--trust").exit_code == 0
     assert Ledger.load(made).status == "FINISHED"
+
+
+def test_a_pushed_run_is_registered_where_it_was_pushed(
+    runs_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (pushing, registration):  # a store that assigns IDs and keeps artifacts, as a server does
+        monkeypatch.setattr(module, "sqlite_file", lambda uri: None)
+    first = Ledger.load(next(runs_dir.glob(f"*/{run_id(runs_dir, 'first')}/artifacts")))
+    with open_store(tmp_path / "server") as server:
+        there, _ = pushing.push_run(server, first, None)
+        (model,) = server.client.search_logged_models([server.client.get_run(there).info.experiment_id])
+        assert (model.name, str(model.status), model.source_run_id) == ("first", "READY", there)
+        assert {metric.key: metric.value for metric in model.metrics}.items() <= first.metrics.items()
+        (output,) = server.client.get_run(there).outputs.model_outputs
+        assert output.model_id == model.model_id
+        assert len(server.client.get_metric_history(there, "test/accuracy")) == 1
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
+        assert "Push it there: dlcli runs push" in register(runs_dir, "second", "shared").stderr.replace(
+            "\n  ", " "
+        )
+        assert (
+            json.loads(register(runs_dir, "first", "shared", "--json").stdout)["tracking_uri"] == server.uri
+        )
+        assert server.client.get_model_version("shared", "1").run_id == there
+        assert "shared" in server.client.get_logged_model(model.model_id).tags["mlflow.modelVersions"]
