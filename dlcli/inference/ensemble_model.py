@@ -37,10 +37,12 @@ _COUNTS = ("class_counts",)
 # Facts that each member's network applies itself.
 _OF_MEMBERS = ("calibrated_by", "calibration", "calibration_scores")
 
-# Attributes of preprocessings of series or texts that must be equal, because files are read by them.
-_READING = ("lookback_", "horizon_", "targets_", "known_", "columns_", "length_", "id_", "time_", "column_")
-# The same for audio.
-_OF_AUDIO = ("rate_", "samples_", "hop_length_", "reads_audio")
+# Attributes of preprocessings that must be equal, by kind of data, because files are read by them.
+_READING = {
+    "sequence": ("lookback_", "horizon_", "targets_", "known_", "columns_", "length_", "id_", "time_"),
+    "tokens": ("column_",),
+    "audio": ("rate_",),
+}
 
 
 @dataclass(frozen=True)
@@ -207,11 +209,9 @@ def _difference(one: SavedModel, other: SavedModel) -> tuple[str, str, str] | No
     pairs["number of outputs"] = (one.task.num_outputs, other.task.num_outputs)
     if one.kind == "image":
         pairs["size of images"] = (one.input_shape, other.input_shape)
-    if one.kind in ("sequence", "tokens", "audio"):
-        for name in _OF_AUDIO if one.kind == "audio" else _READING:
-            pairs[name.rstrip("_")] = tuple(  # type: ignore[assignment]
-                getattr(model.preprocessing, name, None) for model in (one, other)
-            )
+    for name in _READING.get(one.kind, ()):
+        read = (getattr(model.preprocessing, name, None) for model in (one, other))
+        pairs[name.rstrip("_")] = tuple(read)  # type: ignore[assignment]
     for what, (left, right) in pairs.items():
         if _plain(left) != _plain(right):
             return what, _shown(left), _shown(right)

@@ -79,7 +79,7 @@ def add_rows_for_mlflow(folder: Path, model: SavedModel, device: torch.device | 
         device: device of the forward pass.
     """
     try:
-        example = example_rows(model)
+        example = example_of(model)
         if example is None:
             return
         rows = from_mlflow(model, example.rows)
@@ -103,7 +103,7 @@ def add_rows_for_mlflow(folder: Path, model: SavedModel, device: torch.device | 
     manifest.replace({**files, ML_MODEL: dump(described)}, durable=False)
 
 
-def example_rows(model: SavedModel) -> ExampleRows | None:
+def example_of(model: SavedModel) -> ExampleRows | None:
     """Return a synthetic row and the inputs that it fits; None if there is none for the model's kind of rows.
 
     Columns of tables have MLflow's type `any`: with another type MLflow refuses rows that dlcli reads by

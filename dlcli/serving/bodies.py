@@ -220,7 +220,7 @@ def _json_rows(rows: Any, size: int, column: str, limits: ServeLimits) -> tuple[
     alike = (
         None if lacking else frozenset((name, _sort(value)) for row in rows for name, value in row.items())
     )
-    given = JsonRows([NAME], in_memory(content), lines=content, rows=len(rows), alike=alike)
+    given = JsonRows([NAME], in_memory(content), layout="table", lines=content, rows=len(rows), alike=alike)
     return given, _incomplete(lacking, len(rows))
 
 

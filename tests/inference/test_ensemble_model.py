@@ -157,6 +157,17 @@ def test_runs_that_do_not_fit_together_are_refused(folder: Path, classes: Result
         dlcli.load_run(f"{classes.run_dir},{other.run_dir}")
 
 
+def test_text_models_with_different_tokens_predict_together(folder: Path) -> None:
+    texts = ["a good film", "a bad film", "good good", "bad bad bad"] * 10
+    pd.DataFrame({"review": texts, "mood": ["up", "down"] * 20}).to_csv(folder / "texts.csv", index=False)
+    data = ["dataset=text", f"dataset.path='{folder}/texts.csv'", "dataset.target=mood"]
+    quick = [f"runs_dir='{folder}/runs'", "trainer.max_epochs=1", "trainer.accelerator=cpu"]
+    runs = [dlcli.train([*data, *quick, f"model={model}"]).run_dir for model in ("linear", "textcnn")]
+    single = [dlcli.load_run(run).predict(texts[:4])["p(up)"] for run in runs]
+    both = dlcli.load_run(f"{runs[0]},{runs[1]}").predict(texts[:4])["p(up)"]
+    np.testing.assert_allclose(both, np.mean(single, axis=0), rtol=1e-5)
+
+
 def test_a_category_is_unseen_if_no_fold_has_seen_it(folder: Path, classes: Result) -> None:
     new = rows(folder).assign(coat="new")
     with pytest.warns(UserWarning, match="coat"):

@@ -23,7 +23,7 @@ from dlcli.errors import CorruptRun, DataError
 from dlcli.inference.example import number_text
 from dlcli.inference.saved_model import SavedModel
 from dlcli.serving.api import Service
-from dlcli.serving.bodies import Body
+from dlcli.serving.bodies import Body, read_body
 from dlcli.serving.model_worker import ModelWorker
 from tests.serving.asking import Asked, Got, ask, rows
 from tests.tones import tone
@@ -464,3 +464,5 @@ def test_the_content_type_decides_whether_texts_are_a_table(serve: Serve) -> Non
     assert other.status == 422 and "there is no column review" in only_error(other)["message"]
     assert [len(got.json()["predictions"]) for got in (lines, table)] == [2, 1]
     service.worker.close()
+    # For a language model a table must be declared: its rows may be lines of JSON.
+    assert read_body(Body(b'[{"text": "a"}]', "application/json"), "tokens", "text")[0].layout == "table"
