@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
+import numpy as np
 import torch
 from annotated_types import Ge, Le, Lt
 from torch import Tensor, nn
@@ -18,6 +19,8 @@ Share = Annotated[float, Ge(0), Le(1)]
 
 # Shifts with `auto`; images with a smaller side are not shifted, of which a pixel is a large share.
 _SHIFT, _SHIFT_OF_GREY, _SMALL = 0.125, 0.04, 16
+# About as many images decide whether there are colours.
+_SAMPLED = 64
 
 # Images, masks if there are any, and the affine map of each image's coordinates, `(N, 2, 3)`.
 _Moved: TypeAlias = tuple[Tensor, Tensor | None, Tensor]
@@ -72,10 +75,11 @@ class ImageAugmentation:
         """Return the values of `auto` for raw images `(N, H, W)` or `(N, H, W, C)`, with the reasons.
 
         A mirrored photograph shows the same thing, a mirrored digit or letter does not. The shifts are those usual for
-        photographs of 32 pixels (4 of them), and one pixel for digits of 28.
+        photographs of 32 pixels (4 of them), and one pixel for digits of 28. Images with equal channels are grey.
         """
         height, width = x.shape[1:3]
-        is_colour = len(x.shape) == 4 and x.shape[3] >= 3
+        some = x[:: max(1, len(x) // _SAMPLED)] if len(x.shape) == 4 and x.shape[3] >= 3 else None
+        is_colour = some is not None and bool(np.ptp(np.asarray(some)[..., :3], axis=3).any())
         reason = f"for {'colour' if is_colour else 'grey'} images of {height:,} x {width:,} pixels"
         shift = 0.0 if min(height, width) < _SMALL else _SHIFT if is_colour else _SHIFT_OF_GREY
         return {"flip": (0.5 if is_colour else 0.0, reason), "crop": (shift, reason)}

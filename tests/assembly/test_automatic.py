@@ -160,13 +160,15 @@ def test_augmentation_follows_from_images_and_what_is_trained() -> None:
     left_open = plan.composed.config
     rows = len(plan.data)
 
-    def settled(shape: tuple[int, ...], **sections: Any) -> tuple[Any, ...]:
-        data = replace(plan.data, x=np.zeros((rows, *shape), np.uint8))
+    def settled(shape: tuple[int, ...], colour: int = 9, **sections: Any) -> tuple[Any, ...]:
+        x = np.zeros((rows, *shape), np.uint8)
+        x[..., 0] = colour
+        data = replace(plan.data, x=x)
         found = replace(plan.automatic, data=data).settle({**left_open, **sections})["augmentation"]
         return found.get("flip"), found.get("crop")
 
     assert settled((32, 40, 3)) == (0.5, 0.125)
-    assert settled((28, 28)) == (0.0, 0.04)
+    assert settled((28, 28)) == settled((28, 28, 3), 0) == (0.0, 0.04)
     assert settled((32, 32, 3), augmentation={**left_open["augmentation"], "flip": 0.0}) == (0.0, 0.125)
     assert settled((32, 32, 3), finetune={"cache": True}) == (None, None)
     solver = plan_experiment(["dataset=digits", "model=linear"]).config["optimizer"]
