@@ -144,7 +144,8 @@ def _for_rows_of(
 
 def _of_finetuning(config: Mapping[str, Any], rows: int) -> Iterator[AutomaticChoice]:
     section = config["finetune"] or {}
-    if _is_auto(section.get("tune")):
+    is_probe = TARGET in section and locate(section[TARGET]) is ProbeFirst
+    if is_probe and _is_auto(section.get("tune", "auto")):
         found = ProbeFirst.automatic(rows)
         yield AutomaticChoice("finetune.tune", *found["tune"])
 

@@ -98,6 +98,14 @@ def test_a_refit_without_validation_rows_solves_the_head(runs: Path) -> None:
     assert run.metrics["test/accuracy"] > 0.5
 
 
+def test_a_file_without_the_key_tune_gets_it_by_the_rows(tmp_path: Path) -> None:
+    own = tmp_path / "conf" / "finetune" / "mine.yaml"
+    own.parent.mkdir(parents=True)
+    own.write_text("_target_: dlcli.training.finetuning.ProbeFirst\n")
+    words = ["finetune=mine" if word == "finetune=auto" else word for word in MODEL]
+    assert plan_experiment(words, [tmp_path / "conf"]).config["finetune"]["tune"] is False
+
+
 def test_what_has_no_linear_head_is_refused() -> None:
     for words, message in (
         (["model.hidden=8"], r"model.hidden: the head has a dense layer, and cannot be solved"),
