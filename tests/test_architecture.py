@@ -348,7 +348,20 @@ def test_a_file_name_occurs_once() -> None:
     assert {name: files for name, files in found.items() if len(files) > 1 and name not in options} == {}
 
 
-def test_files_of_tests_have_names_of_their_own() -> None:
-    # pytest imports the files of folders without __init__.py under their bare names.
-    names = [file.name for file in (PACKAGE.parent / "tests").glob("*/**/test_*.py")]
+def test_files_of_tests_are_named_after_modules() -> None:
+    """A file has the name of a module or package of its room, with the room's if the name is taken elsewhere.
+
+    pytest imports files of folders without `__init__.py` under their bare names, so that a name occurs once. Files of
+    other subjects are listed in tests/README.md.
+    """
+    tests = PACKAGE.parent / "tests"
+    others = set()
+    for file in tests.glob("*/**/test_*.py"):
+        room = PACKAGE / file.parent.relative_to(tests)
+        known = {path.stem for path in room.glob("*")} | {room.name}
+        known |= {joined for one in known for joined in (f"{one}_{room.name}", f"{room.name}_{one}")}
+        if file.stem.removeprefix("test_") not in known:
+            others.add(file.stem)
+    assert set(re.findall(r"`(test_\w+)`", (tests / "README.md").read_text())) == others
+    names = [file.name for file in tests.glob("*/**/test_*.py")]
     assert sorted({name for name in names if names.count(name) > 1}) == []

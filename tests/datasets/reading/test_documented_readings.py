@@ -201,16 +201,16 @@ CASES: dict[str, list[tuple[Any, str, dict[str, Any], str]]] = {
 
 # Lines about whole files, targets or parts of the split, with the tests that show them.
 ELSEWHERE = {
-    "`9999-12-31`": "datasets/test_tables_of_users.py::test_dates_far_from_all_others_that_repeat_are_reported",
+    "`9999-12-31`": "datasets/tables/test_tables_of_users.py::test_dates_far_from_all_others_that_repeat_are_reported",
     "a column without any value":
-        "preprocessing/test_some_rows.py::test_a_table_is_fitted_on_some_rows_as_on_their_copy",
-    "numbers that pandas": "datasets/test_table_layouts.py::test_categories_of_pandas_are_words",
-    "the index that pandas": "datasets/test_table_layouts.py::test_the_index_of_pandas_is_not_a_feature",
+        "preprocessing/columns/test_some_rows.py::test_a_table_is_fitted_on_some_rows_as_on_their_copy",
+    "numbers that pandas": "datasets/tables/test_layout.py::test_categories_of_pandas_are_words",
+    "the index that pandas": "datasets/tables/test_layout.py::test_the_index_of_pandas_is_not_a_feature",
     "a column of `train`":
-        "datasets/test_tables_of_users.py::test_a_column_that_looks_like_a_split_is_reported_if_no_setting_names_it",
+        "datasets/tables/test_tables_of_users.py::test_a_column_that_looks_like_a_split_is_reported_if_no_setting_names_it",
     "infinite numbers": "datasets/test_table.py::test_infinite_numbers_of_single_precision_are_refused",
     "lists, structs": "datasets/test_table.py::test_columns_of_lists_are_rejected_only_if_they_are_needed",
-    "classes in a split's": "datasets/test_table_layouts.py::test_classes_without_training_rows_are_reported",
+    "classes in a split's": "datasets/tables/test_layout.py::test_classes_without_training_rows_are_reported",
 }  # fmt: skip
 
 
