@@ -4,10 +4,10 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from fitting import SeesEveryStep, data, figures, train
 from torch import nn
 
 from dlcli.augmentation.image import mixup
+from tests.training.fitting import SeesEveryStep, data, figures, train
 
 
 def test_single_steps_and_chunks_give_the_same_bits(tmp_path: Path) -> None:
