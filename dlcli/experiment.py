@@ -262,7 +262,7 @@ def _unreadable(found: Draft) -> bool:
     sections = {"dataset", "cv"} & found.unsound
     keys = {problem.where for problem in found.problems if problem.where.split(".")[0] in sections}
     limits = any(problem.where.startswith("trainer.limit_") for problem in found.problems)
-    return limits or (bool(sections) and keys != {"dataset.batch_size"})
+    return limits or (bool(sections) and not keys <= {"dataset.batch_size", "dataset.batch_tokens"})
 
 
 def _known_now(found: Draft) -> list[Problem]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -45,6 +47,7 @@ def of(corpus: Path, *more: str) -> list[str]:
 
 SMALL = (
     "model.hidden=16", "model.heads=2", "model.feedforward=16", "model.encoder_layers=1", "model.decoder_layers=1",
+    "dataset.batch_tokens=100",
 )  # fmt: skip
 RNN = ("model=seq2seq_rnn", "model.hidden=12", "model.embedding=12")
 
@@ -127,6 +130,9 @@ def test_a_run_that_was_killed_within_an_epoch_ends_with_the_same_bits(trained: 
     weights = [(run.run_dir / "model" / "weights.safetensors").read_bytes() for run in (trained, resumed)]
     assert weights[0] == weights[1]
     assert resumed.metrics == trained.metrics
+    ledger = json.loads((resumed.run_dir / "ledger.json").read_text())
+    found = ledger["about"]["panel"]["batches"]
+    assert re.fullmatch(r"\d+ of at most 100 tokens \(\d to \d rows; \d+% padding\)", found)
 
 
 def test_folds_are_pooled_and_runs_compared(trained: Result, corpus: Path) -> None:

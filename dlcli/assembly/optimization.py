@@ -51,6 +51,7 @@ def make_recipe(
         saves_bounds=saves_bounds,
         takes_all_rows=takes_all_rows(config),
         grows_trees=grows_trees(config),
+        batch_tokens=config["dataset"].get("batch_tokens"),
     )
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from dlcli.assembly.batch_rows import batch_rows
+from dlcli.assembly.batch_rows import batch_rows, takes_all_rows
 from dlcli.assembly.optimization import make_callbacks
+from dlcli.config.build import TARGET, locate
 from dlcli.config.pasted import override
 from dlcli.errors import Problem
 from dlcli.formatting import counted
 from dlcli.splits.split import Split
+from dlcli.training.finders import BatchSizeFinder
 from dlcli.training.loader import BatchLoader
 from dlcli.training.step_plan import StepPlan, plan_steps
 
@@ -22,9 +24,11 @@ def _plan(config: Mapping[str, Any], split: Split, *, limited: bool = True) -> S
 
 
 def find_empty_epochs(config: Mapping[str, Any], split: Split) -> Iterator[Problem]:
-    """Yield a problem if an epoch has no batch."""
-    limit = config["trainer"].get("limit_train_batches")
-    if limit and not _plan(config, split).batches:
+    """Yield a problem if an epoch has no batch, or if another setting determines the rows of batches of tokens."""
+    limit, tokens = config["trainer"].get("limit_train_batches"), config["dataset"].get("batch_tokens")
+    if tokens:
+        yield from _instead_of_tokens(config)
+    elif limit and not _plan(config, split).batches:
         batches = _plan(config, split, limited=False).batches
         yield Problem(
             f"{limit} of {counted(batches, 'batch', 'batches')} is less than one batch",
@@ -33,8 +37,23 @@ def find_empty_epochs(config: Mapping[str, Any], split: Split) -> Iterator[Probl
         )
 
 
+def _instead_of_tokens(config: Mapping[str, Any]) -> Iterator[Problem]:
+    """Yield a problem for each setting that determines the rows of a batch itself."""
+    if takes_all_rows(config):
+        reason = f"{config['optimizer'][TARGET].rpartition('.')[2]} uses all rows in each step"
+    elif config["dataset"]["batch_size"] == "full":
+        reason = "dataset.batch_size=full makes all rows one batch"
+    elif config.get("finder") and locate(config["finder"][TARGET]) is BatchSizeFinder:
+        reason = "finder=batch_size determines the number of rows of a batch"
+    else:
+        return
+    yield Problem(f"has no effect: {reason}", "dataset.batch_tokens", "Remove one of the two.")
+
+
 def warn_of_steps(config: Mapping[str, Any], split: Split) -> Iterator[Problem]:
     """Yield a warning for each argument of the trainer that has no effect with these rows and other arguments."""
+    if config["dataset"].get("batch_tokens"):
+        return  # the number of steps follows from the tokens, which the preprocessing counts
     plan, trainer = _plan(config, split), config["trainer"]
     limit, batches = trainer.get("limit_train_batches"), counted(plan.batches, "batch", "batches")
     if isinstance(limit, int) and limit > plan.batches:

@@ -93,6 +93,7 @@ def _rows(found: Rehearsal) -> dict[str, str]:
             if found.judge_seconds
             else {}
         ),
+        **({"batches": found.batches} if found.batches else {}),
         "epoch": f"{_about(found.seconds_per_epoch)}, {counted(found.steps_per_epoch, 'step')}",
         **(
             {

@@ -64,6 +64,8 @@ KEYS = {
     "per_device_train_batch_size": "dataset.batch_size",
     "batch_size": "dataset.batch_size",
     "bs": "dataset.batch_size",
+    "max_tokens": "dataset.batch_tokens",
+    "tokens_per_batch": "dataset.batch_tokens",
     "target": "dataset.target",
     "label": "dataset.target",
     "target_column": "dataset.target",

@@ -31,6 +31,7 @@ class Dataset:
 
     batch_size: Annotated[int, Ge(1)] | Literal["auto", "full"]
     positive: str | int | None = None
+    batch_tokens: Annotated[int, Ge(1)] | None = None
 
 
 @dataclass(frozen=True)

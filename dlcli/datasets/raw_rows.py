@@ -16,7 +16,7 @@ from dlcli.errors import ConfigError, DataError
 from dlcli.files.paths import kind_at
 
 # Keys that affect only batching; runs that differ only in these share the rows.
-_FEEDING = frozenset({"batch_size"})
+FEEDING = frozenset({"batch_size", "batch_tokens"})
 
 # Keys that are paths, recorded as absolute paths so that a run can be read from any folder.
 DATA_PATHS = ("path", "root", "test_path", "val_path")
@@ -80,7 +80,7 @@ def known_as(dataset: Mapping[str, Any], data: Data) -> None:
 
 
 def _rows_of(dataset: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in dataset.items() if key not in _FEEDING}
+    return {key: value for key, value in dataset.items() if key not in FEEDING}
 
 
 def _stamp(dataset: Mapping[str, Any]) -> tuple[object, ...]:

@@ -73,6 +73,8 @@ def _reasons(config: Mapping[str, Any], data: Data, jobs: int) -> Iterator[str]:
         yield "a setting of the trainer that needs single steps"
     if model[TARGET] not in _MODELS or model.get("numbers", "plain") != "plain":
         yield "the model"
+    if config["dataset"].get("batch_tokens"):
+        yield "batches of a number of tokens"
     if data.kind not in ("table", "sequence"):
         yield f"rows that are not numbers ({data.kind})"
     if config["optimizer"][TARGET] not in _OPTIMIZERS:

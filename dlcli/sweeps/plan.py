@@ -16,6 +16,7 @@ from dlcli.config.next_command import runs_dir_option
 from dlcli.config.pasted import dlcli_line, override
 from dlcli.config.reserved_keys import BY_DATA, SUPPLIED
 from dlcli.config.variation import Variations
+from dlcli.datasets.raw_rows import FEEDING
 from dlcli.errors import ConfigError, Problem
 from dlcli.executors.stack_size import stack_size
 from dlcli.experiment import decided_by_data, settled, settled_metrics
@@ -170,7 +171,8 @@ class SweepPlan:
         config = {**composed.config}
         # These settings belong to the sweep, and may have changed since it was started.
         where = {key: self.config[key] for key in ("executor", "tracking", "runs_dir", "dataset")}
-        where["dataset"] = {**where["dataset"], "batch_size": config["dataset"]["batch_size"]}
+        feeding = {key: config["dataset"][key] for key in FEEDING if key in config["dataset"]}
+        where["dataset"] = {**where["dataset"], **feeding}
         del config["sweep"]
         config = settled({**config, **where, "cv": self.config["cv"]}, composed)
         earlier = self.experiment.automatic.earlier

@@ -9,6 +9,7 @@ from typing import Any
 
 from dlcli.config.build import TARGET, locate
 from dlcli.config.pasted import pasted
+from dlcli.datasets.raw_rows import FEEDING
 from dlcli.errors import ConfigError, Problem
 from dlcli.sweeps.dimension import Choice, Range, as_override
 from dlcli.sweeps.objective import Objective
@@ -16,6 +17,7 @@ from dlcli.sweeps.space import Space
 
 # Sections and keys that cannot be searched: trials are compared on the same rows, by the same metric.
 _FIXED = ("dataset", "cv", "monitor", "mode", "executor", "tracking", "sweep", "experiment")
+_BATCHES = tuple(f"dataset.{key}" for key in FEEDING)
 _FIXED_KEYS = ("runs_dir", "run_name", "experiment_name")
 
 
@@ -35,7 +37,7 @@ def check_space(space: Space, objectives: Sequence[Objective], hint: str, where:
         )
         for dimension in space.dimensions
         if dimension.key in _FIXED_KEYS
-        or (dimension.key != "dataset.batch_size" and dimension.key.replace("/", ".").split(".")[0] in _FIXED)
+        or (dimension.key not in _BATCHES and dimension.key.replace("/", ".").split(".")[0] in _FIXED)
     ]
     if any(objective.metric == "val/loss" for objective in objectives):
         problems += [

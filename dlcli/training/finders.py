@@ -51,7 +51,14 @@ class Tryout:
         self.optimizer = recipe.make_optimizer(self.network.trained_parameters())
         self.device = device
         fields = {name: values.to(device) for name, values in train.items()}
-        self._loader = BatchLoader(fields, batch_size, shuffle=True, seed=derive_seed(recipe.seed, 0))
+        self._tokens = recipe.batch_tokens
+        self._loader = BatchLoader(
+            fields,
+            batch_size,
+            shuffle=True,
+            seed=derive_seed(recipe.seed, 0),
+            tokens=recipe.batch_tokens,
+        )
         self._batches = self._endless()
 
     @property
@@ -86,7 +93,7 @@ class Tryout:
             if out_of_memory.is_out_of_memory(error):
                 fields, size = self._loader.fields, self._loader.batch_size
                 raise out_of_memory.out_of_memory_error(
-                    self.network, self.task, fields, size, self.device
+                    self.network, self.task, fields, size, self.device, self._tokens
                 ) from error
             raise
         return float(first[0])

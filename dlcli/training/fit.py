@@ -170,6 +170,7 @@ def fit(
         chunk=chunk,
         rank=rank,
         ranks=ranks,
+        tokens=recipe.batch_tokens,
     )
     plan = plan_steps(batches, recipe.trainer_arguments, recipe.callbacks)
     length = plan.length(trainer.max_epochs, max_steps)
@@ -202,6 +203,7 @@ def fit(
     description = {
         **description,
         **({"checkpoint": note} if note else {}),
+        **({"batches": batches.by_tokens.described()} if batches.by_tokens else {}),
         "device": f"{place}{threads}, precision {trainer.precision}",
     }
     stops_early = any(isinstance(callback, EarlyStopping) for callback in recipe.callbacks)
@@ -226,7 +228,9 @@ def fit(
                 trainer.fit(module, ckpt_path=progress.file if progress else None, weights_only=True)
     except Exception as error:
         if out_of_memory.is_out_of_memory(error):
-            raise out_of_memory.out_of_memory_error(network, task, train, batch_size, device) from error
+            raise out_of_memory.out_of_memory_error(
+                network, task, train, batch_size, device, recipe.batch_tokens
+            ) from error
         if progress is not None and not module.has_stepped:
             raise_if_damaged(error, progress.file, start_over, restored=module.is_restored)
         raise

@@ -9,9 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from dlcli.errors import ConfigError
 from dlcli.preprocessing.ragged import Ragged
 from dlcli.preprocessing.token_windows import TokenWindows
 from dlcli.training.fields import Batch, DrawsAnew, Fields, ReadsAhead, Rows
+from dlcli.training.token_batches import TokenBatches
 
 # Number of batches in a pool within which rows are sorted by length: large enough for similar lengths in a batch, and
 # small enough for batches to differ between epochs.
@@ -49,6 +51,10 @@ class BatchLoader:
             by which the mean over ranks equals that of the complete batch.
         bounded: whether batches of long rows have fewer rows, so that a very long row does not require memory for
             hundreds of rows of its length. Only without shuffling.
+        tokens: maximum number of tokens of a batch, including padding; `batch_size` then has no effect.
+
+    Raises:
+        ConfigError: `tokens` is given, and all rows have the same length.
     """
 
     def __init__(
@@ -63,6 +69,7 @@ class BatchLoader:
         ranks: int = 1,
         join_single: bool | None = None,
         bounded: bool = False,
+        tokens: int | None = None,
     ) -> None:
         self.fields = fields
         self._draws = shuffle and any(isinstance(values, DrawsAnew) for values in fields.values())
@@ -76,14 +83,24 @@ class BatchLoader:
         self.rank = rank
         self.ranks = ranks
         self._ends = self._bounded_ends() if bounded and not shuffle and self._differ else None
+        self.by_tokens = self._by_tokens(tokens) if tokens else None
+        # Epoch, order of its rows, and end of each batch; only with a number of tokens.
+        self._division: tuple[int, Tensor, list[int]] | None = None
         self.epoch = 0
         # The items of the epoch that a resumed run skips, and the number of items yielded so far.
         self._skip = 0
         self._handed_out = 0
 
+    def in_order(self) -> BatchLoader:
+        """Return a loader of the same batches of all rows, which are not shuffled and have no part for each process."""
+        tokens = self.by_tokens.tokens if self.by_tokens else None
+        return BatchLoader(self.fields, self.batch_size, join_single=True, tokens=tokens)
+
     @property
     def batches(self) -> int:
         """The number of batches per epoch."""
+        if self.by_tokens is not None:
+            return len(self.by_tokens)
         if self._ends is not None:
             return len(self._ends)
         whole, rest = divmod(self.rows, self.batch_size)
@@ -114,6 +131,8 @@ class BatchLoader:
 
         Without shuffling, the longest rows come first, so that insufficient memory shows immediately.
         """
+        if self.by_tokens is not None:
+            return self._divided()[0]
         lengths = self._lengths
         if not self.shuffle:
             return None if lengths is None else lengths.argsort(stable=True, descending=True)
@@ -208,10 +227,32 @@ class BatchLoader:
 
     def _bounds(self, batch: int) -> tuple[int, int]:
         """Return the first row of a batch (of all ranks together), and the one after its last."""
-        if self._ends is not None:
-            return (self._ends[batch - 1] if batch else 0), self._ends[batch]
+        ends = self._ends if self.by_tokens is None else self._divided()[1]
+        if ends is not None:
+            return (ends[batch - 1] if batch else 0), ends[batch]
         last = batch == self.batches - 1
         return batch * self.batch_size, self.rows if last else (batch + 1) * self.batch_size
+
+    def _by_tokens(self, tokens: int) -> TokenBatches:
+        lengths, targets = self._lengths, self.fields.get("y")
+        if lengths is None:
+            raise ConfigError(
+                "the rows have no numbers of tokens by which batches can be formed: all are of one shape",
+                "dataset.batch_tokens",
+                "Use dataset.batch_size, a number of rows.",
+            )
+        return TokenBatches(
+            lengths, targets.lengths if isinstance(targets, Ragged) else None, tokens, self.ranks
+        )
+
+    def _divided(self) -> tuple[Tensor, list[int]]:
+        """Return the order of this epoch's rows and the end of each batch, for batches of a number of tokens."""
+        assert self.by_tokens is not None
+        if self._division is None or self._division[0] != self.epoch:
+            generator = torch.Generator().manual_seed(derive_seed(self.seed, self.epoch))
+            divided = self.by_tokens.shuffled(generator) if self.shuffle else self.by_tokens.longest_first()
+            self._division = self.epoch, *divided
+        return self._division[1:]
 
     def _drawn(self) -> Fields:
         """Return the fields of this epoch; fields of training rows may draw their values anew."""

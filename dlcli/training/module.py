@@ -258,8 +258,7 @@ class TrainingModule(pl.LightningModule):
             return
         epochs = self.current_epoch, self.trainer.max_epochs
         if self.average.update(self.network.model, *epochs, epoch_ends=epoch_ends):
-            rows = BatchLoader(self._train.fields, self._train.batch_size, join_single=True)
-            measure_batch_norm(self.evaluated, self.network.model, rows)
+            measure_batch_norm(self.evaluated, self.network.model, self._train.in_order())
 
     def _loss(self, batch: Any, counts: bool) -> Tensor:
         loss, outputs = self.task.step(self.network, batch)

@@ -33,22 +33,29 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def out_of_memory_error(
-    network: Network, task: Task, train: Fields, batch_size: int, device: torch.device
+    network: Network,
+    task: Task,
+    train: Fields,
+    batch_size: int,
+    device: torch.device,
+    batch_tokens: int | None = None,
 ) -> OutOfMemory:
     """Return the error to show, with the batch size that failed and one that fits, which is determined by trying."""
-    tried = min(batch_size, len(train["y"]))
-    size = _fitting(network.to(device), task, train, tried, device)
+    tried, unit, key = min(batch_size, len(train["y"])), "rows", "dataset.batch_size"
+    if batch_tokens:
+        tried, unit, key = batch_tokens, "tokens", "dataset.batch_tokens"
+    size = _fitting(network.to(device), task, train, tried, device, by_tokens=bool(batch_tokens))
     if size is None:
         hint = "Even a single row does not fit: choose a smaller model."
     else:
-        hint = f"dataset.batch_size={size} fits (forward and backward were tried)"
+        hint = f"{key}={size} fits (forward and backward were tried)"
         hint += f"; trainer.accumulate_grad_batches={-(-tried // size)} keeps the effective batch size."
-    return OutOfMemory(
-        f"a batch of {tried} rows does not fit into the memory of {device}", "dataset.batch_size", hint
-    )
+    return OutOfMemory(f"a batch of {tried} {unit} does not fit into the memory of {device}", key, hint)
 
 
-def _fitting(network: Network, task: Task, train: Fields, tried: int, device: torch.device) -> int | None:
+def _fitting(
+    network: Network, task: Task, train: Fields, tried: int, device: torch.device, *, by_tokens: bool
+) -> int | None:
     """Return the first of tried/2, tried/4, ... whose forward and backward pass succeed, or None."""
     size = tried // 2
     while size >= 1:
@@ -57,7 +64,7 @@ def _fitting(network: Network, task: Task, train: Fields, tried: int, device: to
         if device.type == "cuda":
             torch.cuda.empty_cache()
         try:
-            batch = next(iter(BatchLoader(train, size)))
+            batch = next(iter(BatchLoader(train, size, tokens=size if by_tokens else None)))
             batch = {name: values.to(device) for name, values in batch.items()}
             task.step(network, batch)[0].backward()
             return size

@@ -44,6 +44,7 @@ class Recipe:
             trial that is interrupted earlier starts over.
         takes_all_rows: whether each step of the optimizer uses all rows; batches are pieces of them.
         grows_trees: whether the optimizer grows trees, without gradients.
+        batch_tokens: maximum number of tokens of a batch, which replaces the number of rows; None for no limit.
     """
 
     make_optimizer: MakeOptimizer
@@ -62,3 +63,4 @@ class Recipe:
     saves_bounds: bool = True
     takes_all_rows: bool = False
     grows_trees: bool = False
+    batch_tokens: int | None = None

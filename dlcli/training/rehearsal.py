@@ -61,6 +61,7 @@ class Rehearsal:
         images: number of images generated after training, one per validation and test row; 0 for tasks that predict
             rows.
         judge_seconds: seconds to train the classifier that evaluates these images.
+        batches: description of the batches, if they have a number of tokens.
         notices: reports of what is left out, cut or converted in reading and preprocessing.
     """
 
@@ -80,6 +81,7 @@ class Rehearsal:
     images: int = 0
     judge_seconds: float = 0.0
     runs: int = 1
+    batches: str = ""
 
     def room_for(self, runs: int) -> int:
         """Return the bytes that a number of runs needs, whose checkpoints are kept until all have ended."""
@@ -110,9 +112,9 @@ def rehearse(
     """
     trainer, batch_size = recipe.make_trainer(logger=False, enable_checkpointing=False), recipe.batch_size
     device, precision = trainer.strategy.root_device, trainer.precision_plugin
-    loader = BatchLoader(train, batch_size, join_single=True)
+    loader = BatchLoader(train, batch_size, join_single=True, tokens=recipe.batch_tokens)
     plan = plan_steps(loader, recipe.trainer_arguments, recipe.callbacks)
-    with _enough_memory(network, task, train, batch_size, device):
+    with _enough_memory(network, task, train, recipe, device):
         task.to(device)
         precision.convert_module(network.to(device)).train()
         optimizer = recipe.make_optimizer(network.trained_parameters())
@@ -179,6 +181,7 @@ def rehearse(
         steps_per_epoch=plan.steps(0),
         seconds_per_epoch=seconds,
         seconds_per_row=judging / judged,
+        batches=loader.by_tokens.described() if loader.by_tokens else "",
         memory=sizes,
         disk=weights + state,
         disk_peak=max(2 * (changing + state), weights + changing + state),
@@ -282,14 +285,15 @@ def _kept_for_backward(network: Network) -> Iterator[dict[int, int]]:
 
 @contextmanager
 def _enough_memory(
-    network: Network, task: Task, train: Fields, batch_size: int, device: torch.device
+    network: Network, task: Task, train: Fields, recipe: Recipe, device: torch.device
 ) -> Iterator[None]:
     try:
         yield
     except Exception as error:
         if not out_of_memory.is_out_of_memory(error):
             raise
-        found = out_of_memory.out_of_memory_error(network, task, train, batch_size, device)
+        sizes = recipe.batch_size, device, recipe.batch_tokens
+        found = out_of_memory.out_of_memory_error(network, task, train, *sizes)
         raise ConfigError(found.problems) from error
 
 
