@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,13 @@ import pandas as pd
 import pytest
 
 import dlcli
-from dlcli.errors import ConfigError, InputError
+from dlcli.errors import ConfigError, DlcliError, InputError
 from dlcli.inference.saved_model import load_model
 from dlcli.result import Result
 from dlcli.training import checkpoints
 from tests.pairs_of_sentences import sentences, write_pairs
 from tests.same_figures import check_same_figures
+from tests.tiny_seq2seq import save_tiny_seq2seq
 
 pytest.importorskip("sacrebleu")
 
@@ -133,6 +135,38 @@ def test_a_run_that_was_killed_within_an_epoch_ends_with_the_same_bits(trained: 
     ledger = json.loads((resumed.run_dir / "ledger.json").read_text())
     found = ledger["about"]["panel"]["batches"]
     assert re.fullmatch(r"\d+ of at most 100 tokens \(\d to \d rows; \d+% padding\)", found)
+
+
+@unfinished
+def test_a_pretrained_model_is_adapted_resumed_and_needs_no_folder(corpus: Path, tmp_path: Path) -> None:
+    pytest.importorskip("transformers")
+    pytest.importorskip("peft")
+    folder = save_tiny_seq2seq(tmp_path / "t5", [text for pair in sentences(60) for text in pair])
+    words = of(corpus, "model=pretrained_text", f"model.name='{folder}'", "trainer.max_epochs=2")
+    words = [word for word in words if "vocab_size" not in word]
+    lora = [*words, "finetune=lora", "dataset.batch_tokens=200", "tracking.checkpoint_minutes=1e-9"]
+    whole = dlcli.train([*lora, "run_name=lora"])
+    original = checkpoints.Checkpoints.on_train_batch_end
+
+    def kill(self: Any, trainer: Any, module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        original(self, trainer, module, outputs, batch, batch_idx)
+        if (trainer.current_epoch, batch_idx) == (1, 2):
+            raise Killed
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checkpoints.Checkpoints, "on_train_batch_end", kill)
+        with pytest.raises(Killed):
+            dlcli.train([*lora, "run_name=killed_lora"])
+    resumed = dlcli.resume("killed_lora", runs_dir=corpus.parent / "runs")
+    assert resumed.metrics == whole.metrics
+    frozen = dlcli.train([*words, "finetune=feature_extraction", "trainer.max_epochs=1", "task.beam=1"])
+    shutil.rmtree(folder)
+    assert dlcli.evaluate(whole.run_dir).metrics["test/loss"] == whole.metrics["test/loss"]
+    with pytest.warns(UserWarning, match="1 of 2 texts are empty"):
+        found = dlcli.load_run(frozen.run_dir).predict(["Der alte Hund.", ""])
+    assert found["prediction"].notna().tolist() == [True, False]
+    with pytest.raises(DlcliError, match="decoders of transformers cannot be traced"):
+        dlcli.export(whole.run_dir, tmp_path / "model.onnx")
 
 
 def test_folds_are_pooled_and_runs_compared(trained: Result, corpus: Path) -> None:

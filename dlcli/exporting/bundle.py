@@ -41,7 +41,6 @@ from dlcli.runs.folder import OpenedRun, with_overrides
 from dlcli.runs.model_errors import model_errors
 from dlcli.runs.recorded import read_split
 from dlcli.tasks.base import Task
-from dlcli.tasks.decoding import Decodes
 
 _EXPECTED = "expected.csv"
 
@@ -130,7 +129,7 @@ def export_bundle(
 
 def _check_kind(model: SavedModel) -> None:
     """Raise an InputError for a kind of model or rows that bundles do not support."""
-    if isinstance(model.network.model, Decodes):
+    if model.task.outputs_of == "text":
         name = type(model.network.model).__name__
         hint = "Write an encoder and a decoder: --output DIR"
         raise InputError(

@@ -82,6 +82,12 @@ class DecodingPrograms:
         return tuple(torch.from_numpy(one) for one in found)
 
 
+def check_exportable(model: Any) -> None:
+    """Raise a DlcliError for a model that states why it cannot be exported."""
+    if why := getattr(model, "not_exported", ""):
+        raise _not_exported(model, why)
+
+
 class _Encoder(nn.Module):
     def __init__(self, model: Any) -> None:
         super().__init__()
@@ -114,8 +120,6 @@ def write_programs(model: Any, folder: Path, longest: int) -> DecodingPrograms:
     Raises:
         DlcliError: torch cannot export the model.
     """
-    if why := getattr(model, "not_exported", ""):
-        raise _not_exported(model, why)
     # Copied, because models may cache tensors; here for the longest text, since a program cannot extend them.
     model = copy.deepcopy(model)
     model.encode(torch.full((1, longest), END), torch.tensor([longest]))

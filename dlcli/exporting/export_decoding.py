@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dlcli.errors import InputError
-from dlcli.exporting.decoding_programs import compared, write_programs
+from dlcli.exporting.decoding_programs import check_exportable, compared, write_programs
 from dlcli.exporting.export_network import Exported, example_batches
 from dlcli.exporting.exported_program import batch_size_of, need_onnx
 from dlcli.exporting.new_folder import check_new_folder, new_folder
@@ -46,6 +46,7 @@ def export_decoding(
         raise InputError(
             f"the encodings of {type(subwords).__name__} cannot be exported", "--output", "Use dlcli predict."
         )
+    check_exportable(model.network.model)
     if folder.suffix:
         raise InputError(
             f"{type(model.network.model).__name__} generates one token at a time, which takes two programs, "

@@ -10,6 +10,7 @@ from torch import nn
 
 from dlcli.errors import ConfigError
 from dlcli.models.hub import pretrained_folder, transformers, without_bars
+from dlcli.models.pretrained_decoder import no_seq2seq, output_layer
 
 # Unit of the outputs to the suffix of transformers classes with such a head, and its description.
 _HEADS = {
@@ -19,6 +20,9 @@ _HEADS = {
 
 # Suffixes of transformers classes of causal language models.
 _CAUSAL = ("LMHeadModel", "ForCausalLM")
+
+# The same of encoder-decoder models with an output layer.
+_SEQ2SEQ = ("ForConditionalGeneration", "MTModel")
 
 
 class LoadedBackbone:
@@ -37,7 +41,10 @@ class LoadedBackbone:
 
 
 def load_backbone(
-    name: str, config: Any, outputs_of: Literal["row", "word", "token", "next_token"], names: Sequence[str]
+    name: str,
+    config: Any,
+    outputs_of: Literal["row", "word", "token", "next_token", "text"],
+    names: Sequence[str],
 ) -> LoadedBackbone:
     """Return the backbone with its pretrained weights, and the output layer of its pretrained head.
 
@@ -54,6 +61,8 @@ def load_backbone(
         return LoadedBackbone(_from_pretrained("AutoModel", name, config))
     if outputs_of == "next_token":
         return _load_causal(name, config)
+    if outputs_of == "text":
+        return _load_seq2seq(name, config)
     suffix, use = _HEADS[outputs_of]
     kinds = [str(kind) for kind in config.architectures or ()]
     if not any(kind.endswith(suffix) for kind in kinds):
@@ -104,6 +113,29 @@ def _load_causal(name: str, config: Any) -> LoadedBackbone:
         else "which is trained further"
     )
     return LoadedBackbone(model.base_model, output, f"the output layer is that of {name}, {how}")
+
+
+def _load_seq2seq(name: str, config: Any) -> LoadedBackbone:
+    """Return the encoder and decoder, and the output layer, of a model that generates texts from texts.
+
+    Raises:
+        ConfigError: the model is none.
+    """
+    kinds = [str(kind) for kind in config.architectures or ()]
+    if not getattr(config, "is_encoder_decoder", False):
+        raise no_seq2seq(name, kinds[0] if kinds else "no architecture in its config.json")
+    if not any(kind.endswith(_SEQ2SEQ) for kind in kinds):
+        told = (
+            f"the output layer is new, with random weights: {name} has none ({', '.join(kinds) or 'unnamed'})"
+        )
+        return LoadedBackbone(_from_pretrained("AutoModel", name, config), None, told)
+    model = _from_pretrained("AutoModelForSeq2SeqLM", name, config)
+    layer, backbone = output_layer(model, name), model.base_model
+    if backbone is model:  # T5's parts belong to the model with the output layer itself
+        backbone = transformers().AutoModel.from_config(config, trust_remote_code=False)
+        own = backbone.state_dict()
+        backbone.load_state_dict({key: value for key, value in model.state_dict().items() if key in own})
+    return LoadedBackbone(backbone, layer, f"the output layer is that of {name}, which is trained further")
 
 
 def _is_causal(kinds: Sequence[str]) -> bool:

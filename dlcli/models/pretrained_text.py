@@ -16,10 +16,13 @@ from dlcli.config.target_kinds import ONE_A_ROW
 from dlcli.datasets.notices import Notice
 from dlcli.errors import ConfigError
 from dlcli.models import layers as shared
+from dlcli.models import pretrained_decoder
 from dlcli.models.hub import plain_description, transformers
 from dlcli.models.layers import Activation, Share
 from dlcli.models.positions import most_tokens
+from dlcli.models.pretrained_decoder import State
 from dlcli.models.pretrained_heads import LoadedBackbone, load_backbone
+from dlcli.preprocessing.model_tokens import token_order
 
 # Largest number of tokens of a text for models without a limit.
 _CONTEXT = 1024
@@ -30,8 +33,8 @@ class PretrainedText(nn.Module):
 
     For outputs of rows, the last states are pooled. For outputs of words, the state of a word's first token is used (as
     in BERT, Devlin et al., 2019); for outputs of tokens, that of each token of the context; for the next token, that of
-    each token of a causal language model. The head is that of the pretrained model if it has a matching one, otherwise
-    new, as reported by `notices`.
+    each token of a causal language model; for texts, that of each token of the decoder, which generates them. The head
+    is that of the pretrained model if it has a matching one, otherwise new, as reported by `notices`.
 
     Args:
         num_outputs: logits or values per text, word or token.
@@ -43,7 +46,7 @@ class PretrainedText(nn.Module):
         activation: activation function of the dense layer.
         dropout: dropout rate before the output.
         outputs_of: unit of the outputs: each `row`, each `word`, each `token` of a context, or the `next_token` after
-            each token, with a logit for each of `vocab_size` tokens.
+            each token, with a logit for each of `vocab_size` tokens; or each token of the `text` that is generated.
         output_names: names of the outputs of a word.
         vocab_size: number of tokens.
         restored: skip loading the weights, because they will be loaded from a run.
@@ -53,7 +56,7 @@ class PretrainedText(nn.Module):
     """
 
     accepts: ClassVar = {"tokens", "questions", "words"}
-    targets: ClassVar = ONE_A_ROW | {"answer_span", "tag", "language_model"}
+    targets: ClassVar = ONE_A_ROW | {"answer_span", "tag", "language_model", "seq2seq"}
     search_space: ClassVar = {
         "hidden": "0,128",
         "dropout": "interval(0,0.5)",
@@ -64,8 +67,10 @@ class PretrainedText(nn.Module):
         "questions": "pretrained_questions",
         "words": "pretrained_words",
         "language_model": "pretrained_language",
+        "seq2seq": "pretrained_pairs",
     }
     requires: ClassVar = ("transformers",)
+    order: Tensor  # the model's number of each token, for texts
     # Settings that make the head linear, so that it can be fitted on all features of a frozen backbone.
     linear_head: ClassVar = {"hidden": 0, "dropout": 0}
 
@@ -79,7 +84,7 @@ class PretrainedText(nn.Module):
         hidden: Annotated[int, Ge(0)] = 0,
         activation: Activation = "gelu",
         dropout: Share = 0.1,
-        outputs_of: Literal["row", "word", "token", "next_token"] = "row",
+        outputs_of: Literal["row", "word", "token", "next_token", "text"] = "row",
         output_names: Sequence[str] = (),
         vocab_size: int | None = None,
         restored: bool = False,
@@ -100,13 +105,17 @@ class PretrainedText(nn.Module):
         else:
             loaded = LoadedBackbone(library.AutoModel.from_config(config, trust_remote_code=False))
         self.backbone = loaded.backbone
+        # Fixed positions, such as those of Marian, are parameters without a gradient.
+        self._fixed = {name for name, one in self.backbone.named_parameters() if not one.requires_grad}
+        self._blocks = [self._list_of_blocks(int(config.num_hidden_layers))]
+        if outputs_of == "text":
+            self._prepare_decoder(loaded, name, vocab_size or num_outputs)
         if getattr(self.backbone, "pooler", None) is not None:
             self.backbone.pooler = None  # an unused layer on the first token's state
         self.longest_text = most_tokens(config)
         # The largest number of tokens that a language model sees at a time.
         self.context = self.longest_text or _CONTEXT
         self.pooling = pooling
-        self._blocks = int(config.num_hidden_layers)
         width = int(config.hidden_size)
         dense = [nn.Linear(width, hidden), shared.activation(activation)] if hidden else []
         if outputs_of == "next_token":
@@ -191,13 +200,19 @@ class PretrainedText(nn.Module):
         segments: Tensor | None = None,
         offsets: Tensor | None = None,
         features: Tensor | None = None,
+        y: Tensor | None = None,
     ) -> Tensor:
         """Map tokens, or their features, to `(N, num_outputs)`, `(N, V, num_outputs)` for words, `(N, T, vocab_size)`
-        for the next token, or `(N, W, T, 4)`.
+        for the next token or for the tokens of a text given those before each of its tokens `y` `(N, T)`, or
+        `(N, W, T, 4)`.
 
         The latter are start and end logits of the tokens of windows, with their character positions, `offsets` `(N, W,
         T, 2)`. Logits of words that are cut off are -inf.
         """
+        if self._outputs_of == "text":
+            assert x is not None and lengths is not None
+            states = pretrained_decoder.taught_states(self.backbone, self.order, x, lengths, y)
+            return states if y is None else self.head(states)
         if features is None:
             assert x is not None
             features = self.features(x, lengths, firsts, segments)
@@ -206,20 +221,52 @@ class PretrainedText(nn.Module):
             outputs = outputs.masked_fill((firsts < 0).unsqueeze(2), -math.inf)
         return outputs if offsets is None else torch.cat([outputs.float(), offsets.float()], dim=3)
 
-    def layers(self, *, coarse: bool) -> list[list[str]]:
-        """Return the names of the backbone's parameters: embeddings, then each block; the rest belongs to the
-        last block."""
-        blocks = next(
+    def encode(self, x: Tensor, lengths: Tensor) -> tuple[State, State]:
+        """Return the memory of sources and the first state, see `dlcli.tasks.decoding.Decodes`."""
+        return pretrained_decoder.encode(self.backbone, self.order, x, lengths)
+
+    def decode(self, tokens: Tensor, memory: State, state: State) -> tuple[Tensor, State]:
+        """Return the logits of the next token and the next state, see `dlcli.tasks.decoding.Decodes`."""
+        found, state = pretrained_decoder.decode(self.backbone, self.order, tokens, memory, state)
+        return self.head(found), state
+
+    def _prepare_decoder(self, loaded: LoadedBackbone, name: str, size: int) -> None:
+        """Bring tokens, and the outputs of a pretrained layer, into the order of decoding."""
+        if not pretrained_decoder.is_encoder_decoder(self.backbone):
+            raise pretrained_decoder.no_seq2seq(name, type(self.backbone).__name__)
+        repeats = len(token_order(self._backbone_config, size)) - size
+        order = torch.tensor(token_order(self._backbone_config, size - repeats), device="cpu")
+        self.register_buffer("order", order, persistent=False)
+        self._blocks = pretrained_decoder.blocks_of(self.backbone)
+        self.not_exported = "decoders of transformers cannot be traced for a variable number of rows"
+        if loaded.output is not None:
+            loaded.output = pretrained_decoder.in_order(loaded.output, order)
+
+    def _list_of_blocks(self, blocks: int) -> str:
+        return next(
             name
             for name, module in self.backbone.named_modules()
-            if isinstance(module, nn.ModuleList) and len(module) == self._blocks
+            if isinstance(module, nn.ModuleList) and len(module) == blocks
         )
-        layers: list[list[str]] = [[] for _ in range(self._blocks + 1)]
-        place = 0
+
+    def layers(self, *, coarse: bool) -> list[list[str]]:
+        """Return the names of the backbone's trainable parameters: embeddings, then each block; the rest belongs to
+        the last block."""
+        sizes = [len(self.backbone.get_submodule(name)) for name in self._blocks]
+        layers: list[list[str]] = [[] for _ in range(sum(sizes) + 1)]
+        place, side = 0, ""
         for name, _ in self.backbone.named_parameters():
-            if name.startswith(f"{blocks}."):
-                place = int(name.removeprefix(f"{blocks}.").partition(".")[0]) + 1
-            layers[place].append(name)
+            if len(sizes) > 1 and not name.startswith(
+                f"{side}."
+            ):  # embeddings precede the blocks of each side
+                place, side = 0, name.partition(".")[0]
+            before = 1
+            for blocks, size in zip(self._blocks, sizes, strict=True):
+                if name.startswith(f"{blocks}."):
+                    place = int(name.removeprefix(f"{blocks}.").partition(".")[0]) + before
+                before += size
+            if name not in self._fixed:
+                layers[place].append(name)
         return layers
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from functools import lru_cache
-from typing import Annotated, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -18,6 +18,9 @@ from dlcli.datasets.text_rows import Texts
 from dlcli.errors import DataError
 from dlcli.preprocessing.ragged import Ragged
 from dlcli.preprocessing.subwords import END, SMALLEST, Subwords
+
+if TYPE_CHECKING:
+    from dlcli.preprocessing.model_tokens import ModelTokens
 
 # Share of cut texts above which a warning is issued for new rows.
 _MUCH = 0.05
@@ -67,14 +70,7 @@ class PairSubwords(BaseEstimator):
             )
         self.column_ = sources.name
         self.rows_seen_ = len(sources)
-        if self.shared:
-            both = Subwords.fit((*sources, *targets), self.vocab_size, self.min_frequency)
-            self.source_ = self.target_ = both.json()
-        else:
-            fitted = (
-                Subwords.fit(texts, self.vocab_size, self.min_frequency) for texts in (sources, targets)
-            )
-            self.source_, self.target_ = (one.json() for one in fitted)
+        self.fit_encodings(sources, targets)
         rows = self.target_subwords.encode(targets)
         tokens = np.concatenate([*rows, np.empty(0, np.int64)])
         self.counts_ = np.bincount(tokens, minlength=len(self.target_subwords))
@@ -88,13 +84,24 @@ class PairSubwords(BaseEstimator):
         self.cut_ = [int((side > self.max_length).sum()) for side in lengths]
         return self
 
+    def fit_encodings(self, sources: Texts, targets: Texts) -> None:
+        """Fit the encodings of training sources and targets."""
+        if self.shared:
+            both = Subwords.fit((*sources, *targets), self.vocab_size, self.min_frequency)
+            self.source_ = self.target_ = both.json()
+        else:
+            fitted = (
+                Subwords.fit(texts, self.vocab_size, self.min_frequency) for texts in (sources, targets)
+            )
+            self.source_, self.target_ = (one.json() for one in fitted)
+
     @property
-    def source_subwords(self) -> Subwords:
+    def source_subwords(self) -> Subwords | ModelTokens:
         """The encoding of sources."""
         return _subwords(self.source_)
 
     @property
-    def target_subwords(self) -> Subwords:
+    def target_subwords(self) -> Subwords | ModelTokens:
         """The encoding of targets."""
         return _subwords(self.target_)
 
@@ -114,6 +121,10 @@ class PairSubwords(BaseEstimator):
     def targets(self, texts: Any) -> Ragged:
         """Return the tokens of complete targets, each with its end token."""
         return ended(self.target_subwords.encode(Texts.of(texts)))
+
+    def changed(self, texts: Any, tokens: Ragged) -> dict[bytes, str]:
+        """Return the texts that differ from their decoded tokens, by the tokens: none, all texts are represented."""
+        return {}
 
     @property
     def most_steps(self) -> int:

@@ -19,12 +19,14 @@ class PretrainedFiles:
         unknown: number of the unknown token.
         config: the content of config.json.
         positions: maximum number of tokens of the model; None without a limit.
+        marks_language: whether the tokenizer adds a token for the language of a text.
     """
 
     tokenizer: str
     unknown: int
     config: str
     positions: int | None
+    marks_language: bool = False
 
 
 def pretrained_files(name: str, max_length: int | None) -> PretrainedFiles:
@@ -54,4 +56,5 @@ def pretrained_files(name: str, max_length: int | None) -> PretrainedFiles:
         int(tokenizer.unk_token_id or 0),
         json.dumps(config.to_dict(), sort_keys=True, default=str),
         positions,
+        hasattr(tokenizer, "set_tgt_lang_special_tokens"),
     )

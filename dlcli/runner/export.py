@@ -13,7 +13,6 @@ from dlcli.exporting.export_generator import export_generator
 from dlcli.exporting.export_network import Exported, export_network
 from dlcli.runner import runs_directory
 from dlcli.runs.ensembles import Use, open_model
-from dlcli.tasks.decoding import Decodes
 from dlcli.tasks.generate import Generate
 
 
@@ -33,7 +32,7 @@ def export(
         exported = export_generator(found.run, found.model, output)
     else:
         found.model.check_predicts_rows()
-        write = export_decoding if isinstance(found.model.network.model, Decodes) else export_network
+        write = export_decoding if found.model.task.outputs_of == "text" else export_network
         exported = write(found.run, found.model, output, overrides)
     return replace(exported, messages=tuple(dict.fromkeys((*found.notes, *exported.messages))))
 

@@ -13,7 +13,7 @@ from dlcli.tasks.essentials import Essentials
 if TYPE_CHECKING:
     from dlcli.training.turns import Turn
 
-OutputsOf = Literal["row", "word", "token", "next_token", "step"]
+OutputsOf = Literal["row", "word", "token", "next_token", "step", "text"]
 
 # Batch size of an evaluation with small outputs.
 _EVALUATED = 512

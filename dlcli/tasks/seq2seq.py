@@ -58,6 +58,7 @@ class Seq2Seq(Task):
     """
 
     kind: ClassVar = "seq2seq"
+    outputs_of: ClassVar = "text"
     accepts: ClassVar = {"seq2seq"}
     judges_training_rows: ClassVar = False  # nothing is generated in training steps
     default_metrics = ("bleu", "chrf", "sequence_accuracy", "unfinished")
@@ -75,6 +76,8 @@ class Seq2Seq(Task):
         self.length_penalty = length_penalty
         self.num_outputs = 0
         self._tokens: PairSubwords | None = None
+        # Targets that their tokens do not represent exactly, by these.
+        self._exact: dict[bytes, str] = {}
         self.choose(metrics)
 
     def attach(self, preprocessing: Any) -> None:
@@ -91,7 +94,9 @@ class Seq2Seq(Task):
 
     def encode(self, y: Any) -> Any:
         """Return the tokens of complete targets, each with its end token."""
-        return self._subwords.targets(y)
+        found = self._subwords.targets(y)
+        self._exact |= self._subwords.changed(Texts.of(y), found)
+        return found
 
     def step(self, network: Any, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Return the mean loss over the tokens of the batch, and the losses and tokens of each row `(N, 2)`."""
@@ -155,7 +160,13 @@ class Seq2Seq(Task):
         nothing = y.new_zeros(len(y), 0)
         if outputs.shape[1] == _HEAD:  # of a training step
             return outputs, nothing
-        texts = self._subwords.target_subwords.decode(y.cpu().numpy())
+        rows = y.cpu().numpy()
+        texts = self._subwords.target_subwords.decode(rows)
+        if self._exact:
+            texts = [
+                self._exact.get(row[row != PADDING].tobytes(), text)
+                for row, text in zip(rows, texts, strict=True)
+            ]
         tokens = outputs[:, _HEAD:]
         counts = text_counts(self._texts(tokens), texts, self.metric_names, self._unfinished(tokens))
         return torch.cat([outputs[:, :_HEAD], counts.to(outputs), outputs[:, _HEAD:]], dim=1), nothing
