@@ -67,7 +67,7 @@ def _is_seq2seq(model: Any) -> bool:
     return bool(getattr(model.config, "is_encoder_decoder", False)) and model.get_decoder() is not model
 
 
-def in_order(layer: nn.Linear, order: Tensor) -> nn.Linear:
+def reordered(layer: nn.Linear, order: Tensor) -> nn.Linear:
     """Return an output layer whose outputs are the tokens of `token_order`.
 
     If the start is the token of padding or of the end, the probability of padding is divided among padding and start,

@@ -240,7 +240,7 @@ class PretrainedText(nn.Module):
         self._blocks = pretrained_decoder.blocks_of(self.backbone)
         self.not_exported = "decoders of transformers cannot be traced for a variable number of rows"
         if loaded.output is not None:
-            loaded.output = pretrained_decoder.in_order(loaded.output, order)
+            loaded.output = pretrained_decoder.reordered(loaded.output, order)
 
     def _list_of_blocks(self, blocks: int) -> str:
         return next(
