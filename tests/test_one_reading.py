@@ -80,6 +80,7 @@ def test_the_test_rows_read_back_give_the_recorded_figures(name: str, seed: int)
         "dataset.target=y",
         "dataset.split=part",
         "cv=predefined",
+        "dataset.date_format='%d/%m/%Y'",  # of one of the columns
     ]
     trained = dlcli.train([*table, *QUICK])
     tested = frame[frame["part"].isin(["test", "TEST", "holdout"])]

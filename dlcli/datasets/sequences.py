@@ -73,6 +73,7 @@ def load(
     origin.require([target], "dataset.target")
     origin.require([time] if time else [], "dataset.time")
     origin.require(list(inputs or ()), "dataset.inputs")
+    origin.require_all(options.by_column())
     index = [name for name in raw.index if name not in named]
     if (expected := evaluation_columns()) is not None:
         source = raw.read(options.applied_to(expected))

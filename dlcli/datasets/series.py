@@ -104,6 +104,7 @@ def load(
     raw = read_raw(typed(path), options, named)
     raw.origin.require([time] if time else [], "dataset.time")
     raw.origin.require([id] if id else [], "dataset.id")
+    raw.origin.require_all(options.by_column())
     unused = (
         [name for name in raw.names if name not in named] if time and given and inputs is not None else []
     )

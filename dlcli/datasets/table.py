@@ -106,7 +106,7 @@ def load(
     if (known := evaluation_columns()) is not None:
         return _to_evaluate(raw, options.applied_to(known), targets, kinds, missing_target)
 
-    _need(raw.origin, targets, drop, kinds, by)
+    _need(raw.origin, targets, drop, {"dataset.types": list(kinds), **options.by_column()}, by)
     index = [name for name in raw.index if name not in named]
     source = raw.decided(
         options.reading(kinds, [time] if time else [], [split] if split else []), {*drop, *index}
@@ -169,16 +169,25 @@ def _need(
     source: Source,
     targets: Sequence[str],
     drop: Sequence[str],
-    kinds: Mapping[str, Kind],
+    named: Mapping[str, Sequence[str]],
     given: Mapping[str, str | None],
 ) -> None:
-    """Raise an error unless all columns named in settings exist."""
+    """Raise an error unless all columns named in settings exist, and none that is used is left out."""
+    uses: dict[str | None, str] = {name: key for key, name in given.items()}
+    uses |= dict.fromkeys(targets, "target")
+    for name in drop:
+        if name in uses:
+            raise DataError(
+                f"column {name} is dataset.{uses[name]}, and cannot be left out",
+                "dataset.drop",
+                "Remove it from one of the two: the target, and columns of groups and the split, are no features.",
+            )
     source.require_all(
         {
             "dataset.target": targets,
             "dataset.drop": [name for name in drop if name not in source.unsupported],
             "dataset": [name for name in source.unsupported if name not in drop],
-            "dataset.types": list(kinds),
+            **named,
             **{f"dataset.{key}": [name] for key, name in given.items() if name is not None},
         }
     )

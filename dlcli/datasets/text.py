@@ -100,7 +100,8 @@ def load(
         return read_raw(file, options, named)
 
     raw = read(place)
-    raw.origin.require_all({"dataset.target": targets, **settings})
+    by_column = replace(options, missing_values=missing_values).by_column()
+    raw.origin.require_all({"dataset.target": targets, **settings, **by_column})
     text = _text_column(raw, text, {*targets, *by.values()})
     used = {text, *targets, *by.values()}
     if (expected := evaluation_columns()) is not None:

@@ -19,6 +19,7 @@ from dlcli.datasets.notices import Notice
 from dlcli.datasets.raw_rows import read_rows
 from dlcli.datasets.reading.column_notices import NewRowCounts
 from dlcli.datasets.reading.spellings import spelt_as
+from dlcli.datasets.tables.format_options import without_decided
 from dlcli.datasets.words.word_tags import Tags
 from dlcli.errors import DataError, InputError
 from dlcli.inference.saved_model import SavedModel
@@ -31,8 +32,12 @@ from dlcli.tasks.base import Task
 _SPLITTING = ("test_path", "val_path", "split", "borders", "test_steps", "group", "lists", "test", "val")
 
 
-def labelled_rows(dataset: Mapping[str, Any], file: Path, model: SavedModel) -> Data:
-    """Read a file with the settings of the run's section `dataset`, and encode its targets as the task does.
+def labelled_rows(
+    dataset: Mapping[str, Any], file: Path, model: SavedModel, recorded: Mapping[str, Any] | None = None
+) -> Data:
+    """Read a file with the settings of a section `dataset`, and encode its targets as the task does.
+
+    `recorded` is the section of the run, if `dataset` differs from it.
 
     Raises:
         InputError: The run's dataset is not read from a file.
@@ -45,6 +50,8 @@ def labelled_rows(dataset: Mapping[str, Any], file: Path, model: SavedModel) -> 
             "To predict new rows with this run, use dlcli predict.",
         )
     section = {**dataset, "path": str(file), **{key: None for key in _SPLITTING if key in dataset}}
+    if model.kind == "table" and model.columns is not None and str(section["_target_"]).startswith("dlcli."):
+        section = without_decided(section, dataset if recorded is None else recorded)
     if model.kind == "image" and "size" in section:
         section |= {
             "size": list(model.input_shape[1:]),

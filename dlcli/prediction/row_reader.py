@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from dlcli.datasets.folders.stored import Stored
 from dlcli.datasets.notices import Notice
-from dlcli.datasets.tables.format_options import CellOptions
+from dlcli.datasets.tables.format_options import CellOptions, without_decided
 from dlcli.errors import InputError
 from dlcli.inference.saved_model import SavedModel
 from dlcli.prediction.new_audio import AudioSettings, read_recordings
@@ -70,7 +70,10 @@ class RowReader:
     def __init__(self, opened: OpenedRun, model: SavedModel, overrides: Sequence[str] = ()) -> None:
         self._model = model
         self._preprocessing: Any = model.preprocessing
-        read = partial(read_settings, recorded=opened.config["dataset"], overrides=overrides)
+        recorded = opened.config["dataset"]
+        if model.kind == "table" and model.columns is not None:
+            recorded = without_decided(recorded, recorded)
+        read = partial(read_settings, recorded=recorded, overrides=overrides)
         self.settings: Any
         if model.kind == "table":
             self.settings = read(CellOptions)

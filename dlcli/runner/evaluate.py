@@ -52,7 +52,7 @@ def evaluate(
         found.check_not_calibrated(rows)
     else:
         with opened.gate.closed():
-            data = labelled_rows(config["dataset"], file, model)
+            data = labelled_rows(config["dataset"], file, model, opened.config["dataset"])
         part, rows = "test", np.arange(len(data))
     counts: Counter[str] = Counter()
     device = choose_device(config["trainer"].get("accelerator", "auto"))

@@ -224,6 +224,9 @@ def without_dictionaries(values: pa.ChunkedArray) -> pa.ChunkedArray:
     if types.is_dictionary(values.type):
         values = values.cast(values.type.value_type)
     kind = values.type
+    if types.is_time(kind):
+        with contextlib.suppress(pa.ArrowInvalid):  # a fraction of a second
+            values = values.cast(pa.time32("s"))
     if types.is_large_string(kind) or types.is_string_view(kind) or types.is_time(kind):
         return values.cast(pa.string())
     if types.is_decimal(kind):

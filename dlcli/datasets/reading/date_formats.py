@@ -86,11 +86,11 @@ class DateFormat:
     def parse(self, values: pa.Array) -> pa.Array:
         """Return strings as times in UTC, in microseconds; null for values that do not have this format.
 
-        Dates that begin with the year are also accepted.
+        Dates that begin with the year, and times without the format's fraction of a second, are also accepted.
         """
         strings = pd.Series(_usual(values).to_pandas(), dtype="object")
         found = pd.Series(pd.NaT, index=strings.index, dtype="datetime64[us, UTC]")
-        for pattern in self.patterns:
+        for pattern in (*self.patterns, *(p.replace(".%f", "") for p in self.patterns if ".%f" in p)):
             found = found.fillna(_parsed(strings, pattern)) if found.isna().any() else found
         if ISO not in self.patterns and found.isna().any():
             iso = strings.where(pc.match_substring_regex(values, _ISO).to_pandas().fillna(False).astype(bool))

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from dlcli.config.pasted import pasted
 from dlcli.datasets.reading.cells import spread
 from dlcli.datasets.reading.column import Place
+from dlcli.datasets.reading.columns import Columns
 from dlcli.datasets.reading.date_formats import DateFormat
 from dlcli.datasets.reading.lookalikes import lookalikes, ways
 from dlcli.datasets.reading.number_formats import is_number_like
@@ -188,4 +189,17 @@ def in_two_formats(name: str, shown: list[str], where: str) -> DataError:
         where,
         f"Write all in one format; or leave the column out: {pasted('dataset.drop', [name])}, or read it as words: "
         f"{pasted('dataset.types', {name: 'categorical'})}.",
+    )
+
+
+def unused_format(columns: Columns, given: Any) -> tuple[Problem, ...]:
+    """Return a warning if no column has dates in the format that is given for all columns."""
+    if not isinstance(given, str) or any(c.kind == "date" and given in c.date.patterns for c in columns):
+        return ()
+    return (
+        Problem(
+            f"no column has dates in the format {given}",
+            "dataset.date_format",
+            "Correct it, or leave it out.",
+        ),
     )

@@ -15,11 +15,11 @@ from dlcli.config.suggest import hint
 from dlcli.datasets.tables.beginning import beginning_of
 from dlcli.datasets.tables.bounds import LONGEST_LINE
 from dlcli.datasets.tables.compression import Excerpt, at_line, opened
-from dlcli.datasets.tables.dialect import Dialect, quotes_are_literal, sniff
+from dlcli.datasets.tables.dialect import Dialect, has_stray_quote, quotes_are_literal, sniff
 from dlcli.datasets.tables.format_options import FormatOptions
 from dlcli.datasets.tables.layout import ROW_NAMES, Layout, advice_on_blanks, find_layout
 from dlcli.datasets.tables.line_gaps import Watched
-from dlcli.datasets.tables.lines import is_utf8, text_lines
+from dlcli.datasets.tables.lines import is_like_ascii, is_utf8, text_lines
 from dlcli.datasets.tables.packing import packed
 from dlcli.datasets.tables.quoted_rows import all_lines_are_rows, empty_lines
 from dlcli.datasets.tables.source import RawTable
@@ -120,8 +120,7 @@ def find_form(file: Path | Excerpt, options: FormatOptions, names: Collection[st
     dialect = sniff(lines, layout.separator or options.separator_sign, header, names)
     quotes = options.has_quotes
     if quotes is None and dialect.separator == "\t":
-        with opened(file) as stream:
-            quotes = not quotes_are_literal(text_lines(stream, file, options.encoding), dialect.separator)
+        quotes = not _are_literal(file, options.encoding, dialect.separator)
     dialect = replace(dialect, quotes=quotes is not False)
     written = dialect.first_row(lines)
     found = written if dialect.header else [""] * len(written)
@@ -129,6 +128,16 @@ def find_form(file: Path | Excerpt, options: FormatOptions, names: Collection[st
     last = [cells[-1:] for cells in map(partial(_cells, dialect), lines)]
     drops = len(found) > 1 and not any(map("".join, last)) and (not dialect.header or not written[-1].strip())
     return Form(dialect, layout, options.encoding, tuple(found[:-1] if drops else found), drops)
+
+
+def _are_literal(file: Path | Excerpt, encoding: str, separator: str) -> bool:
+    """Return whether quotes in a file are ordinary characters."""
+    if is_like_ascii(encoding):
+        with opened(file) as stream:
+            if not has_stray_quote(stream, separator):
+                return False
+    with opened(file) as stream:
+        return quotes_are_literal(text_lines(stream, file, encoding), separator)
 
 
 def plain_excerpt(file: Path | Excerpt, form: Form) -> Excerpt:

@@ -7,8 +7,12 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from typing import IO
 
 from dlcli.datasets.tables.bounds import LONGEST_LINE
+
+# Number of bytes that are searched at once.
+_BLOCK = 1 << 20
 
 SEPARATORS = (",", ";", "\t", "|")
 
@@ -114,6 +118,24 @@ def quotes_are_literal(lines: Iterable[str], separator: str) -> bool:
         if len(widths) > 1:
             return False
     return stray
+
+
+def has_stray_quote(stream: IO[bytes], separator: str) -> bool:
+    """Return whether a cell on one line begins with a quote, but is not a quoted cell; many times as fast as
+    `quotes_are_literal`, which is only needed if there is one.
+
+    The stream's encoding must have ASCII's quote, separator and line ends.
+    """
+    sign = re.escape(separator.encode())
+    stray = re.compile(
+        rb'(?:^|%s)"(?:[^"\r\n%s]+|"")*+(?!"(?:%s|[\r\n]|\Z))' % (sign, sign, sign), re.MULTILINE
+    )
+    rest = b""
+    while block := stream.read(_BLOCK):
+        lines, end, rest = (rest + block).replace(b"\r", b"\n").rpartition(b"\n")
+        if b'"' in lines and stray.search(lines + end):
+            return True
+    return b'"' in rest and stray.search(rest) is not None
 
 
 def _is_stray(cell: str) -> bool:

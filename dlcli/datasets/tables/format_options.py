@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, fields
+from typing import Any, Literal
 
 from dlcli.datasets.reading.column import Kind
 from dlcli.datasets.reading.columns import Columns
@@ -92,6 +92,25 @@ class CellOptions(FormatOptions):
             parts,
         )
 
+    def by_column(self) -> dict[str, list[str]]:
+        """Return the columns that are named in options by column, by the key of the option."""
+        options = {"dataset.date_format": self.date_format, "dataset.missing_values": self.missing_values}
+        return {key: list(given) for key, given in options.items() if isinstance(given, Mapping)}
+
     def applied_to(self, columns: Columns) -> Columns:
         """Return the columns of a model for new rows whose numbers and dates are written as these options say."""
         return self.reading().applied_to(columns)
+
+
+def without_decided(section: Mapping[str, Any], recorded: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a section `dataset` without the options of cells that are those of the training.
+
+    The columns of the model were decided by them, each by those that fit it: a format of dates, for one.
+    """
+    of_files = {field.name for field in fields(FormatOptions)}
+    decided = {field.name for field in fields(CellOptions) if field.name not in of_files}
+    return {
+        name: value
+        for name, value in section.items()
+        if name not in decided or name not in recorded or value != recorded[name]
+    }

@@ -14,6 +14,15 @@ def is_utf8(encoding: str) -> bool:
     return encoding.lower().replace("_", "-") in ("utf-8", "utf8", "utf-8-sig")
 
 
+def is_like_ascii(encoding: str) -> bool:
+    """Return whether ASCII characters are single bytes in an encoding, as they are in most."""
+    signs = '"\t\r\n,;|'
+    try:
+        return signs.encode(encoding) == signs.encode("ascii")
+    except (LookupError, UnicodeError):
+        return False
+
+
 def codec(encoding: str) -> str:
     """Return the codec of an encoding; for UTF-8, the one that skips a byte order mark."""
     return "utf-8-sig" if is_utf8(encoding) else encoding

@@ -16,6 +16,7 @@ from dlcli.config.suggest import choices, did_you_mean, hint
 from dlcli.datasets.reading.column import Kind, without_dictionaries
 from dlcli.datasets.reading.columns import KINDS, Columns
 from dlcli.datasets.reading.deciding import decide
+from dlcli.datasets.reading.doubts import unused_format
 from dlcli.datasets.reading.reading_options import ReadingOptions
 from dlcli.datasets.tables.arrow_types import unsupported_column
 from dlcli.datasets.tables.typed_frames import is_text, kind_of
@@ -254,6 +255,7 @@ class RawTable:
         cells = [self._take(names)]
         columns, warnings = decide(cells, options, self.origin.place, self.separator)
         source = self._read(cells, columns)
+        warnings += unused_format(columns, options.date_format)
         return replace(source, warnings=(*self.warnings, *warnings))
 
     def read(self, columns: Columns) -> Source:

@@ -20,6 +20,11 @@ from dlcli.datasets.reading.date_formats import (
 from dlcli.errors import DataError
 
 
+def test_times_may_lack_the_fraction_of_a_second_of_the_format() -> None:
+    format = DateFormat(("%H:%M:%S.%f",))
+    assert format.parse(pa.array(["13:05:00.5", "13:05:00", "x"])).null_count == 1
+
+
 def test_words_for_the_present_are_not_dates() -> None:
     found = DateFormat().parse(pa.array(["2024-01-31", "today", "now"]))
     assert [value.as_py() for value in found] == [datetime(2024, 1, 31), None, None]

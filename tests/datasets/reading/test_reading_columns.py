@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ import pytest
 from dlcli.datasets.reading.column import Column
 from dlcli.datasets.reading.columns import Columns
 from dlcli.datasets.reading.date_formats import DateFormat
-from dlcli.datasets.tables.dialect import quotes_are_literal
+from dlcli.datasets.tables.dialect import has_stray_quote, quotes_are_literal
 from dlcli.datasets.tables.source import RawTable, Source
 from dlcli.datasets.tables.times import time_warnings
 from dlcli.datasets.tables.typed_frames import as_categories, as_dates, as_numbers, is_text, named
@@ -171,6 +173,18 @@ def test_a_table_has_rows_and_unique_names() -> None:
 )
 def test_quotes_that_enclose_no_cell_are_literal(lines: list[str], literal: bool) -> None:
     assert bool(quotes_are_literal(lines, ",")) is literal
+    content = "\n".join(line.rstrip() for line in lines).encode()
+    assert has_stray_quote(io.BytesIO(content), ",") or not literal
+
+
+def test_stray_quotes_are_found_in_blocks_as_in_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dlcli.datasets.tables.dialect._BLOCK", 7)
+    draw = np.random.default_rng(0)
+    for _ in range(3000):
+        text = "".join(draw.choice(list('""a\t\n\r"b'), draw.integers(0, 15)))
+        cells = [cell for line in io.StringIO(text, newline=None) for cell in line.rstrip("\n").split("\t")]
+        stray = any(cell[:1] == '"' and not re.fullmatch(r'"(?:[^"]|"")*"', cell) for cell in cells)
+        assert has_stray_quote(io.BytesIO(text.encode()), "\t") == stray, text
 
 
 def warned(times: Any, first: int | None = 2) -> list[str]:

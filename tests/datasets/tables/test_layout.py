@@ -306,6 +306,36 @@ def test_classes_of_a_test_file_are_those_of_the_training_file() -> None:
     assert (data.classes, data.x["c1"].isna().tolist()) == (("<=50K", ">50K"), [False, True, False])
 
 
+@pytest.mark.parametrize(
+    ("options", "where", "message"),
+    [
+        (
+            {"missing_values": {"grösse": ["x"]}},
+            "dataset.missing_values",
+            "there is no column grösse in t.csv",
+        ),
+        ({"date_format": {"tag": "%d.%m.%Y"}}, "dataset.date_format", "there is no column tag in t.csv"),
+        ({"drop": ["y"]}, "dataset.drop", "column y is dataset.target, and cannot be left out"),
+        (
+            {"drop": ["Tag"], "time": "Tag"},
+            "dataset.drop",
+            "column Tag is dataset.time, and cannot be left out",
+        ),
+    ],
+)
+def test_settings_name_columns_that_exist_and_are_used(options: dict, where: str, message: str) -> None:
+    problem = refused("Größe,Tag,y\n1.5,31.01.2024,1.5\n2.5,01.02.2024,2.5\n", **options).problems[0]
+    assert (problem.where, problem.message) == (where, message)
+
+
+def test_a_format_of_dates_that_fits_no_column_is_warned_of() -> None:
+    text = "a,b,y\n31.01.2024,01/31/2024,1.5\n01.02.2024,02/01/2024,2.5\n"
+    (told,) = read(text, date_format="%d %m %Y").warnings
+    assert told.message == "no column has dates in the format %d %m %Y"
+    data = read(text, date_format="%d.%m.%Y")
+    assert (data.warnings, data.x["a"].equals(data.x["b"].rename("a"))) == ((), True)
+
+
 def test_classes_of_a_test_file_in_another_spelling() -> None:
     Path("test.csv").write_text("a,y\n1,1.0\n2,2\n3,2.0\n")
     for kinds, last in (({"y": "categorical"}, "1"), ({}, "A")):
