@@ -18,8 +18,7 @@ defer_imports()  # before anything imports a library
 
 from dlcli.api.experiments import check, resume, sweep, train  # noqa: E402
 from dlcli.api.explanations import explain, label  # noqa: E402
-from dlcli.api.made_images import generate  # noqa: E402
-from dlcli.api.predictions import predict  # noqa: E402
+from dlcli.api.predictions import generate, predict  # noqa: E402
 from dlcli.api.trained_runs import compare, ensemble, evaluate, export, load_run, report  # noqa: E402
 
 __all__ = [

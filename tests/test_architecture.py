@@ -147,7 +147,7 @@ LATE = (
     ("", r"runner/report", r"dlcli.(comparison|page)"),
     ("", r"gate/fitted_objects|inference/saved_model", r"skops"),
     ("", r"tasks/", r"dlcli.reports|sklearn|sacrebleu"),
-    ("", r"datasets/boxes/typical_boxes", r"sklearn"),
+    ("", r"datasets/boxes/boxes", r"sklearn"),
     ("", r"comparison/|runs/", r"dlcli.inference"),
     ("", r"models/(hist_gradient_boosting|random_forest)", r"dlcli.models.tree_growth"),
     ("", r"reports/sweep_plots|sweeps/samplers|datasets/audio/audio_loading", r"scipy"),
@@ -330,7 +330,6 @@ def test_a_public_name_has_one_meaning() -> None:
             "api/trained_runs.py",
             "api/explanations.py",
             "api/predictions.py",
-            "api/made_images.py",
         }
     several = {name: modules for name, modules in found.items() if len(modules) > 1}
     assert {name: modules for name, modules in several.items() if name not in ONE_OF_A_KIND} == {}

@@ -34,8 +34,8 @@ def reproduce(
 
         with Waiting(terminal, "loading libraries"):
             from dlcli.runner import reproduce as runner
+        from dlcli.terminal.outcome import tell_reproduction
         from dlcli.terminal.progress import Progress
-        from dlcli.terminal.reproduced import tell_reproduction
 
         with Progress(terminal, "dlcli reproduce") as listen:
             result, found = runner.reproduce(

@@ -26,7 +26,7 @@ def runs_import(
         from dlcli.runner import runs_directory
         from dlcli.runs.archive import unpack_archive
         from dlcli.runs.arrival import arrive
-        from dlcli.terminal.arrivals import tell_arrived
+        from dlcli.terminal.changed_runs import tell_arrived
 
         arrived = arrive(runs_directory(runs_dir), partial(unpack_archive, typed(file)))
         tell_arrived(terminal, arrived)

@@ -20,7 +20,7 @@ def runs_note(
         from dlcli.runner import runs_directory
         from dlcli.runs.annotation import set_note
         from dlcli.runs.find import find_run
-        from dlcli.terminal.annotated_run import tell_annotated
+        from dlcli.terminal.changed_runs import tell_annotated
 
         found = find_run(run, runs_directory(runs_dir))
         tell_annotated(terminal, set_note(found.run_dir, text), found.note)

@@ -36,7 +36,7 @@ def runs_push(
         from dlcli.runs.handing_on import push_to_folder, push_to_store
         from dlcli.runs.inventory import list_runs
         from dlcli.sanitize.redact import redact
-        from dlcli.terminal.arrivals import tell_pushed
+        from dlcli.terminal.changed_runs import tell_pushed
         from dlcli.tracking.reconcile import settle_ledgers
 
         folder, now = runs_directory(runs_dir).resolve(), datetime.now(UTC)

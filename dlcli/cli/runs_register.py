@@ -28,7 +28,7 @@ def runs_register(
         from dlcli.runner import runs_directory
         from dlcli.runs.find import find_run
         from dlcli.runs.registration import register_model
-        from dlcli.terminal.registered_model import tell_registered
+        from dlcli.terminal.changed_runs import tell_registered
 
         found = find_run(run, runs_directory(runs_dir))
         tell_registered(terminal, register_model(found.run_dir, name, alias, trust=trust), found.note)

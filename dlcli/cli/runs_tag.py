@@ -20,7 +20,7 @@ def runs_tag(
         from dlcli.runner import runs_directory
         from dlcli.runs.annotation import set_tags
         from dlcli.runs.find import find_run
-        from dlcli.terminal.annotated_run import tell_annotated
+        from dlcli.terminal.changed_runs import tell_annotated
 
         found = find_run(run, runs_directory(runs_dir))
         tell_annotated(terminal, set_tags(found.run_dir, tags), found.note)

@@ -15,7 +15,7 @@ from dlcli.datasets.data import Data
 from dlcli.datasets.evaluation_only import evaluation_targets
 from dlcli.datasets.folders.archives import is_archive
 from dlcli.datasets.folders.class_folders import list_files
-from dlcli.datasets.folders.file_parts import parts_of_files
+from dlcli.datasets.folders.named_parts import parts_of_files
 from dlcli.datasets.notices import Notice
 from dlcli.datasets.passages import LINE_FEED, Passages, stream_of
 from dlcli.datasets.plain_text import PlainText, hash_of, read_plain, with_last_end

@@ -1,13 +1,23 @@
-"""Generate text with a saved language model."""
+"""Generate text with a saved language model, and record samples after training."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import torch
 
 from dlcli.errors import InputError
 from dlcli.inference.saved_model import SavedModel
 from dlcli.preprocessing.language import Language
+from dlcli.tasks.language_model import LanguageModel
+from dlcli.tracking.ledger import atomic_write
 from dlcli.training.text_sampling import Generated, Sampling, continued_texts
+
+SAMPLES = "samples.txt"
+
+# Few enough tokens to take about a second on a CPU.
+_TEXTS = Sampling(tokens=300, temperature=0.8, samples=3)
+_LINES = Sampling(tokens=60, temperature=0.8, samples=20)
 
 
 def continue_text(
@@ -41,3 +51,15 @@ def language_of(model: SavedModel) -> Language:
         "--prompt",
         "Name a run of dataset=language.",
     )
+
+
+def record_samples(run_dir: Path, model: SavedModel, device: torch.device) -> None:
+    """Write texts, if the model is a language model."""
+    if not isinstance(model.task, LanguageModel):
+        return
+    of_lines = model.task.language.are_documents_
+    sampling = _LINES if of_lines else _TEXTS
+    texts = [one.text for one in continue_text(model, model.task.prompt, sampling, device)]
+    between = "\n" if of_lines else "\n---\n"
+    head = f"# {sampling.samples} texts, temperature {sampling.temperature}, seed {sampling.seed}\n"
+    atomic_write(run_dir / SAMPLES, head + between.join(texts) + "\n")

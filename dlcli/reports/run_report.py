@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 
 from dlcli.datasets.data import Data, take
 from dlcli.inference.evaluation import Evaluation, predictions_table
+from dlcli.inference.generation import record_samples
 from dlcli.inference.predictions_file import write_predictions
-from dlcli.inference.samples import record_samples
 from dlcli.inference.saved_model import SavedModel
 from dlcli.reports.convolution_plots import filter_figure
 from dlcli.reports.diagnosis import diagnose

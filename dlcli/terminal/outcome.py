@@ -1,8 +1,9 @@
-"""Show the result of a run."""
+"""Show the result of a run, and its comparison with the run that it repeats."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from dlcli.files.paths import display
 from dlcli.formatting import counted, duration, number
@@ -11,6 +12,9 @@ from dlcli.sanitize.presentable import presentable_name
 from dlcli.terminal.console import Terminal
 from dlcli.terminal.flowing import flowing
 from dlcli.terminal.table_layout import with_one_loss
+
+if TYPE_CHECKING:
+    from dlcli.comparison.reproduction import Reproduction
 
 _TRIALS = 20  # maximum number of trials in the table of a sweep
 
@@ -104,3 +108,17 @@ def _estimates(result: Result) -> Mapping[str, Mapping[str, str]]:
             columns["std"][metric] = figures[f"{metric}_std"]
             columns["95% CI"][metric] = f"{figures[f'{metric}_ci95_low']} to {figures[f'{metric}_ci95_high']}"
     return with_one_loss({heading: cells for heading, cells in columns.items() if cells})
+
+
+def tell_reproduction(terminal: Terminal, result: Result, found: Reproduction) -> None:
+    """Print the new run's result and the comparison; or the JSON document."""
+    if terminal.json:
+        terminal.document({**result.to_json(), "reproduction": found.to_json()})
+        return
+    tell_outcome(terminal, result, False)
+    terminal.note(f"Compared with {found.run_name} ({found.run_id[:8]}):")
+    for sentence in found.verdict:
+        terminal.sentence(f"  {sentence}")
+    if found.differences and (changed := [*(found.code or ()), *found.environment]):
+        what = "; ".join(change.words() for change in changed[:10])
+        terminal.sentence(f"  What differs otherwise: {what}.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,17 +10,24 @@ import numpy as np
 import pytorch_lightning as pl
 from PIL import Image
 from pytorch_lightning.callbacks import Callback
+from torch import nn
 
+from dlcli.preprocessing.language import Language
 from dlcli.tasks.base import Task
 from dlcli.tasks.language_model import LanguageModel
 from dlcli.tasks.pixels import as_pictures
 from dlcli.tracking.history import TEXTS_BY_EPOCH
-from dlcli.training.epoch_texts import write_texts
+from dlcli.tracking.ledger import atomic_write
+from dlcli.training.text_sampling import Sampling, continued_texts
 
 FOLDER = "samples"
 
 # Maximum number of epochs with samples (a few more without a limit of epochs).
 _EPOCHS = 20
+
+# Few tokens, since a transformer takes about a millisecond for each: a piece of text, or a few lines.
+_TEXT = Sampling(tokens=100, temperature=0.8)
+_LINES = Sampling(tokens=20, temperature=0.8, samples=5)
 
 
 def makes_samples(task: Task) -> bool:
@@ -71,3 +79,21 @@ def as_strip(images: np.ndarray) -> np.ndarray:
     """Return images `(N, C, H, W)` from 0 to 255 side by side, bytes `(H, N * W)` or `(H, N * W, 3)`."""
     strip = np.concatenate(list(as_pictures(images)), axis=1)
     return strip
+
+
+def write_texts(
+    file: Path, epoch: int, network: nn.Module, language: Language, prompt: str, device: Any
+) -> None:
+    """Write the texts of an epoch, an object with epoch, prompt and text in each line.
+
+    The draws have the same seed in each epoch. Lines of later epochs, which a run that is resumed repeats, are removed.
+    """
+    sampling = _LINES if language.are_documents_ else _TEXT
+    texts = continued_texts(network, language, prompt, sampling, device)
+    # Not `splitlines`, which also splits at line breaks of Unicode within a text.
+    lines = file.read_text(encoding="utf-8").split("\n") if file.is_file() else []
+    kept = [line for line in lines if line and json.loads(line)["epoch"] < epoch]
+    kept += [
+        json.dumps({"epoch": epoch, "prompt": prompt, "text": one.text}, ensure_ascii=False) for one in texts
+    ]
+    atomic_write(file, "\n".join(kept) + "\n", durable=False)
