@@ -59,8 +59,10 @@ def _is_one_word(args: Sequence[str], takes_value: Mapping[str, bool]) -> bool:
 class _Program(_Group):
     """The group of all commands, in the order of the help.
 
-    Commands of other tools result in an error with the equivalent dlcli command.
+    Commands of other tools result in an error with the equivalent dlcli command. With `--json`, so do wrong arguments.
     """
+
+    _json = False
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Return the names of the commands, in the order of the help."""
@@ -76,15 +78,40 @@ class _Program(_Group):
         return super().resolve_command(ctx, args)
 
     def make_context(self, info_name: str | None, args: list[str], *others: Any, **more: Any) -> Any:
+        self._json = "--json" in args
         self._answer_habits(args)
-        return super().make_context(info_name, args, *others, **more)
+        with self._documented_errors():
+            return super().make_context(info_name, args, *others, **more)
+
+    def invoke(self, ctx: Any) -> Any:
+        with self._documented_errors():
+            return super().invoke(ctx)
+
+    @contextmanager
+    def _documented_errors(self) -> Iterator[None]:
+        """With `--json`, write the document of an error in the arguments, which typer prints as text only."""
+        try:
+            yield
+        except Exception as error:
+            format_message = getattr(error, "format_message", None)
+            if (
+                not self._json
+                or format_message is None
+                or getattr(error, "exit_code", None) != InputError.exit_code
+            ):
+                raise
+            from dlcli.terminal.console import Terminal
+
+            with Terminal(json=True) as terminal:
+                terminal.error(InputError(Problem(format_message())))
+            raise typer.Exit(InputError.exit_code) from None
 
     def _answer_habits(self, args: list[str]) -> None:
         """If the arguments are in another tool's syntax, exit with an error that shows the equivalent dlcli command."""
         from dlcli.config.program_names import without_program
 
         found = without_program(args, self.commands)
-        problem = self._habits(found[0] if found else args)
+        problem = self._habits(found[0] if found else args, is_foreign=found is not None)
         if found is not None:
             from dlcli.config.pasted import dlcli_line
 
@@ -97,11 +124,15 @@ class _Program(_Group):
                 terminal.error(InputError(problem))
             raise typer.Exit(InputError.exit_code)
 
-    def _habits(self, args: list[str]) -> Problem | None:
+    def _habits(self, args: list[str], *, is_foreign: bool) -> Problem | None:
         """Return a problem with the equivalent dlcli command if the arguments are in another tool's syntax."""
-        from dlcli.config.habits import FOREIGN_COMMANDS, translate_habits
+        from dlcli.config.foreign_commands import FOREIGN_COMMANDS
+        from dlcli.config.habits import translate_habits
 
-        command = self.commands.get(FOREIGN_COMMANDS.get(args[0], args[0])) if args else None
+        name, *part = FOREIGN_COMMANDS.get(args[0], args[0]).split() if args else [""]
+        command: Any = self.commands.get(name)
+        if part and part[0] in (inner := getattr(command, "commands", {})):
+            command = inner[part[0]]
         if command is None:
             return None
         options = [option for option in command.params if option.param_type_name == "option"]
@@ -110,9 +141,15 @@ class _Program(_Group):
             for option in options
             for name in (*option.opts, *option.secondary_opts)
         } | {"-h": False, "--help": False}
+        if args[0] == "runs" and args[1:] and args[1] not in command.commands:
+            word = "ls" if args[1] == "list" else args[1]
+            if FOREIGN_COMMANDS.get(word, "").startswith("runs"):
+                found = self._habits([word, *args[2:]], is_foreign=True)
+                return Problem(f"runs {args[1]} is not a dlcli command", hint=found.hint if found else "")
         if args[0] == "show" and _is_one_word(args[1:], known):
             return None  # it may be the name of a run; `show` reports it if it is not
-        return translate_habits(args, known)
+        asked = [word for word in args if word != "--json" or word in known]
+        return translate_habits(asked, known, is_foreign=is_foreign)
 
 
 @contextmanager

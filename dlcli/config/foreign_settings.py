@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from pathlib import Path
 
 from dlcli.config.data_words import data_meant, described_images, is_data
 from dlcli.config.folders import groups, options
+from dlcli.config.foreign_options import OBJECTIVES, OPTIONS
 from dlcli.config.foreign_words import (
     BY_DEFAULT,
     DATA,
@@ -17,12 +19,11 @@ from dlcli.config.foreign_words import (
     GROUPS,
     KEYS,
     METRICS,
-    OBJECTIVES,
-    OPTIONS,
     SHARES,
 )
 from dlcli.config.metric_words import DEFAULT, metric_called
 from dlcli.config.pasted import assignment, override
+from dlcli.config.suggest import near
 
 
 def settings_meant(name: str, value: str) -> list[str]:
@@ -52,26 +53,38 @@ def settings_meant(name: str, value: str) -> list[str]:
         return _gpus(value)
     if plain in DEVICES:
         return _device(value)
+    if plain in ("presets", "preset"):  # AutoGluon
+        return ["effort=best"]
     if plain in SHARES:
         rest = round(1 - float(value), 6) if re.fullmatch(r"0?\.\d+", value) else 1
         return [override("cv.test_size", rest)] if 0 < rest < 1 else []
     if plain in FOLDS or (plain == "cv" and value.isdigit()):
         return ["cv=kfold", f"cv.folds={value}"]
     if plain in GROUPS:
-        return _option_called(GROUPS[plain], value)
+        return _option_called(GROUPS[plain], value, guesses=True)
     if plain in ("debug", "fast_dev_run") and value.lower() not in ("false", "0", "null"):
         return ["trainer=profile" if value == "profiler" else "trainer=debug"]
     if plain in KEYS:
-        return [f"{KEYS[plain]}={value}" if _is_value(value) else assignment(KEYS[plain], value)]
+        return [_set(KEYS[plain], value)]
     if plain in groups(()):
-        option = same_option(plain, value)
-        return [f"{plain}={option}"] if option else []
+        return _option_called(plain, value, guesses=plain in ("model", "optimizer", "scheduler"))
     section, _, last = name.partition(".")
     name = f"dataset.{last}" if section == "data" and last else name
     if last and name.split(".")[0] in groups(()):  # LightningCLI: --trainer.max_epochs
-        name = of_optimizer(name) or name
-        return [f"{name}={value}" if _is_value(value) else assignment(name, value)]
+        meant = KEYS.get(plain_name(last), "")
+        name = of_optimizer(name) or (meant if meant.startswith(f"{name.split('.')[0]}.") else name)
+        return [_set(name, value)] if re.fullmatch(r"[\w.]+", name) else []
     return []
+
+
+def _set(key: str, value: str) -> str:
+    """Return the override that sets a key to a value as it is typed."""
+    if key == "dataset.drop":
+        return override(key, _listed(value))
+    if key == "trainer.max_time" and value.isdigit():  # seconds
+        minutes, seconds = divmod(int(value), 60)
+        return assignment(key, f"{minutes // 1440:02}:{minutes // 60 % 24:02}:{minutes % 60:02}:{seconds:02}")
+    return f"{key}={value}" if _is_value(value) else assignment(key, value)
 
 
 def of_optimizer(key: str) -> str:
@@ -115,12 +128,29 @@ def _objective(value: str) -> list[str]:
     )
 
 
-def _option_called(group: str, value: str) -> list[str]:
-    """Return the override for the option that is named so here or in other tools; empty if none or several are."""
+def _option_called(group: str, value: str, *, guesses: bool = False) -> list[str]:
+    """Return the override for the option that is named so here or in other tools; empty if none or several are.
+
+    With `guesses`, the nearest name is meant, such as `cross_entropy` by `CrossEntropyLoss`.
+    """
     there = options(group, ())
-    meant = [name for name in OPTIONS.get(group, {}).get(plain_name(value), ()) if name in there]
+    words = [name for name in OPTIONS.get(group, {}).get(plain_name(value), ()) if name in there]
+    meant = options_meant(group, value, there)[: 2 if words else 1] if guesses else words
     option = same_option(group, value) or (meant[0] if len(meant) == 1 else "")
     return [f"{group}={option}"] if option else []
+
+
+def options_meant(group: str, name: str, there: Collection[str]) -> list[str]:
+    """Return the options that a word may mean: of other tools, misspelt, shortened or with more letters."""
+    last = name.rpartition(".")[2]  # of torch.optim.Adam
+    plain = plain_name(re.sub(r"(?<=[a-z])(?=[A-Z])", "_", last))
+    known = OPTIONS.get(group, {})
+    if words := [one for one in known.get(plain, known.get(plain_name(name), ())) if one in there]:
+        return words
+    if close := near(last, there):
+        return close
+    pairs = [(option, *sorted((option, plain), key=len)) for option in there]
+    return [option for option, short, long in pairs if len(short) > 2 and long.startswith(short)][:3]
 
 
 def same_option(group: str, value: str) -> str:
@@ -152,8 +182,9 @@ def _gpus(value: str) -> list[str]:
         return ["trainer.accelerator=cpu"]
     if re.fullmatch(r"\[?\d+(,\d+)+,?\]?|\[\d+\]", value):
         value = f"[{value.strip('[],')}]"
-    elif not re.fullmatch(r"-1|auto|\d+", value):
+    elif not re.fullmatch(r"-1|all|auto|\d+", value):
         return []
+    value = "-1" if value == "all" else value
     return ["trainer.accelerator=gpu", f"trainer.devices={value}"]
 
 

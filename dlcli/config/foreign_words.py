@@ -1,28 +1,9 @@
-"""Names of dlcli's commands and keys in other tools: Hydra, LightningCLI, Keras, scikit-learn, yolo."""
+"""Names of dlcli's keys and options in other tools: Hydra, LightningCLI, Keras, scikit-learn, yolo."""
 
 from __future__ import annotations
 
-# Commands of other tools.
-FOREIGN_COMMANDS = {
-    "fit": "train",
-    "run": "train",
-    "tune": "sweep",
-    "experiment": "train",
-    "hyperopt": "sweep",
-    "search": "sweep",
-    "optimize": "sweep",
-    "hpo": "sweep",
-    "test": "eval",
-    "evaluate": "eval",
-    "score": "eval",
-    "validate": "eval",
-    "val": "eval",
-    "infer": "predict",
-    "inference": "predict",
-}
-
 # Keys of other tools that continue a run.
-RESUMED = frozenset({"resume", "ckpt_path", "resume_from_checkpoint", "resume_from"})
+RESUMED = frozenset({"resume", "ckpt_path", "checkpoint", "resume_from_checkpoint", "resume_from"})
 
 # Names that other tools give to keys; `-` and `_` are the same.
 KEYS = {
@@ -47,9 +28,15 @@ KEYS = {
     "num_processes": "trainer.devices",
     "precision": "trainer.precision",
     "accelerator": "trainer.accelerator",
+    "time_limit": "trainer.max_time",
+    "max_time": "trainer.max_time",
+    "timeout": "trainer.max_time",
+    "budget": "trainer.max_time",
     "grad_clip": "trainer.gradient_clip_val",
     "clip_grad": "trainer.gradient_clip_val",
     "max_grad_norm": "trainer.gradient_clip_val",
+    "grad_accum": "trainer.accumulate_grad_batches",
+    "accumulation_steps": "trainer.accumulate_grad_batches",
     "gradient_accumulation_steps": "trainer.accumulate_grad_batches",
     "gradient_clip_val": "trainer.gradient_clip_val",
     "accumulate_grad_batches": "trainer.accumulate_grad_batches",
@@ -71,6 +58,19 @@ KEYS = {
     "target_column": "dataset.target",
     "label_column": "dataset.target",
     "y": "dataset.target",
+    "drop": "dataset.drop",
+    "drop_columns": "dataset.drop",
+    "ignore_columns": "dataset.drop",
+    "ignored_columns": "dataset.drop",
+    "id_column": "dataset.drop",
+    "group": "dataset.group",
+    "groups": "dataset.group",
+    "group_column": "dataset.group",
+    "sep": "dataset.separator",
+    "delimiter": "dataset.separator",
+    "test_file": "dataset.test_path",
+    "test_csv": "dataset.test_path",
+    "test_data": "dataset.test_path",
     "imgsz": "dataset.size",
     "image_size": "dataset.size",
     "img_size": "dataset.size",
@@ -81,19 +81,39 @@ KEYS = {
     "n_layers": "model.layers",
     "layers": "model.layers",
     "dropout": "model.dropout",
+    "n_estimators": "model.n_estimators",
+    "max_depth": "model.max_depth",
+    "class_weight": "task.loss.class_weights",
+    "class_weights": "task.loss.class_weights",
+    "label_smoothing": "task.loss.label_smoothing",
+    "weights": "model.weights",
+    "init_from": "model.weights",
+    "from_checkpoint": "model.weights",
+    "pretrained_weights": "model.weights",
+    "warmup": "scheduler.warmup_epochs",
+    "warmup_epochs": "scheduler.warmup_epochs",
+    "mixup": "augmentation.mixup",
     "test_size": "cv.test_size",
     "test_split": "cv.test_size",
+    "test_ratio": "cv.test_size",
+    "val_ratio": "cv.val_size",
     "val_size": "cv.val_size",
     "val_split": "cv.val_size",
     "validation_split": "cv.val_size",
     "patience": "callbacks.early_stopping.patience",
     "early_stopping_patience": "callbacks.early_stopping.patience",
     "seed": "seed",
+    "seed_everything": "seed",
     "random_state": "seed",
     "monitor": "monitor",
     "experiment_name": "experiment_name",
     "run_name": "run_name",
     "output_dir": "runs_dir",
+    "out": "runs_dir",
+    "out_dir": "runs_dir",
+    "log_dir": "runs_dir",
+    "logdir": "runs_dir",
+    "results_dir": "runs_dir",
     "save_dir": "runs_dir",
     "project": "runs_dir",
     "paths.output_dir": "runs_dir",
@@ -107,8 +127,15 @@ KEYS = {
     "task_name": "experiment_name",
     "n_trials": "sweep.trials",
     "num_trials": "sweep.trials",
+    "max_trials": "sweep.trials",
+    "trials": "sweep.trials",
+    "count": "sweep.trials",
+    "n_iter": "sweep.trials",
     "hydra.sweeper.n_trials": "sweep.trials",
     "n_jobs": "executor.jobs",
+    "jobs": "executor.jobs",
+    "parallel": "executor.jobs",
+    "nproc": "executor.jobs",
     "hydra.sweeper.n_jobs": "executor.jobs",
     "hydra.launcher.n_jobs": "executor.jobs",
     "hydra.run.dir": "runs_dir",
@@ -127,127 +154,44 @@ GROUPS = {
     "optim": "optimizer",
     "opt": "optimizer",
     "lr_scheduler": "scheduler",
+    "sched": "scheduler",
+    "lr_schedule": "scheduler",
     "loss": "task/loss",
     "criterion": "task/loss",
+    "problem_type": "task",
+    "task_type": "task",
 }
 
-# Names of options in other tools, by group; the likeliest first.
-OPTIONS: dict[str, dict[str, tuple[str, ...]]] = {
-    "task": {
-        "classification": ("multiclass", "binary"),
-        "classify": ("multiclass", "binary"),
-        "categorical": ("multiclass",),
-        "softmax": ("multiclass",),
-        "sigmoid": ("binary",),
-        "numeric": ("regression",),
-        "timeseries": ("forecast",),
-        "time_series": ("forecast",),
-        "tags": ("tag",),
-        "tagging": ("tag",),
-        "ner": ("tag",),
-        "pos": ("tag",),
-        "pos_tagging": ("tag",),
-        "named_entity_recognition": ("tag",),
-        "token_classification": ("tag",),
-        "qa": ("answer_span",),
-        "squad": ("answer_span",),
-        "question_answering": ("answer_span",),
-        "extractive_qa": ("answer_span",),
-        "multi_label": ("multilabel",),
-        "multi_label_classification": ("multilabel",),
-        "object_detection": ("detection",),
-        "detect": ("detection",),
-        "semantic_segmentation": ("segmentation",),
-        "segment": ("segmentation",),
-        "translation": ("seq2seq",),
-        "summarization": ("seq2seq",),
-        "text2text_generation": ("seq2seq",),
-        "asr": ("ctc",),
-        "speech_recognition": ("ctc",),
-        "automatic_speech_recognition": ("ctc",),
-        "speech_to_text": ("ctc",),
-        "lm": ("language_model",),
-        "causal_lm": ("language_model",),
-        "language_modeling": ("language_model",),
-        "text_generation": ("language_model",),
+# Options of one letter, or a few, by their names.
+SHORT = {
+    **{
+        "c": "config",
+        "cn": "config_name",
+        "d": "data",
+        "i": "input",
+        "f": "file",
+        "t": "target",
+        "y": "target",
     },
-    "task/loss": {
-        "bce": ("binary_cross_entropy",),
-        "log_loss": ("cross_entropy", "binary_cross_entropy"),
-        "logloss": ("cross_entropy", "binary_cross_entropy"),
-        "ce": ("cross_entropy",),
-        "nll": ("cross_entropy",),
-        "l1": ("mae",),
-        "l2": ("mse",),
-        "smooth_l1": ("huber",),
-        "pinball": ("quantile",),
+    **{
+        "m": "model",
+        "e": "epochs",
+        "ep": "epochs",
+        "b": "batch_size",
+        "bs": "batch_size",
+        "l": "lr",
+        "lr": "lr",
     },
-    "model": {
-        "logistic_regression": ("linear",),
-        "logistic": ("linear",),
-        "logreg": ("linear",),
-        "ridge": ("linear",),
-        "rf": ("random_forest",),
-        "xgboost": ("hist_gradient_boosting",),
-        "lightgbm": ("hist_gradient_boosting",),
-        "catboost": ("hist_gradient_boosting",),
-        "gbm": ("hist_gradient_boosting",),
-        "bert": ("pretrained_text",),
-        "mobilenet": ("pretrained_image",),
-        "efficientnet": ("pretrained_image",),
-        "vit": ("pretrained_image",),
+    **{
+        "wd": "weight_decay",
+        "s": "seed",
+        "k": "folds",
+        "g": "gpu",
+        "w": "workers",
+        "n": "name",
+        "o": "output_dir",
     },
-    "dataset": {
-        "csv": ("table",),
-        "parquet": ("table",),
-        "excel": ("table",),
-        "images": ("image_folder",),
-        "ner": ("tags",),
-        "pos": ("tags",),
-        "conll": ("tags",),
-        "conll2003": ("tags",),
-        "token_classification": ("tags",),
-        "qa": ("squad",),
-        "squad_v2": ("squad",),
-        "question_answering": ("squad",),
-        "masks": ("image_masks",),
-        "segmentation": ("image_masks",),
-        "coco": ("detection",),
-        "translation": ("pairs",),
-        "audio": ("audio_folder",),
-        "asr": ("speech",),
-        "ljspeech": ("speech",),
-        "librispeech": ("speech",),
-        "common_voice": ("speech",),
-        "timeseries": ("series",),
-    },
-    "scheduler": {
-        "reducelronplateau": ("plateau",),
-        "reduce_on_plateau": ("plateau",),
-        "constant": ("none",),
-    },
-    "callbacks": {
-        "early_stopping": ("default",),
-        "model_checkpoint": ("default",),
-        "rich_progress_bar": ("default",),
-    },
-    "cv": {"loo": ("leave_one_out",), "train_test_split": ("holdout",), "timeseriessplit": ("time_series",)},
-}
-
-# Objectives of XGBoost, LightGBM and CatBoost: the task, with its loss if that is not the default.
-OBJECTIVES = {
-    "binary:logistic": ("task=binary",),
-    "logloss": ("task=binary",),
-    "cross_entropy": ("task=binary",),
-    "multi:softmax": ("task=multiclass",),
-    "multi:softprob": ("task=multiclass",),
-    "multilogloss": ("task=multiclass",),
-    "reg:squarederror": ("task=regression",),
-    "regression_l2": ("task=regression",),
-    "rmse": ("task=regression",),
-    "reg:absoluteerror": ("task/loss=mae",),
-    "regression_l1": ("task/loss=mae",),
-    "reg:pseudohubererror": ("task/loss=huber",),
+    **{"v": "verbose", "q": "quiet"},
 }
 
 # Names of the number of folds.
@@ -268,10 +212,20 @@ FLAGS = {
     "bf16": ("trainer.precision=bf16-mixed",),
     "debug": ("trainer=debug",),
     "fast_dev_run": ("trainer=debug",),
+    "trainer.fast_dev_run": ("trainer=debug",),
     "early_stopping": ("callbacks=default",),
     "stratify": ("cv.stratify=true",),
     "stratified": ("cv.stratify=true",),
     "augment": ("augmentation=image",),
+    "deterministic": ("trainer.deterministic=true",),
+    "profile": ("trainer=profile",),
+    "ema": ("weight_averaging=ema",),
+    "swa": ("weight_averaging=swa",),
+    "freeze": ("finetune=feature_extraction",),
+    "freeze_backbone": ("finetune=feature_extraction",),
+    "lora": ("finetune=lora",),
+    "tpu": ("trainer.accelerator=tpu",),
+    "balanced": ("task.loss.class_weights=balanced",),
 }
 
 # Keys for which dlcli needs no word, with the reason.
@@ -284,16 +238,26 @@ UNNEEDED = {
     ),
     **dict.fromkeys(("logger", "report_to", "wandb", "tensorboard", "use_wandb"), _IN_MLFLOW),
     "tags": "Tags are given to a run: dlcli runs tag last KEY=VALUE.",
+    **dict.fromkeys(("trainer.logger", "trainer.callbacks", "save", "no_save"), _IN_MLFLOW),
+    **dict.fromkeys(
+        ("overwrite", "force", "exist_ok"), "Each run has a folder of its own, so nothing is overwritten."
+    ),
+    **dict.fromkeys(
+        ("features", "columns", "feature_columns"),
+        "All columns but the target are used, except those of dataset.drop.",
+    ),
+    **dict.fromkeys(
+        ("verbose", "quiet", "silent", "progress"), "Progress is shown where the output is a terminal."
+    ),
+    **dict.fromkeys(
+        ("val_file", "validation_file", "val_csv", "val_data", "valid"),
+        "Validation rows are split off (cv.val_size), or named by a column of the file (dataset.split).",
+    ),
     **dict.fromkeys(("do_train", "do_eval", "train", "test"), _BOTH),
 }
 
 # Options of the trainer group in other projects that are accelerators here.
 ACCELERATORS = {"cpu": "cpu", "cuda": "gpu", "mps": "mps", "tpu": "tpu"}
-
-# What yolo and others call `mode`, `task` and the command in one.
-MODES = {"train": "train", "val": "eval", "test": "eval", "predict": "predict", "export": "export"}
-
-YOLO_TASKS = {"detect": "detection", "segment": "segmentation", "classify": "multiclass"}
 
 # Names of a run, of files of new rows, and of the file that is written, in commands that take a trained model.
 RUNS = frozenset(
@@ -306,6 +270,7 @@ FORMATS = {"onnx": "onnx", "torchscript": "pt2", "pt2": "pt2", "executorch": "pt
 DATA = (
     *("data", "dataset", "data_path", "data_file", "dataset_path", "file", "input", "input_file"),
     *("csv", "csv_path", "csv_file", "train_file", "train_csv", "train_data", "train_path"),
+    *("data.path", "dataset.file"),
 )
 METRICS = ("metric", "metrics", "eval_metric", "val_metric")
 # Metrics that each task with targets of their kind computes by default.

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from dlcli.config.folders import groups, options
-from dlcli.config.foreign_words import OPTIONS
+from dlcli.config.foreign_settings import options_meant
 from dlcli.config.metric_words import metrics_meant
 from dlcli.config.overrides import Setting
 from dlcli.config.pasted import pasted
@@ -84,7 +84,7 @@ def _option(setting: Setting, picks: Picks, folders: Sequence[Path], defaults: M
         if name in there:
             meant.append(name)
             continue
-        close = _meant(group, name, there)
+        close = options_meant(group, name, there)
         message = f"there is no option {name}" if name else "names no option"
         forgotten = _forgotten_folder(group, name)
         picks.problems.append(
@@ -96,17 +96,6 @@ def _option(setting: Setting, picks: Picks, folders: Sequence[Path], defaults: M
             picks.unsure.add(group)
     if meant:
         picks.options[group] = meant if isinstance(value, list) else meant[0]
-
-
-def _meant(group: str, name: str, there: Collection[str]) -> list[str]:
-    """Return the options that a word may mean: of other tools, misspelt, shortened or with more letters."""
-    plain = name.lower().replace("-", "_")
-    if words := [option for option in OPTIONS.get(group, {}).get(plain, ()) if option in there]:
-        return words
-    if close := near(name, there):
-        return close
-    pairs = [(option, *sorted((option, plain), key=len)) for option in there]
-    return [option for option, short, long in pairs if len(short) > 2 and long.startswith(short)][:3]
 
 
 def _forgotten_folder(group: str, name: str) -> str:

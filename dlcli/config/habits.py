@@ -12,35 +12,40 @@ from pathlib import Path
 
 from dlcli.config.data_words import data_meant, is_data
 from dlcli.config.folders import groups, options, user_folders
+from dlcli.config.foreign_commands import FOREIGN_COMMANDS, MODES
+from dlcli.config.foreign_options import OPTIONS, YOLO_TASKS
 from dlcli.config.foreign_settings import of_optimizer, plain_name, same_option, settings_meant
 from dlcli.config.foreign_words import (
     ACCELERATORS,
     EXPERIMENTS,
     FLAGS,
-    FOREIGN_COMMANDS,
+    GROUPS,
     KEYS,
     METRICS,
-    MODES,
-    OPTIONS,
     RESUMED,
+    SHORT,
     UNNEEDED,
-    YOLO_TASKS,
 )
 from dlcli.config.pasted import assignment, dlcli_line, override
-from dlcli.config.run_habits import translate_run_habits
+from dlcli.config.run_habits import RUN_COMMANDS, left_out, plain_command, translate_run_habits
 from dlcli.errors import ConfigError, Problem
 
 # Commands that compose a configuration.
 COMMANDS = ("train", "sweep", "check", "show")
 
+# Commands without words of their own, or with those of `FOREIGN_COMMANDS`.
+_WITHOUT_WORDS = ("doctor", "list", "ui")
+
 
 @dataclass
 class _Meant:
-    """A dlcli command under translation: its words, and the arguments that dlcli does not understand as typed."""
+    """A dlcli command under translation: its words, the arguments that are understood though not as typed, and those
+    that are not."""
 
     command: str
     words: list[str] = field(default_factory=list)
     strange: list[str] = field(default_factory=list)
+    unknown: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     target_follows: bool = False
     has_own_parts: bool = False
@@ -51,29 +56,36 @@ class _Meant:
             self.notes.append(sentence)
 
 
-def translate_habits(arguments: Sequence[str], known: Mapping[str, bool]) -> Problem | None:
+def translate_habits(
+    arguments: Sequence[str], known: Mapping[str, bool], *, is_foreign: bool = False
+) -> Problem | None:
     """Return a problem with the equivalent dlcli command if the arguments are in another tool's syntax, else None.
 
-    The command of another tool (`fit`) is always answered.
+    What has no equivalent is left out of the command, and named. If all of it is unknown, the command itself reports
+    it.
 
     Args:
         arguments: of the program, the command first.
         known: option of the command to whether it takes a value.
+        is_foreign: whether the command is another tool's (`fit`), which is always answered.
     """
     if not arguments:
         return None
     if arguments[0] in FOREIGN_COMMANDS:
         return _command(arguments, known)
     if arguments[0] not in COMMANDS:
-        return translate_run_habits(arguments, known)
+        return translate_run_habits(arguments, known) or (
+            plain_command(arguments, known) if is_foreign else None
+        )
     meant = _Meant(arguments[0], has_own_parts=_has_own_parts(arguments))
     left = list(arguments[1:])
     while left:
         word = left.pop(0)
-        understood = _option(word, left, meant, known) if word.startswith("-") else _word(word, left, meant)
-        if not understood:
-            return None
-    if not meant.strange:
+        if word.startswith("-"):
+            _option(word, left, meant, known)
+        elif not _word(word, left, meant):
+            meant.unknown.append(word)
+    if not meant.strange and not is_foreign:
         return None
     if meant.command in ("train", "check") and any(word.startswith("sweep.") for word in meant.words):
         meant.words += ["--dry-run"] if meant.command == "check" else []
@@ -86,26 +98,32 @@ def translate_habits(arguments: Sequence[str], known: Mapping[str, bool]) -> Pro
     if meant.command == "resume":  # only these may differ from the resumed run
         run, *others = meant.words
         meant.words = [run, *(word for word in others if word.startswith(("trainer.", "executor.", "-")))]
-    names = ", ".join(meant.strange)
-    is_are = "is not an argument" if len(meant.strange) == 1 else "are not arguments"
+    names = ", ".join([*meant.strange, *meant.unknown])
+    is_are = "is not an argument" if len(meant.strange) + len(meant.unknown) == 1 else "are not arguments"
+    line = f"Write: {dlcli_line(meant.command, *meant.words)}"
     return Problem(
         f"{names} {is_are} of dlcli {arguments[0]}",
-        hint=" ".join([*meant.notes, f"Write: {dlcli_line(meant.command, *meant.words)}"]),
+        hint=" ".join([*meant.notes, *left_out(meant.unknown), line]),
     )
 
 
 def _command(arguments: Sequence[str], known: Mapping[str, bool]) -> Problem:
     """Translate the command of another tool, with those of its words that can be translated."""
     name, *words = arguments
-    command = FOREIGN_COMMANDS[name]
+    command, *begin = FOREIGN_COMMANDS[name].split()
     message = f"{name} is not a dlcli command"
     if command in COMMANDS:
-        meant = translate_habits([command, *words], known)
-        hint = meant.hint if meant else f"Write: {dlcli_line(command, *words)}"
-        return Problem(message, hint=hint)
-    if found := translate_run_habits([command, *words], known):
-        return Problem(message, hint=found.hint)
+        meant = translate_habits([command, *begin, *words], known, is_foreign=True)
+        return Problem(message, hint=meant.hint if meant else "")
     split = ["--split", "val"] if name in ("val", "validate") else []
+    if found := translate_run_habits([command, *words, *split], {**known, "--split": True}):
+        return Problem(message, hint=found.hint)
+    if command not in RUN_COMMANDS:
+        if begin == ["project"] and not any(not word.startswith("-") for word in words):
+            words.append("my_project")
+        if command in _WITHOUT_WORDS:
+            words = [word for word in words if word.startswith("-")]
+        return Problem(message, hint=plain_command([command, *begin, *words], known).hint)
     plain = words[: next((place for place, word in enumerate(words) if word.startswith("-")), len(words))]
     files = [word for word in plain if is_data(word)]
     run = next((word for word in plain if "=" not in word and word not in files), "last")
@@ -113,44 +131,65 @@ def _command(arguments: Sequence[str], known: Mapping[str, bool]) -> Problem:
     return Problem(message, hint=f"For the newest run or the one that is named: {line}")
 
 
-def _option(word: str, left: list[str], meant: _Meant, known: Mapping[str, bool]) -> bool:
-    """Translate an option, whose value is taken from the remaining words; return whether it is known."""
+def _option(word: str, left: list[str], meant: _Meant, known: Mapping[str, bool]) -> None:
+    """Translate an option, whose value is taken from the remaining words."""
     name, equals, value = word.partition("=")
     if name in known:
         meant.words.append(word)
         if known[name] and not equals and left:
             meant.words.append(left.pop(0))
-        return True
-    if name in ("-m", "--multirun"):
+        return
+    if name == "--multirun" or (name == "-m" and not (left and settings_meant("model", left[0]))):
         meant.command = "sweep"
         meant.strange.append(name)
-        return True
-    if name == "--resume":
+        return
+    if name.lstrip("-") in _SHOWS or (name == "-c" and left and left[0] in ("job", "hydra", "all")):
+        if left and left[0] in ("job", "hydra", "all"):
+            left.pop(0)
+        meant.command = "show"
+        meant.strange.append(name)
+        return
+    if name == "--dry-run" and meant.command == "train":
+        meant.command = "check"
+        meant.strange.append(name)
+        return
+    if plain_name(name.lstrip("-")) in RESUMED:
         _resume(
             value or (left.pop(0) if left and "=" not in left[0] and not left[0].startswith("-") else ""),
             meant,
         )
         meant.strange.append(name)
-        return True
-    plain = plain_name(name.lstrip("-"))
-    has_value = bool(left) and (left[0].isdigit() or (plain in UNNEEDED and _is_word(left[0])))
-    if (plain in FLAGS or plain in UNNEEDED) and not equals and not has_value:
+        return
+    called = name[2:] if name.startswith("--") else SHORT.get(name[1:], "")
+    plain = plain_name(called)
+    is_value = bool(left) and (left[0].isdigit() or left[0].lower() in ("true", "false"))
+    has_value = is_value or (bool(left) and plain in UNNEEDED and _is_word(left[0]))
+    if (
+        (plain in FLAGS or plain in UNNEEDED)
+        and not equals
+        and not (has_value and plain not in _NEVER_VALUED)
+    ):
         meant.words += FLAGS.get(plain, ())
         if plain in UNNEEDED:
             meant.note(UNNEEDED[plain])
         meant.strange.append(name)
-        return True
-    if not name.startswith("--") and name not in ("-cn", "-e", "-b", "-lr", "-bs"):
-        return False
-    if not equals:
-        if not left or left[0].startswith("--"):
-            return False
+        return
+    if not equals and left and not left[0].startswith("--") and (_is_word(left[0]) or called):
         value = left.pop(0)
-    if (found := _noted(name.lstrip("-"), value, meant)) is None:
-        return False
+        word = f"{word} {value}"
+    found = _noted(called, value, meant) if called and value else None
+    if found is None:
+        meant.unknown.append(word)
+        return
     meant.words += found
     meant.strange.append(name)
-    return True
+
+
+# Options that print the configuration.
+_SHOWS = ("cfg", "print_config", "print-config", "show-config", "info")
+
+# Options without a value, which a word may follow.
+_NEVER_VALUED = ("verbose", "quiet", "silent", "overwrite", "force", "exist_ok", "no_save")
 
 
 def _resume(run: str, meant: _Meant) -> None:
@@ -172,9 +211,11 @@ def _noted(name: str, value: str, meant: _Meant) -> list[str] | None:
     if plain in ("train", "train_set") and is_data(value):
         meant.target_follows = True
         return data_meant(value)
+    if plain in ("test", "test_set") and is_data(value):
+        return [assignment("dataset.test_path", value)]
     if plain in FLAGS and value.lower() in ("true", "false"):
         return list(FLAGS[plain]) if value.lower() == "true" else []
-    if plain == "task" and len(OPTIONS["task"].get(plain_name(value), ())) > 1:
+    if GROUPS.get(plain, plain) == "task" and len(OPTIONS["task"].get(plain_name(value), ())) > 1:
         meant.note("The task follows from the target.")
         return []
     if plain in ("config_path", "config_dir"):
@@ -245,12 +286,20 @@ def _word(word: str, left: list[str], meant: _Meant) -> bool:
     if word.startswith("~"):
         meant.words.append(word)
         return True
+    if word == "resume" and meant.command == "train":
+        _resume("", meant)
+        meant.strange.append(word)
+        return True
     if left and left[0][:1] != "-" and "=" not in left[0] and (found := _noted(word, left[0], meant)):
         meant.words += found
         word = f"{word} {left.pop(0)}"
+    elif is_data(word) and "dataset=table" in meant.words:  # the second file
+        meant.words.append(assignment("dataset.test_path", word))
     elif is_data(word):
         meant.words += data_meant(word)
         meant.target_follows = meant.words[-2] == "dataset=table"
+    elif word.lower().endswith((".yaml", ".yml")) and (found := _noted("config", word, meant)):
+        meant.words += found
     elif meant.target_follows:
         meant.words.append(assignment("dataset.target", word))
         meant.target_follows = False

@@ -16,6 +16,9 @@ from dlcli.errors import Problem
 # Commands whose first word is a run.
 RUN_COMMANDS = ("predict", "eval", "serve", "export", "explain", "label", "report", "reproduce", "resume")
 
+# Parts of a split that `eval` takes.
+_PARTS = ("train", "val", "test")
+
 _WEIGHTS = (".ckpt", ".pt", ".pth", ".safetensors", ".onnx")
 
 
@@ -26,6 +29,7 @@ class _Meant:
     run: str = ""
     words: list[str] = field(default_factory=list)
     strange: list[str] = field(default_factory=list)
+    unknown: list[str] = field(default_factory=list)
 
 
 def translate_run_habits(arguments: Sequence[str], known: Mapping[str, bool]) -> Problem | None:
@@ -48,9 +52,10 @@ def translate_run_habits(arguments: Sequence[str], known: Mapping[str, bool]) ->
                 meant.words.append(left.pop(0))
         elif name.startswith("-") and name != "-":
             value = value if equals else left.pop(0) if left and not left[0].startswith("--") else ""
-            if not value or not _set(command, name.lstrip("-"), value, meant):
-                return None
-            meant.strange.append(name)
+            if value and _set(command, name.lstrip("-"), value, meant):
+                meant.strange.append(name)
+            else:
+                meant.unknown.append(word if equals or not value else f"{word} {value}")
         elif not meant.run and _is_run(word, arguments):
             meant.run = word
         elif equals and _set(command, name, value, meant):
@@ -61,6 +66,12 @@ def translate_run_habits(arguments: Sequence[str], known: Mapping[str, bool]) ->
         elif not meant.run and command == "predict" and is_data(word):
             meant.words.append(word)  # the run is missing
             meant.strange.append(word)
+        elif command == "eval" and meant.run and (word in _PARTS or (is_data(word) and not equals)):
+            meant.words += ["--split" if word in _PARTS else "--file", word]
+            meant.strange.append(word)
+        elif command == "export" and meant.run and Path(word).suffix[1:] in FORMATS:
+            meant.words += ["--output", word]
+            meant.strange.append(word)
         elif command == "export" and meant.run and word in FORMATS:
             meant.words += ["--output", f"model.{FORMATS[word]}"]
             meant.strange.append(word)
@@ -68,12 +79,13 @@ def translate_run_habits(arguments: Sequence[str], known: Mapping[str, bool]) ->
             _place(word, meant)
     if not meant.strange:
         return None
-    names = ", ".join(meant.strange)
-    is_are = "is not an argument" if len(meant.strange) == 1 else "are not arguments"
-    message = f"{names} {is_are} of dlcli {command}"
+    names = [*meant.strange, *meant.unknown]
+    is_are = "is not an argument" if len(names) == 1 else "are not arguments"
+    message = f"{', '.join(names)} {is_are} of dlcli {command}"
     if not meant.run:
-        message = f"a run is expected, but got {names}"
-    return Problem(message, hint=f"Write: {dlcli_line(command, meant.run or 'last', *meant.words)}")
+        message = f"a run is expected, but got {', '.join(names)}"
+    line = f"Write: {dlcli_line(command, meant.run or 'last', *meant.words)}"
+    return Problem(message, hint=" ".join([*left_out(meant.unknown), line]))
 
 
 def _place(word: str, meant: _Meant) -> None:
@@ -90,6 +102,8 @@ def _set(command: str, name: str, value: str, meant: _Meant) -> bool:
         meant.run = "last" if Path(value).suffix in _WEIGHTS else value
     elif plain in NEW_ROWS and command in ("predict", "eval"):
         meant.words += [value] if command == "predict" else ["--file", value]
+    elif plain in ("part", "split", "subset", "on") and command == "eval" and value in _PARTS:
+        meant.words += ["--split", value]
     elif plain in WRITTEN and command in ("predict", "export"):
         meant.words += ["--output", value]
     elif plain == "format" and command == "export" and value in FORMATS:
@@ -118,3 +132,28 @@ def _is_run(word: str, arguments: Sequence[str]) -> bool:
     ]
     runs = Path((named or [os.environ.get("DLCLI_RUNS_DIR") or "runs"])[0])
     return Path(word).is_dir() or os.path.lexists(runs / "by-name" / word)
+
+
+def left_out(words: Sequence[str]) -> list[str]:
+    """Return the sentence on words without an equivalent, as a list of at most one item."""
+    has = "has no equivalent, and is" if len(words) == 1 else "have no equivalent, and are"
+    return [f"{', '.join(words)} {has} left out."] if words else []
+
+
+def plain_command(arguments: Sequence[str], known: Mapping[str, bool]) -> Problem:
+    """Return the problem with a command of which the options that it lacks are left out."""
+    kept: list[str] = []
+    unknown: list[str] = []
+    left = list(arguments)
+    while left:
+        word = left.pop(0)
+        name, equals, _ = word.partition("=")
+        has_value = (
+            known.get(name, name.startswith("--")) and not equals and left and not left[0].startswith("-")
+        )
+        whole = [word, left.pop(0)] if has_value else [word]
+        if name in known or not word.startswith("-"):
+            kept += whole
+        else:
+            unknown.append(" ".join(whole))
+    return Problem("", hint=" ".join([*left_out(unknown), f"Write: {dlcli_line(*kept)}"]))

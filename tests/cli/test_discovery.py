@@ -288,5 +288,6 @@ def test_the_help_begins_with_what_people_do_first() -> None:
 def test_a_command_of_a_group_is_shown_with_its_group() -> None:
     done = dlcli("rm", "first")
     assert done.exit_code == 2
-    assert "No such command 'rm'. Write: dlcli runs rm ..." in done.stderr
+    assert "hint: Write: dlcli runs rm first" in done.stderr
+    assert "No such command 'gc'. Write: dlcli runs gc ..." in dlcli("gc").stderr
     assert "Did you mean 'train'?" in dlcli("trian").stderr

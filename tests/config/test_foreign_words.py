@@ -9,7 +9,8 @@ import pytest
 
 from dlcli.config.build import locate
 from dlcli.config.folders import options
-from dlcli.config.foreign_words import BY_DEFAULT, OPTIONS
+from dlcli.config.foreign_options import OPTIONS
+from dlcli.config.foreign_words import BY_DEFAULT
 from dlcli.config.habits import translate_habits
 from dlcli.config.metric_section import fitting_metrics
 from dlcli.config.metric_words import metric_called, metrics_meant

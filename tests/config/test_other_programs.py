@@ -18,6 +18,7 @@ OPTIONS = {
     "--output": True,
     "-o": True,
     "--file": True,
+    "--split": True,
     "--json": False,
     "--runs-dir": True,
     "--trials": True,
@@ -60,6 +61,20 @@ def answer(*words: str) -> tuple[str, str]:
         ("lightning fit model=mlp", "train model=mlp"),
         ("ludwig experiment --dataset x.csv", "train dataset=table dataset.path=x.csv"),
         ("mlflow ui", "ui"),
+        ("yolo checks", "doctor"),
+        ("yolo train resume model=last.pt", "resume last"),
+        ("guild run train.py lr=0.1", "train optimizer.lr=0.1"),
+        ("guild runs", "runs"),
+        ("autogluon fit x.csv --label kind", "train dataset=table dataset.path=x.csv dataset.target=kind"),
+        ("dvc exp run epochs=3", "train trainer.max_epochs=3"),
+        ("lightning run model train.py", "train"),
+        ("deepspeed train.py --epochs 2", "train trainer.max_epochs=2"),
+        ("accelerate launch --num_processes 2 train.py", "train trainer=ddp trainer.devices=2"),
+        ("cross-validate dataset=iris", "train cv=kfold dataset=iris"),
+        ("delete abc", "runs rm abc"),
+        ("tensorboard", "ui"),
+        ("models", "list model"),
+        ("init", "new project my_project"),
         ("evaluate --model last --data new.csv", "eval last --file new.csv"),
         ("yolo classify train data=mnist model=yolo11n-cls.pt", "train dataset=mnist model=cnn"),
     ],
@@ -76,6 +91,8 @@ def test_the_name_of_a_program_in_front_gets_the_line_without_it(typed: str, mea
         ("--epochs 5", "train trainer.max_epochs=5"),
         ("epochs=5", "train trainer.max_epochs=5"),
         ("dataset=iris", "train dataset=iris"),
+        ("-d iris -m mlp", "train dataset=iris model=mlp"),
+        ("mnist --epochs 5", "train dataset=mnist trainer.max_epochs=5"),
         ("penguins.csv species", "train dataset=table dataset.path=penguins.csv dataset.target=species"),
         (
             "task=detect mode=train data=x.yaml",
@@ -89,6 +106,21 @@ def test_words_in_place_of_a_command(typed: str, meant: str) -> None:
     message, hint = answer(*typed.split())
     assert message == f"a command is expected, but got {typed.split()[0]}"
     assert hint == f"Write: dlcli {meant}"
+
+
+@pytest.mark.parametrize(
+    ("typed", "message", "hint"),
+    [
+        ("yolo track source=x.mp4", "yolo track has no equivalent in dlcli", "Write: dlcli help"),
+        ("runs delete abc", "runs delete is not a dlcli command", "Write: dlcli runs rm abc"),
+        ("train --bogus 3", "No such option: --bogus (Possible options: --jobs)", ""),
+        ("trian dataset=iris", "No such command 'trian'. Did you mean 'train'?", ""),
+        ("h2o", "No such command 'h2o'.", ""),
+        ("resume", "Missing argument 'RUN'.", ""),
+    ],
+)
+def test_what_has_no_equivalent_is_an_error_also_as_json(typed: str, message: str, hint: str) -> None:
+    assert answer(*typed.split()) == (message, hint)
 
 
 @pytest.mark.parametrize("typed", ["--version", "--help", "-h", "notacommand", "new --help"])
@@ -108,6 +140,9 @@ def test_other_first_words_are_left_to_the_program(typed: str) -> None:
         ("predict best.ckpt new.csv", "predict last new.csv"),
         ("serve --model last", "serve last"),
         ("export last onnx", "export last --output model.onnx"),
+        ("export last model.onnx", "export last --output model.onnx"),
+        ("eval last x.csv", "eval last --file x.csv"),
+        ("eval last --part val", "eval last --split val"),
         ("resume abc --epochs 20", "resume abc trainer.max_epochs=20"),
         ("resume epochs=20", "resume last trainer.max_epochs=20"),
     ],
