@@ -32,8 +32,7 @@ def ends_of(run: Evaluated, metric: str, scale: MetricScale) -> Ends | None:
         values = values[np.isfinite(values)]
         if len(values) < 2:
             return None
-        bounds = (0.0, 1.0) if scale.is_share else (None, None)
-        found = corrected_interval(values, run.n_train, run.n_test).within(*bounds)
+        found = corrected_interval(values, run.n_train, run.n_test).within(scale.low, scale.high)
         return found.low, found.high
     with model_errors(run.opened.folder):
         rows = metric_of_rows(run, metric)
@@ -42,7 +41,9 @@ def ends_of(run: Evaluated, metric: str, scale: MetricScale) -> Ends | None:
     if metric == "accuracy" and set(np.unique(rows)) <= {0.0, 1.0}:
         return wilson_interval(int(rows.sum()), len(rows))
     low, high = mean_interval(rows)
-    return low, high
+    return max(low, -math.inf if scale.low is None else scale.low), min(
+        high, math.inf if scale.high is None else scale.high
+    )
 
 
 def told_of_seeds(runs: Sequence[Evaluated]) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""The scale of a metric: whether higher or lower values are better, and whether it is a share."""
+"""The scale of a metric: whether higher or lower values are better, and its bounds."""
 
 from __future__ import annotations
 
@@ -18,11 +18,18 @@ class MetricScale:
 
     Attributes:
         better: `higher` or `lower`; None if the metric has no direction, or if it is unknown.
-        is_share: Whether the metric lies between 0 and 1, so that differences are given in percentage points.
+        low: The lowest possible value; None if there is none, or if it is unknown.
+        high: The highest possible value.
     """
 
     better: str | None = None
-    is_share: bool = False
+    low: float | None = None
+    high: float | None = None
+
+    @property
+    def is_share(self) -> bool:
+        """Whether the metric lies between 0 and 1, so that differences are given in percentage points."""
+        return (self.low, self.high) == (0, 1)
 
     @property
     def sign(self) -> int:
@@ -61,8 +68,10 @@ def _scale(metric: str, run_dir: Path) -> MetricScale:
     if not isinstance(of_metric, dict):
         return MetricScale()
     better = of_metric.get("better")
-    is_share = (of_metric.get("low"), of_metric.get("high")) == (0, 1)
-    return MetricScale(better if better in ("higher", "lower") else None, is_share)
+    low, high = (
+        end if isinstance(end := of_metric.get(name), int | float) else None for name in ("low", "high")
+    )
+    return MetricScale(better if better in ("higher", "lower") else None, low, high)
 
 
 def _of_task(run_dir: Path) -> dict[str, Any]:

@@ -121,7 +121,8 @@ class Summary:
             ]
             where = "of the other folds" if any(groups) else "of each fold"
             sentences = [
-                f"{'; '.join(parts)}: the rows {where} lack a class or a label, or have a single value.",
+                f"{'; '.join(parts)}: the rows {where} lack a class or a label, have a single value, or "
+                "values that it does not take.",
                 *(["Means are over the folds that define them."] if any(groups) else []),
             ]
         if groups := _by_count(self.partial, self.complete):
@@ -133,7 +134,9 @@ class Summary:
             sentences.append(
                 f"{'; '.join(parts)}; in the other folds, over the {self.noun} that their rows have."
             )
-        if sentences and {*self.undefined, *self.partial} <= set(self.pooled):
+        if sentences and all(
+            np.isfinite(self.pooled.get(name, np.nan)) for name in (*self.undefined, *self.partial)
+        ):
             sentences.append("Pooled values are on all held-out rows.")
         return " ".join(sentences) or None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -49,6 +49,7 @@ class Evaluation:
         baseline_outputs: Baseline to its outputs, `(N, ...)`, if the baseline is a model.
         over: Metric to the number of classes, labels or targets that it is the mean of, and that of all, if some are
             undefined on these rows.
+        remarks: Metric to the warnings of the library that has computed it.
     """
 
     rows: np.ndarray
@@ -58,6 +59,7 @@ class Evaluation:
     baselines: dict[str, dict[str, float]]
     baseline_outputs: dict[str, Tensor] = field(default_factory=dict)
     over: dict[str, tuple[int, int]] = field(default_factory=dict)
+    remarks: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 def evaluate_rows(
@@ -103,6 +105,7 @@ def evaluate_rows(
             for name, (task, guess) in model.task.baselines(take(data.x, rows), outputs, data.y[rows]).items()
         },
         over=over,
+        remarks=dict(scores[model.task].remarks),
     )
 
 

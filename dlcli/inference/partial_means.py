@@ -33,10 +33,21 @@ def partial_notice(part: str) -> str:
 def notices_on_means(
     task: Task, evaluations: Mapping[Part, Evaluation], *, is_fold: bool = False
 ) -> list[Notice]:
-    """Return a notice for each part with partial means; its count is the largest number of missing classes."""
+    """Return a notice for each part with partial means; its count is the largest number of missing classes.
+
+    Warnings of other libraries' metrics, which may count a class without rows as 0, are notices, too.
+    """
     noun = noun_of_means(task)
     notices = []
     for part, evaluation in evaluations.items():
+        rows = f"{name_of_part(part, is_fold)} rows"
+        for name, said in evaluation.remarks.items():
+            text = f"{name} on the {rows}: {' '.join(said)}"
+            notices.append(
+                Notice(
+                    f"{part}_{name}_warnings", len(said), text, f"metric.{name}", "Look at its definition."
+                )
+            )
         if not evaluation.over:
             continue
         names: dict[tuple[int, int], list[str]] = {}
@@ -45,7 +56,6 @@ def notices_on_means(
         over = [
             f"{in_a_sentence(own)} over {number} of {total} {noun}" for (number, total), own in names.items()
         ]
-        rows = f"{name_of_part(part, is_fold)} rows"
         notices.append(
             Notice(
                 partial_notice(part),

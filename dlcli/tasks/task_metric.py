@@ -58,6 +58,7 @@ class TaskMetric(Metric):
         self.higher_is_better = higher_is_better
         self.plot_lower_bound, self.plot_upper_bound = bounds
         self.undefined = tuple(undefined)
+        self.remarks: list[str] = []  # warnings of the last `compute`, such as on classes without rows
         self._takes = takes
         # Compared in the precision of the probabilities.
         self._threshold = None if threshold is None else torch.tensor(threshold, dtype=torch.float32)
@@ -102,8 +103,10 @@ class TaskMetric(Metric):
 
     def each(self) -> Tensor:
         """Return the value, or one per class or target; NaN where undefined."""
-        with without_warnings():
+        with warnings.catch_warnings(record=True) as found:
+            warnings.simplefilter("always")
             value = torch.as_tensor(self.inner.compute()).double()
+        self.remarks = list(dict.fromkeys(str(one.message).partition("\n")[0] for one in found))
         if not self._limits or not getattr(self, self._limits[0]):
             return value
         constant = torch.zeros(1, dtype=torch.bool, device=value.device)

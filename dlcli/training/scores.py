@@ -55,6 +55,7 @@ class Scores:
         }
         self._collectors = list(first.values())
         self._device = torch.device("cpu")  # device of the metrics
+        self.remarks: dict[str, Sequence[str]] = {}  # warnings of metrics of other libraries
         self._forget()
 
     def _forget(self) -> None:
@@ -176,6 +177,8 @@ class Scores:
                 else:
                     metric.take_state(self._metrics[collector].metric_state)
             scores[name] = metric.compute()
+            if over is not None and (said := getattr(metric, "remarks", ())) and not scores[name].isnan():
+                self.remarks[name] = said
             found = metric.over() if over is not None and isinstance(metric, Metric) else None
             if over is not None and found and 0 < found[0] < found[1]:
                 over[name] = found

@@ -252,7 +252,7 @@ def test_the_interval_agrees_with_thedifference_in_words(
 ) -> None:
     difference = Difference(mean, low, high, 0.5, "")
     scales = {
-        "f1": MetricScale("higher", is_share=True),
+        "f1": MetricScale("higher", 0, 1),
         "mse": MetricScale("lower"),
         "coverage": MetricScale(),
     }
@@ -265,9 +265,9 @@ def test_the_direction_is_that_of_the_task_s_metric(runs_dir: Path) -> None:
         name: scale_of(name, [find_run("single", runs_dir).run_dir]) for name in ("loss", "f1", "log_loss")
     }
     assert found == {
-        "loss": MetricScale("lower"),
-        "f1": MetricScale("higher", is_share=True),
-        "log_loss": MetricScale("lower"),
+        "loss": MetricScale("lower", 0),
+        "f1": MetricScale("higher", 0, 1),
+        "log_loss": MetricScale("lower", 0),
     }
     assert scale_of("no_such_metric", [find_run("single", runs_dir).run_dir]) == MetricScale()
     regression = Regression(["y"], [0.0], [1.0], MSE())

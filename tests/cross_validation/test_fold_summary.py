@@ -70,13 +70,13 @@ def test_the_sentence_names_what_folds_lack() -> None:
     """R2 of single rows, as in leave-one-out, is undefined in all folds, and has no mean."""
     r2, auroc = Summary({"r2": UNDEFINED}, {}, 6, 1, {"r2": 0}, {"r2": 0.9}), {"auroc": UNDEFINED}
     assert r2.undefined_sentence() == (
-        "r2 is defined in 0 of 6 folds: the rows of each fold lack a class or a label, or have a single value. "
-        "Pooled values are on all held-out rows."
+        "r2 is defined in 0 of 6 folds: the rows of each fold lack a class or a label, have a single value, or "
+        "values that it does not take. Pooled values are on all held-out rows."
     )
     assert r2.metrics == {"cv/r2_pooled": 0.9, "cv/r2_defined_in": 0.0}
     assert Summary(auroc, {}, 6, 1, {"auroc": 2}, {}).undefined_sentence() == (
-        "auroc is defined in 2 of 6 folds: the rows of the other folds lack a class or a label, or have a single "
-        "value. Means are over the folds that define them."
+        "auroc is defined in 2 of 6 folds: the rows of the other folds lack a class or a label, have a single "
+        "value, or values that it does not take. Means are over the folds that define them."
     )
     assert Summary(auroc, {}, 6, 1, {"auroc": 6}, {}).undefined_sentence() is None
 

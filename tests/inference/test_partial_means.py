@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from dlcli.inference.evaluation import Evaluation
 from dlcli.inference.partial_means import means_over, notices_on_means
@@ -14,8 +14,11 @@ from dlcli.tasks.entity_metrics import EntityScore
 from dlcli.tasks.mask_boundaries import BoundaryF
 from dlcli.tasks.mask_metrics import MaskOverlap
 from dlcli.tasks.metric import Metric
+from dlcli.tasks.metric_choice import MetricChoice
+from dlcli.tasks.multiclass import Multiclass
 from dlcli.tasks.number_metrics import MASE, R2
 from dlcli.tasks.task_metric import TaskMetric
+from dlcli.training.scores import Scores
 
 P = torch.tensor([[0.9, 0.1, 0.0], [0.2, 0.8, 0.0], [0.6, 0.4, 0.0]])
 Y = torch.tensor([0, 1, 1])  # no row has class 2, which is never predicted either
@@ -84,3 +87,17 @@ def test_each_part_is_told_with_the_largest_number_of_missing_classes() -> None:
         "on the val rows, means are over the types of entities that are defined there: a and c over 2 of 3 types of "
         "entities; b over 1 of 3 types of entities"
     )
+
+
+def test_warnings_of_another_library_are_told() -> None:
+    """torchmetrics counts a class without rows as 0, and says so."""
+    area = MetricChoice("area", {"_target_": "torchmetrics.AUROC"})
+    task = Multiclass("abc", [1, 1, 1], nn.CrossEntropyLoss(), metrics=[area, "auroc"])
+    scores = Scores(task)
+    scores.add(9 * P, Y)
+    over: dict[str, tuple[int, int]] = {}
+    values = scores.compute(over)
+    assert (values["auroc"], over) == (1, {"auroc": (2, 3)})
+    assert values["area"] == pytest.approx(2 / 3)
+    (notice,) = notices_on_means(task, {"test": Evaluation(Y.numpy(), Y, P, {}, {}, remarks=scores.remarks)})
+    assert notice.text.startswith("area on the final test rows: No positive samples in targets")
