@@ -27,7 +27,7 @@ from dlcli.config.foreign_words import (
     UNNEEDED,
 )
 from dlcli.config.pasted import assignment, dlcli_line, override
-from dlcli.config.run_habits import RUN_COMMANDS, left_out, plain_command, translate_run_habits
+from dlcli.config.run_habits import RUN_COMMANDS, plain_command, translate_run_habits, without_equivalent
 from dlcli.errors import ConfigError, Problem
 
 # Commands that compose a configuration.
@@ -103,7 +103,7 @@ def translate_habits(
     line = f"Write: {dlcli_line(meant.command, *meant.words)}"
     return Problem(
         f"{names} {is_are} of dlcli {arguments[0]}",
-        hint=" ".join([*meant.notes, *left_out(meant.unknown), line]),
+        hint=" ".join([*meant.notes, *without_equivalent(meant.unknown), line]),
     )
 
 

@@ -85,7 +85,7 @@ def translate_run_habits(arguments: Sequence[str], known: Mapping[str, bool]) ->
     if not meant.run:
         message = f"a run is expected, but got {', '.join(names)}"
     line = f"Write: {dlcli_line(command, meant.run or 'last', *meant.words)}"
-    return Problem(message, hint=" ".join([*left_out(meant.unknown), line]))
+    return Problem(message, hint=" ".join([*without_equivalent(meant.unknown), line]))
 
 
 def _place(word: str, meant: _Meant) -> None:
@@ -134,7 +134,7 @@ def _is_run(word: str, arguments: Sequence[str]) -> bool:
     return Path(word).is_dir() or os.path.lexists(runs / "by-name" / word)
 
 
-def left_out(words: Sequence[str]) -> list[str]:
+def without_equivalent(words: Sequence[str]) -> list[str]:
     """Return the sentence on words without an equivalent, as a list of at most one item."""
     has = "has no equivalent, and is" if len(words) == 1 else "have no equivalent, and are"
     return [f"{', '.join(words)} {has} left out."] if words else []
@@ -156,4 +156,4 @@ def plain_command(arguments: Sequence[str], known: Mapping[str, bool]) -> Proble
             kept += whole
         else:
             unknown.append(" ".join(whole))
-    return Problem("", hint=" ".join([*left_out(unknown), f"Write: {dlcli_line(*kept)}"]))
+    return Problem("", hint=" ".join([*without_equivalent(unknown), f"Write: {dlcli_line(*kept)}"]))
