@@ -11,6 +11,7 @@ from dlcli.datasets.data import Data
 from dlcli.datasets.evaluation_only import evaluation_columns
 from dlcli.datasets.measurements import check_no_missing, numeric_column
 from dlcli.datasets.ragged_rows import RaggedRows, one_length, order_of_steps
+from dlcli.datasets.reading.stand_ins import stand_ins
 from dlcli.datasets.tables.format_options import (
     AutoOrBool,
     CellOptions,
@@ -21,7 +22,7 @@ from dlcli.datasets.tables.format_options import (
 )
 from dlcli.datasets.tables.read_table import read_raw
 from dlcli.datasets.tables.source import Source
-from dlcli.datasets.tables.targets import make_targets, with_known_classes
+from dlcli.datasets.tables.targets import make_targets, marked_classes, with_known_classes
 from dlcli.errors import DataError
 from dlcli.files.paths import typed
 
@@ -106,6 +107,8 @@ def load(
     if test_path is not None:
         found = with_known_classes(found, steps, source, target)
     rows = order[starts]
+    remedy = "If it does, leave out these sequences."
+    marked = marked_classes(found.classes, found.y[rows], f"column {target}", remedy)
     _check_one_label(source, target, id, found.y, rows[codes])
     return Data(
         name=source.file.name.partition(".")[0],
@@ -118,6 +121,7 @@ def load(
         test_rows=np.flatnonzero(tested[rows]) if test_path is not None else None,
         note=found.note,
         warnings=source.warnings,
+        notices=(*stand_ins(frame, columns, missing_values), *marked) if expected is None else (),
         columns=source.columns.only(
             [*columns, *named], {id: "id", target: "target", **({time: "time"} if time else {})}
         ),

@@ -17,6 +17,7 @@ from dlcli.datasets.evaluation_only import evaluation_columns
 from dlcli.datasets.lookback import choose_lookback
 from dlcli.datasets.notices import Notice
 from dlcli.datasets.reading.date_formats import find_dates
+from dlcli.datasets.reading.stand_ins import stand_ins
 from dlcli.datasets.series_steps import Steps, read_steps
 from dlcli.datasets.tables.format_options import (
     AutoOrBool,
@@ -186,7 +187,10 @@ def load(
         reach=horizon - 1,
         note="; ".join(filter(None, [_note(steps, origins), reason])),
         warnings=source.warnings,
-        notices=short_series(steps, origins, str(file)),
+        notices=(
+            *short_series(steps, origins, str(file)),
+            *(stand_ins(source.frame, columns, missing_values) if expected is None else ()),
+        ),
         columns=source.columns.only([*columns, *roles], roles),
     )
 

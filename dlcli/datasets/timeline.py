@@ -20,6 +20,9 @@ Where = Callable[[int], str]
 
 _DAY, _WEEK = 86_400.0, 604_800.0
 
+_SUMMER_TIME = (
+    " If summer time begins or ends here, write the times with their zone, such as 2024-03-31T03:00+02:00."
+)
 _SORT = "Sort the file by time; if it has several series, name the column that distinguishes them: dataset.id=COLUMN."
 
 
@@ -135,4 +138,16 @@ def _raise_if(wrong: np.ndarray, times: pd.Series, where: Where, message: str, h
     rows = np.flatnonzero(wrong) + 1
     if len(rows):
         more = f", and {len(rows) - 1:,} more like it" if len(rows) > 1 else ""
-        raise DataError(f"{times.iloc[rows[0]]} {message}{more}", where(int(rows[0])), hint)
+        first = times.iloc[rows[0]]
+        zone = _SUMMER_TIME if isinstance(first, pd.Timestamp) and _may_be_change(first) else ""
+        raise DataError(f"{first} {message}{more}", where(int(rows[0])), hint + zone)
+
+
+def _may_be_change(time: pd.Timestamp) -> bool:
+    """Return whether summer time may begin or end: in the first hours of a Sunday in spring or autumn."""
+    return (
+        time.month in (3, 4, 9, 10, 11)
+        and time.weekday() == 6
+        and time.hour <= 3
+        and time.hour + time.minute > 0
+    )

@@ -52,6 +52,12 @@ def test_steps_are_grouped_and_ordered(tmp_path: Path) -> None:
     assert data.x[[2, 0]].flat()[:, 0].tolist() == [100, 200, 201, 202, 203]
 
 
+def test_classes_and_numbers_that_may_denote_a_missing_value_are_reported(tmp_path: Path) -> None:
+    frame = steps([3, 2, 4]).replace({"kind": {"odd": "unknown"}, "a": {102.0: -999, 1.0: -999}})
+    told = load(frame.assign(b=1), tmp_path).notices
+    assert [(notice.key, notice.count) for notice in told] == [("sentinels", 1), ("missing_words", 1)]
+
+
 def test_a_common_length_is_recorded(tmp_path: Path) -> None:
     data = load(steps([5, 5, 5, 5]), tmp_path)
     assert data.x.shape == (4, 5, 2)

@@ -48,6 +48,21 @@ def test_windows_follow_each_other(tmp_path: Path) -> None:
     assert data.y.times[data.y.steps()[0, 0]] == np.datetime64("2024-01-01T06")
 
 
+def test_numbers_that_may_denote_a_missing_value_are_reported(tmp_path: Path) -> None:
+    load_values = np.where(np.arange(STEPS) % 9 == 4, -999, np.arange(STEPS))
+    (told,) = load(table(load=load_values), tmp_path, target="load", inputs=["heat"]).notices
+    assert (told.key, told.hint) == ("sentinels", "If it does: 'dataset.missing_values={load: [-999]}'")
+
+
+def test_an_hour_that_summer_time_skips_or_repeats_has_a_hint(tmp_path: Path) -> None:
+    for first, message in (("2024-03-31", "comes after a gap"), ("2024-10-27", "occurs twice")):
+        hours = pd.date_range(first, periods=STEPS, freq="h", tz="Europe/Berlin")
+        with pytest.raises(DataError, match=message) as caught:
+            load(table(when=hours.tz_localize(None).astype(str)), tmp_path)
+        assert "write the times with their zone" in caught.value.problems[0].hint
+        load(table(when=[hour.isoformat() for hour in hours]), tmp_path)
+
+
 def test_all_columns_are_forecast_unless_one_is_named(tmp_path: Path) -> None:
     assert load(table(), tmp_path).targets == ("load", "heat", "holiday")
     assert load(table(), tmp_path, target="heat").x.columns == ("heat", "load", "holiday")

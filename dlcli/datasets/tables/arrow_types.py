@@ -51,10 +51,11 @@ def check_supported(schema: pa.Schema, file: Path) -> None:
             raise unsupported_column(field.name, str(field.type), file)
 
 
-def unsupported_column(name: str, kind: str, file: Path) -> DataError:
-    """Return the error for an unsupported column that is needed."""
+def unsupported_column(name: str, kind: str, file: Path, key: str = "dataset") -> DataError:
+    """Return the error for an unsupported column that is needed; `key` is the setting that names it."""
+    convert = f"Name another column in {key}, or convert it, such as to text."
     return DataError(
         f"contains {kind}, but the columns of a table must be numbers, booleans, dates or strings",
         f"{file}, column {name}",
-        f"Leave it out: {pasted('dataset.drop', [name])}.",
+        f"Leave it out: {pasted('dataset.drop', [name])}." if key == "dataset" else convert,
     )

@@ -77,7 +77,7 @@ class Source:
         names = list(self.frame.columns)
         for column in columns:
             if column in self.unsupported:
-                raise unsupported_column(column, self.unsupported[column], self.file)
+                raise unsupported_column(column, self.unsupported[column], self.file, key)
             if column not in names:
                 raise DataError(
                     f"there is no column {column} in {self.file.name}",
