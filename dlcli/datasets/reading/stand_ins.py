@@ -18,18 +18,19 @@ _ABOVE = (999, 9999, 99999, 999999)
 # Minimum ratio of a sentinel to the largest other value.
 _FAR = 2
 
-# Usual pairs of words for the two values of a boolean.
+# Usual pairs of words for true and false.
 _PAIRS = (
-    {"1", "0"},
-    {"yes", "no"},
-    {"y", "n"},
-    {"true", "false"},
-    {"t", "f"},
-    {"ja", "nein"},
-    {"oui", "non"},
-    {"si", "no"},
-    {"on", "off"},
+    ("1", "0"),
+    ("yes", "no"),
+    ("y", "n"),
+    ("true", "false"),
+    ("t", "f"),
+    ("ja", "nein"),
+    ("oui", "non"),
+    ("si", "no"),
+    ("on", "off"),
 )
+_TRUE = {word for word, _ in _PAIRS}
 
 # Number of rows that are examined first, and maximum number of distinct words of a boolean column.
 _FIRST, _WORDS = 1000, 12
@@ -135,7 +136,7 @@ def _ways(values: pd.Series) -> Iterator[tuple[list[str], int]]:
     counts = counts.groupby(counts.index.astype(str).str.casefold()).sum()
     if len(counts) > _WORDS:
         return
-    found = [(pair & set(counts.index), pair) for pair in _PAIRS]
+    found = [(set(pair) & set(counts.index), set(pair)) for pair in _PAIRS]
     # A single letter is ambiguous unless its opposite occurs.
     found = [(way, pair) for way, pair in found if way == pair or any(len(w) > 1 or w in "10" for w in way)]
     ways: list[set[str]] = []
@@ -145,4 +146,4 @@ def _ways(values: pd.Series) -> Iterator[tuple[list[str], int]]:
     if len(ways) > 1 and set(counts.index) <= set[str]().union(*ways) | {"nan", "<na>", "none"}:
         order = [way for way, _ in reversed(found) if way in ways]
         rows = sorted(int(counts[list(way)].sum()) for way in ways)
-        yield [sorted(way)[-1] for way in order], sum(rows[:-1])
+        yield [max(way, key=_TRUE.__contains__) for way in order], sum(rows[:-1])

@@ -49,6 +49,8 @@ def place(row: int, column: str) -> str:
         (["31/12/2024", "01/02/2024"], ["2024-12-31", "2024-02-01"]),
         (["12/31/2024", "1/2/2024"], ["2024-12-31", "2024-01-02"]),
         (["01.02.2024"], ["2024-02-01"]),
+        (["2024.01.31", "2023.12.1"], ["2024-01-31", "2023-12-01"]),
+        (["31%01%2024"], ["2024-01-31"]),
         (["01.02.24", "31.12.99"], ["2024-02-01", "1999-12-31"]),
         (["31/12/2024", "31/12/2024 10:00"], ["2024-12-31", "2024-12-31 10:00"]),
         (["31 Jan 2024", "5 MAY 2024"], ["2024-01-31", "2024-05-05"]),
@@ -156,6 +158,13 @@ def test_years_of_two_digits_in_front_that_may_be_days() -> None:
     assert ([one.patterns for one in found], years) == ([("%d-%m-%y",)], 30)
     ends = pa.array([f"{year:02}-{month}" for year in range(1, 32) for month in ("03-31", "05-31")])
     assert len(without_wide_years(find_dates(ends), ends)[0]) == 2
+
+
+def test_dates_without_days_have_no_order() -> None:
+    orders = {
+        pattern: DateFormat((pattern,)).order for pattern in ("%m/%Y", "%d/%m/%y", "%m/%d/%Y", "%Y-%m-%d")
+    }
+    assert orders == {"%m/%Y": "", "%d/%m/%y": "day", "%m/%d/%Y": "month", "%Y-%m-%d": ""}
 
 
 def test_dates_that_are_the_same_in_both_orders() -> None:

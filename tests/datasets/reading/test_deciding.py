@@ -8,6 +8,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from dlcli.datasets.reading.column import Column
 from dlcli.datasets.reading.columns import Columns
 from dlcli.datasets.reading.deciding import decide
 from dlcli.datasets.reading.reading_options import ReadingOptions
@@ -445,7 +446,32 @@ def test_numbers_of_which_some_have_a_unit_are_no_text_that_is_left_out() -> Non
     assert problem.where == "row 80 of w"
 
 
+def test_long_whole_numbers_are_words_unless_the_user_calls_them_numbers() -> None:
+    table = {"id": [2**53 + 1, 2**53 + 3, 5]}
+    assert decided(table)[0]["id"].note == "words, since its numbers are too long to be exact"
+    assert decided(table, types={"id": "numeric"})[0]["id"].kind == "numeric"
+
+
+def test_a_format_of_the_user_holds_beside_missing_values() -> None:
+    dates = {"day": ["01022021", "n.a.", "31122020"]}
+    _, _, frame = decided(dates, types={"day": "date"}, date_format={"day": "%d%m%Y"})
+    assert frame["day"].tolist() == [pd.Timestamp("2021-02-01"), pd.NaT, pd.Timestamp("2020-12-31")]
+
+
+def test_sentences_are_a_feature_and_identifiers_are_not() -> None:
+    columns, _, _ = decided(
+        {"said": [f"the cat has {n} lives" for n in range(60)], "id": [f"x{n}" for n in range(60)]}
+    )
+    assert [(one.kind, one.role, one.why) for one in columns] == [
+        ("text", "feature", "text"), ("text", "left out", "identifier"),
+    ]  # fmt: skip
+
+
 def test_new_rows_of_a_boolean_may_have_false_and_true() -> None:
+    whole = Column("b", "boolean", words=("no", "yes"))
+    assert whole.read(pa.chunked_array([[True, False]]), place).tolist() == [1, 0]
+    with pytest.raises(DataError, match="row 2 of b: 2 is neither true nor false"):
+        whole.read(pa.chunked_array([[0, 1, 2]]), place)
     columns, _, _ = decided({"ok": ["ja", "nein", "ja"]}, types={"ok": "boolean"})
     new = pa.table({"ok": ["True", "false", "1.0", "0", "Ja"]})
     assert columns.read(new, place)["ok"].tolist() == [True, False, True, False, True]

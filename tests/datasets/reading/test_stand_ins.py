@@ -44,10 +44,20 @@ def test_numbers_that_are_what_they_are(values: tuple[float, ...]) -> None:
         ("y", "n", "true", "n", None),
         ("yes", "no", "1", "0", "true"),
         ("si", "no", "1"),
+        ("ja", "nein", "1"),
+        ("oui", "non", "1"),
+        ("t", "f", "0"),
+        ("on", "off", "0"),
+        ("yes", "no", "None", "1"),
     ],
 )
 def test_booleans_in_two_spellings(values: tuple[object, ...]) -> None:
     assert told(*values) == ["mixed_booleans"]
+
+
+def test_booleans_in_two_spellings_are_shown_by_their_words_for_true() -> None:
+    (notice,) = stand_ins(pd.DataFrame({"a": ["ja", "nein", "yes"]}))
+    assert notice.text == "yes and no have two spellings: a (ja and yes)"
 
 
 @pytest.mark.parametrize("values", [("yes", "no"), ("si", "no"), ("1", "0", "2"), ("yes", "no", "maybe", "1"),
