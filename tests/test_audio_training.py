@@ -100,7 +100,7 @@ def test_new_recordings_are_resampled(trained: Result, tmp_path: Path) -> None:
     assert whole["p(low)"].tolist() == shares["p(low)"].tolist()
 
 
-def test_folds_by_speaker(tones: Path) -> None:
+def test_a_classifier_recognizes_speakers_that_it_did_not_hear(tones: Path) -> None:
     words = [word for word in of(tones, *CNN, "trainer.max_epochs=12") if not word.startswith("dataset.test")]
     found = dlcli.train([*words, "cv=leave_one_group_out", "dataset.group=speaker"])
     assert len(found.folds) == 4

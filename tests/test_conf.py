@@ -64,7 +64,7 @@ def test_comments_fit_a_terminal(file: Path) -> None:
 
 
 @pytest.mark.parametrize("chosen", [*APART, *TOGETHER], ids=lambda chosen: next(iter(chosen.values())))
-def test_options_compose(chosen: dict[str, str]) -> None:
+def test_each_shipped_option_composes(chosen: dict[str, str]) -> None:
     words = [f"{group}={name}" for group, name in chosen.items()]
     words += [
         f"{group}.{key}=given"

@@ -116,7 +116,7 @@ def test_symbols_that_training_lacks_are_reported(trained: Result, tmp_path: Pat
     assert "'shrill'" in notice["text"]
 
 
-def test_folds_by_speaker(tones: Path) -> None:
+def test_folds_by_speaker_are_trained_and_explained(tones: Path) -> None:
     words = of(tones, *SMALL, "trainer.max_epochs=1", "cv=group_kfold", "cv.folds=2", "dataset.group=speaker")
     found = dlcli.train([*words, "executor.jobs=2"])
     assert len(found.folds) == 2

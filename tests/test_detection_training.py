@@ -107,7 +107,7 @@ def test_it_learns_and_is_evaluated_from_its_files(trained: Result) -> None:
     assert 0 < found.score_threshold < 1
 
 
-def test_pictures(trained: Result) -> None:
+def test_a_run_on_boxes_has_its_plots(trained: Result) -> None:
     names = {file.name for file in (trained.run_dir / "plots").iterdir()}
     assert names >= {"precision_recall.png", "precision_by_overlap.png", "worst.png", "learning_curves.png"}
 

@@ -47,7 +47,7 @@ def project() -> dict:
     return tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 
-def test_the_names() -> None:
+def test_the_distribution_and_its_command_have_their_names() -> None:
     about = project()
     assert (about["name"], about["version"]) == ("dlcli-experiments", dlcli.__version__)
     assert list(about["scripts"]) == ["dlcli"]

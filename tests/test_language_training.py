@@ -178,7 +178,7 @@ def test_runs_are_compared_over_blocks(trained: Result, text: Path) -> None:
     assert dlcli.predict(other.run_dir, prompt="the", tokens=5) is not None
 
 
-def test_lines_in_folds(text: Path) -> None:
+def test_folds_of_lines_are_trained(text: Path) -> None:
     found = dlcli.train(
         of(
             text,
@@ -216,7 +216,7 @@ def test_lines_in_folds(text: Path) -> None:
         dlcli.predict(one.run_dir, prompt="the\ncat", tokens=5)
 
 
-def test_export(trained: Result, tmp_path: Path) -> None:
+def test_an_exported_language_model_takes_tokens(trained: Result, tmp_path: Path) -> None:
     dlcli.export(trained.run_dir, tmp_path / "model.pt2")
     program = torch.export.load(tmp_path / "model.pt2").module()
     assert program(x=torch.zeros(2, 16, dtype=torch.int64)).shape[:2] == (2, 16)
@@ -243,7 +243,7 @@ def test_incompatible_settings_are_refused(trained: Result, text: Path) -> None:
         dlcli.predict(digits.run_dir, prompt="a")
 
 
-def test_subwords(text: Path) -> None:
+def test_a_model_of_subwords_is_trained(text: Path) -> None:
     found = dlcli.train(
         of(
             text,

@@ -108,11 +108,13 @@ _ran: set[str] = set()
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_command_runs(command: str, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_command_of_the_documentation_runs(
+    command: str, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(project)
     for other in needed_by(command):  # where a part of the commands was selected
         if other not in _ran:
-            test_a_command_runs(other, project, monkeypatch)
+            test_a_command_of_the_documentation_runs(other, project, monkeypatch)
     run(command, monkeypatch)
     _ran.add(command)
     if command.startswith("dlcli runs rename"):  # its run has another name now

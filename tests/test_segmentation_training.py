@@ -113,7 +113,7 @@ def test_metrics_are_those_of_scikit_learn_on_all_pixels(
     assert {name: trained.metrics[f"test/{name}"] for name in expected} == pytest.approx(expected, rel=1e-5)
 
 
-def test_pictures(trained: Result) -> None:
+def test_a_run_on_masks_has_its_plots(trained: Result) -> None:
     names = {file.name for file in (trained.run_dir / "plots").iterdir()}
     assert names >= {"iou.png", "confusion_matrix.png", "worst.png", "learning_curves.png"}
 

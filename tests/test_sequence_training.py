@@ -33,7 +33,7 @@ def of(path: Path) -> list[str]:
     return ["dataset=sequences", f"dataset.path='{path}'", *columns, "trainer.accelerator=cpu"]
 
 
-def test_unequal_lengths(tmp_path: Path) -> None:
+def test_sequences_of_unequal_lengths_are_learned(tmp_path: Path) -> None:
     path = recordings(tmp_path, longest=30)
     plain = ["model=gru", "model.hidden=8", "optimizer.lr=0.02", "trainer.max_epochs=8"]
     result = dlcli.train([*of(path), *plain])
@@ -55,7 +55,7 @@ def test_a_model_that_needs_one_length_is_rejected(model: str, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("model", ["mlp", "tcn", "transformer"])
-def test_one_length(model: str, tmp_path: Path) -> None:
+def test_sequences_of_one_length_are_learned(model: str, tmp_path: Path) -> None:
     path = recordings(tmp_path, longest=12)
     result = dlcli.train([*of(path), f"model={model}", "trainer.max_epochs=6"])
     assert result.metrics["test/accuracy"] > 0.8

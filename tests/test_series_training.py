@@ -130,7 +130,7 @@ def test_every_model_forecasts(model: str, waves: Path) -> None:
         assert np.allclose(forecast[column], last[column], rtol=1e-4, atol=1e-4)
 
 
-def test_folds_in_time(waves: Path) -> None:
+def test_folds_in_time_have_forecasts_and_explanations(waves: Path) -> None:
     plain = ["model=linear_forecast", "dataset.target=[tide, wind]", "trainer.max_epochs=1"]
     result = dlcli.train([*of(waves), *plain, "cv=time_series", "cv.folds=2"])
     assert len(result.folds) == 2

@@ -199,7 +199,7 @@ def test_an_ensemble_resumes_to_the_same_bits_and_predicts_as_one_model() -> Non
         ),
     ],
 )
-def test_real_files(
+def test_models_learn_real_files(
     file: str, target: str, metric: str, least: float, more: list[str], shared_data: Path
 ) -> None:
     path = shared_data / "tabular" / file

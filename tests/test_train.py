@@ -43,7 +43,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Result:
     return dlcli.train([*QUICK, f"runs_dir='{tmp_path_factory.mktemp('runs')}'", "run_name=first"])
 
 
-def test_it_learns(trained: Result) -> None:
+def test_the_default_experiment_learns(trained: Result) -> None:
     assert trained.status == "FINISHED"
     assert trained.metrics["test/accuracy"] > 0.85
     assert set(trained.metrics) >= {f"{part}/{name}" for part in ("val", "test") for name in ("loss", "f1")}
@@ -200,7 +200,7 @@ def test_models_and_optimizers_on_digits(model: str, optimizer: str, tmp_path: P
     ],
     ids=" ".join,
 )
-def test_trainer_options(options: list[str], tmp_path: Path) -> None:
+def test_options_of_the_trainer_train(options: list[str], tmp_path: Path) -> None:
     result = dlcli.train([*QUICK, "trainer.max_epochs=3", *options, f"runs_dir='{tmp_path}'"])
     assert result.status == "FINISHED"
     assert result.metrics

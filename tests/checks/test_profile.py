@@ -37,7 +37,7 @@ def numbers(rows: int = 100, **columns: object) -> Data:
     return Data("t", "table", frame, draw.normal(size=rows), targets=("y",))
 
 
-def test_a_profile() -> None:
+def test_a_profile_describes_rows_classes_and_columns() -> None:
     frame = pd.DataFrame(
         {
             "n": [1.0, None, 3.0, 4.0] * 20,
@@ -148,7 +148,7 @@ def test_rows_are_described() -> None:
     assert describe_rows(scans) == "images of 8 x 9 pixels, colour"
 
 
-def test_classes() -> None:
+def test_rare_and_absent_classes_are_warned_of() -> None:
     y = np.repeat([0, 1, 2], [90, 8, 2])
     data = Data("t", "table", numbers().x, y, classes=("p", "q", "r"))
     assert warned(data, KFold(folds=5, stratify=False).splits(data)) == [
@@ -210,7 +210,7 @@ def test_groups_that_are_torn_apart() -> None:
     assert message.endswith(" of 20 groups are in two parts of a split, such as patient 0")
 
 
-def test_bike_hour(shared_data: Path) -> None:
+def test_the_leaks_of_bike_hour_are_found(shared_data: Path) -> None:
     data = load(str(shared_data / "tabular" / "bike-hour.csv"), "cnt")
     assert warned(data) == [
         ("target cnt", "casual + registered is the target"),
@@ -223,7 +223,7 @@ def test_bike_hour(shared_data: Path) -> None:
     ]
 
 
-def test_wine(shared_data: Path) -> None:
+def test_duplicates_and_imbalance_of_wine_are_found(shared_data: Path) -> None:
     data = load(str(shared_data / "tabular" / "winequality-red.csv"), "c11")
     found = warned(data)
     assert found[0][1].endswith("test rows are also among the training rows, value for value")

@@ -71,7 +71,7 @@ def test_eval_tells_the_same_figures(trained: Result, runs: Path) -> None:
     assert all(cell(done.stdout, name) == cell(trained.stdout, name) for name in ("loss", "accuracy", "f1"))
 
 
-def test_eval_json(trained: Result, runs: Path) -> None:
+def test_eval_as_json_has_metrics_and_baselines(trained: Result, runs: Path) -> None:
     document = json.loads(dlcli("eval", "last", "--split", "val", "--json", "--runs-dir", str(runs)).stdout)
     names = ("loss", "accuracy", "precision", "recall", "f1", "auroc", "log_loss")
     assert set(document["metrics"]) >= {f"val/{name}" for name in names}

@@ -61,7 +61,7 @@ def test_list_names_the_options_of_a_group_and_their_headers() -> None:
     ).items()
 
 
-def test_list_of_no_group() -> None:
+def test_list_of_a_misspelt_group_names_the_one_meant() -> None:
     done = dlcli("list", "modle")
     assert done.exit_code == 2
     assert "error: modle\n  there is no such group\n  hint: Did you mean model?" in done.stderr

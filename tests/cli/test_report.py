@@ -78,7 +78,7 @@ def runs_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_run(runs_dir: Path) -> None:
+def test_the_page_of_a_run_describes_it(runs_dir: Path) -> None:
     page = page_of("one", "--runs-dir", str(runs_dir))
     for text in (
         "MLP (17,539 parameters) was trained on iris (150 rows, 3 classes) (task multiclass, loss CrossEntropy).",
@@ -109,7 +109,7 @@ def test_a_cross_validation(runs_dir: Path) -> None:
     assert "folds, each fold on its held-out rows fold seed rows" in page.text
 
 
-def test_a_sweep(runs_dir: Path) -> None:
+def test_the_page_of_a_sweep_describes_its_trials(runs_dir: Path) -> None:
     page = page_of("search", "--runs-dir", str(runs_dir))
     assert "4 trials were trained and evaluated on 120 rows." in page.text
     assert "importance of settings" in page.text
@@ -117,7 +117,7 @@ def test_a_sweep(runs_dir: Path) -> None:
     assert page.text.count("Train the best trial again:") == 1
 
 
-def test_several_runs(runs_dir: Path) -> None:
+def test_the_page_of_several_runs_compares_them(runs_dir: Path) -> None:
     page = page_of("folds", "slow", "one", "--runs-dir", str(runs_dir))
     assert "3 runs are compared by accuracy" in page.text
     assert "Settings that differ" in page.text

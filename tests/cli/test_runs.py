@@ -51,7 +51,7 @@ def dlcli(*words: str) -> Result:
     return CliRunner().invoke(app, ["runs", *words])
 
 
-def test_the_list(runs_dir: Path) -> None:
+def test_runs_are_listed_with_status_and_main_metric(runs_dir: Path) -> None:
     done = dlcli()
     assert done.exit_code == 0, done.output
     lines = done.stdout.splitlines()
@@ -78,7 +78,7 @@ def test_some_runs_are_listed(runs_dir: Path) -> None:
     assert "hint: Did you mean test/accuracy?" in done.stderr
 
 
-def test_json(runs_dir: Path) -> None:
+def test_runs_are_listed_as_json(runs_dir: Path) -> None:
     document = json.loads(dlcli("--json", "--all").stdout)
     assert document["total"] == len(document["runs"]) == 5
     run = document["runs"][2]
@@ -90,7 +90,7 @@ def test_json(runs_dir: Path) -> None:
     assert document["runs"][1]["parent_id"] == document["runs"][0]["run_id"]
 
 
-def test_csv(runs_dir: Path) -> None:
+def test_runs_are_listed_as_csv(runs_dir: Path) -> None:
     rows = list(csv.DictReader(io.StringIO(dlcli("--csv").stdout)))
     assert [row["name"] for row in rows] == ["folds", "good", HOSTILE, "good"]
     assert (rows[1]["value"], rows[1]["test/loss"], rows[0]["test/loss"]) == ("0.9", "0.5", "")
@@ -120,7 +120,7 @@ def test_folders_without_a_ledger_are_reported(runs_dir: Path) -> None:
     assert json.loads(dlcli("--json").stdout)["notes"] == [told]
 
 
-def test_there_is_none() -> None:
+def test_an_empty_folder_has_no_runs() -> None:
     assert "There is no run in runs yet. Start one: dlcli train" in dlcli().stdout
     assert json.loads(dlcli("--json").stdout)["runs"] == []
     assert dlcli("--csv").stdout == ""

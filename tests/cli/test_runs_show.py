@@ -49,7 +49,7 @@ def without_age(shown: str) -> list[str]:
     return [line for line in shown.splitlines() if "created:" not in line]
 
 
-def test_what_is_shown() -> None:
+def test_a_run_is_shown_with_its_facts() -> None:
     ledger = recorded("first", tags={"team": "red", "dlcli.host": "here"})
     with_words(ledger, "dataset=iris", "model=mlp", "run_name='first'", "dataset.path='a b.csv'")
     (ledger.run_dir / "plots" / "roc.png").write_bytes(b"x")
@@ -70,7 +70,7 @@ def test_what_is_shown() -> None:
     assert without_age(dlcli("show", "first").stdout) == without_age(shown)
 
 
-def test_json() -> None:
+def test_a_run_is_shown_as_json() -> None:
     ledger = recorded("first", status="FAILED", error="no memory\n  Use less.")
     document = json.loads(dlcli("runs", "show", "first", "--json").stdout)
     assert (document["status"], document["run_status"]) == ("OK", "FAILED")
@@ -127,7 +127,7 @@ def test_missing_folds_do_not_hide_the_run() -> None:
     assert "Wide." in done.stdout
 
 
-def test_open(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_plots_of_a_run_are_opened(monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[str] = []
     monkeypatch.setattr(typer, "launch", lambda path: opened.append(path) or 1)
     ledger = recorded("first")
@@ -141,7 +141,7 @@ def test_open(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "No program could be started" in done.stderr
 
 
-def test_no_such_run() -> None:
+def test_a_misspelt_run_gets_the_name_meant() -> None:
     recorded("first")
     done = dlcli("runs", "show", "frist")
     assert done.exit_code == 2

@@ -124,7 +124,9 @@ def test_a_run_from_elsewhere_passes_the_gate(project: Path, monkeypatch: pytest
         ledger.update(digests=kept)
 
 
-def test_like_a_run(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_is_trained_like_another_one_with_changes(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(project)
     done = dlcli("train", "--like", "first", "model.layers=3", "--name", "second", "--json")
     assert done.exit_code == 0, done.output
@@ -251,7 +253,7 @@ def pair(tmp_path: Path, then: float, now: float) -> tuple[Ledger, Ledger]:
     return old, new
 
 
-def test_how_far_apart(tmp_path: Path) -> None:
+def test_differences_of_a_repetition_are_measured(tmp_path: Path) -> None:
     found = compare_repetition(*pair(tmp_path, 0.9, 0.8), [Change("torch", "1", "2")], [], [])
     assert (found.weights, found.largest_weight_difference) == ("differ", 0.5)
     assert found.differences == {"test/accuracy": (0.9, 0.8)}

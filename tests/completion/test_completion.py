@@ -68,7 +68,7 @@ def offered(line: str) -> list[str]:
         ("dlcli train 'model=ls", ["model=lstm"]),
     ],
 )
-def test_offered(line: str, expected: list[str]) -> None:
+def test_words_that_complete_a_line_are_offered(line: str, expected: list[str]) -> None:
     assert offered(line) == expected
 
 
@@ -112,7 +112,7 @@ def test_runs_are_offered_by_name_the_newest_first() -> None:
         (r"a\ b", ["a b"]),
     ],
 )
-def test_split(line: str, expected: list[str]) -> None:
+def test_a_line_is_split_like_in_a_shell(line: str, expected: list[str]) -> None:
     assert split(line) == expected
 
 
@@ -149,7 +149,7 @@ def complete_in_bash(line: str, folder: Path) -> list[str]:
 
 
 @pytest.mark.skipif(not shutil.which("bash"), reason="needs bash")
-def test_in_bash(tmp_path: Path) -> None:
+def test_bash_completes_groups_keys_and_options(tmp_path: Path) -> None:
     assert complete_in_bash("dlcli train mod", tmp_path) == ["model=", "model.", "mode="]
     assert "lstm" in complete_in_bash("dlcli train model=", tmp_path)
 

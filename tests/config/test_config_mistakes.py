@@ -195,7 +195,7 @@ MESSAGES = [
 
 
 @pytest.mark.parametrize(("override", "where", "message", "hint"), MESSAGES, ids=[row[0] for row in MESSAGES])
-def test_message(override: str, where: str, message: str, hint: str) -> None:
+def test_a_mistake_has_this_message_and_hint(override: str, where: str, message: str, hint: str) -> None:
     assert mistakes(override) == [(where, message, hint)]
 
 
@@ -210,7 +210,7 @@ def test_message(override: str, where: str, message: str, hint: str) -> None:
         "seed=0",
     ],
 )
-def test_accepted(override: str) -> None:
+def test_values_that_fit_are_accepted(override: str) -> None:
     from toy_config import composed
 
     composed(override)

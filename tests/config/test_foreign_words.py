@@ -45,7 +45,7 @@ def mistakes(*words: str) -> list[tuple[str, str, str]]:
         ("cv.n_splits=5", "has no argument n_splits", "Options with folds: cv=kfold,"),
     ],
 )
-def test_keys_and_values(typed: str, message: str, hint: str) -> None:
+def test_keys_and_values_of_other_programs_get_the_setting_meant(typed: str, message: str, hint: str) -> None:
     ((where, found, advice),) = mistakes(typed)
     assert where == typed.partition("=")[0]
     assert message in found
@@ -66,7 +66,7 @@ def test_keys_and_values(typed: str, message: str, hint: str) -> None:
         ("model=logistic_regression", "linear"),
     ],
 )
-def test_options(typed: str, meant: str) -> None:
+def test_options_of_other_programs_get_the_option_meant(typed: str, meant: str) -> None:
     where, _, hint = mistakes(typed)[0]
     assert where == typed
     assert hint.startswith(f"Did you mean {meant}?")
@@ -84,7 +84,7 @@ def test_options(typed: str, meant: str) -> None:
         ("task.metrics=[roc_auc]", "Did you mean auroc?"),
     ],
 )
-def test_metrics(typed: str, hint: str) -> None:
+def test_metrics_of_other_programs_get_the_metric_meant(typed: str, hint: str) -> None:
     assert hint in mistakes(typed)[0][2]
 
 

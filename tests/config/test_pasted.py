@@ -21,7 +21,7 @@ from dlcli.config.pasted import pasted, pasted_for_column
         ([".5", "-5", "a.5"], """'a.b=[".5", "-5", a.5]'"""),
     ],
 )
-def test_the_word(value: Any, word: str) -> None:
+def test_a_setting_is_quoted_for_shell_and_hydra(value: Any, word: str) -> None:
     assert pasted("a.b", value) == word
 
 

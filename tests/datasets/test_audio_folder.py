@@ -75,7 +75,7 @@ def test_patterns_that_do_not_fit(tmp_path: Path, settings: dict, message: str) 
         load(str(write_tones(tmp_path / "tones")), **settings)
 
 
-def test_a_table_of_paths(classes: Path) -> None:
+def test_a_table_of_paths_to_recordings_is_read(classes: Path) -> None:
     table = pd.DataFrame(
         {
             "path": [f"{name}/{name}{row}" for name in ("low", "high") for row in range(3)],
@@ -152,7 +152,7 @@ def test_silent_and_short_files_are_reported(classes: Path) -> None:
 
 @pytest.mark.skipif(importlib.util.find_spec("soundfile") is None, reason="needs soundfile")
 @pytest.mark.parametrize("suffix", ["flac", "ogg", "mp3", "aiff"])
-def test_compressed_files(classes: Path, suffix: str) -> None:
+def test_compressed_recordings_are_read(classes: Path, suffix: str) -> None:
     import soundfile
 
     rate = 16_000  # one of those of mp3

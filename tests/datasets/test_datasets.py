@@ -22,7 +22,7 @@ def root(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(("load", "rows", "classes"), [(digits, 1797, 10), (iris, 150, 3), (wine, 178, 3)])
-def test_shipped_data(load, rows: int, classes: int) -> None:
+def test_shipped_data_has_all_rows_and_classes(load, rows: int, classes: int) -> None:
     data = load()
     assert len(data) == len(data.x) == rows
     assert data.y.dtype == np.int64
@@ -44,7 +44,7 @@ def test_fashion_mnist_has_the_format_of_mnist(root: Path) -> None:
     assert data.classes[0] == "T-shirt/top"
 
 
-def test_the_real_mnist(shared_data: Path) -> None:
+def test_the_real_mnist_has_the_published_counts(shared_data: Path) -> None:
     data = mnist.load_mnist(str(shared_data))
     assert data.x.shape == (70000, 28, 28)
     assert np.bincount(data.y[:60000]).tolist() == [

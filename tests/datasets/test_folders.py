@@ -154,7 +154,7 @@ CLASSES = ("cat", "Hot Dog", "\u00e4rger", "0", "contest", "c.d")
 
 
 @pytest.mark.parametrize("seed", range(int(os.environ.get("DLCLI_EXAMPLES", "12"))))
-def test_generated_trees(seed: int, tmp_path: Path) -> None:
+def test_parts_and_classes_of_generated_folders_are_found(seed: int, tmp_path: Path) -> None:
     """Parts in any spelling above, below or without classes, among loose, hidden and other files and links."""
     draw = np.random.default_rng(seed)
     layout = ("above", "below", "none")[seed % 3]

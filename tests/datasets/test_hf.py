@@ -102,7 +102,7 @@ def test_a_shuffled_dataset_is_read_in_its_order(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("what", ["a folder", "a file"])
-def test_parquet(what: str, tmp_path: Path) -> None:
+def test_parquet_files_with_parts_are_read(what: str, tmp_path: Path) -> None:
     folder = tmp_path / "reviews"
     folder.mkdir()
     texts("a", 12).to_parquet(folder / "train.parquet")

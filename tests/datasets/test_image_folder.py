@@ -64,7 +64,7 @@ def test_a_tar_is_read_without_unpacking(photos: Path, tmp_path: Path) -> None:
         load(str(tmp_path / "photos.tgz"))
 
 
-def test_a_table_of_paths(photos: Path) -> None:
+def test_a_table_of_paths_to_images_is_read(photos: Path) -> None:
     (photos / "labels.csv").write_text("file,kind,age\ntrain/cat/0.png,7,1.5\ntrain/dog/0.png,12,2\n")
     assert load(str(photos / "labels.csv"), target="kind", size=4).classes == ("7", "12")
     ages = load(str(photos / "labels.csv"), target="age", size=4)

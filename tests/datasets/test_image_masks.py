@@ -50,7 +50,7 @@ def pictures(
     return root
 
 
-def test_a_folder_of_pairs(tmp_path: Path) -> None:
+def test_a_folder_of_images_and_masks_is_read(tmp_path: Path) -> None:
     data = load(str(pictures(tmp_path / "shapes")), ignore=9)
     assert data.target_kind == "segmentation"
     assert data.x.shape == (6, 6, 8, 3)
@@ -196,7 +196,7 @@ def test_the_streets_of_camvid(shared_data: Path) -> None:
     assert data.y.counts.sum(axis=0).argmax() == 3  # the road
 
 
-def test_other_mistakes(tmp_path: Path) -> None:
+def test_mistakes_in_classes_of_masks_are_named(tmp_path: Path) -> None:
     root = pictures(tmp_path / "shapes")
     with pytest.raises(DataError, match="unknown class 9"):
         load(str(root), classes=["a", "b", "c"])

@@ -41,7 +41,7 @@ def test_columns_are_found_by_name_or_order(tmp_path: Path, header: str, told: s
     assert [notice.text[: len(told)] for notice in data.notices] == ([told] if told else [])
 
 
-def test_json_lines(tmp_path: Path) -> None:
+def test_pairs_in_json_lines_are_read(tmp_path: Path) -> None:
     file = tmp_path / "a.jsonl"
     file.write_text("".join(json.dumps({"src": a, "tgt": b}) + "\n" for a, b in PAIRS))
     assert [*zip(load(str(file)).x, load(str(file)).y, strict=True)] == PAIRS
@@ -65,7 +65,7 @@ def test_a_folder_has_a_table_for_each_part(tmp_path: Path) -> None:
         load(str(tmp_path / "d"))
 
 
-def test_parallel_files(tmp_path: Path) -> None:
+def test_lines_of_parallel_files_are_pairs(tmp_path: Path) -> None:
     for part in ("train", "test"):
         for side, ending in enumerate(("de", "en")):
             (tmp_path / f"{part}.{ending}").write_text("".join(f"{pair[side]}\n" for pair in PAIRS))

@@ -93,7 +93,7 @@ def test_bad_files_are_named_with_their_line(
     assert caught.value.problems[0].where.endswith(where)
 
 
-def test_other_encodings(tmp_path: Path) -> None:
+def test_a_text_in_utf_16_is_read_as_a_whole(tmp_path: Path) -> None:
     file = file_of(tmp_path, ("Straße\n" * 9).encode("utf-16"))
     assert "".join(load(str(file), block=8, encoding="utf-16").x.texts()) == "Straße\n" * 9
     with pytest.raises(DataError, match="cannot be split by file"):

@@ -114,7 +114,7 @@ def test_files_that_are_not_squad(tmp_path: Path, text: str, message: str) -> No
 
 
 @pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
-def test_tables(tmp_path: Path, suffix: str) -> None:
+def test_a_table_of_questions_is_read(tmp_path: Path, suffix: str) -> None:
     table = pd.DataFrame(
         {
             "question": ["Where did Ada live?", "Where did Bob live?", "Why?"],

@@ -81,7 +81,7 @@ def test_other_formats_and_compressed_files_give_the_same_rows() -> None:
     assert len({load(name, "y").fingerprint for name in names}) == 1
 
 
-def test_excel() -> None:
+def test_an_excel_file_is_read_with_its_dates() -> None:
     pytest.importorskip("openpyxl")
     frame = pd.DataFrame(
         {"a": [1.5, 2.0], "d": pd.to_datetime(["2024-01-31", "2024-02-01"]), "y": [1.5, 2.5]}
@@ -116,7 +116,7 @@ def test_the_kind_of_a_target_can_be_set() -> None:
     assert (data.target_kind, data.y.tolist(), data.note) == ("regression", [5.0, 6.0, 7.0], "")
 
 
-def test_several_targets() -> None:
+def test_several_targets_are_labels_or_numbers() -> None:
     text = "a,u,v,w\n1,0,1,1.5\n2,1,1,2\n3,1,0,0\n"
     labels = load(write(text), ["u", "v"])
     assert (labels.target_kind, labels.classes, labels.y.tolist()) == (
@@ -170,7 +170,7 @@ def test_dates_of_several_time_zones() -> None:
     assert data.x["day"].dt.hour.tolist() == [10, 11]
 
 
-def test_a_test_file() -> None:
+def test_rows_of_a_test_file_are_test_rows() -> None:
     write("b,y,a\nx,1.5,7\n", "test.csv")
     data = load(write("a,b,y\n1,2,0.5\n2,w,0.25\n"), "y", test_path="test.csv")
     assert data.test_rows.tolist() == [2]
@@ -179,7 +179,7 @@ def test_a_test_file() -> None:
     assert refused("a,b,y\n1,2,0.5\n2,w,0.25\n", test_path="test.csv")[0] == "dataset.test_path (test.csv)"
 
 
-def test_given_types() -> None:
+def test_types_of_columns_are_those_given() -> None:
     text = "zip,day,note,y\n007,31/12/2024,good wine,1.5\n012,01/01/2025,bad wine,2.5\n"
     data = load(write(text), "y", types={"zip": "categorical", "day": "date", "note": "text"})
     assert data.x["zip"].tolist() == ["007", "012"]
@@ -380,7 +380,9 @@ def test_written_tables_are_read_unchanged(numbers: list[tuple], separator: str)
         ("bike-hour.csv", "cnt", "regression", 17379, 16),
     ],
 )
-def test_real_files(file: str, target: str, kind: str, rows: int, columns: int, shared_data: Path) -> None:
+def test_real_files_have_the_expected_kind_and_size(
+    file: str, target: str, kind: str, rows: int, columns: int, shared_data: Path
+) -> None:
     data = load(str(shared_data / "tabular" / file), target)
     assert (data.target_kind, data.x.shape) == (kind, (rows, columns))
 

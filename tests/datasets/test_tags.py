@@ -123,7 +123,7 @@ def test_entities_that_do_not_begin_are_reported_with_the_line(tmp_path: Path) -
     assert tags_of(data)[1] == ["O", "B-X"]
 
 
-def test_entities_of_tags() -> None:
+def test_tags_are_joined_to_entities() -> None:
     assert entities_of(["B-A", "I-A", "O", "I-A", "B-B", "I-A"]) == [
         (0, 2, "A"),
         (3, 4, "A"),

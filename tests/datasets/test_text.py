@@ -75,7 +75,7 @@ def test_no_header_and_literal_quotes() -> None:
     assert labelled_texts(data) == rows
 
 
-def test_quoted_cells() -> None:
+def test_quoted_cells_may_hold_separators_and_quotes() -> None:
     assert labelled_texts(load(write("t.tsv", 'good\t"a\tb"\nbad\t"c ""d"""\ngood\te\n'), target="c0")) == [
         ("good", "a\tb"),
         ("bad", 'c "d"'),

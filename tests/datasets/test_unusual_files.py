@@ -79,7 +79,9 @@ def evaluated_as_recorded(words: list[str]) -> set[str]:
 
 
 @pytest.mark.parametrize("name", IMAGES)
-def test_unusual_images(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unusual_images_are_trained_and_evaluated_alike(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     write, order, parts, labels, is_zipped, expected = IMAGES[name]
     draw = np.random.default_rng(0)
@@ -106,7 +108,9 @@ TEXTS: dict[str, tuple[str, list[str]]] = {
 
 
 @pytest.mark.parametrize("name", TEXTS)
-def test_unusual_texts(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unusual_texts_are_trained_and_evaluated_alike(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Blank lines, a text without words and a very long one among others, in every encoding."""
     monkeypatch.chdir(tmp_path)
     encoding, words = TEXTS[name]

@@ -24,7 +24,9 @@ ONE = "For one process: SLURM_NTASKS=1 dlcli"
     ],
     ids=["train", "resume"],
 )
-def test_the_ways_out(typed: list[str], hint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_allocation_of_several_tasks_is_refused_with_the_command_to_use(
+    typed: list[str], hint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in ("SLURM_NTASKS_PER_NODE", "SLURM_JOB_NAME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(sys, "argv", ["dlcli", *typed])

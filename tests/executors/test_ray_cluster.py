@@ -38,7 +38,9 @@ def figures(*executor: str, runs_dir: Path) -> list[dict[str, float]]:
     ("absent", "message"),
     [("ray", "ray is not installed"), ("dlcli.executors.remote_jobs", "ray cannot be imported: ")],
 )
-def test_without_ray(absent: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ray_is_reported_missing_only_if_it_is(
+    absent: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Only the absence of Ray itself is reported as such."""
     monkeypatch.delitem(sys.modules, "dlcli.executors.ray_pool", raising=False)
     if absent != "ray":

@@ -44,12 +44,12 @@ def test_values_over_a_large_factor_have_a_logarithmic_axis() -> None:
     )
 
 
-def test_nothing_finite() -> None:
+def test_values_that_are_not_finite_are_left_out_of_a_chart() -> None:
     assert finite([(1, math.nan), (2, math.inf), (3, 1.0)]) == [(3, 1.0)]
     assert "no finite values" in texts(line_chart("x", [ChartLine("val", "val", [])]))
 
 
-def test_names_are_texts() -> None:
+def test_names_in_a_chart_are_escaped() -> None:
     evil = '"><script>alert(1)</script>\x1b[2J'
     chart = line_chart(evil, [ChartLine(evil, "val", [(1, 1.0), (2, 2.0)])], below="<b>")
     assert "<script" not in chart and "\x1b" not in chart and "<b>" not in chart

@@ -47,7 +47,7 @@ def test_thousands_are_separated() -> None:
     ]
 
 
-def test_markdown() -> None:
+def test_a_table_as_markdown_escapes_its_signs() -> None:
     assert tables_text([TABLE], "md").splitlines() == [
         "| metric | mean, 95 % interval | baseline |",
         "| --- | ---: | ---: |",
@@ -59,7 +59,7 @@ def test_markdown() -> None:
     ]
 
 
-def test_latex() -> None:
+def test_a_table_as_latex_escapes_its_signs() -> None:
     text = tables_text([TABLE], "latex")
     assert r"    accuracy & $0.990 \pm 0.015$ & 0.2500 \\" in text
     assert r"    auroc & 0.9000 [0.7400--0.9900] & -- \\" in text

@@ -56,7 +56,7 @@ def test_seeds_are_not_independent_rows() -> None:
     assert cell_text(found.worst.rows[0][-1]) == "nan"
 
 
-def test_largest_errors() -> None:
+def test_rows_with_the_largest_errors_and_intervals_of_the_metrics() -> None:
     table = pd.DataFrame({"row": [1, 2, 3], "target": [1.0, 2.0, 3.0], "prediction": [1.5, 2.0, 0.0]})
     found = judge_rows(table, {"mae": 3.5 / 3, "mse": 9.25 / 3, "rmse": (9.25 / 3) ** 0.5}, "final test rows")
     assert found.worst is not None

@@ -34,7 +34,7 @@ def one(values: list, **options) -> list[float]:
     return x_of(pd.DataFrame({"a": values}), **options)[:, 0].tolist()
 
 
-def test_a_mixed_table() -> None:
+def test_columns_of_every_kind_become_numbers() -> None:
     x = x_of(MIXED, scaling="none")
     # size, open, month, day, weekday, then (missing), blue, green, red.
     assert x.dtype == np.float32
@@ -88,7 +88,7 @@ def test_an_indicator_marks_missing_numbers() -> None:
         ("none", [2, 4, 6, 8]),
     ],
 )
-def test_scaling(scaling: str, expected: list[float]) -> None:
+def test_numbers_are_scaled_as_asked(scaling: str, expected: list[float]) -> None:
     got = np.array(one([2, 4, 6, 8], scaling=scaling))
     if scaling == "standard":
         got *= np.std([2, 4, 6, 8]) / 2
@@ -160,7 +160,7 @@ def test_identifiers_are_left_out() -> None:
         Table().fit(frame[["note"]])
 
 
-def test_new_rows() -> None:
+def test_new_rows_may_be_texts_in_any_order_of_columns() -> None:
     fitted = Table(scaling="none").fit(MIXED)
     expected = fitted.transform(MIXED)["x"]
     words = MIXED.assign(day=MIXED["day"].dt.strftime("%Y-%m-%d"), size=MIXED["size"].astype("str"))

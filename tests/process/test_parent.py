@@ -86,7 +86,7 @@ def rest(process: subprocess.Popen[str]) -> tuple[str, str]:
     ],
     ids=["done", "status", "os._exit", "fault", "a fork says no goodbye", "limit"],
 )
-def test_how_a_child_ends(does: str, code: int, told: str) -> None:
+def test_the_parent_ends_as_its_child_does(does: str, code: int, told: str) -> None:
     with running(does) as (process, _):
         out, err = rest(process)
     assert (process.returncode, out.strip(), err) == (code, told, "")

@@ -46,7 +46,7 @@ def in_mlflow(store: Store, folder: Path) -> tuple[str, dict[str, str]]:
     return run.info.run_name, run.data.tags
 
 
-def test_mlflow_follows(store: Store, ended: Path, runs_dir: Path) -> None:
+def test_mlflow_gets_new_tags_notes_and_names(store: Store, ended: Path, runs_dir: Path) -> None:
     assert set_tags(ended, ["team=red", "why=a=b", "old="]).in_mlflow
     assert set_note(ended, "Look again.").in_mlflow
     changed = rename(ended, "first")
@@ -107,7 +107,7 @@ def test_words_that_are_not_tags(ended: Path, word: str) -> None:
         set_tags(ended, [word])
 
 
-def test_the_commands(ended: Path, runs_dir: Path) -> None:
+def test_the_commands_that_tag_note_and_rename(ended: Path, runs_dir: Path) -> None:
     def dlcli(*words: str) -> str:
         done = CliRunner().invoke(app, ["runs", *words, "--runs-dir", str(runs_dir)])
         assert done.exit_code == 0, done.output

@@ -77,7 +77,7 @@ def contents(runs_dir: Path) -> dict[str, bytes]:
     return {str(file.relative_to(runs_dir)): file.read_bytes() for file in files}
 
 
-def test_there_and_back(runs_dir: Path, tmp_path: Path) -> None:
+def test_an_archive_of_runs_is_imported_unchanged(runs_dir: Path, tmp_path: Path) -> None:
     file, there = tmp_path / "all.zip", tmp_path / "there"
     done = dlcli("export", "cv", file, "--runs-dir", runs_dir)
     assert done.exit_code == 0, done.output
@@ -339,7 +339,9 @@ def test_files_that_are_not_archives(packed: Path, tmp_path: Path) -> None:
         assert done.stderr.startswith("error: ")
 
 
-def test_bits_that_flip(runs_dir: Path, packed: Path, tmp_path: Path) -> None:
+def test_a_damaged_archive_is_refused_or_imported_unchanged(
+    runs_dir: Path, packed: Path, tmp_path: Path
+) -> None:
     """Whatever is damaged, the archive is refused by name, or the record arrives as it was."""
     data = packed.read_bytes()
     whole = contents(runs_dir)

@@ -155,7 +155,7 @@ def test_disk_usage_is_shown(tmp_path: Path) -> None:
     assert beside_the_runs(tmp_path)["cached features"] == 0
 
 
-def test_the_commands(tmp_path: Path) -> None:
+def test_the_commands_that_free_disk_space(tmp_path: Path) -> None:
     with_checkpoint(made(tmp_path, "done", days=9).run_dir)
 
     def dlcli(*words: str) -> str:

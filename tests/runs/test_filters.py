@@ -40,7 +40,7 @@ def runs(tmp_path: Path) -> list[ListedRun]:
         ("figure>0.9", "a"),
     ],
 )
-def test_a_filter(runs: list[ListedRun], text: str, expected: str) -> None:
+def test_a_filter_selects_these_runs(runs: list[ListedRun], text: str, expected: str) -> None:
     assert ",".join(run.name for run in select(runs, text, NOW)) == expected
 
 
@@ -60,7 +60,9 @@ def test_a_filter(runs: list[ListedRun], text: str, expected: str) -> None:
         ("", "ends too early", ""),
     ],
 )
-def test_a_wrong_filter(runs: list[ListedRun], text: str, message: str, hint: str) -> None:
+def test_a_wrong_filter_is_refused_with_a_hint(
+    runs: list[ListedRun], text: str, message: str, hint: str
+) -> None:
     with pytest.raises(InputError) as raised:
         select(runs, text, NOW)
     problem = raised.value.problems[0]
@@ -81,7 +83,7 @@ def test_a_wrong_filter(runs: list[ListedRun], text: str, message: str, hint: st
         ("tag.team", "a,b,c d"),
     ],
 )
-def test_an_order(runs: list[ListedRun], key: str, expected: str) -> None:
+def test_runs_are_sorted_by_a_key(runs: list[ListedRun], key: str, expected: str) -> None:
     assert ",".join(run.name for run in in_order(runs, key, NOW)) == expected
 
 

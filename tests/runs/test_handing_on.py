@@ -52,7 +52,7 @@ def dlcli(*words: str | Path) -> Result:
     return done
 
 
-def test_to_a_folder(runs_dir: Path, tmp_path: Path) -> None:
+def test_runs_are_pushed_to_a_folder_once(runs_dir: Path, tmp_path: Path) -> None:
     there = tmp_path / "there"
     assert "2 runs pushed to" in dlcli(there, "cv", "--runs-dir", runs_dir).stdout
     again = dlcli(there, "cv", "--runs-dir", runs_dir).stdout
@@ -62,7 +62,7 @@ def test_to_a_folder(runs_dir: Path, tmp_path: Path) -> None:
         push_to_folder(list_runs(runs_dir, NOW), runs_dir, runs_dir)
 
 
-def test_to_a_database(runs_dir: Path, tmp_path: Path) -> None:
+def test_runs_are_pushed_to_a_database_once(runs_dir: Path, tmp_path: Path) -> None:
     uri = f"sqlite:///{tmp_path / 'other.db'}"
     before = dict(os.environ)
     document = json.loads(dlcli(uri, "cv", "--json", "--runs-dir", runs_dir).stdout)
@@ -95,7 +95,7 @@ def pushed(server: Store, runs_dir: Path) -> list[tuple[str, str]]:
     return found
 
 
-def test_to_a_server(server: Store, runs_dir: Path) -> None:
+def test_runs_are_pushed_to_a_server_once(server: Store, runs_dir: Path) -> None:
     first = pushed(server, runs_dir)
     assert [how for _, how in first] == ["sent", "sent"]
     assert pushed(server, runs_dir) == [(run_id, "there") for run_id, _ in first]

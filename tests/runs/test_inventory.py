@@ -47,7 +47,9 @@ def test_parts_belong_to_their_run_and_the_newest_comes_first(tmp_path: Path) ->
         ({"best/val/loss": 0.2}, MainFigure("best/val/loss", 0.2, None)),
     ],
 )
-def test_the_main_figure(tmp_path: Path, figures: dict[str, float], expected: MainFigure | None) -> None:
+def test_the_main_metric_of_a_run_is_chosen(
+    tmp_path: Path, figures: dict[str, float], expected: MainFigure | None
+) -> None:
     made(tmp_path, "one", figures=figures)
     assert list_runs(tmp_path, NOW)[0].figure == expected
 

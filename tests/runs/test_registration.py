@@ -215,12 +215,14 @@ def test_it_follows_a_run_into_the_trash_and_back(runs_dir: Path, tmp_path: Path
         (["nothing", "sales"], "no run"),
     ],
 )
-def test_refused_words(runs_dir: Path, words: list[str], message: str) -> None:
+def test_invalid_names_of_models_are_refused(runs_dir: Path, words: list[str], message: str) -> None:
     done = register(runs_dir, *words)
     assert done.exit_code == 2 and message in done.output
 
 
-def test_refused_runs(runs_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_runs_without_a_model_are_not_registered(
+    runs_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with open_store(tmp_path) as store:
         made = store.create_run(experiment="exp", run_name="cv", kind="cv", params={}, tags={})
         failed = store.create_run(experiment="exp", run_name="failed", kind="run", params={}, tags={})

@@ -84,7 +84,7 @@ def test_keys_that_name_secrets(key: str) -> None:
 
 
 @pytest.mark.parametrize("key", NOT_SECRET)
-def test_keys_that_do_not(key: str) -> None:
+def test_keys_that_only_resemble_secrets_are_shown(key: str) -> None:
     assert not is_secret(key)
     assert redact_value(key, "hunter2") == "hunter2"
 
@@ -149,7 +149,7 @@ SHAPES = {
 
 
 @pytest.mark.parametrize("start", SHAPES)
-def test_shapes_of_tokens(start: str) -> None:
+def test_tokens_of_known_shapes_are_hidden(start: str) -> None:
     assert redact(f"refused: {start}{SHAPES[start]}") == "refused: ***"
 
 

@@ -53,7 +53,7 @@ def space(section: dict[str, Any]) -> Space:
         ("tag(log,int(interval(1,100)))", Range(1, 100, 1, log=True)),
     ],
 )
-def test_hydra_s_grammar(text: str, domain: Choice | Range) -> None:
+def test_a_domain_in_hydra_s_grammar_is_read(text: str, domain: Choice | Range) -> None:
     assert read_domain("model", text, options) == domain
 
 
@@ -98,7 +98,7 @@ def test_the_last_override_of_a_key_is_used(
     ("text", "seconds"),
     [("90", 90), ("0.5", 0.5), ("90s", 90), ("1h30m", 5400), ("2d", 172800), ("1h30", None), ("0", None), ("", None)],
 )  # fmt: skip
-def test_lengths_of_time(text: str, seconds: float | None) -> None:
+def test_a_time_limit_may_have_units(text: str, seconds: float | None) -> None:
     if seconds is not None:
         assert Sweep(timeout=text).seconds == seconds
     else:

@@ -38,7 +38,7 @@ def test_scores_by_the_definition_of_squad(
     assert answer_f1(predicted, answers) == pytest.approx(f1)
 
 
-def test_normalization() -> None:
+def test_answers_are_compared_without_articles_and_punctuation() -> None:
     assert normalized_answer("  An  apple, the   Pie!") == "apple pie"
     assert normalized_answer("theory") == "theory"
 
@@ -124,7 +124,7 @@ def test_sentences_are_the_baselines() -> None:
     assert found["first_sentence"][1][0, 2] == 0
 
 
-def test_question_words() -> None:
+def test_the_question_word_of_a_question() -> None:
     asked = ("In what year?", "Whom did he see?", "Name it.", "How many?")
     assert [question_word(question) for question in asked] == ["what", "who", "other", "how"]
 

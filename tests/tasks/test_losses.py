@@ -66,7 +66,7 @@ def test_weights_are_finite_with_an_empty_class() -> None:
     assert weights.tolist() == pytest.approx([40 / 60, 2, 1])
 
 
-def test_weights_by_name() -> None:
+def test_class_weights_are_given_by_name() -> None:
     weights = class_weights_of({"c": 5}, CLASSES, COUNTS)
     assert weights is not None
     assert weights.tolist() == [1, 1, 5]

@@ -43,7 +43,7 @@ def binary(**options: object) -> Binary:
     return Binary(("no", "yes"), (70, 30), nn.BCEWithLogitsLoss(), **options)  # type: ignore[arg-type]
 
 
-def test_multiclass() -> None:
+def test_metrics_of_several_classes_are_those_of_scikit_learn() -> None:
     y = RANDOM.integers(0, 4, ROWS)
     logits = RANDOM.normal(size=(ROWS, 4)) + 1.5 * np.eye(4)[y]
     p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
@@ -69,7 +69,7 @@ def test_multiclass() -> None:
 
 
 @pytest.mark.parametrize("spread", [3.0, 0.1])
-def test_binary(spread: float) -> None:
+def test_metrics_of_two_classes_are_those_of_scikit_learn(spread: float) -> None:
     # With a small spread all logits lie between 0 and 1, so torchmetrics could mistake them for probabilities.
     y = RANDOM.integers(0, 2, ROWS)
     logits = spread * RANDOM.random((ROWS, 1)) + 0.2 * y[:, None] - (0 if spread < 1 else 1.5)
@@ -107,7 +107,7 @@ def multilabel(**options: object) -> Multilabel:
     return Multilabel(("a", "b", "c"), [(1, 1)] * 3, nn.BCEWithLogitsLoss(), **options)  # type: ignore[arg-type]
 
 
-def test_multilabel() -> None:
+def test_metrics_of_labels_are_those_of_scikit_learn() -> None:
     y = RANDOM.integers(0, 2, (ROWS, 3))
     logits = 2 * RANDOM.normal(size=(ROWS, 3)) + y
     p = 1 / (1 + np.exp(-logits))

@@ -255,7 +255,7 @@ def test_folds_of_three_classes_some_of_which_lack_one(folder: Path) -> None:
     assert any(re.search(told, message) for message in result.messages)
 
 
-def test_several_labels(folder: Path) -> None:
+def test_metrics_of_several_labels(folder: Path) -> None:
     check(trained(folder, "l0", "l1", "l2").run_dir, multilabel, ("val", "test"))
 
 
@@ -285,20 +285,20 @@ def test_labels_have_an_oracle_for_each_metric() -> None:
 
 @pytest.mark.parametrize("targets", [("u",), ("u", "v")], ids="-".join)
 @pytest.mark.parametrize("loss", ["mse", "quantile"])
-def test_numbers(folder: Path, targets: tuple[str, ...], loss: str) -> None:
+def test_metrics_of_numbers(folder: Path, targets: tuple[str, ...], loss: str) -> None:
     words = (f"task.loss.quantiles=[{','.join(map(str, LEVELS))}]",) if loss == "quantile" else ()
     result = trained(folder, *targets, words=(f"task/loss={loss}", *words))
     check(result.run_dir, quantiles if words else numbers, ("val", "test"))
 
 
-def test_folds_of_numbers(folder: Path) -> None:
+def test_metrics_of_numbers_in_folds(folder: Path) -> None:
     result = trained(folder, "u", "v", words=("cv=kfold", "cv.folds=3"))
     for fold in result.folds:
         check(Path(fold.run_dir), numbers, ("test",))
     check_pooled(result, numbers)
 
 
-def test_forecasts(folder: Path) -> None:
+def test_metrics_of_forecasts(folder: Path) -> None:
     result = dlcli.train(
         ["dataset=series", f"dataset.path='{folder / 's.csv'}'", "dataset.target=[y,z]", "dataset.time=when",
          "dataset.horizon=4", "dataset.lookback=8", "model=linear_forecast", "trainer.max_epochs=2",

@@ -43,7 +43,7 @@ def test_the_cross_entropy_is_the_mean_over_rows_of_their_pixels() -> None:
     assert float(task_of().loss(logits, y)) == 0
 
 
-def test_dice_by_hand() -> None:
+def test_the_dice_loss_is_that_computed_by_hand() -> None:
     y = torch.tensor([[[0, 0], [1, IGNORED]]]).byte()
     chances = torch.tensor([[0.5, 0.25, 0.25], [1.0, 0, 0], [0.25, 0.5, 0.25], [0, 0, 1.0]])
     logits = chances.clamp_min(1e-30).log().T.reshape(1, 3, 2, 2)

@@ -39,5 +39,5 @@ def test_no_cell_is_broken(width: int) -> None:
     assert width < fits or all(len(line) <= width for line in text.splitlines())
 
 
-def test_no_rows() -> None:
+def test_a_table_without_rows_has_no_lines() -> None:
     assert list(flowing([], 80)) == []

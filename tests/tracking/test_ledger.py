@@ -269,7 +269,7 @@ def test_the_place_of_a_run(tmp_path: Path) -> None:
     assert found.store_uri == "http://server"
 
 
-def test_tags_are_added(tmp_path: Path) -> None:
+def test_added_tags_replace_those_of_the_same_name(tmp_path: Path) -> None:
     written = ledger(tmp_path)
     written.add_tags({"a": "1", "b": "2"})
     written.add_tags({"b": "3"})

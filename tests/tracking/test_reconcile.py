@@ -174,7 +174,7 @@ def record_and_stay(runs_dir: Path, channel: Connection) -> None:
 
 
 @pytest.mark.slow
-def test_a_real_kill(store: Store) -> None:
+def test_a_killed_process_leaves_a_run_that_is_marked_as_killed(store: Store) -> None:
     ours, theirs = FORKS.Pipe()
     process = FORKS.Process(target=record_and_stay, args=(store.runs_dir, theirs))
     process.start()

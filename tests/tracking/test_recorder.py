@@ -23,7 +23,7 @@ def steps(store: Store, run_id: str, metric: str) -> list[tuple[int, float]]:
     return [(m.step, m.value) for m in store.client.get_metric_history(run_id, metric)]
 
 
-def test_a_finished_run(store: Store, run_dir: Path) -> None:
+def test_a_finished_run_has_its_metrics_in_ledger_and_store(store: Store, run_dir: Path) -> None:
     with Recorder(run_dir) as recorder:
         assert Ledger.load(run_dir).status == "RUNNING"
         for epoch in range(3):

@@ -74,7 +74,7 @@ def test_run_names_tell_siblings_apart() -> None:
     assert all(name.startswith("cnn-digits-") for name in names)
 
 
-def test_flatten() -> None:
+def test_nested_settings_become_parameters_with_points() -> None:
     assert dict(flatten({"a": {"b": {"c": 1}}, "d": [1, 2]})) == {"a.b.c": "1", "d": "[1, 2]"}
 
 

@@ -85,7 +85,7 @@ def act(runs_dir: Path, action: trash.Action, folders: list[Path]) -> None:
         assert tell_mlflow(runs_dir, intent, clients_of(runs_dir)) == []
 
 
-def test_there_and_back(runs_dir: Path, family: list[Path]) -> None:
+def test_deleted_runs_are_restored_with_their_children(runs_dir: Path, family: list[Path]) -> None:
     act(runs_dir, "delete", family)
     assert state(runs_dir, family) == GONE
     assert all(path.parents[2].name == "exp" for path in runs_dir.glob(f"*/*/artifacts/{LEDGER_FILE}"))

@@ -30,7 +30,7 @@ def half_made(store: Store) -> Path:
     return run_dir
 
 
-def test_it_is_removed(store: Store, half_made: Path) -> None:
+def test_a_run_that_was_not_recorded_is_removed(store: Store, half_made: Path) -> None:
     assert reconcile(store.runs_dir, store) == []
     assert not half_made.parent.exists()
     assert entries(store.runs_dir) == []

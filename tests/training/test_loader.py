@@ -46,7 +46,9 @@ def test_the_order_follows_from_seed_and_epoch() -> None:
 
 
 @pytest.mark.parametrize(("rows", "joined", "apart"), [(9, [4, 5], [4, 4, 1]), (10, [4, 4, 2], [4, 4, 2])])
-def test_join_single(rows: int, joined: list[int], apart: list[int]) -> None:
+def test_a_single_last_row_joins_the_batch_before_if_asked(
+    rows: int, joined: list[int], apart: list[int]
+) -> None:
     for shuffle in (False, True):
         for join, expected in ((True, joined), (False, apart), (None, joined if shuffle else apart)):
             loader = BatchLoader(numbers(rows), 4, shuffle=shuffle, join_single=join)

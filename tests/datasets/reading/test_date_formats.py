@@ -135,7 +135,7 @@ def test_new_rows_are_read_in_the_format_of_the_training_rows_or_begin_with_the_
         ([20241399, 20240101], None),
     ],
 )
-def test_numbers_as_dates(numbers: list[int], pattern: str | None) -> None:
+def test_whole_numbers_are_dates_only_in_compact_formats(numbers: list[int], pattern: str | None) -> None:
     found = numbers_as_dates(pa.chunked_array([numbers]))
     assert (found.patterns[0] if found else None) == pattern
 

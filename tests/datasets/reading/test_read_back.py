@@ -102,7 +102,9 @@ def check(written: list[str], kind: str, true: list[Any]) -> None:
     st.sampled_from(GAPS),
     st.sets(st.integers(0, ROWS - 1), max_size=8),
 )
-def test_numbers(name: str, numbers: list[float], gap: str, rows: set[int]) -> None:
+def test_numbers_in_common_formats_are_read_back(
+    name: str, numbers: list[float], gap: str, rows: set[int]
+) -> None:
     numbers = [*numbers, 1234.25, -1234.25]
     written = [gap if row in rows else FORMATS[name](number) for row, number in enumerate(numbers)]
     check(
@@ -117,7 +119,9 @@ def test_numbers(name: str, numbers: list[float], gap: str, rows: set[int]) -> N
     st.sampled_from((*GAPS, "NaT", "0000-00-00")),
     st.sets(st.integers(0, ROWS - 1), max_size=8),
 )
-def test_dates(pattern: str, days: list[datetime], gap: str, rows: set[int]) -> None:
+def test_dates_in_common_formats_are_read_back(
+    pattern: str, days: list[datetime], gap: str, rows: set[int]
+) -> None:
     days = [*days, *DAYS[-6:]]
     written = [gap if row in rows else day.strftime(pattern) for row, day in enumerate(days)]
     more = timedelta(milliseconds=250 * pattern.endswith("250"))

@@ -85,7 +85,7 @@ def test_long_numbers_of_json_keep_their_digits() -> None:
     assert data.x["id"].tolist() == [f"1234567890123456789{n}" for n in range(3)]
 
 
-def test_sheets_by_name() -> None:
+def test_a_sheet_is_chosen_by_its_name() -> None:
     pytest.importorskip("openpyxl")
     with pd.ExcelWriter("t.xlsx") as book:
         pd.DataFrame({"note": ["read me"]}).to_excel(book, sheet_name="about", index=False)
