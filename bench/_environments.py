@@ -17,7 +17,7 @@ class NotInstalled(Exception):
 
 @dataclass(frozen=True)
 class Environment:
-    """Packages for pip, and those of them whose versions are told.
+    """Packages for pip, and those of them whose versions are reported.
 
     With `over_project` the packages of dlcli's own environment, torch among them, are visible and not installed again.
     """
@@ -56,7 +56,7 @@ class Environment:
         return str(executable)
 
     def versions(self, place: Path) -> str:
-        """Return names and versions of the packages that are told."""
+        """Return names and versions of the reported packages."""
         if not self.packages:
             return ", ".join(f"{name} {version(name)}" for name in self.told)
         code = "import sys; from importlib.metadata import version; print(*map(version, sys.argv[1:]))"

@@ -43,7 +43,7 @@ def _write(file: Path) -> int:
 
 
 def train(folder: str) -> dict[str, float]:
-    """One epoch, with the record; the peak beyond what is there when all is imported and a small run is over."""
+    """Train one epoch with the record; return the peak memory beyond that after imports and a small run."""
     import dlcli
 
     def run(path: Path) -> None:

@@ -66,8 +66,8 @@ class MLP(nn.Module):
         cardinalities: number of codes of each categorical column; each column gets an embedding.
         vocab_size: number of tokens; None if rows are not tokens.
         embedding: size of the token embeddings; a row is represented by the mean of its tokens' embeddings.
-        embedding_std: standard deviation of the initial token embeddings. With 1, torch's own, a rare token moves a row
-            at random, which the network learns by heart.
+        embedding_std: standard deviation of the initial token embeddings. With 1, torch's default, a rare token moves a
+            row at random, and the network memorizes training rows.
         embedding_dropout: dropout rate of a row's mean embedding.
         token_dropout: share of a row's tokens that are left out in training.
         hidden: number of units of all hidden layers, or a list with one number per layer, which sets their number.

@@ -54,8 +54,9 @@ _NOTHING, _LITTLE = 0.05, 0.25
 # share of its total decrease. The first run of the README has 0.83 and 0.07.
 _FAR_BELOW, _OF_THE_GAIN = 0.5, 0.05
 
-# With so many times the training loss the rows have been memorized, and neither the distance nor a rise by this share
-# is by chance, although a few rows that are predicted wrongly with certainty make their standard errors large.
+# If the validation loss is this multiple of the training loss, the rows have been memorized. Neither the distance nor a
+# rise by this share is then due to chance, although a few rows that are predicted wrongly with certainty make their
+# standard errors large.
 _MEMORIZED, _RISEN = 8.0, 0.1
 
 # The distance was there before anything could be memorized if the ratio of the losses was this share of the last one in

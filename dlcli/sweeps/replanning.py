@@ -28,7 +28,7 @@ _SAME = ("space", "objectives", "pruner")
 def plan_again(resumption: Resumption, conf_dirs: Sequence[Path], listen: Listener) -> SweepPlan:
     """Return the plan of a sweep that was started before.
 
-    Shipped defaults that have changed since keep their former values, which is told.
+    Shipped defaults that have changed since keep their former values, with a notice.
 
     Raises:
         ConfigError: the space or the shared configuration has changed (configuration files were edited), or

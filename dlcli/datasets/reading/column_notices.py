@@ -11,7 +11,7 @@ import pandas as pd
 from dlcli.datasets.notices import Notice
 from dlcli.datasets.reading.columns import Columns
 
-# Columns from which a row with a value in one of them alone is told: of two, one is often missing.
+# Minimum number of columns for a notice on rows with a value in only one of them: of two, one is often missing.
 _SEVERAL = 3
 
 
