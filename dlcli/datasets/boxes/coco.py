@@ -16,20 +16,33 @@ from dlcli.errors import DataError, Problem
 from dlcli.formatting import counted
 
 _KEYS = ("images", "annotations", "categories")
+_FOUND_BY = (b'"images"', b'"annotations"')
 # Files of boxes begin with `instances_`; COCO's files of other tasks are in the same folder.
 _BOXES, _OTHERS = "instances_", ("person_keypoints_", "captions_", "stuff_", "panoptic_", "image_info_")
 _NAMED = 5
 
 
 def coco_files(folder: BoxFolder) -> list[Stored]:
-    """Return the JSON files that contain the keys of COCO.
+    """Return the JSON files that contain the keys of COCO, and damaged ones beside them.
 
     If `dataset.path` is a JSON file, return that file.
     """
     files = folder.named(".json")
     if folder.annotations:
         return [file for file in files if file.name == folder.annotations]
-    return [file for file in files if b'"images"' in (content := file.read()) and b'"annotations"' in content]
+    found = {file: [key in content for key in _FOUND_BY] for file in files for content in (file.read(),)}
+    damaged = {file for file in files if not all(found[file]) and not _is_json(file.read())}
+    if not any(all(found[file]) or (any(found[file]) and file in damaged) for file in files):
+        return []
+    return [file for file in files if all(found[file]) or file in damaged]
+
+
+def _is_json(content: bytes) -> bool:
+    try:
+        json.loads(content)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _of_boxes(files: Sequence[Stored]) -> list[Stored]:

@@ -105,7 +105,9 @@ def _titles(rows: Sequence[str], separator: str | None) -> int:
     for number in range(min(len(rows) - 1, _TITLES + 1)):
         chosen = separator or widest_separator(rows[number:])
         cells = split_rows(rows[number:], chosen)
-        widths, width = {len(row) for row in cells[1:]}, max(map(_filled, cells))
+        widths = {len(row) for row in cells[1:]}
+        # A row with more cells than all others is no header after lines of their width.
+        width = min(max(map(_filled, cells)), max(widths, default=0))
         if len(widths) == 1 and width > 1 and _filled(cells[0]) >= max(width - 1, 2):
             before = [_filled(row) for line in rows[:number] for row in split_rows([line], chosen)]
             if number == 1 and _is_name_of_one_column(rows, chosen):

@@ -279,6 +279,15 @@ def test_numbers_of_coco_may_be_texts_and_floats(tmp_path: Path) -> None:
     assert load(str(changed(tmp_path / "set", change))).y.counts.tolist() == [2, 0, 1, 1]
 
 
+def test_a_damaged_file_of_a_part_is_named(tmp_path: Path) -> None:
+    root = write_coco(tmp_path / "set")
+    file = root / "annotations" / "instances_val2017.json"
+    for content in (file.read_text()[:60], ""):
+        file.write_text(content)
+        with pytest.raises(DataError, match=r"instances_val2017\.json.*is not JSON"):
+            load(str(root))
+
+
 def test_cocos_files_for_other_tasks_are_left_out(tmp_path: Path) -> None:
     root = write_coco(tmp_path / "set")
     for part in ("train", "val"):

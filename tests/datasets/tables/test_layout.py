@@ -373,6 +373,11 @@ def test_a_header_with_missing_names_is_not_a_title() -> None:
     assert list(data.x) == ["a", "c2", "c3"]
 
 
+def test_a_row_with_more_cells_than_all_others_is_named_and_no_header() -> None:
+    with pytest.raises(DataError, match=r"t\.csv:4: has 4 columns, but previous rows have 3"):
+        read("y,a,b\nno,1,2\nyes,3,4\nno,5,6,7\nyes,8,9\nno,1,2\n")
+
+
 def test_words_and_numbers_aligned_by_blanks() -> None:
     data = read("a    b     y\n1.5  low   no\n2.5  high  yes\n")
     assert data.x["b"].tolist() == ["low", "high"]
