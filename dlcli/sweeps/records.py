@@ -109,11 +109,15 @@ class Records:
     def set_figures(self, trial: Trial, folds: Sequence[Path]) -> None:
         """Set a trial's metrics and values from its finished folds.
 
+        Metrics are means over the folds in which they are defined. An objective has to be defined in all of them: a
+        model whose predictions are constant in a fold, where a correlation is undefined, would be judged by the others.
+
         Raises:
             TrainingError: an objective has no finite value.
         """
-        trial.metrics = means([self.figures(folder) for folder in folds])
-        trial.values = tuple(objective.of([trial.metrics]) for objective in self._objectives)
+        figures = [self.figures(folder) for folder in folds]
+        trial.metrics, whole = means_of_defined(figures), means(figures)
+        trial.values = tuple(objective.of([whole]) for objective in self._objectives)
         for objective, value in zip(self._objectives, trial.values, strict=True):
             if not math.isfinite(value):
                 raise TrainingError(f"{objective.metric} is {value}")
@@ -201,3 +205,26 @@ def means(metrics: Sequence[Mapping[str, float]]) -> dict[str, float]:
     """Return the mean of each metric that all of them have."""
     names = [name for name in metrics[0] if all(name in other for other in metrics)] if metrics else []
     return {name: math.fsum(other[name] for other in metrics) / len(metrics) for name in names}
+
+
+def means_of_defined(metrics: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Return the mean of each metric that all of them have, over those in which it is no NaN; NaN if all are."""
+    found = means(metrics)
+    for name in [name for name, value in found.items() if math.isnan(value)]:
+        there = [other[name] for other in metrics if not math.isnan(other[name])]
+        found[name] = math.fsum(there) / len(there) if there else math.nan
+    return found
+
+
+def undefined_in_folds(metrics: Sequence[Mapping[str, float]]) -> list[str]:
+    """Return a sentence on the metrics of folds that are NaN in some of them, as a list of at most one item."""
+    parts = []
+    for name in means(metrics) if len(metrics) > 1 else ():
+        there = sum(not math.isnan(other[name]) for other in metrics)
+        if there < len(metrics):
+            parts.append(f"{name} in {there} of {len(metrics)}")
+    return (
+        [f"The metrics of the best trial are means over the folds that define them: {', '.join(parts)}."]
+        if parts
+        else []
+    )

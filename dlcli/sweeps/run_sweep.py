@@ -30,7 +30,7 @@ from dlcli.sweeps.by_model import by_model, why_it_won
 from dlcli.sweeps.driver import Driver
 from dlcli.sweeps.leaderboard import Standing
 from dlcli.sweeps.plan import SweepPlan
-from dlcli.sweeps.records import Records
+from dlcli.sweeps.records import Records, undefined_in_folds
 from dlcli.sweeps.study import Study
 from dlcli.sweeps.sweep_summary import best_so_far, describe_sweep, messages, why_failed, write_sweep_report
 from dlcli.sweeps.trial import BEST_TAG, Trial
@@ -95,7 +95,8 @@ def run_sweep(
             notices = of_runs(told)
             own = sentences(notices, plan.experiment.data.told)
             why = why_it_won(plan, standing, records)
-            lines = [*messages(plan, standing, final, resume, why), *own, *missing]
+            undefined = undefined_in_folds([run.metrics for run in trained])
+            lines = [*messages(plan, standing, final, resume, why), *undefined, *own, *missing]
             lines += record_stacks(
                 recorder,
                 plan.config,
