@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from dlcli.preprocessing.ragged import Ragged
+from dlcli.preprocessing.token_windows import TokenWindows
 from dlcli.training.loader import BatchLoader, derive_seed
 
 
@@ -187,6 +188,7 @@ def test_without_shuffling_rows_of_equal_length_keep_their_order() -> None:
 
 def ends(loader: BatchLoader) -> list[int]:
     found = [loader.rows_before(number + 1) for number in range(len(loader))]
+    assert loader.rows_before(0) == 0
     assert found == np.cumsum([len(batch["y"]) for batch in loader]).tolist()
     return found
 
@@ -207,6 +209,14 @@ def test_bounded_batches_have_few_long_rows() -> None:
         BatchLoader({**fields, "counts": fields["x"]}, 4, bounded=True)
     )
     assert len(make(shuffle=True)) == 2
+
+
+def test_windows_of_different_lengths_are_read_from_the_longest_on() -> None:
+    lengths = torch.tensor([2, 5, 3])
+    windows = TokenWindows(torch.arange(9), torch.tensor([0, 2, 4]), lengths, None, 5)
+    order = BatchLoader({"x": windows}, 2).order()
+    assert order is not None
+    assert order.tolist() == [1, 2, 0]
 
 
 class Drawn:
