@@ -393,3 +393,11 @@ def test_targets_with_infinite_squares_are_refused_with_their_line() -> None:
         load("t.csv", "y")
     assert caught.value.problems[0].where == "t.csv:32, column y"
     assert "the target 1e+39 is too large" in caught.value.problems[0].message
+
+
+def test_folds_of_a_column_stand_beside_the_rows_of_a_test_file() -> None:
+    write("x,fold,y\n9,1,0.5\n", "test.csv")
+    rows = "".join(f"{n},{n % 2},{n}.5\n" for n in range(6))
+    data = load(write(f"x,fold,y\n{rows}"), "y", split="fold", test_path="test.csv")
+    assert data.test_rows.tolist() == [6]
+    assert data.parts.tolist()[:6] == [0, 1] * 3
