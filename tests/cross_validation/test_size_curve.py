@@ -14,7 +14,7 @@ from dlcli.errors import DataError
 from dlcli.reports.folds import size_curves
 from dlcli.result import Result
 from dlcli.splits.kfold import KFold
-from dlcli.splits.learning_curve import LearningCurve, share_of_splits
+from dlcli.splits.learning_curve import LearningCurve, first_of_each_share, share_of_splits
 from dlcli.statistics.interval import UNDEFINED, Interval
 
 QUICK = ["dataset=iris", "model=mlp", "model.hidden=8", "trainer.max_epochs=2", "trainer.accelerator=cpu"]
@@ -43,6 +43,14 @@ def test_smaller_sizes_are_subsets_of_larger_ones(stratify: bool) -> None:
 def test_a_share_of_less_than_one_row_is_refused() -> None:
     with pytest.raises(DataError, match=r"0\.01 of 15 val rows is less than one row"):
         LearningCurve(folds=3, sizes=[0.01]).splits(iris())
+
+
+def test_shares_by_default_and_without_validation_rows() -> None:
+    assert LearningCurve().shares == [1.0, 0.5, 0.25, 0.1]
+    splits = LearningCurve(folds=3, sizes=[0.5], val_size=0).splits(iris())
+    assert [split.sizes["val"] for split in splits] == [0] * 6
+    kept, shares = first_of_each_share(splits, (1.0,) * 3 + (0.5,) * 3, 2)
+    assert (kept, shares) == ([*splits[:2], *splits[3:5]], (1.0, 1.0, 0.5, 0.5))
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from dlcli.cross_validation.estimation import Estimation
 from dlcli.datasets.data import Data
 from dlcli.datasets.windows import History, Windows
 from dlcli.errors import CorruptRun, DataError
-from dlcli.splits.carving import by_default, carve, each_series, make_splits
+from dlcli.splits.carving import _merge_single, by_default, carve, each_series, make_splits
 from dlcli.splits.holdout import Holdout
 from dlcli.splits.kfold import KFold
 from dlcli.splits.predefined import Predefined
@@ -185,6 +185,11 @@ def test_a_class_of_one_row_counts_as_rows_of_the_largest_class() -> None:
     for seed in range(20):
         _, drawn = carve(np.arange(21), 10 / 21, seed=seed, labels=classes)
         assert (classes[drawn] == 1).sum() in (4, 5)
+
+
+def test_only_classes_of_one_row_are_merged() -> None:
+    codes = np.array([0, 0, 0, 1, 1, 2])
+    assert _merge_single(codes, np.bincount(codes)).tolist() == [0, 0, 0, 1, 1, 0]
 
 
 def test_a_part_with_as_many_rows_as_classes_has_one_of_each() -> None:

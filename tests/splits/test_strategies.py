@@ -340,3 +340,16 @@ def test_training_rows_precede_each_held_out_period() -> None:
             past = list(range(start - gap))
             assert np.unique(data.times[split.test]).tolist() == list(range(start, start + 12))
             assert np.unique(data.times[split.train]).tolist() == (past[-window:] if window else past)
+
+
+def test_targets_without_one_class_per_row_are_not_stratified() -> None:
+    with pytest.raises(
+        DataError, match=r"does not have one class per row to stratify by\n  Choose cv=kfold\."
+    ):
+        KFold(stratify=True).splits(replace(some_data(), y=np.arange(ROWS, dtype=np.float64), classes=()))
+
+
+def test_the_seed_of_rows_is_0_by_default() -> None:
+    assert [make() == make(seed=0) for make in (KFold, LeaveOneOut, GroupKFold, ShuffleSplit, Holdout)] == [
+        True
+    ] * 5
