@@ -346,7 +346,9 @@ def test_targets_without_one_class_per_row_are_not_stratified() -> None:
     with pytest.raises(
         DataError, match=r"does not have one class per row to stratify by\n  Choose cv=kfold\."
     ):
-        KFold(stratify=True).splits(replace(some_data(), y=np.arange(ROWS, dtype=np.float64), classes=()))
+        KFold(stratify=True).splits(
+            replace(some_data(), y=np.arange(ROWS, dtype=np.float64), classes=(), targets=("y",))
+        )
 
 
 def test_the_seed_of_rows_is_0_by_default() -> None:
