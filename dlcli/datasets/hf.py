@@ -18,6 +18,7 @@ from dlcli.datasets.notices import Notice, first_names
 from dlcli.datasets.reading.reading_options import ReadingOptions
 from dlcli.datasets.reading.stand_ins import stand_ins
 from dlcli.datasets.tables.arrow_types import check_supported
+from dlcli.datasets.tables.format_options import CellOptions, Missing
 from dlcli.datasets.tables.source import RawTable, Source
 from dlcli.datasets.tables.targets import Targets, make_targets
 from dlcli.datasets.tables.typed_frames import is_text
@@ -62,6 +63,7 @@ def load(
     revision: str | None = None,
     cache_dir: str | None = None,
     on_empty: Literal["error", "keep"] = "error",
+    missing_values: Missing = None,
     **options: Annotated[Any, ImageOptions],
 ) -> Data:
     """Load a Hugging Face dataset with its own splits; its test rows are the final test rows.
@@ -80,6 +82,8 @@ def load(
         revision: branch, tag or commit of a dataset on the hub.
         cache_dir: cache folder of the library; None takes its default.
         on_empty: `error` raises an error for a text of only whitespace; `keep` keeps it.
+        missing_values: words that denote a missing value of a table or a target besides the usual ones, or by column;
+            [] for none at all.
         options: fields of `ImageOptions`, for images.
 
     Raises:
@@ -102,7 +106,9 @@ def load(
     names.require([text] if text else [], "dataset.text")
     names.require([image] if image else [], "dataset.image")
     names.require(list(drop), "dataset.drop")
-    found = _targets(rows, targets)
+    reading = ReadingOptions(missing=missing_values)
+    names.require_all(CellOptions(missing_values=missing_values).by_column())
+    found = _targets(rows, targets, reading)
     image = image or (None if text else _only(rows.images, "image"))
     if image is not None:
         entries = stored_images(rows.table.column(image), str(rows.place))
@@ -129,7 +135,7 @@ def load(
     inputs = [name for name in rows.table.column_names if name not in {*targets, *drop}]
     if not inputs:
         raise DataError(f"no column is left from which to predict {', '.join(targets)}", str(rows.place))
-    source = _read(rows, inputs)
+    source = _read(rows, inputs, reading)
     return _data(
         rows,
         "table",
@@ -138,15 +144,15 @@ def load(
         everything,
         warnings=source.warnings,
         columns=source.columns,
-        notices=(*rows.notices, *stand_ins(source.frame, can_be_set=False)),
+        notices=(*rows.notices, *stand_ins(source.frame, None, missing_values)),
     )
 
 
-def _read(rows: _Rows, names: Sequence[str]) -> Source:
+def _read(rows: _Rows, names: Sequence[str], reading: ReadingOptions) -> Source:
     """Return some columns, with types that are decided on all rows."""
     table = rows.table.select(names).replace_schema_metadata(None)
     check_supported(table.schema, rows.place)
-    return RawTable.of(table, rows.place).decided(ReadingOptions())
+    return RawTable.of(table, rows.place).decided(reading)
 
 
 def _joined(
@@ -213,11 +219,11 @@ def _unlabelled(table: pa.Table, targets: Sequence[str]) -> bool:
     return all(set(table.column(name).unique().to_pylist()) <= {-1, None} for name in targets)
 
 
-def _targets(rows: _Rows, targets: Sequence[str]) -> Targets:
-    source = _read(rows, targets)
+def _targets(rows: _Rows, targets: Sequence[str], reading: ReadingOptions) -> Targets:
+    source = _read(rows, targets, reading)
     classes = rows.classes.get(targets[0])
     if len(targets) > 1 or classes is None:
-        return make_targets(source, targets, {}, keys=())
+        return make_targets(source, targets, {}, keys=("missing_values",))
     codes = source.frame[targets[0]]
     source.frame[targets[0]] = codes.mask(codes < 0)
     # Checks for missing labels, and for a single class.

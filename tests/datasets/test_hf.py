@@ -8,6 +8,7 @@ from typing import Any
 
 import datasets as hugging
 import numpy as np
+import pandas as pd
 import pytest
 
 from dlcli.datasets.data import Data
@@ -222,3 +223,20 @@ def test_preprocessing_for_other_data_is_rejected(pictures: Path, tmp_path: Path
     words = ["dataset=hf", f"dataset.path={pictures}", "preprocessing=text"]
     with pytest.raises(ConfigError, match="Text takes tokens data, but pictures is image data"):
         train([*words, "trainer.accelerator=cpu"], runs_dir=tmp_path / "runs")
+
+
+def test_a_class_may_be_named_none_and_numbers_may_denote_a_missing_value(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"a": [1.5, -999, 2.5, -999] * 3, "label": ["None", "some", "many"] * 4})
+    frame.to_parquet(tmp_path / "t.parquet")
+    with pytest.raises(DataError) as caught:
+        read(tmp_path / "t.parquet")
+    assert problem(caught).hint.endswith(
+        "If a word such as NA or None is a class: dataset.missing_values=[]."
+    )
+    data = read(tmp_path / "t.parquet", missing_values={"label": []})
+    assert data.classes == ("None", "many", "some")
+    assert data.notices[-1].hint == "If it does: 'dataset.missing_values={label: [], a: [-999]}'"
+    again = read(tmp_path / "t.parquet", missing_values={"label": [], "a": [-999]})
+    assert again.x["a"].isna().sum() == 6
+    with pytest.raises(DataError, match="there is no column b"):
+        read(tmp_path / "t.parquet", missing_values={"b": []})

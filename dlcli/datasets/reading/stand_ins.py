@@ -40,8 +40,6 @@ def stand_ins(
     frame: pd.DataFrame,
     names: Collection[str] | None = None,
     missing: Sequence[str | float] | Mapping[str, Sequence[str | float]] | None = None,
-    *,
-    can_be_set: bool = True,
 ) -> list[Notice]:
     """Return notices on numbers that may denote a missing value, and on booleans in several spellings.
 
@@ -49,7 +47,6 @@ def stand_ins(
         frame: columns whose cells have been read.
         names: the columns to examine; None for all.
         missing: the current setting `dataset.missing_values`, which the advice extends.
-        can_be_set: whether the dataset has this setting.
     """
     numbers, words = [], []
     for name in map(str, frame.columns if names is None else names):
@@ -67,9 +64,7 @@ def stand_ins(
             for name, value, rows, low, high in numbers
         )
         found = [(name, value) for name, value, *_ in numbers]
-        setting = (
-            _setting(found, missing) if can_be_set else pasted("dataset.drop", [*dict.fromkeys(dict(found))])
-        )
+        setting = _setting(found, missing)
         rows = sum(rows for _, _, rows, _, _ in numbers)
         where = f"column {found[0][0]}"
         text = f"may denote a missing value: {told}"

@@ -7,6 +7,7 @@ import itertools
 import json
 from pathlib import Path
 
+from dlcli.config.pasted import pasted
 from dlcli.datasets.tables.compression import Excerpt, opened
 from dlcli.datasets.tables.lines import codec
 from dlcli.errors import DataError
@@ -50,7 +51,7 @@ def beginning_of(file: Path | Excerpt, encoding: str) -> list[str]:
         raise DataError(
             "is written in UTF-16" if wide else "is not text",
             str(file),
-            f"Give dataset.encoding={wide}."
+            f"Give {pasted('dataset.encoding', wide)}."
             if wide
             else "If the table has another format, use its suffix (.parquet, .xlsx).",
         )
