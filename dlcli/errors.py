@@ -27,9 +27,12 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
+from dlcli.process.own_frame import own_frame
 from dlcli.sanitize.redact import redact_all
 
 
@@ -144,15 +147,26 @@ class Interrupted(BaseException):
         super().__init__(signal.Signals(signum).name)
 
 
+def in_own_code(error: BaseException) -> Problem | None:
+    """Return the problem of an exception in the user's code, with its place; None if it comes from elsewhere."""
+    frame = own_frame(error)
+    if frame is None:
+        return None
+    file = Path(frame.filename)
+    with suppress(OSError, ValueError):  # no current folder, or a file elsewhere
+        file = file.relative_to(Path.cwd())
+    what = f"{type(error).__name__}: {error}".strip()
+    shown = "Correct it there. DLCLI_DEBUG=1 shows the traceback."
+    return Problem(f"your own code failed: {what}", f"{file}:{frame.lineno}, in {frame.name}", shown)
+
+
 def describe_error(error: Exception) -> dict[str, Any]:
     """Convert an error to a message for another process, in plain types."""
     kind, problems = type(error).__name__, getattr(error, "problems", ())
     if not isinstance(error, DlcliError):
         text = f"{type(error).__name__}: {error}".strip()
-        kind, problems = (
-            "TrainingError",
-            [Problem(text, hint="The traceback is in error.txt in the run's folder.")],
-        )
+        shown = Problem(text, hint="The traceback is in error.txt in the run's folder.")
+        kind, problems = "TrainingError", [in_own_code(error) or shown]
     return {"kind": kind, "problems": [redact_all(problem.to_json()) for problem in problems]}
 
 

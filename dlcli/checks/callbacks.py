@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from inspect import isfunction, signature
 from typing import Any
 
 from pytorch_lightning import callbacks
 
 from dlcli.config.build import locate
 from dlcli.errors import Problem
+from dlcli.process.own_frame import own_place
 
 # Lightning's callbacks that work, also in a resumed run. User-defined callbacks are accepted as well.
 WORKING = (
@@ -84,3 +87,27 @@ def find_callback_problems(config: Mapping[str, Any]) -> Iterator[Problem]:
         if base is not None and base in REFUSED:
             reason, instead = REFUSED[base]
             yield Problem(f"{kind.__name__} {reason}", f"callbacks.{name}", instead)
+        elif own_place(kind):
+            yield from _wrong_hooks(kind, f"callbacks.{name}")
+
+
+def _wrong_hooks(kind: type, where: str) -> Iterator[Problem]:
+    """Yield the methods of a user's callback that look like hooks but are none, or lack an argument."""
+    for name, method in vars(kind).items():
+        if not isfunction(method) or not name.startswith("on_"):
+            continue
+        place = own_place(method)
+        hook = getattr(callbacks.Callback, name, None)
+        if hook is None:
+            if near := get_close_matches(
+                name, [hook for hook in dir(callbacks.Callback) if hook[:3] == "on_"], 1
+            ):
+                message = f"{kind.__name__}.{name} is never called: Lightning has no such hook{place}"
+                yield Problem(message, where, f"Did you mean {near[0]}?")
+            continue
+        given = signature(hook).parameters
+        try:
+            signature(method).bind(*given)
+        except TypeError:
+            message = f"{kind.__name__}.{name} cannot be called with the arguments of the hook{place}"
+            yield Problem(message, where, f"Write def {name}({', '.join(given)}).")

@@ -19,6 +19,7 @@ from dlcli.checks.callbacks import find_callback_problems
 from dlcli.checks.endings import find_endings
 from dlcli.checks.forest_fit import check_baseline, check_forest
 from dlcli.checks.generation_fit import check_generation
+from dlcli.checks.own_preprocessing import check_saved
 from dlcli.checks.own_rows import is_of_dlcli
 from dlcli.checks.solver_fit import check_solved_head, check_solver
 from dlcli.checks.steps import find_empty_epochs
@@ -186,6 +187,7 @@ def _row_facts(
     rows = take(data.x, split.train if complete else split.train[:_SAMPLE_ROWS])
     try:
         preprocessing = preprocessing_of(config).fit(rows)
+        check_saved(preprocessing)
         fields = preprocessing.transform(rows)
     except DlcliError:
         raise

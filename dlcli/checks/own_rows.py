@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
 import numpy as np
+import pandas as pd
 
 from dlcli.config.build import TARGET
 from dlcli.datasets.data import Data, Kind
@@ -35,6 +36,12 @@ def check_own_data(data: Data, node: Mapping[str, Any]) -> None:
             f"{target} returns rows of the kind {data.kind!r}",
             "dataset",
             f"Choose kind from {', '.join(get_args(Kind))}.",
+        )
+    if data.kind == "table" and not isinstance(data.x, pd.DataFrame):
+        raise DataError(
+            f"{target} returns rows of type {type(data.x).__name__}, which are no table",
+            "dataset",
+            "Return Data(x=pandas.DataFrame(values, columns=names), ...).",
         )
     if hasattr(data.x, "__len__") and len(data.x) != len(data.y):
         raise DataError(
@@ -73,6 +80,8 @@ def check_own_splits(splits: Any, final_test: Any, rows: int, node: Mapping[str,
             where,
             "Return [Split(train, val, test), ...], of dlcli.splits.split.",
         )
+    if empty := [number for number, one in enumerate(splits) if not len(one.train)]:
+        raise ConfigError(f"{target}: fold {empty[0]} has no training rows", where, "Give each fold some.")
     parts = [
         (f"{part} of fold {number}", one.rows(part))
         for number, one in enumerate(splits)

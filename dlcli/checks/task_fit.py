@@ -15,6 +15,7 @@ from dlcli.config.pasted import pasted
 from dlcli.config.target_types import check_type
 from dlcli.datasets.data import Data
 from dlcli.errors import ConfigError, Problem
+from dlcli.process.own_frame import own_place
 from dlcli.splits.split import Part, Split
 from dlcli.statistics.conformal import fewest_rows
 from dlcli.tasks.base import Task
@@ -212,8 +213,11 @@ def _undefined(
         if data.target_kind == "regression"
         else "equal shares of the classes in all parts (cv.stratify=true), "
     )
+    section = config.get("metric") or {}
+    place = own_place(locate(section[name][TARGET], f"metric.{name}"), "compute") if name in section else ""
+    own = f", or {name} returns nan{place}" if place else ""
     return Problem(
-        f"{monitored} is undefined on {where}: they lack a class or a label, or have a single value",
+        f"{monitored} is undefined on {where}: they lack a class or a label, or have a single value{own}",
         key,
         f"Use {key}=val/loss {mode}=min, {shares}or more validation rows (cv.val_size=0.3).",
     )

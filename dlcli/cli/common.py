@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from dlcli.distributed.launcher import refuse_allocation
-from dlcli.errors import DlcliError, Interrupted, Problem, TrainingError
+from dlcli.errors import DlcliError, Interrupted, Problem, TrainingError, in_own_code
 from dlcli.files.disk import refusal
 from dlcli.files.paths import display
 from dlcli.process.interrupts import interruptible
-from dlcli.process.own_frame import own_frame
 from dlcli.process.supervision import STOPPING, Ending, supervise
 from dlcli.terminal.console import Terminal
 
@@ -234,9 +233,7 @@ def _stopped_ledger(terminal: Terminal) -> Ledger | None:
 def _unforeseen(error: Exception) -> DlcliError:
     if found := refusal(error):
         return found
+    if own := in_own_code(error):
+        return TrainingError(own)
     what = f"{type(error).__name__}: {error}".strip()
-    if frame := own_frame(error):
-        place = f"{display(Path(frame.filename))}:{frame.lineno}, in {frame.name}"
-        shown = "Correct it there. DLCLI_DEBUG=1 shows the traceback."
-        return TrainingError(Problem(f"your own code failed: {what}", place, shown))
     return DlcliError(Problem(what, hint="This error was not foreseen. DLCLI_DEBUG=1 shows the traceback."))

@@ -31,7 +31,7 @@ from omegaconf import OmegaConf
 from dlcli.config.folders import shipped_folder
 from dlcli.config.hydra_shortcuts import shortcuts
 from dlcli.config.suggest import choices, did_you_mean, hint
-from dlcli.config.yaml_file import lines, read
+from dlcli.config.yaml_file import lines, read, yaml_problem
 from dlcli.errors import ConfigError, Problem
 from dlcli.files.paths import display
 from dlcli.files.unfinished import scratch_folder
@@ -279,7 +279,7 @@ def problem_of(error: BaseException, where: str = "", files: Sequence[Path] = ()
         first = first.__cause__
     if isinstance(first, yaml.MarkedYAMLError) and first.problem_mark:
         mark = first.problem_mark
-        return Problem(f"is not valid YAML: {first.problem}", f"{display(Path(mark.name))}:{mark.line + 1}")
+        return yaml_problem(first, display(Path(mark.name)))
     text = str(first) or str(error) or type(first).__name__
     for pattern, say in _KNOWN:
         if match := re.search(pattern, text, re.DOTALL):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from dlcli.config.build import PARTIAL, TARGET, locate
 from dlcli.errors import ConfigError, Problem
 from dlcli.gate.roles import base_class, role_at
+from dlcli.process.own_frame import own_place
 
 if TYPE_CHECKING:
     from dlcli.config.compose import Draft
@@ -30,7 +31,8 @@ def _type_problems(config: Mapping[str, Any]) -> Iterator[Problem]:
         with suppress(ConfigError):  # validation reports names that cannot be imported
             found, role = locate(node[TARGET], where), role_at(where)
             if role.base and not node.get(PARTIAL) and isinstance(found, type) and not role.fits(found):
-                yield _problem(f"{node[TARGET]} is not of type {_name(role.base)}", where, role.base)
+                place = own_place(found)
+                yield _problem(f"{node[TARGET]} is not of type {_name(role.base)}{place}", where, role.base)
 
 
 def check_type(made: Any, where: str, target: str) -> Any:

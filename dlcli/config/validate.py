@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
+from difflib import get_close_matches
 from typing import Any
 
 from dlcli.config.build import PARTIAL, TARGET, locate
@@ -49,7 +50,13 @@ def validate(config: Mapping[str, Any], sections: Collection[str], supplied: Sup
             yield Problem("is missing", section, f"Choose an option: {section}=...")
     for section in config:
         if section in sections and section not in root:
-            if isinstance(config[section], Mapping):
+            if section == "callbacks" and TARGET in (config[section] or ()):
+                yield Problem(
+                    "has to be in a section of its own",
+                    f"{section}.{TARGET}",
+                    "Each callback has a section with a name: callbacks: {NAME: {_target_: PACKAGE.MODULE.NAME}}",
+                )
+            elif isinstance(config[section], Mapping):
                 yield from _nameless(config[section], section)
                 yield from _node(config[section], section, supplied)
             elif config[section] is not None:
@@ -70,7 +77,15 @@ def _nameless(node: Mapping[str, Any], section: str) -> Iterator[Problem]:
     elif TARGET not in node and section in (*NEEDED, *OPTIONAL):
         if not node and (section in OPTIONAL or section in BY_DATA):
             return
-        yield Problem("is missing", f"{section}.{TARGET}", f"Choose an option: {section}=...")
+        like = get_close_matches(TARGET, node, 1)
+        hint = (
+            f"{like[0]} is probably meant to be {TARGET}: write {TARGET}: PACKAGE.MODULE.NAME"
+            if like
+            else f"Name the class in the option's file: {TARGET}: PACKAGE.MODULE.NAME"
+            if node
+            else f"Choose an option: {section}=..."
+        )
+        yield Problem("is missing", f"{section}.{like[0] if like else TARGET}", hint)
 
 
 def _node(node: Any, where: str, supplied: Supplied) -> Iterator[Problem]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from dlcli.errors import ConfigError
+from dlcli.errors import ConfigError, Problem
 from dlcli.files.paths import display
 
 # Maximum number of values in a file with its aliases expanded. Only nested aliases exceed it, and would take minutes.
@@ -87,10 +87,16 @@ def _load(path: Path, take: Callable[[Any, yaml.Node], Any]) -> Any:
         finally:
             loader.dispose()
     except yaml.MarkedYAMLError as error:
-        line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise ConfigError(f"is not valid YAML: {error.problem}", where=f"{where}{line}") from error
+        raise ConfigError([yaml_problem(error, where)]) from error
     except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
         raise ConfigError(f"cannot be read: {error}", where=where) from error
+
+
+def yaml_problem(error: yaml.MarkedYAMLError, where: str) -> Problem:
+    """Return the problem of a file that is not YAML, with its line."""
+    line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
+    hint = "Indent with blanks, not with tabs." if "\\t" in str(error.problem) else ""
+    return Problem(f"is not valid YAML: {error.problem}", f"{where}{line}", hint)
 
 
 def _size(node: yaml.Node, known: dict[int, int]) -> int:

@@ -14,7 +14,16 @@ from pathlib import Path
 from typing import Any
 
 from dlcli.config.timespan import in_words
-from dlcli.errors import ConfigError, DiskFull, DlcliError, ExecutorError, Interrupted, Pruned, TrainingError
+from dlcli.errors import (
+    ConfigError,
+    DiskFull,
+    DlcliError,
+    ExecutorError,
+    Interrupted,
+    Pruned,
+    TrainingError,
+    in_own_code,
+)
 from dlcli.events import EpochDone, Event, Listener, Note, TrialEvent, TrialStarted
 from dlcli.executors.executor import Executor, working
 from dlcli.executors.stacked_jobs import StackedJobs
@@ -320,4 +329,5 @@ def _reason(error: BaseException) -> str:
     if isinstance(error, Interrupted):
         return f"its process was stopped by {error}"
     text = str(error) if isinstance(error, DlcliError) else f"{type(error).__name__}: {error}".strip(": ")
-    return text.partition("\n")[0]
+    own = None if isinstance(error, DlcliError) else in_own_code(error)
+    return text.partition("\n")[0] + (f" ({own.where})" if own else "")

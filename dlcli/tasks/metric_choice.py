@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, get_args
 
 from dlcli.config.build import TARGET, build, locate
 from dlcli.config.folders import options
@@ -13,8 +13,10 @@ from dlcli.config.metric_section import GROUP
 from dlcli.config.metric_words import DEFAULT
 from dlcli.config.own_keys import MetricKeys
 from dlcli.config.signature import signature
+from dlcli.config.suggest import did_you_mean
 from dlcli.config.yaml_file import read
 from dlcli.errors import ConfigError
+from dlcli.process.own_frame import own_place
 from dlcli.tasks.metric import AnyMetric, Metric
 from dlcli.tasks.task_metric import Input, TaskMetric, without_warnings
 
@@ -98,6 +100,13 @@ class MetricChoice:
     def _takes(self, facts: Mapping[str, Any]) -> Input:
         takes: Input | None = self._stated("takes", None)
         if takes is not None:
+            if takes not in get_args(Input):
+                place = own_place(self._target)
+                raise ConfigError(
+                    f"should be {', '.join(get_args(Input))}, not {takes!r}{place}",
+                    f"{GROUP}.{self.name}.takes",
+                    did_you_mean(str(takes), get_args(Input)),
+                )
             return takes
         if facts["task"] == "regression":
             return "values"

@@ -14,6 +14,7 @@ from typing import Any, Self
 from dlcli.errors import DiskFull, DlcliError, InputError, Interrupted, Pruned, TrainingError
 from dlcli.files.disk import write_errors
 from dlcli.formatting import number
+from dlcli.process.own_frame import own_frame
 from dlcli.sanitize.escapes import shortened, visible
 from dlcli.sanitize.redact import redact, redact_value
 from dlcli.tracking.connection import load_mlflow, sqlite_file
@@ -223,6 +224,8 @@ def _ending(error: BaseException | None, *, is_part: bool) -> tuple[Status, str 
     if isinstance(error, Interrupted | KeyboardInterrupt | Pruned | GeneratorExit):
         return "KILLED", None
     text = str(error) if isinstance(error, DlcliError) else f"{type(error).__name__}: {error}"
+    if not isinstance(error, DlcliError) and (frame := own_frame(error)):
+        text += f" ({frame.filename}:{frame.lineno})"
     # On a full disk, a fold or trial counts as stopped, since it can be resumed; its parent has failed.
     status: Status = "KILLED" if is_part and isinstance(error, DiskFull) else "FAILED"
     return status, shortened(visible(redact(text)), TAG_LENGTH)

@@ -20,7 +20,6 @@ from dlcli.datasets.notices import Notice
 from dlcli.errors import ConfigError
 from dlcli.models.forest import Forest
 from dlcli.tasks.base import Task
-from dlcli.tasks.task_metric import TaskMetric
 from dlcli.training import out_of_memory
 from dlcli.training.fields import Batch, Field, Fields, judged_rows
 from dlcli.training.frozen import frozen_names
@@ -29,8 +28,14 @@ from dlcli.training.loader import BatchLoader
 from dlcli.training.network import Network
 from dlcli.training.penalty_path import PenaltyPath, measure
 from dlcli.training.recipe import Recipe
-from dlcli.training.returned_values import check_augmentation, check_loss, check_outputs
-from dlcli.training.scores import counting_device
+from dlcli.training.returned_values import (
+    check_augmentation,
+    check_groups,
+    check_loss,
+    check_not_nan,
+    check_outputs,
+    rehearse_metrics,
+)
 from dlcli.training.step_plan import plan_steps
 from dlcli.training.turns import Turns
 from dlcli.training.user_errors import blamed_on
@@ -118,6 +123,7 @@ def rehearse(
         task.to(device)
         precision.convert_module(network.to(device)).train()
         optimizer = recipe.make_optimizer(network.trained_parameters())
+        check_groups(optimizer)
         step = partial(_step, network, task, optimizer, precision)
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
@@ -132,7 +138,7 @@ def rehearse(
                 ):  # as in training: without it, the search fails for large inputs
                     with torch.no_grad():
                         measure(optimizer, [first], network, task, held=False)
-                step(first)
+                step(first, is_first=True)
         sizes = {
             "weights": _bytes((*network.parameters(), *network.buffers())),
             "gradients": _bytes(p.grad for p in network.parameters() if p.grad is not None),
@@ -193,8 +199,15 @@ def _batch(loader: BatchLoader, number: int, device: torch.device) -> Batch:
     return {name: values.to(device, copy=True) for name, values in loader.batch(number).items()}
 
 
-def _step(network: Network, task: Task, optimizer: Optimizer, precision: Precision, batch: Batch) -> None:
-    """Perform one optimizer step."""
+def _step(
+    network: Network,
+    task: Task,
+    optimizer: Optimizer,
+    precision: Precision,
+    batch: Batch,
+    is_first: bool = False,
+) -> None:
+    """Perform one optimizer step; the first is checked for NaN."""
     inputs = {name: values for name, values in batch.items() if name != "y"}
     with precision.train_step_context(), blamed_on("model", network.model, inputs):
         if (turns := task.turns(network, batch)) is not None:
@@ -204,9 +217,11 @@ def _step(network: Network, task: Task, optimizer: Optimizer, precision: Precisi
     def closure() -> Tensor:
         optimizer.zero_grad()
         with precision.train_step_context():
-            loss, _ = task.step(_Watched(network, task.output_shape(batch["y"])), batch)
+            loss, outputs = task.step(_Watched(network, task.output_shape(batch["y"])), batch)
         if task.keeps_outputs:
             check_loss(loss, task)
+            if is_first:
+                check_not_nan(loss, outputs, task, network)
         with blamed_on("model", network.model, inputs):
             loss.backward()
         return loss.detach()
@@ -316,30 +331,3 @@ def _held(field: Field) -> int:
 
 def _bytes(tensors: Iterable[Any]) -> int:
     return sum(t.numel() * t.element_size() for t in tensors if isinstance(t, Tensor))
-
-
-@torch.no_grad()
-def rehearse_metrics(network: Network, task: Task, batch: Batch) -> None:
-    """Compute metrics from other packages on a batch, to detect their errors before training.
-
-    Raises:
-        ConfigError: one of them fails, or its value is not a number.
-    """
-    metrics = {name: metric for name, metric in task.metrics().items() if isinstance(metric, TaskMetric)}
-    if not metrics:
-        return
-    training = network.training
-    found = task.evaluated(network.eval(), batch, batch["y"], tuple(metrics))
-    outputs, encoded = task.kept(found, batch["y"])
-    network.train(training)
-    outputs, device = outputs.float(), counting_device(outputs.device)
-    predicted, y = (values.to(device) for values in task.metric_inputs(outputs, encoded))
-    named = {name: values.to(device) for name, values in task.metric_kwargs(outputs, encoded).items()}
-    for name, metric in metrics.items():
-        metric.to(device)
-        given = metric.prepared(predicted, y, named)
-        with blamed_on(
-            f"metric.{name}", metric.inner, {"predictions": given[0], "targets": given[1], **given[2]}
-        ):
-            metric.add(*given)
-            float(metric.compute())

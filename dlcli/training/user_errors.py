@@ -8,8 +8,11 @@ from contextlib import contextmanager
 from torch import Tensor
 
 from dlcli.errors import ConfigError, DlcliError, first_line
-from dlcli.process.own_frame import own_frame
+from dlcli.process.own_frame import own_frame, own_place
 from dlcli.training import out_of_memory
+
+# Methods of a user's model, loss, optimizer, augmentation or metric that dlcli calls.
+_CALLED = ("forward", "step", "__call__", "compute")
 
 
 @contextmanager
@@ -35,7 +38,7 @@ def blamed_on(where: str, what: object, given: Mapping[str, Tensor], wanted: str
             f"{name} {str(t.dtype).removeprefix('torch.')} {tuple(t.shape)}" for name, t in given.items()
         ]
         frame = own_frame(error)
-        line = f" ({frame.filename}:{frame.lineno})" if frame else ""
+        line = f" ({frame.filename}:{frame.lineno})" if frame else own_place(what, *_CALLED)
         hint = f"Its inputs were {', '.join(shapes)}." if shapes else ""
         raise ConfigError(
             f"{type(what).__name__} fails on a batch: {type(error).__name__}: {first_line(error)}{line}",
