@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,8 @@ from dlcli.files.paths import resolved, typed
 from dlcli.formatting import counted, number
 from dlcli.gate.documents import read_text
 from dlcli.gate.seal import seal_change
-from dlcli.gate.vouching import CONF_DIRS_FILE, CONFIG_FILE, OVERRIDES_FILE
+from dlcli.gate.vouching import CODE, CONF_DIRS_FILE, CONFIG_FILE, OVERRIDES_FILE
+from dlcli.runs.code_changes import CODE_TAG, listings
 from dlcli.runs.divergence import divergence, way_out
 from dlcli.runs.folder import OpenedRun, absolute_paths, config_text, open_run, recorded_epochs
 from dlcli.runs.recorded import check_subfolders, read_split, read_words
@@ -76,11 +77,13 @@ class Resumption:
         opened: the recorded run.
         config: the configuration with which it continues.
         words: recorded and new overrides, from which a search is planned again.
+        code: path and content of files of the user's code that have changed.
     """
 
     opened: OpenedRun
     config: dict[str, Any]
     words: tuple[str, ...]
+    code: Mapping[str, bytes] = field(default_factory=dict)
 
     def record(self) -> None:
         """Record the changes in the run's folder, so that they remain in effect.
@@ -89,7 +92,8 @@ class Resumption:
             InputError: another process records the run; nothing was changed.
         """
         folder, tags = self.opened.folder, self._tags()
-        if self.config == self.opened.config and tags.items() <= self.opened.ledger.tags.items():
+        is_same = self.config == self.opened.config and tags.items() <= self.opened.ledger.tags.items()
+        if is_same and not self.code:
             return
         with locked_ledger(folder) as ledger:
             # The status is changed first and the configuration last: after a kill in between, the run has the state
@@ -102,7 +106,13 @@ class Resumption:
             }
             for name, content in files.items():
                 seal_change(folder, name, read_text(folder / name), content)
-            replace_recorded(ledger, files, status="KILLED", tags={**ledger.tags, **tags})
+            if self.code:
+                seal_change(folder, CODE, *listings(folder, self.code))
+                tags[CODE_TAG] = ", ".join(sorted(self.code))
+            code = {f"{CODE}/{name}": content for name, content in self.code.items()}
+            for name in code:
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            replace_recorded(ledger, {**code, **files}, status="KILLED", tags={**ledger.tags, **tags})
 
     def _tags(self) -> dict[str, str]:
         """Return tags with the changed settings, since MLflow's params cannot be changed.

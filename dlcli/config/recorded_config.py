@@ -8,6 +8,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from dlcli.config.build import TARGET
 from dlcli.config.environment import variables
 from dlcli.config.own_keys import Root
 from dlcli.config.reserved_keys import SUPPLIED
@@ -17,6 +18,7 @@ from dlcli.config.validate import NEEDED, OPTIONAL, validate
 from dlcli.errors import CorruptRun, Problem
 
 _COPY = "Copy the folder again."
+_OWN = "Correct or restore it, or use --trust to run the copy in the run's folder."
 
 
 def check_sections(config: Mapping[str, Any], file: Path) -> None:
@@ -25,7 +27,7 @@ def check_sections(config: Mapping[str, Any], file: Path) -> None:
     Raises:
         CorruptRun: Keys or sections are missing or malformed; the error lists all of them.
     """
-    _refuse(_of_sections(config), file)
+    _refuse(_of_sections(config), file, config)
 
 
 def check_values(config: Mapping[str, Any], file: Path) -> None:
@@ -40,7 +42,7 @@ def check_values(config: Mapping[str, Any], file: Path) -> None:
         for problem in validate(config, set(config), SUPPLIED)
         if not variables(_at(config, problem.where))  # a reference has a type only once it is read
     )
-    _refuse(chain(left_out, found), file)
+    _refuse(chain(left_out, found), file, config)
 
 
 def _at(config: Any, key: str) -> Any:
@@ -67,7 +69,17 @@ def _of_sections(config: Mapping[str, Any]) -> Iterator[Problem]:
             yield Problem("is not a section with keys", section)
 
 
-def _refuse(problems: Iterator[Problem], file: Path) -> None:
-    found = [replace(problem, where=f"{file}: {problem.where}", hint=_COPY) for problem in problems]
+def _is_own(problem: Problem, config: Mapping[str, Any]) -> bool:
+    """Return whether a problem is that of the user's code, which cannot be imported."""
+    target = _at(config, problem.where)
+    is_name = problem.where.endswith(f".{TARGET}") and isinstance(target, str)
+    return is_name and not target.startswith(("dlcli.", "torch.", "pytorch_lightning."))
+
+
+def _refuse(problems: Iterator[Problem], file: Path, config: Mapping[str, Any]) -> None:
+    found = [
+        replace(problem, where=f"{file}: {problem.where}", hint=_OWN if _is_own(problem, config) else _COPY)
+        for problem in problems
+    ]
     if found:
         raise CorruptRun(found)

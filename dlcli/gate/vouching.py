@@ -95,12 +95,13 @@ class Claim:
             return RUNS_CODE
         named = shell_line(*(part for folder in known for part in ("-C", display(folder))))
         try:
-            _unchanged(self._code(), [folder.parent for folder in known])
+            found = _unchanged(self._code(), [folder.parent for folder in known])
         except CorruptRun as error:
             return (
                 f"{error.problems[0].where} has changed since the run was created. {error.problems[0].hint}"
             )
-        return f"{RUNS_CODE}\nThe run was started with {named}, where the code is unchanged."
+        state = "the code is unchanged" if found else "the code is no longer"
+        return f"{RUNS_CODE}\nThe run was started with {named}, where {state}."
 
     def to_resume(self, config: Any, command: str = "resume") -> tuple[Gate, tuple[Path, ...]]:
         """Return the gate for resuming or repeating the run with a command, and the conf folders for that.

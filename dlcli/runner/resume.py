@@ -19,6 +19,7 @@ from dlcli.result import Result
 from dlcli.resumption import NOTHING_LEFT, how_far, open_whole, plan_resumption
 from dlcli.runner import runs_directory
 from dlcli.runner.recording import recording
+from dlcli.runs.code_changes import changed_code, words_of_change
 from dlcli.runs.folder import read_result
 from dlcli.sweeps.replanning import plan_again, plan_nested_again
 from dlcli.sweeps.run_sweep import run_sweep
@@ -44,6 +45,9 @@ def resume(
             if resumption is None:
                 return replace(read_result(opened.folder), messages=(NOTHING_LEFT,))
             gate.admit_all(resumption.config)  # before anything is read or built
+            if changed := changed_code(opened.folder, resumption.config, folders):
+                resumption = replace(resumption, code=changed)
+                listen(Note(words_of_change(changed)))
             carry_out: Callable[[Path, Store], Result]
             if opened.ledger.kind == "sweep":
                 carry_out = partial(run_sweep, plan_again(resumption, folders, listen), listen=listen)

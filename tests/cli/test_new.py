@@ -12,6 +12,8 @@ import pytest
 
 import dlcli
 from dlcli.errors import CorruptRun, InputError
+from dlcli.events import Note
+from dlcli.runner.resume import resume
 from dlcli.templates.scaffold import Kind, Scaffold, scaffold
 from dlcli.tracking.ledger import Ledger
 
@@ -64,3 +66,20 @@ def test_a_metric_of_ones_own_is_computed_monitored_and_evaluated(folder: Path) 
     assert dlcli.evaluate(whole.run_dir, trust=True).metrics == again.metrics
     with pytest.raises(CorruptRun, match=r"metric.error_rate._target_ names code outside dlcli"):
         dlcli.evaluate(whole.run_dir)
+
+
+def test_code_that_changes_before_a_run_is_resumed_is_told_and_recorded(tmp_path: Path) -> None:
+    made = scaffold("loss", "changed_loss", tmp_path)
+    result = trained(made, tmp_path)
+    code = next(file for file in made.files if file.suffix == ".py")
+    code.write_text(f"{code.read_text()}\n# Another line.\n")
+    told: list[object] = []
+    resumed = resume(str(result.run_dir), ["trainer.max_epochs=2"], [tmp_path / "conf"], listen=told.append)
+    notes = [event.text for event in told if isinstance(event, Note)]
+    assert any(
+        "losses/changed_loss.py has changed" in note or "changed_loss.py has changed" in note
+        for note in notes
+    )
+    assert (Path(resumed.run_dir) / "code" / "changed_loss.py").read_text() == code.read_text()
+    assert Ledger.load(Path(resumed.run_dir)).tags["dlcli.changed.code"] == "changed_loss.py"
+    dlcli.evaluate(resumed.run_dir, conf_dirs=[tmp_path / "conf"])
