@@ -189,7 +189,9 @@ def test_training_is_rehearsed_in_two_steps_and_timed_only_by_check(
 ) -> None:
     steps: list[None] = []
     step = rehearsal._step
-    monkeypatch.setattr(rehearsal, "_step", lambda *parts: (steps.append(None), step(*parts)))
+    monkeypatch.setattr(
+        rehearsal, "_step", lambda *parts, **named: (steps.append(None), step(*parts, **named))
+    )
     plan_experiment(IRIS).rehearse(quick=True)
     assert len(steps) == 2, "with an empty state of the optimizer, and with a filled one"
     plan_experiment(IRIS).rehearse()
