@@ -24,6 +24,7 @@ from dlcli.inference.predictions_file import write_predictions
 from dlcli.inference.saved_model import SavedModel
 from dlcli.result import Result
 from dlcli.runner import runs_directory
+from dlcli.runner.member_tuning import told_of_tuning, tune_members
 from dlcli.runner.recording import recording
 from dlcli.runs.creation import contents
 from dlcli.runs.ensembles import OpenedModel
@@ -86,6 +87,7 @@ def ensemble(
     first.check_rows(data)
     device = choose_device(config["trainer"].get("accelerator", "auto"))
     with model_errors(first.folder):
+        models, facts = tune_members(candidates, models, data, device)
         rows, outputs = _outputs(candidates, models, data, task, device)
         judged, maximize = _judged_by(
             task, metric or config["monitor"], config["mode"] if not metric else None
@@ -93,23 +95,27 @@ def ensemble(
         score = _score(task, data, rows, judged)
         found = select_greedily(outputs, task.combined, score, maximize=maximize, size=size)
     chosen = [(one, count) for one, count in zip(candidates, found.counts, strict=True) if count]
-    members = [(part, count) for one, count in chosen for part in one.parts]
-    loaded = dict(zip((one.name for one in candidates), models, strict=True))
+    members = [(part, count, one.run.ledger.run_id) for one, count in chosen for part in one.parts]
+    loaded = dict(zip((one.run.ledger.run_id for one in candidates), models, strict=True))
+    tuned = dict(zip((one.run.ledger.run_id for one in candidates), facts, strict=True))
     with gate.closed():
         model = ensemble_of(
             [
                 EnsembleMember(part.ledger.run_name, own, count)
                 for one, count in chosen
-                for part, own in zip(one.parts, loaded[one.name], strict=True)
+                for part, own in zip(one.parts, loaded[one.run.ledger.run_id], strict=True)
             ],
             same_data=True,
         )
     tested = read_final_test(first.ledger, len(data))
     hint = "Name runs with the same final test rows: the same cv, cv.test_size and cv.seed."
-    OpenedModel(first, model, tuple(part for part, _ in members)).check_unseen(data, tested, hint)
-    trained = np.unique(np.concatenate([read_split(part.ledger, len(data)).train for part, _ in members]))
+    OpenedModel(first, model, tuple(part for part, *_ in members)).check_unseen(data, tested, hint)
+    trained = np.unique(np.concatenate([read_split(part.ledger, len(data)).train for part, *_ in members]))
     split = Split(np.setdiff1d(trained, np.concatenate([rows, tested])), rows, tested)
     messages = [*notes, *_told(candidates, found, judged, len(rows), len(tested))]
+    messages += told_of_tuning(
+        [(one, loaded[one.run.ledger.run_id], tuned[one.run.ledger.run_id]) for one, _ in chosen]
+    )
     words = [
         *(one.ledger.run_id for one in given),
         *(["--metric", metric] if metric else []),
@@ -154,8 +160,13 @@ def ensemble(
                     "over": over,
                     "messages": messages,
                     "members": [
-                        {"run_id": part.ledger.run_id, "run_name": part.ledger.run_name, "count": count}
-                        for part, count in members
+                        {
+                            "run_id": part.ledger.run_id,
+                            "run_name": part.ledger.run_name,
+                            "count": count,
+                            **({"tuned": tuned[of_candidate]} if tuned[of_candidate] else {}),
+                        }
+                        for part, count, of_candidate in members
                     ],
                     "selection": {
                         "metric": judged,

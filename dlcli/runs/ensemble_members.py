@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from dlcli.tracking.ledger import Ledger
 from dlcli.tracking.places import is_run_id
 
 
 class NamedMember(NamedTuple):
-    """A member: ID and name of its run, and its weight in the mean, an integer."""
+    """A member: ID and name of its run, its weight in the mean, an integer, and facts tuned for the ensemble."""
 
     run_id: str
     run_name: str
     times: int
+    tuned: Mapping[str, Any] = MappingProxyType({})
 
 
 def members_in(ledger: Ledger) -> list[NamedMember]:
@@ -22,7 +25,12 @@ def members_in(ledger: Ledger) -> list[NamedMember]:
         return []
     found = ledger.result.get("members")
     return [
-        NamedMember(one["run_id"], str(one.get("run_name", "")), int(one.get("count", 1)))
+        NamedMember(one["run_id"], str(one.get("run_name", "")), int(one.get("count", 1)), _facts(one))
         for one in (found if isinstance(found, list) else ())
         if isinstance(one, dict) and isinstance(one.get("run_id"), str) and is_run_id(one["run_id"])
     ]
+
+
+def _facts(entry: Mapping[str, Any]) -> dict[str, Any]:
+    found = entry.get("tuned")
+    return found if isinstance(found, dict) else {}

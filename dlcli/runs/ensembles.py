@@ -108,7 +108,11 @@ def open_model(
         parts, told = _parts(one, use)
         notes += told
         tuned = one.ledger.result.get("tuned", {}) if one.ledger.kind == "cv" else {}
-        own = [(replace(opened(str(folder)), tuned=tuned), count) for folder, count in parts]
+        by_run = {member.run_id: member.tuned for member in members_in(one.ledger)}
+        own = [
+            (replace(part, tuned=by_run.get(part.ledger.run_id, tuned)), count)
+            for part, count in ((opened(str(folder)), count) for folder, count in parts)
+        ]
         groups.append(own or [(one, 1)])
         if own and tuned.get("calibrated_by", "none") != "none":
             notes.append("Its probabilities are calibrated on the rows that the folds held out.")

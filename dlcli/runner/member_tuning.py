@@ -1,0 +1,66 @@
+"""Tune the folds of each candidate for an ensemble together, on the rows that they hold out, as for a run's folds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dlcli.datasets.data import Data, take
+from dlcli.inference.saved_model import SavedModel
+from dlcli.sweeps.ensemble_candidates import EnsembleCandidate
+from dlcli.tasks.base import Task
+
+_PLAIN = {"calibrated_by": "none", "calibration": [], "calibration_scores": [0.0] * 4}
+
+
+def tune_members(
+    candidates: Sequence[EnsembleCandidate],
+    models: Sequence[Sequence[SavedModel]],
+    data: Data,
+    device: torch.device | str,
+) -> tuple[list[list[SavedModel]], list[dict[str, Any]]]:
+    """Return the models of each candidate with the facts that its task has tuned on held-out rows, and these facts.
+
+    The facts (a calibration, a threshold) take the place of those that each fold has tuned on its own validation rows.
+    A candidate with a single model keeps that model's own, which are tuned on the rows of the selection.
+    """
+    facts = [
+        _tuned(one, own, data, device) if len(own) > 1 else {}
+        for one, own in zip(candidates, models, strict=True)
+    ]
+    tuned = [[model.retuned(found) for model in own] for own, found in zip(models, facts, strict=True)]
+    return tuned, facts
+
+
+def _tuned(
+    candidate: EnsembleCandidate, models: Sequence[SavedModel], data: Data, device: torch.device | str
+) -> dict[str, Any]:
+    task = models[0].task
+    tunes = task.keeps_outputs and type(task).tune is not Task.tune
+    if not tunes or (
+        getattr(task, "calibrate", "none") == "none" and not getattr(task, "tune_threshold", None)
+    ):
+        return {}
+    found: dict[int, Tensor] = {}
+    for model, rows in zip(models, candidate.held_out(len(data)), strict=True):
+        plain = model if model.task.calibration() is None else model.retuned(_PLAIN)
+        outputs = plain.outputs(take(data.x, rows), device) if len(rows) else ()
+        for row, values in zip(rows.tolist(), outputs, strict=True):
+            found.setdefault(row, values)
+    numbers = np.array(sorted(found), np.int64)
+    return task.tune(torch.stack([found[row] for row in numbers.tolist()]), data.y[numbers])
+
+
+def told_of_tuning(
+    chosen: Sequence[tuple[EnsembleCandidate, Sequence[SavedModel], dict[str, Any]]],
+) -> list[str]:
+    """Return a sentence on what the task has tuned for each selected candidate."""
+    return [
+        f"{one.name}: {models[0].task.tuned()}, found on rows that its folds held out."
+        for one, models, facts in chosen
+        if facts
+    ]
