@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -36,6 +37,8 @@ def select_greedily(
 ) -> Selection:
     """Return the members that forward selection with replacement chooses.
 
+    A score that is NaN, as of a model whose loss diverged, is the worst one. If all are, so is the score of the result.
+
     Each step adds the model with which the ensemble scores best, starting from the empty ensemble; the best ensemble of
     all steps is returned (Caruana, Niculescu-Mizil, Crew and Ksikes, "Ensemble Selection from Libraries of Models",
     2004, sections 2 and 2.1). A model that is added several times counts several times.
@@ -48,17 +51,20 @@ def select_greedily(
         size: Number of steps.
     """
     sign = 1.0 if maximize else -1.0
-    alone = [sign * score(combined(one.unsqueeze(1))) for one in outputs]
+
+    def signed(members: Tensor) -> float:
+        value = sign * score(combined(members))
+        return -math.inf if math.isnan(value) else value
+
+    alone = [signed(one.unsqueeze(1)) for one in outputs]
     best = max(range(len(outputs)), key=alone.__getitem__)
     chosen, found, reached = [best], [best], alone[best]
     for _ in range(size - 1):
-        tried = [
-            sign * score(combined(torch.stack([*(outputs[n] for n in chosen), one], dim=1)))
-            for one in outputs
-        ]
+        tried = [signed(torch.stack([*(outputs[n] for n in chosen), one], dim=1)) for one in outputs]
         added = max(range(len(outputs)), key=tried.__getitem__)
         chosen.append(added)
         if tried[added] > reached:
             found, reached = list(chosen), tried[added]
     counts = tuple(found.count(number) for number in range(len(outputs)))
-    return Selection(counts, sign * reached, sign * alone[best], best)
+    ends = [math.nan if value == -math.inf else sign * value for value in (reached, alone[best])]
+    return Selection(counts, ends[0], ends[1], best)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -94,6 +95,9 @@ def ensemble(
         )
         score = _score(task, data, rows, judged)
         found = select_greedily(outputs, task.combined, score, maximize=maximize, size=size)
+    if math.isnan(found.score):
+        hint = "Choose another metric: --metric loss."
+        raise DataError(f"{judged} is undefined on the {len(rows):,} rows for every model", "--metric", hint)
     chosen = [(one, count) for one, count in zip(candidates, found.counts, strict=True) if count]
     members = [(part, count, one.run.ledger.run_id) for one, count in chosen for part in one.parts]
     loaded = dict(zip((one.run.ledger.run_id for one in candidates), models, strict=True))

@@ -48,6 +48,22 @@ def test_a_model_can_count_several_times() -> None:
     assert found.counts == (2, 1)
 
 
+def test_a_model_without_a_score_is_never_selected() -> None:
+    """A diverged model comes first; NaN is neither more nor less than the others' scores."""
+    truth, broken = torch.zeros(4, 1), torch.full((4, 1), torch.nan)
+
+    def error(outputs: torch.Tensor) -> float:
+        return float((outputs - truth).abs().mean())
+
+    for maximize in (False, True):
+        found = select_greedily(
+            [broken, truth + 1, truth - 1], lambda o: o.mean(dim=1), error, maximize=maximize, size=3
+        )
+        assert (found.counts[0], found.single) == (0, 1.0)
+    nothing = select_greedily([broken], lambda o: o.mean(dim=1), error, maximize=False, size=2)
+    assert np.isnan([nothing.score, nothing.single]).all()
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("selected")
