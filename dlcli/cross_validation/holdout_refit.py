@@ -12,7 +12,7 @@ from dlcli.cross_validation.children import Children
 from dlcli.cross_validation.estimation import Estimation
 from dlcli.cross_validation.fold_tuning import coverage_of_holdout_refit
 from dlcli.cross_validation.parent_record import record_parent
-from dlcli.cross_validation.refit import PLACE, refit
+from dlcli.cross_validation.refit import PLACE, refit, replanned
 from dlcli.datasets.notices import of_runs, sentences
 from dlcli.events import JobsPlanned, Listener
 from dlcli.executors.executor import execute
@@ -69,7 +69,7 @@ def refit_holdout(estimation: Estimation, run_dir: Path, store: Store, listen: L
         messages = [
             f"The best epoch on the {len(unseen.split.val):,} val rows was {epoch}. The final model was trained on the "
             f"{rows:,} train and val rows{between} for as many epochs, and tested once on {len(fold.split.test):,} "
-            "final test rows.",
+            f"final test rows.{replanned(settled, epoch)}",
             *coverage_sentences,
             *sentences(notices, estimation.data.told),
             *filter(None, [ledger.tags.get(CHECKPOINT_TAG)]),

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from dlcli.assembly.automatic import recorded_choices
+from dlcli.checks.extension import planned_part
 from dlcli.cross_validation.children import Children
 from dlcli.cross_validation.estimation import Estimation
 from dlcli.events import JobsPlanned, Listener
@@ -115,8 +116,16 @@ def final_model_sentence(estimation: Estimation, folds: Sequence[Path]) -> str:
     rows = len(whole.train) + len(whole.val)
     return (
         f"The final model was trained on all {rows:,} rows of the folds for {counted(epochs, 'epoch')}, the median of "
-        f"the folds' best epochs; {tested}."
+        f"the folds' best epochs; {tested}.{replanned(estimation.config, epochs)}"
     )
+
+
+def replanned(config: Mapping[str, Any], epochs: int) -> str:
+    """Return a sentence if a schedule or an average is planned for the final model's epochs, not for those before."""
+    part, planned = planned_part(config), config["trainer"].get("max_epochs")
+    if not part or planned in (None, -1, epochs):
+        return ""
+    return f" There, {part} is planned for {counted(epochs, 'epoch')}; it was planned for {planned:,}."
 
 
 def _files(

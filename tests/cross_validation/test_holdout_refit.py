@@ -9,6 +9,7 @@ import pytest
 
 import dlcli
 from dlcli.cross_validation.children import families
+from dlcli.cross_validation.refit import replanned
 from dlcli.splits.split import Split
 from dlcli.tracking.ledger import Ledger
 
@@ -67,3 +68,11 @@ def test_it_is_compared_by_its_final_model_and_resumes_to_nothing(result: dlcli.
     assert found.figures["loss"] == (result.metrics["test/loss"], other.metrics["test/loss"])
     assert found.refusal is None
     assert "nothing to do" in dlcli.resume(result.run_dir).messages[0]
+
+
+def test_a_schedule_that_is_planned_for_fewer_epochs_is_told() -> None:
+    cosine = {"_target_": "dlcli.training.schedules.cosine"}
+    config = {"scheduler": cosine, "weight_averaging": {}, "trainer": {"max_epochs": 20}}
+    told = " There, the schedule (cosine) is planned for 3 epochs; it was planned for 20."
+    assert replanned(config, 3) == told
+    assert replanned(config, 20) == replanned({**config, "scheduler": {}}, 3) == ""
