@@ -121,8 +121,9 @@ def quotes_are_literal(lines: Iterable[str], separator: str) -> bool:
 
 
 def has_stray_quote(stream: IO[bytes], separator: str) -> bool:
-    """Return whether a cell on one line begins with a quote, but is not a quoted cell; many times as fast as
-    `quotes_are_literal`, which is only needed if there is one.
+    """Return whether a cell on one line begins with a quote, but is not a quoted cell.
+
+    It takes a third of the time of `quotes_are_literal`, which is only needed if there is one.
 
     The stream's encoding must have ASCII's quote, separator and line ends.
     """
