@@ -50,8 +50,8 @@ def read(path: str) -> dict[str, list[tuple[Tensor, dict[str, Tensor]]]]:
                 boxes, labels = [], []
                 for box in ElementTree.fromstring(content(f"{name}.xml")).iter("object"):
                     sides = [
-                        float(box.find("bndbox").findtext(key)) for key in ("xmin", "ymin", "xmax", "ymax")
-                    ]  # type: ignore[union-attr,arg-type]
+                        float(str(box.findtext(f"bndbox/{key}"))) for key in ("xmin", "ymin", "xmax", "ymax")
+                    ]
                     if sides[2] > sides[0] and sides[3] > sides[1]:
                         boxes.append(sides)
                         labels.append(1 + CLASSES.index(str(box.findtext("name"))))

@@ -229,7 +229,8 @@ def _rows(
         where = f"annotation {entry.get('id', number)}"
         if (message := _mistake(entry, known, names)) is not None:
             choices = ", ".join(f"{code} {name}" for code, name in sorted(names.items())[:12])
-            problems.append(Problem(f"{where} {message}", file.where, f"Its categories are {choices}."))
+            hint = f"Its categories are {choices}." if entry["category_id"] not in names else ""
+            problems.append(Problem(f"{where} {message}", file.where, hint))
             if len(problems) == _NAMED:
                 break
             continue
