@@ -283,9 +283,12 @@ def _merged_fact(name: str, values: Sequence[Any]) -> Any:
     if isinstance(first, bool | int | str) or first is None or any(value is None for value in values):
         return first
     try:
-        numbers = np.array(values, dtype=np.float64)
-    except (TypeError, ValueError):  # names
+        numbers = np.array(values)
+    except ValueError:  # of unequal lengths
         return first
+    if numbers.dtype.kind not in "iuf":  # names, of which "0" and "1" look like numbers
+        return first
+    numbers = numbers.astype(np.float64)
     if name in _COUNTS:
         return numbers.sum(axis=0).round().astype(np.int64).tolist()
     return numbers.mean(axis=0).tolist()

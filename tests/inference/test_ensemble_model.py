@@ -209,16 +209,16 @@ def test_facts_are_merged() -> None:
     found = merged_facts(
         [
             {
-                "classes": ["a"],
+                "classes": ["0"],
                 "class_counts": [3],
                 "target_mean": [1.0],
                 "horizon": 2,
                 "tuned_threshold": 0.2,
             },
-            {"classes": ["a"], "class_counts": [5], "target_mean": [2.0], "horizon": 2},
+            {"classes": ["0"], "class_counts": [5], "target_mean": [2.0], "horizon": 2},
         ]
     )
-    assert found == {"classes": ["a"], "class_counts": [8], "target_mean": [1.5], "horizon": 2}
+    assert found == {"classes": ["0"], "class_counts": [8], "target_mean": [1.5], "horizon": 2}
 
 
 def test_outputs_are_converted_to_the_unit_of_another_task() -> None:

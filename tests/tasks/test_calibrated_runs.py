@@ -138,6 +138,21 @@ def test_folds_together_and_the_refitted_model_are_calibrated_on_held_out_rows(
     assert dlcli.evaluate(folds.run_dir).metrics["test/f1"] == pytest.approx(folds.metrics["test/f1"])
 
 
+def test_folds_that_an_ensemble_selects_are_calibrated_together(folder: Path, folds: Result) -> None:
+    words = ["cv.folds=2", "cv.test_size=0.2", "task.tune_threshold=f1", "model.hidden=8"]
+    other = train(folder, "cv=stratified_kfold", "task.calibrate=temperature", *words)
+    made = dlcli.ensemble([str(folds.run_dir), str(other.run_dir)], runs_dir=folder / "runs")
+    found = {one["run_id"]: one["tuned"] for one in Ledger.load(made.run_dir).result["members"]}
+    assert found
+    for run in (folds, other):
+        scale = Ledger.load(run.run_dir).result["tuned"]["calibration"][0]
+        own = [found[fold.run_id]["calibration"][0] for fold in run.folds if fold.run_id in found]
+        assert own == [pytest.approx(scale, rel=1e-3)] * len(own)
+    assert any("found on rows that its folds held out" in text for text in made.messages)
+    again = dlcli.evaluate(made.run_dir).metrics
+    assert again["test/log_loss"] == pytest.approx(made.metrics["test/log_loss"])
+
+
 def test_rows_that_fitted_the_calibration_and_the_limits_are_reported(
     folder: Path, calibrated: Result, folds: Result
 ) -> None:
