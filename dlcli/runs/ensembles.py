@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from dlcli.datasets.data import Data
     from dlcli.inference.saved_model import SavedModel
 
-# The models of a cross-validation that predict: those of all folds together, or the refitted model.
+# Which models of a cross-validation, or of a sweep's best trial, predict: those of all folds, or the refitted one.
 Use = Literal["folds", "refit"]
 
 
@@ -162,37 +162,41 @@ def _parts(run: OpenedRun, use: Use | None) -> tuple[list[tuple[Path, int]], lis
     if ledger.kind == "ensemble" and ledger.status == "FINISHED":
         members = members_of(run)
         return members, [f"The mean of the models of {counted(len(members), 'member')} predicts."]
-    folds = [ledger.sibling(run_id) for run_id in ledger.result.get("folds", ())]
+    is_sweep = ledger.kind == "sweep"
+    folds = [
+        ledger.sibling(run_id) for run_id in ledger.result.get("best_folds" if is_sweep else "folds", ())
+    ]
     if not folds or ledger.status != "FINISHED":
         if use is not None:
             raise InputError(
-                "is not a finished cross-validation, whose folds have models",
+                "is not a finished cross-validation, or a sweep with folds, whose folds have models",
                 ledger.run_name,
                 "Leave out --use.",
             )
         return [], []
     has_refit = (run.folder / "model").is_dir()
+    key = "sweep.refit=true" if is_sweep else "cv.refit=true"
     if use == "refit" and not has_refit:
-        hint = "Leave out --use, or train with a final model: cv.test_size=0.2 cv.refit=true"
+        hint = f"Leave out --use, or train with a final model: cv.test_size=0.2 {key}"
         raise InputError("has no refitted model", ledger.run_name, hint)
     kept = [folder for folder in folds if (folder / "model" / "weights.safetensors").is_file()]
     if has_refit and use != "folds":
         other = (
             f"; --use folds selects the mean of the models of {counted(len(kept), 'fold')}" if kept else ""
         )
-        return [], [f"The refitted model (cv.refit=true) predicts{other}."]
+        return [], [f"The refitted model ({key}) predicts{other}."]
     if not kept:
         raise CorruptRun(
             "no fold has kept its weights",
             str(run.folder),
-            "Train again with tracking.keep=all, or with a final model: cv.test_size=0.2 cv.refit=true",
+            f"Train again with tracking.keep=all, or with a final model: cv.test_size=0.2 {key}",
         )
     shown = (
         counted(len(kept), "fold")
         if len(kept) == len(folds)
         else f"the {len(kept)} of {len(folds)} folds whose weights were kept (tracking.keep)"
     )
-    other = "; --use refit selects the refitted model (cv.refit=true)" if has_refit else ""
+    other = f"; --use refit selects the refitted model ({key})" if has_refit else ""
     return [(folder, 1) for folder in kept], [f"The mean of the models of {shown} predicts{other}."]
 
 

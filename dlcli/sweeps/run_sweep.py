@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dlcli.config.build import build
-from dlcli.config.next_command import resume_command
+from dlcli.config.next_command import next_command, resume_command
 from dlcli.cross_validation.fold_summary import mean_baselines
 from dlcli.cross_validation.refit import refit
 from dlcli.datasets.notices import as_plain, notice_metrics, of_runs, sentences
@@ -97,6 +97,10 @@ def run_sweep(
             why = why_it_won(plan, standing, records)
             undefined = undefined_in_folds([run.metrics for run in trained])
             lines = [*messages(plan, standing, final, resume, why), *undefined, *own, *missing]
+            if folds > 1 and recorder.ledger.parent_id is None:
+                words = ("predict", recorder.ledger.run_name, "FILE", "--use", "folds")
+                line = next_command(*words, runs_dir=recorder.ledger.runs_dir)
+                lines.append(f"The mean of the models of its {folds} folds predicts with: {line}")
             lines += record_stacks(
                 recorder,
                 plan.config,
@@ -123,6 +127,7 @@ def run_sweep(
                     "out_of_time": not driver.is_complete,
                     "front": [trial.number for trial in standing.front],
                     "refit_run_id": refitted.parent.name if refitted else None,
+                    **({"best_folds": [run.run_id for run in trained]} if folds > 1 else {}),
                 },
             )
             store.project(now=True)

@@ -36,6 +36,7 @@ from dlcli.errors import (
 )
 from dlcli.models.mlp import MLP
 from dlcli.result import Result
+from dlcli.runs.ensembles import open_model
 from dlcli.runs.folder import open_run, read_result
 from dlcli.splits.split import Split
 from dlcli.sweeps.leaderboard import Standing
@@ -629,7 +630,7 @@ def test_several_objectives_give_a_front(runs_dir: Path) -> None:
     assert (result.run_dir / "plots" / "pareto_front.png").exists()
 
 
-def test_a_cost_may_come_first_with_folds(runs_dir: Path) -> None:
+def test_a_cost_may_come_first_with_folds(runs_dir: Path, swept: Result) -> None:
     goals = "sweep.objectives=[model/parameters,val/accuracy:max,model/latency_ms]"
     result = sweep(runs_dir, "costs", "model.hidden=4,2", "cv=kfold", "cv.folds=2", "cv.test_size=0.2", goals)
     assert result.best is not None
@@ -639,6 +640,15 @@ def test_a_cost_may_come_first_with_folds(runs_dir: Path) -> None:
     # Each training stops by, and keeps, what is looked for.
     assert "monitor=val/accuracy" in shlex.split(result.best["command"])
     assert (result.run_dir / "plots" / "pareto_front.png").exists()
+    # The models of the best trial's folds predict together.
+    folds = [f for f in ledgers(runs_dir, "costs", "fold") if f.parent_id == result.best["run_id"]]
+    found = open_model("costs", runs_dir, use="folds")
+    assert [member.ledger.run_id for member in found.members] == [fold.run_id for fold in folds]
+    refitted, mean = (dlcli.evaluate("costs", runs_dir=runs_dir, use=use) for use in ("refit", "folds"))
+    assert refitted.metrics["test/loss"] == result.metrics["test/loss"] != mean.metrics["test/loss"]
+    assert result.messages[-1].endswith(f"dlcli predict costs FILE --use folds --runs-dir {runs_dir}")
+    with pytest.raises(InputError, match="a sweep with folds"):
+        open_model(swept.run_id, runs_dir, use="folds")
 
 
 def test_trials_are_configured_as_train_would(runs_dir: Path, swept: Result) -> None:
