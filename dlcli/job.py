@@ -67,8 +67,8 @@ from dlcli.training.restoration import place_of_checkpoints, restore_checkpoints
 from dlcli.training.step_profiler import profile_messages
 
 JUDGED: tuple[Part, ...] = ("val", "test")  # the parts of a split that the best weights are evaluated on
-# Entries of the result: the number of jobs that took their steps together, or why this one did not.
-TOGETHER, ALONE = "trained_together", "trained_alone"
+# Entry of the result: how the run shared its steps with others (the fields of `StepSharing`).
+SHARING = "sharing"
 
 
 @dataclass(frozen=True)
@@ -205,7 +205,7 @@ def pausing_job(job: Job, listen: Listener = ignore) -> Pausing[Result]:
                 "over": over,
                 "scales": model.task.scales(),
                 "duration_s": round(time.monotonic() - started - fitted.sharing.waited, 3),
-                **_sharing(job, fitted),
+                **_sharing(job, fitted, recorder.ledger),
                 "notices": as_plain([*notices, *beside]),
                 "messages": notes,
             },
@@ -213,11 +213,10 @@ def pausing_job(job: Job, listen: Listener = ignore) -> Pausing[Result]:
     return read_result(run_dir)
 
 
-def _sharing(job: Job, fitted: FitResult) -> dict[str, Any]:
-    if fitted.sharing.runs > 1:
-        return {TOGETHER: fitted.sharing.runs}
-    is_asked = job.config["executor"].get("stack") and fitted.sharing.why_alone
-    return {ALONE: fitted.sharing.why_alone} if is_asked else {}
+def _sharing(job: Job, fitted: FitResult, ledger: Ledger) -> dict[str, Any]:
+    """Return the entry of the result; an extended run may have an earlier one, which is replaced."""
+    is_asked = job.config["executor"].get("stack") or SHARING in ledger.result
+    return {SHARING: asdict(fitted.sharing)} if is_asked else {}
 
 
 def _train(

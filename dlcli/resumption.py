@@ -48,7 +48,7 @@ NOTHING_LEFT = "The run is finished: there is nothing to do."
 _MAY_CHANGE = (
     *(f"dataset.{key}" for key in DATA_PATHS),
     *(f"trainer.{key}" for key in ("max_epochs", "max_steps", "max_time", "accelerator", "devices")),
-    *(f"executor.{key}" for key in ("jobs", "recycle", "job_timeout", "silence")),
+    *(f"executor.{key}" for key in ("jobs", "stack", "recycle", "job_timeout", "silence")),
     "tracking.checkpoint_minutes",
     "tracking.keep",
     "tracking.system_metrics",

@@ -26,7 +26,7 @@ from dlcli.events import JobsPlanned, Listener
 from dlcli.executors.at_once import jobs_at_once
 from dlcli.executors.executor import execute
 from dlcli.executors.stack_account import record_stacks
-from dlcli.executors.stack_size import stack_size
+from dlcli.executors.stack_size import stack_size, unstacked
 from dlcli.files.disk import disk_errors
 from dlcli.inference.partial_means import partial_notice
 from dlcli.inference.saved_model import load_task
@@ -46,6 +46,7 @@ from dlcli.tracking.ledger import Ledger
 from dlcli.tracking.mlflow_tags import CHECKPOINT_TAG, TEST_ROWS_TAG
 from dlcli.tracking.recorder import Recorder
 from dlcli.tracking.store import Store
+from dlcli.training.restoration import has_checkpoint
 
 
 def cross_validate(
@@ -99,11 +100,13 @@ def cross_validate(
         pending = [i for i, place in enumerate(places) if not children.is_done(place, configs[i])]
         for i in pending:
             children.configure(places[i], configs[i])
-        together = stack_size(config, len(pending), estimation.data)
-        at_once = max(together, jobs_at_once(config, len(pending), estimation.data))
+        resumed = any(has_checkpoint(run_dirs[i]) for i in pending)
+        planned = unstacked(config) if resumed else config  # runs with a checkpoint are trained alone
+        together = stack_size(planned, len(pending), estimation.data)
+        at_once = max(together, jobs_at_once(planned, len(pending), estimation.data))
         listen(JobsPlanned([places[i] for i in pending], at_once))
         jobs = [estimation.job(run_dirs[i], folds[i], configs[i]) for i in pending]
-        execute(jobs, config, estimation.data, listen, store.project)
+        execute(jobs, planned, estimation.data, listen, store.project)
         store.project(now=True)
         results = tuple(
             replace(read_result(folder), params=choice.params)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from dlcli.executors.stack_size import why_alone
 from dlcli.formatting import counted
-from dlcli.job import ALONE, TOGETHER
+from dlcli.job import SHARING
 from dlcli.tracking.ledger import Ledger
 from dlcli.tracking.recorder import Recorder
 
@@ -35,19 +35,19 @@ def record_stacks(
     asked = config["executor"].get("stack", False)
     if asked is False:
         return []
-    results = [Ledger.load(folder).result for folder in run_dirs]
-    stacked = sum(TOGETHER in result for result in results)
+    shared = [Ledger.load(folder).result.get(SHARING, {}) for folder in run_dirs]
+    alone = [one.get("why_alone") or otherwise for one in shared if one.get("runs", 1) == 1]
+    stacked = len(run_dirs) - len(alone)
     sentences = []
     if stacked:
         sentences.append(
             f"{stacked} of {counted(len(run_dirs), 'training run')} took their steps together, as one model "
             "(executor.stack): figures agree with those of runs alone within 1e-5."
         )
-    if alone := len(run_dirs) - stacked:
+    if alone:
         setting = why_alone(config, data, len(run_dirs))
-        own = dict.fromkeys(result.get(ALONE, otherwise) for result in results if TOGETHER not in result)
-        reasons = setting or "; ".join(filter(None, own)) or "they had nothing to take steps with"
-        text = f"{counted(alone, 'training run')} took their steps alone: {reasons}."
+        reasons = setting or "; ".join(filter(None, dict.fromkeys(alone))) or "no other run had their shape"
+        text = f"{counted(len(alone), 'training run')} took their steps alone: {reasons}."
         recorder.tag(STACK_TAG, " ".join([*sentences, text]))
         return sentences if asked == "auto" else [*sentences, text]
     recorder.tag(STACK_TAG, sentences[0])

@@ -51,6 +51,12 @@ def stack_size(config: Mapping[str, Any], jobs: int, data: Data) -> int:
     return min(jobs, _room(data), _MOST if isinstance(asked, bool) or asked == "auto" else int(asked))
 
 
+def unstacked(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a configuration whose jobs are trained one by one, or in several processes."""
+    executor = config["executor"]
+    return {**config, "executor": {**executor, "stack": False}} if "stack" in executor else config
+
+
 def why_alone(config: Mapping[str, Any], data: Data, jobs: int) -> str:
     """Return the first reason why each of `jobs` jobs is trained alone; empty if several may be trained together."""
     return next(_reasons(config, data, jobs), "")
@@ -96,7 +102,8 @@ def _costs(config: Mapping[str, Any], data: Data, jobs: int) -> Iterator[str]:
         yield f"steps of {work:,.0f} multiplications, which gain little from being taken together"
     if 0 < (steps := jobs * steps_of(config, len(data))) < _FEWEST_STEPS:
         yield f"{steps} steps, which are too few to save time"
-    if (processes := jobs_at_once(config, jobs, data)) > gain:
+    # A stack of few gains less; two processes halve the time of two jobs.
+    if (processes := jobs_at_once(config, jobs, data)) > min(gain, (jobs + 1) / 2):
         yield f"{processes} processes save more time"
 
 

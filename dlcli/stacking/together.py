@@ -6,7 +6,7 @@ import contextlib
 import copy
 import signal
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Generator, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
@@ -21,6 +21,10 @@ from dlcli.training.due_steps import DueSteps, Pausing
 from dlcli.training.module import TrainingModule
 
 T = TypeVar("T")
+
+# Most runs that wait, with their rows and networks, for others of their shape. In a grid of several sizes, the next run of
+# a shape comes after one of each other size.
+_MOST_WAITING = 4
 
 
 @dataclass(eq=False)
@@ -74,8 +78,12 @@ class Together(Generic[T]):
                 yield from self._continue(run)
                 if run.due is not None:
                     run.shape = self._shape(run.due.module)
-                while run.due is not None and run.shape is None:
-                    yield from self._take_alone(run)
+                if run.due is not None and run.shape is None:
+                    yield from self._end_alone(run)
+                if len(single := self._without_others()) > _MOST_WAITING:
+                    yield from self._end_alone(single[0])
+            for run in self._without_others():
+                yield from self._end_alone(run)
             self._form_groups()
             while self._waiting:
                 yield from self._take_next()
@@ -84,6 +92,18 @@ class Together(Generic[T]):
             raise
         finally:
             _set_rng_states(outside)
+
+    def _without_others(self) -> list[_Run[T]]:
+        """Return the waiting runs of whose shape there is no other, in their order."""
+        counts = Counter(run.shape for run in self._waiting)
+        return [run for run in self._waiting if counts[run.shape] == 1]
+
+    def _end_alone(self, run: _Run[T]) -> Iterator[tuple[int, T | Exception]]:
+        """Continue a run alone, up to its end."""
+        if run.due is not None and not run.due.module.sharing.why_alone:
+            run.due.module.sharing.why_alone = "no other network of its shape"
+        while run.due is not None:
+            yield from self._take_alone(run)
 
     def _shape(self, module: TrainingModule) -> Hashable:
         """Return the shape of a run, or None if it has to be trained alone."""
@@ -97,11 +117,7 @@ class Together(Generic[T]):
         shapes: dict[Hashable, list[_Run[T]]] = defaultdict(list)
         for run in self._waiting:
             shapes[run.shape].append(run)
-        for shape, runs in shapes.items():
-            if len(runs) > 1:
-                self._groups[shape] = _Group(runs, _stack_of(runs))
-            elif runs[0].due is not None:
-                runs[0].due.module.sharing.why_alone = "no other network of its shape"
+        self._groups = {shape: _Group(runs, _stack_of(runs)) for shape, runs in shapes.items()}
 
     def _take_next(self) -> Iterator[tuple[int, T | Exception]]:
         """Take the earliest steps that runs wait for, so that runs in a stack stay side by side."""
@@ -109,11 +125,7 @@ class Together(Generic[T]):
         front = [run for run in self._waiting if _moment(run) == first]
         for shape in dict.fromkeys(run.shape for run in front):
             runs = [run for run in front if run.shape == shape]
-            if (group := self._groups.get(shape)) is None:
-                for run in runs:
-                    yield from self._take_alone(run)
-            else:
-                yield from self._take_stacked(group, runs)
+            yield from self._take_stacked(self._groups[shape], runs)
 
     def _take_alone(self, run: _Run[T]) -> Iterator[tuple[int, T | Exception]]:
         assert run.due is not None

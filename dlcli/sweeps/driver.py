@@ -28,16 +28,15 @@ from dlcli.events import EpochDone, Event, Listener, Note, TrialEvent, TrialStar
 from dlcli.executors.executor import Executor, working
 from dlcli.executors.stacked_jobs import StackedJobs
 from dlcli.inference.latency import LATENCY
-from dlcli.job import TOGETHER, Job
+from dlcli.job import Job
 from dlcli.result import Result
 from dlcli.runs.folder import read_result
 from dlcli.sweeps.budget import SweepLimits, TrialLimits
 from dlcli.sweeps.leaderboard import Standing
 from dlcli.sweeps.plan import SweepPlan
-from dlcli.sweeps.records import Records
+from dlcli.sweeps.records import Records, own_seconds
 from dlcli.sweeps.study import Study
 from dlcli.sweeps.trial import Trial
-from dlcli.tracking.ledger import Ledger
 from dlcli.tracking.mlflow_tags import PRUNED_TAG
 from dlcli.tracking.recorder import Recorder
 
@@ -115,6 +114,7 @@ class Driver:
                 with working(self._executor) as worked:
                     for _ in worked:
                         self._settle_ended()
+                        self._records.store.project()
                 if not self._running:
                     continue
                 self._end_what_hangs()
@@ -313,13 +313,7 @@ class Driver:
 
     def _end(self, attempt: _Attempt) -> None:
         self._attempts.remove(attempt)
-        ledgers = [Ledger.load(folder) for folder in attempt.folders]
-        attempt.trial.seconds = (
-            # Without the time in which it waited for the trials that took their steps with it.
-            sum(ledger.result["duration_s"] for ledger in ledgers)
-            if any(TOGETHER in ledger.result for ledger in ledgers)
-            else Ledger.load(attempt.trial.run_dir).seconds
-        )
+        attempt.trial.seconds = own_seconds(attempt.trial.run_dir, attempt.folders)
         self._study.tell(attempt.trial)
         self._on_end(attempt.trial)
 

@@ -14,6 +14,7 @@ from dlcli.cross_validation.cross_validate import place_of
 from dlcli.cross_validation.estimation import Estimation, Fold
 from dlcli.errors import CorruptRun, TrainingError
 from dlcli.gate.documents import read_json
+from dlcli.job import SHARING
 from dlcli.runs.folder import read_result, recorded_epochs
 from dlcli.runs.trial_words import TRIAL_FILE
 from dlcli.sweeps.objective import COSTS, Objective
@@ -154,10 +155,11 @@ class Records:
             state = "pruned"
         elif ledger.status == "FAILED":
             state = "failed"
-        trial = Trial(number, params, folder, ledger.run_id, state, seconds=ledger.seconds)
+        trial = Trial(number, params, folder, ledger.run_id, state)
         if state == "failed":
             trial.reason = (ledger.error or "").partition("\n")[0]
         folds = self.finished_folds(trial)
+        trial.seconds = own_seconds(folder, folds)
         trial.reports = self._reports(trial, folds)
         if state == "finished":
             try:
@@ -228,3 +230,10 @@ def undefined_in_folds(metrics: Sequence[Mapping[str, float]]) -> list[str]:
         if parts
         else []
     )
+
+
+def own_seconds(run_dir: Path, folds: Sequence[Path]) -> float:
+    """Return the duration of a trial, without the time in which its finished folds waited for the steps of others."""
+    trial, runs = Ledger.load(run_dir), [Ledger.load(fold) for fold in folds]
+    since = [run for run in runs if (run.started_at or "") >= (trial.started_at or "")]
+    return max(0.0, trial.seconds - sum(run.result.get(SHARING, {}).get("waited", 0.0) for run in since))

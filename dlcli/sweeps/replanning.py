@@ -93,6 +93,8 @@ def _kept(
     words = {key: override(key, former[key]) for key in sorted(former)}
     changed = {key: key.split(".")[0] for key in words if key.split(".")[0] in searched}
     kept = [word for key, word in words.items() if key not in changed]
+    if "stack" in experiment.config["executor"] and "stack" not in opened.config["executor"]:
+        kept.append("executor.stack=false")
     if kept:
         listen(Note(f"The search keeps the defaults that it was started with: {', '.join(kept)}"))
     if changed:

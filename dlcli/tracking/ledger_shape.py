@@ -172,6 +172,7 @@ _RESULT: dict[str, Callable[[Any], bool]] = {
     "models": lambda value: _is_list(value, _is_dict),
     "out_of_time": lambda value: isinstance(value, bool),
     "best_run_id": _is_id_or_none,
+    "sharing": _is_dict,
     "best_folds": lambda value: _is_list(value, _is_id),
     "refit_run_id": _is_id_or_none,
 }

@@ -30,6 +30,11 @@ def place_of_checkpoints(ledger: Ledger) -> dict[str, Any]:
     }
 
 
+def has_checkpoint(run_dir: Path) -> bool:
+    """Return whether a run has a checkpoint from which it continues."""
+    return (run_dir / "checkpoints" / LAST).is_file()
+
+
 def _folder(ledger: Ledger) -> Path:
     return ledger.run_dir / "checkpoints"
 

@@ -17,7 +17,7 @@ from dlcli.datasets.data import Data
 from dlcli.errors import DlcliError, Interrupted, TrainingError
 from dlcli.executors.stack_account import STACK_TAG
 from dlcli.executors.stack_size import stack_size, why_alone
-from dlcli.job import TOGETHER
+from dlcli.job import SHARING
 from dlcli.result import Result
 from dlcli.stacking.stack import Stack
 from dlcli.tracking.history import read_history
@@ -59,10 +59,10 @@ def test_folds_and_seeds_that_are_trained_together_give_the_figures_of_each_alon
 ) -> None:
     together = dlcli.train([*FOLDS, "executor.stack=true", f"runs_dir={tmp_path}"])
     assert_same_folds(together, alone)
-    assert [Ledger.load(fold.run_dir).result[TOGETHER] for fold in together.folds] == [4] * 4
+    assert [Ledger.load(fold.run_dir).result[SHARING]["runs"] for fold in together.folds] == [4] * 4
     assert "4 of 4 training runs took their steps together" in " ".join(together.messages)
     assert "4 of 4" in Ledger.load(together.run_dir).tags[STACK_TAG]
-    assert TOGETHER not in Ledger.load(alone.folds[0].run_dir).result
+    assert SHARING not in Ledger.load(alone.folds[0].run_dir).result
     assert STACK_TAG not in Ledger.load(alone.run_dir).tags  # stacking is off
 
 

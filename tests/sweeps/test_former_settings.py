@@ -32,13 +32,23 @@ class Recorded:
 def earlier(config: dict[str, Any]) -> dict[str, Any]:
     """The configuration as a version recorded it that had fewer keys and other defaults."""
     was = copy.deepcopy(config)
-    for section, key in (("model", "embedding_dropout"), ("model", "bins"), ("preprocessing", "texts")):
+    for section, key in (
+        ("model", "embedding_dropout"),
+        ("model", "bins"),
+        ("preprocessing", "texts"),
+        ("executor", "stack"),
+    ):
         del was[section][key]
     was["model"]["activation"] = "gelu"
     return was
 
 
-KEPT = ["model.activation=gelu", "model.embedding_dropout=0", "preprocessing.texts=drop"]
+KEPT = [
+    "model.activation=gelu",
+    "model.embedding_dropout=0",
+    "preprocessing.texts=drop",
+    "executor.stack=false",
+]
 
 
 def resumed(words: list[str], config: dict[str, Any], folder: Path, heard: list[Event]) -> SweepPlan:
@@ -90,6 +100,6 @@ def test_defaults_of_searched_options_are_todays_and_announced(tmp_path: Path) -
     plan = resumed(words, earlier(plan_sweep(words, (), tmp_path).config), tmp_path, heard)
     assert plan.trial_config({"model": "linear"})["preprocessing"]["texts"] == "drop"
     assert [event.text for event in heard if isinstance(event, Note)] == [
-        "The search keeps the defaults that it was started with: preprocessing.texts=drop",
+        f"The search keeps the defaults that it was started with: {', '.join(KEPT[2:])}",
         "New trials have today's defaults of searched options: model.activation, model.embedding_dropout",
     ]
