@@ -22,8 +22,8 @@ from dlcli.training.module import TrainingModule
 
 T = TypeVar("T")
 
-# Most runs that wait, with their rows and networks, for others of their shape. In a grid of several sizes, the next run of
-# a shape comes after one of each other size.
+# Most runs that wait, with their rows and networks, for others of their shape. In a grid of several sizes, one of each other
+# size comes in between.
 _MOST_WAITING = 4
 
 
