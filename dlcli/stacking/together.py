@@ -22,8 +22,8 @@ from dlcli.training.module import TrainingModule
 
 T = TypeVar("T")
 
-# Most runs that wait, with their rows and networks, for others of their shape. In a grid of several sizes, one of each other
-# size comes in between.
+# Most runs that wait, with their rows and networks, for others of their shape. In a grid of several sizes, the next one
+# follows runs of all other sizes.
 _MOST_WAITING = 4
 
 
