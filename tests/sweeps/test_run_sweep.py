@@ -643,7 +643,7 @@ def test_a_cost_may_come_first_with_folds(runs_dir: Path, swept: Result) -> None
     # The models of the best trial's folds predict together.
     folds = [f for f in ledgers(runs_dir, "costs", "fold") if f.parent_id == result.best["run_id"]]
     found = open_model("costs", runs_dir, use="folds")
-    assert [member.ledger.run_id for member in found.members] == [fold.run_id for fold in folds]
+    assert {member.ledger.run_id for member in found.members} == {fold.run_id for fold in folds}
     refitted, mean = (dlcli.evaluate("costs", runs_dir=runs_dir, use=use) for use in ("refit", "folds"))
     assert refitted.metrics["test/loss"] == result.metrics["test/loss"] != mean.metrics["test/loss"]
     assert result.messages[-1].endswith(f"dlcli predict costs FILE --use folds --runs-dir {runs_dir}")
