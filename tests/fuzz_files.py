@@ -256,7 +256,7 @@ def _odd(chance: random.Random, folder: Path) -> FileCase:
     elif kind == 7:
         file.write_bytes(b"\x00" * 999)
     else:
-        file.write_bytes(gzip.compress(b"a,y\n1,u\n" * 9)[: chance.randint(1, 60)])
+        file.write_bytes(gzip.compress(b"a,y\n1,u\n" * 9, mtime=0)[: chance.randint(1, 60)])
     return FileCase(file)
 
 

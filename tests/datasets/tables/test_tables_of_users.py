@@ -90,7 +90,7 @@ def test_a_column_called_like_one_of_its_values_costs_no_header() -> None:
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        (gzip.compress(b"x,y\n"), "is compressed with gzip, not a table of text"),
+        (gzip.compress(b"x,y\n", mtime=0), "is compressed with gzip, not a table of text"),
         (b'{"x": 1, "y": 2}\n', "is JSON, not a table of text\n  Give the file the suffix .jsonl"),
         (b"<!DOCTYPE html>\n", "is a page of HTML, not a table of text"),
         (b"\xd0\xcf\x11\xe0\xa1\xb1", r"is an Excel file of an earlier version \(.xls\)"),
