@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shlex
 from pathlib import Path
 
@@ -59,7 +60,7 @@ def test_the_shown_command_trains(cv: str, tmp_path: Path, monkeypatch: pytest.M
     folds = ["cv.folds=2"] if "fold" in cv else []
     with monkeypatch.context() as patch:
         patch.setattr(
-            "dlcli.tasks.losses.CrossEntropy.forward", lambda self, outputs, y: outputs.mean() * float("nan")
+            "dlcli.tasks.losses.CrossEntropy.forward", lambda self, outputs, y: outputs.mean() * math.inf
         )
         error = diverged(tmp_path, "optimizer=sgd", "optimizer.lr=0.5", cv, *folds)
     pasted(error)
