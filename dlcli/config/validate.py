@@ -77,7 +77,8 @@ def _nameless(node: Mapping[str, Any], section: str) -> Iterator[Problem]:
     elif TARGET not in node and section in (*NEEDED, *OPTIONAL):
         if not node and (section in OPTIONAL or section in BY_DATA):
             return
-        like = get_close_matches(TARGET, node, 1)
+        bare = {str(key).strip("_").lower(): key for key in node}
+        like = [bare[key] for key in get_close_matches(TARGET.strip("_"), bare, 1, cutoff=0.8)]
         hint = (
             f"{like[0]} is probably meant to be {TARGET}: write {TARGET}: PACKAGE.MODULE.NAME"
             if like

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from dlcli.cross_validation.children import descendants
+from dlcli.errors import DlcliError
 from dlcli.events import Listener, RunOpened
+from dlcli.tracking.ledger import Ledger
 from dlcli.tracking.reconcile import reconcile
 from dlcli.tracking.store import Store
+
+# Seconds for which the ends of killed workers are waited for, and between attempts.
+_PATIENCE, _PAUSE = 2.0, 0.05
 
 
 @contextmanager
@@ -19,5 +26,17 @@ def recording(run_dir: Path, store: Store, listen: Listener) -> Iterator[None]:
         yield
     except BaseException:
         store.close()
-        reconcile(store.runs_dir, store)  # folds and trials that did not start, or whose worker has ended
+        # Folds and trials that did not start, or whose worker ended; the locks of a killed one are free a moment later.
+        deadline = time.monotonic() + _PATIENCE
+        while True:
+            reconcile(store.runs_dir, store)
+            if time.monotonic() > deadline or not _any_runs(run_dir):
+                break
+            time.sleep(_PAUSE)
         raise
+
+
+def _any_runs(run_dir: Path) -> bool:
+    with suppress(DlcliError):
+        return any(child.status == "RUNNING" for child in descendants(Ledger.load(run_dir)))
+    return False
