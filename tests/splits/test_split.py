@@ -265,6 +265,8 @@ def test_the_file_of_a_split_is_checked(tmp_path: Path) -> None:
     for parts, rows in damaged:
         with pytest.raises(CorruptRun, match="split"):
             Split.load(saved(tmp_path, **parts), rows)
+    with pytest.raises(CorruptRun, match="has 4 rows, more than it can have"):  # found before rows are read
+        Split.load(saved(tmp_path, **whole), 3)
     (tmp_path / "split.npz").unlink()
     with pytest.raises(CorruptRun, match="is missing") as missing:
         Split.load(tmp_path / "split.npz")

@@ -90,6 +90,8 @@ def test_a_coverage_that_the_rows_cannot_give_is_refused_with_the_smallest_numbe
     for method in ("plain", "plus"):
         with pytest.raises(InputError, match="needs at least 9 calibration rows, and there are 8"):
             conformal_of("multiclass", few, 0.9, method, [np.ones(1)] * 8)
+    with pytest.raises(InputError, match="needs at least 9 calibration rows, and there are 0"):
+        conformal_of("regression", numbers(0, np.random.default_rng(0)), 0.9, "plus", [])
 
 
 @pytest.mark.parametrize("coverage", [0.0, 1.0, float("nan")])

@@ -70,6 +70,8 @@ def test_a_slice_and_the_other_rows_are_at_least_20() -> None:
     errors = np.arange(100.0)
     assert find_slices({"x": pd.Series(["a"] * 81 + ["b"] * 19)}, errors) == []
     assert [one.rows for one in find_slices({"x": pd.Series(["a"] * 80 + ["b"] * 20)}, errors)] == [20, 80]
+    names = pd.Series(np.repeat([f"n{n}" for n in range(51)], 20))
+    assert len(find_slices({"x": names}, np.arange(1020.0))) == 50
 
 
 def test_a_slice_and_the_other_rows_have_the_same_p() -> None:
@@ -98,9 +100,10 @@ def test_redundant_columns_are_one_group() -> None:
             "day": pd.Timestamp("2024-01-01") + pd.to_timedelta(-x, unit="D"),
             "one": np.ones(300),
             "no": np.zeros(300, dtype=bool),
+            "three": random.choice(["a", "b", "c"], 300),
         }
     )
-    groups = [["x", "exp", "day"], ["other"], ["word", "same"], ["one"], ["no"]]
+    groups = [["x", "exp", "day"], ["other"], ["word", "same"], ["one"], ["no"], ["three"]]
     assert correlated_groups(table) == groups
 
 

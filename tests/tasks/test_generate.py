@@ -75,6 +75,16 @@ def test_recognised_share_modes_and_diversity_by_hand() -> None:
 def test_too_few_rows_have_no_distance() -> None:
     assert np.isnan(value("frechet", kept(1)))
     assert np.isnan(value("kernel_distance", kept(1)))
+    assert np.isfinite([value("frechet", kept(2)), value("kernel_distance", kept(2))]).all()
+    assert value("modes", kept(2)) == 2  # of the classes that were requested once
+
+
+def test_a_diversity_without_rows_is_undefined_for_each_class() -> None:
+    metric = SampleMetric("diversity", 3)
+    assert (metric.diversities().shape, metric.over()) == ((3,), (0, 3))
+    small = kept()
+    small[:, HEADER:] /= 1000
+    assert value("diversity", small) == pytest.approx(value("diversity", kept()), rel=1e-4)
 
 
 def test_features_of_a_model_that_diverged_have_no_distance() -> None:

@@ -21,7 +21,7 @@ from dlcli.tasks.base import Task
 from dlcli.tasks.binary import Binary
 from dlcli.tasks.losses import Quantile
 from dlcli.tasks.matthews import MatthewsCorrelation
-from dlcli.tasks.metric_choice import MetricChoice
+from dlcli.tasks.metric_choice import MetricChoice, with_metrics
 from dlcli.tasks.multiclass import Multiclass
 from dlcli.tasks.multilabel import Multilabel
 from dlcli.tasks.regression import Regression
@@ -60,6 +60,7 @@ def test_a_shipped_metric_is_defined_on_varied_rows_and_states_its_direction(nam
         scores = Scores(task)
         scores.update(torch.randn(ROWS, task.num_outputs), torch.as_tensor(task.encode(y)))
         value, scale = scores.compute()[name], task.scales()[name]
+        assert task.scales()["loss"]["better"] == "lower"
         assert math.isfinite(value)
         assert scale["better"] in ("higher", "lower") or name in ("coverage", "interval_width")
         assert (scale["low"] is None or scale["low"] <= value) and (
@@ -74,6 +75,9 @@ def test_the_order_is_that_of_the_list_and_default_means_the_metrics_of_the_task
         if task.kind != "regression"
     }
     assert highest == {"binary": 1.0, "multiclass": 2.0, "multilabel": 1.0}
+    stated = MetricChoice("brier", {**read(options("metric")["brier"]), "highest": 0.5})
+    assert tasks(stated)["binary"].metrics()["brier"].plot_upper_bound == 0.5
+    assert with_metrics({"metrics": ["brier"]}, None) == {"metrics": ["brier"]}
     found = tasks("brier", "default", "mcc", "accuracy")["binary"].metric_names
     assert found == ("brier", *Binary.default_metrics, "mcc")
 

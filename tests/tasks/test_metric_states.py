@@ -13,16 +13,22 @@ import torch
 from sklearn import metrics as sklearn
 from torch import Tensor
 
+from dlcli.tasks.answer_metrics import AnswerScore
 from dlcli.tasks.class_metrics import (
     BinaryRate,
+    CalibrationError,
+    ExactMatch,
     LogLoss,
     MulticlassRate,
     MultilabelRate,
     auroc,
     average_precision,
 )
+from dlcli.tasks.language_metrics import Surprise
+from dlcli.tasks.mask_metrics import MaskOverlap
 from dlcli.tasks.metric import Metric
-from dlcli.tasks.number_metrics import MAPE, MASE, R2
+from dlcli.tasks.number_metrics import MAPE, MASE, R2, SMAPE
+from dlcli.tasks.task_metric import TaskMetric
 
 ROWS, TARGETS = 90, 3
 RANDOM = np.random.default_rng(0)
@@ -197,3 +203,34 @@ def test_a_target_of_0_has_a_finite_percentage_error() -> None:
     metric = MAPE(torch.zeros(1))
     metric.update(torch.tensor([[1.0]]), torch.tensor([[0.0]]))
     assert float(metric.compute()) == pytest.approx(1 / torch.finfo(torch.float32).eps)
+
+
+def test_the_bounds_of_metrics() -> None:
+    bounds: list[tuple[Metric, float, float | None]] = [
+        (SMAPE(torch.zeros(1)), 0, 200),
+        (auroc(), 0, 1),
+        (LogLoss(), 0, None),
+        (CalibrationError(), 0, 1),
+        (BinaryRate("f1", 0.5), 0, 1),
+        (ExactMatch(), 0, 1),
+        (Surprise("perplexity"), 1, None),
+        (Surprise("bits_per_character"), 0, None),
+        (MaskOverlap("miou", 2), 0, 1),
+        (AnswerScore("f1"), 0, 1),
+    ]
+    for metric, low, high in bounds:
+        assert (metric.plot_lower_bound, metric.plot_upper_bound) == (low, high)
+
+
+@pytest.mark.parametrize(("kind", "mean"), [("exact_match", 0.5), ("f1", 0.75)])
+def test_answers_are_scored_by_exact_match_or_f1(kind: Any, mean: float) -> None:
+    metric = AnswerScore(kind)
+    metric.update(torch.tensor([[1.0, 1.0], [0.0, 0.5]]), torch.zeros(2))
+    assert float(metric.compute()) == mean
+
+
+@pytest.mark.parametrize("takes", ["values", "standardized"])
+def test_numbers_without_an_offset_or_a_deviation_are_only_converted_to_double_precision(takes: Any) -> None:
+    rows = torch.tensor([[1.0], [3.0]])
+    predicted, y, _ = TaskMetric(R2(torch.zeros(1)), takes=takes).prepared(rows, rows, {})
+    assert (predicted.dtype, predicted.tolist(), y.tolist()) == (torch.float64, [1, 3], [1, 3])

@@ -38,6 +38,7 @@ def test_the_file_is_strict_json_even_with_nan(tmp_path: Path) -> None:
 
     document = json.loads((tmp_path / "ledger.json").read_text(), parse_constant=refuse)
     assert document["schema_version"] == 2
+    assert "run_dir" not in document  # a run can be moved
     assert math.isnan(Ledger.load(tmp_path).metrics["a"])
 
 

@@ -96,6 +96,18 @@ def test_one_format_fits_all_dates(written: list[str], meant: list[str]) -> None
     assert found.parse(pa.array(written)).to_pylist() == [datetime.fromisoformat(date) for date in meant]
 
 
+def test_more_dates_than_are_examined_first() -> None:
+    dates = [
+        f"{day:02}.{month:02}.{year}"
+        for year in range(1800, 1980)
+        for month in (1, 7)
+        for day in range(20, 26)
+    ]
+    (found,) = find_dates(pa.array(dates))
+    assert found.patterns == ("%d.%m.%Y",)
+    assert find_dates(pa.array([*dates, "soon"])) == []
+
+
 @pytest.mark.parametrize("word", ["soon", "10 apples", "1.2.10", "2023-24", "31/31/2024", "5/6", "1:90"])
 def test_other_words_are_not_dates(word: str) -> None:
     assert find_dates(pa.array([word])) == []
@@ -132,6 +144,8 @@ def test_new_rows_are_read_in_the_format_of_the_training_rows_or_begin_with_the_
         ([1990, 2024], "%Y"),
         ([1_700_000_000], "epoch s"),
         ([1_700_000_000_000], "epoch ms"),
+        ([4_102_444_799], "epoch s"),  # up to the year 2100
+        ([4_102_444_800], "epoch ms"),
         ([20241399, 20240101], None),
     ],
 )
@@ -170,7 +184,8 @@ def test_dates_without_days_have_no_order() -> None:
 def test_dates_that_are_the_same_in_both_orders() -> None:
     values = pa.array(["05/05/2024", "06/06/2024"])
     assert same_dates(find_dates(values), values)
-    assert not same_dates(find_dates(pa.array(["05/06/2024"])), pa.array(["05/06/2024"]))
+    for some in (["05/06/2024"], ["01/01/02"]):  # the latter may begin with the year
+        assert not same_dates(find_dates(pa.array(some)), pa.array(some))
 
 
 def test_some_times_without_a_zone_are_noticed() -> None:
@@ -207,5 +222,6 @@ def test_no_month_has_the_name_of_another_one_in_another_language() -> None:
 
 
 def test_months_that_are_others_in_croatian_need_a_name_that_is_not() -> None:
-    assert find_dates(pa.array(["5 listopada 2024"])) == []
+    for name in ("listopad", "listopada", "lis", "lip", "srp"):
+        assert find_dates(pa.array([f"5 {name} 2024"])) == []
     assert DateFormat(("%d %B %Y",)).parse(pa.array(["5 listopada 2024"]))[0].as_py() == datetime(2024, 11, 5)

@@ -138,6 +138,14 @@ def test_a_late_change_of_style_is_refused_and_not_read_as_text() -> None:
     assert "dataset.types={a: categorical}" in problem.hint
     assert decided({"a": ["5 %", "0.5"]}, types={"a": "categorical"})[2]["a"].tolist() == ["5 %", "0.5"]
     assert refused({"a": ["5 %", "0.5"]})
+    mixed = {"a": ["1'000", "1,5", "2.5", "gone"]}
+    assert refused(mixed, types={"a": "numeric"}, thousands="'")[0].where == "row 1 of a"
+
+
+def test_categories_of_numbers_are_numbers_only_if_the_user_says_so() -> None:
+    coded = {"a": pa.array([1, 2, 1]).dictionary_encode()}
+    assert decided(coded)[0]["a"].kind == "categorical"
+    assert decided(coded, types={"a": "numeric"})[0]["a"].kind == "numeric"
 
 
 def test_words_among_numbers_are_named() -> None:
@@ -147,6 +155,7 @@ def test_words_among_numbers_are_named() -> None:
     assert told.where == "row 60 of a"
     assert told.message.startswith("'gone' is not a number, and 9 more like it")
     assert "'dataset.missing_values=[gone]'" in told.hint
+    assert "and 1 more like it" in decided({"a": values[:62]})[1][0].message
     assert decided({"a": values}, missing=["gone"])[2]["a"].isna().sum() == 10
     columns, _, frame = decided({"a": ["1.5"] * 60 + ["n.a."] * 10})
     assert (frame["a"].isna().sum(), columns["a"].note) == (10, "10 cells 'n.a.' as missing")
@@ -332,6 +341,7 @@ def test_the_case_of_parts_does_not_matter() -> None:
     ("values", "told"),
     [
         ([f"{number}.5M" for number in range(20)], "'0.5M' and values like it look like numbers"),
+        ([f"${number} kg" for number in range(20)], "'$0 kg' and values like it look like numbers"),
         ([f">{number}" for number in range(20)], "'>0' and values like it look like numbers"),
         ([f"{30 + number}:07" for number in range(20)], "'30:07' and values like it look like durations"),
         ([f"Jan-{number:02}" for number in range(20)], "'Jan-00' and values like it look like dates"),
@@ -348,6 +358,7 @@ def test_the_case_of_parts_does_not_matter() -> None:
     ],
     ids=[
         "suffixes",
+        "two units",
         "censored",
         "durations",
         "months",
@@ -454,8 +465,9 @@ def test_long_whole_numbers_are_words_unless_the_user_calls_them_numbers() -> No
 
 def test_a_format_of_the_user_holds_beside_missing_values() -> None:
     dates = {"day": ["01022021", "n.a.", "31122020"]}
-    _, _, frame = decided(dates, types={"day": "date"}, date_format={"day": "%d%m%Y"})
-    assert frame["day"].tolist() == [pd.Timestamp("2021-02-01"), pd.NaT, pd.Timestamp("2020-12-31")]
+    for date_format in ({"day": "%d%m%Y"}, "%d%m%Y"):
+        _, _, frame = decided(dates, types={"day": "date"}, date_format=date_format)
+        assert frame["day"].tolist() == [pd.Timestamp("2021-02-01"), pd.NaT, pd.Timestamp("2020-12-31")]
 
 
 def test_sentences_are_a_feature_and_identifiers_are_not() -> None:

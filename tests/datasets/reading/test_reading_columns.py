@@ -12,6 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from dlcli.datasets.reading.cells import spread
 from dlcli.datasets.reading.column import Column
 from dlcli.datasets.reading.columns import Columns
 from dlcli.datasets.reading.date_formats import DateFormat
@@ -52,6 +53,12 @@ def test_more_than_half_of_the_values_of_a_text_are_distinct(distinct: int, rows
     assert bool(is_text(strings(values))) is text
     assert bool(is_text(strings([*values, *[None] * 500]))) is text
     assert not is_text(column(np.arange(500.0)))
+
+
+def test_a_thousand_values_from_all_parts_of_a_column_are_examined_first() -> None:
+    for rows, few in ((1999, 1999), (2000, 1000), (4000, 1000)):
+        examined = spread(pa.array(range(rows))).to_pylist()
+        assert (len(examined), examined[0], rows - examined[-1] <= 4) == (few, 0, True)
 
 
 def test_errors_name_the_cell_that_is_not_a_number() -> None:

@@ -452,6 +452,7 @@ def test_utf_16_without_a_mark_is_refused() -> None:
 def test_a_separator_that_is_not_recognised_is_suggested() -> None:
     text = "a^y\n1^no\n2^yes\n"
     assert """'dataset.separator="^"'""" in refused(text).problems[0].hint
+    assert "dataset.separator" not in refused(text.replace("^y", "").replace("^", "")).problems[0].hint
     assert read(text, separator="^").x["a"].tolist() == [1, 2]
 
 
