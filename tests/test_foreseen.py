@@ -30,7 +30,7 @@ IRIS = ["dataset=iris", "model=mlp", "trainer.accelerator=cpu"]
         (["~callbacks.early_stopping._target_"], "callbacks.early_stopping._target_", "is missing"),
         (["~runs_dir", "finder=lr"], "runs_dir", "is missing"),
         (["cv.seed=-1"], "cv.seed", "should be at least 0, not -1"),
-        (["cv.seed=99999999999"], "cv.seed", "should be less than 2147483648, not 99999999999"),
+        (["cv.seed=2147483648"], "cv.seed", "should be less than 2147483648, not 2147483648"),
         (["model.layers=4294967295"], "model.layers", "should be at most 1000, not 4294967295"),
         (
             ["+callbacks.x._target_=torch.nn.ReLU"],
