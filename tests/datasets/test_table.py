@@ -72,6 +72,7 @@ def test_other_formats_and_compressed_files_give_the_same_rows() -> None:
     with zipfile.ZipFile("t.zip", "w") as packed:
         packed.write("t.csv", "some/t.csv")
         packed.writestr("__MACOSX/some/._t.csv", b"macOS adds this")
+        packed.writestr("some/.DS_Store", b"and this")
     Path("t.csv.gz").write_bytes(gzip.compress(Path("t.csv").read_bytes()))
     frame.to_csv("t.csv.xz", index=False)
     frame.to_parquet("t.parquet")
@@ -101,8 +102,9 @@ def test_an_excel_file_is_read_with_its_dates() -> None:
         (["b", "a", "b"], "binary", ("a", "b")),
         (["1.5", "2", "3"], "regression", ()),
         ([str(n) for n in range(30)], "regression", ()),
+        ([*map(str, range(10, 30)), *"uuuuuvvvvv"] * 2, "multiclass", (*map(str, range(10, 30)), "u", "v")),
     ],
-    ids=["0 and 1", "grades", "booleans", "words", "decimals", "many whole numbers"],
+    ids=["0 and 1", "grades", "booleans", "words", "decimals", "many whole numbers", "20 numbers and words"],
 )
 def test_the_task_follows_from_the_target(values: list[str], kind: str, classes: tuple[str, ...]) -> None:
     data = load(write("a,y\n" + "".join(f"1,{value}\n" for value in values)), "y")
@@ -202,6 +204,8 @@ def test_types_of_columns_are_those_given() -> None:
         ("a,y\n1,1.5\n2,1.5\n", {}, "t.csv, column y", "all rows have the same target, 1.5"),
         ("a,y\n" + "1,2.5\n" * 20 + "1,oops\n", {}, "t.csv:22, column y",
          "'oops' is not a number, but all other values of the target are"),
+        ("a,y\n" + "".join(f"1,{n}\n" for n in [*range(21), *"uuuuuvvvvv"]), {}, "t.csv:23, column y",
+         "'u' is not a number, and 9 more like it, but most values of the target are"),
         ("a,y\n1,0.5\ninf,1.5\n", {}, "t.csv:3, column a", "inf is infinite"),
         ("a,y\n1,0.5\n-1e300,1.5\n", {}, "t.csv:3, column a", "-1e+300 is too large: its square is infinite"),
         ("a,y\n1,0.5\n2,inf\n", {}, "t.csv:3, column y", "'inf' is infinite"),

@@ -453,7 +453,8 @@ def test_a_separator_that_is_not_recognised_is_suggested() -> None:
     text = "a^y\n1^no\n2^yes\n"
     assert """'dataset.separator="^"'""" in refused(text).problems[0].hint
     assert "dataset.separator" not in refused(text.replace("^y", "").replace("^", "")).problems[0].hint
-    assert read(text, separator="^").x["a"].tolist() == [1, 2]
+    for suffix in ("csv", "data", "dat", "tab", "txt", "train", "test"):
+        assert read(text, name=f"t.{suffix}", separator="^").x["a"].tolist() == [1, 2]
 
 
 def test_the_index_of_a_csv_file_is_not_attributed_to_a_sheet() -> None:
