@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -40,7 +41,7 @@ def former_settings(composed: Composed, now: Mapping[str, Any], was: Mapping[str
         now: what is trained, in this configuration with all choices made.
         was: the same in the recorded configuration (`completed`).
     """
-    shipped, known = display(shipped_folder()), origins(composed.composition, composed.settings)
+    shipped, known = f"{display(shipped_folder())}{os.sep}", origins(composed.composition, composed.settings)
     return {key: value for key, value in _changed(now, was) if nearest(key, known).startswith(shipped)}
 
 

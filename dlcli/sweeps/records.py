@@ -210,7 +210,7 @@ def means(metrics: Sequence[Mapping[str, float]]) -> dict[str, float]:
 
 
 def means_of_defined(metrics: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """Return the mean of each metric that all of them have, over those in which it is no NaN; NaN if all are."""
+    """Return the mean of each metric that all of them have, over those in which it is not NaN; NaN if all are."""
     found = means(metrics)
     for name in [name for name, value in found.items() if math.isnan(value)]:
         there = [other[name] for other in metrics if not math.isnan(other[name])]

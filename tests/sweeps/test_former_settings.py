@@ -82,7 +82,11 @@ def test_a_resumed_search_in_folds_keeps_them_too(tmp_path: Path) -> None:
     assert any(isinstance(event, Note) and KEPT[1] in event.text for event in heard)
 
 
-def test_changes_of_the_users_own_files_are_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("beside", (False, True))
+def test_changes_of_the_users_own_files_are_refused(
+    beside: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also if the name of the user's folder begins with that of the shipped one, beside it."""
     conf = tmp_path / "conf"
     (conf / "model").mkdir(parents=True)
     own = conf / "model" / "mine.yaml"
@@ -91,6 +95,8 @@ def test_changes_of_the_users_own_files_are_refused(tmp_path: Path) -> None:
     was = plan_sweep(words, [conf], tmp_path).config
     own.write_text("_target_: dlcli.models.mlp.MLP\nhidden: 9\n")
     opened: Any = Recorded(was, tmp_path)
+    if beside:
+        monkeypatch.setattr("dlcli.sweeps.former_settings.shipped_folder", lambda: tmp_path / "con")
     with pytest.raises(ConfigError, match="model: differs from the value that the run was started with"):
         plan_again(Resumption(opened, was, tuple(words)), [conf], lambda _: None)
 
