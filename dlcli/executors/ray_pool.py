@@ -149,8 +149,6 @@ def _run_remotely(
 
 
 def _start(address: str | None, cores: int) -> None:
-    # Do not send usage statistics unless the user has enabled it.
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     path = os.pathsep.join(filter(None, sys.path))
     arguments: dict[str, Any] = {"address": address}
     if address is None:

@@ -36,9 +36,8 @@ _loading = threading.RLock()
 _TIMEOUT = "MLFLOW_HTTP_REQUEST_TIMEOUT"
 _TRANSFER_TIMEOUT = "120"
 
-# With MLflow's defaults, a store that refuses connections blocks for four minutes, and usage statistics are sent.
+# With MLflow's defaults, a store that refuses connections blocks for four minutes.
 _DEFAULTS = {
-    "MLFLOW_DISABLE_TELEMETRY": "true",
     _TIMEOUT: "8",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
