@@ -132,7 +132,7 @@ def text(draw: random.Random, data: Path) -> list[str]:
 
 def words_or_tokens(draw: random.Random, data: Path) -> list[str]:
     """Losses that are means over words, tokens or symbols, whose numbers differ between the batches of a step."""
-    kind = draw.choice(["tag", "language_model", "ctc", "seq2seq"])
+    kind = draw.choice(["tag", "language_model", "ctc", "seq2seq", "masked_language_model"])
     (data / kind).mkdir(exist_ok=True)
     return [*toy_kinds.KINDS[kind](data / kind, 0), "dataset.batch_size=2", "callbacks=none"]
 

@@ -15,7 +15,10 @@ SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
 def save_tiny_bert(
     folder: Path, words: Sequence[str], kind: str = "BertModel", positions: int = 64, **config: Any
 ) -> Path:
-    """Save a model of a class of transformers with random weights, whose tokens are these words."""
+    """Save a model of a class of transformers with random weights, whose tokens are these words.
+
+    One of them may be `[MASK]`, the mask token.
+    """
     import transformers
 
     vocabulary = {word: code for code, word in enumerate([*SPECIAL, *dict.fromkeys(words)])}
@@ -27,7 +30,10 @@ def save_tiny_bert(
         special_tokens=[("[CLS]", 2), ("[SEP]", 3)],
     )
     saved = transformers.PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, unk_token="[UNK]", pad_token="[PAD]"
+        tokenizer_object=tokenizer,
+        unk_token="[UNK]",
+        pad_token="[PAD]",
+        mask_token="[MASK]" if "[MASK]" in words else None,
     )
     saved.save_pretrained(folder)
     torch.manual_seed(0)

@@ -150,6 +150,17 @@ def language(folder: Path, seed: int) -> list[str]:
     ]
 
 
+def masked_language(folder: Path, seed: int) -> list[str]:
+    words = [word for word in language(folder, seed) if not word.startswith("model.")]
+    if not (folder / "masked").exists():
+        fixed = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+        save_tiny_bert(folder / "masked", ["[MASK]", *WORDS], "BertForMaskedLM", **fixed)
+    return [
+        *(*words, "task=masked_language_model", "model=pretrained_text", f"model.name='{folder}/masked'"),
+        "model.dropout=0",
+    ]
+
+
 def speech(folder: Path, seed: int) -> list[str]:
     rows = [
         (f"{number}.wav", ("low", "high", "low high")[number % 3]) for number in range(sum(PARTS.values()))
@@ -196,6 +207,7 @@ KINDS: dict[str, Callable[[Path, int], list[str]]] = {
     "answer_span": answers,
     "seq2seq": translation,
     "language_model": language,
+    "masked_language_model": masked_language,
     "ctc": speech,
     "generate": generation,
 }

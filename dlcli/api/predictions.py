@@ -59,10 +59,12 @@ def predict(
             (the default if there is one).
         coverage: add the columns `set`, or `low` and `high`, which are to cover this share of new rows.
         conformal: method of these sets and intervals, as `--conformal` of the command.
-        prompt: beginning of texts that a language model continues, instead of `files`; may be empty.
+        prompt: beginning of texts that a language model continues, instead of `files`; may be empty. For a masked
+            language model, a text with mask tokens in place of words.
         tokens: with a prompt, the number of tokens to generate, 500 by default.
         temperature: with a prompt, values below 1 favour likely tokens; 0 selects the most likely; 1 by default.
-        top_k: with a prompt, sample from this number of most likely tokens.
+        top_k: with a prompt, sample from this number of most likely tokens; for masked words, the number of tokens for
+            each, 5 by default.
         seed: with a prompt, the random seed.
         samples: with a prompt, the number of texts, 1 by default.
 
@@ -71,7 +73,8 @@ def predict(
         columns that identify the row, those of `keep`, `prediction`, and for classes the probability of each,
         `p(NAME)`. None if `output` is given. `attrs["notices"]` of the table lists values that were left out, converted
         or unseen in training: `key`, `count`, `text`, `where`, `hint`, `warns`. With a prompt, one line per text:
-        `sample`, `text` (with the prompt) and `tokens`, the number of generated tokens.
+        `sample`, `text` (with the prompt) and `tokens`, the number of generated tokens; or for masked words one line
+        per token: `mask` (number of the word), `token`, `probability`, and `text`.
 
     Warns:
         UserWarning: information is lost, such as a category that does not occur in the training rows.

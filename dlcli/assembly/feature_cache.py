@@ -117,8 +117,8 @@ def _of_training(config: Mapping[str, Any], parts: Parts, data: Data, runs_dir: 
 
 def _wants_cache(config: Mapping[str, Any], network: Network, data: Data) -> bool:
     asked_for = bool((config.get("finetune") or {}).get("cache"))
-    # Of a language model, blocks begin elsewhere in each epoch; the states of a decoder follow from the target too.
-    draws = data.target_kind in ("language_model", "seq2seq")
+    # In each epoch, blocks begin elsewhere and other tokens are masked; states of a decoder follow from the target.
+    draws = data.target_kind in ("language_model", "masked_language_model", "seq2seq")
     return asked_for and isinstance(network.model, HasBackbone) and data.kind in _KINDS and not draws
 
 

@@ -95,7 +95,7 @@ def check_solved_head(config: Mapping[str, Any], data: Data) -> Iterator[Problem
         return
     instead = "Use finetune=fine_tuning."
     model, task = locate(config["model"]["_target_"]), locate(config["task"]["_target_"])
-    per_row = getattr(task, "outputs_of", "row") == "row" and data.target_kind != "language_model"
+    per_row = getattr(task, "outputs_of", "row") == "row"
     if not hasattr(model, "linear_head") or data.kind not in _KINDS or not per_row:
         message = (
             f"{section['_target_'].rpartition('.')[2]} solves a linear head on features of images or texts"

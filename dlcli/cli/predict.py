@@ -65,7 +65,9 @@ def predict(
     prompt: Annotated[
         str | None,
         typer.Option(
-            metavar="TEXT", help="Beginning of a text that a language model continues.", show_default=False
+            metavar="TEXT",
+            help="Beginning of a text that a language model continues, or a text with masked words.",
+            show_default=False,
         ),
     ] = None,
     tokens: Annotated[
@@ -80,7 +82,11 @@ def predict(
         ),
     ] = None,
     top_k: Annotated[
-        int | None, typer.Option(metavar="K", help="With --prompt: sample from the K most likely tokens.")
+        int | None,
+        typer.Option(
+            metavar="K",
+            help="With --prompt: sample from the K most likely tokens; masked words: their number.",
+        ),
     ] = None,
     seed: Annotated[
         int | None, typer.Option(metavar="S", help="With --prompt or --samples: random seed.")
@@ -251,9 +257,13 @@ def _continue(
         facts = {name: getattr(done, name) for name in ("run_id", "run_name", "run_dir", "prompt")}
         found = {"predictions": as_dicts(done.table())} if output is None else {"output": output.resolve()}
         notices = [asdict(notice) for notice in done.notices]
-        terminal.document({"status": "OK", **facts, **asdict(done.sampling), "notices": notices, **found})
+        drawn = {} if done.fillings else asdict(done.sampling)
+        terminal.document({"status": "OK", **facts, **drawn, "notices": notices, **found})
     elif output is not None:
-        terminal.note(f"{counted(len(done.texts), 'text')} in {display(output)}")
+        terminal.note(f"{counted(len(done.fillings or done.texts), 'text')} in {display(output)}")
+    elif done.fillings:
+        with _csv(terminal) as write:
+            write(done.table())
     else:
         between = "\n" if done.are_lines else "\n---\n"
         with terminal.data_out() as out:

@@ -16,6 +16,7 @@ TargetKind = Literal[
     "detection",
     "seq2seq",
     "language_model",
+    "masked_language_model",
     "ctc",
 ]
 

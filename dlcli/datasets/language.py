@@ -17,7 +17,7 @@ from dlcli.datasets.folders.archives import is_archive
 from dlcli.datasets.folders.class_folders import list_files
 from dlcli.datasets.folders.named_parts import parts_of_files
 from dlcli.datasets.notices import Notice
-from dlcli.datasets.passages import LINE_FEED, Passages, stream_of
+from dlcli.datasets.passages import LINE_FEED, MaskedPassages, Passages, stream_of
 from dlcli.datasets.plain_text import PlainText, hash_of, read_plain, with_last_end
 from dlcli.datasets.tables.compression import opened
 from dlcli.datasets.tables.read_table import require_file
@@ -42,6 +42,7 @@ def load(
     by_file: bool = False,
     parts: Literal["auto", False] = False,
     encoding: str = "utf-8",
+    masked: float | None = None,
 ) -> Data:
     """Load text for a language model.
 
@@ -53,6 +54,7 @@ def load(
         by_file: whether whole files are assigned to the parts of a split.
         parts: auto: files or folders that are named train, val or test are these parts; false: all files are one text.
         encoding: encoding of the files.
+        masked: share of the tokens that are masked and predicted; None predicts each next token.
 
     Raises:
         DataError: a file is empty, binary or in another encoding, only some files are named like parts, or there is
@@ -61,6 +63,8 @@ def load(
     place = typed(path)
     found = read_passages(place, rows, block, encoding)
     x, files = found.rows, found.files
+    if masked is not None:
+        x = MaskedPassages(x.codes, x.starts, x.ends, x.are_documents)
     total = int(x.characters.sum())
     if rows == "blocks" and total < 3 * block and not evaluation_targets():
         raise DataError(

@@ -20,6 +20,13 @@ LINE_FEED = 10
 _MOST_PAIRS = 50_000
 
 
+# Characters between words.
+_SPACES = [ord(one) for one in " \t\n\r\u00a0\u2028\u2029\u3000"]
+
+# Characters by which the end of a row moves at most, to the end of a word.
+_LONGEST_WORD = 32
+
+
 @dataclass(frozen=True, eq=False)
 class Passages(TargetRows):
     """N passages; row i consists of the characters `codes[starts[i]:ends[i]]`.
@@ -109,6 +116,21 @@ class Passages(TargetRows):
         """Return what is predicted."""
         return "the next token is predicted"
 
+    def whole_words(self) -> Self:
+        """Return the rows with all words that begin in them, and no part of one that begins in the previous row.
+
+        A word, or a text without spaces, of more than 32 characters is divided where it was.
+        """
+        spaces = np.append(np.isin(self.codes, _SPACES), True)
+        ends = np.flatnonzero(spaces)
+
+        def moved(places: np.ndarray) -> np.ndarray:
+            after = ends[np.searchsorted(ends, places)]
+            within = ~spaces[places - 1] & (after - places <= _LONGEST_WORD)
+            return np.where(within, after, places)
+
+        return replace(self, starts=moved(self.starts), ends=moved(self.ends))
+
     def runs(self) -> np.ndarray:
         """Return the run number of each row `(N,)`; rows that are consecutive in the stream form a run."""
         follows = self.starts[1:] == self.ends[:-1]
@@ -124,6 +146,20 @@ class Passages(TargetRows):
         yield self.codes
         yield self.starts
         yield self.ends
+
+
+class MaskedPassages(Passages):
+    """Passages of which masked tokens are predicted."""
+
+    target_kind: ClassVar[TargetKind] = "masked_language_model"
+
+    def facts(self, train: np.ndarray, names: Sequence[str]) -> dict[str, Any]:
+        """Return no facts: the preprocessing counts the tokens."""
+        return {}
+
+    def described(self, names: Sequence[str]) -> str:
+        """Return what is predicted."""
+        return "masked tokens are predicted"
 
 
 def stream_of(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:

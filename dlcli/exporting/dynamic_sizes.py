@@ -20,10 +20,15 @@ ROWS = "rows"
 _MOST_ROWS = 1 << 20
 
 # Padding of fields that have one size per step, word or window.
-_PADDING = {"x": 0, "counts": 0, "firsts": -1, "segments": -1, "offsets": -1}
+_PADDING = {"x": 0, "counts": 0, "firsts": -1, "places": -1, "segments": -1, "offsets": -1}
 
 # Names of the dynamic dimensions of a row's outputs, by their unit.
-_OUTPUT_SIZES = {"word": ("words",), "step": ("steps",), "token": ("windows", "steps")}
+_OUTPUT_SIZES = {
+    "word": ("words",),
+    "masked_token": ("words",),
+    "step": ("steps",),
+    "token": ("windows", "steps"),
+}
 
 # A field of an ensemble has the number of its group of members at the end.
 _FIELD = re.compile(r"(\w+?)(_\d+)?")
@@ -43,7 +48,7 @@ def size_names(batch: Batch) -> SizeNames:
         elif stem in ("x", "counts") and (f"lengths{group}" in batch or f"counts{group}" in batch):
             is_wave = values.dtype == torch.int16
             own[1] = f"samples{group}" if is_wave else f"steps{group}"
-        elif f"lengths{group}" in batch and stem == "firsts":
+        elif f"lengths{group}" in batch and stem in ("firsts", "places"):
             own[1] = f"words{group}"
         found[name] = own
     return found

@@ -10,6 +10,7 @@ _INPUTS = {
     "counts": "how often each token counts, or its weight; 0 for padding",
     "lengths": "number of tokens or steps of each row",
     "firsts": "index of the first token of each word; -1 for padding, and for words that are cut off",
+    "places": "index of each masked token; -1 for padding",
     "segments": "token types of the windows of a question and its context; -1 for padding",
     "offsets": "first character of each token in the context, and the one after its last; -1 for other tokens",
 }
@@ -35,6 +36,7 @@ _OUTPUTS = {
         "detections of each image: left, top, right and bottom in shares of its sides, score, and class (-1: none)"
     ),
     "language_model": "logits of the next token after each token",
+    "masked_language_model": "logits of the tokens at `places`",
 }
 _ROWS = "logits of classes, or numbers: value = output * task.target_std + task.target_mean"
 

@@ -11,6 +11,7 @@ from torch import nn
 from dlcli.errors import ConfigError
 from dlcli.models.hub import pretrained_folder, transformers, without_bars
 from dlcli.models.pretrained_decoder import no_seq2seq, output_layer
+from dlcli.models.pretrained_masked import check_masked, masked_parts
 
 # Unit of the outputs to the suffix of transformers classes with such a head, and its description.
 _HEADS = {
@@ -31,19 +32,27 @@ class LoadedBackbone:
     Attributes:
         backbone: the transformers model without a head.
         output: linear layer of the head; None if the weights contain no matching one.
+        transform: layers between the states and the output layer; None without any.
         told: sentence on the initialization of the head; empty for outputs of whole texts, whose head is always new.
     """
 
-    def __init__(self, backbone: Any, output: nn.Linear | None = None, told: str = "") -> None:
+    def __init__(
+        self,
+        backbone: Any,
+        output: nn.Linear | None = None,
+        told: str = "",
+        transform: nn.Module | None = None,
+    ) -> None:
         self.backbone = backbone
         self.output = output
+        self.transform = transform
         self.told = told
 
 
 def load_backbone(
     name: str,
     config: Any,
-    outputs_of: Literal["row", "word", "token", "next_token", "text"],
+    outputs_of: Literal["row", "word", "token", "next_token", "masked_token", "text"],
     names: Sequence[str],
 ) -> LoadedBackbone:
     """Return the backbone with its pretrained weights, and the output layer of its pretrained head.
@@ -61,6 +70,8 @@ def load_backbone(
         return LoadedBackbone(_from_pretrained("AutoModel", name, config))
     if outputs_of == "next_token":
         return _load_causal(name, config)
+    if outputs_of == "masked_token":
+        return _load_masked(name, config)
     if outputs_of == "text":
         return _load_seq2seq(name, config)
     suffix, use = _HEADS[outputs_of]
@@ -115,6 +126,33 @@ def _load_causal(name: str, config: Any) -> LoadedBackbone:
     return LoadedBackbone(model.base_model, output, f"the output layer is that of {name}, {how}")
 
 
+def new_backbone(name: str, config: Any, outputs_of: str) -> LoadedBackbone:
+    """Return a backbone with random weights, of a masked language model with the parts of its head."""
+    if outputs_of == "masked_token":
+        backbone, transform, output = masked_parts(name, config)
+        return LoadedBackbone(backbone, output, transform=transform)
+    return LoadedBackbone(transformers().AutoModel.from_config(config, trust_remote_code=False))
+
+
+def _load_masked(name: str, config: Any) -> LoadedBackbone:
+    """Return the backbone and the head of a masked language model; weights that have no such head get a new one.
+
+    Raises:
+        ConfigError: transformers has no such model of this architecture.
+    """
+    check_masked(name, config)
+    model, new = _loaded("AutoModelForMaskedLM", name, config, new_head=True)
+    backbone, transform, output = masked_parts(name, config, model)
+    kinds = [str(kind) for kind in config.architectures or ()]
+    told = (
+        f"the head for masked tokens is new: {name} has no such head ({', '.join(kinds) or 'unnamed'}); its output "
+        "layer begins as a copy of the token embedding"
+        if new
+        else f"the head for masked tokens is that of {name}, which is trained further"
+    )
+    return LoadedBackbone(backbone, output, told, transform)
+
+
 def _load_seq2seq(name: str, config: Any) -> LoadedBackbone:
     """Return the encoder and decoder, and the output layer, of a model that generates texts from texts.
 
@@ -144,16 +182,27 @@ def _is_causal(kinds: Sequence[str]) -> bool:
 
 
 def _from_pretrained(kind: str, name: str, config: Any) -> Any:
+    return _loaded(kind, name, config)[0]
+
+
+def _loaded(kind: str, name: str, config: Any, *, new_head: bool = False) -> tuple[Any, bool]:
+    """Return a model with its weights, and whether those of its head are missing, which `new_head` allows.
+
+    Raises:
+        ConfigError: other weights are missing.
+    """
     place = pretrained_folder(name, "model.name")
     with without_bars():
         model, found = getattr(transformers(), kind).from_pretrained(
             place, config=config, dtype=torch.float32, output_loading_info=True, trust_remote_code=False
         )
     missing = sorted(key for key in found["missing_keys"] if "pooler." not in key)
+    head = [key for key in missing if new_head and not key.startswith(f"{model.base_model_prefix}.")]
+    missing = [key for key in missing if key not in head]
     if missing:
         raise ConfigError(
             f"{name} lacks {len(missing)} of its weights: {', '.join(missing[:3])}",
             "model.name",
             "Download it again, or initialize at random: model.pretrained=false.",
         )
-    return model
+    return model, bool(head)

@@ -21,7 +21,7 @@ from dlcli.models.hub import plain_description, transformers
 from dlcli.models.layers import Activation, Share
 from dlcli.models.positions import most_tokens
 from dlcli.models.pretrained_decoder import State
-from dlcli.models.pretrained_heads import LoadedBackbone, load_backbone
+from dlcli.models.pretrained_heads import LoadedBackbone, load_backbone, new_backbone
 from dlcli.preprocessing.model_tokens import token_order
 
 # Largest number of tokens of a text for models without a limit.
@@ -33,8 +33,9 @@ class PretrainedText(nn.Module):
 
     For outputs of rows, the last states are pooled. For outputs of words, the state of a word's first token is used (as
     in BERT, Devlin et al., 2019); for outputs of tokens, that of each token of the context; for the next token, that of
-    each token of a causal language model; for texts, that of each token of the decoder, which generates them. The head
-    is that of the pretrained model if it has a matching one, otherwise new, as reported by `notices`.
+    each token of a causal language model; for masked tokens, that of each of them; for texts, that of each token of the
+    decoder, which generates them. The head is that of the pretrained model if it has a matching one, otherwise new, as
+    reported by `notices`.
 
     Args:
         num_outputs: logits or values per text, word or token.
@@ -46,7 +47,8 @@ class PretrainedText(nn.Module):
         activation: activation function of the dense layer.
         dropout: dropout rate before the output.
         outputs_of: unit of the outputs: each `row`, each `word`, each `token` of a context, or the `next_token` after
-            each token, with a logit for each of `vocab_size` tokens; or each token of the `text` that is generated.
+            each token or each `masked_token`, with a logit for each of `vocab_size` tokens; or each token of the
+            `text` that is generated.
         output_names: names of the outputs of a word.
         vocab_size: number of tokens.
         restored: skip loading the weights, because they will be loaded from a run.
@@ -56,7 +58,13 @@ class PretrainedText(nn.Module):
     """
 
     accepts: ClassVar = {"tokens", "questions", "words"}
-    targets: ClassVar = ONE_A_ROW | {"answer_span", "tag", "language_model", "seq2seq"}
+    targets: ClassVar = ONE_A_ROW | {
+        "answer_span",
+        "tag",
+        "language_model",
+        "masked_language_model",
+        "seq2seq",
+    }
     search_space: ClassVar = {
         "hidden": "0,128",
         "dropout": "interval(0,0.5)",
@@ -67,6 +75,7 @@ class PretrainedText(nn.Module):
         "questions": "pretrained_questions",
         "words": "pretrained_words",
         "language_model": "pretrained_language",
+        "masked_language_model": "pretrained_masked",
         "seq2seq": "pretrained_pairs",
     }
     requires: ClassVar = ("transformers",)
@@ -84,7 +93,7 @@ class PretrainedText(nn.Module):
         hidden: Annotated[int, Ge(0)] = 0,
         activation: Activation = "gelu",
         dropout: Share = 0.1,
-        outputs_of: Literal["row", "word", "token", "next_token", "text"] = "row",
+        outputs_of: Literal["row", "word", "token", "next_token", "masked_token", "text"] = "row",
         output_names: Sequence[str] = (),
         vocab_size: int | None = None,
         restored: bool = False,
@@ -103,7 +112,7 @@ class PretrainedText(nn.Module):
         if pretrained and not restored and torch.get_default_device().type != "meta":
             loaded = load_backbone(name, config, outputs_of, output_names)
         else:
-            loaded = LoadedBackbone(library.AutoModel.from_config(config, trust_remote_code=False))
+            loaded = new_backbone(name, config, outputs_of)
         self.backbone = loaded.backbone
         # Fixed positions, such as those of Marian, are parameters without a gradient.
         self._fixed = {name for name, one in self.backbone.named_parameters() if not one.requires_grad}
@@ -117,12 +126,14 @@ class PretrainedText(nn.Module):
         self.context = self.longest_text or _CONTEXT
         self.pooling = pooling
         width = int(config.hidden_size)
-        dense = [nn.Linear(width, hidden), shared.activation(activation)] if hidden else []
-        if outputs_of == "next_token":
-            output = nn.Linear(hidden or width, vocab_size or num_outputs, bias=False)
+        dense: list[nn.Module] = [nn.Linear(width, hidden), shared.activation(activation)] if hidden else []
+        if loaded.transform is not None and loaded.output is not None and not hidden:
+            dense, width = [loaded.transform], loaded.output.in_features
+        if outputs_of in ("next_token", "masked_token"):
+            output = nn.Linear(hidden or width, vocab_size or num_outputs, bias=outputs_of == "masked_token")
             if loaded.output is not None:
                 # A model may have more outputs than its tokenizer has tokens.
-                loaded.output = _first_outputs(loaded.output, output.out_features)
+                loaded.output = _first_outputs(loaded.output, output)
         else:
             output = nn.Linear(hidden or width, num_outputs)
         if loaded.output is not None and output.weight.shape == loaded.output.weight.shape:
@@ -144,14 +155,17 @@ class PretrainedText(nn.Module):
         lengths: Tensor | None = None,
         firsts: Tensor | None = None,
         segments: Tensor | None = None,
+        places: Tensor | None = None,
     ) -> Tensor:
-        """Map tokens to vectors `(N, F)` of rows, `(N, V, F)` of words or `(N, W, T, F)` of the tokens of windows.
+        """Map tokens to vectors `(N, F)` of rows, `(N, V, F)` of words, `(N, M, F)` of masked tokens or `(N, W, T, F)`
+        of the tokens of windows.
 
         Args:
             x: tokens `(N, T)`, or `(N, W, T)` in windows.
             lengths: number of tokens of each row `(N,)`.
             firsts: for words, the index of the first token of each `(N, V)`, -1 for words that are cut off.
             segments: for windows, the token types `(N, W, T)`, -1 for padding.
+            places: the masked tokens `(N, M)`, -1 for padding.
         """
         if segments is not None:
             return self._windows(x, segments)
@@ -161,8 +175,8 @@ class PretrainedText(nn.Module):
             lengths = torch.full((x.shape[0],), x.shape[1], device=x.device)
         mask = torch.arange(x.shape[1], device=x.device) < lengths.unsqueeze(1)
         states = self.backbone(input_ids=x, attention_mask=mask.long()).last_hidden_state
-        if firsts is not None:
-            return states.gather(1, firsts.clamp_min(0).unsqueeze(2).expand(-1, -1, states.shape[2]))
+        if (chosen := firsts if places is None else places) is not None:
+            return states.gather(1, chosen.clamp_min(0).unsqueeze(2).expand(-1, -1, states.shape[2]))
         if self.pooling == "first":
             return states[:, 0]
         if self.pooling == "last":
@@ -201,10 +215,11 @@ class PretrainedText(nn.Module):
         offsets: Tensor | None = None,
         features: Tensor | None = None,
         y: Tensor | None = None,
+        places: Tensor | None = None,
     ) -> Tensor:
         """Map tokens, or their features, to `(N, num_outputs)`, `(N, V, num_outputs)` for words, `(N, T, vocab_size)`
-        for the next token or for the tokens of a text given those before each of its tokens `y` `(N, T)`, or
-        `(N, W, T, 4)`.
+        for the next token or for the tokens of a text given those before each of its tokens `y` `(N, T)`,
+        `(N, M, vocab_size)` for the masked tokens at `places`, or `(N, W, T, 4)`.
 
         The latter are start and end logits of the tokens of windows, with their character positions, `offsets` `(N, W,
         T, 2)`. Logits of words that are cut off are -inf.
@@ -215,7 +230,7 @@ class PretrainedText(nn.Module):
             return states if y is None else self.head(states)
         if features is None:
             assert x is not None
-            features = self.features(x, lengths, firsts, segments)
+            features = self.features(x, lengths, firsts, segments, places)
         outputs: Tensor = self.head(features)
         if firsts is not None:
             outputs = outputs.masked_fill((firsts < 0).unsqueeze(2), -math.inf)
@@ -270,9 +285,14 @@ class PretrainedText(nn.Module):
         return layers
 
 
-def _first_outputs(layer: nn.Linear, number: int) -> nn.Linear:
-    """Return a layer without a bias that has the first outputs of another one."""
-    first = nn.Linear(layer.in_features, number, bias=False)
+def _first_outputs(layer: nn.Linear, like: nn.Linear) -> nn.Linear:
+    """Return the first outputs of a layer, as many as those of another one, and with a bias if that has one."""
+    number, biased = like.out_features, like.bias is not None
+    first = nn.Linear(layer.in_features, number, bias=biased)
     with torch.no_grad():
         first.weight.copy_(layer.weight[:number])
+        if biased and layer.bias is not None:
+            first.bias.copy_(layer.bias[:number])
+        elif biased:
+            first.bias.zero_()
     return first

@@ -16,6 +16,7 @@ from dlcli.errors import InputError
 from dlcli.prediction.new_rows import NewRows, labels_of
 from dlcli.prediction.new_texts import TextLayout, TextSettings, read_texts
 from dlcli.preprocessing.language import Language
+from dlcli.preprocessing.pretrained_masked import PretrainedMasked
 
 # Number of rows predicted at a time.
 _ROWS = 1 << 14
@@ -34,7 +35,7 @@ class LanguageSettings(TextSettings):
 
 def read_language(
     files: Sequence[Path],
-    preprocessing: Language,
+    preprocessing: Language | PretrainedMasked,
     keep: Sequence[str] | None,
     settings: LanguageSettings,
     report: Callable[[Notice], None],

@@ -25,6 +25,7 @@ from dlcli.prediction.new_texts import TextLayout, TextSettings, read_texts
 from dlcli.prediction.new_words import WordSettings, read_sentences
 from dlcli.prediction.reading_settings import read_settings
 from dlcli.preprocessing.language import Language
+from dlcli.preprocessing.pretrained_masked import PretrainedMasked
 from dlcli.preprocessing.sequences import Sequences
 from dlcli.preprocessing.series import Series
 from dlcli.preprocessing.spectrogram import Spectrogram
@@ -77,7 +78,7 @@ class RowReader:
         self.settings: Any
         if model.kind == "table":
             self.settings = read(CellOptions)
-        elif isinstance(self._preprocessing, Language):
+        elif isinstance(self._preprocessing, Language | PretrainedMasked):
             self.settings = read(LanguageSettings)
         elif model.kind == "tokens":
             self.settings = read(TextSettings, text=getattr(self._preprocessing, "column_", "") or None)
@@ -118,7 +119,7 @@ class RowReader:
         kept = None if keep == "all" else keep
         if model.kind == "table":
             return read_tables(files, model.columns, kept, settings, report, given.stream)
-        if isinstance(self._preprocessing, Language):
+        if isinstance(self._preprocessing, Language | PretrainedMasked):
             return read_language(
                 files, self._preprocessing, kept, settings, report, given.stream, given.layout
             )

@@ -19,6 +19,7 @@ class PretrainedFiles:
         unknown: number of the unknown token.
         config: the content of config.json.
         positions: maximum number of tokens of the model; None without a limit.
+        mask: number of the mask token; None without one.
         marks_language: whether the tokenizer adds a token for the language of a text.
     """
 
@@ -26,6 +27,7 @@ class PretrainedFiles:
     unknown: int
     config: str
     positions: int | None
+    mask: int | None = None
     marks_language: bool = False
 
 
@@ -56,5 +58,6 @@ def pretrained_files(name: str, max_length: int | None) -> PretrainedFiles:
         int(tokenizer.unk_token_id or 0),
         json.dumps(config.to_dict(), sort_keys=True, default=str),
         positions,
+        tokenizer.mask_token_id,
         hasattr(tokenizer, "set_tgt_lang_special_tokens"),
     )

@@ -1,9 +1,9 @@
-"""`dlcli predict --prompt`: generate text with a run's saved language model."""
+"""`dlcli predict --prompt`: continue a text, or fill its masked words, with a run's saved language model."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -14,6 +14,7 @@ from dlcli.datasets.notices import Notice
 from dlcli.errors import InputError
 from dlcli.events import Listener, Note, Warned, ignore
 from dlcli.inference.evaluation import choose_device
+from dlcli.inference.filling import Filling, fill_masks, fills_masks
 from dlcli.inference.generation import continue_text, language_of
 from dlcli.prediction.output import check_output, written_to
 from dlcli.runner import runs_directory
@@ -35,6 +36,7 @@ class Continued:
         texts: the texts.
         are_lines: whether each text is a line.
         notices: characters of the prompt that are unknown to the model.
+        fillings: tokens for the masked words of the prompt, for a masked language model, which generates no texts.
     """
 
     run_id: str
@@ -45,9 +47,12 @@ class Continued:
     texts: tuple[Generated, ...]
     are_lines: bool
     notices: tuple[Notice, ...] = ()
+    fillings: tuple[Filling, ...] = ()
 
     def table(self) -> pa.Table:
-        """Return the texts, with their numbers and the numbers of their generated tokens."""
+        """Return the texts, with their numbers and the numbers of their generated tokens; or the fillings."""
+        if self.fillings:
+            return pa.Table.from_pylist([vars(one) for one in self.fillings])
         return pa.table(
             {
                 "sample": pa.array(range(len(self.texts)), pa.int64()),
@@ -94,10 +99,10 @@ def continue_prompt(
     use: Use | None = None,
     listen: Listener = ignore,
 ) -> Continued:
-    """Generate texts that begin with a prompt, and write them to a file if there is an `output`.
+    """Generate texts that begin with a prompt, or fill its masked words; write them to a file if there is an `output`.
 
     Raises:
-        InputError: the run's model is not a language model, or the file cannot be written.
+        InputError: the run's model is not a language model, the prompt does not fit it, or the file cannot be written.
     """
     _check_text(prompt)
     if output is not None:
@@ -105,6 +110,13 @@ def continue_prompt(
     found = open_model(run, runs_directory(runs_dir), conf_dirs, trust=trust, use=use)
     for note in found.notes:
         listen(Note(note))
+    ledger = found.run.ledger
+    done = Continued(ledger.run_id, ledger.run_name, found.run.folder, prompt, sampling, (), are_lines=False)
+    chosen = choose_device("cpu" if device == "cpu" else "auto")
+    if fills_masks(found.model):
+        with model_errors(found.run.folder):
+            done = replace(done, fillings=tuple(fill_masks(found.model, prompt, sampling, chosen)))
+        return _written(done, output)
     language = language_of(found.model)
     if language.are_documents_ and "\n" in prompt:
         raise InputError(
@@ -122,20 +134,13 @@ def continue_prompt(
     for notice in notices:
         listen(Warned(notice.text))
     with model_errors(found.run.folder):
-        texts = continue_text(
-            found.model, prompt, sampling, choose_device("cpu" if device == "cpu" else "auto")
-        )
-    ledger = found.run.ledger
-    done = Continued(
-        ledger.run_id,
-        ledger.run_name,
-        found.run.folder,
-        prompt,
-        sampling,
-        tuple(texts),
-        language.are_documents_,
-        tuple(notices),
-    )
+        texts = tuple(continue_text(found.model, prompt, sampling, chosen))
+    done = replace(done, texts=texts, are_lines=language.are_documents_, notices=tuple(notices))
+    return _written(done, output)
+
+
+def _written(done: Continued, output: Path | None) -> Continued:
+    """Return what was found, which is written if there is an `output`."""
     if output is not None:
         with written_to(output) as write:
             write(done.table())

@@ -157,7 +157,7 @@ def _without_classes(opened: OpenedRun) -> InputError:
     task = str(opened.config["task"].get("_target_", "")).rpartition(".")[2]
     if task == "Multilabel":
         instead = "Train a classifier of one label at a time: dataset.target=LABEL"
-    elif task in ("Generate", "LanguageModel", "Forecast"):
+    elif task in ("Generate", "LanguageModel", "MaskedLanguageModel", "Forecast"):
         instead = "This run has no labels."
     else:
         instead = (

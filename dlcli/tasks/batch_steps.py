@@ -13,7 +13,7 @@ from dlcli.tasks.essentials import Essentials
 if TYPE_CHECKING:
     from dlcli.training.turns import Turn
 
-OutputsOf = Literal["row", "word", "token", "next_token", "step", "text"]
+OutputsOf = Literal["row", "word", "token", "next_token", "masked_token", "step", "text"]
 
 # Batch size of an evaluation with small outputs.
 _EVALUATED = 512
@@ -29,7 +29,8 @@ class BatchSteps(Essentials):
 
     Attributes:
         outputs_of: unit of the outputs: each `row`, each `word`, each `token` of a context, the `next_token` after each
-            token, or each `step` of a sequence. A model that supports several of them takes this fact as an argument.
+            token, each `masked_token`, or each `step` of a sequence. A model that supports several of them takes this
+            fact as an argument.
         own_fields: fields of a batch that only `outputs` reads, and that are not inputs of an exported network.
         padding: padding value of rows with several results, if the longest row differs between batches.
         kept_differs: whether what is kept of a row differs in length between models, such as those of folds.

@@ -1,4 +1,4 @@
-"""Metrics of language models, from sums of losses and numbers of tokens and characters over all rows."""
+"""Metrics of language models, from sums of losses and numbers over all rows."""
 
 from __future__ import annotations
 
@@ -12,30 +12,33 @@ from dlcli.tasks.metric import Metric
 
 
 class Surprise(Metric):
-    """Perplexity or bits per character.
+    """Perplexity, bits per character, or the share of masked tokens that are the most probable ones.
 
     Args:
-        kind: `perplexity`, the exponential of the mean loss per token, or `bits_per_character`, the mean loss per
-            character in bits, which is independent of the tokenization.
+        kind: `perplexity`, the exponential of the mean loss per token; `bits_per_character`, the mean loss per
+            character in bits, which is independent of the tokenization; or `masked_accuracy`.
     """
 
-    higher_is_better = False
     shares = "language"
     totals: Tensor
 
-    def __init__(self, kind: Literal["perplexity", "bits_per_character"]) -> None:
+    def __init__(self, kind: Literal["perplexity", "bits_per_character", "masked_accuracy"]) -> None:
         super().__init__()
         self.kind = kind
+        self.higher_is_better = kind == "masked_accuracy"
         self.plot_lower_bound = 1.0 if kind == "perplexity" else 0.0
         self.add_sum("totals", (3,))
 
     def update(self, predicted: Tensor, y: Tensor) -> None:
-        """Add rows; `predicted` `(N, 3)` are sums of losses, tokens and characters, and y is not used."""
+        """Add rows; `predicted` `(N, 3)` are sums of losses, tokens, and characters or
+        right tokens, and y is not used."""
         self.totals = self.totals + predicted.double().sum(dim=0)
 
     def compute(self) -> Tensor:
         """Return the value; NaN without rows."""
-        losses, tokens, characters = self.totals
+        losses, tokens, others = self.totals
         if self.kind == "perplexity":
             return torch.exp(losses / tokens)
-        return losses / characters / math.log(2)
+        if self.kind == "masked_accuracy":
+            return others / tokens
+        return losses / others / math.log(2)

@@ -11,30 +11,23 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from dlcli.datasets.passages import Passages
 from dlcli.errors import ConfigError
-from dlcli.preprocessing.language import NO_TARGET, Language
+from dlcli.preprocessing.language import Language
 from dlcli.tasks.base import Task
 from dlcli.tasks.cases import Cases, cases_of_texts
 from dlcli.tasks.character_counts import PairCounts, bigram_losses, unigram_losses
 from dlcli.tasks.metric_choice import MetricChoice
+from dlcli.tasks.token_sums import TokenSums, token_losses, with_number
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Number of tokens in an evaluation batch, which limits the memory of logits. On a CPU, larger batches take longer per
-# token.
-_TOKENS = 1 << 11
-
-# Loss of a position without a token; losses of tokens are never negative.
-_NONE = -1.0
-
 _NATS = math.log(2)
 
 
-class LanguageModel(Task):
+class LanguageModel(TokenSums):
     """Language modelling with the mean cross-entropy of the next token as loss.
 
     A model returns logits `(N, T, V)`. Its outputs `(N, 1 + T)` are the number of characters of each row, and the loss
@@ -53,12 +46,10 @@ class LanguageModel(Task):
 
     kind: ClassVar = "language_model"
     accepts: ClassVar = {"language_model"}
-    in_sequence: ClassVar = True
     default_metrics = ("perplexity", "bits_per_character")
     outputs_of = "next_token"
     own_fields = frozenset({"next_tokens", "characters"})
-    # Columns of the kept values of a row.
-    num_outputs = 3
+    columns = ("tokens", "characters")
 
     def __init__(
         self,
@@ -74,7 +65,6 @@ class LanguageModel(Task):
         self.criterion = loss
         self._counts = np.asarray(character_counts, np.int64)
         self._pairs = pair_counts
-        self._context = 1
         self._language: Language | None = None
         self.prompt = prompt
         self.choose(metrics)
@@ -105,61 +95,17 @@ class LanguageModel(Task):
             raise TypeError("the task has no fitted preprocessing")
         return self._language
 
-    def encode(self, y: Any) -> Any:
-        """Return the number of characters of each row, int64 `(N,)`; the target tokens are fields of the batch."""
-        return y.characters if isinstance(y, Passages) else np.asarray(y, np.int64)
-
     def outputs(self, made: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
         """Return the losses `(N, 1 + T)` of the batch's targets; without targets, the logits."""
         if "next_tokens" not in batch:
             return made
-        targets = batch["next_tokens"]
-        losses = functional.cross_entropy(
-            made.flatten(0, 1).float(), targets.flatten(), ignore_index=NO_TARGET, reduction="none"
-        ).view_as(targets)
-        losses = torch.where(targets == NO_TARGET, _NONE, losses)
-        return torch.cat([batch["characters"].to(losses.dtype).unsqueeze(1), losses], dim=1)
-
-    def loss(self, outputs: Tensor, y: Tensor) -> Tensor:
-        """Return the mean loss over the tokens, a scalar."""
-        return self.criterion(outputs, y)
-
-    def kept(self, outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Return sum of losses, number of tokens and number of characters of each row, and empty targets `(N, 0)`."""
-        return self.predicted(outputs), outputs.new_zeros(len(outputs), 0)
-
-    def kept_loss(self, outputs: Tensor, y: Tensor) -> Tensor:
-        """Return the mean loss over the tokens of all rows."""
-        totals = outputs.double().sum(dim=0)
-        return (totals[0] / totals[1]).float()
-
-    def loss_weight(self, outputs: Tensor, y: Tensor) -> float:
-        """Return the number of tokens of the rows."""
-        return float(outputs[:, 1].double().sum())
-
-    def predicted(self, outputs: Tensor) -> Tensor:
-        """Return sum of losses, number of tokens and number of characters of each row, `(N, 3)`."""
-        losses = outputs[:, 1:]
-        there = (losses >= 0).to(losses.dtype)
-        return torch.stack([(losses * there).sum(dim=1), there.sum(dim=1), outputs[:, 0]], dim=1)
+        return with_number(batch["characters"], token_losses(made, batch["next_tokens"]))
 
     def combined(self, outputs: Tensor) -> Tensor:
         """Return the losses of the mean probabilities of K members, `(N, 1 + T)` from `(N, K, 1 + T)`."""
         losses = outputs[:, :, 1:]
         mean = math.log(losses.shape[1]) - (-losses).logsumexp(dim=1)
         return torch.cat([outputs[:, 0, :1], mean], dim=1)
-
-    def output_shape(self, y: Tensor) -> tuple[int, ...]:
-        """Return `(N, T, V)`, with 0 for sizes that the targets do not determine."""
-        return len(y), 0, 0
-
-    def rows_at_once(self, input_shape: Sequence[int]) -> int:
-        """Return the number of rows with about two thousand tokens."""
-        return max(1, _TOKENS // max(1, input_shape[0] or self._context))
-
-    def metric_inputs(self, outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Return sums of losses, numbers of tokens and of characters, `(N, 3)`."""
-        return outputs, y
 
     def baseline(self) -> tuple[Task, Tensor]:
         """Return the loss of a character predicted by frequency, as a row of one character."""
@@ -182,10 +128,6 @@ class LanguageModel(Task):
             for name, sums in found.items()
         }
 
-    def baseline_descriptions(self) -> dict[str, str]:
-        """Return no descriptions."""
-        return {}
-
     def predictions(self, outputs: Tensor) -> pd.DataFrame:
         """Return numbers of characters and tokens, loss per token, perplexity and bits per character of each row."""
         sums, tokens, characters = outputs.double().unbind(dim=1)
@@ -199,10 +141,6 @@ class LanguageModel(Task):
                 "bits_per_character": (sums / characters).numpy() / _NATS,
             }
         )
-
-    def targets(self, y: Any) -> pd.DataFrame:
-        """Return no columns: the targets are the text itself."""
-        return pd.DataFrame(index=range(len(y)))
 
     def cases(self, outputs: Tensor, y: Any) -> Cases:
         """Return the bits per character of each row, grouped by the length of texts, or by the place in one text."""
@@ -219,26 +157,9 @@ class LanguageModel(Task):
         note = "Neighbouring pieces of a text resemble each other: the intervals may be too short."
         return replace(found, note=note)
 
-    def metric_inputs_of(self, table: pd.DataFrame) -> tuple[Tensor, Tensor, dict[str, Tensor]] | None:
-        """Restore sums of losses, numbers of tokens and of characters, `(N, 3)`."""
-        if not {"loss", "tokens", "characters"} <= set(table.columns):
-            return None
-        loss, tokens, characters = (
-            table[name].to_numpy(np.float64) for name in ("loss", "tokens", "characters")
-        )
-        loss = np.where(tokens == 0, 0.0, loss)  # an empty text has no loss
-        kept = torch.from_numpy(np.stack([loss * tokens, tokens, characters], axis=1))
-        return kept, torch.empty(len(table), 0), {}
-
     def describe(self) -> str:
         """Return a description such as `language model, loss NextToken`."""
         return f"language model, loss {type(self.criterion).__name__}"
-
-    def worst(self, outputs: Tensor, y: Any) -> list[tuple[int, str]]:
-        """Return the rows in descending order of loss."""
-        loss = (outputs[:, 0] / outputs[:, 1]).numpy()
-        order = np.argsort(-loss, kind="stable")
-        return [(int(row), f"loss {loss[row]:.2f}") for row in order]
 
     def pictures(self, outputs: Tensor, y: Any) -> Iterator[tuple[str, Figure]]:
         """Yield the bits per character along the text, or their distribution over rows that are texts."""

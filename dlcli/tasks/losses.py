@@ -254,13 +254,13 @@ def _of_each(weights: Tensor, y: Tensor) -> Tensor:
 
 
 class NextToken(nn.Module):
-    """Cross-entropy of the next token: the mean of the losses among the outputs `(N, 1 + T)` of `LanguageModel`."""
+    """Cross-entropy of tokens: the mean of the losses among the outputs `(N, 1 + T)` of `TokenSums`."""
 
-    accepts: ClassVar = {"language_model"}
+    accepts: ClassVar = {"language_model", "masked_language_model"}
     lower_bound: ClassVar = 0.0
 
     def forward(self, outputs: Tensor, y: Tensor) -> Tensor:
         """Return the mean, a scalar."""
         losses = outputs[:, 1:]
         there = (losses.detach() >= 0).to(losses.dtype)
-        return (losses * there).sum() / there.sum()
+        return (losses * there).sum() / there.sum().clamp_min(1)  # rows may have no masked token
