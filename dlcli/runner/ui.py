@@ -50,4 +50,5 @@ def _start(store: Store) -> Start:
     }
     newest = next((ids[run.experiment] for run in runs if run.experiment in ids), None)
     page = f"#/experiments/{newest}/runs" if newest else "#/experiments"
-    return Start(f"{page}?{urlencode(_MODE)}", columns)
+    curves = {ids[run.experiment] for run in runs if run.kind == "run" and run.experiment in ids}
+    return Start(f"{page}?{urlencode(_MODE)}", columns, sorted(curves))

@@ -7,7 +7,7 @@ import os
 import socket
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 from dlcli.errors import InputError
 from dlcli.sanitize.redact import redact
@@ -20,10 +20,17 @@ _DEFAULTS = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
 
 @dataclass(frozen=True)
 class Start:
-    """The initial view of the UI: the path to open, and the columns of tables by experiment ID."""
+    """The initial view of the UI.
+
+    Attributes:
+        address: path to open.
+        columns: columns of tables by experiment ID.
+        curves: IDs of the experiments whose charts begin with curves by epoch.
+    """
 
     address: str = ""
     columns: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    curves: Sequence[str] = ()
 
 
 def serve_ui(
@@ -57,6 +64,6 @@ def serve_ui(
     sys.stdout.flush()
     # Not as an option, because options are visible to all users of the machine, and the address may contain a password.
     environment = {**_DEFAULTS, **os.environ, STORE_VARIABLE: for_mlflow(uri)}
-    environment[START_VARIABLE] = json.dumps({"address": start.address, "columns": start.columns})
+    environment[START_VARIABLE] = json.dumps(asdict(start))
     words = ["-P", "-m", "dlcli.tracking.ui_server", str(port), *(["--open"] if browser else [])]
     os.execve(sys.executable, [sys.executable, *words], environment)

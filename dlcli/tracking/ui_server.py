@@ -1,8 +1,9 @@
 """MLflow's pages for `dlcli ui`: `python -m dlcli.tracking.ui_server PORT`, without MLflow's messages.
 
 The application is MLflow's own. A few lines of script are added to its start page, which set preferences that MLflow
-keeps in the browser, unless they are set: the page of the newest experiment, the columns of its table, and that the
-assistant, whose button is hidden, is closed.
+keeps in the browser, unless they are set: the page of the newest experiment, the columns of its table, curves before
+charts of one point, the menu for training instead of that for language models, and that the assistant, whose button is
+hidden, and the announcement of the registry are closed.
 """
 
 from __future__ import annotations
@@ -33,8 +34,29 @@ _SCRIPT = """<style>button[data-assistant-ui] { display: none }</style><script>t
   const start = %s;
   const absent = (key, value) => { if (localStorage.getItem(key) === null) localStorage.setItem(key, value) };
   absent("mlflow.assistant.fab.autoOpenedOnFirstLoad_v1", "true");
+  absent("_mlflow_model_registry_promo_modal_dismissed_v1", "true");
+  absent("mlflow.workflowType_v1", '"machine_learning"');
+  // Other sections follow in the order of their names; MLflow adds their charts.
+  const section = (name) => ({uuid: name, name, display: true, isReordered: false, deleted: false, isGenerated: true});
+  const charts = (names) => ({isAccordionReordered: true, compareRunCharts: [], autoRefreshEnabled: true,
+    compareRunSections: names.map(section),
+    globalLineChartConfig: {xAxisKey: "step", lineSmoothness: 0, selectedXAxisMetricKey: ""}});
+  const getItem = Storage.prototype.getItem;
+  Storage.prototype.getItem = function (key) {
+    const kept = getItem.call(this, key), run = /-RunPage-(\\w+)-model-chartUIState$/.exec(key);
+    if (kept !== null || !run) return kept;
+    const asked = new XMLHttpRequest();
+    try {
+      asked.open("GET", "ajax-api/2.0/mlflow/runs/get?run_id=" + run[1], false);
+      asked.send();
+      const keys = JSON.parse(asked.responseText).run.data.metrics.map((metric) => metric.key);
+      const names = ["train", "val"].filter((name) => keys.some((key) => key.startsWith(name + "/")));
+      return names.length ? JSON.stringify(charts(names)) : null;
+    } catch { return null }
+  };
   for (const [id, selectedColumns] of Object.entries(start.columns))
-    absent(`MLflowLocalStorage-1.1-ExperimentPage-["${id}"]-ReactComponentState`, JSON.stringify({selectedColumns}));
+    absent(`MLflowLocalStorage-1.1-ExperimentPage-["${id}"]-ReactComponentState`,
+      JSON.stringify({...(start.curves.includes(id) ? charts(["train", "val"]) : {}), selectedColumns}));
   if (["", "#", "#/"].includes(location.hash) && start.address) location.hash = start.address;
 } catch {}</script>"""
 
@@ -88,7 +110,7 @@ def main(port: int, open_it: bool) -> None:
     from mlflow.server.fastapi_app import app
 
     start = json.loads(os.environ.get(START_VARIABLE) or "{}")
-    wrapped = with_start(app, {"address": "", "columns": {}, **start})
+    wrapped = with_start(app, {"address": "", "columns": {}, "curves": [], **start})
     running = uvicorn.Server(uvicorn.Config(wrapped, "127.0.0.1", port, log_level="warning"))
     if open_it:
         address = f"http://127.0.0.1:{port}/{start.get('address', '')}"

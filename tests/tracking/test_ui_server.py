@@ -45,6 +45,7 @@ def test_only_the_start_page_is_changed() -> None:
     assert page.count(b"</script>") == 1
     text = page.decode().partition("const start = ")[2].partition(";\n")[0]
     assert json.loads(text) == start
+    assert b"""absent("mlflow.workflowType_v1", '"machine_learning"');""" in page
     assert answer("/static-files/main.js", start) == (
         {b"content-length": b"47", b"etag": b"x", b"vary": b"Origin"},
         PAGE,
