@@ -25,6 +25,7 @@ from dlcli.tracking.ledger import LEDGER_FILE, Ledger, to_ms
 from dlcli.tracking.logged_model import set_stage
 from dlcli.tracking.places import local_path, original_of
 from dlcli.tracking.projection import Projection, is_in_mlflow
+from dlcli.tracking.server_models import delete_logged_model, log_model
 from dlcli.tracking.store_rows import enter, find_row
 from dlcli.tracking.trash import TRASH, Intent, Member, end, is_carried_out
 
@@ -180,10 +181,16 @@ def _follow_on_server(
     info = client.get_run(member.run_id).info
     if _is_copy(runs_dir, member, ledger, info.artifact_uri or ""):
         return
-    if intent.action == "delete" and info.lifecycle_stage != "deleted":
-        client.delete_run(member.run_id)
-    elif intent.brings_back and info.lifecycle_stage == "deleted":
-        client.restore_run(member.run_id)
+    if intent.action == "delete":
+        if info.lifecycle_stage != "deleted":
+            client.delete_run(member.run_id)
+        delete_logged_model(client, info.experiment_id, member.run_id)
+    elif intent.brings_back:
+        if info.lifecycle_stage == "deleted":
+            client.restore_run(member.run_id)
+        # MLflow does not restore logged models.
+        if intent.action == "restore" and ledger and local_path(info.artifact_uri or "") != ledger.run_dir:
+            log_model(client, ledger, member.run_id)
 
 
 def _is_copy(runs_dir: Path, member: Member, ledger: Ledger | None, artifact_uri: str) -> bool:

@@ -12,6 +12,7 @@ from dlcli.tracking.logged_model import has_model, name_of_model
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
 
 _log = logging.getLogger(__name__)
 
@@ -43,10 +44,7 @@ def log_model(client: MlflowClient, ledger: Ledger, run_id: str) -> None:
     try:
         model = find_logged_model(client, experiment_id, run_id)
     except MlflowException as error:
-        if (
-            error.error_code not in ("ENDPOINT_NOT_FOUND", "INTERNAL_ERROR")
-            and error.get_http_status_code() != 404
-        ):
+        if not _lacks_models(error):
             raise
         _log.warning(
             "The server has no logged models, which MLflow 3 introduced; the run is complete otherwise."
@@ -67,3 +65,21 @@ def log_model(client: MlflowClient, ledger: Ledger, run_id: str) -> None:
     for start in range(0, len(metrics), _METRICS):
         client.log_batch(run_id, metrics=metrics[start : start + _METRICS], synchronous=True)
     client.finalize_logged_model(model, "READY")
+
+
+def delete_logged_model(client: MlflowClient, experiment_id: str, run_id: str) -> None:
+    """Delete the logged model of a run, if there is one; its files remain until `mlflow gc`."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        while model := find_logged_model(client, experiment_id, run_id):
+            client.delete_logged_model(model)
+    except MlflowException as error:
+        if not _lacks_models(error):
+            raise
+
+
+def _lacks_models(error: MlflowException) -> bool:
+    """Return whether a server does not know logged models, which MLflow 3 introduced."""
+    unknown = error.error_code in ("ENDPOINT_NOT_FOUND", "INTERNAL_ERROR")
+    return unknown or error.get_http_status_code() == 404

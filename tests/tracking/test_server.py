@@ -9,6 +9,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ import dlcli
 from dlcli import job
 from dlcli.errors import Interrupted
 from dlcli.events import EpochDone, Event, Listener
+from dlcli.runs.deletion import delete, plan_deletion, plan_restoration, restore
 from dlcli.runs.find import find_run
 from dlcli.tracking.ledger import Ledger
 from dlcli.tracking.liveness import entries
@@ -121,6 +123,27 @@ def test_the_record_on_a_server(
         assert found.run_dir == tmp_path / ref / "exp" / ledger.run_id / "artifacts"
         assert (found.run_dir / "plots" / "curve.txt").read_text() == "a curve"
         assert Ledger.load(found.run_dir).status == "FINISHED"
+
+
+def test_the_model_of_a_deleted_run_is_deleted_and_comes_back(remote: Store) -> None:
+    run_dir = new_run(remote)
+    (run_dir / "model").mkdir()
+    (run_dir / "model" / "MLmodel").write_text("flavors: {}\n")
+    with Recorder(run_dir) as recorder:
+        recorder.finish({"test/accuracy": 0.5})
+    ledger = Ledger.load(run_dir)
+
+    def models() -> list[str]:
+        experiment_id = remote.client.get_run(ledger.run_id).info.experiment_id
+        found = remote.client.search_logged_models([experiment_id], f"source_run_id = '{ledger.run_id}'")
+        return [str(model.status) for model in found]
+
+    assert models() == ["READY"]
+    now = datetime.now(UTC)
+    assert delete(plan_deletion([ledger.run_id], None, remote.runs_dir, now, force=False)) == []
+    assert models() == []
+    assert restore(plan_restoration([ledger.run_id], remote.runs_dir, now)) == []
+    assert models() == ["READY"]
 
 
 def test_a_server_that_is_unavailable_during_a_part_of_a_run(
