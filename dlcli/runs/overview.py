@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -177,7 +178,13 @@ def _repeating(ledger: Ledger, remarks: list[str]) -> str | None:
         remarks.append("The run does not have your seal. Read the command before you run it.")
     named = [part for folder in folders for part in ("-C", str(folder))]
     command = "sweep" if whole.kind == "sweep" else "train"
-    return redact(next_command(command, *map(_plain, words), *named, runs_dir=whole.runs_dir))
+    return redact(next_command(command, *map(_plain, _last_of_each(words)), *named, runs_dir=whole.runs_dir))
+
+
+def _last_of_each(words: Sequence[str]) -> list[str]:
+    """Return overrides without those that a later one of the same key replaces; mappings are merged."""
+    last = {word.partition("=")[0]: at for at, word in enumerate(words) if "={" not in word}
+    return [word for at, word in enumerate(words) if last.get(word.partition("=")[0], at) <= at]
 
 
 def _plain(word: str) -> str:

@@ -51,7 +51,8 @@ def without_age(shown: str) -> list[str]:
 
 def test_a_run_is_shown_with_its_facts() -> None:
     ledger = recorded("first", tags={"team": "red", "dlcli.host": "here"})
-    with_words(ledger, "dataset=iris", "model=mlp", "run_name='first'", "dataset.path='a b.csv'")
+    words = ["model=cnn", "dataset=iris", "model=mlp", "run_name='first'", "dataset.path='a b.csv'"]
+    with_words(ledger, *words)
     (ledger.run_dir / "plots" / "roc.png").write_bytes(b"x")
     done = dlcli("runs", "show", "first")
     assert done.exit_code == 0, done.output
