@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import warnings
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import pandas as pd
 import pytest
 
 import dlcli
-from dlcli.errors import ConfigError, DlcliError, InputError
+from dlcli.errors import ConfigError, InputError
 from dlcli.inference.saved_model import load_model
 from dlcli.result import Result
 from dlcli.training import checkpoints
@@ -165,8 +166,8 @@ def test_a_pretrained_model_is_adapted_resumed_and_needs_no_folder(corpus: Path,
     with pytest.warns(UserWarning, match="1 of 2 texts are empty"):
         found = dlcli.load_run(frozen.run_dir).predict(["Der alte Hund.", ""])
     assert found["prediction"].notna().tolist() == [True, False]
-    with pytest.raises(DlcliError, match="decoders of transformers cannot be traced"):
-        dlcli.export(whole.run_dir, tmp_path / "model.onnx")
+    if find_spec("onnxscript"):
+        check_script(frozen, tmp_path)
 
 
 def test_folds_are_pooled_and_runs_compared(trained: Result, corpus: Path) -> None:
@@ -190,24 +191,34 @@ def test_folds_are_pooled_and_runs_compared(trained: Result, corpus: Path) -> No
 @unfinished
 @pytest.mark.skipif(find_spec("onnxscript") is None, reason="needs the extra onnx")
 def test_an_exported_model_translates_by_the_script_of_the_documentation(
-    trained: Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    trained: Result, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    found = dlcli.export(trained.run_dir, "translator")
+    capsys.readouterr()
+    expected = check_script(trained, tmp_path)
+    assert capsys.readouterr().out.splitlines() == expected[:1]
+    with pytest.raises(InputError, match="is not empty"):
+        dlcli.export(trained.run_dir, tmp_path / "translator")
+
+
+def check_script(run: Result, place: Path) -> list[str]:
+    """Export a run, and translate by the script of the documentation; return the translations."""
+    found = dlcli.export(run.run_dir, place / "translator")
     assert found.rows == 20 and found.largest_difference < 1e-4
     assert found.messages[-1] == "Greedy decoding by the programs gives the model's text for 20 of 20 rows."
     page = (Path(__file__).parents[1] / "docs" / "translation.md").read_text()
     script = page.partition("```py\nimport json")[2].partition("```")[0]
     given: dict[str, Any] = {}
-    exec(f"import json{script}", given)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(place)
+        exec(f"import json{script}", given)
     texts = ["Ein Hund schläft.", "Der alte Hund.", "</s> Der rote Ball sieht 3 kleine Hunde."]
-    opened: Any = load_model(trained.run_dir / "model")
+    opened: Any = load_model(run.run_dir / "model")
     opened.task.beam = 1
-    expected = opened.predict(texts)["prediction"].tolist()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of unknown tokens
+        expected = opened.predict(texts)["prediction"].tolist()
     assert [given["translate"](text) for text in texts] == expected
-    assert capsys.readouterr().out.splitlines() == expected[:1]
-    with pytest.raises(InputError, match="is not empty"):
-        dlcli.export(trained.run_dir, "translator")
+    return expected
 
 
 def test_incompatible_settings_are_refused(corpus: Path, trained: Result, tmp_path: Path) -> None:

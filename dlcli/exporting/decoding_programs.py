@@ -82,12 +82,6 @@ class DecodingPrograms:
         return tuple(torch.from_numpy(one) for one in found)
 
 
-def check_exportable(model: Any) -> None:
-    """Raise a DlcliError for a model that states why it cannot be exported."""
-    if why := getattr(model, "not_exported", ""):
-        raise _not_exported(model, why)
-
-
 class _Encoder(nn.Module):
     def __init__(self, model: Any) -> None:
         super().__init__()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dlcli.errors import InputError
-from dlcli.exporting.decoding_programs import check_exportable, compared, write_programs
+from dlcli.exporting.decoding_programs import compared, write_programs
 from dlcli.exporting.export_network import Exported, example_batches
 from dlcli.exporting.exported_program import batch_size_of, need_onnx
 from dlcli.exporting.new_folder import check_new_folder, new_folder
@@ -46,7 +46,6 @@ def export_decoding(
         raise InputError(
             f"the encodings of {type(subwords).__name__} cannot be exported", "--output", "Use dlcli predict."
         )
-    check_exportable(model.network.model)
     if folder.suffix:
         raise InputError(
             f"{type(model.network.model).__name__} generates one token at a time, which takes two programs, "
@@ -65,13 +64,14 @@ def export_decoding(
     with model_errors(opened.folder), new_folder(folder, "the programs") as made:
         programs = write_programs(network, made, subwords.max_length)
         difference, equal = compared(programs, network, batches, subwords.most_steps)
-        (made / "source.json").write_text(subwords.source_, encoding="utf-8")
-        (made / "target.json").write_text(subwords.target_, encoding="utf-8")
+        (made / "source.json").write_text(subwords.source_subwords.json(), encoding="utf-8")
+        (made / "target.json").write_text(subwords.target_subwords.json(), encoding="utf-8")
         description = {
             "schema_version": 1,
             "run_id": opened.ledger.run_id,
             "run_name": opened.ledger.run_name,
             "tokens": {"padding": PADDING, "start": START, "end": END},
+            **subwords.numbering(),
             "most_source_tokens": subwords.max_length,
             "most_target_tokens": subwords.most_steps,
             **programs.described(),

@@ -109,7 +109,9 @@ def encode(backbone: Any, order: Tensor, x: Tensor, lengths: Tensor) -> tuple[St
     each layer."""
     states, mask = _encoded(backbone, order, x, lengths)
     found = backbone.decoder(
-        input_ids=order[x.new_full((len(x), 1), START)],
+        input_ids=order[
+            x.new_full((x.shape[0], 1), START)
+        ],  # len(x) would be a constant in exported programs
         encoder_hidden_states=states,
         encoder_attention_mask=mask,
         use_cache=True,

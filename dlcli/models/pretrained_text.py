@@ -253,7 +253,6 @@ class PretrainedText(nn.Module):
         order = torch.tensor(token_order(self._backbone_config, size - repeats), device="cpu")
         self.register_buffer("order", order, persistent=False)
         self._blocks = pretrained_decoder.blocks_of(self.backbone)
-        self.not_exported = "decoders of transformers cannot be traced for a variable number of rows"
         if loaded.output is not None:
             loaded.output = pretrained_decoder.reordered(loaded.output, order)
 

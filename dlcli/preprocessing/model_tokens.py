@@ -75,6 +75,14 @@ class ModelTokens:
         self._unknown = codes.get(described.get("unk_token"), described.get("unk_id"))
         self._prefix = prefix
 
+    def json(self) -> str:
+        """Return the tokenizer, which neither pads nor truncates, as JSON."""
+        return str(self._tokenizer.to_str())
+
+    def numbers(self) -> list[int]:
+        """Return the number of each token in the tokenizer."""
+        return self._order.tolist()
+
     def __len__(self) -> int:
         """Return the number of tokens."""
         return len(self._order)

@@ -131,6 +131,10 @@ class PairSubwords(BaseEstimator):
         """Maximum number of tokens of a prediction: slightly more than those of the longest training target."""
         return min(self.max_length, self.longest_[1] + 10)
 
+    def numbering(self) -> dict[str, Any]:
+        """Return the number of each token in the tokenizers, None if they are the same, and the text before sources."""
+        return {"numbers": None, "prefix": ""}
+
     def facts(self) -> dict[str, Any]:
         """Return the numbers of tokens, and whether the vocabulary is shared."""
         return {

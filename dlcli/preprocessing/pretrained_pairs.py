@@ -79,6 +79,10 @@ class PretrainedPairs(PairSubwords):
         given = zip(rows, texts, read, strict=True)
         return {row.tobytes(): text for row, text, found in given if text != found}
 
+    def numbering(self) -> dict[str, Any]:
+        """Return the number of each token in the tokenizer, and the text before sources."""
+        return {"numbers": self.target_subwords.numbers(), "prefix": self.prefix}
+
     def facts(self) -> dict[str, Any]:
         """Return the number of tokens, and `backbone_config`, the model's config.json as text."""
         size = len(self.target_subwords)
