@@ -55,10 +55,13 @@ class Problem:
         """Return the problem as an item of the `--json` document."""
         return {"where": self.where, "message": self.message, "hint": self.hint}
 
+    @property
+    def line(self) -> str:
+        """The place, if there is one, and the message."""
+        return f"{self.where}: {self.message}" if self.where else self.message
+
     def __str__(self) -> str:
-        where = f"{self.where}: " if self.where else ""
-        hint = f"\n  {self.hint}" if self.hint else ""
-        return f"{where}{self.message}{hint}"
+        return f"{self.line}\n  {self.hint}" if self.hint else self.line
 
 
 class DlcliError(Exception):

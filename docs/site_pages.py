@@ -24,8 +24,13 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Point links such as `../README.md` to the pages of the site."""
-    return _LINK.sub(lambda link: _target(posixpath.join("docs", link[1])), markdown)
+    """Point links such as `../README.md` to the pages of the site, from the folder of the page."""
+    folder = posixpath.dirname(page.file.src_uri)
+
+    def target(link: str) -> str:
+        return posixpath.relpath(_target(posixpath.join("docs", folder, link)), folder or ".")
+
+    return _LINK.sub(lambda link: target(link[1]), markdown)
 
 
 def _target(link: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import shlex
 import shutil
@@ -9,7 +10,9 @@ import sys
 import tomllib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import MagicMock
 
 import pandas as pd
 import pytest
@@ -302,6 +305,23 @@ def test_the_site_has_every_page() -> None:
     top = {"index.md", "contributing.md", "changelog.md"}
     docs = ROOT / "docs"
     assert sorted(found) == sorted({str(page.relative_to(docs)) for page in docs.rglob("*.md")} | top)
+
+
+def test_links_of_the_site_lead_where_those_of_the_repository_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("", ".config", ".config.defaults", ".structure", ".structure.files", ".structure.pages"):
+        monkeypatch.setitem(sys.modules, f"mkdocs{name}", MagicMock())  # only make docs installs it
+    spec = importlib.util.spec_from_file_location("site_pages", ROOT / "docs" / "site_pages.py")
+    assert spec and spec.loader
+    site = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(site)
+    made = {ROOT / name: ROOT / "docs" / page for name, page in site.TOP.items()}
+    for page in (ROOT / "docs").rglob("*.md"):
+        file = SimpleNamespace(src_uri=page.relative_to(ROOT / "docs").as_posix())
+        text = page.read_text()
+        turned = site.on_page_markdown(text, SimpleNamespace(file=file), None, None)
+        for link, other in zip(site._LINK.findall(text), site._LINK.findall(turned), strict=True):
+            there = (page.parent / link).resolve()
+            assert (page.parent / other).resolve() == made.get(there, there), (page, link)
 
 
 def test_contributing_names_places_that_exist() -> None:

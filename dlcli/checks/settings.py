@@ -38,7 +38,7 @@ def warn(
         *find_warnings(experiment.data, experiment.splits),
     ]
     for warning in warnings:
-        tell(f"warning: {warning.where}: {warning.message}")
+        tell(f"warning: {warning.line}")
     if any(warning.hint for warning in warnings):
         tell(f"  hint: run dlcli check with {words} for the remedy")
     return warnings

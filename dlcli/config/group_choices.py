@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,8 @@ def sort(settings: Sequence[Setting], folders: Sequence[Path], defaults: Mapping
     picks = Picks()
     known = groups(folders)
     for setting in settings:
+        if setting.key.startswith("metric/"):  # in Hydra's way, an option of many
+            setting = replace(setting, key="metric")
         if setting.key in known and not isinstance(setting.value, dict):
             _option(setting, picks, folders, defaults)
         elif "/" in setting.key or _misspelt_group(setting, known, folders):

@@ -75,7 +75,8 @@ def _refused(text: str, parsed: Any) -> Problem | None:
     if not key:
         return Problem("has no key", text, "Write KEY=VALUE, such as optimizer.lr=0.01.")
     if parsed.package is not None:
-        line = f"{key}={text.partition('=')[2]}"
+        value = text.partition("=")[2]
+        line = f"task.metrics=[default,{value}]" if key.split("/")[0] == "metric" else f"{key}={value}"
         return Problem("a package for a group (@) is not allowed here", text, f"Write {shell_line(line)}")
     if key.replace("/", ".").split(".")[0] == "hydra":
         return Problem(

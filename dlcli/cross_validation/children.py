@@ -14,7 +14,8 @@ from dlcli.checks.extension import find_length_problems
 from dlcli.config.metric_section import GROUP, with_chosen_metrics
 from dlcli.datasets.raw_rows import DATA_PATHS
 from dlcli.errors import CorruptRun
-from dlcli.gate.vouching import CONFIG_FILE
+from dlcli.gate.seal import seal_change
+from dlcli.gate.vouching import CONFIG_FILE, new_seal
 from dlcli.runs.folder import config_text
 from dlcli.runs.recorded import SPLIT_FILE, read_config, read_config_text
 from dlcli.runs.recorded_paths import recorded_in, relocated
@@ -68,6 +69,7 @@ class Children:
     ) -> Path:
         """Return the folder of the run at a place; the run is created, with `files` in its folder, if there is none."""
         if place not in self.known:
+            text = {CONFIG_FILE: self._text(config)}
             self.known[place] = self.store.create_run(
                 experiment=self.parent.experiment,
                 run_name=f"{self.parent.run_name}-{place.replace(' ', '-')}",
@@ -80,7 +82,7 @@ class Children:
                     "dlcli.split_fingerprint": split.fingerprint,
                 },
                 parent_id=self.parent.run_id,
-                files={CONFIG_FILE: self._text(config), SPLIT_FILE: split.to_bytes(), **files},
+                files={**text, **new_seal(text), SPLIT_FILE: split.to_bytes(), **files},
                 later=True,
             )
         return self.known[place]
@@ -136,7 +138,9 @@ class Children:
             # The status changes in the same write. Otherwise a run that is killed before its training begins would
             # count as finished with the new configuration.
             status = "KILLED" if ledger.status == "FINISHED" else ledger.status
-            replace_recorded(ledger, {CONFIG_FILE: self._text(config)}, status=status)
+            text = self._text(config)
+            seal_change(ledger.run_dir, CONFIG_FILE, self._recorded_text(place), text)
+            replace_recorded(ledger, {CONFIG_FILE: text}, status=status)
 
     def _recorded_text(self, place: str) -> str:
         return read_config_text(Ledger.load(self.known[place]))

@@ -259,9 +259,10 @@ def _compared(
         if wrong.any():
             row = int(wrong.argmax())
             was, should = found[name].iloc[row], expected[name].iloc[row]
-            raise _differs(f"the bundle predicts {was} for {name} of a row, and the model {should}")
+            why = "Does the output of a row depend on the other rows of its batch, such as on their padding?"
+            raise _differs(f"the bundle predicts {was} for {name} of a row, and the model {should}", why)
     return largest
 
 
-def _differs(message: str) -> DlcliError:
-    return DlcliError(f"{message}; nothing was written", "--bundle", INSTEAD)
+def _differs(message: str, why: str = "") -> DlcliError:
+    return DlcliError(f"{message}; nothing was written", "--bundle", f"{why}\n{INSTEAD}".strip())

@@ -16,7 +16,7 @@ from torch import nn
 
 from dlcli.datasets.data import take
 from dlcli.exporting.bundle_table import CsvFormat
-from dlcli.exporting.dynamic_sizes import widened
+from dlcli.exporting.dynamic_sizes import size_names, widened
 from dlcli.exporting.exported_program import Inputs, onnx_program, silenced_exporter, traced
 from dlcli.inference.saved_model import SavedModel
 from dlcli.prediction.row_reader import Given, RowReader
@@ -89,9 +89,11 @@ class BundledRows(ABC):
         x = take(self.source.data.x, np.resize(first, max(2, len(first))))
         network = self.source.model.network.cpu().eval()
         fields = as_fields(self.source.model.preprocessing.transform(x))
-        batch = widened(network.taken(first_rows(fields, len(x))))
+        whole = widened(first_rows(fields, len(x)))
+        batch, sizes = network.taken(whole), size_names(whole)
         with silenced_exporter(), torch.no_grad():
-            made = onnx_program(traced(Inputs(network, batch, head), batch, Path("model.onnx"))).model_proto
+            program = traced(Inputs(network, batch, head), batch, Path("model.onnx"), sizes)
+            made = onnx_program(program).model_proto
         self.inputs = [value.name for value in made.graph.input]
         return made.SerializeToString()
 

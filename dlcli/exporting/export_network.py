@@ -160,7 +160,7 @@ def example_batches(opened: OpenedRun, model: SavedModel, dataset: dict[str, Any
         some = np.take(rows, np.arange(first, first + size), mode="wrap")
         fields = model.fields(take(data.x, some))
         taken = {name: values for name, values in fields.items() if name not in model.task.own_fields}
-        batches.append(model.network.taken(first_rows(taken, size)))
+        batches.append(first_rows(taken, size))
         first += size
     return batches
 
@@ -181,7 +181,7 @@ def _describe(
                 "shape": named_shape(values, {**sizes[name], 0: outputs[0]}),
                 "meaning": input_meaning(name, of_x),
             }
-            for name, values in batch.items()
+            for name, values in model.network.taken(batch).items()
         ],
         "outputs": [
             {

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.export import ExportedProgram
 
 from dlcli.errors import DlcliError, InputError, first_line
-from dlcli.exporting.dynamic_sizes import dynamic_shapes, size_names, widened, with_stepped_layers
+from dlcli.exporting.dynamic_sizes import SizeNames, dynamic_shapes, size_names, widened, with_stepped_layers
 from dlcli.files.disk import write_errors
 from dlcli.files.unfinished import unfinished
 from dlcli.inference.ensemble_network import EnsembleNetwork
@@ -74,8 +74,8 @@ def write_program(
 
     Args:
         network: The network; it is moved to the CPU.
-        batches: Batches of different sizes, on which the program is compared with the network. The first one is also
-            used for tracing.
+        batches: Batches of different sizes, on which the program is compared with the network, with all fields of
+            their rows. The first one is also used for tracing.
         file: The file to write. It appears only if the outputs agree; a large .onnx has its weights in a file next
             to it.
         describe: Returns the content of `FILE.json`, given the largest difference and the shape of a row's output.
@@ -89,15 +89,17 @@ def write_program(
         InputError: A package that ONNX needs is not installed, or the file cannot be written.
     """
     network = network.cpu().eval()
-    batches = [widened(batch) for batch in batches]
+    # Fields that the network does not take tell which sizes differ between batches.
+    sizes = size_names(batches[0])
+    batches = [network.taken(widened(batch)) for batch in batches]
     # A copy is traced, because some networks cache tensors in `forward`, such as the positions of the longest row.
     fresh = copy.deepcopy(network)
     expected = [network(batch) for batch in batches]
     with silenced_exporter():
         program = (
-            _one_row(fresh, batches[0], file)
+            _one_row(fresh, batches[0], file, sizes)
             if file.suffix == ".pte"
-            else traced(Inputs(fresh, batches[0]), batches[0], file)
+            else traced(Inputs(fresh, batches[0]), batches[0], file, sizes)
         )
         # Written under its final name, because the graph refers to a separate file of weights by name.
         with (
@@ -128,13 +130,13 @@ def description_of(file: Path) -> Path:
     return file.with_name(f"{file.name}.json")
 
 
-def traced(module: Inputs, batch: Batch, file: Path) -> ExportedProgram:
-    """Return the exported program of a network, with dynamic sizes of rows; `file` is for messages.
+def traced(module: Inputs, batch: Batch, file: Path, sizes: SizeNames) -> ExportedProgram:
+    """Return the exported program of a network, with the dynamic sizes of its fields; `file` is for messages.
 
     Raises:
         DlcliError: Torch cannot export it.
     """
-    sizes = size_names(batch)
+    sizes = {name: sizes[name] for name in batch}
     if any(len(own) > 1 for own in sizes.values()):
         with_stepped_layers(module)
     # Deferred until now: an export before it is loaded would let a later export of loops fail.
@@ -177,9 +179,9 @@ def _as_onnx(program: ExportedProgram, file: Path) -> Run:
     return run
 
 
-def _one_row(network: Network, batch: Batch, file: Path) -> ExportedProgram:
+def _one_row(network: Network, batch: Batch, file: Path, sizes: SizeNames) -> ExportedProgram:
     """Return the program of one row at a time: ExecuTorch plans memory for the largest number of rows in advance."""
-    if any(len(own) > 1 for own in size_names(batch).values()):
+    if any(len(sizes[name]) > 1 for name in batch):
         why = ValueError("ExecuTorch needs rows of equal length")
         raise _not_exported(why, network, file)
     try:

@@ -11,7 +11,7 @@ import importlib.util
 import os
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,8 @@ from dlcli.files.paths import display, is_file, resolved, typed
 from dlcli.files.regular import os_reason, read_regular
 from dlcli.formatting import shell_line
 from dlcli.gate.documents import read_text
-from dlcli.gate.gate import RUNS_CODE, Gate, targets
-from dlcli.gate.seal import is_sealed
+from dlcli.gate.gate import RUNS_CODE, Gate, current, targets
+from dlcli.gate.seal import is_sealed, make_seal
 
 # The user's conf folders, one per line; the file exists only if there are any.
 CONF_DIRS_FILE = "conf_dirs.txt"
@@ -46,7 +46,7 @@ class Claim:
 
     Attributes:
         folder: the run's folder.
-        parent: folder of the parent run, which holds the code for its child runs; None for a run without a parent.
+        parent: folder of the run that a child run belongs to, which holds its code; None for other runs.
         runs_dir: the runs folder in use.
         made_in: the runs folder in which the run was created, according to its configuration.
         conf_dirs: conf folders given by the user (`-C`).
@@ -113,7 +113,7 @@ class Claim:
         """
         if self.trust:
             return self._opened(), self._named() or self._beside()
-        sealed = self._is_sealed() and self._holds(OVERRIDES_FILE)
+        sealed = self._is_sealed() and _holds(self.folder, OVERRIDES_FILE)
         folders = self._named() or (self.recorded() if sealed else ()) or self._beside()
         if sealed:
             extend_path(folders)
@@ -151,24 +151,38 @@ class Claim:
         If the project was moved or copied, they are those of the copy, provided that the run lies in the runs folder in
         use: any other project might belong to another user.
         """
-        if not self._holds(CONF_DIRS_FILE) or not self._is_sealed():
+        whole = self._whole()
+        if not _holds(whole, CONF_DIRS_FILE) or not self._is_sealed():
             return ()
         here = self.folder.resolve().is_relative_to(self.runs_dir.resolve())
-        return recorded_folders(self.folder, self.made_in, self.runs_dir if here else self.made_in)
+        return recorded_folders(whole, self.made_in, self.runs_dir if here else self.made_in)
 
     def _is_sealed(self) -> bool:
-        return self._holds(CONFIG_FILE) and is_sealed(self.folder, CODE, code_listing(self._code()))
-
-    def _holds(self, name: str) -> bool:
-        file = self.folder / name
-        return file.is_file() and is_sealed(self.folder, name, read_text(file))
+        """Return whether the run's configuration is sealed, and its code in its own or its parent's folder."""
+        code = self._code()
+        return _holds(self.folder, CONFIG_FILE) and is_sealed(code.parent, CODE, code_listing(code))
 
     def _text(self, name: str) -> str:
         return read_text(self.folder / name)
 
     def _code(self) -> Path:
-        own = self.folder / CODE
-        return own if own.is_dir() or self.parent is None else self.parent / CODE
+        return self._whole() / CODE
+
+    def _whole(self) -> Path:
+        """Return the folder with the code and the conf folders: the parent's, unless a child run has its own."""
+        own = (self.folder / CODE).is_dir() or (self.folder / OVERRIDES_FILE).is_file()
+        return self.folder if own or self.parent is None else self.parent
+
+
+def new_seal(files: Mapping[str, str | bytes]) -> dict[str, str]:
+    """Return the seal of a new run's files; empty under the gate of a resumed run that has none."""
+    gate = current()
+    return make_seal(files) if gate is None or gate.sealed else {}
+
+
+def _holds(folder: Path, name: str) -> bool:
+    file = folder / name
+    return file.is_file() and is_sealed(folder, name, read_text(file))
 
 
 def recorded_folders(folder: Path, then: Path, now: Path) -> tuple[Path, ...]:

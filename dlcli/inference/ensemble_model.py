@@ -229,7 +229,7 @@ def _shown(value: Any) -> str:
 
 def _unfit(one: EnsembleMember, other: EnsembleMember, what: str, left: str, right: str) -> InputError:
     return InputError(
-        f"are incompatible: their {what} differs: {left or 'none'} and {right or 'none'}",
+        f"are incompatible in their {what}: {left or 'none'} and {right or 'none'}",
         f"{one.name}, {other.name}",
         "An ensemble needs runs of the same task, classes and columns.",
     )

@@ -60,7 +60,7 @@ def notices_on_means(
             Notice(
                 partial_notice(part),
                 max(total - number for number, total in names),
-                f"on the {rows}, means are over the {noun} that are defined there: {'; '.join(over)}",
+                f"On the {rows}, means are over the {noun} that are defined there: {'; '.join(over)}",
                 "task.metrics",
                 "Use more of these rows, with equal shares of the classes (cv.stratify=true), or merge classes.",
             )

@@ -121,8 +121,7 @@ def _of_several(accounts: Sequence[Account], metric: str | None, folder: Path, n
     except DlcliError as error:
         if metric is not None and error.problems[0].where == "--metric":
             raise
-        problem = error.problems[0]
-        refusal = f"{problem.where}: {problem.message}" if problem.where else problem.message
+        refusal = error.problems[0].line
     return page_of_runs(accounts, comparison, refusal, now)
 
 

@@ -10,9 +10,15 @@ from typing import TYPE_CHECKING, Any
 from dlcli.config.plain_secrets import words_text
 from dlcli.errors import ConfigError
 from dlcli.formatting import amount
-from dlcli.gate.gate import current
-from dlcli.gate.seal import make_seal
-from dlcli.gate.vouching import CODE, CONF_DIRS_FILE, CONFIG_FILE, OVERRIDES_BYTES, OVERRIDES_FILE, listing
+from dlcli.gate.vouching import (
+    CODE,
+    CONF_DIRS_FILE,
+    CONFIG_FILE,
+    OVERRIDES_BYTES,
+    OVERRIDES_FILE,
+    listing,
+    new_seal,
+)
 from dlcli.inference.code import own_code
 from dlcli.runs.folder import config_text
 from dlcli.splits.split import Split
@@ -92,7 +98,6 @@ def contents(
     config: Mapping[str, Any], overrides: Sequence[str], split: Split, folders: Sequence[Path]
 ) -> dict[str, str | bytes]:
     """Return the files that are known before the job: configuration, overrides, environment, split and user code."""
-    gate = current()  # the gate of a resumed run: its new child runs are sealed only if the run is
     code = own_code(config, [folder.parent for folder in folders])
     words = words_text(overrides)
     if len(words.encode()) > OVERRIDES_BYTES:
@@ -105,7 +110,7 @@ def contents(
     }
     return {
         **sealed,
-        **(make_seal({**sealed, CODE: listing(code)}) if gate is None or gate.sealed else {}),
+        **new_seal({**sealed, CODE: listing(code)}),
         "environment.txt": environment_txt(),
         "split.npz": split.to_bytes(),
         **{f"{CODE}/{name}": content for name, content in code.items()},

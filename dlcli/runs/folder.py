@@ -21,7 +21,7 @@ from dlcli.gate.vouching import Claim
 from dlcli.result import Result
 from dlcli.runs.divergence import divergence, way_out
 from dlcli.runs.find import find_run
-from dlcli.runs.recorded import check_user_code, read_config, read_split
+from dlcli.runs.recorded import check_user_code, code_owner, read_config, read_split
 from dlcli.runs.recorded_lookback import is_open, lookback_of_model, with_lookback
 from dlcli.runs.recorded_paths import recorded_in, relocated
 from dlcli.runs.retention import DROPPED, WEIGHTS_TAG
@@ -295,7 +295,7 @@ def open_run(
     dataset = config.get("dataset")
     claim = Claim(
         found.run_dir,
-        ledger.sibling(ledger.parent_id) if ledger.parent_id else None,
+        code_owner(ledger).run_dir if ledger.parent_id else None,
         runs_dir,
         then,
         tuple(conf_dirs),

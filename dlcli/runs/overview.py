@@ -102,8 +102,7 @@ def pictures_in(folder: Path) -> list[Path]:
 
 
 def _reason(damage: CorruptRun) -> str:
-    problem = damage.problems[0]
-    return f"{problem.where}: {problem.message}" if problem.where else problem.message
+    return damage.problems[0].line
 
 
 def _result(ledger: Ledger, remarks: list[str]) -> Result:

@@ -12,6 +12,7 @@ from dlcli.config.next_command import next_command, resume_command
 from dlcli.config.plain_secrets import recorded_words
 from dlcli.config.validate import OPTIONAL
 from dlcli.errors import CorruptRun, DlcliError
+from dlcli.files.paths import is_file
 from dlcli.gate.documents import read_text, read_yaml
 from dlcli.gate.vouching import CONF_DIRS_FILE, CONFIG_FILE, OVERRIDES_BYTES, OVERRIDES_FILE
 from dlcli.splits.split import Split
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     import numpy as np
 
 SPLIT_FILE = "split.npz"
+
+_LEVELS = 5  # of runs within runs
 
 
 def read_config_text(ledger: Ledger, name: str = CONFIG_FILE) -> str:
@@ -109,13 +112,22 @@ def check_user_code(ledger: Ledger) -> None:
     Raises:
         CorruptRun: A file differs from what was recorded.
     """
-    owner = ledger
-    if ledger.parent_id is not None and (ledger.sibling(ledger.parent_id) / LEDGER_FILE).is_file():
-        # The parent's folder holds the code of its child runs.
-        owner = Ledger.load(ledger.sibling(ledger.parent_id))
+    owner = code_owner(ledger)
     for one in {id(ledger): ledger, id(owner): owner}.values():
         check_recorded(one, CONF_DIRS_FILE)
         check_code(one)
+
+
+def code_owner(ledger: Ledger) -> Ledger:
+    """Return the ledger of the run that was started: its folder holds the code of its folds, trials and their folds."""
+    for _ in range(_LEVELS):
+        if ledger.parent_id is None or is_file(ledger.run_dir / OVERRIDES_FILE):
+            break
+        parent = ledger.sibling(ledger.parent_id)
+        if not is_file(parent / LEDGER_FILE):
+            break
+        ledger = Ledger.load(parent)
+    return ledger
 
 
 def _instead_of_an_edit(ledger: Ledger) -> str:

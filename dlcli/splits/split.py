@@ -55,8 +55,12 @@ class Split:
 
     def __post_init__(self) -> None:
         rows = np.sort(np.concatenate([self.train, self.val, self.test]), kind="stable")
-        if (rows[1:] == rows[:-1]).any():
-            raise ValueError("a row is in two parts of a split")
+        twice = rows[1:][rows[1:] == rows[:-1]]
+        if len(twice):
+            places = [part for part in ("train", "val", "test") for row in self.rows(part) if row == twice[0]]
+            raise ValueError(
+                f"row {twice[0]} is in {places[0]} and in {places[1]}; a split has each row once"
+            )
 
     def rows(self, part: Part) -> np.ndarray:
         """Return the rows of one part."""

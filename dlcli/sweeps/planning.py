@@ -125,7 +125,7 @@ def plan_sweep(
         for problem in left_out_of_options(space, fixed, folders):
             if problem not in warnings:
                 warnings.append(problem)
-                tell(f"warning: {problem.where}: {problem.message}")
+                tell(f"warning: {problem.line}")
         plan = replace(plan, warnings=tuple(warnings))
     return plan
 

@@ -174,9 +174,8 @@ def messages(
     if final:
         lines.append("Refitted on all other rows, and tested once on the final test rows: see test/...")
     elif plan.options.refit:
-        lines.append(
-            "There are no final test rows: the values of the best trial are optimistic. Add cv.test_size=0.2."
-        )
+        remedy = " Add cv.test_size=0.2." if "test_size" in plan.config["cv"] else ""
+        lines.append(f"There are no final test rows: the values of the best trial are optimistic.{remedy}")
     if len(plan.objectives) > 1:
         lines += _front(plan, standing)
     folds = len(plan.estimation.splits)

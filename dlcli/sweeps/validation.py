@@ -44,7 +44,7 @@ def check_space(space: Space, objectives: Sequence[Objective], hint: str, where:
             Problem(
                 "changes the meaning of val/loss, so that its values cannot be compared",
                 dimension.key,
-                "Choose by another metric, such as monitor=val/accuracy mode=max.",
+                "Choose by another metric, such as monitor=val/accuracy, or for numbers monitor=val/mae.",
             )
             for dimension in space.dimensions
             if dimension.key.replace("/", ".").split(".")[0] == "task"

@@ -14,7 +14,7 @@ import yaml
 from dlcli.errors import CorruptRun
 from dlcli.gate.gate import Gate
 from dlcli.gate.seal import SEAL_FILE, is_sealed, key_file, make_seal, seal_change
-from dlcli.gate.vouching import Claim, code_listing
+from dlcli.gate.vouching import Claim, code_listing, new_seal
 from dlcli.runs.creation import contents
 from dlcli.splits.split import Split
 
@@ -120,6 +120,23 @@ def test_a_run_that_somebody_edited_is_somebody_else_s(folder: Path, name: str) 
     with pytest.raises(CorruptRun, match=r"not have your seal") as told:
         gate.admit_all(config_of(folder))
     assert "-C DIR" in str(told.value) and "--trust" in str(told.value)
+
+
+def test_a_fold_uses_the_code_of_its_run_beside_conf_if_both_are_sealed(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project, fold = folder.parents[3], folder.parents[1] / "def" / "artifacts"
+    (project / "conf" / "dlcli.yaml").touch()
+    fold.mkdir(parents=True)
+    text = {"config.yaml": (folder / "config.yaml").read_text()}
+    for name, content in {**text, **new_seal(text)}.items():
+        (fold / name).write_text(content)
+    child = Claim(fold, folder, folder.parents[2], folder.parents[2])
+    assert child.to_read().own == frozenset() and child.recorded() == (project / "conf",)
+    monkeypatch.chdir(project)
+    assert child.to_read().own == {"sealed_net"}
+    (fold / SEAL_FILE).unlink()  # a folder from elsewhere that names the user's run as its parent
+    assert child.to_read().own == frozenset()
 
 
 def test_conf_folders_that_somebody_edited_are_not_used(folder: Path, tmp_path: Path) -> None:

@@ -134,7 +134,7 @@ def test_two_runs_have_the_same_weight_whatever_their_folds(folder: Path, classe
 
 
 def test_runs_that_do_not_fit_together_are_refused(folder: Path, classes: Result, numbers: Result) -> None:
-    with pytest.raises(InputError, match="their task differs: Binary and Regression"):
+    with pytest.raises(InputError, match="in their task: Binary and Regression"):
         dlcli.load_run(f"{classes.run_dir},{numbers.run_dir}")
     with pytest.raises(InputError, match="Name it once"):
         dlcli.load_run(f"{classes.run_dir},{classes.run_dir}")
@@ -153,7 +153,7 @@ def test_runs_that_do_not_fit_together_are_refused(folder: Path, classes: Result
             *QUICK,
         ]
     )
-    with pytest.raises(InputError, match="their columns differs: size and height"):
+    with pytest.raises(InputError, match="in their columns: size and height"):
         dlcli.load_run(f"{classes.run_dir},{other.run_dir}")
 
 

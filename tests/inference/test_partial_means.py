@@ -84,7 +84,7 @@ def test_each_part_is_told_with_the_largest_number_of_missing_classes() -> None:
     (notice,) = notices_on_means(Told(), parts)  # type: ignore[arg-type]
     assert (notice.key, notice.count) == ("val_means_over_fewer", 2)
     assert notice.text == (
-        "on the val rows, means are over the types of entities that are defined there: a and c over 2 of 3 types of "
+        "On the val rows, means are over the types of entities that are defined there: a and c over 2 of 3 types of "
         "entities; b over 1 of 3 types of entities"
     )
 

@@ -69,7 +69,7 @@ def test_carving_nothing_leaves_all() -> None:
 
 
 def test_a_row_in_two_parts_is_rejected() -> None:
-    with pytest.raises(ValueError, match="two parts"):
+    with pytest.raises(ValueError, match="row 1 is in train and in val; a split has each row once"):
         Split(np.array([0, 1]), np.array([1]), np.array([2]))
 
 

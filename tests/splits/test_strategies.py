@@ -19,7 +19,6 @@ from dlcli.splits.leave_one_out import LeaveOneOut
 from dlcli.splits.nested import Nested
 from dlcli.splits.predefined import Predefined
 from dlcli.splits.shuffle_split import ShuffleSplit
-from dlcli.splits.split import Split
 from dlcli.splits.time_series import TimeSeries
 
 ROWS = 120
@@ -167,11 +166,6 @@ def test_impossible_splits_are_reported(strategy: Any, columns: dict[str, Any], 
     fields = {**vars(some_data()), **columns}
     with pytest.raises(DataError, match=text):
         strategy.splits(Data(**fields))
-
-
-def test_a_row_in_two_parts_is_rejected() -> None:
-    with pytest.raises(ValueError, match="two parts"):
-        Split(np.array([0, 1]), np.array([1]), np.array([2]))
 
 
 DRAWN: list[tuple[Any, dict[str, Any]]] = [

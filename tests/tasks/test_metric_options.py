@@ -155,6 +155,8 @@ def test_the_mode_follows_from_the_monitored_metric() -> None:
         (["metric.brier.highest=1"], "metric.brier", "is set, but the metric is not computed"),
         (["task.metrics=[default,brier]", "metric.brier.up=1"], "metric.brier.up", "has no argument up"),
         (["metric=mcc"], "metric=mcc", "the metrics are a list of the task"),
+        (["+metric/mcc=mcc"], "metric=mcc", "the metrics are a list of the task"),
+        (["+metric/mcc@a.b=mcc"], "+metric/mcc@a.b=mcc", "a package for a group (@) is not allowed here"),
         (["monitor=val/mcc"], "monitor", "val/mcc is monitored, but never logged"),
         (
             ["task.metrics=[mcc]", "monitor=val/mcc", "mode=min"],
