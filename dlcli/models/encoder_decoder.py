@@ -59,7 +59,7 @@ class EncoderDecoder(FeatureMaps):
             load_timm_weights(
                 self.backbone.model, asked.file, encoder, prefix="backbone.model.", key=self.named_by
             )
-        self.set_scale(asked, channels, config)
+        self.set_images(asked, channels, config)
         self._settings = {"architecture": architecture, "encoder": encoder, **(asked.arguments or {})}
         sides = [side + pad for side, pad in zip(size, self.padding, strict=True)]
         depths, strides = self.backbone.out_channels, [1, *made.encoder.model.feature_info.reduction()]

@@ -83,7 +83,7 @@ class PretrainedImage(TimmModel):
         self.interpolation = (
             config.interpolation if config.interpolation in ("bilinear", "bicubic") else "bicubic"
         )
-        self.set_scale(asked, channels, config)
+        self.set_images(asked, channels, config)
         width = _width(self.backbone)
         dense = [nn.Linear(width, hidden), shared.activation(activation)] if hidden else []
         self.head = nn.Sequential(*dense, *shared.dropout(dropout), nn.Linear(hidden or width, num_outputs))

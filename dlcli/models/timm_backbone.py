@@ -42,7 +42,7 @@ class FeatureMaps(TimmModel):
         channels, *size = input_shape
         self.set_size(*size)
         self.backbone, config = made_backbone(name, channels, options)
-        self.set_scale(options, channels, config)
+        self.set_images(options, channels, config)
 
     def padded(self, x: Tensor) -> Tensor:
         """Return scaled images `(N, C, H', W')` whose sides are multiples of 32, also of parts of images."""

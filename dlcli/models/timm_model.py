@@ -1,4 +1,4 @@
-"""What models with a backbone of timm share: their options, and the scale of pixels."""
+"""What models with a backbone of timm share: their options, and the form of images."""
 
 from __future__ import annotations
 
@@ -70,12 +70,14 @@ class TimmModel(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def set_scale(self, options: TimmOptions, channels: int, config: Any) -> None:
-        """Register mean and deviation, those of the options or of timm's configuration of the backbone.
+    def set_images(self, options: TimmOptions, channels: int, config: Any) -> None:
+        """Set how the backbone takes images: in channels-last memory format, which is faster on most devices, and
+        scaled by mean and deviation, those of the options or of timm's configuration of the backbone.
 
         Raises:
             ConfigError: the weights are those of a run that scaled pixels in another way.
         """
+        self.backbone.to(memory_format=torch.channels_last)
         self.takes_raw = options.normalization == "own"
         scale = {}
         for name, given in (("mean", options.mean), ("std", options.std)):

@@ -23,6 +23,7 @@ from typing import Any
 
 _COMPILER, _BACKEND = "torch._dynamo", "torch._inductor"
 _SETTINGS = "torch._inductor.config"  # set by `torch.use_deterministic_algorithms`
+_TOOLS = "torch._dynamo.utils"  # torchvision imports a function from it, which only Faster R-CNN calls
 _STATISTICS = "scipy.stats"  # scikit-learn imports it for a few of its methods
 _DISTRIBUTIONS = ("chi2",)  # which scikit-learn imports by name
 _FLOPS = (
@@ -50,7 +51,7 @@ class _Finder(MetaPathFinder):
     ) -> ModuleSpec | None:
         package = ".".join(name.split(".")[:2])
         if package in _WHOLE and name != package:
-            if name != _SETTINGS:
+            if name not in (_SETTINGS, _TOOLS):
                 return _find_part(package, name)
         elif name not in (*_WHOLE, *_COLLECTIONS, _FLOPS) and name.split(".")[0] != _METRICS:
             return None
@@ -66,7 +67,9 @@ class _Finder(MetaPathFinder):
         elif name == _BACKEND:
             spec.loader = _DeferringLoader(spec.loader)
         elif name == _SETTINGS:
-            spec.loader = _SettingsLoader(spec.loader)
+            spec.loader = _PartLoader(spec.loader)
+        elif name == _TOOLS:
+            spec.loader = _PartLoader(spec.loader, "is_compile_supported")
         elif name == _PLOTS:
             spec.loader = _CallsLoader(spec.loader, *_DRAWING)
         elif spec.submodule_search_locations is not None:
@@ -276,11 +279,11 @@ class _CompilerLoader(_DeferringLoader):
         return super().attribute(module, name)
 
 
-class _SettingsLoader(_DeferringLoader):
-    """Defers the settings of the compiler, which cannot be loaded before it."""
+class _PartLoader(_CallsLoader):
+    """Defers a module of the compiler, which cannot be loaded before its package."""
 
     def run(self, module: ModuleType) -> ModuleType:
-        _loaded(_BACKEND)
+        _loaded(module.__name__.rpartition(".")[0])
         return super().run(module)
 
 

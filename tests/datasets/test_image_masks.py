@@ -135,6 +135,10 @@ def test_names_of_classes_and_colours(tmp_path: Path) -> None:
         load(str(root))
     assert "has pixels of the unknown class rgb(0, 0, 128)" in str(caught.value)
     assert "a1_1.png" in str(caught.value)
+    (root / "classes.txt").unlink()
+    paint(root / "masks" / "a0_0.png", np.zeros_like(mask_of(0)))
+    with pytest.raises(DataError, match="some masks are grey or palette images and others are in colour"):
+        load(str(root))
 
 
 def test_masks_in_files_are_those_in_memory_and_are_resized_as_their_images(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ def test_an_architecture_learns_one_image(architecture: str) -> None:
     x[0, 0, 8:48, 8:48] = 255
     y = torch.full((2, 1, 6), -1.0)
     y[0, 0] = torch.tensor([8 / 64, 8 / 64, 48 / 64, 48 / 64, 1, 0])
-    optimizer = torch.optim.Adam(model.parameters(), 0.01)
+    optimizer = torch.optim.Adam(model.parameters(), 0.002)
     losses = []
     for _ in range(6):
         outputs = model(x, y=y)

@@ -79,6 +79,10 @@ def test_training_with_lightning_loads_no_compiler_and_no_unused_metric(run: Run
         heavy = {"sympy", "triton", "transformers", "torchvision", "scipy", "matplotlib", "torchmetrics.text.bleu",
                  "torch._dynamo.eval_frame"}
         print(sorted(heavy & set(sys.modules)))
+        import importlib.util
+        if importlib.util.find_spec("torchvision"):
+            import torchvision.ops
+            assert "torch._dynamo.eval_frame" not in sys.modules
         metric = BinaryAccuracy()
         metric(torch.ones(3), torch.ones(3))
         print(type(metric.plot()[0]).__name__)

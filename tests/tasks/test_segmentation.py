@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any, ClassVar
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
@@ -85,6 +86,17 @@ def test_stored_outputs_give_metrics_and_loss_of_all_rows(loss: type[PixelLoss])
     assert kept.shape == (7, 1 + 9)  # whatever the size of the images is
     assert empty.shape == (7, 0)
     assert task.breakdown(kept, y)["iou"].to_numpy() == pytest.approx(iou)
+
+
+@pytest.mark.parametrize("members", [1, 2])
+def test_a_training_step_keeps_what_an_evaluation_keeps(members: int) -> None:
+    (logits, y), task = batch(), task_of(Dice, cross_entropy=0.5)
+    outputs = logits if members == 1 else torch.stack([logits - 1, logits + 1], dim=1)
+    network: Any = MagicMock(return_value=outputs)
+    network.loss.return_value = task.loss(logits, y)
+    _, kept = task.step(network, {"y": y})
+    kept = kept if members == 1 else kept.mean(dim=1)  # as `Network.combined`
+    assert torch.equal(task.kept(kept, y)[0], task.kept(logits, y)[0])
 
 
 def test_metrics_can_be_restored_from_the_table_of_judged_rows() -> None:

@@ -23,6 +23,7 @@ _NAMED = 5
 _OVER, _ROUNDED = 1.0, 2
 # Boxes of which a smaller share is visible in a cropped image are left out.
 _VISIBLE = 0.25
+_LEAVE_OUT = "Correct it, or leave such boxes out: dataset.on_bad=skip."
 
 
 @dataclass
@@ -33,6 +34,7 @@ class _Found:
     bad_rows: list[int] = field(default_factory=list)
     zero: list[str] = field(default_factory=list)
     swapped: list[str] = field(default_factory=list)
+    not_finite: list[str] = field(default_factory=list)
     repeated: list[str] = field(default_factory=list)
     clipped: list[str] = field(default_factory=list)
     outside: list[str] = field(default_factory=list)
@@ -70,7 +72,7 @@ def checked_boxes(
         elif row.size is not None and row.size != header.size:
             stated, own = (f"{width} x {height}" for height, width in (row.size, header.size))
             message = f"states a size of {stated} pixels, but the image {row.image.name} has {own}"
-            hint = "Correct it: coordinates of boxes are relative to that size."
+            hint = "Correct it, or leave such images out: dataset.on_bad=skip."
             found.problems.append(Problem(message, row.file, hint))
             found.bad_rows.append(number)
             continue
@@ -120,16 +122,15 @@ def _corners(
     values = [value * side for value, side in zip(box.corners, scale, strict=True)]
     name = _name(box, row)
     if not all(map(math.isfinite, values)):
-        found.problems.append(Problem(f"{box.where} has a coordinate that is not a finite number", row.file))
-        found.outside.append(name)
+        message = f"{box.where} has a coordinate that is not a finite number"
+        found.problems.append(Problem(message, row.file, _LEAVE_OUT))
+        found.not_finite.append(name)
         return None
     left, top, right, bottom = (round(value, _ROUNDED) for value in values)
     shown = ", ".join(f"{value:g}" for value in (left, top, right, bottom))
     if right < left or bottom < top:
         message = f"{box.where} ends before it begins: {shown} (left, top, right, bottom)"
-        found.problems.append(
-            Problem(message, row.file, "Correct it, or leave such boxes out: dataset.on_bad=skip.")
-        )
+        found.problems.append(Problem(message, row.file, _LEAVE_OUT))
         found.swapped.append(name)
         return None
     if right == left or bottom == top:
@@ -192,7 +193,8 @@ def _notices(found: _Found, annotations: Annotations, boxes: Boxes) -> list[Noti
 
     notices = [
         *of("zero_area_boxes", found.zero, "without area left out"),
-        *of("swapped_boxes", found.swapped, "that end before they begin left out"),
+        *of("swapped_boxes", found.swapped, "with an end before the beginning left out"),
+        *of("not_finite_boxes", found.not_finite, "with a coordinate that is not a finite number left out"),
         *of("repeated_boxes", found.repeated, "of the place and class of another one, used all the same"),
         *of("boxes_outside", found.outside, "outside the image left out"),
         *of("clipped_boxes", found.clipped, "clipped to the image"),

@@ -95,7 +95,8 @@ def coco_pairs(
     images: list[Stored] = []
     masks: list[Stored] = []
     own_parts: list[str] = []
-    covered = bad = 0
+    undrawn: list[Problem] = []
+    covered = 0
     for file, document in documents.items():
         of_image: dict[Any, list[Mapping[str, Any]]] = defaultdict(list)
         known = {image["id"] for image in document["images"]}
@@ -116,20 +117,19 @@ def coco_pairs(
                 continue
             values_of, both, wrong = _mask(of_image[image["id"]], _size(image, found), values)
             covered += both
-            bad += len(wrong)
-            problems += [Problem(f"{text} (image {found.name})", file.where) for text in wrong]
+            hint = "Mend it, or leave such objects out: dataset.on_bad=skip."
+            undrawn += [Problem(f"{text} (image {found.name})", file.where, hint) for text in wrong]
             images.append(found)
             masks.append(DrawnMask(found.name, file.where, _png(values_of)))
             own_parts.append(part_in_name(file.name) if parts else "")
     notices += missing_images(missing, folder, skip=skip)
-    if problems and not (skip and len(problems) == bad):
-        hint = "Mend it, or leave such objects out: dataset.on_bad=skip."
-        raise DataError([Problem(one.message, one.where, hint) for one in problems[:_NAMED]])
-    if bad:
-        text = f"{counted(bad, 'object')} that cannot be drawn left out: " + first_names(
-            [p.message for p in problems]
+    if refused := problems if skip else [*problems, *undrawn]:
+        raise DataError(refused[:_NAMED])
+    if undrawn:
+        text = f"{counted(len(undrawn), 'object')} that cannot be drawn left out: " + first_names(
+            [one.message for one in undrawn]
         )
-        notices.append(Notice("bad_segmentations", bad, text, str(folder.place)))
+        notices.append(Notice("bad_segmentations", len(undrawn), text, str(folder.place)))
     if covered:
         text = (
             f"{covered:,} pixels are of objects of several classes: they have the class of the smallest one"

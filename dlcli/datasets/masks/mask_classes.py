@@ -11,7 +11,7 @@ from dlcli.config.pasted import pasted
 from dlcli.config.suggest import choices
 from dlcli.datasets.evaluation_only import evaluation_targets
 from dlcli.datasets.masks.class_maps import IGNORED
-from dlcli.datasets.masks.mask_decoder import packed_colour, value_in_words
+from dlcli.datasets.masks.mask_decoder import COLOURS, packed_colour, value_in_words
 from dlcli.datasets.notices import Notice
 from dlcli.errors import DataError
 from dlcli.files.paths import is_file
@@ -130,6 +130,12 @@ def _unnamed(
     values = sorted(value for value in found if value not in ignore)
     if evaluation_targets() is not None:  # decided in training: other values are unknown to the model
         return values
+    if values and values[0] < COLOURS <= values[-1]:
+        raise DataError(
+            f"some masks are grey or palette images and others are in colour, with the values {_listed(values)}",
+            place,
+            "Save all masks in one of these forms.",
+        )
     if IGNORED in values and len(values) > 2:
         raise DataError(
             f"pixels have the values {_listed(values)}: 255 may be a class, or denote pixels without a class",

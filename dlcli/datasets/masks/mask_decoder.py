@@ -98,17 +98,17 @@ def distinct(values: np.ndarray) -> tuple[list[int], np.ndarray]:
 
 
 # Larger than all values of grey masks, so that a colour is never confused with one.
-_COLOURS = 1 << 24
+COLOURS = 1 << 24
 
 
 def packed_colour(red: np.ndarray | int, green: np.ndarray | int, blue: np.ndarray | int) -> np.ndarray:
     """Return colours as one number each."""
-    return np.asarray(_COLOURS + (np.asarray(red) << 16) + (np.asarray(green) << 8) + blue)
+    return np.asarray(COLOURS + (np.asarray(red) << 16) + (np.asarray(green) << 8) + blue)
 
 
 def value_in_words(value: int) -> str:
     """Return a pixel value of a mask as text: `17`, or `rgb(0, 64, 128)`."""
-    if value < _COLOURS:
+    if value < COLOURS:
         return str(value)
     return f"rgb({value >> 16 & 255}, {value >> 8 & 255}, {value & 255})"
 

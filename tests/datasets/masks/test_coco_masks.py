@@ -98,6 +98,16 @@ def test_bad_segmentations_are_named_or_left_out(tmp_path: Path, segmentation: A
     assert (np.asarray(data.y)[0] == 2).sum() == 12
 
 
+def test_an_unknown_category_is_refused_and_not_left_out(tmp_path: Path) -> None:
+    content = document([SQUARE], "abc")
+    content["annotations"][0]["category_id"] = 99
+    folder = write(tmp_path, content)
+    with pytest.raises(DataError) as caught:
+        load(str(folder), on_bad="skip")
+    (problem,) = caught.value.problems
+    assert "has an unknown category" in problem.message and not problem.hint
+
+
 def test_parts_are_those_of_the_files_names(tmp_path: Path) -> None:
     content = document([SQUARE], images=1)
     write(tmp_path, content, "instances_train.json")
