@@ -22,15 +22,18 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 _COMPILER, _BACKEND = "torch._dynamo", "torch._inductor"
-_SETTINGS = "torch._inductor.config"  # set by `torch.use_deterministic_algorithms`
-_TOOLS = "torch._dynamo.utils"  # torchvision imports a function from it, which only Faster R-CNN calls
 _STATISTICS = "scipy.stats"  # scikit-learn imports it for a few of its methods
 _DISTRIBUTIONS = ("chi2",)  # which scikit-learn imports by name
-_FLOPS = (
-    "torch.utils.flop_counter"  # Lightning's summary of a model imports it, and it triton: 80 MB of memory
-)
-_METRICS, _PLOTS = "torchmetrics", "torchmetrics.utilities.plot"
-_DRAWING = ("plot_single_or_multi_val", "plot_confusion_matrix", "plot_curve")
+_METRICS = "torchmetrics"
+
+# Modules of which others import functions by name.
+_CALLED = {
+    _STATISTICS: ("rankdata", "gmean", "spearmanr", *_DISTRIBUTIONS),
+    "torch.utils.flop_counter": ("FlopCounterMode",),  # by Lightning's summary of a model, and with it triton
+    "torchmetrics.utilities.plot": ("plot_single_or_multi_val", "plot_confusion_matrix", "plot_curve"),
+}
+# Modules of the compiler: the settings that `torch.use_deterministic_algorithms` sets, and of torchvision's imports.
+_PARTS = {"torch._inductor.config": (), "torch._dynamo.utils": ("is_compile_supported",)}
 
 # Packages that import names from their modules, each of which can be imported on its own.
 _COLLECTIONS = ("sklearn.impute", "sklearn.metrics", "sklearn.model_selection", "sklearn.preprocessing")
@@ -51,27 +54,21 @@ class _Finder(MetaPathFinder):
     ) -> ModuleSpec | None:
         package = ".".join(name.split(".")[:2])
         if package in _WHOLE and name != package:
-            if name not in (_SETTINGS, _TOOLS):
+            if name not in _PARTS:
                 return _find_part(package, name)
-        elif name not in (*_WHOLE, *_COLLECTIONS, _FLOPS) and name.split(".")[0] != _METRICS:
+        elif name not in (*_WHOLE, *_COLLECTIONS, *_CALLED) and name.split(".")[0] != _METRICS:
             return None
         spec = PathFinder.find_spec(name, path)
         if spec is None or not isinstance(spec.loader, SourceFileLoader):
             return spec
         if name == _COMPILER:
             spec.loader = _CompilerLoader(spec.loader)
-        elif name == _STATISTICS:
-            spec.loader = _CallsLoader(spec.loader, "rankdata", "gmean", "spearmanr", *_DISTRIBUTIONS)
-        elif name == _FLOPS:
-            spec.loader = _CallsLoader(spec.loader, "FlopCounterMode")
+        elif name in _CALLED:
+            spec.loader = _CallsLoader(spec.loader, *_CALLED[name])
         elif name == _BACKEND:
             spec.loader = _DeferringLoader(spec.loader)
-        elif name == _SETTINGS:
-            spec.loader = _PartLoader(spec.loader)
-        elif name == _TOOLS:
-            spec.loader = _PartLoader(spec.loader, "is_compile_supported")
-        elif name == _PLOTS:
-            spec.loader = _CallsLoader(spec.loader, *_DRAWING)
+        elif name in _PARTS:
+            spec.loader = _PartLoader(spec.loader, *_PARTS[name])
         elif spec.submodule_search_locations is not None:
             spec.loader = _NamesLoader(spec.loader)
         return spec

@@ -102,7 +102,8 @@ def test_the_less_confident_one_of_overlapping_detections_is_removed() -> None:
 
 def test_weights_of_a_run_with_another_scale_of_pixels_are_refused(tmp_path: Path) -> None:
     file = tmp_path / "weights.safetensors"
-    save_file(made(mean=(0.1, 0.2, 0.3)).state_dict(), file)
+    state = made(mean=(0.1, 0.2, 0.3)).state_dict()
+    save_file({name: values.contiguous() for name, values in state.items()}, file)
     with pytest.raises(ConfigError, match="trained with another pixel mean") as refused:
         made(weights=str(file))
     assert "model.mean=[0.1,0.2,0.3]" in refused.value.problems[0].hint
