@@ -86,14 +86,14 @@ def explain(
                     "slice": presentable_name(f"{one.column}: {one.value}"),
                     "rows": f"{one.rows:,}",
                     found.error: number(one.error),
-                    "more than others": number(one.difference),
+                    "difference": number(one.difference),
                     "95% CI": f"{number(one.low)} to {number(one.high)}",
                     "Holm p": f"{one.p:.2g}",
                 }
                 for one in found.slices[:_SHOWN]
                 if one.difference > 0
             ],
-            ("rows", found.error, "more than others", "Holm p"),
+            ("rows", found.error, "difference", "Holm p"),
         )
         show(
             [

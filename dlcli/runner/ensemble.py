@@ -266,7 +266,7 @@ def _told(
         if count
     )
     said = [
-        f"Of {len(candidates)} candidates {counts} were selected, on {rows:,} rows that each was not trained on.",
+        f"Of {len(candidates)} candidates, selected on {rows:,} rows that each was not trained on: {counts}.",
         f"On these rows {metric} is {number(found.score)}, and {number(found.single)} for the best single model, "
         f"{candidates[found.best].name}. Both were selected on these rows, so both values are optimistic.",
     ]

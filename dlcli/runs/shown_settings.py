@@ -58,4 +58,5 @@ def _name(target: Any, group: str, choices: Mapping[str, str], folders: Sequence
     own = own_section(group, option, folders) if option else None
     if own is not None and own.content.get(TARGET) == target:
         return str(option)
-    return str(target).rpartition(".")[2]
+    module, _, name = str(target).rpartition(".")
+    return module.rpartition(".")[2] if name == "load" else name  # datasets are functions of this name
