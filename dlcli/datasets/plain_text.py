@@ -50,18 +50,23 @@ def read_plain(content: bytes, where: str, encoding: str = "utf-8") -> PlainText
             "Use an encoding such as utf-8 or latin-1.",
         ) from error
     except UnicodeError as error:
-        place = getattr(error, "start", 0)
-        like = "dataset.encoding=utf-16" if is_utf16 else "such as dataset.encoding=latin-1"
-        raise DataError(
-            f"is not {encoding}: byte 0x{content[place]:02x} at {place:,}",
-            _at(where, content, place),
-            f"Give the encoding of the file, {like}.",
-        ) from error
+        raise not_decoded(content, error, where, encoding) from error
     converted = text.count("\r\n")
     text = text.replace("\r\n", "\n") if converted else text
     if not text.strip():
         raise DataError("has only whitespace", where, "Give a file with text.")
     return PlainText(where, text, converted)
+
+
+def not_decoded(content: bytes, error: UnicodeError, where: str, encoding: str) -> DataError:
+    """Return the error for the bytes of a file that are not in its encoding, with the first one and its line."""
+    place = getattr(error, "start", 0)
+    like = "dataset.encoding=utf-16" if content[:2] in _UTF16 else "such as dataset.encoding=latin-1"
+    return DataError(
+        f"is not {encoding}: byte 0x{content[place]:02x} at {place:,}",
+        _at(where, content, place),
+        f"Give the encoding of the file, {like}.",
+    )
 
 
 def with_last_end(text: str) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -84,10 +86,22 @@ def _rows_of(dataset: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _stamp(dataset: Mapping[str, Any]) -> tuple[object, ...]:
-    """Return the modification time and size of each file or folder that the section names."""
+    """Return modification times and sizes of the files that the section names, and of those in its folders."""
     places = [Path(dataset[key]) for key in DATA_PATHS if isinstance(dataset.get(key), str)]
-    found = [place.stat() for place in places if kind_at(place) in ("file", "folder")]
-    return tuple((stat.st_mtime_ns, stat.st_size) for stat in found)
+    kinds = [(place, kind_at(place)) for place in places]
+    files = [(place.stat().st_mtime_ns, place.stat().st_size) for place, kind in kinds if kind == "file"]
+    return (*files, *(_of_folder(place) for place, kind in kinds if kind == "folder"))
+
+
+def _of_folder(folder: Path) -> int:
+    """Return a number that changes with names, times and sizes of files: a folder's own time does not."""
+    found = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with suppress(OSError):  # a link to nothing
+                stat = Path(place, name).stat()
+                found += hash((place, name, stat.st_mtime_ns, stat.st_size))
+    return found
 
 
 def _key(arguments: Mapping[str, Any]) -> str:

@@ -133,7 +133,7 @@ def _order(tag: str) -> tuple[bool, str, str]:
 
 
 def _groups(parts: list[TaggedRows]) -> np.ndarray | None:
-    """Return the document of each sentence; None for files without documents.
+    """Return the document of each sentence; None for files without documents, or with one that holds all sentences.
 
     The sentences before the first document of a file are one, and so is a file that has none, if another one has.
     """
@@ -144,7 +144,7 @@ def _groups(parts: list[TaggedRows]) -> np.ndarray | None:
         first = min(part.groups)
         found += [before + group - first for group in part.groups]
         before = found[-1] + 1
-    return np.array(found, np.int64)
+    return np.array(found, np.int64) if before > 1 else None
 
 
 def _note(x: Sentences, groups: np.ndarray | None, classes: list[str], scheme: Scheme) -> str:
@@ -179,13 +179,19 @@ def _notices(parts: list[TaggedRows], files: list[Path], converted: list[Convert
             if own.first_unopened is not None
         )
         text = (
-            f"{counted(unopened, 'entity', 'entities')} do not begin with B-, and are read as if they did; the first "
-            f"is in {place}"
-        )
+            "1 entity does not begin with B-, and is read as if it did: "
+            if unopened == 1
+            else f"{unopened:,} entities do not begin with B-, and are read as if they did; the first is in "
+        ) + place
         hint = "Correct them, or name the scheme of the tags: dataset.scheme=iob1, iob2, iobes or bilou."
         found.append(Notice("unopened_entities", unopened, text, "dataset.scheme", hint))
     if widened := sum(part.widened for part in parts):
-        text = f"{counted(widened, 'span')} end within a word, and were extended to whole words"
+        ends = (
+            "1 span ends within a word, and was"
+            if widened == 1
+            else f"{widened:,} spans end within a word, and were"
+        )
+        text = f"{ends} extended to whole words"
         found.append(Notice("widened_spans", widened, text, "dataset.spans"))
     return found
 

@@ -13,6 +13,7 @@ from dlcli.datasets.evaluation_only import evaluation_columns
 from dlcli.datasets.folders.archives import is_archive
 from dlcli.datasets.folders.class_folders import PartFolders, list_class_folders
 from dlcli.datasets.labelled_files import labelled
+from dlcli.datasets.plain_text import not_decoded
 from dlcli.datasets.reading.column import Kind
 from dlcli.datasets.tables.format_options import AutoOrBool, CellOptions, Missing, Separator
 from dlcli.datasets.tables.lines import codec
@@ -196,16 +197,11 @@ def _from_folders(place: Path, encoding: str, on_empty: OnEmpty, parts: PartFold
         raise DataError("the class folder contains no text", listing.empty[0], "Remove it, or add texts.")
     texts = []
     for entry in listing.entries:
+        content = entry.read()
         try:
-            texts.append(entry.read().decode(codec(encoding)))
+            texts.append(content.decode(codec(encoding)))
         except UnicodeDecodeError as error:
-            is_utf16 = error.object[:2] in (b"\xff\xfe", b"\xfe\xff")
-            like = "dataset.encoding=utf-16" if is_utf16 else "such as dataset.encoding=latin-1"
-            raise DataError(
-                f"is not {encoding}: byte 0x{error.object[error.start]:02x} at {error.start:,}",
-                entry.where,
-                f"Give the encoding of the file, {like}.",
-            ) from error
+            raise not_decoded(content, error, entry.where, encoding) from error
     x = Texts.of(texts)
     empty = x.empty()
     if empty.any() and on_empty == "error":

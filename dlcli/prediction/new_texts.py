@@ -16,6 +16,7 @@ import pyarrow as pa
 from dlcli.datasets.folders.archives import is_archive
 from dlcli.datasets.folders.class_folders import list_files
 from dlcli.datasets.notices import Notice
+from dlcli.datasets.plain_text import not_decoded
 from dlcli.datasets.reading.column import Column
 from dlcli.datasets.reading.columns import Columns
 from dlcli.datasets.tables.column_selection import ColumnSelection
@@ -25,7 +26,7 @@ from dlcli.datasets.tables.lines import codec, text_lines
 from dlcli.datasets.tables.pieces import PIECE, STDIN, piped
 from dlcli.datasets.tables.read_table import require_file
 from dlcli.datasets.text_rows import Texts
-from dlcli.errors import DataError, first_line
+from dlcli.errors import DataError
 from dlcli.files.paths import is_folder
 from dlcli.prediction.new_rows import NewRows, labels_of, pieces_of
 from dlcli.prediction.new_tables import labels_of_piece
@@ -153,5 +154,7 @@ def _one_a_file(place: Path, encoding: str, report: Callable[[Notice], None]) ->
 def _decoded(content: bytes, encoding: str, where: str) -> str:
     try:
         return content.decode(codec(encoding))
-    except (UnicodeDecodeError, LookupError) as error:
-        raise DataError(f"is not {encoding}: {first_line(error)}", where, _ENCODING) from error
+    except LookupError as error:
+        raise DataError(f"there is no encoding {encoding}", "dataset.encoding") from error
+    except UnicodeDecodeError as error:
+        raise not_decoded(content, error, where, encoding) from error

@@ -67,6 +67,6 @@ def _plain(tokenizer: str, name: str) -> str:
         raise ConfigError(
             f"the tokenizer of {name} is not byte-level byte-pair encoding, which represents every text exactly",
             "model.name",
-            "Choose a model such as GPT-2.",
+            "Choose a model such as GPT-2; one such as BERT predicts masked tokens: task=masked_language_model.",
         )
     return json.dumps({**document, "post_processor": None, "truncation": None, "padding": None})

@@ -67,6 +67,13 @@ def by_group(groups: np.ndarray, seed: int) -> Carver:
     def carver(rows: np.ndarray, size: float) -> tuple[np.ndarray, np.ndarray]:
         names = np.unique(groups[rows])
         count = _at_least_one(size, len(names))
+        if count and len(names) == 1:
+            raise DataError(
+                f"{counted(len(rows), 'row')} of one group, {names[0]}, are left to be divided, but groups are kept "
+                "together",
+                "cv",
+                "Give rows of at least three groups, for training, validation and test.",
+            )
         drawn = np.random.default_rng(seed).permutation(len(names))[:count]
         carved = np.isin(groups[rows], names[drawn])
         return np.sort(rows[~carved]), np.sort(rows[carved])

@@ -27,6 +27,7 @@ class Surprise(Metric):
         self.kind = kind
         self.higher_is_better = kind == "masked_accuracy"
         self.plot_lower_bound = 1.0 if kind == "perplexity" else 0.0
+        self.plot_upper_bound = 1.0 if kind == "masked_accuracy" else None
         self.add_sum("totals", (3,))
 
     def update(self, predicted: Tensor, y: Tensor) -> None:

@@ -73,3 +73,8 @@ def test_a_command_reads_a_changed_file_again() -> None:
     file.write_text("a,y\n1,u\n2,v\n3,u\n")
     assert load_data(section) is first  # the running command keeps the rows that it has read
     assert len(load_current(section)) == 3
+    texts = {"_target_": "dlcli.datasets.language.load", "path": "story", "block": 2}
+    Path("story").mkdir()
+    for size in (3, 4):  # the time of the folder does not change
+        Path("story/a.txt").write_text("ab" * size)
+        assert len(load_current(texts)) == size

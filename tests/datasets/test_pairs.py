@@ -95,7 +95,7 @@ def test_bad_input_is_named_by_file_and_line(tmp_path: Path) -> None:
     file = tmp_path / "a.tsv"
     for content, message, line in (
         ("de\ten\nEin Hund.\tA dog.\nZwei.\t \n", "the target is empty", 3),
-        ("de\ten\nEin Hund.\tA dog.\nZwei.\n", "has 1 columns", 3),
+        ("de\ten\nEin Hund.\tA dog.\nZwei.\n", "has 1 column", 3),
         ("de\ten\nEin Hund.\tA dog.\nZwei.\ta\tb\n", "has 3 columns", 3),
     ):
         file.write_text(content)

@@ -175,6 +175,16 @@ def test_json_lines_with_long_lines_and_other_columns_are_tables(tmp_path: Path)
         load(str(file))
 
 
+def test_json_of_another_encoding_is_refused_by_its_line(tmp_path: Path) -> None:
+    file = tmp_path / "q.json"
+    file.write_bytes(
+        json.dumps(squad(), indent=1, ensure_ascii=False).replace("Ada", "Ad\u00e4").encode("latin-1")
+    )
+    with pytest.raises(DataError, match="is not utf-8: byte 0xe4") as refused:
+        load(str(file))
+    assert refused.value.problems[0].where.startswith(f"{file}:")
+
+
 @pytest.mark.parametrize("answers", [None, [], [{"text": "Paris", "answer_start": 1}], "Rome"])
 def test_answers_of_new_questions_are_not_read(tmp_path: Path, answers: Any) -> None:
     file = written(tmp_path, squad(answers=answers))

@@ -194,7 +194,7 @@ def test_types_of_columns_are_those_given() -> None:
     [
         ("", {}, "t.csv", "is empty"),
         ("a,y\n", {}, "t.csv", "has no rows"),
-        ("a,y\n1,2\n3\n4,5\n", {}, "t.csv:3", "has 1 columns, but previous rows have 2: 3"),
+        ("a,y\n1,2\n3\n4,5\n", {}, "t.csv:3", "has 1 column, but previous rows have 2: 3"),
         ("a,y\n1,2\n3,4,5\n", {}, "t.csv:3", "has 3 columns, but previous rows have 2: 3,4,5"),
         (b"a,y\n1,x\n3,caf\xe9\n", {},  "t.csv:3", 'is not UTF-8: byte 0xe9 after "3,caf"'),
         ("a,y\n1,x\n".encode("utf-16"), {}, "t.csv", "is written in UTF-16"),

@@ -92,7 +92,7 @@ def test_spans_become_tags_of_words(tmp_path: Path) -> None:
         ["O", "B-LOC"],
         ["O", "O"],
     ]
-    assert data.notices[0].text == "1 span end within a word, and were extended to whole words"
+    assert data.notices[0].text == "1 span ends within a word, and was extended to whole words"
 
 
 @pytest.mark.parametrize(
@@ -222,5 +222,7 @@ def test_json_lines_of_another_encoding(tmp_path: Path) -> None:
     file = tmp_path / "t.jsonl"
     file.write_bytes(line.encode("latin-1"))
     assert tags_of(load(str(file), encoding="latin-1")) == [["B-PER", "O"]]
-    with pytest.raises(DataError, match="is not utf-8"):
+    with pytest.raises(DataError, match="is not utf-8: byte 0xeb at 12 of the line"):
         load(str(file))
+    (tmp_path / "one.conll").write_text("-DOCSTART- O\n\nAda B-PER\n\nIda B-PER\nis O\n")
+    assert load(str(tmp_path / "one.conll")).groups is None

@@ -171,7 +171,7 @@ def test_invalid_folders_are_reported_with_the_file() -> None:
     Path("r/bad").mkdir()
     assert refused("r")[:2] == ("r/bad", "the class folder contains no text")
     write("r/bad/2.txt", b"caf\xe9")
-    assert refused("r")[:2] == ("r/bad/2.txt", "is not utf-8: byte 0xe9 at 3")
+    assert refused("r")[:2] == ("r/bad/2.txt:1", "is not utf-8: byte 0xe9 at 3")
     assert labelled_texts(load("r", encoding="latin-1")) == [("bad", "caf\xe9"), ("good", "a")]
     write("r/bad/3.txt", "\n")
     assert refused("r", encoding="latin-1")[0] == "r/bad/3.txt"

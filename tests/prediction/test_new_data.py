@@ -210,7 +210,7 @@ def test_texts_are_read_in_their_encoding_without_its_mark(encoding: str, codec:
     [
         (b"", "t.txt: is empty"),
         (b"fine\n\xff\n", "t.txt:2: is not utf-8"),
-        (b"c1,c0\n1\n", "t.txt:2: has 1 columns"),
+        (b"c1,c0\n1\n", "t.txt:2: has 1 column"),
     ],
 )
 def test_mistakes_in_texts_are_reported(content: bytes, told: str) -> None:

@@ -121,6 +121,12 @@ def test_a_split_in_time_needs_times_and_windows_are_never_drawn() -> None:
         Holdout(by_time=False).splits(timed(reach=1))
 
 
+def test_a_single_group_cannot_be_divided() -> None:
+    data = replace(some_data([0, 1] * 9), groups=np.repeat(["a", "b"], 9))
+    with pytest.raises(DataError, match=r"9 rows of one group, [ab], are left"):
+        Holdout().splits(data)
+
+
 def test_a_small_share_is_at_least_one_group_or_point_in_time() -> None:
     rows, groups = np.arange(20), np.repeat(np.arange(5), 4)
     _, aside = by_group(groups, 0)(rows, 0.01)

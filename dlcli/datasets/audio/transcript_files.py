@@ -20,6 +20,7 @@ from dlcli.datasets.folders.stored import FileEntry, Stored
 from dlcli.datasets.folders.tree import suffix_of
 from dlcli.datasets.images.path_tables import groups_of_column, image_entries, read_paths, split_parts
 from dlcli.datasets.notices import Notice
+from dlcli.datasets.plain_text import not_decoded
 from dlcli.datasets.tables.read_table import is_table
 from dlcli.errors import DataError
 from dlcli.files.paths import is_file, is_folder
@@ -206,14 +207,13 @@ def _add_beside(
 
 
 def _text_of(one: Stored, encoding: str) -> str:
+    content = one.read()
     try:
-        return one.read().decode(encoding).lstrip("\ufeff")
-    except (UnicodeDecodeError, LookupError) as error:
-        raise DataError(
-            f"cannot be decoded as {encoding}: {error}",
-            one.where,
-            "Name its encoding: dataset.encoding=latin-1.",
-        ) from error
+        return content.decode(encoding).lstrip("\ufeff")
+    except LookupError as error:
+        raise DataError(f"there is no encoding {encoding}", "dataset.encoding") from error
+    except UnicodeDecodeError as error:
+        raise not_decoded(content, error, one.where, encoding) from error
 
 
 def _stem(name: str) -> str:

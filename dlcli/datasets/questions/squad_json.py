@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from dlcli.datasets.plain_text import not_decoded
 from dlcli.datasets.questions.answers import Span
 from dlcli.datasets.tables.compression import opened
-from dlcli.errors import DataError, first_line
+from dlcli.errors import DataError
 from dlcli.process.memory import free_memory
 
 _HINT = 'A SQuAD file is {"data": [{"title": ..., "paragraphs": [{"context": ..., "qas": [...]}]}]}.'
@@ -157,8 +158,7 @@ def _document(file: Path, encoding: str) -> Any:
     except LookupError as error:
         raise DataError(f"there is no encoding {encoding}", "dataset.encoding") from error
     except UnicodeDecodeError as error:
-        hint = "Set dataset.encoding to the encoding of the file."
-        raise DataError(f"is not {encoding}: {first_line(error)}", str(file), hint) from error
+        raise not_decoded(content, error, str(file), encoding) from error
     except json.JSONDecodeError as error:
         where = f"{file}:{error.lineno}, column {error.colno}"
         raise DataError(f"is not JSON: {error.msg}", where, _HINT) from error

@@ -209,7 +209,7 @@ def _read(file: Path | Excerpt, form: Form, comments: list[int]) -> tuple[pa.Tab
             row = ragged[0]
             begins = row.text.partition("\n")[0].strip("\r")
             raise DataError(
-                f"has {row.actual_columns} columns, but previous rows have {row.expected_columns}: "
+                f"has {counted(row.actual_columns, 'column')}, but previous rows have {row.expected_columns}: "
                 f"{begins[:60].strip()}",
                 at_line(file, _line_of(file, form.encoding, begins, row.number)),
                 hint(

@@ -11,6 +11,7 @@ from typing import Literal
 from dlcli.datasets.tables.compression import opened
 from dlcli.datasets.tables.lines import text_lines
 from dlcli.errors import DataError
+from dlcli.formatting import counted
 
 Separator = Literal["auto", "tab", "blank"]
 
@@ -115,7 +116,7 @@ def read_word_columns(
         if len(cells) != width:
             separated = "tabs" if sign else "blanks"
             raise DataError(
-                f"has {len(cells)} columns separated by {separated}, the lines before have {width}",
+                f"has {counted(len(cells), 'column')} separated by {separated}, the lines before have {width}",
                 f"{file}:{number}",
                 f"{_FORM} Columns that are separated otherwise: dataset.separator=tab or blank.",
             )

@@ -76,7 +76,8 @@ def _object(line: bytes, where: str, encoding: str) -> dict[str, Any]:
         raise DataError(f"there is no encoding {encoding}", "dataset.encoding") from error
     except UnicodeDecodeError as error:
         hint = "Set the encoding of the file, such as dataset.encoding=latin-1."
-        raise DataError(f"is not {encoding}", where, hint) from error
+        byte = f"byte 0x{line[error.start]:02x} at {error.start:,} of the line"
+        raise DataError(f"is not {encoding}: {byte}", where, hint) from error
     except (ValueError, RecursionError) as error:
         raise DataError(f"is not JSON: {error}", where, f"Write a line such as {_FORM}") from error
     if not isinstance(found, dict):

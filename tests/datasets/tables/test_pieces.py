@@ -164,7 +164,7 @@ def test_columns_of_nearly_the_same_name_are_not_taken_but_named() -> None:
 @pytest.mark.parametrize(
     ("text", "where", "message"),
     [
-        ("a,b\n1,2\n1,2\n1\n", "t.csv:4", "has 1 columns, but previous rows have 2"),
+        ("a,b\n1,2\n1,2\n1\n", "t.csv:4", "has 1 column, but previous rows have 2"),
         (b"a,b\n1,2\n1,2\n\xff,2\n", "t.csv:4", "is not UTF-8"),
         ("a,c\n1,2\n", "t.csv", "there is no column b"),
         ("a,b\n", "t.csv", "has no rows"),
