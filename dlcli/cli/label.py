@@ -58,7 +58,8 @@ def label(
         for text in flowing(lines, terminal.console.width, right=("row", "p(label)", "p(suggested)")):
             terminal.note(text)
         if len(found.errors) > _SHOWN:
-            terminal.note(f"... and {counted(len(found.errors) - _SHOWN, 'more row')}: --output labels.csv")
+            rest = counted(len(found.errors) - _SHOWN, "more row")
+            terminal.note(f"... and {rest}" + ("" if output else ": --output labels.csv"))
         for message in found.messages:
             terminal.sentence(message)
         for file in filter(None, (found.file, found.picture)):
