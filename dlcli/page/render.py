@@ -67,7 +67,7 @@ def _cell(cell: Cell) -> str | Markup:
 
 def _breakable(text: str) -> Markup:
     """Return a name with optional line breaks after its separators."""
-    return Markup("<wbr>").join(re.split(r"(?<=[._/=,])", presentable(str(text))))
+    return Markup("<wbr>").join(re.split(r"(?<=[._/=,])(?!(?<=\d[.,])\d)", presentable(str(text))))
 
 
 def _safe_uri(uri: str) -> Markup:

@@ -60,7 +60,7 @@ def serve(
         raise InputError(
             f"{host} can be reached from other machines, so the server needs a token",
             "--host",
-            f"Make one, and keep it: export {TOKEN}=$({_MAKE})",
+            f"Make one, and name its file: {_MAKE} > token; --token-file token",
         )
     listening = bound_socket(host, port)
     with listening:

@@ -108,6 +108,7 @@ def delete(affected: Affected) -> list[str]:
         for run in affected.runs:
             _check_idle(run)
             for part in run.all():
+                _check_there(part)
                 if (trash / part.folder.parents[1].name / part.folder.parent.name).exists():
                     back = next_command("runs", "restore", part.run_id, runs_dir=affected.runs_dir)
                     hint = f"Move this one's folder elsewhere, and bring the other one back: {back}"
@@ -133,6 +134,7 @@ def plan_restoration(refs: Sequence[str], runs_dir: Path, now: datetime) -> Affe
     there = [run for run, _ in list_trash(runs_dir, now)]
     chosen = {run.folder: run for ref in refs for run in [_in_trash(ref, there, runs_dir)]}
     for part in (part for run in chosen.values() for part in run.all()):
+        _check_there(part)
         place = runs_dir / part.folder.parents[1].name / part.folder.parent.name
         if place.exists() or place.is_symlink():
             raise InputError("a run of this ID is in the runs folder", display(place), "Move it away first.")
@@ -207,6 +209,12 @@ def _check(runs: Sequence[ListedRun], runs_dir: Path) -> None:
                 outside = not place.resolve().is_relative_to(runs_dir)
                 what = "is a link that leads out of the runs folder" if outside else "is a link to a folder"
                 raise InputError(what, display(place), "Delete the runs where they are.")
+
+
+def _check_there(run: ListedRun) -> None:
+    """Raise a RunNotFound if another command has moved a run since it was listed."""
+    if not run.folder.exists():
+        raise RunNotFound(f"another command has moved {run.name}", display(run.folder))
 
 
 def _check_idle(run: ListedRun) -> None:

@@ -10,6 +10,7 @@ import pytest
 from dlcli.formatting import with_error
 from dlcli.page.blocks import Estimate, Figures, shown_number
 from dlcli.page.plain_tables import tables_text
+from dlcli.page.render import _breakable
 
 TABLE = Figures(
     "results",
@@ -80,3 +81,8 @@ def test_a_line_for_each_run() -> None:
     turned = table.transposed("run")
     assert turned.heading == ("run", "loss", "f1")
     assert turned.rows == (("a", 1.0, 3.0), ("b", 2.0, None))
+
+
+def test_names_break_after_separators_and_decimals_do_not() -> None:
+    assert str(_breakable("val/balanced_accuracy")) == "val/<wbr>balanced_<wbr>accuracy"
+    assert str(_breakable("1.5 s of 1,200")) == "1.5 s of 1,200"

@@ -194,6 +194,14 @@ def test_nothing_outside_of_the_runs_folder_goes(tmp_path: Path) -> None:
     assert other.run_dir.exists()
 
 
+def test_two_commands_at_once_delete_a_run_once(tmp_path: Path) -> None:
+    made(tmp_path, "wanted")
+    plans = [plan_deletion(["wanted"], None, tmp_path, NOW, force=False) for _ in range(2)]
+    delete(plans[0])
+    with pytest.raises(RunNotFound, match="another command has moved wanted"):
+        delete(plans[1])
+
+
 def test_a_run_that_came_back_otherwise_is_not_overwritten(tmp_path: Path) -> None:
     run = made(tmp_path, "twice")
     delete(plan_deletion(["twice"], None, tmp_path, NOW, force=False))
