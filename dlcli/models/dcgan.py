@@ -20,8 +20,7 @@ class DCGAN(nn.Module):
     """Generator of images of given classes from noise, with a discriminator that learns to distinguish them from real
     ones.
 
-    The discriminator is conditioned on the class by projection (Miyato and Koyama, 2018), and its layers use spectral
-    normalization (Miyato et al., 2018), without which it soon dominates the generator.
+    The discriminator is conditioned on the class by projection (Miyato and Koyama, 2018).
 
     Args:
         input_shape: channels, height and width of an image.
@@ -29,7 +28,8 @@ class DCGAN(nn.Module):
         channels: number of channels of each block, from the finest on; each block halves the image.
         noise: size of the noise vector of an image.
         loss: `hinge` (Lim and Ye, 2017) or `bce`, the non-saturating loss (Goodfellow et al., 2014).
-        spectral: whether the discriminator's layers use spectral normalization.
+        spectral: whether the discriminator uses spectral normalization (Miyato et al., 2018), one more layer, and sums
+            of features over the image, instead of batch normalization and features at each place.
         discriminator_lr: learning rate of the discriminator, as a multiple of `optimizer.lr` (Heusel et al., 2017).
         channels_last: store tensors in channels-last memory format, which is faster on most devices.
     """
@@ -54,8 +54,8 @@ class DCGAN(nn.Module):
         num_outputs: int,
         channels: Annotated[Sequence[Size], MinLen(1)] = (64, 128),
         noise: Size = 64,
-        loss: Literal["hinge", "bce"] = "hinge",
-        spectral: bool = True,
+        loss: Literal["hinge", "bce"] = "bce",
+        spectral: bool = False,
         discriminator_lr: Annotated[float, Gt(0)] = 1.0,
         channels_last: bool = True,
     ) -> None:
@@ -80,9 +80,10 @@ class DCGAN(nn.Module):
     def turns(self, images: Tensor, y: Tensor) -> Iterator[Turn]:
         """Yield the losses of the discriminator and the generator for real images from -1 to 1 and their classes."""
         made = self._drawn(y)
-        # One pass over both halves; equivalent to two passes, because only the generator uses batch statistics.
-        outputs = self.discriminator(torch.cat([images, made.detach()]), torch.cat([y, y]))
-        real, fake = outputs.chunk(2)
+        if self.discriminator.places:  # batch statistics of real and of made images
+            real, fake = self.discriminator(images, y), self.discriminator(made.detach(), y)
+        else:
+            real, fake = self.discriminator(torch.cat([images, made.detach()]), torch.cat([y, y])).chunk(2)
         if self._hinge:
             yield Turn("discriminator", functional.relu(1 - real).mean() + functional.relu(1 + fake).mean())
             yield Turn("generator", -self.discriminator(made, y).mean())
@@ -135,16 +136,26 @@ class Discriminator(nn.Module):
             return spectral_norm(layer) if spectral else layer
 
         layers: list[nn.Module] = []
-        inputs = image[0]
-        for outputs in channels:
-            layers += [normalized(nn.Conv2d(inputs, outputs, 4, 2, 1)), nn.LeakyReLU(0.2)]
-            inputs = outputs
-        layers += [normalized(nn.Conv2d(inputs, inputs, 3, 1, 1)), nn.LeakyReLU(0.2)]
+        inputs, height, width = image
+        for step, outputs in enumerate(channels):
+            layers.append(normalized(nn.Conv2d(inputs, outputs, 4, 2, 1)))
+            layers += [nn.BatchNorm2d(outputs)] if step and not spectral else []
+            layers.append(nn.LeakyReLU(0.2))
+            inputs, height, width = outputs, height // 2, width // 2
+        if spectral:
+            layers += [normalized(nn.Conv2d(inputs, inputs, 3, 1, 1)), nn.LeakyReLU(0.2)]
         self.features = nn.Sequential(*layers)
-        self.output = normalized(nn.Linear(inputs, 1))
-        self.classes = normalized(nn.Embedding(classes, inputs))
+        self.places = not spectral
+        features = inputs * height * width if self.places else inputs
+        self.output = normalized(nn.Linear(features, 1))
+        self.classes = normalized(nn.Embedding(classes, features))
+        if not spectral:
+            for module in self.modules():
+                if isinstance(module, nn.Conv2d | nn.Linear | nn.Embedding):
+                    nn.init.normal_(module.weight, std=0.02)
 
     def forward(self, images: Tensor, y: Tensor) -> Tensor:
         """Return one number per image `(N,)`."""
-        features = self.features(images).sum(dim=(2, 3))
+        found = self.features(images)
+        features = found.flatten(1) if self.places else found.sum(dim=(2, 3))
         return self.output(features).squeeze(1) + (self.classes(y) * features).sum(dim=1)

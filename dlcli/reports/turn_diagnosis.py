@@ -55,7 +55,7 @@ def diagnose_turns(history: Mapping[str, Sequence[tuple[int, float]]], max_epoch
         return (
             "The discriminator almost always distinguishes generated images from real ones "
             f"(loss {discriminator:.2g}); the generator learns little from it; {lowest}. "
-            "Try model.discriminator_lr=0.5 or model.spectral=true."
+            "Try model.discriminator_lr=0.5."
         )
     if not math.isfinite(end):
         return f"{lowest} and is NaN at the end: the two networks diverge. The best epoch is saved."
