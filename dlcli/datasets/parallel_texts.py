@@ -213,7 +213,7 @@ def _by_part(place: Path, files: Sequence[Path], noun: str) -> dict[str, tuple[P
             f"contains no {noun} of training pairs",
             str(place),
             "Name the files by their parts, such as train.tsv, val.tsv and test.tsv, or give one file. "
-            "Parallel files such as train.de and train.en: dataset=pairs dataset.source=de dataset.target=en",
+            "Parallel files, such as train.de and train.en: dataset.source and dataset.target are their endings.",
         )
     return {part: tuple(by_part[part]) for part in ("train", "val", "test") if part in by_part}
 
