@@ -64,7 +64,7 @@ _MAY_CHANGE_IN_SEARCH = tuple(
 
 # In a sweep, the number of trials and the time limits may change as well.
 _MAY_CHANGE_IN_SWEEP = (
-    *(f"sweep.{key}" for key in ("trials", "timeout", "trial_timeout", "max_failures")),
+    *(f"sweep.{key}" for key in ("trials", "timeout", "trial_timeout", "max_failures", "ensemble")),
     *_MAY_CHANGE_IN_SEARCH,
 )
 

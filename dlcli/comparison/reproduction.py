@@ -215,11 +215,20 @@ def _short(found: str | None) -> str | None:
     return found and found[:12]
 
 
+def _trained_in(found: Mapping[str, Mapping[str, Path]], run_id: str) -> dict[tuple[str, ...], Path]:
+    """Return the runs within a run that have no child runs themselves, such as the folds of a sweep's trials."""
+    trained: dict[tuple[str, ...], Path] = {}
+    for place, folder in found.get(run_id, {}).items():
+        within = _trained_in(found, folder.parent.name)
+        trained |= {(place, *inner): part for inner, part in within.items()} or {(place,): folder}
+    return trained
+
+
 def _weights(
     old: Ledger, new: Ledger
 ) -> tuple[Literal["equal", "differ", "unknown"], float | None, tuple[int, int]]:
     """Compare the weights of both runs and of their child runs; also return the numbers of compared and all models."""
-    then, now = (families(ledger).get(ledger.run_id, {}) for ledger in (old, new))
+    then, now = (_trained_in(families(ledger), ledger.run_id) for ledger in (old, new))
     pairs = [(Ledger.load(then[place]), Ledger.load(now[place])) for place in then if place in now]
     whole = [ledger.run_dir / _WEIGHTS for ledger in (old, new)]
     total = len(then.keys() | now.keys())

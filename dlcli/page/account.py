@@ -16,6 +16,7 @@ from dlcli.gate.documents import read_text, yaml_text
 from dlcli.inference.predictions_file import all_predictions
 from dlcli.page.generated_texts import read_texts_by_epoch
 from dlcli.page.worst_rows import JudgedRows, judge_rows
+from dlcli.runs.ensemble_members import members_in
 from dlcli.runs.explanation_record import read_explanation
 from dlcli.runs.folder import recorded_epochs
 from dlcli.runs.inventory import run_folders, with_true_status
@@ -227,7 +228,7 @@ def _children(parent: Ledger) -> list[Ledger]:
 
 
 def _judged(ledger: Ledger, refitted: ChildRun | None) -> JudgedRows | None:
-    if ledger.kind == "sweep":
+    if ledger.kind == "sweep" and not members_in(ledger):
         return _judged(refitted.ledger, None) if refitted is not None else None
     if not is_file(ledger.run_dir / "predictions.parquet") or ledger.status != "FINISHED":
         return None

@@ -104,9 +104,8 @@ def _on_parts(account: Account) -> Figures | None:
         own = best.get("metrics")
         metrics |= own if isinstance(own, dict) else {}
         heads = {"test": "final test rows", "val": "validation rows"}
-        notes.append(
-            "The validation figures are those of the best trial, the others those of the refitted model."
-        )
+        final = "ensemble" if members_in(account.ledger) else "refitted model"
+        notes.append(f"The validation figures are those of the best trial, the others those of the {final}.")
         sizes["val"] = 0
     elif account.refitted is not None:
         notes.append("The model was trained again on all rows but the final test rows.")

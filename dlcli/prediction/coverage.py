@@ -72,7 +72,7 @@ def with_coverage(
         if method is not None:
             raise InputError("is a kind of sets and intervals", "--conformal", "Add such as --coverage 0.9.")
         return Covering(**given)  # type: ignore[arg-type]
-    if found.run.ledger.kind == "sweep":
+    if found.run.ledger.kind == "sweep" and not found.members:
         command = dict(found.run.ledger.result.get("best") or {}).get("command", "dlcli train")
         hint = f"Train it by itself, and predict with that run: {command}"
         raise InputError("is a sweep, whose winner has no calibration rows", found.run.ledger.run_name, hint)

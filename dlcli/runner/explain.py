@@ -222,7 +222,7 @@ def _recorded(explanation: Explanation, found: OpenedModel, data: Data, runs_dir
     ledger, folder = found.run.ledger, found.run.folder / "plots"
     of_folds = all(member.ledger.parent_id == ledger.run_id for member in found.members)
     reason = ""
-    if found.members and not of_folds and ledger.kind != "ensemble":
+    if found.members and not of_folds and ledger.kind not in ("ensemble", "sweep"):
         reason = "it is of several runs"
     elif not ledger.is_in_place or not found.run.folder.resolve().is_relative_to(runs_dir.resolve()):
         reason = f"the run is not in {display(runs_dir)}, the runs folder in use"

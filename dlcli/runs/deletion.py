@@ -270,7 +270,7 @@ def _needs(
 
 def _members_of(run: ListedRun, owner: dict[str, str]) -> Iterator[str]:
     """Yield the IDs of the runs in `owner` that are members of an ensemble."""
-    if run.kind == "ensemble":
+    if run.kind in ("ensemble", "sweep"):
         with suppress(CorruptRun):
             yield from (one.run_id for one in members_in(Ledger.load(run.folder)) if one.run_id in owner)
 

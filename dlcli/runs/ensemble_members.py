@@ -20,8 +20,8 @@ class NamedMember(NamedTuple):
 
 
 def members_in(ledger: Ledger) -> list[NamedMember]:
-    """Return the members of an ensemble that was selected; empty for other runs, and for entries that name no run."""
-    if ledger.kind != "ensemble":
+    """Return the members of an ensemble that was selected, also by a sweep; entries that name no run are left out."""
+    if ledger.kind not in ("ensemble", "sweep"):
         return []
     found = ledger.result.get("members")
     return [

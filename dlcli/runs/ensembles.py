@@ -159,14 +159,14 @@ def _check_different(refs: Sequence[str], runs: Sequence[OpenedRun]) -> None:
 def _parts(run: OpenedRun, use: Use | None) -> tuple[list[tuple[Path, int]], list[str]]:
     """Return the folders and counts of the members of an ensemble, and notes; no members for a single model."""
     ledger = run.ledger
-    if ledger.kind == "ensemble" and ledger.status == "FINISHED":
+    is_sweep, is_done = ledger.kind == "sweep", ledger.status == "FINISHED"
+    if is_done and (ledger.kind == "ensemble" or (use is None and members_in(ledger))):
         members = members_of(run)
         return members, [f"The mean of the models of {counted(len(members), 'member')} predicts."]
-    is_sweep = ledger.kind == "sweep"
     folds = [
         ledger.sibling(run_id) for run_id in ledger.result.get("best_folds" if is_sweep else "folds", ())
     ]
-    if not folds or ledger.status != "FINISHED":
+    if not folds or not is_done:
         if use is not None:
             raise InputError(
                 "is not a finished cross-validation, or a sweep with folds, whose folds have models",
@@ -201,7 +201,7 @@ def _parts(run: OpenedRun, use: Use | None) -> tuple[list[tuple[Path, int]], lis
 
 
 def members_of(run: OpenedRun) -> list[tuple[Path, int]]:
-    """Return the folders of the members of a run of kind `ensemble`, with their counts.
+    """Return the folders of the members of an ensemble that was selected, with their counts.
 
     Raises:
         CorruptRun: A member is missing.

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from dlcli.config.next_command import next_command
 from dlcli.errors import CorruptRun, RunNotFound, StoreError
 from dlcli.files.paths import display, is_folder, kind_at, typed
+from dlcli.runs.ensemble_members import members_in
 from dlcli.runs.fetch import fetch_run
 from dlcli.runs.registered_versions import ADDRESS, version_at
 from dlcli.tracking.by_name import followed
@@ -178,6 +179,8 @@ def _best(experiment: str, ledgers: list[Ledger], runs_dir: Path) -> FoundRun:
         hint = "best is the best trial of a sweep; give a run's name or ID, or last."
         raise RunNotFound(f"there is no sweep{scope}", str(runs_dir), hint)
     sweep = sweeps[0]
+    if members_in(sweep):
+        return FoundRun(sweep.run_dir, f"best of {sweep.run_name} is its ensemble ({sweep.run_id}).")
     # Prefer the refitted winner: it was trained on more rows, and can be tested on the final test rows.
     best = sweep.result.get("refit_run_id") or sweep.result.get("best_run_id")
     found = next((ledger for ledger in ledgers if ledger.run_id == best), None)

@@ -14,6 +14,7 @@ from dlcli.errors import InputError
 from dlcli.files.paths import is_file
 from dlcli.gate.seal import is_sealed
 from dlcli.gate.vouching import CONFIG_FILE
+from dlcli.runs.ensemble_members import members_in
 from dlcli.runs.inventory import with_true_status
 from dlcli.runs.recorded import read_config_text
 from dlcli.sanitize.redact import redact
@@ -89,6 +90,9 @@ def register_model(
         hint = (
             "It was not kept: see tracking.keep."
             if ledger.parent_id is not None
+            else "An ensemble predicts with the models of its members, which can be registered by their IDs. A sweep "
+            "trains a single model with sweep.ensemble=0."
+            if members_in(ledger)
             else "A cross-validation or sweep saves a model with cv.refit=true; a fold or trial can be named by its ID."
         )
         raise InputError("the run has no saved model", ledger.run_name, hint)

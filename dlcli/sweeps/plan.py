@@ -103,7 +103,7 @@ class SweepPlan:
     def kept(self) -> int:
         """The number of trials that keep their weights."""
         keep = self.config["tracking"]["keep"]
-        return self.total if keep == "all" else 1 if keep is None else int(keep)
+        return self.total if keep == "all" else max(self.options.ensemble, 1 if keep is None else int(keep))
 
     @property
     def is_grid(self) -> bool:

@@ -95,6 +95,9 @@ def _kept(
     kept = [word for key, word in words.items() if key not in changed]
     if "stack" in experiment.config["executor"] and "stack" not in opened.config["executor"]:
         kept.append("executor.stack=false")
+    sweep = experiment.config.get("sweep") or {}
+    if sweep.get("ensemble") and "ensemble" not in opened.config["sweep"]:
+        kept.append("sweep.ensemble=0")
     if kept:
         listen(Note(f"The search keeps the defaults that it was started with: {', '.join(kept)}"))
     if changed:

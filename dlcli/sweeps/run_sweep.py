@@ -5,17 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from dlcli.config.build import build
 from dlcli.config.next_command import next_command, resume_command
 from dlcli.cross_validation.fold_summary import mean_baselines
-from dlcli.cross_validation.refit import refit
 from dlcli.datasets.notices import as_plain, notice_metrics, of_runs, sentences
 from dlcli.errors import DiskFull, ExecutorError, Interrupted, TrainingError
-from dlcli.events import Listener, Note, RefitStarted, SweepPlanned, TrialEnded
+from dlcli.events import Listener, Note, SweepPlanned, TrialEnded
 from dlcli.executors.executor import Executor
 from dlcli.executors.stack_account import record_stacks
 from dlcli.executors.time_limits import Limits
@@ -28,6 +25,7 @@ from dlcli.runs.recorded import read_config_text
 from dlcli.runs.retention import drop_weights, has_weights
 from dlcli.sweeps.by_model import by_model, why_it_won
 from dlcli.sweeps.driver import Driver
+from dlcli.sweeps.final_model import make_final_model
 from dlcli.sweeps.leaderboard import Standing
 from dlcli.sweeps.plan import SweepPlan
 from dlcli.sweeps.records import Records, undefined_in_folds
@@ -84,20 +82,17 @@ def run_sweep(
             figures = {f"best/{objective.metric}": value for objective, value in values}
             trained = [read_result(folder) for folder in records.existing_folds(best)]
             guesses = mean_baselines(trained)
-            final, tested = _refit(plan, records, run_dir, best, listen) if plan.options.refit else ({}, {})
+            final = make_final_model(plan, records, run_dir, standing, listen)
             folds = len(plan.estimation.splits)
             resume = None if driver.is_complete else resume_command(recorder.ledger)
-            refitted = records.children.known.get(_place_of_refit(best)) if plan.options.refit else None
             parts = [f", fold {n}" for n in range(len(trained))] if len(trained) > 1 else [""]
             told = {f"trial {best.number}{n}": run.notices for n, run in zip(parts, trained, strict=True)}
-            if refitted:
-                told["refit"] = (of_refit := read_result(refitted)).notices
-            notices = of_runs(told)
+            notices = of_runs({**told, **final.notices})
             own = sentences(notices, plan.experiment.data.told)
             why = why_it_won(plan, standing, records)
             undefined = undefined_in_folds([run.metrics for run in trained])
-            lines = [*messages(plan, standing, final, resume, why), *undefined, *own, *missing]
-            if folds > 1 and recorder.ledger.parent_id is None:
+            lines = [*messages(plan, standing, final.messages, resume, why), *undefined, *own, *missing]
+            if folds > 1 and recorder.ledger.parent_id is None and "members" not in final.result:
                 words = ("predict", recorder.ledger.run_name, "FILE", "--use", "folds")
                 line = next_command(*words, runs_dir=recorder.ledger.runs_dir)
                 lines.append(f"The mean of the models of its {folds} folds predicts with: {line}")
@@ -109,14 +104,19 @@ def run_sweep(
                 "their settings followed from results of others",
             )
             recorder.tag("mlflow.note.content", "\n".join(lines))
-            winner = read_config_text(Ledger.load(refitted or best.run_dir))
+            winner = read_config_text(Ledger.load(final.run or best.run_dir))
             atomic_write(run_dir / WINNER_FILE, winner)
             recorder.finish(
-                {**figures, **final, **recorded_baselines(guesses | tested), **notice_metrics(notices)},
+                {
+                    **figures,
+                    **final.metrics,
+                    **recorded_baselines({**guesses, **final.baselines}),
+                    **notice_metrics(notices),
+                },
                 step=len(standing.trials),
                 result={
-                    "metrics": [*figures, *final],
-                    "over": of_refit.over if refitted else {},
+                    "metrics": [*figures, *final.metrics],
+                    "over": dict(final.over),
                     "messages": lines,
                     "notices": as_plain(notices),
                     "duration_s": round(time.monotonic() - started, 3),
@@ -126,7 +126,8 @@ def run_sweep(
                     "models": [one.to_json() for one in by_model(plan, standing)],
                     "out_of_time": not driver.is_complete,
                     "front": [trial.number for trial in standing.front],
-                    "refit_run_id": refitted.parent.name if refitted else None,
+                    "refit_run_id": None,
+                    **final.result,
                     **({"best_folds": [run.run_id for run in trained]} if folds > 1 else {}),
                 },
             )
@@ -235,28 +236,6 @@ class _Keeper:
                 for folder in self._records.existing_folds(trial):
                     if folder not in folders and has_weights(folder):
                         drop_weights(self._records.store, folder)
-
-
-def _place_of_refit(winner: Trial) -> str:
-    # Each best trial has its own refit, since an extended sweep may find a better one.
-    return f"refit of trial {winner.number}"
-
-
-def _refit(
-    plan: SweepPlan, records: Records, run_dir: Path, winner: Trial, listen: Listener
-) -> tuple[dict[str, float], dict[str, float]]:
-    """Train the best trial on all rows except the final test rows; return its test metrics and the baselines'."""
-    config: dict[str, Any] = plan.trial_config(winner.params)
-    estimation = replace(plan.estimation, config=config)
-    folds = records.existing_folds(winner)
-    place, words = _place_of_refit(winner), plan.words(winner.params)
-    listen(RefitStarted())
-    try:
-        return refit(estimation, records.children, run_dir, folds, listen, place, words)
-    except Exception as error:
-        error.add_note(f"This was the {place}; all trials are done. {best_so_far(plan, winner)}")
-        error.add_note(f"Train it: {plan.command(winner.params)}")
-        raise
 
 
 def _tag_best(store: Store, standing: Standing) -> None:

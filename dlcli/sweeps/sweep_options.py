@@ -27,6 +27,8 @@ class Sweep:
         trial_timeout: a trial (with all of its folds) that takes longer is ended and fails; same format.
         max_failures: stop the sweep after this number of failed trials.
         refit: train the winner on all rows except the final test rows, and test it once.
+        ensemble: number of the best trials among which the members of an ensemble are selected, which is then the final
+            model in place of a refit; 0 for none.
         space: key to the values that are tried, in Hydra's grammar; `auto`: the ranges that the models declare.
         models: options of the group `model` that a space `auto` compares; `auto`: those for the kind of rows; None: the
             chosen one.
@@ -40,6 +42,7 @@ class Sweep:
     trial_timeout: Annotated[float, Gt(0)] | str | None = None
     max_failures: Annotated[int, Ge(1)] | None = None
     refit: bool = True
+    ensemble: Annotated[int, Ge(0)] = 0
     space: dict[str, Any] | Literal["auto"] = field(default_factory=dict)
     models: list[str] | Literal["auto"] | None = None
     objectives: list[str] = field(default_factory=list)

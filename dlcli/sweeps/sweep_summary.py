@@ -147,7 +147,7 @@ def why_failed(standing: Standing) -> str:
 def messages(
     plan: SweepPlan,
     standing: Standing,
-    final: Mapping[str, float],
+    final: Sequence[str],
     resume: str | None,
     why: Sequence[str] = (),
 ) -> list[str]:
@@ -156,7 +156,7 @@ def messages(
     Args:
         plan: the sweep.
         standing: its trials.
-        final: metrics of the refitted winner.
+        final: sentences on the final model.
         resume: the command that resumes a sweep after its timeout.
         why: sentences that compare the models.
     """
@@ -171,11 +171,7 @@ def messages(
         lines.append(f"The timeout passed after {done} of {most}{plan.total} trials. Resume with: {resume}")
     lines.append(best_so_far(plan, best))
     lines += why
-    if final:
-        lines.append("Refitted on all other rows, and tested once on the final test rows: see test/...")
-    elif plan.options.refit:
-        remedy = " Add cv.test_size=0.2." if "test_size" in plan.config["cv"] else ""
-        lines.append(f"There are no final test rows: the values of the best trial are optimistic.{remedy}")
+    lines += final
     if len(plan.objectives) > 1:
         lines += _front(plan, standing)
     folds = len(plan.estimation.splits)

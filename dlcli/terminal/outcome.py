@@ -64,11 +64,11 @@ def tell_figures(terminal: Terminal, result: Result) -> None:
     if result.best is not None:
         tested = {name: value for name, value in result.metrics.items() if name.startswith("test/")}
         figures = {**result.best["metrics"], **tested}
-        # Metrics of two models: the best trial and its refit.
+        # Metrics of two models: the best trial, and its refit or an ensemble.
         folds = result.best.get("folds", 1)
         headings = {
             "val": f"val (mean of {folds} folds)" if folds > 1 else "val (best trial)",
-            "test": "final test (refitted)",
+            "test": f"final test ({'ensemble' if result.members else 'refitted'})",
         }
         title = f"{result.run_name}, the winner"
         terminal.results(figures, title=title, baselines=result.baselines, headings=headings)

@@ -150,6 +150,8 @@ def test_effort_compares_the_models_that_fit_and_tests_the_winner(best: Result) 
     assert panel["models"] == "auto: tabm, for multiclass of table rows"
     assert panel["left out"].count("model.members") == 3
     assert "effort" not in best.best["command"]
+    assert any("none is better on the validation rows than the best trial" in text for text in best.messages)
+    assert (best.run_dir / "model").exists()
     assert "model=tabm" in best.best["command"]
 
 
@@ -184,6 +186,10 @@ def test_effort_starts_with_the_defaults_of_each_model(runs_dir: Path, tmp_path:
     assert "in the mean of 2 folds" in told
     again = dlcli.resume(found.run_dir, ["sweep.trials=5"])
     assert [trial["value"] for trial in again.trials][:4] == [trial["value"] for trial in found.trials]
+    # An ensemble of the trials, with the models of both folds, is the final model.
+    assert len(again.members) in (2, 4, 6, 8, 10)
+    assert not (again.run_dir / "model").exists()
+    assert dlcli.evaluate("best", runs_dir=runs_dir).metrics["test/loss"] == again.metrics["test/loss"]
 
 
 def test_the_time_of_a_search_is_refused_for_a_plain_training(tmp_path: Path) -> None:

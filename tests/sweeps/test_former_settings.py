@@ -109,3 +109,13 @@ def test_defaults_of_searched_options_are_todays_and_announced(tmp_path: Path) -
         f"The search keeps the defaults that it was started with: {', '.join(KEPT[2:])}",
         "New trials have today's defaults of searched options: model.activation, model.embedding_dropout",
     ]
+
+
+def test_a_search_from_before_ensembles_ends_with_a_refit(tmp_path: Path) -> None:
+    words, heard = ["dataset=iris", "effort=best", "sweep.timeout=null", "sweep.models=[mlp]"], list[Event]()
+    now = plan_sweep(words, (), tmp_path)
+    assert now.options.ensemble > 0
+    was = copy.deepcopy(now.config)
+    del was["sweep"]["ensemble"]
+    assert resumed(words, was, tmp_path, heard).options.ensemble == 0
+    assert "sweep.ensemble=0" in "".join(event.text for event in heard if isinstance(event, Note))

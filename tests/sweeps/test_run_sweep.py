@@ -301,7 +301,7 @@ def test_a_refit_that_fails_takes_nothing_from_what_was_found(
 
     asked = ["optimizer.lr=0.1,1e-7"]  # of which the second learns nothing
     with monkeypatch.context() as patch:
-        patch.setattr("dlcli.sweeps.run_sweep.refit", refit)
+        patch.setattr("dlcli.sweeps.final_model.refit", refit)
         with pytest.raises(TrainingError) as failed:
             sweep(runs_dir, "refit-fails", *asked)
     told, command = failed.value.__notes__

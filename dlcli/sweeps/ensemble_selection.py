@@ -1,0 +1,250 @@
+"""Select the members of an ensemble among candidates, on rows that they were not trained on, and evaluate it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dlcli.datasets.data import Data, take
+from dlcli.errors import DataError, InputError
+from dlcli.formatting import number
+from dlcli.inference.ensemble_model import EnsembleMember, ensemble_of
+from dlcli.inference.evaluation import Evaluation, evaluate_rows, figures, predictions_table
+from dlcli.inference.greedy import Selection, select_greedily
+from dlcli.inference.partial_means import means_over, notices_on_means
+from dlcli.inference.predictions_file import write_predictions
+from dlcli.inference.saved_model import SavedModel
+from dlcli.runs.ensembles import OpenedModel
+from dlcli.runs.folder import OpenedRun
+from dlcli.runs.model_errors import model_errors
+from dlcli.runs.recorded import read_split
+from dlcli.splits.split import Part, Split
+from dlcli.sweeps.ensemble_candidates import EnsembleCandidate
+from dlcli.sweeps.member_tuning import told_of_tuning, tune_members
+from dlcli.tasks.base import Task
+from dlcli.training.fields import as_fields
+from dlcli.training.scores import Scores
+
+# Steps of the selection; members count as often as they were added.
+USUAL_SIZE = 25
+
+
+@dataclass(frozen=True)
+class SelectedEnsemble:
+    """An ensemble that was selected.
+
+    Attributes:
+        model: The ensemble.
+        members: Run of each model, its count in the mean, and the facts tuned for it.
+        split: Its rows: those that a member was trained on, those of the selection, and the final test rows.
+        result: The entries `members` and `selection` of the run's result.
+        messages: What was selected, and how.
+    """
+
+    model: SavedModel
+    members: tuple[tuple[OpenedRun, int, dict[str, Any]], ...]
+    split: Split
+    result: dict[str, Any]
+    messages: list[str]
+
+    def evaluate(
+        self, data: Data, run_dir: Path, device: torch.device
+    ) -> tuple[dict[str, float], dict[str, float], dict[str, int], list[str]]:
+        """Evaluate the ensemble once, on the final test rows, and write the predictions into a run's folder.
+
+        Returns:
+            Metrics and baselines' metrics by name, the number of classes of means over some, and sentences on them.
+        """
+        if not len(self.split.test):
+            return {}, {}, {}, []
+        with model_errors(self.members[0][0].folder):
+            evaluation: dict[Part, Evaluation] = {
+                "test": evaluate_rows(self.model, data, self.split.test, device)
+            }
+        figured, baselines = figures(evaluation)
+        write_predictions(run_dir, predictions_table(self.model, evaluation, is_fold=False))
+        told = [f"{one.text}." for one in notices_on_means(self.model.task, evaluation)]
+        return figured, baselines, means_over(evaluation), told
+
+
+def select_ensemble(
+    candidates: Sequence[EnsembleCandidate],
+    data: Data,
+    tested: np.ndarray,
+    device: torch.device,
+    *,
+    metric: str,
+    mode: str | None,
+    size: int = USUAL_SIZE,
+) -> SelectedEnsemble:
+    """Select members greedily, by the predictions of rows that they were not trained on.
+
+    Args:
+        candidates: Runs whose models are the candidates; those of a run's folds are members together.
+        data: The rows that all of them were trained on.
+        tested: Numbers of the final test rows.
+        device: Device of the forward passes.
+        metric: The metric of the selection.
+        mode: `min` or `max`; None for the direction of the metric.
+        size: Number of members that are added, with replacement.
+
+    Raises:
+        InputError: The candidates are incompatible, or lack the metric.
+        DataError: The candidates were evaluated on different rows, or trained on the final test rows.
+    """
+    first = candidates[0].parts[0]
+    models = [[part.load_model() for part in one.parts] for one in candidates]
+    with first.gate.closed():
+        task = ensemble_of(_members([(one, 1) for one in candidates], models), same_data=True).task
+    judged, maximize = _judged_by(task, metric, mode)
+    with model_errors(first.folder):
+        models, facts = tune_members(candidates, models, data, device)
+        rows, outputs = _outputs(candidates, models, data, task, device)
+        score = _score(task, data, rows, judged)
+        found = select_greedily(outputs, task.combined, score, maximize=maximize, size=size)
+    if math.isnan(found.score):
+        hint = "Choose another metric: --metric loss."
+        raise DataError(f"{judged} is undefined on the {len(rows):,} rows for every model", "--metric", hint)
+    places = [place for place, count in enumerate(found.counts) if count]
+    chosen = [(candidates[place], found.counts[place]) for place in places]
+    with first.gate.closed():
+        model = ensemble_of(_members(chosen, [models[place] for place in places]), same_data=True)
+    members = tuple(
+        (part, found.counts[place], facts[place]) for place in places for part in candidates[place].parts
+    )
+    hint = "Name runs with the same final test rows: the same cv, cv.test_size and cv.seed."
+    opened = OpenedModel(first, model, tuple(part for part, *_ in members))
+    opened.check_unseen(data, tested, hint)
+    trained = np.unique(np.concatenate([read_split(part.ledger, len(data)).train for part, *_ in members]))
+    messages = _told(candidates, found, judged, len(rows), len(tested))
+    messages += told_of_tuning([(candidates[place], models[place], facts[place]) for place in places])
+    result = {
+        "members": [
+            {
+                "run_id": part.ledger.run_id,
+                "run_name": part.ledger.run_name,
+                "count": count,
+                **({"tuned": tuned} if tuned else {}),
+            }
+            for part, count, tuned in members
+        ],
+        "selection": {
+            "metric": judged,
+            "rows": len(rows),
+            "candidates": len(candidates),
+            "ensemble": found.score,
+            "best_single": found.single,
+            "best_run": candidates[found.best].name,
+        },
+    }
+    split = Split(np.setdiff1d(trained, np.concatenate([rows, tested])), rows, tested)
+    return SelectedEnsemble(model, members, split, result, messages)
+
+
+def _members(
+    chosen: Sequence[tuple[EnsembleCandidate, int]], models: Sequence[Sequence[SavedModel]]
+) -> list[EnsembleMember]:
+    return [
+        EnsembleMember(part.ledger.run_name, model, count)
+        for (one, count), own in zip(chosen, models, strict=True)
+        for part, model in zip(one.parts, own, strict=True)
+    ]
+
+
+def _outputs(
+    candidates: Sequence[EnsembleCandidate],
+    models: Sequence[Sequence[SavedModel]],
+    data: Data,
+    task: Task,
+    device: torch.device,
+) -> tuple[np.ndarray, list[Tensor]]:
+    """Return row numbers `(N,)`, and each candidate's outputs `(N, ...)`, by models that were not trained on the rows.
+
+    Raises:
+        DataError: A candidate has no such rows, or its rows differ from the first candidate's.
+    """
+    rows: np.ndarray | None = None
+    found = []
+    for one, own in zip(candidates, models, strict=True):
+        places = one.held_out(len(data))
+        numbers = np.concatenate(places)
+        if not len(numbers):
+            hint = "A refitted model has none: name the cross-validation or the trials."
+            raise DataError("has no rows to be evaluated on", one.name, hint)
+        outputs = torch.cat(
+            [
+                task.converted(model.outputs(take(data.x, place), device), model.task)
+                for model, place in zip(own, places, strict=True)
+                if len(place)
+            ]
+        )
+        order = np.argsort(numbers, kind="stable")
+        unique, counts = np.unique(numbers, return_counts=True)
+        if (counts != counts[0]).any() or (rows is not None and not np.array_equal(rows, unique)):
+            raise DataError(
+                f"is evaluated on other rows than {candidates[0].name}",
+                one.name,
+                "Name runs with the same cv, folds and cv.seed.",
+            )
+        rows = unique
+        several = outputs[torch.from_numpy(order)].reshape(len(unique), int(counts[0]), *outputs.shape[1:])
+        found.append(task.combined(several))
+    assert rows is not None
+    return rows, found
+
+
+def _judged_by(task: Task, metric: str, mode: str | None) -> tuple[str, bool]:
+    """Return the metric of the selection, and whether higher values are better."""
+    name = metric.rpartition("/")[2]
+    names = ("loss", *task.metric_names)
+    if name not in names:
+        raise InputError(
+            f"{name} is not a metric of the task", "--metric", f"Choose one of {', '.join(names)}."
+        )
+    better = task.scales()[name]["better"] if mode is None else {"min": "lower", "max": "higher"}[mode]
+    if better is None:
+        raise InputError(f"neither more nor less of {name} is better", "--metric", "Choose another metric.")
+    return name, better == "higher"
+
+
+def _score(task: Task, data: Data, rows: np.ndarray, metric: str) -> Any:
+    encoded = as_fields({"y": task.encode(data.y[rows])})["y"][:]
+    scores = Scores(task, [] if metric == "loss" else [metric])
+
+    def score(outputs: Tensor) -> float:
+        scores.add(outputs, encoded)
+        return float(scores.compute()[metric])
+
+    return score
+
+
+def _told(
+    candidates: Sequence[EnsembleCandidate], found: Selection, metric: str, rows: int, tested: int
+) -> list[str]:
+    where = f"on {rows:,} rows that each was not trained on"
+    single = f"{number(found.single)} for the best single one, {candidates[found.best].name}"
+    chosen = [(one, count) for one, count in zip(candidates, found.counts, strict=True) if count]
+    if len(candidates) == 1:
+        said = [f"{candidates[0].name} is the only candidate that has kept its weights (tracking.keep)."]
+    elif len(chosen) == 1:
+        said = [
+            f"Of {len(candidates)} candidates only {chosen[0][0].name} was selected: no ensemble had a "
+            f"better {metric} {where} ({number(found.score)}, which is optimistic)."
+        ]
+    else:
+        names = ", ".join(one.name + (f" ({count} times)" if count > 1 else "") for one, count in chosen)
+        said = [
+            f"Of {len(candidates)} candidates, selected {where}: {names}.",
+            f"On these rows {metric} is {number(found.score)}, and {single}. Both were selected on these rows, so both "
+            "values are optimistic.",
+        ]
+    if not tested:
+        said.append("There are no final test rows (cv.test_size) to evaluate the ensemble on.")
+    return said
