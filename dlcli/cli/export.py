@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
 from dlcli.cli.common import ConfDirs, DataPlace, Json, RunsDir, SomeModels, Trust, UseModels, session
+
+_SUFFIXES = {"torch": ".pt2", "onnx": ".onnx", "executorch": ".pte"}
 
 
 def export(
@@ -20,6 +22,10 @@ def export(
             metavar="FILE",
             help="A .pt2 (torch.export), .onnx, or .pte (ExecuTorch); for a model that generates texts, a folder.",
         ),
+    ] = None,
+    to: Annotated[
+        Literal["torch", "onnx", "executorch"] | None,
+        typer.Option(help="The format, instead of --output: writes RUN.pt2, RUN.onnx or RUN.pte."),
     ] = None,
     bundle: Annotated[
         Path | None,
@@ -35,6 +41,7 @@ def export(
     """Write a run's network as a file, or its model as a folder, for use without dlcli.
 
     - `dlcli export penguins --output penguins.pt2`
+    - `dlcli export penguins --to onnx`
     - `dlcli export penguins --bundle penguins-model`
 
     Its inputs are the outputs of the preprocessing; FILE.json describes them and the network's outputs. The file is
@@ -49,8 +56,10 @@ def export(
         from dlcli.files.paths import display
         from dlcli.runner import export as runner
 
-        if (output is None) == (bundle is None):
-            raise InputError("name either a file or a folder", "--output or --bundle")
+        if sum(place is not None for place in (output, to, bundle)) != 1:
+            raise InputError("name a file, a format or a folder", "--output, --to or --bundle")
+        if to is not None:
+            output = Path(Path(run).name + _SUFFIXES[to])
         # The types of the two results differ, their meaning does not.
         found: Any
         where: dict[str, Any] = {

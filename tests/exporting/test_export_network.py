@@ -179,17 +179,18 @@ def test_a_failed_export_leaves_no_file(model: nn.Module, rows: list[Batch], tol
 
 def test_a_run_is_exported_with_its_description() -> None:
     dlcli.train(["dataset=iris", "model=mlp", "model.hidden=4", "trainer.max_epochs=1", "run_name=flowers"])
-    done = CliRunner().invoke(app, ["export", "flowers", "--output", "f.pt2"])
+    done = CliRunner().invoke(app, ["export", "flowers", "--to", "torch"])
     assert done.exit_code == 0, done.output
-    assert done.stdout.startswith("Written: f.pt2, described in f.pt2.json\nOn 20 rows its outputs differ")
-    described = json.loads(Path("f.pt2.json").read_text())
+    written = "Written: flowers.pt2, described in flowers.pt2.json\nOn 20 rows its outputs differ"
+    assert done.stdout.startswith(written)
+    described = json.loads(Path("flowers.pt2.json").read_text())
     meaning = "outputs of the preprocessing, see there"
     x = {"name": "x", "dtype": "float32", "shape": ["rows", 4], "meaning": meaning}
     assert described["inputs"] == [x]
     (outputs,) = described["outputs"]
     assert (outputs["shape"], outputs["meaning"][:17]) == (["rows", 3], "logits of classes")
     assert described["task"]["classes"] == ["setosa", "versicolor", "virginica"]
-    assert CliRunner().invoke(app, ["export", "flowers", "--output", "f.pt2"]).exit_code == 0  # again
+    assert CliRunner().invoke(app, ["export", "flowers", "-o", "flowers.pt2"]).exit_code == 0  # again
     Path("f.pt2.json").write_text('{"mine": 1}')
     Path("f.pt2").write_text("as it was")
     done = CliRunner().invoke(app, ["export", "flowers", "--output", "f.pt2"])
