@@ -175,6 +175,7 @@ def pausing_job(job: Job, listen: Listener = ignore) -> Pausing[Result]:
             pictures=not job.slim,
             run_name=recorder.ledger.run_name,
             is_fold=recorder.ledger.kind == "fold",
+            train=split.train,
         )
         if job.slim and "test" in evaluations:
             save_outputs(run_dir, model, data, evaluations["test"], fitted.device, features)

@@ -101,7 +101,7 @@ _PRUNER = Role(
 _CALLBACK = Role(
     "a callback that writes no files",
     "pytorch_lightning.Callback",
-    ("dlcli.training.rise_stopping", "dlcli.training.watch_gradients"),
+    ("dlcli.training.rise_stopping", "dlcli.training.watch_gradients", "dlcli.training.watch_path"),
     offered=(("pytorch_lightning.callbacks", "pytorch_lightning.callbacks", _CALLBACKS),),
 )
 _TRAINER = Role(

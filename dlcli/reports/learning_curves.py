@@ -16,7 +16,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from dlcli.reports.diagnosis import diagnose
 from dlcli.reports.style import FONT, GREY, INK, TRAIN, VAL, caption, label_axes, literal, new_figure
-from dlcli.training.watch_gradients import GRADIENT_NORM, IDLE_UNITS
+from dlcli.training.watch_gradients import BY_POSITION, GRADIENT_NORM, IDLE_UNITS
 
 __all__ = ["diagnose", "gradient_curves", "learning_curves"]
 
@@ -98,27 +98,34 @@ Curves = Mapping[str, Sequence[tuple[int, float]]]
 
 
 def gradient_curves(history: Curves) -> Figure | None:
-    """Plot the norms of the gradients over epochs, and the shares of idle units; None if they are not recorded.
+    """Plot the norms of gradients over epochs, by layer and by position, and shares of idle units; None without them.
 
     Args:
         history: Name of a metric to (epoch, value) pairs, epochs from 0.
     """
     norms, idle = _of(history, GRADIENT_NORM), _of(history, IDLE_UNITS)
+    by_position = {
+        name.replace("_", " ") + " of the steps": c for name, c in _of(history, BY_POSITION).items()
+    }
     if not norms:
         return None
-    figure, axes = new_figure(2 if idle else 1, width=10.4 if idle else 6.4, height=3.9)
-    label_axes(axes[0], "norm of the gradient, by layer", "epoch", "")
-    positive = [value for points in norms.values() for _, value in points if value > 0]
-    if positive and max(positive) > 10 * min(positive):
-        axes[0].set_yscale("log")
-        axes[0].set_ylim(bottom=min(positive) / 2)  # a logarithmic axis has no 0
-        _draw_layers(axes[0], _raised(norms, min(positive) / 2))
-    else:
-        _draw_layers(axes[0], norms)
+    panels = [("norm of the gradient, by layer", norms)]
+    panels += [("norm of the gradient by the inputs", by_position)] if by_position else []
+    columns = len(panels) + bool(idle)
+    figure, axes = new_figure(columns, width=6.4 if columns == 1 else 5.2 * columns, height=3.9)
+    for ax, (title, curves) in zip(axes, panels, strict=False):
+        label_axes(ax, title, "epoch", "")
+        positive = [value for points in curves.values() for _, value in points if value > 0]
+        if positive and max(positive) > 10 * min(positive):
+            ax.set_yscale("log")
+            ax.set_ylim(bottom=min(positive) / 2)  # a logarithmic axis has no 0
+            _draw_layers(ax, _raised(curves, min(positive) / 2))
+        else:
+            _draw_layers(ax, curves)
     if idle:
-        label_axes(axes[1], "share of idle units, by layer", "epoch", "")
-        _draw_layers(axes[1], idle)
-        axes[1].set_ylim(-0.02, 1.02)
+        label_axes(axes[-1], "share of idle units, by layer", "epoch", "")
+        _draw_layers(axes[-1], idle)
+        axes[-1].set_ylim(-0.02, 1.02)
     first, *_, last = [*norms, *norms]
     ends = [norms[name][-1][1] for name in (first, last)]
     if len(norms) > 1 and all(math.isfinite(end) and end > 0 for end in ends):

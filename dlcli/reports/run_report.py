@@ -19,6 +19,7 @@ from dlcli.reports.convolution_plots import filter_figure
 from dlcli.reports.diagnosis import diagnose
 from dlcli.reports.image_grid import MOST, image_grid
 from dlcli.reports.learning_curves import gradient_curves, learning_curves
+from dlcli.reports.path_plot import path_figure
 from dlcli.reports.style import save
 from dlcli.reports.translation_plots import attention_figure
 from dlcli.sanitize.escapes import visible_name
@@ -40,6 +41,7 @@ def write_report(
     pictures: bool = True,
     run_name: str = "",
     is_fold: bool = False,
+    train: np.ndarray | None = None,
 ) -> str:
     """Write `plots/`, `predictions.parquet`, `breakdown.csv`, and for a language model `samples.txt`.
 
@@ -54,6 +56,7 @@ def write_report(
         pictures: Whether to write plots and the breakdown.
         run_name: The run's name, for the plots.
         is_fold: Whether the run is a fold, whose test rows are held-out rows.
+        train: Numbers of the training rows, for the path of the weights.
 
     Returns:
         The sentence about over- and underfitting.
@@ -75,6 +78,10 @@ def write_report(
     save(curves, plots / "learning_curves.png", about)
     if layers := gradient_curves(history):
         save(layers, plots / "gradients.png", about)
+    if fitted.path is not None and train is not None:
+        path = path_figure(model, data, train, fitted.path, fitted.device)
+        if path is not None:
+            save(path, plots / "path.png", about)
     if evaluations:
         evaluation = evaluations.get("test", evaluations.get("val"))
         assert evaluation is not None

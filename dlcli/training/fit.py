@@ -36,6 +36,7 @@ from dlcli.training.restoration import note_of_history
 from dlcli.training.step_plan import plan_steps
 from dlcli.training.step_sharing import StepSharing
 from dlcli.training.trainer_arguments import needs_single_steps
+from dlcli.training.watch_path import WatchPath, WeightPath
 
 # Optimizer steps per call from Lightning, unless single steps are needed. Lightning's overhead per call, about 200 us
 # on a CPU, is amortized over this many steps.
@@ -53,7 +54,10 @@ _PER_STEP_HOOKS = (
 
 @dataclass(frozen=True)
 class FitResult:
-    """The result of `fit`. `note` reports a damaged checkpoint that was ignored."""
+    """The result of `fit`.
+
+    `note` reports a damaged checkpoint that was ignored; `path` is that of the weights, if a callback has kept it.
+    """
 
     best_epoch: int
     best_weights: Path
@@ -61,6 +65,7 @@ class FitResult:
     device: torch.device
     note: str = ""
     sharing: StepSharing = field(default_factory=StepSharing)
+    path: WeightPath | None = None
 
 
 def takes_chunks(trainer: Mapping[str, Any], callbacks: Sequence[Callback]) -> bool:
@@ -235,6 +240,8 @@ def fit(
             raise_if_damaged(error, progress.file, start_over, restored=module.is_restored)
         raise
     module.release_rows()
+    watching = next((one for one in recipe.callbacks if isinstance(one, WatchPath)), None)
+    path = watching.path(network.model) if watching else None
     if checkpoints.best_weights is None or checkpoints.best_epoch is None:
         raise TrainingError(
             f"no epoch was finished, or {monitor} was never a number: there are no weights to save",
@@ -244,7 +251,7 @@ def fit(
     if rank == 0:
         checkpoints.complete(network, module.frozen)
     best = checkpoints.best_epoch, checkpoints.best_weights
-    return FitResult(*best, history, device, note, module.sharing)
+    return FitResult(*best, history, device, note, module.sharing, path)
 
 
 def _epochs(recipe: Recipe, network: Network, planned: int | None) -> int | None:

@@ -11,7 +11,7 @@ from pytorch_lightning.callbacks import Callback
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-GRADIENT_NORM, IDLE_UNITS = "gradient_norm", "idle_units"
+GRADIENT_NORM, IDLE_UNITS, BY_POSITION = "gradient_norm", "idle_units", "input_gradient"
 
 # Activation functions with a derivative that vanishes for some inputs, and this derivative as a function of the output.
 _DERIVATIVES: Mapping[type[nn.Module], Any] = {
@@ -26,13 +26,15 @@ _LARGEST: Mapping[type[nn.Module], float] = {nn.Sigmoid: 0.25}
 
 
 class WatchGradients(Callback):
-    """Callback that records two values per layer and epoch, to detect vanishing gradients, dead and saturated units.
+    """Callback that records gradients and idle units in each epoch: vanishing gradients, dead and saturated units.
 
     - `gradient_norm/LAYER`: the Euclidean norm of the gradient of the layer's weights, the mean over the epoch's
       optimizer steps, before clipping. A layer is a module with weights of at least two dimensions.
     - `idle_units/LAYER`: the share of the units after a ReLU, sigmoid or tanh whose derivative is below 1 % of its
       largest value for every validation row: dead (ReLU) or saturated (sigmoid, tanh) units, which learn nothing.
       Recorded in epochs with validation; a channel of an image counts as one unit.
+    - For sequences of numbers, `input_gradient/first_tenth` and `input_gradient/last_tenth`: the Euclidean norm of the
+      gradient by the inputs of a step, the mean over these steps of the sequences and over the epoch's batches.
 
     Layers are named as in the model's summary. No share of idle units is recorded for the internal activations of
     recurrent layers. The values of a resumed run equal those of an uninterrupted one.
@@ -43,14 +45,32 @@ class WatchGradients(Callback):
         self._steps = 0
         self._active: dict[str, Tensor] = {}
         self._hooks: list[RemovableHandle] = []
+        self._on_inputs: RemovableHandle | None = None
+        self._by_position: dict[str, Tensor] = {}
+        self._batches = 0
 
     def state_dict(self) -> dict[str, Any]:
         """Return the sums of the epoch so far."""
-        return {"sums": dict(self._sums), "steps": self._steps}
+        sums = {"sums": dict(self._sums), "steps": self._steps}
+        return {**sums, "by_position": dict(self._by_position), "batches": self._batches}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue with the sums of an unfinished epoch."""
         self._sums, self._steps = dict(state_dict["sums"]), state_dict["steps"]
+        self._by_position, self._batches = (
+            dict(state_dict.get("by_position", {})),
+            state_dict.get("batches", 0),
+        )
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Observe the gradients by the inputs."""
+        module: Any = pl_module
+        self._on_inputs = module.network.model.register_forward_pre_hook(self._watch_inputs, with_kwargs=True)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Stop observing the gradients by the inputs."""
+        if self._on_inputs is not None:
+            self._on_inputs.remove()
 
     def on_before_optimizer_step(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: Any
@@ -90,6 +110,27 @@ class WatchGradients(Callback):
         for name, total in self._sums.items():
             module.epoch_metrics[f"{GRADIENT_NORM}/{name}"] = float(total) / self._steps
         self._sums, self._steps = {}, 0
+        for name, total in self._by_position.items():
+            module.epoch_metrics[f"{BY_POSITION}/{name}"] = float(total) / self._batches
+        self._by_position, self._batches = {}, 0
+
+    def _watch_inputs(self, model: nn.Module, args: Any, fields: dict[str, Any]) -> tuple[Any, Any] | None:
+        x = fields.get("x")
+        if not (isinstance(x, Tensor) and x.ndim == 3 and x.is_floating_point() and torch.is_grad_enabled()):
+            return None
+        watched = x.detach().requires_grad_()
+        watched.register_hook(self._add_by_position)
+        return args, {**fields, "x": watched}
+
+    def _add_by_position(self, gradient: Tensor) -> None:
+        norms = torch.linalg.vector_norm(gradient.detach().float(), dim=(0, 2))
+        tenth = -(-len(norms) // 10)
+        for name, values in (("first_tenth", norms[:tenth]), ("last_tenth", norms[-tenth:])):
+            before = self._by_position.get(name)
+            self._by_position[name] = (
+                values.mean() if before is None else before.to(values.device) + values.mean()
+            )
+        self._batches += 1
 
     def _observer(self, name: str) -> Any:
         def observe(module: nn.Module, inputs: Any, output: Tensor) -> None:

@@ -252,7 +252,7 @@ def test_what_has_no_counterpart_is_refused_and_leaves_nothing(monkeypatch: pyte
         bundle(str(other.run_dir), Path("made"))
     assert not Path("made").exists() and not list(Path().glob(".made*"))
     both = CliRunner().invoke(app, ["export", str(other.run_dir), "--bundle", "made", "-o", "made.onnx"])
-    assert both.exit_code == 2 and "either a file or a folder" in both.output
+    assert both.exit_code == 2 and "name a file, a format or a folder" in both.output
 
 
 if importlib.util.find_spec("torch"):

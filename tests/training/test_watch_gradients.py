@@ -124,3 +124,35 @@ def test_gradients_of_zero_are_on_the_lower_edge() -> None:
     assert [line.get_ydata()[-1] for line in norms.lines] == [0.01, 0.01]
     assert norms.get_ylim()[0] == pytest.approx(0.01)
     assert "the gradient of all layers is 0" in figure._supxlabel.get_text().replace("\n", " ")  # type: ignore[attr-defined]
+
+
+class LastStep(nn.Module):
+    """The gradient by the inputs of a step is `weight` times its factor."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(3))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return (x * torch.linspace(0.1, 2, x.shape[1])[None, :, None]) @ self.weight
+
+
+def test_gradients_by_inputs_are_means_over_the_first_and_the_last_tenth_of_the_steps() -> None:
+    module, watch = module_of(LastStep()), WatchGradients()
+    watch.on_train_start(TRAINER, module)
+    with torch.no_grad():
+        module.network.model(x=torch.randn(2, 20, 3))  # of a validation batch
+    for _ in range(2):
+        module.network.model(x=torch.randn(4, 20, 3)).sum().backward()
+    watch.on_train_epoch_end(TRAINER, module)
+    watch.on_train_end(TRAINER, module)
+    of_one = 12**0.5  # 4 rows with 3 numbers
+    expected = {"input_gradient/first_tenth": 0.15 * of_one, "input_gradient/last_tenth": 1.95 * of_one}
+    assert module.epoch_metrics == pytest.approx(expected)
+    module.network.model(x=torch.randn(4, 20, 3)).sum().backward()
+    watch.on_train_epoch_end(TRAINER, module)
+    assert module.epoch_metrics == pytest.approx(expected)  # no longer watched
+    figure = gradient_curves(
+        {f"{name}": [(0, value)] for name, value in {**module.epoch_metrics, "gradient_norm/a": 1.0}.items()}
+    )
+    assert figure is not None and len(figure.axes) == 2

@@ -1,0 +1,89 @@
+"""Callback that keeps the path of the weights during training, for a plot."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback
+from torch import Tensor
+
+from dlcli.errors import TrainingError
+from dlcli.formatting import counted
+
+_POINTS = 200
+_VALUES = 1 << 25  # weights of all points together: 128 MiB
+
+
+@dataclass(frozen=True)
+class WeightPath:
+    """The weights of a network at some of its optimizer steps.
+
+    Attributes:
+        names: Names of the parameters of the model that are trained.
+        points: Their values, flattened, `(N, P)` on the CPU: before the first step, between steps, and at the end.
+    """
+
+    names: tuple[str, ...]
+    points: Tensor
+
+
+class WatchPath(Callback):
+    """Callback that keeps the trained weights at up to 200 steps; `plots/path.png` shows their path.
+
+    The steps are evenly spaced. A resumed run has the path of an uninterrupted one.
+
+    Raises:
+        TrainingError: The network has more than 16 million trained weights.
+    """
+
+    def __init__(self) -> None:
+        self._points: list[Tensor] = []
+        self._step, self._stride = 0, 1
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the points so far."""
+        return {"points": list(self._points), "step": self._step, "stride": self._stride}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Continue the path of a run that was stopped."""
+        self._points = list(state_dict["points"])
+        self._step, self._stride = state_dict["step"], state_dict["stride"]
+
+    def on_before_optimizer_step(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: Any
+    ) -> None:
+        """Keep the weights, if it is their turn."""
+        if self._step % self._stride == 0:
+            self._points.append(_flat(pl_module))
+            most = min(_POINTS, _VALUES // max(1, self._points[0].numel()))
+            if most < 2:
+                raise TrainingError(
+                    f"keeps the path of {counted(self._points[0].numel(), 'weight')}, which takes too much memory",
+                    "callbacks.path",
+                    "Choose a smaller model, or another option of callbacks.",
+                )
+            if len(self._points) > most:
+                del self._points[1::2]
+                self._stride *= 2
+        self._step += 1
+
+    def path(self, model: Any) -> WeightPath | None:
+        """Return the path of a model whose training has ended; None if there was no step."""
+        if not self._points:
+            return None
+        trained = _trained(model)
+        end = torch.cat([values.detach().flatten().cpu() for values in trained.values()])
+        return WeightPath(tuple(trained), torch.stack([*self._points, end.float()]))
+
+
+def _flat(pl_module: pl.LightningModule) -> Tensor:
+    module: Any = pl_module  # a `TrainingModule`
+    trained = _trained(module.network.model).values()
+    return torch.cat([values.detach().flatten() for values in trained]).to("cpu", torch.float32)
+
+
+def _trained(model: Any) -> dict[str, Tensor]:
+    return {name: values for name, values in model.named_parameters() if values.requires_grad}
