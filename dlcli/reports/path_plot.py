@@ -16,7 +16,10 @@ from dlcli.reports.style import INK, PALETTE, caption, label_axes, new_figure
 from dlcli.training.scores import Scores
 from dlcli.training.watch_path import WeightPath
 
-_GRID, _ROWS, _MARGIN = 21, 256, 0.2
+_MARGIN = 0.2
+# Points of a side of the grid and rows at most; both are fewer for models with many weights, so that the plot takes
+# seconds: weights x rows x points of the grid.
+_GRIDS, _ROWS, _FEWEST_ROWS, _WORK = (21, 11), 256, 16, 2_000_000_000
 
 
 def path_figure(
@@ -26,7 +29,7 @@ def path_figure(
 
     The directions are the first two principal directions of the differences from the last point (Li, Xu, Taylor, Studer
     and Goldstein, "Visualizing the Loss Landscape of Neural Nets", 2018, section 7). The loss is that of at most 256
-    rows, with the statistics of normalization layers of the trained network.
+    rows, fewer for large models, with the statistics of normalization layers of the trained network.
 
     Args:
         model: The trained model, whose weights are changed and restored.
@@ -47,8 +50,11 @@ def path_figure(
     _, sizes, directions = torch.linalg.svd(moved, full_matrices=False)
     plane = directions[:2]
     places = (moved @ plane.T).numpy()
-    across, up = (_axis(places[:, number]) for number in (0, 1))
-    chosen = rows[np.linspace(0, len(rows) - 1, min(_ROWS, len(rows))).astype(int)]
+    size = sum(weights.numel() for weights in known.values())
+    grid = next((one for one in _GRIDS if size * _FEWEST_ROWS * one**2 <= _WORK), _GRIDS[-1])
+    most = max(_FEWEST_ROWS, min(_ROWS, _WORK // (size * grid**2)))
+    across, up = (_axis(places[:, number], grid) for number in (0, 1))
+    chosen = rows[np.linspace(0, len(rows) - 1, min(most, len(rows))).astype(int)]
     surface = _losses(model, data, chosen, trained, end.double(), plane, across, up, device)
     figure, (ax,) = new_figure(width=5.8, height=4.6)
     label_axes(ax, "path of the weights", "first direction", "second direction")
@@ -69,9 +75,9 @@ def path_figure(
     return figure
 
 
-def _axis(places: np.ndarray) -> np.ndarray:
+def _axis(places: np.ndarray, points: int) -> np.ndarray:
     margin = _MARGIN * (float(np.ptp(places)) or 1.0)
-    return np.linspace(places.min() - margin, places.max() + margin, _GRID)
+    return np.linspace(places.min() - margin, places.max() + margin, points)
 
 
 def _losses(

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from dlcli.config.next_command import next_command
 from dlcli.errors import CorruptRun, DataError, InputError, RunNotFound
 from dlcli.formatting import counted
 from dlcli.runs.ensemble_members import members_in
@@ -178,6 +179,9 @@ def _parts(run: OpenedRun, use: Use | None) -> tuple[list[tuple[Path, int]], lis
     key = "sweep.refit=true" if is_sweep else "cv.refit=true"
     if use == "refit" and not has_refit:
         hint = f"Leave out --use, or train with a final model: cv.test_size=0.2 {key}"
+        if members_in(ledger):
+            line = next_command("resume", ledger.run_name, "sweep.ensemble=0", runs_dir=ledger.runs_dir)
+            hint = f"Leave out --use, or train the best trial on all rows: {line}"
         raise InputError("has no refitted model", ledger.run_name, hint)
     kept = [folder for folder in folds if (folder / "model" / "weights.safetensors").is_file()]
     if has_refit and use != "folds":

@@ -179,7 +179,7 @@ def _best(experiment: str, ledgers: list[Ledger], runs_dir: Path) -> FoundRun:
         hint = "best is the best trial of a sweep; give a run's name or ID, or last."
         raise RunNotFound(f"there is no sweep{scope}", str(runs_dir), hint)
     sweep = sweeps[0]
-    if members_in(sweep):
+    if sweep.status == "FINISHED" and members_in(sweep):
         return FoundRun(sweep.run_dir, f"best of {sweep.run_name} is its ensemble ({sweep.run_id}).")
     # Prefer the refitted winner: it was trained on more rows, and can be tested on the final test rows.
     best = sweep.result.get("refit_run_id") or sweep.result.get("best_run_id")

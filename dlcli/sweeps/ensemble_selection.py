@@ -46,6 +46,7 @@ class SelectedEnsemble:
         split: Its rows: those that a member was trained on, those of the selection, and the final test rows.
         result: The entries `members` and `selection` of the run's result.
         messages: What was selected, and how.
+        counts: How often each candidate was selected.
     """
 
     model: SavedModel
@@ -53,6 +54,7 @@ class SelectedEnsemble:
     split: Split
     result: dict[str, Any]
     messages: list[str]
+    counts: tuple[int, ...]
 
     def evaluate(
         self, data: Data, run_dir: Path, device: torch.device
@@ -145,7 +147,7 @@ def select_ensemble(
         },
     }
     split = Split(np.setdiff1d(trained, np.concatenate([rows, tested])), rows, tested)
-    return SelectedEnsemble(model, members, split, result, messages)
+    return SelectedEnsemble(model, members, split, result, messages, found.counts)
 
 
 def _members(
@@ -187,7 +189,10 @@ def _outputs(
         )
         order = np.argsort(numbers, kind="stable")
         unique, counts = np.unique(numbers, return_counts=True)
-        if (counts != counts[0]).any() or (rows is not None and not np.array_equal(rows, unique)):
+        if (counts != counts[0]).any():
+            hint = "Name runs whose folds hold out each row equally often: cv=kfold"
+            raise DataError("its folds hold out some rows more often than others", one.name, hint)
+        if rows is not None and not np.array_equal(rows, unique):
             raise DataError(
                 f"is evaluated on other rows than {candidates[0].name}",
                 one.name,

@@ -22,6 +22,7 @@ from dlcli.sweeps.plan import SweepPlan
 from dlcli.sweeps.records import Records
 from dlcli.sweeps.sweep_summary import best_so_far
 from dlcli.sweeps.trial import Trial
+from dlcli.tracking.digests import PREDICTIONS_FILE
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,9 @@ def make_final_model(
         standing: The trials, of which at least one has finished.
         listen: Receives the progress.
     """
-    shutil.rmtree(run_dir / "model", ignore_errors=True)  # of a refit before the sweep was extended
+    # What a final model has left before the sweep was extended.
+    shutil.rmtree(run_dir / "model", ignore_errors=True)
+    (run_dir / PREDICTIONS_FILE).unlink(missing_ok=True)
     told: tuple[str, ...] = ()
     if plan.options.ensemble:
         found = _ensemble(plan, records, run_dir, standing)
@@ -77,15 +80,14 @@ def make_final_model(
 def _ensemble(plan: SweepPlan, records: Records, run_dir: Path, standing: Standing) -> FinalModel | str:
     """Return an ensemble of the best trials, or the reason why a refit of the best one is better or the only way.
 
-    With folds, each row has trained most of the models of a trial. With one set of validation rows, it has trained
-    none of them: a refit has more rows, which for series and rows with times are the latest ones.
+    With folds, each row has trained most of the models of a trial. With one set of validation rows, these have trained
+    none of them. For series and rows with times, the rows that are missing are the latest ones.
     """
     objective, data = plan.objectives[0], plan.estimation.data
     if len(plan.objectives) > 1 or objective.is_cost:
         return "it would be selected by one metric of its predictions (sweep.objectives)"
-    folds = len(records.folds)
-    is_ordered = data.times is not None or data.target_kind == "forecast" or data.reach is not None
-    if folds == 1 and is_ordered:
+    is_held_out = len(plan.estimation.splits) == 1
+    if data.times is not None or data.target_kind == "forecast" or data.reach is not None:
         return "a refit is trained on the latest rows as well"
 
     try:
@@ -99,7 +101,7 @@ def _ensemble(plan: SweepPlan, records: Records, run_dir: Path, standing: Standi
         )
     except (InputError, DataError, CorruptRun) as error:  # such as masks, whose predictions have no mean
         return f"{error.problems[0].where}: {error.problems[0].message}"
-    if folds == 1 and len(selected.members) == 1:
+    if is_held_out and sum(one > 0 for one in selected.counts) == 1:
         return "none is better on the validation rows than the best trial"
     metrics, baselines, over, told = selected.evaluate(data, run_dir, device)
     final = f"The final model is the mean of {counted(len(selected.members), 'model')}" + (

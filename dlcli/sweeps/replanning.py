@@ -39,7 +39,7 @@ def plan_again(resumption: Resumption, conf_dirs: Sequence[Path], listen: Listen
     _refuse_fewer(resumption)
     runs_dir = opened.ledger.runs_dir
     plan = plan_sweep(resumption.words, conf_dirs, runs_dir, earlier=opened.config)
-    kept, changed = _kept(plan.experiment, opened, plan.space.first, listen)
+    kept, changed = _kept(plan.experiment, opened, plan.space.first, resumption.words, listen)
     if kept:
         plan = plan_sweep([*kept, *resumption.words], conf_dirs, runs_dir, earlier=opened.config)
     _check_same(plan.estimation, opened, "sweep", _SAME, changed)
@@ -70,7 +70,7 @@ def plan_nested_again(resumption: Resumption, conf_dirs: Sequence[Path], listen:
     opened = resumption.opened
     words, runs_dir = resumption.words, opened.ledger.runs_dir
     experiment = plan_experiment(words, conf_dirs, runs_dir, earlier=opened.config)
-    kept, changed = _kept(experiment, opened, experiment.config["cv"]["space"], listen)
+    kept, changed = _kept(experiment, opened, experiment.config["cv"]["space"], words, listen)
     if kept:
         words = (*kept, *words)
         experiment = plan_experiment(words, conf_dirs, runs_dir, earlier=opened.config)
@@ -81,7 +81,11 @@ def plan_nested_again(resumption: Resumption, conf_dirs: Sequence[Path], listen:
 
 
 def _kept(
-    experiment: Experiment, opened: OpenedRun, searched: Collection[str], listen: Listener
+    experiment: Experiment,
+    opened: OpenedRun,
+    searched: Collection[str],
+    given: Sequence[str],
+    listen: Listener,
 ) -> tuple[list[str], set[str]]:
     """Return overrides with the former values of shipped defaults that have changed, and announce them.
 
@@ -96,7 +100,8 @@ def _kept(
     if "stack" in experiment.config["executor"] and "stack" not in opened.config["executor"]:
         kept.append("executor.stack=false")
     sweep = experiment.config.get("sweep") or {}
-    if sweep.get("ensemble") and "ensemble" not in opened.config["sweep"]:
+    is_given = any(word.startswith("sweep.ensemble=") for word in given)
+    if sweep.get("ensemble") and "ensemble" not in opened.config["sweep"] and not is_given:
         kept.append("sweep.ensemble=0")
     if kept:
         listen(Note(f"The search keeps the defaults that it was started with: {', '.join(kept)}"))

@@ -127,6 +127,8 @@ def run_sweep(
                     "out_of_time": not driver.is_complete,
                     "front": [trial.number for trial in standing.front],
                     "refit_run_id": None,
+                    "members": [],
+                    "selection": {},
                     **final.result,
                     **({"best_folds": [run.run_id for run in trained]} if folds > 1 else {}),
                 },

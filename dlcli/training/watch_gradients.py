@@ -34,7 +34,7 @@ class WatchGradients(Callback):
       largest value for every validation row: dead (ReLU) or saturated (sigmoid, tanh) units, which learn nothing.
       Recorded in epochs with validation; a channel of an image counts as one unit.
     - For sequences of numbers, `input_gradient/first_tenth` and `input_gradient/last_tenth`: the Euclidean norm of the
-      gradient by the inputs of a step, the mean over these steps of the sequences and over the epoch's batches.
+      gradient of a row's loss by its inputs at a step, the mean over rows, these steps and the epoch's batches.
 
     Layers are named as in the model's summary. No share of idle units is recorded for the internal activations of
     recurrent layers. The values of a resumed run equal those of an uninterrupted one.
@@ -47,7 +47,7 @@ class WatchGradients(Callback):
         self._hooks: list[RemovableHandle] = []
         self._on_inputs: RemovableHandle | None = None
         self._by_position: dict[str, Tensor] = {}
-        self._batches = 0
+        self._batches, self._parts, self._scaler = 0, 1, None
 
     def state_dict(self) -> dict[str, Any]:
         """Return the sums of the epoch so far."""
@@ -65,6 +65,8 @@ class WatchGradients(Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Observe the gradients by the inputs."""
         module: Any = pl_module
+        self._scaler = getattr(trainer.precision_plugin, "scaler", None)  # of 16-mixed
+        self._parts = trainer.accumulate_grad_batches
         self._on_inputs = module.network.model.register_forward_pre_hook(self._watch_inputs, with_kwargs=True)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -123,7 +125,9 @@ class WatchGradients(Callback):
         return args, {**fields, "x": watched}
 
     def _add_by_position(self, gradient: Tensor) -> None:
-        norms = torch.linalg.vector_norm(gradient.detach().float(), dim=(0, 2))
+        # The loss is the mean over the rows of all batches of a step, times the scale of a scaler.
+        factor = len(gradient) * self._parts / (self._scaler.get_scale() if self._scaler else 1)
+        norms = factor * torch.linalg.vector_norm(gradient.detach().float(), dim=2).mean(dim=0)
         tenth = -(-len(norms) // 10)
         for name, values in (("first_tenth", norms[:tenth]), ("last_tenth", norms[-tenth:])):
             before = self._by_position.get(name)

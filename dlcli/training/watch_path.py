@@ -33,31 +33,40 @@ class WeightPath:
 class WatchPath(Callback):
     """Callback that keeps the trained weights at up to 200 steps; `plots/path.png` shows their path.
 
-    The steps are evenly spaced. A resumed run has the path of an uninterrupted one.
+    The steps are evenly spaced. The weights are those that the optimizer has at the first step. A resumed run has the
+    path of an uninterrupted one, unless it was stopped after its last step.
 
     Raises:
         TrainingError: The network has more than 16 million trained weights.
     """
 
     def __init__(self) -> None:
+        self._names: tuple[str, ...] = ()
         self._points: list[Tensor] = []
         self._step, self._stride = 0, 1
 
     def state_dict(self) -> dict[str, Any]:
         """Return the points so far."""
-        return {"points": list(self._points), "step": self._step, "stride": self._stride}
+        steps = {"step": self._step, "stride": self._stride}
+        return {"names": list(self._names), "points": list(self._points), **steps}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue the path of a run that was stopped."""
-        self._points = list(state_dict["points"])
+        self._names, self._points = tuple(state_dict["names"]), list(state_dict["points"])
         self._step, self._stride = state_dict["step"], state_dict["stride"]
 
     def on_before_optimizer_step(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: Any
     ) -> None:
         """Keep the weights, if it is their turn."""
-        if self._step % self._stride == 0:
-            self._points.append(_flat(pl_module))
+        module: Any = pl_module  # a `TrainingModule`
+        if not self._names:
+            held = {id(weights) for group in optimizer.param_groups for weights in group["params"]}
+            self._names = tuple(
+                n for n, weights in module.network.model.named_parameters() if id(weights) in held
+            )
+        if self._names and self._step % self._stride == 0:
+            self._points.append(self._flat(module.network.model))
             most = min(_POINTS, _VALUES // max(1, self._points[0].numel()))
             if most < 2:
                 raise TrainingError(
@@ -74,16 +83,9 @@ class WatchPath(Callback):
         """Return the path of a model whose training has ended; None if there was no step."""
         if not self._points:
             return None
-        trained = _trained(model)
-        end = torch.cat([values.detach().flatten().cpu() for values in trained.values()])
-        return WeightPath(tuple(trained), torch.stack([*self._points, end.float()]))
+        return WeightPath(self._names, torch.stack([*self._points, self._flat(model)]))
 
-
-def _flat(pl_module: pl.LightningModule) -> Tensor:
-    module: Any = pl_module  # a `TrainingModule`
-    trained = _trained(module.network.model).values()
-    return torch.cat([values.detach().flatten() for values in trained]).to("cpu", torch.float32)
-
-
-def _trained(model: Any) -> dict[str, Tensor]:
-    return {name: values for name, values in model.named_parameters() if values.requires_grad}
+    def _flat(self, model: Any) -> Tensor:
+        known = dict(model.named_parameters())
+        weights = [known[name].detach().flatten().to("cpu", torch.float32) for name in self._names]
+        return torch.cat(weights)

@@ -190,6 +190,9 @@ def test_effort_starts_with_the_defaults_of_each_model(runs_dir: Path, tmp_path:
     assert len(again.members) in (2, 4, 6, 8, 10)
     assert not (again.run_dir / "model").exists()
     assert dlcli.evaluate("best", runs_dir=runs_dir).metrics["test/loss"] == again.metrics["test/loss"]
+    single = dlcli.resume(found.run_dir, ["sweep.ensemble=0"])
+    assert not single.members
+    assert dlcli.evaluate("best", runs_dir=runs_dir).metrics["test/loss"] == single.metrics["test/loss"]
 
 
 def test_the_time_of_a_search_is_refused_for_a_plain_training(tmp_path: Path) -> None:

@@ -27,16 +27,18 @@ LATER = Data(name="d", kind="table", x=np.zeros((4, 2)), y=np.arange(4.0), targe
         ([SIZE], TABLE, 2, "selected by one metric"),
         ([LOSS], LATER, 1, "the latest rows"),
         ([LOSS], TABLE, 2, "no trial has kept its weights"),
-        ([LOSS], LATER, 2, "no trial has kept its weights"),
+        ([LOSS], LATER, 3, "the latest rows"),
     ],
 )
 def test_why_a_search_has_no_ensemble(
     objectives: list[Objective], data: Data, folds: int, reason: str, tmp_path: Path
 ) -> None:
     plan: Any = SimpleNamespace(
-        options=Sweep(ensemble=3, refit=False), objectives=objectives, estimation=SimpleNamespace(data=data)
+        options=Sweep(ensemble=3, refit=False),
+        objectives=objectives,
+        estimation=SimpleNamespace(data=data, splits=[None] * folds),
     )
-    records: Any = SimpleNamespace(folds=[None] * folds)
+    records: Any = SimpleNamespace()
     standing: Any = SimpleNamespace(ranked=[])
     found = make_final_model(plan, records, tmp_path, standing, ignore)
     assert not found.metrics

@@ -25,7 +25,8 @@ DATA = Data(name="d", kind="table", x=X, y=X @ [1.0, -2.0], targets=("t",))
 
 def walk(watch: WatchPath, model: nn.Linear, steps: range) -> None:
     for step in steps:
-        watch.on_before_optimizer_step(TRAINER, SimpleNamespace(network=SimpleNamespace(model=model)), None)  # type: ignore[arg-type]
+        module: Any = SimpleNamespace(network=SimpleNamespace(model=model))
+        watch.on_before_optimizer_step(TRAINER, module, torch.optim.SGD(model.parameters()))
         with torch.no_grad():
             model.weight.fill_(step + 1)
 
