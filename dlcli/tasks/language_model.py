@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -16,10 +15,10 @@ from dlcli.datasets.passages import Passages
 from dlcli.errors import ConfigError
 from dlcli.preprocessing.language import Language
 from dlcli.tasks.base import Task
-from dlcli.tasks.cases import Cases, cases_of_texts
+from dlcli.tasks.cases import Cases
 from dlcli.tasks.character_counts import PairCounts, bigram_losses, unigram_losses
 from dlcli.tasks.metric_choice import MetricChoice
-from dlcli.tasks.token_sums import TokenSums, token_losses, with_number
+from dlcli.tasks.token_sums import TokenSums, cases_of_passages, token_losses, with_number
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -144,18 +143,8 @@ class LanguageModel(TokenSums):
 
     def cases(self, outputs: Tensor, y: Any) -> Cases:
         """Return the bits per character of each row, grouped by the length of texts, or by the place in one text."""
-        rows = Passages.of(y)
         sums, _, characters = outputs.double().unbind(dim=1)
-        bits = (sums / characters).numpy() / _NATS
-        if rows.are_documents:
-            return cases_of_texts(
-                "bits per character", "texts", bits, {"characters of the text": rows.characters.tolist()}
-            )
-        found = cases_of_texts(
-            "bits per character", "pieces of the text", bits, {"place in the text": rows.starts.tolist()}
-        )
-        note = "Neighbouring pieces of a text resemble each other: the intervals may be too short."
-        return replace(found, note=note)
+        return cases_of_passages("bits per character", (sums / characters).numpy() / _NATS, Passages.of(y))
 
     def describe(self) -> str:
         """Return a description such as `language model, loss NextToken`."""

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from dlcli.datasets.passages import Passages
 from dlcli.preprocessing.pretrained_masked import PretrainedMasked
 from dlcli.tasks.base import Task
-from dlcli.tasks.cases import Cases, cases_of_texts
+from dlcli.tasks.cases import Cases
 from dlcli.tasks.metric_choice import MetricChoice
-from dlcli.tasks.token_sums import TokenSums, token_losses, with_number
+from dlcli.tasks.token_sums import TokenSums, cases_of_passages, token_losses, with_number
 
 
 class MaskedLanguageModel(TokenSums):
@@ -101,14 +101,8 @@ class MaskedLanguageModel(TokenSums):
 
     def cases(self, outputs: Tensor, y: Any) -> Cases:
         """Return the loss of each row, grouped by the length of texts, or by the place in one text."""
-        rows = Passages.of(y)
-        groups = (
-            {"characters of the text": rows.characters.tolist()}
-            if rows.are_documents
-            else {"place in the text": rows.starts.tolist()}
-        )
         loss = (outputs[:, 0] / outputs[:, 1]).double().numpy()
-        return cases_of_texts("loss per masked token", "pieces of the text", loss, groups)
+        return cases_of_passages("loss per masked token", loss, Passages.of(y))
 
     def describe(self) -> str:
         """Return a description such as `masked language model, loss NextToken`."""

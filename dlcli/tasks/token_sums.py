@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,6 +15,7 @@ from torch.nn import functional
 from dlcli.datasets.passages import Passages
 from dlcli.preprocessing.language import NO_TARGET
 from dlcli.tasks.base import Task
+from dlcli.tasks.cases import Cases, cases_of_texts
 
 # Number of tokens in an evaluation batch, which limits the memory of logits. On a CPU, larger batches take longer per
 # token.
@@ -102,6 +104,15 @@ class TokenSums(Task):
         loss = (outputs[:, 0] / outputs[:, 1]).numpy()
         order = np.argsort(-loss, kind="stable")
         return [(int(row), f"loss {loss[row]:.2f}") for row in order]
+
+
+def cases_of_passages(what: str, values: np.ndarray, rows: Passages) -> Cases:
+    """Return a value of each row, grouped by the length of texts, or by the place in one text."""
+    if rows.are_documents:
+        return cases_of_texts(what, "texts", values, {"characters of the text": rows.characters.tolist()})
+    found = cases_of_texts(what, "pieces of the text", values, {"place in the text": rows.starts.tolist()})
+    note = "Neighbouring pieces of a text resemble each other: the intervals may be too short."
+    return replace(found, note=note)
 
 
 def token_losses(logits: Tensor, targets: Tensor) -> Tensor:
