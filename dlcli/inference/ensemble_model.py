@@ -7,8 +7,8 @@ quantiles are averaged over the members, in the unit of the user; classes follow
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,33 +16,13 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from dlcli.config.build import build
-from dlcli.datasets.reading.column import Column
-from dlcli.datasets.reading.columns import Columns
-from dlcli.errors import InputError
 from dlcli.inference.ensemble_network import EnsembleNetwork, groups_of
 from dlcli.inference.forward_passes import through
+from dlcli.inference.member_outline import MemberOutline, merged
 from dlcli.inference.saved_model import SavedModel
-from dlcli.tasks.base import Task
 from dlcli.training.fields import Field
 
 SPREAD = "spread"
-
-# Members that a message names.
-_NAMED = 5
-
-# Facts that count rows are summed over members; other numbers are averaged.
-_COUNTS = ("class_counts",)
-
-# Facts that each member's network applies itself.
-_OF_MEMBERS = ("calibrated_by", "calibration", "calibration_scores")
-
-# Attributes of preprocessings that must be equal, by kind of data, because files are read by them.
-_READING = {
-    "sequence": ("lookback_", "horizon_", "targets_", "known_", "columns_", "length_", "id_", "time_"),
-    "tokens": ("column_",),
-    "audio": ("rate_",),
-}
 
 
 @dataclass(frozen=True)
@@ -170,125 +150,19 @@ def ensemble_of(members: Sequence[EnsembleMember], *, same_data: bool) -> Ensemb
         InputError: The models are incompatible: they differ in the kind of data, task, classes, targets or columns.
     """
     first = members[0].model
-    if not first.task.keeps_outputs:
-        message = f"predictions of {type(first.task).__name__} cannot be averaged"
-        names = ", ".join(member.name for member in members[:_NAMED])
-        raise InputError(message, members[0].name, f"Use one of the models, by its name: {names}")
-    for other in members[1:]:
-        if found := _difference(first, other.model):
-            raise _unfit(members[0], other, *found)
-    columns = _merged_columns(members, same_data)
-    facts = merged_facts([member.model.facts for member in members])
+    made = merged([MemberOutline.of(member.name, member.model) for member in members], same_data=same_data)
     kinds = Counter[str]()
     for member in members:
         kinds.update(member.model.image_kinds or {})
-    task: Task = build(first.task_section, where="task", **facts)
     return Ensemble(
-        EnsembleNetwork([(member.model, member.count) for member in members], task),
+        EnsembleNetwork([(member.model, member.count) for member in members], made.task),
         first.preprocessing,
-        task,
+        made.task,
         first.kind,
         first.input_shape,
         dict(kinds) if first.image_kinds is not None else None,
-        columns,
+        made.columns,
         first.task_section,
-        facts,
+        made.facts,
         members=tuple(members),
     )
-
-
-def _difference(one: SavedModel, other: SavedModel) -> tuple[str, str, str] | None:
-    """Return the name of the first difference between two models and its two values; None if they are compatible."""
-    pairs: dict[str, tuple[Any, Any]] = {
-        "kind of data": (one.kind, other.kind),
-        "task": (type(one.task).__name__, type(other.task).__name__),
-    }
-    for name in ("classes", "targets", "horizon", "season", "several_series"):
-        pairs[name] = (one.facts.get(name), other.facts.get(name))
-    pairs["quantiles"] = tuple(getattr(model.task, "quantiles", ()) for model in (one, other))  # type: ignore[assignment]
-    pairs["number of outputs"] = (one.task.num_outputs, other.task.num_outputs)
-    if one.kind == "image":
-        pairs["size of images"] = (one.input_shape, other.input_shape)
-    for name in _READING.get(one.kind, ()):
-        read = (getattr(model.preprocessing, name, None) for model in (one, other))
-        pairs[name.rstrip("_")] = tuple(read)  # type: ignore[assignment]
-    for what, (left, right) in pairs.items():
-        if _plain(left) != _plain(right):
-            return what, _shown(left), _shown(right)
-    return None
-
-
-def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple | np.ndarray) else value
-
-
-def _shown(value: Any) -> str:
-    text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-def _unfit(one: EnsembleMember, other: EnsembleMember, what: str, left: str, right: str) -> InputError:
-    return InputError(
-        f"are incompatible in their {what}: {left or 'none'} and {right or 'none'}",
-        f"{one.name}, {other.name}",
-        "An ensemble needs runs of the same task, classes and columns.",
-    )
-
-
-def _merged_columns(members: Sequence[EnsembleMember], same_data: bool) -> Columns | None:
-    """Return the columns that any member uses, with the categories that any of them was trained on."""
-    known = [member.model.columns for member in members]
-    if all(columns is None for columns in known):
-        return None
-    first = members[0]
-    found: dict[str, Column] = {}
-    used = {column.name for column in known[0].features()} if known[0] is not None else set()
-    for member, columns in zip(members, known, strict=True):
-        if columns is None or known[0] is None:
-            raise _unfit(first, member, "record of columns", "known", "not known")
-        names = {column.name for column in columns.features()}
-        if not same_data and names != used:
-            raise _unfit(first, member, "columns", _shown(sorted(used - names)), _shown(sorted(names - used)))
-        for column in columns:
-            before = found.get(column.name)
-            if before is None or (before.role == "left out" and column.role == "feature"):
-                found[column.name] = column
-            elif column.role == "feature":
-                found[column.name] = _merged(first, member, before, column)
-    return Columns(tuple(found.values()))
-
-
-def _merged(first: EnsembleMember, member: EnsembleMember, one: Column, other: Column) -> Column:
-    """Return a column that two members use, with the categories of both."""
-    for what in ("kind", "number", "date", "words", "missing", "trim"):
-        left, right = getattr(one, what), getattr(other, what)
-        if left != right:
-            raise _unfit(first, member, f"column {one.name} ({what})", _shown(left), _shown(right))
-    if one.categories is None or other.categories is None:
-        return one
-    return replace(one, categories=dict(Counter(one.categories) + Counter(other.categories)))
-
-
-def merged_facts(facts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the facts of an ensemble's task: counts are summed, and other numbers, such as means, are averaged.
-
-    A fact that a member lacks, such as a tuned threshold, is left out; non-numeric facts are those of the first member.
-    """
-    common = [name for name in facts[0] if all(name in one for one in facts) and name not in _OF_MEMBERS]
-    return {name: _merged_fact(name, [one[name] for one in facts]) for name in common}
-
-
-def _merged_fact(name: str, values: Sequence[Any]) -> Any:
-    first = values[0]
-    if isinstance(first, bool | int | str) or first is None or any(value is None for value in values):
-        return first
-    try:
-        numbers = np.array(values)
-    except ValueError:  # of unequal lengths
-        return first
-    if numbers.dtype.kind not in "iuf":  # names, of which "0" and "1" look like numbers
-        return first
-    numbers = numbers.astype(np.float64)
-    if name in _COUNTS:
-        return numbers.sum(axis=0).round().astype(np.int64).tolist()
-    return numbers.mean(axis=0).tolist()

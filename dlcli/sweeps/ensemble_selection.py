@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from dlcli.formatting import number
 from dlcli.inference.ensemble_model import EnsembleMember, ensemble_of
 from dlcli.inference.evaluation import Evaluation, evaluate_rows, figures, predictions_table
 from dlcli.inference.greedy import Selection, select_greedily
+from dlcli.inference.member_outline import MemberOutline, merged
 from dlcli.inference.partial_means import means_over, notices_on_means
 from dlcli.inference.predictions_file import write_predictions
 from dlcli.inference.saved_model import SavedModel
@@ -88,6 +89,8 @@ def select_ensemble(
 ) -> SelectedEnsemble:
     """Select members greedily, by the predictions of rows that they were not trained on.
 
+    The models of one candidate are in memory at a time, and in the end those of the selected ones.
+
     Args:
         candidates: Runs whose models are the candidates; those of a run's folds are members together.
         data: The rows that all of them were trained on.
@@ -101,32 +104,50 @@ def select_ensemble(
         InputError: The candidates are incompatible, or lack the metric.
         DataError: The candidates were evaluated on different rows, or trained on the final test rows.
     """
-    first = candidates[0].parts[0]
-    models = [[part.load_model() for part in one.parts] for one in candidates]
+    judged: list[_Judged] = []
+    for one in candidates:
+        judged.append(_judge(one, data, device, judged[0].outlines[0] if judged else None, metric, mode))
+        _check_rows(judged)
+    first, rows = candidates[0].parts[0], judged[0].rows
     with first.gate.closed():
-        task = ensemble_of(_members([(one, 1) for one in candidates], models), same_data=True).task
-    judged, maximize = _judged_by(task, metric, mode)
+        task = merged([outline for one in judged for outline in one.outlines], same_data=True).task
+    name, maximize = _judged_by(task, metric, mode)
     with model_errors(first.folder):
-        models, facts = tune_members(candidates, models, data, device)
-        rows, outputs = _outputs(candidates, models, data, task, device)
-        score = _score(task, data, rows, judged)
-        found = select_greedily(outputs, task.combined, score, maximize=maximize, size=size)
+        outputs = [one.combined(task) for one in judged]
+        found = select_greedily(
+            outputs, task.combined, _score(task, data, rows, name), maximize=maximize, size=size
+        )
     if math.isnan(found.score):
         hint = "Choose another metric: --metric loss."
-        raise DataError(f"{judged} is undefined on the {len(rows):,} rows for every model", "--metric", hint)
+        raise DataError(f"{name} is undefined on the {len(rows):,} rows for every model", "--metric", hint)
     places = [place for place, count in enumerate(found.counts) if count]
-    chosen = [(candidates[place], found.counts[place]) for place in places]
+    parts = {
+        place: [
+            replace(part, tuned={**part.tuned, **judged[place].tuned}) for part in candidates[place].parts
+        ]
+        for place in places
+    }
+    own = {place: [part.load_model() for part in parts[place]] for place in places}
     with first.gate.closed():
-        model = ensemble_of(_members(chosen, [models[place] for place in places]), same_data=True)
+        model = ensemble_of(
+            [
+                EnsembleMember(part.ledger.run_name, one, found.counts[place])
+                for place in places
+                for part, one in zip(parts[place], own[place], strict=True)
+            ],
+            same_data=True,
+        )
     members = tuple(
-        (part, found.counts[place], facts[place]) for place in places for part in candidates[place].parts
+        (part, found.counts[place], judged[place].tuned)
+        for place in places
+        for part in candidates[place].parts
     )
     hint = "Name runs with the same final test rows: the same cv, cv.test_size and cv.seed."
     opened = OpenedModel(first, model, tuple(part for part, *_ in members))
     opened.check_unseen(data, tested, hint)
     trained = np.unique(np.concatenate([read_split(part.ledger, len(data)).train for part, *_ in members]))
-    messages = _told(candidates, found, judged, len(rows), len(tested))
-    messages += told_of_tuning([(candidates[place], models[place], facts[place]) for place in places])
+    messages = _told(candidates, found, name, len(rows), len(tested))
+    messages += told_of_tuning([(candidates[place], own[place], judged[place].tuned) for place in places])
     result = {
         "members": [
             {
@@ -138,7 +159,7 @@ def select_ensemble(
             for part, count, tuned in members
         ],
         "selection": {
-            "metric": judged,
+            "metric": name,
             "rows": len(rows),
             "candidates": len(candidates),
             "ensemble": found.score,
@@ -150,59 +171,91 @@ def select_ensemble(
     return SelectedEnsemble(model, members, split, result, messages, found.counts)
 
 
-def _members(
-    chosen: Sequence[tuple[EnsembleCandidate, int]], models: Sequence[Sequence[SavedModel]]
-) -> list[EnsembleMember]:
-    return [
-        EnsembleMember(part.ledger.run_name, model, count)
-        for (one, count), own in zip(chosen, models, strict=True)
-        for part, model in zip(one.parts, own, strict=True)
-    ]
+@dataclass(frozen=True)
+class _Judged:
+    """What the selection needs of a candidate; its models are no longer in memory.
+
+    Attributes:
+        candidate: The candidate.
+        outlines: Outline of each of its models.
+        tasks: Task of each model that is evaluated, with the facts that were tuned.
+        tuned: These facts.
+        numbers: Row numbers that each of these models was not trained on, as often as they are held out.
+        outputs: Their outputs, in the units of their tasks.
+    """
+
+    candidate: EnsembleCandidate
+    outlines: list[MemberOutline]
+    tasks: list[Task]
+    tuned: dict[str, Any]
+    numbers: list[np.ndarray]
+    outputs: list[Tensor]
+
+    @property
+    def rows(self) -> np.ndarray:
+        """The row numbers `(N,)`, in ascending order, each once."""
+        return np.unique(np.concatenate(self.numbers))
+
+    def combined(self, task: Task) -> Tensor:
+        """Return the outputs `(N, ...)` for `rows`, in the units of a task."""
+        outputs = torch.cat(
+            [task.converted(own, source) for own, source in zip(self.outputs, self.tasks, strict=True)]
+        )
+        order = torch.from_numpy(np.argsort(np.concatenate(self.numbers), kind="stable"))
+        return task.combined(outputs[order].reshape(len(self.rows), -1, *outputs.shape[1:]))
 
 
-def _outputs(
-    candidates: Sequence[EnsembleCandidate],
-    models: Sequence[Sequence[SavedModel]],
+def _judge(
+    candidate: EnsembleCandidate,
     data: Data,
-    task: Task,
     device: torch.device,
-) -> tuple[np.ndarray, list[Tensor]]:
-    """Return row numbers `(N,)`, and each candidate's outputs `(N, ...)`, by models that were not trained on the rows.
+    first: MemberOutline | None,
+    metric: str,
+    mode: str | None,
+) -> _Judged:
+    """Load the models of a candidate, and tune and evaluate them; only one candidate is in memory at a time.
 
     Raises:
-        DataError: A candidate has no such rows, or its rows differ from the first candidate's.
+        InputError: The candidate does not fit the first one, or lacks the metric.
+        DataError: It has no rows that it was not trained on, or some more often than others.
     """
-    rows: np.ndarray | None = None
-    found = []
-    for one, own in zip(candidates, models, strict=True):
-        places = one.held_out(len(data))
-        numbers = np.concatenate(places)
-        if not len(numbers):
+    name = candidate.name
+    models = [part.load_model() for part in candidate.parts]
+    outlines = [
+        MemberOutline.of(part.ledger.run_name, model)
+        for part, model in zip(candidate.parts, models, strict=True)
+    ]
+    with candidate.parts[0].gate.closed():
+        task = merged([first, *outlines] if first else outlines, same_data=True).task
+    _judged_by(task, metric, mode)
+    with model_errors(candidate.parts[0].folder):
+        models, tuned = tune_members(candidate, models, data, device)
+        held_out = [
+            (model, rows)
+            for model, rows in zip(models, candidate.held_out(len(data)), strict=True)
+            if len(rows)
+        ]
+        if not held_out:
             hint = "A refitted model has none: name the cross-validation or the trials."
-            raise DataError("has no rows to be evaluated on", one.name, hint)
-        outputs = torch.cat(
-            [
-                task.converted(model.outputs(take(data.x, place), device), model.task)
-                for model, place in zip(own, places, strict=True)
-                if len(place)
-            ]
-        )
-        order = np.argsort(numbers, kind="stable")
-        unique, counts = np.unique(numbers, return_counts=True)
+            raise DataError("has no rows to be evaluated on", name, hint)
+        numbers = [rows for _, rows in held_out]
+        _, counts = np.unique(np.concatenate(numbers), return_counts=True)
         if (counts != counts[0]).any():
             hint = "Name runs whose folds hold out each row equally often: cv=kfold"
-            raise DataError("its folds hold out some rows more often than others", one.name, hint)
-        if rows is not None and not np.array_equal(rows, unique):
-            raise DataError(
-                f"is evaluated on other rows than {candidates[0].name}",
-                one.name,
-                "Name runs with the same cv, folds and cv.seed.",
-            )
-        rows = unique
-        several = outputs[torch.from_numpy(order)].reshape(len(unique), int(counts[0]), *outputs.shape[1:])
-        found.append(task.combined(several))
-    assert rows is not None
-    return rows, found
+            raise DataError("its folds hold out some rows more often than others", name, hint)
+        outputs = [model.outputs(take(data.x, rows), device) for model, rows in held_out]
+    return _Judged(candidate, outlines, [model.task for model, _ in held_out], tuned, numbers, outputs)
+
+
+def _check_rows(judged: Sequence[_Judged]) -> None:
+    """Raise a DataError if the last candidate was evaluated on other rows than the first one."""
+    first, last = judged[0], judged[-1]
+    if not np.array_equal(first.rows, last.rows):
+        raise DataError(
+            f"is evaluated on other rows than {first.candidate.name}",
+            last.candidate.name,
+            "Name runs with the same cv, folds and cv.seed.",
+        )
 
 
 def _judged_by(task: Task, metric: str, mode: str | None) -> tuple[str, bool]:

@@ -1,4 +1,4 @@
-"""Tune the folds of each candidate for an ensemble together, on the rows that they hold out, as for a run's folds."""
+"""Tune the folds of a candidate for an ensemble together, on the rows that they hold out, as for a run's folds."""
 
 from __future__ import annotations
 
@@ -18,22 +18,18 @@ _PLAIN = {"calibrated_by": "none", "calibration": [], "calibration_scores": [0.0
 
 
 def tune_members(
-    candidates: Sequence[EnsembleCandidate],
-    models: Sequence[Sequence[SavedModel]],
+    candidate: EnsembleCandidate,
+    models: Sequence[SavedModel],
     data: Data,
     device: torch.device | str,
-) -> tuple[list[list[SavedModel]], list[dict[str, Any]]]:
-    """Return the models of each candidate with the facts that its task has tuned on held-out rows, and these facts.
+) -> tuple[list[SavedModel], dict[str, Any]]:
+    """Return the models of a candidate with the facts that its task has tuned on held-out rows, and these facts.
 
     The facts (a calibration, a threshold) take the place of those that each fold has tuned on its own validation rows.
     A candidate with a single model keeps that model's own, which are tuned on the rows of the selection.
     """
-    facts = [
-        _tuned(one, own, data, device) if len(own) > 1 else {}
-        for one, own in zip(candidates, models, strict=True)
-    ]
-    tuned = [[model.retuned(found) for model in own] for own, found in zip(models, facts, strict=True)]
-    return tuned, facts
+    facts = _tuned(candidate, models, data, device) if len(models) > 1 else {}
+    return [model.retuned(facts) for model in models], facts
 
 
 def _tuned(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import weakref
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,11 +20,13 @@ from dlcli.cli.app import app
 from dlcli.config.next_command import resume_command
 from dlcli.errors import CorruptRun, DataError, InputError
 from dlcli.inference.greedy import select_greedily
+from dlcli.inference.saved_model import SavedModel
 from dlcli.result import Result
 from dlcli.runner.reproduce import reproduce
 from dlcli.runs.archive import write_archive
 from dlcli.runs.chosen_runs import with_members
 from dlcli.runs.deletion import plan_deletion
+from dlcli.runs.folder import OpenedRun
 from dlcli.runs.inventory import list_runs
 from dlcli.tracking.ledger import Ledger
 
@@ -103,6 +107,25 @@ def test_an_ensemble_is_a_run_that_is_tested_once(folder: Path, sweep: Result, t
     assert "spread" in table
     recorded = pd.read_parquet(together.run_dir / "predictions.parquet")
     assert set(recorded["row"]) == set(np.load(together.run_dir / "split.npz")["test"])
+
+
+def test_the_models_of_one_candidate_are_in_memory_at_a_time(
+    sweep: Result, together: Result, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded: list[weakref.ref[object]] = []
+    counts: list[int] = []
+
+    def counted(run: OpenedRun) -> SavedModel:
+        model = load(run)
+        loaded.append(weakref.ref(model.network))
+        gc.collect()
+        counts.append(sum(one() is not None for one in loaded))
+        return model
+
+    load = OpenedRun.load_model
+    monkeypatch.setattr(OpenedRun, "load_model", counted)
+    dlcli.ensemble(sweep.run_dir, name="again", runs_dir=sweep.run_dir.parents[2])
+    assert counts == [1, 1, 1, *range(1, len(together.members) + 1)]
 
 
 def test_its_members_are_protected(sweep: Result, together: Result) -> None:

@@ -15,7 +15,8 @@ from typer.testing import CliRunner
 import dlcli
 from dlcli.cli.app import app
 from dlcli.errors import CorruptRun, DataError, InputError
-from dlcli.inference.ensemble_model import Ensemble, merged_facts
+from dlcli.inference.ensemble_model import Ensemble
+from dlcli.inference.member_outline import merged_facts
 from dlcli.result import Result
 from dlcli.tasks.losses import Quantile
 from dlcli.tasks.regression import Regression
