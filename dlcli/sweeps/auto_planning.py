@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dlcli.config.build import TARGET, locate
+from dlcli.config.catalog import accepting
 from dlcli.config.compose import Draft
 from dlcli.config.folders import options, user_folders
 from dlcli.config.pasted import pasted
@@ -16,6 +17,7 @@ from dlcli.datasets.data import Data
 from dlcli.errors import ConfigError, first_line
 from dlcli.experiment import Experiment, decided_by_data, plan_estimation, plan_experiment, settled
 from dlcli.sweeps.auto_space import declared_ranges, with_starts
+from dlcli.sweeps.buildable import LeftOut, buildable_ranges, why
 from dlcli.sweeps.candidate_models import candidate_folds, candidate_models
 from dlcli.sweeps.dimension import Choice, Range, as_override, plain_text
 from dlcli.sweeps.space import Space
@@ -36,6 +38,7 @@ class AutoSpace:
         ranges: option of each model to the ranges that it declares.
         told: lines of the panel about the choices.
         folds: the overrides in `fixed` that choose the folds, if dlcli has chosen them.
+        left_out: models and values that are not searched, because they do not fit the rows.
     """
 
     fixed: list[str]
@@ -44,6 +47,7 @@ class AutoSpace:
     ranges: Mapping[str, Mapping[str, str]]
     told: Mapping[str, str] = field(default_factory=dict)
     folds: tuple[str, ...] = ()
+    left_out: Sequence[LeftOut] = ()
 
     def started(self, space: Space) -> Space:
         """Return the space with the defaults as its first points."""
@@ -104,24 +108,37 @@ def plan_auto_space(
         raise next(iter(left.values()))
     if told:
         told["models"] = told["models"].format(", ".join(found))
-    left.pop(chosen, None)  # the default model does not support these rows, and the user has not chosen it
+    if is_auto and chosen not in accepting("model", data.kind, data.target_kind):
+        left.pop(chosen, None)  # the default model, which is for other rows
+    left_out = [
+        LeftOut("left_out_models", model, (model,), why(first_line(error))) for model, error in left.items()
+    ]
     if left:
-        told["left out"] = "; ".join(f"{model} ({first_line(error)})" for model, error in left.items())
+        told["left out"] = "; ".join(one.text for one in left_out)
     _check_tasks({model: one.composed.config["task"] for model, one in found.items()})
     configs = {model: experiment.composed.config for model, experiment in found.items()}
     ranges = {
         model: {key: text for key, text in declared_ranges(config).items() if key not in domains}
         for model, config in configs.items()
     }
+    values_left: list[LeftOut] = []
+    for model, experiment in found.items():
+        ranges[model], wrong = buildable_ranges(model, experiment, ranges[model])
+        values_left += wrong
+    if values_left:
+        told["values left out"] = "; ".join(f"{one.model}: {one.text}" for one in values_left)
+    left_out += values_left
     if len(found) == 1:
         ((model, own),) = ranges.items()
-        return AutoSpace([*fixed, as_override("model", model)], dict(own), configs, ranges, told, decided)
+        return AutoSpace(
+            [*fixed, as_override("model", model)], dict(own), configs, ranges, told, decided, left_out
+        )
     if len(next(iter(found.values())).splits) == 1 and not any(map(_names_pruner, fixed)):
         fixed.append("sweep/pruner=none")
         told["pruner"] = "none: epochs of different models are not comparable, and there is one split"
     section: dict[str, Any] = {"model": list(found)}
     section |= {as_override("model", model): dict(own) for model, own in ranges.items() if own}
-    return AutoSpace(fixed, section, configs, ranges, told, decided)
+    return AutoSpace(fixed, section, configs, ranges, told, decided, left_out)
 
 
 def _rows(asked: Draft, conf_dirs: Sequence[Path]) -> tuple[Data, dict[str, Any]]:

@@ -67,10 +67,23 @@ def candidate_folds(data: Data, config: Mapping[str, Any]) -> Folds:
         option = "stratified_group_kfold" if data.strata is not None else "group_kfold"
         if len(np.unique(data.groups)) < _GROUPS_PER_FOLD * folds:
             return Folds((), "validation rows held out once, for few groups")
+    most = _most_alike(data, rows)
+    if most < 2:
+        return Folds((), f"validation rows held out once, for {rows:,} rows")
+    folds = min(folds, most)
     words = [override("cv", option), override("cv.folds", folds)]
     if data.test_rows is None:
         words.append(override("cv.test_size", _TEST_SIZE))
     return Folds(tuple(words), f"{counted(folds, 'fold')} ({option}) for {rows:,} rows")
+
+
+def _most_alike(data: Data, rows: int) -> int:
+    """Return the number of rows of the most frequent class without the final test rows: folds can be no more."""
+    share = 1.0 if data.test_rows is not None else 1 - _TEST_SIZE
+    if data.strata is not None:
+        left = data.strata if data.test_rows is None else np.delete(data.strata, data.test_rows)
+        rows = int(np.unique(left, return_counts=True)[1].max(initial=0))
+    return int(rows * share)
 
 
 def _why_held_out_once(data: Data, config: Mapping[str, Any]) -> str:

@@ -16,6 +16,7 @@ from dlcli.config.next_command import runs_dir_option
 from dlcli.config.pasted import dlcli_line, override
 from dlcli.config.reserved_keys import BY_DATA, SUPPLIED
 from dlcli.config.variation import Variations
+from dlcli.datasets.notices import Notice
 from dlcli.datasets.raw_rows import FEEDING
 from dlcli.errors import ConfigError, Problem
 from dlcli.executors.stack_size import stack_size
@@ -52,6 +53,7 @@ class SweepPlan:
         decided: lines of the panel about models and folds that dlcli has chosen.
         folds: overrides of the folds if dlcli has chosen them. They are recorded with those of the command, so that a
             trial that is repeated as a separate run has the same folds.
+        left_out: notices on models and values that do not fit the rows, and are not searched.
     """
 
     experiment: Experiment
@@ -64,6 +66,7 @@ class SweepPlan:
     warnings: tuple[Problem, ...] = ()
     decided: Mapping[str, str] = field(default_factory=dict)
     folds: tuple[str, ...] = ()
+    left_out: tuple[Notice, ...] = ()
 
     @property
     def config(self) -> dict[str, Any]:

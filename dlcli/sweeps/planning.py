@@ -118,7 +118,9 @@ def plan_sweep(
     plan = make_plan(
         experiment, fixed, space, options, {**section, **settled}, is_choice=True, conf_dirs=conf_dirs
     )
-    plan = replace(plan, decided=own.told if own else {}, folds=own.folds if own else ())
+    if own:
+        left_out = tuple(one.notice() for one in own.left_out)
+        plan = replace(plan, decided=own.told, folds=own.folds, left_out=left_out)
     if tell:
         # Includes the final test rows, which no trial uses.
         warnings = warn(experiment, tell, "one value for each key")

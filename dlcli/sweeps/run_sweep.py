@@ -118,7 +118,7 @@ def run_sweep(
                     "metrics": [*figures, *final.metrics],
                     "over": dict(final.over),
                     "messages": lines,
-                    "notices": as_plain(notices),
+                    "notices": as_plain([*plan.left_out, *notices]),  # the panel shows the former
                     "duration_s": round(time.monotonic() - started, 3),
                     "trials": [trial.to_json() for trial in standing.trials],
                     "best": {**best.to_json(), "command": plan.command(best.params), "folds": folds},

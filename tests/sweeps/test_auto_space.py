@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 import dlcli
@@ -148,11 +149,35 @@ def test_effort_compares_the_models_that_fit_and_tests_the_winner(best: Result) 
     assert "test/accuracy" in best.metrics
     panel = Ledger.load(best.run_dir).about["panel"]
     assert panel["models"] == "auto: tabm, for multiclass of table rows"
-    assert panel["left out"].count("model.members") == 3
+    assert panel["left out"].count("model.members: ") == 4  # and mlp, the default of iris
+    assert [one["key"] for one in best.to_json()["notices"]][:4] == ["left_out_models"] * 4
     assert "effort" not in best.best["command"]
     assert any("none is better on the validation rows than the best trial" in text for text in best.messages)
     assert (best.run_dir / "model").exists()
     assert "model=tabm" in best.best["command"]
+
+
+@pytest.mark.parametrize(
+    ("size", "left", "reason"),
+    [
+        (4, "values left out", "cnn: model.channels=[32,64,128] (an image of 4 x 4 pixels is too small for block 3"),
+        (2, "left out", "cnn (an image of 2 x 2 pixels is too small for block 2 of 2"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_built_for_small_images_is_left_out_and_told(
+    size: int, left: str, reason: str, tmp_path: Path
+) -> None:
+    for number in range(20):
+        folder = tmp_path / "images" / "ab"[number % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (size, size), number).save(folder / f"{number}.png")
+    words = ["dataset=image_folder", f"dataset.path='{tmp_path}/images'", f"runs_dir='{tmp_path}/runs'"]
+    plan = plan_sweep([*words, *UNTIMED])
+    assert describe_sweep(plan)[left].startswith(reason)
+    (notice,) = plan.left_out
+    assert reason in notice.text
+    with pytest.raises(ConfigError, match="too small for block"):  # values of the user are not left out
+        plan_sweep([*words, "model=cnn", "model.channels=[32],[32,64,128,256]"])
 
 
 def test_the_folds_that_were_decided_are_recorded_for_single_trials(tmp_path: Path) -> None:
@@ -219,6 +244,8 @@ def data(rows: int, **fields: Any) -> Data:
         (data(300, groups=np.arange(300) // 50), ()),
         (data(300, times=np.arange(300)), ()),
         (data(300, parts=np.repeat(["train", "val", "test"], 100)), ()),
+        (data(6), ("cv=stratified_kfold", "cv.folds=2", "cv.test_size=0.2")),
+        (data(3), ()),
     ],
 )  # fmt: skip
 def test_folds_follow_from_the_rows(rows: Data, words: tuple[str, ...]) -> None:
