@@ -13,6 +13,7 @@ from dlcli.errors import CorruptRun, DataError, InputError
 from dlcli.events import Listener, RefitStarted
 from dlcli.formatting import counted
 from dlcli.inference.evaluation import choose_device
+from dlcli.runs.explanation_record import EXPLANATION_FILE, SALIENCY_PICTURE
 from dlcli.runs.folder import OpenedRun, open_run, read_result
 from dlcli.runs.retention import has_weights
 from dlcli.sweeps.ensemble_candidates import EnsembleCandidate
@@ -64,7 +65,8 @@ def make_final_model(
     """
     # What a final model has left before the sweep was extended.
     shutil.rmtree(run_dir / "model", ignore_errors=True)
-    (run_dir / PREDICTIONS_FILE).unlink(missing_ok=True)
+    for name in (PREDICTIONS_FILE, EXPLANATION_FILE, f"plots/{SALIENCY_PICTURE}.png"):
+        (run_dir / name).unlink(missing_ok=True)
     told: tuple[str, ...] = ()
     if plan.options.ensemble:
         found = _ensemble(plan, records, run_dir, standing)

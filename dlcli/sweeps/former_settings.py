@@ -1,4 +1,4 @@
-"""Settings of shipped options whose defaults have changed since a search was started."""
+"""Shipped options, and settings of theirs, whose defaults have changed since a search was started."""
 
 from __future__ import annotations
 
@@ -8,10 +8,17 @@ from typing import Any
 
 from dlcli.config.build import TARGET
 from dlcli.config.compose import Composed
-from dlcli.config.folders import shipped_folder
+from dlcli.config.folders import options, shipped_folder
 from dlcli.config.keys import own_keys, read_signature
 from dlcli.config.provenance import nearest, origins
+from dlcli.config.yaml_file import read
 from dlcli.files.paths import display
+
+# Groups whose default option a dataset or a model chooses; the data chooses task and preprocessing.
+_GROUPS = (
+    *("model", "optimizer", "scheduler", "weight_averaging", "callbacks", "trainer", "augmentation"),
+    *("finetune", "finder"),
+)
 
 
 def completed(was: Mapping[str, Any], now: Mapping[str, Any], section: str = "") -> dict[str, Any]:
@@ -43,6 +50,47 @@ def former_settings(composed: Composed, now: Mapping[str, Any], was: Mapping[str
     """
     shipped, known = f"{display(shipped_folder())}{os.sep}", origins(composed.composition, composed.settings)
     return {key: value for key, value in _changed(now, was) if nearest(key, known).startswith(shipped)}
+
+
+def former_options(composed: Composed, was: Mapping[str, Any]) -> dict[str, str]:
+    """Return the recorded option of each group for which the shipped files choose another one today.
+
+    A record contains the keys of an option but not its name. The shipped option with the same target, or the same keys
+    if it has no target, is returned; of several the one with the most equal values. Other values that have changed
+    follow from `former_settings`. Nothing is returned for groups that the command line names, or if the user has conf
+    folders, whose files may have chosen the option.
+
+    Args:
+        composed: the configuration as it is composed today, without the keys that are searched.
+        was: the recorded configuration.
+    """
+    if composed.composition.folders:
+        return {}
+    given = {word.lstrip("+~").partition("=")[0] for word in composed.overrides}
+    found: dict[str, str] = {}
+    for group in _GROUPS:
+        recorded = was.get(group) or {}
+        if group in given or _shape(recorded) == _shape(composed.config.get(group) or {}):
+            continue
+        known = {option: read(file) or {} for option, file in options(group).items()}
+        fitting = {option: node for option, node in known.items() if _shape(node) == _shape(recorded)}
+        if fitting:
+            found[group] = max(fitting, key=lambda option: _equal_values(fitting[option], recorded))
+    return found
+
+
+def _shape(section: Mapping[str, Any]) -> object:
+    """Return what distinguishes the options of a group: the target, or the keys of a section without one."""
+    return section.get(TARGET) or frozenset(section.keys() - {"defaults"})
+
+
+def _equal_values(one: Mapping[str, Any], other: Mapping[str, Any]) -> int:
+    return sum(
+        _equal_values(value, other[key])
+        if isinstance(value, Mapping) and isinstance(other.get(key), Mapping)
+        else value == other.get(key)
+        for key, value in one.items()
+    )
 
 
 def _changed(now: Mapping[str, Any], was: Mapping[str, Any], section: str = "") -> Iterator[tuple[str, Any]]:

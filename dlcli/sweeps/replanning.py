@@ -6,7 +6,10 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from dlcli.config.compose import draft
+from dlcli.config.folders import user_folders
 from dlcli.config.pasted import override
+from dlcli.config.reserved_keys import BY_DATA, SUPPLIED
 from dlcli.cross_validation.children import families, what_is_trained
 from dlcli.cross_validation.estimation import Estimation
 from dlcli.errors import ConfigError, Problem
@@ -15,11 +18,12 @@ from dlcli.experiment import Experiment, plan_experiment
 from dlcli.formatting import counted
 from dlcli.resumption import Resumption
 from dlcli.runs.folder import OpenedRun
-from dlcli.sweeps.former_settings import completed, former_settings
+from dlcli.sweeps.former_settings import completed, former_options, former_settings
 from dlcli.sweeps.plan import SweepPlan
 from dlcli.sweeps.planning import plan_sweep
 from dlcli.sweeps.records import recorded
 from dlcli.sweeps.search_in_folds import NestedSearch, plan_nested
+from dlcli.sweeps.space_parser import separate
 
 # Keys of the section `sweep` that must not change. The number of trials and time limits may; the sampler is recorded.
 _SAME = ("space", "objectives", "pruner")
@@ -38,10 +42,12 @@ def plan_again(resumption: Resumption, conf_dirs: Sequence[Path], listen: Listen
     opened = resumption.opened
     _refuse_fewer(resumption)
     runs_dir = opened.ledger.runs_dir
-    plan = plan_sweep(resumption.words, conf_dirs, runs_dir, earlier=opened.config)
-    kept, changed = _kept(plan.experiment, opened, plan.space.first, resumption.words, listen)
+    before = _former_options(opened, opened.config["sweep"]["space"], resumption.words, conf_dirs)
+    words = [*before, *resumption.words]
+    plan = plan_sweep(words, conf_dirs, runs_dir, earlier=opened.config)
+    kept, changed = _kept(plan.experiment, opened, plan.space.first, words, before, listen)
     if kept:
-        plan = plan_sweep([*kept, *resumption.words], conf_dirs, runs_dir, earlier=opened.config)
+        plan = plan_sweep([*kept, *words], conf_dirs, runs_dir, earlier=opened.config)
     _check_same(plan.estimation, opened, "sweep", _SAME, changed)
     return plan
 
@@ -68,9 +74,10 @@ def plan_nested_again(resumption: Resumption, conf_dirs: Sequence[Path], listen:
         DataError: the rows have changed.
     """
     opened = resumption.opened
-    words, runs_dir = resumption.words, opened.ledger.runs_dir
+    before = _former_options(opened, opened.config["cv"]["space"], resumption.words, conf_dirs)
+    words, runs_dir = (*before, *resumption.words), opened.ledger.runs_dir
     experiment = plan_experiment(words, conf_dirs, runs_dir, earlier=opened.config)
-    kept, changed = _kept(experiment, opened, experiment.config["cv"]["space"], words, listen)
+    kept, changed = _kept(experiment, opened, experiment.config["cv"]["space"], words, before, listen)
     if kept:
         words = (*kept, *words)
         experiment = plan_experiment(words, conf_dirs, runs_dir, earlier=opened.config)
@@ -80,17 +87,33 @@ def plan_nested_again(resumption: Resumption, conf_dirs: Sequence[Path], listen:
     return search
 
 
+def _former_options(
+    opened: OpenedRun, space: Mapping[str, Any], words: Sequence[str], conf_dirs: Sequence[Path]
+) -> list[str]:
+    """Return overrides of the options that shipped files chose when the search was started, and do not choose today.
+
+    If models are searched, each chooses its own, and nothing is returned.
+    """
+    fixed, varied = separate(words)
+    if "model" in {*varied, *space}:
+        return []
+    found = draft(fixed, user_folders(conf_dirs), SUPPLIED, BY_DATA)
+    former = former_options(found.composed, opened.config)
+    return [override(group, option) for group, option in former.items() if group not in {*varied, *space}]
+
+
 def _kept(
     experiment: Experiment,
     opened: OpenedRun,
     searched: Collection[str],
     given: Sequence[str],
+    before: Sequence[str],
     listen: Listener,
 ) -> tuple[list[str], set[str]]:
     """Return overrides with the former values of shipped defaults that have changed, and announce them.
 
     If options of a group are searched, its keys depend on the option: such defaults are announced and stay changed.
-    The names of these sections are returned too.
+    The names of these sections are returned too. `before` are the options that are kept.
     """
     now, was = what_is_trained(experiment.estimation.config), what_is_trained(opened.config)
     former = former_settings(experiment.composed, now, completed(was, now))
@@ -103,8 +126,8 @@ def _kept(
     is_given = any(word.startswith("sweep.ensemble=") for word in given)
     if sweep.get("ensemble") and "ensemble" not in opened.config["sweep"] and not is_given:
         kept.append("sweep.ensemble=0")
-    if kept:
-        listen(Note(f"The search keeps the defaults that it was started with: {', '.join(kept)}"))
+    if told := [*before, *kept]:
+        listen(Note(f"The search keeps the defaults that it was started with: {', '.join(told)}"))
     if changed:
         listen(Note(f"New trials have today's defaults of searched options: {', '.join(changed)}"))
     return kept, set(changed.values())

@@ -40,6 +40,7 @@ def test_why_a_search_has_no_ensemble(
     )
     records: Any = SimpleNamespace()
     standing: Any = SimpleNamespace(ranked=[])
+    (tmp_path / "explanation.json").write_text("{}")  # of the model that the sweep had before it was extended
     found = make_final_model(plan, records, tmp_path, standing, ignore)
-    assert not found.metrics
+    assert not found.metrics and not list(tmp_path.iterdir())
     assert reason in " ".join(found.messages)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from dlcli.errors import ConfigError
 from dlcli.events import Event, Note
@@ -71,6 +72,26 @@ def test_a_resumed_sweep_keeps_the_defaults_that_it_was_started_with(tmp_path: P
     heard.clear()
     assert resumed(words, now.config, tmp_path, heard).config == now.config
     assert not heard
+
+
+def test_a_resumed_sweep_keeps_the_options_that_it_was_started_with(tmp_path: Path) -> None:
+    """The model of image folders was a CNN, with the optimizer and the early stopping of most models."""
+    for number in range(20):
+        folder = tmp_path / "images" / "ab"[number % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (8, 8), number).save(folder / f"{number}.png")
+    words = ["dataset=image_folder", f"dataset.path='{tmp_path}/images'", "model.hidden=8,16"]
+    former = [
+        *("model=cnn", "optimizer=adam", "scheduler=none", "weight_averaging=none", "callbacks=default"),
+        "trainer=default",
+    ]
+    was, heard = plan_sweep([*former, *words], (), tmp_path).config, list[Event]()
+    plan = resumed(words, was, tmp_path, heard)
+    assert plan.config["model"] == was["model"]
+    assert [event.text for event in heard if isinstance(event, Note)] == [
+        f"The search keeps the defaults that it was started with: {', '.join(former[:-1])}"
+    ]
+    assert plan.trial_config({"model.hidden": 16})["optimizer"] == was["optimizer"]
 
 
 def test_a_resumed_search_in_folds_keeps_them_too(tmp_path: Path) -> None:
