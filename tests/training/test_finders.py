@@ -70,6 +70,38 @@ def test_the_rate_that_is_found_learns(optimizer: Any) -> None:
     assert sum(losses[-10:]) < 0.7 * sum(losses[:10])
 
 
+class Losses:
+    """A tryout whose losses are given; the rows do not matter."""
+
+    def __init__(self, losses: list[float]) -> None:
+        self.losses, self.optimizer = iter(losses), torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.1)
+
+    def step(self) -> float:
+        return next(self.losses)
+
+
+def test_a_rate_at_which_few_rows_are_fitted_ends_the_test() -> None:
+    tryout: Any = Losses([1.0] * 60 + [1e-3] * 90)  # falls at any higher rate
+    found = LearningRateFinder().find(lambda _: tryout, 20)
+    assert len(found.tried) < 150
+    assert found.value == pytest.approx(found.tried[-1] / 10, rel=0.05)
+    assert "10% of the first one: few rows, which are fitted" in found.reason
+
+
+def test_the_first_batches_do_not_decide() -> None:
+    tryout: Any = Losses([0.1] + [1.0] * 100 + [0.9] * 20 + [float("inf")])
+    found = LearningRateFinder().find(lambda _: tryout, 20)
+    assert found.measured.index(min(found.measured)) == 0
+    assert found.value == pytest.approx(found.tried[-1] / 10, rel=0.05)
+
+
+def test_a_loss_that_never_rises_is_told() -> None:
+    tryout: Any = Losses([1 - step / 300 for step in range(150)])
+    found = LearningRateFinder().find(lambda _: tryout, 20)
+    assert found.value == 1.0
+    assert "10, the last rate (finder.end): it did not diverge" in found.reason
+
+
 def test_no_rate_helps_where_the_first_loss_is_not_finite() -> None:
     model = MLP((4,), 2)
     nn.init.constant_(model.layers[1].weight, float("nan"))
