@@ -158,7 +158,7 @@ def own(words: list[str], folder: Path) -> dict[str, float]:
             *(f"seed={about['seed']}", f"runs_dir='{PLACE / 'runs'}'", *words),
         ]
     )
-    found = {name.removeprefix("test/"): value for name, value in result.metrics.items() if "test/" in name}
+    found = {name.removeprefix("test/"): value for name, value in result.values.items() if "test/" in name}
     return {**found, "cpu_s": time.process_time() - started}
 
 

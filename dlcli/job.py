@@ -205,7 +205,9 @@ def pausing_job(job: Job, listen: Listener = ignore) -> Pausing[Result]:
                 "metrics": list(metrics),
                 "over": over,
                 "scales": model.task.scales(),
-                "duration_s": round(time.monotonic() - started - fitted.sharing.waited, 3),
+                "duration_s": round(
+                    recorder.ledger.earlier_s + time.monotonic() - started - fitted.sharing.waited, 3
+                ),
                 **_sharing(job, fitted, recorder.ledger),
                 "notices": as_plain([*notices, *beside]),
                 "messages": notes,

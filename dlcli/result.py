@@ -29,7 +29,7 @@ class Result:
         experiment: Name of the MLflow experiment.
         run_dir: Folder of the run.
         tracking_uri: URI of the MLflow store.
-        metrics: Metrics of the best epoch's weights on each part: `val/loss`, `test/accuracy`, ...
+        values: Metrics of the best epoch's weights on each part: `val/loss`, `test/accuracy`, ...
         baselines: The same metrics for a baseline that ignores the inputs.
         over: Metric to the number of classes, labels or targets that it is the mean of, if it is not that of all.
         duration_s: Duration of the run, in seconds.
@@ -52,7 +52,7 @@ class Result:
     experiment: str
     run_dir: Path
     tracking_uri: str
-    metrics: dict[str, float]
+    values: dict[str, float]
     duration_s: float
     baselines: dict[str, float] = field(default_factory=dict)
     over: dict[str, int] = field(default_factory=dict)
@@ -88,10 +88,10 @@ class Result:
             "experiment": self.experiment,
             "run_dir": str(self.run_dir),
             "tracking_uri": self.tracking_uri,
-            "metrics": self.metrics,
+            "metrics": self.values,
             "baselines": self.baselines,
             "folds": [
-                {"fold": number, "run_id": fold.run_id, "status": fold.status, "metrics": fold.metrics}
+                {"fold": number, "run_id": fold.run_id, "status": fold.status, "metrics": fold.values}
                 | ({"over": fold.over} if fold.over else {})
                 | ({"params": fold.params} if fold.params else {})
                 for number, fold in enumerate(self.folds)

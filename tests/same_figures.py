@@ -15,7 +15,7 @@ from dlcli.result import Result
 
 
 def figures(result: Result) -> dict[str, float]:
-    return {name: value for name, value in result.metrics.items() if name.startswith("test/")}
+    return {name: value for name, value in result.values.items() if name.startswith("test/")}
 
 
 def check_same_figures(trained: Result, place: Path, *, by_batch: frozenset[str] = frozenset()) -> None:

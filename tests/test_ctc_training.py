@@ -70,11 +70,11 @@ def test_its_figures_do_not_depend_on_batches_and_place(trained: Result, tmp_pat
 
 
 def test_it_learns_and_is_evaluated_from_its_files(trained: Result) -> None:
-    assert trained.metrics["test/wer"] < 0.5 < trained.baselines["test/wer"]
-    assert trained.metrics["test/loss"] < trained.baselines["test/loss"]
+    assert trained.values["test/wer"] < 0.5 < trained.baselines["test/wer"]
+    assert trained.values["test/loss"] < trained.baselines["test/loss"]
     again = dlcli.evaluate(trained.run_dir)
-    assert again.metrics["test/loss"] == trained.metrics["test/loss"]
-    assert again.metrics["test/cer"] == trained.metrics["test/cer"]
+    assert again.values["test/loss"] == trained.values["test/loss"]
+    assert again.values["test/cer"] == trained.values["test/cer"]
     table = pd.read_parquet(trained.run_dir / "predictions.parquet")
     assert set(table["split"]) == {"val", "final test"}
     assert table["confidence"].between(0, 1).all()
@@ -104,7 +104,7 @@ def test_new_recordings_of_any_rate(trained: Result, tmp_path: Path) -> None:
 
 def test_other_recordings_with_transcripts_are_evaluated(trained: Result, tones: Path) -> None:
     found = dlcli.evaluate(trained.run_dir, file=tones)
-    assert 0 <= found.metrics["test/wer"] <= 1.5
+    assert 0 <= found.values["test/wer"] <= 1.5
 
 
 def test_symbols_that_training_lacks_are_reported(trained: Result, tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_folds_by_speaker_are_trained_and_explained(tones: Path) -> None:
     words = of(tones, *SMALL, "trainer.max_epochs=1", "cv=group_kfold", "cv.folds=2", "dataset.group=speaker")
     found = dlcli.train([*words, "executor.jobs=2"])
     assert len(found.folds) == 2
-    assert found.metrics["cv/wer_mean"] > 0
+    assert found.values["cv/wer_mean"] > 0
     assert (found.run_dir / "plots" / "length.png").exists()
     explained = dlcli.explain(found.run_dir, runs_dir=tones.parent / "runs")
     assert explained.error == "character error rate"
@@ -138,7 +138,7 @@ def test_other_models_of_sequences_and_a_comparison(trained: Result, tones: Path
     ):
         found = dlcli.train(of(tones, *PARTS, *model, "trainer.max_epochs=1", "task.units=characters"))
         assert load_model(found.run_dir / "model").task.num_outputs == 1 + len(set("low high"))
-        assert found.metrics["test/loss"] > 0
+        assert found.values["test/loss"] > 0
     compared = dlcli.compare([trained.run_dir, found.run_dir], metric="wer")
     (pair,) = compared.pairs
     assert pair.difference.mean > 0
@@ -170,7 +170,7 @@ def test_a_run_that_was_killed_within_an_epoch_ends_with_the_same_bits(trained: 
     resumed = dlcli.resume("killed", runs_dir=tones.parent / "runs")
     weights = [(run.run_dir / "model" / "weights.safetensors").read_bytes() for run in (trained, resumed)]
     assert weights[0] == weights[1]
-    assert resumed.metrics == trained.metrics
+    assert resumed.values == trained.values
 
 
 def test_an_exported_program_hears_the_same(trained: Result, tmp_path: Path) -> None:

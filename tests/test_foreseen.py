@@ -136,7 +136,7 @@ def test_a_configuration_of_other_types_is_refused(folder: Path) -> None:
 def test_a_run_without_its_overrides_is_read_but_not_resumed(folder: Path) -> None:
     (folder / "overrides.txt").unlink()
     runs_dir = folder.parents[2]
-    assert dlcli.evaluate(str(folder), runs_dir=runs_dir).metrics
+    assert dlcli.evaluate(str(folder), runs_dir=runs_dir).values
     about = overview(folder, datetime.now(UTC))
     assert about.repeat is None
     assert "overrides.txt: the run's list of overrides is missing" in about.remarks[0]

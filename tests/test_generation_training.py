@@ -64,14 +64,14 @@ def test_a_gan_is_judged_from_its_files(gan: Result) -> None:
     names = ("loss", "frechet", "kernel_distance", "recognized", "diversity", "modes")
     again = dlcli.evaluate(gan.run_dir)
     for name in names:
-        assert np.isfinite(gan.metrics[f"test/{name}"])
-        assert again.metrics[f"test/{name}"] == gan.metrics[f"test/{name}"]
+        assert np.isfinite(gan.values[f"test/{name}"])
+        assert again.values[f"test/{name}"] == gan.values[f"test/{name}"]
     # The best that can be expected beside the worst: training rows in place of made images, and noise.
     assert gan.baselines["training_rows/test/frechet"] < 0.5 * gan.baselines["test/frechet"]
     assert gan.baselines["training_rows/test/recognized"] > 0.8
     table = pd.read_parquet(gan.run_dir / "predictions.parquet")
     test = table[table["split"] == "final test"]
-    assert (test["class"] == test["recognized_as"]).mean() == pytest.approx(gan.metrics["test/recognized"])
+    assert (test["class"] == test["recognized_as"]).mean() == pytest.approx(gan.values["test/recognized"])
     breakdown = pd.read_csv(gan.run_dir / "breakdown.csv")
     assert set(breakdown.columns) == {"split", "class", "made", "seen", "recognized", "diversity"}
     assert breakdown.loc[breakdown["split"] == "final test", "made"].sum() == len(test)
@@ -94,7 +94,7 @@ def test_both_networks_are_watched(gan: Result) -> None:
 
 
 def test_a_flow_learns_with_one_loss(flow: Result) -> None:
-    assert flow.metrics["test/loss"] < 1.1
+    assert flow.values["test/loss"] < 1.1
     assert "train/generator_loss" not in (flow.run_dir / "metrics.jsonl").read_text()
     assert not (flow.run_dir / "plots" / "turns.png").exists()
 
@@ -179,7 +179,7 @@ def test_a_classifier_of_an_earlier_run_judges_folds(runs: Path, tmp_path: Path)
     seen = dlcli.train(of(runs, "model=cnn", *small, "trainer.max_epochs=8", "run_name=seen"))
     words = ["task=generate", "task.judge=seen", "trainer.max_epochs=1", "cv=kfold", "cv.folds=2"]
     folds = dlcli.train(of(runs, *GAN, *words))
-    assert {"cv/frechet_mean", "cv/recognized_mean"} <= set(folds.metrics)
+    assert {"cv/frechet_mean", "cv/recognized_mean"} <= set(folds.values)
     assert str(seen.run_dir) in (folds.run_dir / "config.yaml").read_text()
     first = sorted(runs.glob("digits/*/artifacts/outputs.npz"))[0].parent
     recorded = json.loads((first / "ledger.json").read_text())["metrics"]
@@ -187,7 +187,7 @@ def test_a_classifier_of_an_earlier_run_judges_folds(runs: Path, tmp_path: Path)
     # The judge is saved with the model, whose folder suffices.
     moved = tmp_path / "moved"
     seen.run_dir.rename(moved)
-    assert dlcli.evaluate(first).metrics["test/frechet"] == recorded["test/frechet"]
+    assert dlcli.evaluate(first).values["test/frechet"] == recorded["test/frechet"]
     moved.rename(seen.run_dir)
     with pytest.raises(ConfigError, match="is not a classifier of images"):
         dlcli.train(of(runs, *GAN, "task=generate", f"task.judge='{first}'"))
@@ -208,7 +208,7 @@ def test_a_classifier_of_an_earlier_run_judges_folds(runs: Path, tmp_path: Path)
 def test_a_resumed_run_is_the_whole_run_bit_for_bit(gan: Result, runs: Path) -> None:
     part = dlcli.train(of(runs, *GAN, "trainer.max_epochs=1"))
     longer = dlcli.resume(part.run_dir, ["trainer.max_epochs=3"])
-    assert longer.metrics == gan.metrics
+    assert longer.values == gan.values
     own, other = ((run.run_dir / "model" / "weights.safetensors").read_bytes() for run in (gan, longer))
     assert own == other
 

@@ -52,7 +52,7 @@ def changed(folder: Path, name: str, change: Callable[[pd.DataFrame], pd.DataFra
 
 
 def figures(result: dlcli.Result) -> dict[str, float]:
-    return {name: value for name, value in result.metrics.items() if name.startswith(("val/", "test/"))}
+    return {name: value for name, value in result.values.items() if name.startswith(("val/", "test/"))}
 
 
 @pytest.fixture(scope="module")
@@ -100,8 +100,8 @@ def test_figures_of_both_classes_do_not_depend_on_which_is_the_positive_one(
     assert len(expected) == len(same)
     # What is a recall of one class is a specificity of the other.
     swapped = {
-        "val/specificity": classified.metrics["val/recall"],
-        "val/recall": classified.metrics["val/specificity"],
+        "val/specificity": classified.values["val/recall"],
+        "val/recall": classified.values["val/specificity"],
     }
     assert {name: other[name] for name in swapped} == pytest.approx(swapped, **CLOSE)
 

@@ -20,9 +20,7 @@ def some(*quick: str) -> list[object]:
 
 
 def figures(result: Result) -> dict[str, float]:
-    return {
-        name: value for name, value in result.metrics.items() if name.startswith(("val/", "test/", "cv/"))
-    }
+    return {name: value for name, value in result.values.items() if name.startswith(("val/", "test/", "cv/"))}
 
 
 @pytest.mark.parametrize("kind", some("tag", "ctc"))

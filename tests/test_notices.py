@@ -79,13 +79,13 @@ def test_prediction_reads_as_training_did(deep: tuple[Path, Result, list[Event]]
     done = predict("deep", data, folder / "out.jsonl", runs_dir=folder / "runs", listen=events.append)
     assert done.lines == 6
     tables = [json.loads(line) for line in (folder / "out.jsonl").read_text().splitlines()]
-    recorded = dlcli.evaluate("deep", runs_dir=folder / "runs").metrics["test/accuracy"]
+    recorded = dlcli.evaluate("deep", runs_dir=folder / "runs").values["test/accuracy"]
     right = np.mean([line["prediction"] == Path(line["file"]).parent.name for line in tables])
     assert right == pytest.approx(recorded)
     assert not [event for event in events if isinstance(event, Warned)]
     again = evaluate("deep", runs_dir=folder / "runs", file=folder / "pics" / "Test")
-    for name, value in again.metrics.items():
-        assert value == pytest.approx(result.metrics[name], abs=1e-5)
+    for name, value in again.values.items():
+        assert value == pytest.approx(result.values[name], abs=1e-5)
     everything = evaluate("deep", runs_dir=folder / "runs", file=folder / "pics")
     assert counts(everything.notices)["training_rows"] == 12
     # The same rows as arrays.

@@ -86,8 +86,8 @@ def test_the_test_rows_read_back_give_the_recorded_figures(name: str, seed: int)
     tested = frame[frame["part"].isin(["test", "TEST", "holdout"])]
     tested = tested.assign(y=tested["y"].replace("1", "1.0"))  # a class of words in another spelling
     FORMATS[name](tested, f"new-{name}")
-    again = dlcli.evaluate(trained.run_dir, file=f"new-{name}").metrics
-    recorded = {key: value for key, value in trained.metrics.items() if key.startswith("test/")}
+    again = dlcli.evaluate(trained.run_dir, file=f"new-{name}").values
+    recorded = {key: value for key, value in trained.values.items() if key.startswith("test/")}
     assert again == pytest.approx(recorded, rel=1e-4, abs=1e-5, nan_ok=True)
     doubts = [notice["text"] for notice in trained.notices if notice["key"] == "doubts"]
     assert any("differ only in case" in text for text in doubts)
@@ -151,9 +151,9 @@ def test_skipped_rows_are_reported_and_recorded(trained: Result) -> None:
 
 def test_new_rows_need_only_the_columns_that_are_used(trained: Result) -> None:
     flats().drop(columns=["zip", "later"]).to_csv("new.csv", index=False)
-    few = dlcli.evaluate(trained.run_dir, file="new.csv").metrics
+    few = dlcli.evaluate(trained.run_dir, file="new.csv").values
     flats().assign(later=1e9).to_csv("new.csv", index=False)
-    assert dlcli.evaluate(trained.run_dir, file="new.csv").metrics == pytest.approx(few)
+    assert dlcli.evaluate(trained.run_dir, file="new.csv").values == pytest.approx(few)
 
 
 def test_the_exported_network_predicts_the_rows_as_the_model(trained: Result) -> None:

@@ -102,7 +102,7 @@ def test_another_file_is_evaluated_by_the_columns_of_the_model(trained: Result, 
     other = write_pairs(tmp_path / "new.tsv", [(b, a) for a, b in sentences(8, seed=1)], "en\tde")
     found = dlcli.evaluate(trained.run_dir, file=other)
     same = write_pairs(tmp_path / "same.tsv", sentences(8, seed=1))
-    assert found.metrics == dlcli.evaluate(trained.run_dir, file=same).metrics
+    assert found.values == dlcli.evaluate(trained.run_dir, file=same).values
 
 
 class Killed(BaseException):
@@ -132,7 +132,7 @@ def test_a_run_that_was_killed_within_an_epoch_ends_with_the_same_bits(trained: 
     resumed = dlcli.resume("killed", runs_dir=corpus.parent / "runs")
     weights = [(run.run_dir / "model" / "weights.safetensors").read_bytes() for run in (trained, resumed)]
     assert weights[0] == weights[1]
-    assert resumed.metrics == trained.metrics
+    assert resumed.values == trained.values
     ledger = json.loads((resumed.run_dir / "ledger.json").read_text())
     found = ledger["about"]["panel"]["batches"]
     assert re.fullmatch(r"\d+ of at most 100 tokens \(\d to \d rows; \d+% padding\)", found)
@@ -159,7 +159,7 @@ def test_a_pretrained_model_is_adapted_resumed_and_needs_no_folder(corpus: Path,
         with pytest.raises(Killed):
             dlcli.train([*lora, "run_name=killed_lora"])
     resumed = dlcli.resume("killed_lora", runs_dir=corpus.parent / "runs")
-    assert resumed.metrics == whole.metrics
+    assert resumed.values == whole.values
     frozen = dlcli.train([*words, "finetune=feature_extraction", "trainer.max_epochs=1", "task.beam=1"])
     shutil.rmtree(folder)
     assert dlcli.evaluate(whole.run_dir).metrics["test/loss"] == whole.metrics["test/loss"]

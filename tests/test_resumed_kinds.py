@@ -189,7 +189,7 @@ class Kills:
 
 def bits(result: Result) -> dict[str, Any]:
     """Return what a run found: its metrics without times, its weights and its predictions."""
-    figures = {name: "nan" if math.isnan(value) else value for name, value in result.metrics.items()}
+    figures = {name: "nan" if math.isnan(value) else value for name, value in result.values.items()}
     files = ("model/weights.safetensors", "predictions.parquet")
     return figures | {
         name: (result.run_dir / name).read_bytes() for name in files if (result.run_dir / name).exists()

@@ -32,7 +32,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Result:
 def test_a_finished_run_is_left_alone(whole: Result) -> None:
     ledger = (whole.run_dir / "ledger.json").read_bytes()
     again = dlcli.resume(whole.run_dir)
-    assert again.metrics == whole.metrics
+    assert again.values == whole.values
     assert again.messages == ("The run is finished: there is nothing to do.",)
     assert (whole.run_dir / "ledger.json").read_bytes() == ledger
 
@@ -43,11 +43,11 @@ def test_more_epochs_extend_a_run_to_what_it_would_have_been(cv: list[str], tmp_
     short = dlcli.train([*QUICK, *cv, f"runs_dir='{tmp_path}/b'"])
     extended = dlcli.resume(short.run_dir, ["trainer.max_epochs=9"])
     assert extended.run_id == short.run_id
-    assert extended.metrics == longer.metrics
+    assert extended.values == longer.values
     client = MlflowClient(extended.tracking_uri)
     run = client.get_run(extended.run_id)
     assert run.info.status == "FINISHED"
-    for name, value in extended.metrics.items():
+    for name, value in extended.values.items():
         if not name.startswith("val/"):  # MLflow shows its last epoch
             assert run.data.metrics[name] == value
     for result in extended.folds or (extended,):
@@ -82,7 +82,7 @@ def test_an_unfinished_fold_resumes_and_the_others_are_kept(
     fold = next(ledger for ledger in ledgers if ledger.kind == "fold")
     resumed = dlcli.resume(fold.run_dir)  # resuming a child resumes its parent
     assert resumed.run_name == "stopped"
-    assert resumed.metrics == whole.metrics
+    assert resumed.values == whole.values
     assert {result.run_id for result in resumed.folds} == {x.run_id for x in ledgers if x.kind == "fold"}
     run = MlflowClient(resumed.tracking_uri).get_run(resumed.run_id)
     assert run.info.status == "FINISHED"
@@ -162,7 +162,7 @@ def test_a_refit_for_fewer_epochs_starts_over(tmp_path: Path, monkeypatch: pytes
     epochs["median"] = 1
     last = dlcli.resume(first.run_dir, ["trainer.max_epochs=6"])
     assert refits(first.run_dir) == {"former refit": ("FINISHED", 4), "refit": ("FINISHED", 1)}
-    assert dlcli.evaluate(last.run_dir).metrics["test/loss"] == pytest.approx(last.metrics["test/loss"])
+    assert dlcli.evaluate(last.run_dir).values["test/loss"] == pytest.approx(last.values["test/loss"])
 
 
 def test_a_run_that_stopped_early_is_not_continued_and_this_is_reported(tmp_path: Path) -> None:

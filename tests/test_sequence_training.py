@@ -39,7 +39,7 @@ def test_sequences_of_unequal_lengths_are_learned(tmp_path: Path) -> None:
     result = dlcli.train([*of(path), *plain])
     assert result.metrics["test/accuracy"] > 0.9
     again = dlcli.evaluate(str(result.run_dir))
-    assert {name: result.metrics[name] for name in again.metrics} == again.metrics
+    assert {name: result.metrics[name] for name in again.values} == again.values
     predictions = dlcli.load_run(str(result.run_dir)).predict(pd.read_csv(path)[["height", "who", "at"]])
     assert len(predictions) == 120
     assert (predictions["prediction"] == np.tile(["down", "up"], 60)).mean() > 0.9

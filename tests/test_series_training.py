@@ -67,8 +67,8 @@ def trained(waves: Path) -> Result:
 
 
 def test_it_beats_the_naive_forecasts(trained: Result) -> None:
-    assert trained.metrics["test/mase"] < trained.baselines["test/mase"]
-    assert trained.metrics["test/mae"] < 0.5 * trained.baselines["naive/test/mae"]
+    assert trained.values["test/mase"] < trained.baselines["test/mase"]
+    assert trained.values["test/mae"] < 0.5 * trained.baselines["naive/test/mae"]
     assert (trained.run_dir / "plots" / "forecast.png").exists()
     breakdown = pd.read_csv(trained.run_dir / "breakdown.csv")
     assert breakdown[breakdown.split == "final test"].step.tolist() == [1, 2, 3, 4]
@@ -83,7 +83,7 @@ def test_it_beats_the_naive_forecasts(trained: Result) -> None:
 
 def test_the_saved_model_repeats_the_metrics(trained: Result) -> None:
     again = dlcli.evaluate(str(trained.run_dir))
-    assert {name: trained.metrics[name] for name in again.metrics} == again.metrics
+    assert {name: trained.values[name] for name in again.values} == again.values
 
 
 def test_the_saved_model_forecasts_from_raw_steps(trained: Result, waves: Path) -> None:
@@ -121,7 +121,7 @@ def test_a_bundle_forecasts_the_same(trained: Result, waves: Path, tmp_path: Pat
 def test_every_model_forecasts(model: str, waves: Path) -> None:
     """Three targets share the weights, and the model as it was saved forecasts from raw steps."""
     result = dlcli.train([*of(waves), f"model={model}", *MODELS[model], "trainer.max_epochs=1"])
-    assert result.metrics["test/mse"] > 0
+    assert result.values["test/mse"] > 0
     predictions = pd.read_parquet(result.run_dir / "predictions.parquet")
     last = predictions[predictions.row == predictions.row.max()]
     forecast = dlcli.load_run(str(result.run_dir)).predict(pd.read_csv(waves)[:236])
@@ -161,7 +161,7 @@ def test_several_series_and_a_later_file(waves: Path) -> None:
     day = both.set_index(["harbour", "when"]).tide.groupby("harbour").shift(24)
     naive = day.loc[list(zip(tests.series, tests.time.astype(str), strict=True))].to_numpy()
     assert result.baselines["test/mae"] == pytest.approx(np.abs(naive - tests.target).mean(), rel=1e-4)
-    assert dlcli.evaluate(str(result.run_dir)).metrics["test/mae"] == result.metrics["test/mae"]
+    assert dlcli.evaluate(str(result.run_dir)).values["test/mae"] == result.values["test/mae"]
 
     model = dlcli.load_run(str(result.run_dir))
     known = both[both.when <= sorted(set(both.when))[-5]]
@@ -183,7 +183,7 @@ def test_a_shorter_file_is_evaluated_with_the_lookback_of_training(waves: Path) 
         "later.csv", index=False
     )  # which by itself allows a lookback of 24 only
     found = dlcli.evaluate(str(result.run_dir), file="later.csv")
-    assert found.metrics["test/mae"] > 0
+    assert found.values["test/mae"] > 0
 
 
 def test_a_series_is_checked(waves: Path) -> None:
@@ -196,8 +196,8 @@ def test_a_forecast_of_several_quantiles(waves: Path) -> None:
     several = ["task/loss=quantile", "task.loss.quantiles=[0.1,0.5,0.9]", "dataset.target=[tide, wind]"]
     model = ["model=linear_forecast", "optimizer.lr=0.02", "trainer.max_epochs=5"]
     result = dlcli.train([*of(waves), *model, *several])
-    assert result.metrics["test/pinball"] < result.baselines["naive/test/pinball"]
-    assert 0.3 < result.metrics["test/coverage"] <= 1
+    assert result.values["test/pinball"] < result.baselines["naive/test/pinball"]
+    assert 0.3 < result.values["test/coverage"] <= 1
     breakdown = pd.read_csv(result.run_dir / "breakdown.csv")
     assert {"coverage", "interval_width", "below q0.1"} < set(breakdown.columns)
     predictions = pd.read_parquet(result.run_dir / "predictions.parquet")
@@ -207,7 +207,7 @@ def test_a_forecast_of_several_quantiles(waves: Path) -> None:
     for name in ("prediction(tide)", "q0.1(wind)", "q0.9(wind)"):
         assert np.allclose(forecast[name], last[name], rtol=1e-4, atol=1e-4)
     again = dlcli.evaluate(str(result.run_dir))
-    assert {name: result.metrics[name] for name in again.metrics} == again.metrics
+    assert {name: result.values[name] for name in again.values} == again.values
 
 
 def test_a_refit_trains_on_windows_between_the_parts(waves: Path) -> None:
@@ -243,7 +243,7 @@ def test_etth1_as_in_the_literature(shared_data: Path) -> None:
             "trainer.accelerator=cpu",
         ]
     )
-    assert result.metrics["test/mse"] <= 0.40
+    assert result.values["test/mse"] <= 0.40
     assert result.baselines["test/mse"] == pytest.approx(0.5122, abs=1e-3)
 
 
@@ -251,4 +251,4 @@ def test_airline_passengers(shared_data: Path) -> None:
     path = shared_data / "timeseries" / "airline-passengers.csv"
     plain = ["model=linear_forecast", "optimizer.lr=0.02", "trainer.max_epochs=100"]
     result = dlcli.train([*of(path, 24, 12), *plain])
-    assert result.metrics["test/mase"] < result.baselines["test/mase"] < result.baselines["naive/test/mase"]
+    assert result.values["test/mase"] < result.baselines["test/mase"] < result.baselines["naive/test/mase"]

@@ -71,8 +71,8 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def check_evaluation(result: Result) -> None:
     for part in ("val", "test"):
         again = dlcli.evaluate(result.run_dir, part)
-        assert again.metrics
-        for name, value in again.metrics.items():
+        assert again.values
+        for name, value in again.values.items():
             assert value == pytest.approx(result.metrics[name], abs=1e-6, rel=1e-6, nan_ok=True), name
         assert again.baselines == pytest.approx(
             {name: value for name, value in result.baselines.items() if name.startswith(part)}, nan_ok=True

@@ -110,5 +110,5 @@ def test_resumed_parallel_folds_are_bit_identical(reviews: Path) -> None:
     one = dlcli.train([*words, "trainer.max_epochs=2", "runs_dir=one"])
     two = dlcli.train([*words, "trainer.max_epochs=1", "executor.jobs=2", "runs_dir=two"])
     two = dlcli.resume(str(two.run_dir), ["trainer.max_epochs=2", "executor.jobs=1"])
-    assert [fold.metrics for fold in one.folds] == [fold.metrics for fold in two.folds]
+    assert [fold.values for fold in one.folds] == [fold.values for fold in two.folds]
     assert weights("one") == weights("two") != []

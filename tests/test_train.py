@@ -46,7 +46,11 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Result:
 def test_the_default_experiment_learns(trained: Result) -> None:
     assert trained.status == "FINISHED"
     assert trained.metrics["test/accuracy"] > 0.85
-    assert set(trained.metrics) >= {f"{part}/{name}" for part in ("val", "test") for name in ("loss", "f1")}
+    assert set(trained.values) >= {f"{part}/{name}" for part in ("val", "test") for name in ("loss", "f1")}
+    assert dict(trained.metrics["value"]) == trained.values
+    tested = trained.metrics.loc["test/accuracy"]
+    assert tested["baseline"] == trained.baselines["test/accuracy"]
+    assert 0 < tested["low"] < tested["value"] <= tested["high"] <= 1
 
 
 def test_the_folder_is_complete(trained: Result) -> None:
@@ -103,8 +107,8 @@ def test_predictions_are_those_of_the_judged_rows(trained: Result) -> None:
 @pytest.mark.parametrize("part", ["val", "test"])
 def test_eval_repeats_the_figures(trained: Result, part: str) -> None:
     again = dlcli.evaluate(trained.run_dir, part)
-    assert again.metrics
-    for name, value in again.metrics.items():
+    assert again.values
+    for name, value in again.values.items():
         assert value == pytest.approx(trained.metrics[name], abs=1e-6), name
 
 
@@ -149,7 +153,7 @@ def test_the_same_seed_gives_the_same_bits(trained: Result, tmp_path: Path) -> N
     again = dlcli.train([*QUICK, f"runs_dir='{tmp_path}'"])
     weights = [(result.run_dir / "model" / "weights.safetensors").read_bytes() for result in (trained, again)]
     assert weights[0] == weights[1]
-    assert again.metrics == trained.metrics
+    assert again.values == trained.values
     other = dlcli.train([*QUICK, f"runs_dir='{tmp_path}'", "seed=1"])
     assert (other.run_dir / "model" / "weights.safetensors").read_bytes() != weights[0]
     splits = {(result.run_dir / "split.npz").read_bytes() for result in (trained, again, other)}
@@ -203,7 +207,7 @@ def test_models_and_optimizers_on_digits(model: str, optimizer: str, tmp_path: P
 def test_options_of_the_trainer_train(options: list[str], tmp_path: Path) -> None:
     result = dlcli.train([*QUICK, "trainer.max_epochs=3", *options, f"runs_dir='{tmp_path}'"])
     assert result.status == "FINISHED"
-    assert result.metrics
+    assert result.values
 
 
 def test_early_stopping_stops_early(tmp_path: Path) -> None:

@@ -50,8 +50,8 @@ def test_an_experiment_runs_from_end_to_end(experiment: str, mnist: Path, tmp_pa
 def test_debug_takes_few_rows_of_each_part(tmp_path: Path) -> None:
     result = dlcli.train(["trainer=debug", "trainer.accelerator=cpu", f"runs_dir='{tmp_path}'"])
     assert Split.load(result.run_dir / "split.npz").sizes == {"train": 128, "val": 128, "test": 128}
-    assert dlcli.evaluate(result.run_id, runs_dir=tmp_path).metrics["test/loss"] == pytest.approx(
-        result.metrics["test/loss"]
+    assert dlcli.evaluate(result.run_id, runs_dir=tmp_path).values["test/loss"] == pytest.approx(
+        result.values["test/loss"]
     )
 
 
@@ -69,7 +69,7 @@ def test_debug_tests_a_refitted_model_on_rows_that_no_fold_has(tmp_path: Path) -
     whole = Split.load(result.run_dir / "split.npz")
     assert len(whole.test) == 12
     assert len(whole.train) <= 2 * 3 * 12
-    assert "test/accuracy" in result.metrics
+    assert "test/accuracy" in result.values
 
 
 def test_limits_keep_some_of_each_class() -> None:
@@ -141,7 +141,7 @@ def test_a_run_with_many_arguments_is_killed_and_resumed(tmp_path: Path) -> None
         train([*words, f"runs_dir='{tmp_path}/killed'"], listen=cut)
     (ledger,) = (tmp_path / "killed").glob("*/*/artifacts/ledger.json")
     resumed = dlcli.resume(ledger.parent)
-    assert resumed.metrics == whole.metrics
+    assert resumed.values == whole.values
     weights = [run.run_dir / "model" / "weights.safetensors" for run in (whole, resumed)]
     assert weights[0].read_bytes() == weights[1].read_bytes()
     epochs = [recorded_epochs(run.run_dir) for run in (whole, resumed)]

@@ -33,7 +33,7 @@ def test_everything_at_once_on_images_and_eval_repeats_it(tmp_path: Path) -> Non
         ]
     )
     assert result.metrics["test/accuracy"] > 0.5
-    for name, value in dlcli.evaluate(result.run_id, runs_dir=tmp_path).metrics.items():
+    for name, value in dlcli.evaluate(result.run_id, runs_dir=tmp_path).values.items():
         assert value == pytest.approx(result.metrics[name], abs=1e-6)
 
     config = yaml.safe_load((result.run_dir / "config.yaml").read_text())

@@ -50,8 +50,8 @@ def test_a_pretrained_model_starts_from_the_weights_of_a_run(
     tags = Ledger.load(result.run_dir).tags
     assert tags.get("dlcli.weights_run") == (None if how == "elsewhere" else frozen.run_id)
     assert len(tags["dlcli.weights_fingerprint"]) == 32
-    evaluated = evaluate(str(result.run_dir), runs_dir=runs).metrics
-    assert evaluated["test/loss"] == pytest.approx(result.metrics["test/loss"], rel=1e-5)
+    evaluated = evaluate(str(result.run_dir), runs_dir=runs).values
+    assert evaluated["test/loss"] == pytest.approx(result.values["test/loss"], rel=1e-5)
 
 
 @pytest.mark.parametrize(

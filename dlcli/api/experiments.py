@@ -29,8 +29,9 @@ def train(
         runs_dir: the folder of all runs; None uses the key `runs_dir`, by default `runs` in the current folder.
 
     Returns:
-        The finished run. `metrics` holds the best epoch's figures on validation and test rows (`val/loss`,
-        `test/accuracy`), with several folds also `cv/accuracy_mean` and the like, and `folds` a result for each.
+        The finished run. `metrics` is a DataFrame of the best epoch's metrics on validation and test rows
+        (`val/loss`, `test/accuracy`) with baselines and intervals, with several folds also `cv/accuracy_mean` and the
+        like, and `folds` has a result for each.
 
     Raises:
         dlcli.errors.ConfigError: the configuration has mistakes; all of them are in `problems`.
@@ -65,7 +66,7 @@ def sweep(
 
     Returns:
         The finished sweep. `trials` holds a mapping for each trial with its `params` and `value`, `best` that of the
-        best trial with the `command` that trains it, `metrics` the figures of the refitted winner on the test rows.
+        best trial with the `command` that trains it, `metrics` those of the refitted winner on the test rows.
 
     Raises:
         dlcli.errors.ConfigError: the space or the configuration has mistakes; all of them are in `problems`.

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from dlcli.api.session import command_session, path_or_none
+from dlcli.errors import DlcliError
 from dlcli.result import Result
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from dlcli.api.metric_table import MetricTable
     from dlcli.page.account import Account
     from dlcli.runner.report import Reported
 
@@ -39,29 +44,31 @@ class RunResult(Result):
     A notebook shows metrics with baselines and intervals, learning curves and the diagnosis.
     """
 
+    folds: tuple[RunResult, ...] = ()
+
     @classmethod
     def from_result(cls, result: Result) -> Self:
         """Return the result of a command with access to the tables and plots of its run."""
         own = {field.name: getattr(result, field.name) for field in fields(Result)}
         return cls(**{**own, "folds": tuple(map(cls.from_result, result.folds))})
 
-    @property
-    def figures(self) -> pd.DataFrame:
-        """The metrics as a table, one per line, with baselines and the ends of 95 % intervals if available.
+    @cached_property
+    def metrics(self) -> MetricTable:
+        """The metrics, one per row: `value`, `baseline`, and the ends `low` and `high` of the 95 % interval.
 
-        For a cross-validation these are means over folds; the attribute `metrics` has all values by name.
+        Columns without any value are left out. `values` has the same metrics as a dict. If the run's folder cannot be
+        read any more, a warning says that there are no intervals.
         """
-        import pandas as pd
+        from dlcli.api.metric_table import metric_table
+        from dlcli.page.figures import metric_intervals
 
-        from dlcli.page.figures import figures_tables
-
-        tables = figures_tables(self._account())
-        if not tables:
-            return pd.DataFrame()
-        rows = tables[0].to_json()["rows"]
-        named = dict.fromkeys(key for row in rows for key in row)
-        columns = [f"{key}{end}" for key in tables[0].columns() for end in ("", " low", " high")]
-        return pd.DataFrame(rows, columns=[key for key in columns if key in named]).set_index("metric")
+        intervals = {}
+        try:
+            intervals = metric_intervals(self._account())
+        except DlcliError as error:
+            reason = error.problems[0].message
+            warnings.warn(f"there are no intervals of the metrics of {self.run_name}: {reason}", stacklevel=2)
+        return metric_table(self, intervals)
 
     @property
     def history(self) -> pd.DataFrame:
@@ -105,9 +112,12 @@ class RunResult(Result):
 
     def report(self, output: str | Path | None = None) -> Reported:
         """Return the report of the run, as `dlcli.report` does; `output` is a file to write."""
-        from dlcli.api.trained_runs import report
+        from dlcli.runner import report as runner
 
-        return report(self.run_dir, output)
+        with command_session():
+            file = path_or_none(output)
+            found = runner.report([str(self.run_dir)], None, runner.format_of_report(file, None), None)
+            return found if file is None else runner.written_report(found, file)
 
     def _account(self) -> Account:
         from dlcli.page.account import account_of
@@ -120,3 +130,26 @@ class RunResult(Result):
         from dlcli.page.sections import summary_of_run
 
         return fragment_html(summary_of_run(self._account(), datetime.now(UTC)))
+
+
+@dataclass(frozen=True)
+class EvaluationResult(Result):
+    """The metrics of a saved model on some rows, as `dlcli.evaluate` returns them.
+
+    A notebook shows them with their baselines.
+    """
+
+    @classmethod
+    def from_result(cls, result: Result) -> Self:
+        """Return the result of an evaluation with access to the table of its metrics."""
+        return cls(**{field.name: getattr(result, field.name) for field in fields(Result)})
+
+    @cached_property
+    def metrics(self) -> MetricTable:
+        """The metrics, one per row: `value`, and `baseline` if there is any. `values` has them as a dict."""
+        from dlcli.api.metric_table import metric_table
+
+        return metric_table(self, {})
+
+    def _repr_html_(self) -> str:
+        return self.metrics.to_html()

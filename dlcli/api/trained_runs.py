@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from dlcli.api.run_result import EvaluationResult, RunResult
 from dlcli.api.session import command_session, path_list, path_or_none, word_list
 
 if TYPE_CHECKING:
     from dlcli.comparison.compare_runs import Comparison
     from dlcli.exporting.export_network import Exported
     from dlcli.inference.saved_model import SavedModel
-    from dlcli.result import Result
     from dlcli.runner.report import Reported
 
 
@@ -28,7 +28,7 @@ def evaluate(
     use: Literal["folds", "refit"] | None = None,
     coverage: float | None = None,
     conformal: Literal["plain", "plus", "adaptive"] | None = None,
-) -> Result:
+) -> EvaluationResult:
     """Compute a run's metrics again with its saved model on the raw rows, as `dlcli eval` does.
 
     Args:
@@ -45,7 +45,7 @@ def evaluate(
         conformal: how these sets and intervals are made, as `--conformal` of the command.
 
     Returns:
-        A result whose `metrics` and `baselines` are named `test/...` or `val/...`.
+        A result whose `metrics`, a DataFrame with baselines, are named `test/...` or `val/...`.
 
     Raises:
         dlcli.errors.RunNotFound: there is no such run.
@@ -54,7 +54,7 @@ def evaluate(
     with command_session():
         from dlcli.runner import evaluate as runner
 
-        return runner.evaluate(
+        found = runner.evaluate(
             str(run),
             split,
             conf_dirs=path_list(conf_dirs),
@@ -66,6 +66,7 @@ def evaluate(
             overrides=word_list(overrides),
             file=path_or_none(file),
         )
+        return EvaluationResult.from_result(found)
 
 
 def ensemble(
@@ -78,7 +79,7 @@ def ensemble(
     conf_dirs: Sequence[str | Path] = (),
     runs_dir: str | Path | None = None,
     trust: bool = False,
-) -> Result:
+) -> RunResult:
     """Select the runs that predict best together, and record them as a run, as `dlcli ensemble` does.
 
     Args:
@@ -102,7 +103,7 @@ def ensemble(
         from dlcli.runner import ensemble as runner
 
         names = [runs] if isinstance(runs, str | Path) else runs
-        return runner.ensemble(
+        found = runner.ensemble(
             [str(run) for run in names],
             metric=metric,
             size=size,
@@ -112,6 +113,7 @@ def ensemble(
             runs_dir=path_or_none(runs_dir),
             trust=trust,
         )
+        return RunResult.from_result(found)
 
 
 def export(

@@ -47,12 +47,12 @@ def verdict_on_folds(task: Task, results: Sequence[Result], splits: Sequence[Spl
     scales = task.scales()
     for name in AGAINST_TREES:
         key = f"test/{name}"
-        if not all(key in one.metrics and f"{TREES}/{key}" in one.baselines for one in results):
+        if not all(key in one.values and f"{TREES}/{key}" in one.baselines for one in results):
             continue
         own, of_trees = (
             np.array([figures[where] for figures in several])
             for several, where in (
-                ([one.metrics for one in results], key),
+                ([one.values for one in results], key),
                 ([one.baselines for one in results], f"{TREES}/{key}"),
             )
         )

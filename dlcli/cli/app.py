@@ -89,21 +89,19 @@ class _Program(_Group):
 
     @contextmanager
     def _documented_errors(self) -> Iterator[None]:
-        """With `--json`, write the document of an error in the arguments, which typer prints as text only."""
+        """Report an error in the arguments like all other errors, which typer prints in a box, also into a pipe."""
         try:
             yield
         except Exception as error:
-            format_message = getattr(error, "format_message", None)
-            if (
-                not self._json
-                or format_message is None
-                or getattr(error, "exit_code", None) != InputError.exit_code
-            ):
+            is_usage_error = getattr(error, "exit_code", None) == InputError.exit_code and hasattr(
+                error, "format_message"
+            )
+            if not is_usage_error or type(error).__name__ == "NoArgsIsHelpError":
                 raise
             from dlcli.terminal.console import Terminal
 
-            with Terminal(json=True) as terminal:
-                terminal.error(InputError(Problem(format_message())))
+            with Terminal(self._json) as terminal:
+                terminal.error(InputError(_usage_problem(error)))
             raise typer.Exit(InputError.exit_code) from None
 
     def _answer_habits(self, args: list[str]) -> None:
@@ -150,6 +148,18 @@ class _Program(_Group):
             return None  # it may be the name of a run; `show` reports it if it is not
         asked = [word for word in args if word != "--json" or word in known]
         return translate_habits(asked, known, is_foreign=is_foreign)
+
+
+def _usage_problem(error: Any) -> Problem:
+    """Return the problem that typer found in the arguments, with its suggestion or the command's help as the hint."""
+    message, _, hint = error.format_message().partition(". ")
+    message, _, options = message.partition(" (Possible options: ")
+    if options:
+        hint = f"Did you mean {' or '.join(options.rstrip(')').split(', '))}?"
+    if not hint and (context := getattr(error, "ctx", None)) is not None:
+        hint = f"{' '.join(['dlcli', *context.command_path.split()[1:]])} -h shows what can be written."
+    message = message if message.endswith("...") else message.removesuffix(".")
+    return Problem(message[:1].lower() + message[1:], hint=hint)
 
 
 @contextmanager

@@ -74,6 +74,6 @@ def eval(  # the command's name
         title = f"{result.run_name}, from its saved model{on}"
         is_fold = Ledger.load(result.run_dir).kind == "fold"
         headings = {"test": "new rows" if file else name_of_test_rows(is_fold)}
-        terminal.results(result.metrics, title=title, baselines=result.baselines, headings=headings)
+        terminal.results(result.values, title=title, baselines=result.baselines, headings=headings)
         for message in result.messages:
             terminal.sentence(message)

@@ -14,4 +14,6 @@ def help(  # the command's name
     ] = None,
 ) -> None:
     """Explain a command, as `dlcli COMMAND --help` does."""
-    ctx.find_root().command.main([*(command or ()), "--help"], prog_name="dlcli", standalone_mode=False)
+    words = [*(command or ()), "--help"]
+    status = ctx.find_root().command.main(words, prog_name="dlcli", standalone_mode=False)
+    raise typer.Exit(status or 0)

@@ -56,9 +56,9 @@ def runs(
         from dlcli.formatting import amount, counted
         from dlcli.runner import runs_directory
         from dlcli.runs.filters import in_order, select
-        from dlcli.runs.inventory import list_runs, unlisted_folders
+        from dlcli.runs.inventory import list_runs, named_runs, unlisted_folders
         from dlcli.terminal.run_list import tell_runs
-        from dlcli.tracking.by_name import refresh_links
+        from dlcli.tracking.by_name import existing_links, update_links
         from dlcli.tracking.ledger import LEDGER_FILE
         from dlcli.tracking.reconcile import settle_ledgers
 
@@ -66,11 +66,11 @@ def runs(
             raise InputError("are two formats of one output", "--json --csv", "Give one of them.")
         folder, now = runs_directory(runs_dir).resolve(), datetime.now(UTC)
         notes = settle_ledgers(folder)
-        refresh_links(folder)
         if unlisted := unlisted_folders(folder):
             others = f" and {counted(len(unlisted) - 1, 'other folder')}" if len(unlisted) > 1 else ""
             notes.append(f"Not listed, because it has no {LEDGER_FILE}: {display(unlisted[0])}{others}")
-        tree = list_runs(folder, now)
+        links, tree = existing_links(folder), list_runs(folder, now)
+        update_links(folder, links, named_runs(tree))
         rows = [row for run in tree for row in _rows(run, 0, everything)]
         # The order of the lines no longer shows which run a fold or trial belongs to.
         if only is not None or sort is not None:

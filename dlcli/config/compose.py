@@ -23,7 +23,7 @@ from dlcli.config.project import project_settings
 from dlcli.config.provenance import COMMAND_LINE, nearest, origins
 from dlcli.config.replaced_option import leave_out_of_project, leave_out_replaced
 from dlcli.config.reserved_keys import Supplied
-from dlcli.config.resolve import resolve
+from dlcli.config.resolve import resolve, without_copies
 from dlcli.config.validate import validate
 from dlcli.config.yaml_file import read
 from dlcli.errors import ConfigError, Problem
@@ -282,6 +282,7 @@ def _validated(
         and problem.where.split(".")[0] not in unsure
         and problem.where not in unread
     ]
+    found = without_copies(config, found) if len(found) > 1 else found
     values = move_secrets(as_written(config, values))
     problems += masked_values(values)
     typed = {setting.key for setting in used if not setting.source}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
@@ -36,6 +37,32 @@ def resolve(
         return _container(config, "", 0, problems), problems
     finally:
         OmegaConf.register_new_resolver(ENVIRONMENT, oc.env, replace=True)
+
+
+def without_copies(config: Any, problems: Sequence[Problem]) -> list[Problem]:
+    """Leave out the problem of a value that an interpolation takes from a key which has the same problem.
+
+    Args:
+        config: The configuration, as a DictConfig.
+        problems: The problems of its resolved values.
+    """
+    plain: Any = OmegaConf.to_container(config, resolve=False)
+
+    def is_copy(problem: Problem) -> bool:
+        value = plain
+        for key in problem.where.split("."):
+            value = value.get(key) if isinstance(value, dict) else None
+        return (
+            isinstance(value, str)
+            and "${" in value
+            and any(
+                other.message == problem.message and re.search(rf"\b{re.escape(other.where)}\b", value)
+                for other in problems
+                if other is not problem
+            )
+        )
+
+    return [problem for problem in problems if not is_copy(problem)]
 
 
 def _allowed(name: str, *default: Any) -> Any:

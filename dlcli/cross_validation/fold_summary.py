@@ -189,8 +189,8 @@ def summarize_folds(folds: Sequence[Fold], results: Sequence[Result], task: Task
     seeds = 1 + max(fold.repeat for fold in folds)
     names = [
         name
-        for name in results[0].metrics
-        if name.startswith(_HELD_OUT) and all(name in result.metrics for result in results)
+        for name in results[0].values
+        if name.startswith(_HELD_OUT) and all(name in result.values for result in results)
     ]
     n_test = float(np.mean([len(fold.split.test) for fold in folds]))
     n_train = float(np.mean([len(fold.split.train) + len(fold.split.val) for fold in folds]))
@@ -199,7 +199,7 @@ def summarize_folds(folds: Sequence[Fold], results: Sequence[Result], task: Task
     for name in names:
         table = np.full((len(numbers), seeds), np.nan)
         for fold, result in zip(folds, results, strict=True):
-            table[fold.number, fold.repeat] = result.metrics[name]
+            table[fold.number, fold.repeat] = result.values[name]
         metric = name.removeprefix(_HELD_OUT)
         # Infinite values, such as a diverged loss, are kept; a fold without any value is left out.
         table = table[~np.isnan(table).all(axis=1)]

@@ -74,7 +74,7 @@ def refit_holdout(estimation: Estimation, run_dir: Path, store: Store, listen: L
             *sentences(notices, estimation.data.told),
             *filter(None, [ledger.tags.get(CHECKPOINT_TAG)]),
         ]
-        val = {name: value for name, value in first.metrics.items() if name.startswith("val/")}
+        val = {name: value for name, value in first.values.items() if name.startswith("val/")}
         baselines = {k: v for k, v in first.baselines.items() if k.startswith("val/")} | baselines
         record_parent(
             recorder,

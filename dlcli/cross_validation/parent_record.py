@@ -45,7 +45,7 @@ def record_parent(
             "metrics": list(metrics),
             "messages": list(messages),
             "notices": as_plain(notices),
-            "duration_s": round(time.monotonic() - started, 3),
+            "duration_s": round(recorder.ledger.earlier_s + time.monotonic() - started, 3),
             **result,
         },
     )

@@ -81,7 +81,7 @@ def folds_table(folds: Sequence[Fold], results: Sequence[Result]) -> pd.DataFram
             for key, value in result.params.items()
         }
         rows = {name_of_part(part, is_fold=True): count for part, count in fold.split.sizes.items()}
-        metrics = {_with_name(key): value for key, value in result.metrics.items()}
+        metrics = {_with_name(key): value for key, value in result.values.items()}
         lines.append({**place, **chosen, **rows, "best_epoch": best, **metrics})
     return pd.DataFrame(lines)
 
@@ -111,7 +111,7 @@ def _write_pooled_plots(
     about: str,
 ) -> None:
     """Write the task's plots of the held-out rows of all folds."""
-    folds = [pair for pair in zip(results, held_out, strict=True) if len(pair[0].metrics)]
+    folds = [pair for pair in zip(results, held_out, strict=True) if len(pair[0].values)]
     parts = [load_outputs(result.run_dir, rows) for result, rows in folds]
     for (result, _), (_, found) in zip(folds, parts, strict=True):
         if found.shape[1:] != parts[0][1].shape[1:] and not task.kept_differs:

@@ -82,7 +82,7 @@ def refit(
     shutil.rmtree(run_dir / "model", ignore_errors=True)
     shutil.copytree(child / "model", run_dir / "model", copy_function=_link)
     result = read_result(child)
-    return {k: v for k, v in result.metrics.items() if k.startswith("test/")}, result.baselines
+    return {k: v for k, v in result.values.items() if k.startswith("test/")}, result.baselines
 
 
 def refit_config(config: dict[str, Any], folds: Sequence[Path]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from dlcli.formatting import counted, duration
@@ -21,14 +22,55 @@ _METRICS = 4  # maximum number of metrics in the tables of folds and trials
 _BASELINE = "baseline/"
 
 
-def figures_tables(account: Account) -> list[Figures]:
-    """Return the tables of a run's results: means over folds, a sweep's winner, or the best epoch."""
-    tables = []
-    if table := _over_folds(account):
-        tables.append(table)
-    if table := _on_parts(account):
-        tables.append(table)
-    return tables
+def figures_tables(account: Account, *, one_loss: bool = True) -> list[Figures]:
+    """Return the tables of a run's results: means over folds, a sweep's winner, or the best epoch.
+
+    With `one_loss`, a loss that is the log loss has one row.
+    """
+    tables = [table for table in (_over_folds(account), _on_parts(account)) if table is not None]
+    return [without_log_loss_twice(table) for table in tables] if one_loss else tables
+
+
+def without_log_loss_twice(table: Figures) -> Figures:
+    """Return a table of metrics with one row for `loss` and `log_loss` if all of their figures are equal.
+
+    A cross-entropy without weights is the log loss; they differ by rounding, since the loss is a mean over batches.
+    """
+    rows = {str(row[0]): row for row in table.rows}
+    if not {"loss", "log_loss"} <= rows.keys() or not all(
+        map(_equal, rows["loss"][1:], rows["log_loss"][1:])
+    ):
+        return table
+    rows["loss"] = ("loss (log_loss)", *rows.pop("log_loss")[1:])  # only the log loss has intervals over rows
+    return replace(table, rows=tuple(rows.values()))
+
+
+def _equal(a: Cell, b: Cell) -> bool:
+    x, y = (cell.value if isinstance(cell, Estimate) else cell for cell in (a, b))
+    if isinstance(x, float) and isinstance(y, float):
+        return math.isclose(x, y, rel_tol=1e-4, abs_tol=1e-7)
+    return x == y
+
+
+def metric_intervals(account: Account) -> dict[str, tuple[float, float]]:
+    """Return the known 95 % intervals: `test/accuracy`, or for folds `cv/accuracy_mean`, to both ends.
+
+    Those of a part cover the choice of its rows, those of folds also the training.
+    """
+    metrics, values = account.ledger.metrics, account.run.result.values
+    found = {}
+    for name in values:
+        low, high = (metrics.get(f"{name.removesuffix('_mean')}_ci95_{end}") for end in ("low", "high"))
+        if name.startswith("cv/") and name.endswith("_mean") and low is not None and high is not None:
+            found[name] = (low, high)
+    part = "test" if any(name.startswith("test/") for name in values) else "val"
+    judged = account.judged.intervals if account.judged is not None else {}
+    found |= {f"{part}/{name}": ends for name, ends in judged.items() if f"{part}/{name}" in values}
+    on_val = "val/accuracy"
+    if on_val in values and on_val not in found and not account.run.result.best:
+        of_hits = _of_accuracy(values[on_val], account.sizes.get("val", 0))
+        found |= {} if of_hits is None else {on_val: of_hits}
+    return found
 
 
 def key_figures(account: Account) -> list[tuple[str, str, str]]:
@@ -37,7 +79,7 @@ def key_figures(account: Account) -> list[tuple[str, str, str]]:
     if figure is None:
         return []
     name = figure.name.partition("/")[2].removesuffix("_mean").removeprefix("val/").removeprefix("test/")
-    tables = figures_tables(account)
+    tables = figures_tables(account, one_loss=False)
     cells = [
         cell
         for table in tables
@@ -60,8 +102,9 @@ def key_figures(account: Account) -> list[tuple[str, str, str]]:
 
 def _over_folds(account: Account) -> Figures | None:
     metrics, baselines = account.ledger.metrics, account.run.result.baselines
+    intervals = metric_intervals(account)
     names = [
-        name[3:-5] for name in account.run.result.metrics if name.startswith("cv/") and name.endswith("_mean")
+        name[3:-5] for name in account.run.result.values if name.startswith("cv/") and name.endswith("_mean")
     ]
     if not names:
         return None
@@ -76,7 +119,7 @@ def _over_folds(account: Account) -> Figures | None:
     ]
     rows = []
     for name in names:
-        low, high = (metrics.get(f"cv/{name}_ci95_{end}") for end in ("low", "high"))
+        low, high = intervals.get(f"cv/{name}_mean", (None, None))
         row: list[Cell] = [name, Estimate(metrics[f"cv/{name}_mean"], low, high, is_mean=True)]
         row.append(metrics.get(f"cv/{name}_std"))
         row += [metrics.get(f"cv/{name}_pooled")] if pooled else []
@@ -98,7 +141,7 @@ def _over_folds(account: Account) -> Figures | None:
 def _on_parts(account: Account) -> Figures | None:
     """Return the figures on the final test rows and the validation rows, with baselines."""
     result, sizes = account.run.result, dict(account.sizes)
-    metrics, heads = dict(result.metrics), {"test": account.held_out, "val": "validation rows"}
+    metrics, heads = dict(result.values), {"test": account.held_out, "val": "validation rows"}
     notes = []
     if best := result.best:
         own = best.get("metrics")
@@ -117,29 +160,16 @@ def _on_parts(account: Account) -> Figures | None:
         return None
     heading, keys, rows = ["metric"], ["metric"], []
     has_baseline = {part: any(name.startswith(f"{part}/") for name in result.baselines) for part in parts}
-    judged = account.judged.intervals if account.judged is not None else {}
-    judged_part = "test" if "test" in parts else "val"
+    intervals = metric_intervals(account)
     for part in parts:
         count = f"\n{sizes[part]:,} rows" if sizes.get(part) else ""
         heading += [f"{heads[part]}{count}", *(["baseline"] if has_baseline[part] else [])]
         keys += [part, *([f"{part} baseline"] if has_baseline[part] else [])]
-    has_one_loss = all(metrics.get(f"{part}/loss") == metrics.get(f"{part}/log_loss") for part in parts)
     for name in names:
-        if name == "log_loss" and has_one_loss:
-            continue
-        row: list[Cell] = ["loss (log_loss)" if name == "loss" and has_one_loss else name]
+        row: list[Cell] = [name]
         for part in parts:
             value = metrics.get(f"{part}/{name}")
-            ends = judged.get(name) if part == judged_part else None
-            if (
-                ends is None
-                and name == "accuracy"
-                and value is not None
-                and part == "val"
-                and not result.best
-            ):
-                ends = _of_accuracy(value, sizes.get("val", 0))
-            row.append(None if value is None else estimate_of(value, ends))
+            row.append(None if value is None else estimate_of(value, intervals.get(f"{part}/{name}")))
             row += [result.baselines.get(f"{part}/{name}")] if has_baseline[part] else []
         rows.append(tuple(row))
     if any(isinstance(cell, Estimate) and cell.has_interval for row in rows for cell in row):
@@ -193,7 +223,7 @@ def table_of_trials(account: Account) -> Figures | None:
     best = (account.run.result.best or {}).get("trial")
     fronts = {best, *account.run.result.front} if best is not None else set()
     metrics = _few_metrics("val/", [_numbers(trial.get("metrics")) for trial in listed])
-    objective = next((name for name in account.run.result.metrics if name.startswith("best/")), "best/value")
+    objective = next((name for name in account.run.result.values if name.startswith("best/")), "best/value")
     goal = objective.removeprefix("best/")
     metrics = [name for name in metrics if f"val/{name}" != goal]
     rows = []

@@ -114,7 +114,9 @@ def _key_facts(account: Account, now: datetime) -> list[tuple[str, str, str]]:
     run = account.run
     facts = []
     if run.duration is not None:
-        facts.append(("took", duration(run.duration), f"status {run.status}"))
+        earlier = run.ledger.earlier_s
+        resumed = f", {duration(earlier)} before it was resumed" if earlier else ""
+        facts.append(("took", duration(run.duration), f"status {run.status}{resumed}"))
     if run.created_at is not None:
         local = run.created_at.astimezone() if 1 < run.created_at.year < 9999 else run.created_at
         age = age_text((now - run.created_at).total_seconds())

@@ -8,7 +8,7 @@ from datetime import datetime
 from dlcli.comparison.compare_runs import ALL, Comparison
 from dlcli.page.account import Account
 from dlcli.page.blocks import Block, Cell, Command, Estimate, Facts, Figures, Page, Prose, Section
-from dlcli.page.figures import figures_tables
+from dlcli.page.figures import figures_tables, without_log_loss_twice
 from dlcli.page.learning import diagnosis_of, learning_curves_of
 from dlcli.page.sections import made_by
 from dlcli.page.wording import what_was_done
@@ -58,7 +58,7 @@ def _figures(
 ) -> tuple[Block, ...]:
     """Return a table with a line for each metric and a column for each run."""
     found: list[dict[str, Cell]] = [
-        {str(row[0]): row[1] for table in figures_tables(account)[:1] for row in table.rows}
+        {str(row[0]): row[1] for table in figures_tables(account, one_loss=False)[:1] for row in table.rows}
         for account in accounts
     ]
     metrics = list(dict.fromkeys(name for own in found for name in own))
@@ -71,7 +71,9 @@ def _figures(
     if any(isinstance(cell, Estimate) and cell.has_interval for row in rows for cell in row):
         note = "95 % intervals: of runs with folds over these, of others over the rows."
     what = comparison.rows if comparison else "rows that were not used for training"
-    return (Figures("comparison", f"Figures on {what}", ("metric", *names), rows, note),)
+    return (
+        without_log_loss_twice(Figures("comparison", f"Figures on {what}", ("metric", *names), rows, note)),
+    )
 
 
 def _differences(comparison: Comparison | None) -> tuple[Block, ...]:

@@ -110,6 +110,9 @@ def _tag(child: ChildRun, name: str) -> str:
     return child.ledger.tags.get(name, "0")
 
 
+_SOLVERS = {"PenaltyPath", "GrowTrees"}
+
+
 def _training(account: Account) -> Iterator[str]:
     optimizer, trainer = account.section("optimizer"), account.section("trainer")
     if name := _last_name(optimizer):
@@ -117,7 +120,8 @@ def _training(account: Account) -> Iterator[str]:
             "space", {}
         )
         rate = f", learning rate {optimizer['lr']:g}" if isinstance(optimizer.get("lr"), float | int) else ""
-        rate = "" if is_searched else rate
+        # A solver's `lr` is the length of a line search's first trial step, which does not change the solution.
+        rate = "" if is_searched or name in _SOLVERS else rate
         epochs = trainer.get("max_epochs")
         most = f", at most {counted(epochs, 'epoch')}" if isinstance(epochs, int) and epochs > 0 else ""
         yield f"Optimizer {name}{rate}{most}."

@@ -87,13 +87,20 @@ class Judgement:
     doubtful: Literal["rise", "fall"] | None = None
 
 
-def diagnose(history: History, max_epochs: int | None = None, baseline: float | None = None) -> str:
+def diagnose(
+    history: History,
+    max_epochs: int | None = None,
+    baseline: float | None = None,
+    *,
+    has_linear: bool = True,
+) -> str:
     """Return a sentence on `train/loss` and `val/loss` with the values that support it (epochs from 1).
 
     Args:
         history: name of a metric to (epoch, value) pairs.
         max_epochs: the limit of the run; None if there is none.
         baseline: the val loss of a constant prediction; None if it is unknown.
+        has_linear: whether there is a linear model for the task, with which a model that hardly learns can be compared.
     """
     train, val = dict(history.get("train/loss", ())), dict(history.get("val/loss", ()))
     for name, losses in (("train", train), ("val", val)):
@@ -179,10 +186,12 @@ def diagnose(history: History, max_epochs: int | None = None, baseline: float | 
         settled += f" (val loss is far above it, but has a standard error of {_n(loss_se)} over so few rows)"
         doubtful = True
     accuracy = dict(history.get("val/accuracy", ())).get(epochs[found.best])
-    return f"{settled}: {_converged(v, baseline, accuracy, doubtful)}"
+    return f"{settled}: {_converged(v, baseline, accuracy, doubtful, has_linear)}"
 
 
-def _converged(v: Sequence[float], baseline: float | None, accuracy: float | None, doubtful: bool) -> str:
+def _converged(
+    v: Sequence[float], baseline: float | None, accuracy: float | None, doubtful: bool, has_linear: bool
+) -> str:
     """Return the verdict on losses that no longer fall, with their distance from a constant prediction if it is small.
 
     It is small if a network does not learn, or if the inputs contain little information on the target; the curve does
@@ -197,14 +206,12 @@ def _converged(v: Sequence[float], baseline: float | None, accuracy: float | Non
         return f"{verdict}."
     if share >= _NOTHING:
         right = "" if accuracy is None else f", accuracy {_n(accuracy)}"
-        return (
-            f"{verdict}. It is {share:.0%} below {constant}{right}; compare with model=linear and another "
-            "learning rate."
-        )
+        others = "model=linear and another learning rate" if has_linear else "another learning rate"
+        return f"{verdict}. It is {share:.0%} below {constant}{right}; compare with {others}."
     below = f"is only {share:.1%} below" if share > 0 else "never fell below"
     return (
         f"it no longer falls, but {below} {constant}: the model does not learn, or the inputs contain little "
-        "information on the target; try another learning rate, and compare with model=linear."
+        f"information on the target; try another learning rate{', and compare with model=linear' * has_linear}."
     )
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 import torch
 from matplotlib.figure import Figure
 
+from dlcli.config.target_kinds import ONE_A_ROW
 from dlcli.datasets.data import Data, take
 from dlcli.inference.evaluation import Evaluation, predictions_table
 from dlcli.inference.generation import record_samples
@@ -68,13 +69,14 @@ def write_report(
     if evaluations:
         write_predictions(run_dir, predictions_table(model, evaluations, is_fold=is_fold))
     constant = evaluations["val"].baselines.get("", {}) if "val" in evaluations else {}
-    baseline = constant.get("loss")
+    baseline, has_linear = constant.get("loss"), model.task.kind in ONE_A_ROW
+    diagnosis = diagnose(history, max_epochs, baseline, has_linear=has_linear)
     if not pictures:
-        return diagnose(history, max_epochs, baseline)
+        return diagnosis
     plots = run_dir / "plots"
     plots.mkdir(exist_ok=True)
     about = f"{run_name} · {data.name}" if run_name else data.name
-    curves = learning_curves(history, fitted.best_epoch, monitor, max_epochs, baseline)
+    curves = learning_curves(history, fitted.best_epoch, monitor, max_epochs, baseline, has_linear=has_linear)
     save(curves, plots / "learning_curves.png", about)
     if layers := gradient_curves(history):
         save(layers, plots / "gradients.png", about)
@@ -100,7 +102,7 @@ def write_report(
             save(attention, plots / "attention.png", f"{run_name or data.name} · {data.name}")
         record_samples(run_dir, model, fitted.device)
         _write_breakdown(run_dir / "breakdown.csv", model, evaluations, is_fold=is_fold)
-    return diagnose(history, max_epochs, baseline)
+    return diagnosis
 
 
 def _worst_images(

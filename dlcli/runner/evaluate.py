@@ -75,7 +75,7 @@ def evaluate(
         opened.ledger,
         opened.folder,
         status="FINISHED",
-        metrics=metrics,
+        values=metrics,
         baselines=baselines,
         over=means_over({part: evaluation}),
         duration_s=round(time.monotonic() - started, 3),

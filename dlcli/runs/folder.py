@@ -96,7 +96,7 @@ def read_result(run_dir: Path, *, within: int = 0) -> Result:
         ledger,
         run_dir,
         status=ledger.status,
-        metrics={name: ledger.metrics[name] for name in ledger.result.get("metrics", ())},
+        values={name: ledger.metrics[name] for name in ledger.result.get("metrics", ())},
         baselines={
             name.removeprefix(_BASELINE): value
             for name, value in ledger.metrics.items()

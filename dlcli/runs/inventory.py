@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -12,6 +12,7 @@ from pathlib import Path
 from dlcli.errors import CorruptRun
 from dlcli.runs.main_figure import MainFigure, main_figure
 from dlcli.runs.registered_versions import RegisteredVersion, versions_by_run
+from dlcli.tracking.by_name import Named
 from dlcli.tracking.ledger import LEDGER_FILE, Ledger
 from dlcli.tracking.liveness import ACTIVE_DIR, entries, is_held, read_entry
 
@@ -35,7 +36,7 @@ class ListedRun:
         status: FINISHED, FAILED, KILLED, RUNNING, SCHEDULED, or DAMAGED if its ledger cannot be read.
         size: bytes on disk, with those of its child runs.
         created_at: when it was created; None if it is damaged.
-        duration: seconds from the last start to the end, or until now; None if it has not started.
+        duration: seconds that it took, with those before it was resumed, or until now; None if it has not started.
         figure: its main figure; None if it has none yet.
         metrics: all metrics in the ledger.
         recorded: names of the metrics that are results, neither baselines nor values of single epochs.
@@ -106,6 +107,14 @@ def list_runs(runs_dir: Path, now: datetime) -> list[ListedRun]:
         whole(key) for key in found if key not in done
     ]  # a folder from elsewhere may name itself as its parent
     return sorted(tops, key=_created, reverse=True)
+
+
+def named_runs(tree: Iterable[ListedRun]) -> Iterator[Named]:
+    """Yield the whole runs of a list that get a link by their name."""
+    for run in tree:
+        is_in_place = run.folder.parent.name == run.run_id and not run.folder.parents[1].is_symlink()
+        if run.parent_id is None and run.created_at is not None and is_in_place:
+            yield Named(run.name, run.run_id, run.created_at.isoformat(), run.experiment)
 
 
 def run_folders(runs_dir: Path) -> Iterator[Path]:
@@ -208,12 +217,12 @@ def _is_worked_on(ledger: Ledger, level: int = 0) -> bool:
 
 
 def duration_of(ledger: Ledger, status: str, now: datetime) -> float | None:
-    """Return the seconds from a run's last start to its end, or until now if it is running; None if unknown."""
+    """Return the seconds that a run took, or has taken until now, with those before it was resumed; None if unknown."""
     started, ended = time_of(ledger.started_at), time_of(ledger.ended_at)
     until = now if status == "RUNNING" else ended
     if started is None or until is None:
         return None
-    return max(0.0, (until - started).total_seconds())
+    return ledger.earlier_s + max(0.0, (until - started).total_seconds())
 
 
 def time_of(text: str | None) -> datetime | None:

@@ -43,7 +43,7 @@ class Overview:
         ledger: the run's ledger.
         status: its status; KILLED if its process is gone.
         created_at: when it was created.
-        duration: seconds from the last start to the end, or until now; None if it has not started.
+        duration: seconds that it took, with those before it was resumed, or until now; None if it has not started.
         result: its metrics and messages.
         files: name of each file or folder in the run's folder to its size in bytes.
         pictures: the folder with its pictures, which may be that of its parent; None if there are none.
@@ -115,7 +115,7 @@ def _result(ledger: Ledger, remarks: list[str]) -> Result:
             ledger,
             ledger.run_dir,
             status=ledger.status,
-            metrics={name: ledger.metrics[name] for name in alone.get("metrics", ())},
+            values={name: ledger.metrics[name] for name in alone.get("metrics", ())},
             duration_s=alone.get("duration_s", 0.0),
             messages=tuple(alone.get("messages", ())),
         )

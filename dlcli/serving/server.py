@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import select
 import signal
 import socket
 import time
@@ -80,7 +81,8 @@ class _Connection(H11Protocol):
             waiting.cancel()
 
     def shutdown(self) -> None:
-        if self.cycle is None and not self.transport.is_closing():
+        asks = self.cycle is not None and not self.cycle.response_complete
+        if not asks and not self.transport.is_closing() and (self.cycle is None or self._has_unread_bytes()):
             self._unset_keepalive_if_required()
             self._wait(_NOTICE)  # a new connection has this time to send its request
         else:
@@ -93,6 +95,9 @@ class _Connection(H11Protocol):
             self._wait()
 
     def timeout_keep_alive_handler(self) -> None:
+        if not self.transport.is_closing() and self._has_unread_bytes():
+            self._wait(0)
+            return
         left = self.transport.get_write_buffer_size()
         if left and left == self.unread:
             self.transport.abort()  # `close` would wait for the client
@@ -101,6 +106,12 @@ class _Connection(H11Protocol):
             self._wait()
         else:
             super().timeout_keep_alive_handler()
+
+    def _has_unread_bytes(self) -> bool:
+        """Return whether the system has received bytes that `data_received` has not got; to close would lose them."""
+        ready = select.poll()
+        ready.register(self.transport.get_extra_info("socket"), select.POLLIN)
+        return bool(ready.poll(0))
 
     def _wait(self, seconds: float | None = None) -> None:
         self.timeout_keep_alive_task = self.loop.call_later(

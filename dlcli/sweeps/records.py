@@ -125,7 +125,7 @@ class Records:
 
     def figures(self, folder: Path) -> dict[str, float]:
         """Return the metrics of a finished run, and its costs if any cost is an objective."""
-        metrics = dict(read_result(folder).metrics)
+        metrics = dict(read_result(folder).values)
         if any(objective.is_cost for objective in self._objectives):
             check_recorded(Ledger.load(folder), HISTORY_FILE)
             lines = [line.metrics for line in read_history(folder)]

@@ -90,7 +90,7 @@ def run_sweep(
             notices = of_runs({**told, **final.notices})
             own = sentences(notices, plan.experiment.data.told)
             why = why_it_won(plan, standing, records)
-            undefined = undefined_in_folds([run.metrics for run in trained])
+            undefined = undefined_in_folds([run.values for run in trained])
             lines = [*messages(plan, standing, final.messages, resume, why), *undefined, *own, *missing]
             if folds > 1 and recorder.ledger.parent_id is None and "members" not in final.result:
                 words = ("predict", recorder.ledger.run_name, "FILE", "--use", "folds")
@@ -119,7 +119,7 @@ def run_sweep(
                     "over": dict(final.over),
                     "messages": lines,
                     "notices": as_plain([*plan.left_out, *notices]),  # the panel shows the former
-                    "duration_s": round(time.monotonic() - started, 3),
+                    "duration_s": round(recorder.ledger.earlier_s + time.monotonic() - started, 3),
                     "trials": [trial.to_json() for trial in standing.trials],
                     "best": {**best.to_json(), "command": plan.command(best.params), "folds": folds},
                     "importances": importances,

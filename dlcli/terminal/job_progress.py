@@ -68,7 +68,7 @@ class JobProgress:
                 self._table = FoldTable(self._terminal, names, jobs) if len(names) > 1 else None
             case JobFinished(index, result):
                 if self._table is not None:
-                    self._table.finished(index, result.metrics, result.duration_s)
+                    self._table.finished(index, result.values, result.duration_s)
 
     def _start(self, index: int, started: TrainingStarted) -> None:
         if self._table is None:

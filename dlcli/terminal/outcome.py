@@ -62,7 +62,7 @@ def _setting(value: object) -> str:
 def tell_figures(terminal: Terminal, result: Result) -> None:
     """Print the metrics and messages of a result."""
     if result.best is not None:
-        tested = {name: value for name, value in result.metrics.items() if name.startswith("test/")}
+        tested = {name: value for name, value in result.values.items() if name.startswith("test/")}
         figures = {**result.best["metrics"], **tested}
         # Metrics of two models: the best trial, and its refit or an ensemble.
         folds = result.best.get("folds", 1)
@@ -72,13 +72,13 @@ def tell_figures(terminal: Terminal, result: Result) -> None:
         }
         title = f"{result.run_name}, the winner"
         terminal.results(figures, title=title, baselines=result.baselines, headings=headings)
-    elif result.folds and any(name.startswith("cv/") for name in result.metrics):
+    elif result.folds and any(name.startswith("cv/") for name in result.values):
         terminal.table(_estimates(result), title=f"{result.run_name}, held-out rows")
     if result.best is None:
         title = f"{result.run_name}, refitted" if result.folds else f"{result.run_name}, best epoch"
         title = result.run_name if result.members else title
         headings = {"test": "final test", **({"val": "val (before the refit)"} if result.folds else {})}
-        terminal.results(result.metrics, title=title, baselines=result.baselines, headings=headings)
+        terminal.results(result.values, title=title, baselines=result.baselines, headings=headings)
     for message in result.messages:
         terminal.sentence(message)
 
@@ -88,13 +88,13 @@ def _estimates(result: Result) -> Mapping[str, Mapping[str, str]]:
     columns: dict[str, dict[str, str]] = {
         heading: {} for heading in ("mean", "std", "95% CI", "folds", "pooled", "baseline")
     }
-    figures = {k.removeprefix("cv/"): number(v) for k, v in result.metrics.items() if k.startswith("cv/")}
+    figures = {k.removeprefix("cv/"): number(v) for k, v in result.values.items() if k.startswith("cv/")}
     has_gaps = any(name.endswith(("_defined_in", "_complete_in")) for name in figures)
     for name, value in figures.items():
         for suffix, said in (("_defined_in", ""), ("_complete_in", " complete")):
             if (metric := name.removesuffix(suffix)) != name:
                 earlier = [columns["folds"][metric]] if metric in columns["folds"] else []
-                count = f"{int(result.metrics[f'cv/{name}'])}{said}"
+                count = f"{int(result.values[f'cv/{name}'])}{said}"
                 columns["folds"][metric] = ", ".join([*earlier, count])
         if has_gaps and (metric := name.removesuffix("_pooled")) != name:
             columns["pooled"][metric] = value

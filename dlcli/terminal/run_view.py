@@ -77,6 +77,7 @@ def _facts(run: Overview, now: datetime) -> dict[str, str]:
     if run.created_at is not None:
         local = run.created_at.astimezone() if 1 < run.created_at.year < 9999 else run.created_at
         took = "" if run.duration is None else f", took {duration(run.duration)}"
+        took += f" ({duration(earlier)} before it was resumed)" if (earlier := run.ledger.earlier_s) else ""
         age = age_text((now - run.created_at).total_seconds())
         facts["created"] = f"{local.isoformat(' ', 'minutes')}, {age} ago{took}"
     if note := ledger.tags.get(NOTE_TAG):
@@ -108,6 +109,7 @@ def _as_json(run: Overview) -> dict[str, Any]:
         "error": ledger.error,
         "created_at": run.created_at and run.created_at.isoformat(),
         "duration_s": run.duration,
+        "earlier_s": run.ledger.earlier_s,
         "tags": ledger.tags,
         "messages": list(run.result.messages),
         "files": run.files,

@@ -12,6 +12,7 @@ import re
 import secrets
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from dlcli.errors import CorruptRun
@@ -20,6 +21,33 @@ from dlcli.tracking.places import BY_NAME, folder_name
 
 _LONGEST = 200  # maximum bytes of a name; file systems allow 255, and an ID may follow
 _ID = 8  # characters of an ID that distinguish runs of the same name
+
+
+@dataclass(frozen=True)
+class Named:
+    """A run that gets a link.
+
+    Attributes:
+        name: its name.
+        run_id: its ID.
+        created_at: when it was created, in ISO 8601.
+        experiment: its experiment.
+    """
+
+    name: str
+    run_id: str
+    created_at: str
+    experiment: str
+
+    @property
+    def place(self) -> Path:
+        """Its folder, relative to that of the links."""
+        return Path("..", folder_name(self.experiment), self.run_id, "artifacts")
+
+    @classmethod
+    def of(cls, ledger: Ledger) -> Named:
+        """Return the run of a ledger."""
+        return cls(ledger.run_name, ledger.run_id, ledger.created_at, ledger.experiment)
 
 
 def link_run(ledger: Ledger) -> None:
@@ -32,22 +60,35 @@ def link_run(ledger: Ledger) -> None:
             return
         folder.mkdir(exist_ok=True)
         _remove_unfinished(folder)
-        before = _target(folder / name)
-        if before is not None and before != _place(ledger):
+        before, place = _target(folder / name), Named.of(ledger).place
+        if before is not None and before != place:
             _link(folder / f"{name}-{before.parts[-2][:_ID]}", before)
-        _link(folder / name, _place(ledger))
+        _link(folder / name, place)
 
 
 def refresh_links(runs_dir: Path) -> None:
     """Update the links to those of the existing runs, if they differ. Never fails."""
+    present = existing_links(runs_dir)
+    update_links(runs_dir, present, (Named.of(ledger) for ledger in _ledgers(runs_dir)))
+
+
+def existing_links(runs_dir: Path) -> dict[str, Path]:
+    """Return the names and targets of the links.
+
+    Call it before the runs are read, so that `update_links` does not remove the link of a run that is created in the
+    meantime.
+    """
+    return {path.name: at for path in (runs_dir / BY_NAME).glob("*") if (at := _target(path)) is not None}
+
+
+def update_links(runs_dir: Path, present: Mapping[str, Path], runs: Iterable[Named]) -> None:
+    """Update the present links to those of whole runs, if they differ. Never fails."""
     folder = runs_dir / BY_NAME
     with suppress(OSError):
         if folder.is_symlink():
             return
         _remove_unfinished(folder)
-        # Existing links are listed first, so that the link of a run that is created in the meantime is not removed.
-        present = {path.name: place for path in folder.glob("*") if (place := _target(path)) is not None}
-        wanted = _wanted(_ledgers(runs_dir))
+        wanted = _wanted(runs)
         if wanted == present:
             return
         folder.mkdir(exist_ok=True)
@@ -66,11 +107,11 @@ def followed(path: Path) -> Path:
     return path.parent.parent / Path(*place.parts[1:])
 
 
-def _wanted(ledgers: Iterable[Ledger]) -> Mapping[str, Path]:
+def _wanted(runs: Iterable[Named]) -> Mapping[str, Path]:
     found: dict[str, Path] = {}
-    for ledger in sorted(ledgers, key=lambda one: one.created_at, reverse=True):
-        name = _file_name(ledger.run_name, ledger.run_id)
-        found.setdefault(name if name not in found else f"{name}-{ledger.run_id[:_ID]}", _place(ledger))
+    for run in sorted(runs, key=lambda one: one.created_at, reverse=True):
+        name = _file_name(run.name, run.run_id)
+        found.setdefault(name if name not in found else f"{name}-{run.run_id[:_ID]}", run.place)
     return found
 
 
@@ -80,11 +121,6 @@ def _ledgers(runs_dir: Path) -> Iterable[Ledger]:
             ledger = Ledger.load(file.parent)
             if ledger.parent_id is None and ledger.is_in_place and not file.parents[2].is_symlink():
                 yield ledger
-
-
-def _place(ledger: Ledger) -> Path:
-    """Return a run's folder relative to the folder of the links."""
-    return Path("..", folder_name(ledger.experiment), ledger.run_id, "artifacts")
 
 
 def _target(link: Path) -> Path | None:

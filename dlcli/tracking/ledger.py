@@ -101,6 +101,7 @@ class Ledger:
         created_at: time of creation.
         started_at: time of the last start or resumption.
         ended_at: time of the end.
+        earlier_s: seconds of the calls before the last start, if the run was resumed.
         pid: process ID of the recording process.
         host: name of its machine.
         metrics: final metrics.
@@ -127,6 +128,7 @@ class Ledger:
     created_at: str = field(default_factory=now)
     started_at: str | None = None
     ended_at: str | None = None
+    earlier_s: float = 0.0
     pid: int | None = None
     host: str | None = None
     metrics: dict[str, float] = field(default_factory=dict)
@@ -270,6 +272,8 @@ def _is(value: Any, kind: str) -> bool:
         return value in get_args(Kind if kind == "Kind" else Status)
     if kind.startswith("dict"):
         return isinstance(value, dict)
+    if kind == "float":
+        return isinstance(value, int | float) and math.isfinite(value) and value >= 0
     return isinstance(value, int if kind.startswith("int") else str)
 
 

@@ -73,6 +73,7 @@ class Recorder:
             ledger.update(
                 durable=not self._is_brief,
                 status="RUNNING",
+                earlier_s=round(ledger.earlier_s + ledger.seconds, 3),
                 started_at=now(),
                 ended_at=None,
                 error=None,

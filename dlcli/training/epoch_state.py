@@ -53,6 +53,11 @@ class ResumePoint:
         """Return whether no epochs are left to train."""
         return self.stopped or (max_epochs is not None and 0 <= max_epochs <= self.finished_epochs)
 
+    def content(self) -> dict[str, Any]:
+        """Return the whole checkpoint."""
+        found: dict[str, Any] = torch.load(self.file, map_location="cpu", weights_only=True)
+        return found
+
 
 def best_name(epoch: int) -> str:
     """Return the name of the file with the weights of the best epoch."""

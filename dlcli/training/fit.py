@@ -241,7 +241,13 @@ def fit(
         raise
     module.release_rows()
     watching = next((one for one in recipe.callbacks if isinstance(one, WatchPath)), None)
-    path = watching.path(network.model) if watching else None
+    path = None
+    if (
+        watching and progress and progress.reaches(trainer.max_epochs)
+    ):  # the network has not been trained again
+        path = watching.path_in(progress.content())
+    elif watching:
+        path = watching.path(network.model)
     if checkpoints.best_weights is None or checkpoints.best_epoch is None:
         raise TrainingError(
             f"no epoch was finished, or {monitor} was never a number: there are no weights to save",

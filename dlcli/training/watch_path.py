@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ from dlcli.errors import TrainingError
 from dlcli.formatting import counted
 
 _POINTS = 200
+_MODEL = "network.model."  # prefix of the model's weights in a checkpoint
 _VALUES = 1 << 25  # weights of all points together: 128 MiB
 
 
@@ -34,7 +36,7 @@ class WatchPath(Callback):
     """Callback that keeps the trained weights at up to 200 steps; `plots/path.png` shows their path.
 
     The steps are evenly spaced. The weights are those that the optimizer has at the first step. A resumed run has the
-    path of an uninterrupted one, unless it was stopped after its last step.
+    path of an uninterrupted one.
 
     Raises:
         TrainingError: The network has more than 16 million trained weights.
@@ -85,7 +87,18 @@ class WatchPath(Callback):
             return None
         return WeightPath(self._names, torch.stack([*self._points, self._flat(model)]))
 
+    def path_in(self, checkpoint: Mapping[str, Any]) -> WeightPath | None:
+        """Return the path of a run that was stopped after its last step, from its last checkpoint."""
+        state = checkpoint["callbacks"].get(self.state_key)
+        if not state or not state["points"]:
+            return None
+        self.load_state_dict(state)
+        end = {name.removeprefix(_MODEL): weights for name, weights in checkpoint["state_dict"].items()}
+        return WeightPath(self._names, torch.stack([*self._points, self._joined(end)]))
+
     def _flat(self, model: Any) -> Tensor:
-        known = dict(model.named_parameters())
+        return self._joined(dict(model.named_parameters()))
+
+    def _joined(self, known: Mapping[str, Tensor]) -> Tensor:
         weights = [known[name].detach().flatten().to("cpu", torch.float32) for name in self._names]
         return torch.cat(weights)

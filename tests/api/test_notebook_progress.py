@@ -67,7 +67,7 @@ def run_cells(file: Path) -> list[Any]:
 
 
 def test_the_notebook_of_the_docs_runs(kernel: Output) -> None:
-    result, accuracy, figures, history, rows, plots, picture, folds, losses, predicted, name = run_cells(
+    result, accuracy, metrics, history, rows, plots, picture, folds, losses, predicted, name = run_cells(
         ROOT / "docs" / "notebook.ipynb"
     )
     assert isinstance(result, RunResult)
@@ -78,13 +78,13 @@ def test_the_notebook_of_the_docs_runs(kernel: Output) -> None:
     assert "val loss" in shown
     HTMLParser().feed(shown)
     assert result.metrics["test/accuracy"] == accuracy
-    assert figures.loc["accuracy", "test"] == accuracy
-    assert {"test low", "test baseline", "val"} <= set(figures.columns)
+    assert metrics.loc["test/accuracy", "value"] == accuracy
+    assert list(metrics.columns) == ["value", "baseline", "low", "high"]
     assert len(history) == 3
     assert set(rows.columns) >= {"row", "split", "target", "prediction"}
     assert plots == ["confusion_matrix", "learning_curves", "precision_recall", "reliability", "roc"]
     assert picture._repr_png_().startswith(b"\x89PNG")
-    assert folds.index[0] == "loss"
+    assert folds.index[0] == "cv/loss_mean"
     assert len(losses) == 5
     assert isinstance(predicted, pd.DataFrame)
     assert (name, Path("flowers.html").exists()) == ("flowers.html", True)

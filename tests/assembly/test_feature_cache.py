@@ -75,7 +75,7 @@ def test_the_figures_are_those_without_a_cache(weights: Path, computed: list[int
     overrides, told = [*MODEL, f"model.weights='{weights}'"], Told()
     plain = train([*overrides, "finetune.cache=false"])
     cached = train(overrides, listen=told)
-    assert cached.metrics == pytest.approx(plain.metrics, rel=1e-5, abs=1e-5)
+    assert cached.values == pytest.approx(plain.values, rel=1e-5, abs=1e-5)
     one, other = (load_model(result.run_dir / "model").network.state_dict() for result in (plain, cached))
     assert all(torch.allclose(one[name], other[name], atol=1e-4) for name in one)
     assert (told.computed_so_far[0], told.computed_so_far[-1]) == ((0, 3 * 128), (3 * 128, 3 * 128))

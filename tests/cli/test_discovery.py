@@ -48,7 +48,7 @@ def test_version_and_help() -> None:
         assert f"Usage: {' '.join(['dlcli', *words])} [OPTIONS]" in dlcli("help", *words).stdout
     done = dlcli("help", "trian")
     assert done.exit_code == 2
-    assert "No such command 'trian'" in done.stderr
+    assert "no such command 'trian'" in done.stderr
 
 
 def test_list_names_the_options_of_a_group_and_their_headers() -> None:
@@ -289,5 +289,5 @@ def test_a_command_of_a_group_is_shown_with_its_group() -> None:
     done = dlcli("rm", "first")
     assert done.exit_code == 2
     assert "hint: Write: dlcli runs rm first" in done.stderr
-    assert "No such command 'gc'. Write: dlcli runs gc ..." in dlcli("gc").stderr
+    assert dlcli("gc").stderr == "error: no such command 'gc'\n  hint: Write: dlcli runs gc ...\n"
     assert "Did you mean 'train'?" in dlcli("trian").stderr

@@ -99,9 +99,9 @@ def together(sweep: Result) -> Result:
 def test_an_ensemble_is_a_run_that_is_tested_once(folder: Path, sweep: Result, together: Result) -> None:
     trials = {trial["run_id"] for trial in sweep.trials}
     assert set(together.members) <= trials
-    assert together.metrics.keys() >= {"test/loss", "test/accuracy"}
+    assert together.values.keys() >= {"test/loss", "test/accuracy"}
     again = dlcli.evaluate(together.run_dir)
-    assert again.metrics == pytest.approx(together.metrics)
+    assert again.values == pytest.approx(together.values)
     table = dlcli.predict(together.run_dir, folder / "pets.csv")
     assert table is not None
     assert "spread" in table
@@ -172,7 +172,7 @@ def test_other_commands_know_it(folder: Path, together: Result, tmp_path: Path) 
     assert dlcli.report(together.run_dir).page.kicker.startswith("ensemble")
     single = dlcli.train(words(folder, "run_name=single"))
     compared = dlcli.compare([str(together.run_dir), str(single.run_dir)])
-    assert compared.figures["accuracy"][0] == pytest.approx(together.metrics["test/accuracy"])
+    assert compared.figures["accuracy"][0] == pytest.approx(together.values["test/accuracy"])
     done = CliRunner().invoke(app, ["resume", "together", *runs])
     assert done.exit_code == 0, done.output
 
@@ -259,7 +259,7 @@ def test_a_holdout_is_judged_on_its_validation_rows(folder: Path, kind: str) -> 
     parts = np.load(found.run_dir / "split.npz")
     assert "on 11 rows that each was not trained on" in found.messages[0]
     assert (len(parts["val"]), len(parts["test"])) == (11, 18)
-    assert found.metrics.keys() >= {"test/accuracy"}
+    assert found.values.keys() >= {"test/accuracy"}
     explained = dlcli.explain(runs[0].run_dir, runs_dir=folder / "runs", repeats=2)
     assert (explained.rows, explained.of_rows) == (18, "final test rows")
     several = "Each of the 18 final test rows is predicted by 2 models; its mean error counts once."

@@ -56,14 +56,14 @@ def test_a_new_part_trains_as_it_is_written(kind: str, folder: Path) -> None:
 def test_a_metric_of_ones_own_is_computed_monitored_and_evaluated(folder: Path) -> None:
     made = scaffold("metric", "error_rate", folder)
     result = trained(made, folder, "monitor=val/error_rate", "cv=kfold", "cv.folds=3")
-    assert result.metrics["cv/error_rate_mean"] == pytest.approx(1 - result.metrics["cv/accuracy_mean"])
-    assert result.metrics["cv/error_rate_pooled"] == pytest.approx(1 - result.metrics["cv/accuracy_pooled"])
+    assert result.values["cv/error_rate_mean"] == pytest.approx(1 - result.values["cv/accuracy_mean"])
+    assert result.values["cv/error_rate_pooled"] == pytest.approx(1 - result.values["cv/accuracy_pooled"])
     fold = Path(result.folds[0].run_dir)
     assert Ledger.load(fold).result["scales"]["error_rate"] == {"better": "lower", "low": 0.0, "high": 1.0}
     whole = trained(made, folder, "monitor=val/error_rate")
     again = dlcli.evaluate(whole.run_dir, conf_dirs=[folder / "conf"])
-    assert again.metrics["test/error_rate"] == whole.metrics["test/error_rate"]
-    assert dlcli.evaluate(whole.run_dir, trust=True).metrics == again.metrics
+    assert again.values["test/error_rate"] == whole.values["test/error_rate"]
+    assert dlcli.evaluate(whole.run_dir, trust=True).values == again.values
     with pytest.raises(CorruptRun, match=r"metric.error_rate._target_ names code outside dlcli"):
         dlcli.evaluate(whole.run_dir)
 

@@ -202,7 +202,7 @@ def test_new_rows_with_targets_judge_the_model(
 @pytest.mark.parametrize("count", [1, 5])
 def test_new_rows_may_be_of_one_class(count: int, runs: Path, rows: pd.DataFrame) -> None:
     rows[rows["kind"] == "dog"][:count].to_csv("dogs.csv", index=False)
-    metrics = dlcli.evaluate("pets", file="dogs.csv", runs_dir=runs).metrics
+    metrics = dlcli.evaluate("pets", file="dogs.csv", runs_dir=runs).values
     found = dlcli.load_run("pets", runs_dir=runs).predict(pd.read_csv("dogs.csv", dtype={"coat": str}))
     assert metrics["test/accuracy"] == pytest.approx((found["prediction"] == "dog").mean())
     assert metrics["test/log_loss"] == pytest.approx(-np.log(found["p(dog)"]).mean(), rel=1e-5)

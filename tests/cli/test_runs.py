@@ -129,7 +129,7 @@ def test_an_empty_folder_has_no_runs() -> None:
 def test_options_of_the_group_do_not_vanish() -> None:
     done = dlcli("--all", "nonsense")
     assert done.exit_code == 2
-    assert "No such command 'nonsense'" in done.stderr or "options of a command" in done.stderr
+    assert "no such command 'nonsense'" in done.stderr or "options of a command" in done.stderr
     done = dlcli("--all", "show", "good")
     assert done.exit_code == 2
     assert "dlcli runs show ..." in " ".join(done.stderr.replace("root", "dlcli").split())

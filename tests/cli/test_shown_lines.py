@@ -86,7 +86,7 @@ def test_the_lines_of_a_sweep(words: list[str]) -> None:
     assert code == 0
     assert told(*lines(output)["Train the best trial again"])[0] == 0
     assert statuses() == ["FINISHED", "FINISHED"]
-    more = ["--timeout", "1e-9", "sweep.refit=false", "--name=-late"]
+    more = ["--timeout", "0.000000001", "sweep.refit=false", "--name=-late"]
     code, output = told("sweep", *words, "optimizer.first=0.1,0.5", *more)
     assert code == 1
     assert told(*lines(output)["Resume without a limit, or with a longer one"])[0] == 0

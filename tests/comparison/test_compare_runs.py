@@ -119,7 +119,7 @@ def test_folds_that_lack_a_class_are_left_out_of_a_test(runs_dir: Path, tmp_path
     have = 0
     for name, more in {"strong": [], "weak": ["optimizer.first=0.1"]}.items():
         words = [*table, *more, f"run_name={name}", f"runs_dir='{tmp_path}'"]
-        have = sum(math.isfinite(fold.metrics["test/auroc"]) for fold in dlcli.train(words).folds)
+        have = sum(math.isfinite(fold.values["test/auroc"]) for fold in dlcli.train(words).folds)
     found = compare_runs(["strong", "weak"], tmp_path, "auroc")
     assert 1 < have < 4
     (pair,) = found.pairs

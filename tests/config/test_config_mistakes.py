@@ -332,3 +332,9 @@ def test_a_module_of_the_user_s_that_raises_shows_its_last_line(mine: Write) -> 
     mine("mine_broken/needs.py", "import not_installed_anywhere\n")
     ((_, message, _),) = mistakes("model=own", "model._target_=mine_broken.needs.Net", folders=[own])
     assert "No module named 'not_installed_anywhere'" in message
+
+
+def test_a_value_that_is_taken_from_another_key_has_its_mistake_once() -> None:
+    assert [where for where, *_ in mistakes("monitor=3")] == ["monitor"]
+    own = mistakes("monitor=3", "callbacks.stop.monitor=4")
+    assert {where for where, *_ in own} == {"monitor", "callbacks.stop.monitor"}

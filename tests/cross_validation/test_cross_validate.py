@@ -54,12 +54,12 @@ def validated(tmp_path_factory: pytest.TempPathFactory) -> Result:
 
 def test_the_estimate_is_that_of_its_folds(validated: Result) -> None:
     assert validated.status == "FINISHED"
-    values = [fold.metrics["test/accuracy"] for fold in validated.folds]
+    values = [fold.values["test/accuracy"] for fold in validated.folds]
     assert len(values) == 3
     assert validated.duration_s >= sum(fold.duration_s for fold in validated.folds) > 0
     expected = corrected_interval(values, 80, 40).within(0, 1)
     figures = {
-        name.removeprefix("cv/accuracy_"): v for name, v in validated.metrics.items() if "cv/accuracy" in name
+        name.removeprefix("cv/accuracy_"): v for name, v in validated.values.items() if "cv/accuracy" in name
     }
     assert figures == pytest.approx(
         {"mean": expected.mean, "std": expected.std, "se": expected.se}
@@ -94,7 +94,7 @@ def test_without_a_final_model_the_folds_have_theirs(
         dlcli.evaluate("pmlp", runs_dir=runs)
     assert "spread" in dlcli.load_run("pmlp", runs_dir=runs).predict(iris().x)
     again = dlcli.evaluate("pmlp-fold-1", runs_dir=runs)
-    assert again.metrics["test/loss"] == pytest.approx(result.folds[1].metrics["test/loss"])
+    assert again.values["test/loss"] == pytest.approx(result.folds[1].values["test/loss"])
     assert len(dlcli.load_run("pmlp-fold-0", runs_dir=runs).predict(iris().x)) == 150
 
 
@@ -173,17 +173,17 @@ def test_the_parent_keeps_predictions_table_pictures_and_model(validated: Result
     per_fold = table.groupby("fold").apply(
         lambda t: (t["prediction"] == t["target"]).mean(), include_groups=False
     )
-    assert per_fold.tolist() == pytest.approx([fold.metrics["test/accuracy"] for fold in validated.folds])
+    assert per_fold.tolist() == pytest.approx([fold.values["test/accuracy"] for fold in validated.folds])
     lines = pd.read_csv(validated.run_dir / "folds.csv")
     assert len(lines) == 3
-    assert lines["held-out/accuracy"].tolist() == [fold.metrics["test/accuracy"] for fold in validated.folds]
+    assert lines["held-out/accuracy"].tolist() == [fold.values["test/accuracy"] for fold in validated.folds]
     assert lines["held-out"].tolist() == [40, 40, 40]
     assert not [name for name in lines if name.startswith("test")]
     assert lines["best_epoch"].between(1, 4).all()
     names = {file.stem for file in (validated.run_dir / "plots").iterdir()}
     assert names >= {"folds", "learning_curves", "confusion_matrix", "roc"}
     again = dlcli.evaluate(validated.run_dir)
-    assert again.metrics["test/accuracy"] == pytest.approx(validated.metrics["test/accuracy"], abs=1e-6)
+    assert again.values["test/accuracy"] == pytest.approx(validated.values["test/accuracy"], abs=1e-6)
 
 
 def test_the_refitted_model_trained_on_all_other_rows_for_the_median_of_epochs(validated: Result) -> None:
@@ -216,7 +216,7 @@ def test_final_test_rows_without_a_final_model_are_reported(tmp_path: Path) -> N
 def test_seeds_split_the_variance(tmp_path: Path) -> None:
     result = dlcli.train([*QUICK, "cv=kfold", "cv.folds=2", "cv.seeds=2", f"runs_dir='{tmp_path}'"])
     assert len(result.folds) == 4
-    assert result.metrics["cv/accuracy_std_of_seeds"] >= 0
+    assert result.values["cv/accuracy_std_of_seeds"] >= 0
     assert "2 folds x 2 seeds" in result.messages[0]
     assert "between training seeds" in result.messages[1]
     assert result.messages[2].startswith("An interval from 2 folds is wide and itself uncertain")
@@ -229,11 +229,11 @@ def test_seeds_of_one_split_vary_by_nothing_else(tmp_path: Path) -> None:
     assert len(result.folds) == 3
     tests = {tuple(Split.load(fold.run_dir / "split.npz").test) for fold in result.folds}
     assert len(tests) == 1
-    losses = [fold.metrics["test/loss"] for fold in result.folds]
+    losses = [fold.values["test/loss"] for fold in result.folds]
     assert len(set(losses)) == 3
-    assert result.metrics["cv/loss_std"] == pytest.approx(np.std(losses, ddof=1))
+    assert result.values["cv/loss_std"] == pytest.approx(np.std(losses, ddof=1))
     # The uncorrected t-interval of three independent values, because nothing overlaps.
-    assert result.metrics["cv/loss_se"] == pytest.approx(np.std(losses, ddof=1) / 3**0.5)
+    assert result.values["cv/loss_se"] == pytest.approx(np.std(losses, ddof=1) / 3**0.5)
     assert "1 split x 3 seeds" in result.messages[0]
     assert "the interval covers the training seed, not the choice of rows" in result.messages[-1]
 
@@ -245,7 +245,7 @@ def summary(task: Task, **figures: Sequence[float]) -> Summary:
     for index, values in enumerate(zip(*figures.values(), strict=True)):
         folds.append(Fold(index, 0, split, 0))
         metrics = {f"test/{name}": value for name, value in zip(figures, values, strict=True)}
-        results.append(Result("FINISHED", "", "", "", Path(), "", metrics=metrics, duration_s=0))
+        results.append(Result("FINISHED", "", "", "", Path(), "", values=metrics, duration_s=0))
     return summarize_folds(folds, results, task)
 
 
@@ -274,7 +274,7 @@ def test_a_target_that_only_a_leak_could_tell_scores_at_chance(tmp_path: Path) -
     overrides = ["dataset=noise", *QUICK[1:], "preprocessing=table", "cv=stratified_kfold", "cv.folds=4"]
     result = dlcli.train([*overrides, f"runs_dir='{tmp_path}/runs'"], conf_dirs=[folder])
     # 240 fair coins: two standard deviations are 0.065.
-    assert abs(result.metrics["cv/accuracy_mean"] - 0.5) < 0.1
+    assert abs(result.values["cv/accuracy_mean"] - 0.5) < 0.1
 
 
 @pytest.mark.parametrize(
@@ -313,7 +313,7 @@ def test_only_the_best_folds_keep_their_weights(tmp_path: Path) -> None:
     assert kept == [loss == min(losses) for loss in losses]
     assert [(fold.run_dir / "checkpoints").exists() for fold in result.folds] == kept
     best, dropped = result.folds[kept.index(True)], result.folds[kept.index(False)]
-    assert dlcli.evaluate(best.run_dir).metrics["test/loss"] == pytest.approx(best.metrics["test/loss"])
+    assert dlcli.evaluate(best.run_dir).values["test/loss"] == pytest.approx(best.values["test/loss"])
     with pytest.raises(CorruptRun, match="weights were not kept"):
         dlcli.evaluate(dropped.run_dir)
     # When it is extended, folds whose weights were deleted are trained again, and deleted again.

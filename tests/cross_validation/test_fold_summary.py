@@ -41,9 +41,9 @@ def result(words: list[str], tmp_path_factory: pytest.TempPathFactory) -> Result
 
 
 def test_folds_without_a_positive_row_are_left_out_and_counted(result: Result) -> None:
-    have = sum(fold.metrics["test/recall"] == fold.metrics["test/recall"] for fold in result.folds)
+    have = sum(fold.values["test/recall"] == fold.values["test/recall"] for fold in result.folds)
     assert 0 < have < 10
-    metrics = result.metrics
+    metrics = result.values
     for name in ("precision", "recall", "f1", "balanced_accuracy", "auroc", "average_precision"):
         assert metrics[f"cv/{name}_mean"] == pytest.approx(1), name
         assert metrics[f"cv/{name}_defined_in"] == have, name
@@ -60,10 +60,10 @@ def test_metrics_that_some_folds_lack_are_not_pooled(words: list[str], tmp_path:
     """No threshold is tuned where the validation rows lack a class, and no metrics at another one are computed."""
     more = ["task.tune_threshold=f1", "cv.folds=4", "trainer.max_epochs=2", f"runs_dir='{tmp_path}'"]
     result = dlcli.train([*words, *more])
-    have = ["test/f1_untuned" in fold.metrics for fold in result.folds]
+    have = ["test/f1_untuned" in fold.values for fold in result.folds]
     assert any(have) and not all(have)
-    assert "cv/f1_untuned_pooled" not in result.metrics
-    assert 0 <= result.metrics["cv/f1_pooled"] <= 1
+    assert "cv/f1_untuned_pooled" not in result.values
+    assert 0 <= result.values["cv/f1_pooled"] <= 1
 
 
 def test_the_sentence_names_what_folds_lack() -> None:

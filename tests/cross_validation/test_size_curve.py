@@ -61,8 +61,8 @@ def curve(tmp_path_factory: pytest.TempPathFactory) -> Result:
 
 def test_the_run_s_figures_are_those_of_all_training_rows(curve: Result, tmp_path: Path) -> None:
     plain = dlcli.train([*QUICK, "cv=kfold", "cv.folds=2", f"runs_dir='{tmp_path}'"])
-    assert curve.metrics == plain.metrics
-    assert [fold.metrics for fold in curve.folds] == [fold.metrics for fold in plain.folds]
+    assert curve.values == plain.values
+    assert [fold.values for fold in curve.folds] == [fold.values for fold in plain.folds]
 
 
 def test_each_size_is_recorded(curve: Result) -> None:

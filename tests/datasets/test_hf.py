@@ -164,7 +164,7 @@ def test_it_trains_with_the_matching_preprocessing(
     words = ["dataset=hf", f"dataset.path={folder}", "trainer.max_epochs=1", "tracking.system_metrics=false"]
     words += ["preprocessing.tokens=characters"] if name == "saved" else ["preprocessing.scaling=none"]
     result = train([*words, "trainer.accelerator=cpu"], runs_dir=tmp_path / "runs")
-    assert 0 <= result.metrics["test/accuracy"] <= 1
+    assert 0 <= result.values["test/accuracy"] <= 1
     model = load_run(str(result.run_dir))
     assert repr(model.preprocessing) == (
         "Text(tokens='characters')" if name == "saved" else "Image(scaling='none')"

@@ -230,7 +230,7 @@ def test_it_trains_from_files_as_from_memory(photos: Path, tmp_path: Path) -> No
         )
         for where in ("true", "false")
     ]  # fmt: skip
-    assert runs[0].metrics == runs[1].metrics
+    assert runs[0].values == runs[1].values
     assert (runs[1].run_dir / "plots" / "worst.png").exists() == (
         runs[0].run_dir / "plots" / "worst.png"
     ).exists()

@@ -69,8 +69,8 @@ def evaluated_as_recorded(words: list[str]) -> set[str]:
     """Check, train, evaluate again, and return the keys of the warnings, which check and training give alike."""
     _, profile = dlcli.check(words)
     trained = dlcli.train(words)
-    again = dlcli.evaluate(trained.run_dir).metrics
-    recorded = {key: value for key, value in trained.metrics.items() if key.startswith("test/")}
+    again = dlcli.evaluate(trained.run_dir).values
+    recorded = {key: value for key, value in trained.values.items() if key.startswith("test/")}
     assert recorded
     assert {key: again[key] for key in recorded} == pytest.approx(recorded, rel=1e-5, abs=1e-6, nan_ok=True)
     found = [notice for notice in trained.notices if notice["warns"]]

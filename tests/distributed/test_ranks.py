@@ -141,7 +141,7 @@ def test_all_ranks_end_with_the_first_and_training_resumes(tmp_path: Path) -> No
 def test_two_processes_give_what_one_gives(more: list[str], tmp_path: Path) -> None:
     one = dlcli.train([*IRIS, *more, "trainer.accelerator=cpu", f"runs_dir='{tmp_path}/one'"])
     two = dlcli.train([*IRIS, *more, *TWO, f"runs_dir='{tmp_path}/two'"])
-    assert two.metrics == pytest.approx(one.metrics, abs=1e-5)
+    assert two.values == pytest.approx(one.values, abs=1e-5)
     weights = [load_file(result.run_dir / "model" / "weights.safetensors") for result in (one, two)]
     for name, values in weights[0].items():
         torch.testing.assert_close(weights[1][name], values, atol=1e-5, rtol=1e-4)
@@ -176,7 +176,7 @@ def test_two_processes_that_are_killed_and_resumed_equal_the_uninterrupted_ones(
     seen: list[int] = []
     resumed = resume("last", runs_dir=tmp_path / "killed", listen=_At(1, lambda: seen.append(1)))
     assert seen, "nothing was left to resume"
-    assert resumed.metrics == whole.metrics
+    assert resumed.values == whole.values
     epochs_of = [recorded_epochs(result.run_dir) for result in (whole, resumed)]
     measured = [
         [{k: v for k, v in epoch.items() if "seconds" not in k and "per_second" not in k} for epoch in run]
@@ -208,7 +208,7 @@ def test_a_signal_ends_all_ranks_and_training_resumes_within_the_epoch(tmp_path:
     two = resume("last", runs_dir=tmp_path / "two", listen=_At(28, lambda: seen.append(1)))
     one = dlcli.train([*steps, "trainer.accelerator=cpu", f"runs_dir='{tmp_path}/one'"])
     assert seen
-    assert two.metrics == pytest.approx(one.metrics, abs=1e-4)
+    assert two.values == pytest.approx(one.values, abs=1e-4)
     both = [recorded_epochs(result.run_dir) for result in (one, two)]
     for alone, together in zip(*both, strict=True):
         assert together.keys() == alone.keys()

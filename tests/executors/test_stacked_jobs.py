@@ -45,9 +45,9 @@ def assert_close(one: dict[str, float], other: dict[str, float]) -> None:
 
 
 def assert_same_folds(one: Result, other: Result) -> None:
-    assert_close(one.metrics, other.metrics)
+    assert_close(one.values, other.values)
     for fold, expected in zip(one.folds, other.folds, strict=True):
-        assert_close(fold.metrics, expected.metrics)
+        assert_close(fold.values, expected.values)
         own, known = ([(e.step, e.metrics) for e in read_history(f.run_dir)] for f in (fold, expected))
         for (step, figures), (other_step, other_figures) in zip(own, known, strict=True):
             assert step == other_step

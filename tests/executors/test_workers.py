@@ -250,7 +250,7 @@ def test_workers_are_forked_warm_and_give_the_same_bits(
     capfd.readouterr()
     two, others = train("two", "executor.jobs=2", "executor.recycle=1")
     assert others == weights
-    assert [fold.metrics for fold in two.folds] == [fold.metrics for fold in one.folds]
+    assert [fold.values for fold in two.folds] == [fold.values for fold in one.folds]
     assert not children(os.getpid(), TEMPLATE)
     assert not list((witness / "two-runs" / ".active").glob("*"))
     assert "a model that talks" in capfd.readouterr().err

@@ -196,7 +196,7 @@ def test_a_run_is_loaded_without_the_initial_weights_file(weights: Path, tmp_pat
     backbone = model.network.model.backbone.state_dict()  # type: ignore[union-attr]
     state = torch_state(weights)
     assert all(torch.equal(value, state[name]) for name, value in backbone.items() if "conv1.0" not in name)
-    assert evaluate(str(result.run_dir)).metrics["test/loss"] == result.metrics["test/loss"]
+    assert evaluate(str(result.run_dir)).values["test/loss"] == result.values["test/loss"]
 
 
 def test_the_catalog_equals_timm() -> None:

@@ -140,8 +140,8 @@ def test_a_run_does_not_need_the_folder(
     )  # fmt: skip
     shutil.rmtree(mine)
     monkeypatch.setitem(sys.modules, "peft", None)  # nor the library of the adapters
-    assert result.metrics["test/accuracy"] > (0.9 if finetune == "fine_tuning" else 0.6)
-    assert evaluate(str(result.run_dir)).metrics["test/loss"] == result.metrics["test/loss"]
+    assert result.values["test/accuracy"] > (0.9 if finetune == "fine_tuning" else 0.6)
+    assert evaluate(str(result.run_dir)).values["test/loss"] == result.values["test/loss"]
     assert len(load_model(result.run_dir / "model").predict(["it is good"])) == 1
 
 
@@ -153,8 +153,8 @@ def test_cached_features_give_the_metrics_of_the_raw_texts(bert: Path, films: Pa
     ]  # fmt: skip
     anew = train([*overrides, "finetune.cache=false"])
     kept = train(overrides)
-    assert kept.metrics == pytest.approx(anew.metrics, rel=1e-5, abs=1e-5)
-    assert evaluate(str(kept.run_dir)).metrics["test/loss"] == pytest.approx(kept.metrics["test/loss"])
+    assert kept.values == pytest.approx(anew.values, rel=1e-5, abs=1e-5)
+    assert evaluate(str(kept.run_dir)).values["test/loss"] == pytest.approx(kept.values["test/loss"])
     # One cache file: the saved model's features equal those of the training.
     (store,) = Path("runs", ".features").iterdir()
     assert np.fromfile(store / "known", bool).all()

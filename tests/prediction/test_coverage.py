@@ -117,14 +117,14 @@ def test_intervals_of_folds_come_from_the_models_that_did_not_see_a_row(folder: 
 
 
 def test_training_measures_the_coverage(folder: Path, classes: Result, folds: Result) -> None:
-    asked = dlcli.evaluate(classes.run_dir, coverage=0.8).metrics
+    asked = dlcli.evaluate(classes.run_dir, coverage=0.8).values
     for name in ("conformal_coverage", "conformal_set_size"):
         assert classes.metrics[f"test/{name}"] == pytest.approx(asked[f"test/{name}"])
     (sentence,) = [text for text in classes.messages if "Prediction sets that are to cover 0.8" in text]
     assert (
         f"cover {classes.metrics['test/conformal_coverage']:.3f} of the targets of the test rows" in sentence
     )
-    refitted = dlcli.evaluate(folds.run_dir, coverage=0.8).metrics
+    refitted = dlcli.evaluate(folds.run_dir, coverage=0.8).values
     assert folds.metrics["test/conformal_coverage"] == pytest.approx(refitted["test/conformal_coverage"])
     assert folds.metrics["test/conformal_width"] == pytest.approx(refitted["test/conformal_width"], rel=1e-6)
     of_folds = [fold.metrics["test/conformal_coverage"] for fold in folds.folds]

@@ -67,7 +67,7 @@ def refit_of(sweep: Result) -> Path:
 
 def test_the_lookback_is_that_of_the_model(sweep: Result) -> None:
     refit = refit_of(sweep)
-    again = dlcli.evaluate(refit).metrics
+    again = dlcli.evaluate(refit).values
     assert again == {name: Ledger.load(refit).metrics[name] for name in again}
 
 

@@ -139,6 +139,68 @@ def test_a_client_that_does_not_read_its_answer_does_not_hold_up_the_end(
     service.worker.close()
 
 
+def _health(connection: http.client.HTTPConnection) -> int:
+    connection.request("GET", "/health")
+    got = connection.getresponse()
+    got.read()  # the connection is kept alive
+    return got.status
+
+
+def _send(connection: http.client.HTTPConnection) -> None:
+    connection.request("POST", "/predict", PET, {"Content-Type": "application/json"})
+
+
+@pytest.mark.parametrize("on", ["a new connection", "a kept connection"])
+def test_a_request_that_the_system_has_received_when_the_server_ends_is_answered(
+    on: str, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_module, "_NOTICE", 0.01)
+    service = serve("pets", idle=1000)
+    listening = bound_socket("127.0.0.1", 0)
+
+    class Server(DrainingServer):
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            _send(client)  # no other task accepts or reads it before the connections are closed
+            await super().shutdown(sockets)
+
+    async def ends() -> None:
+        server = Server(service, lambda: None)
+        running = asyncio.create_task(server.serve([listening]))
+        if on == "a kept connection":
+            assert await asyncio.to_thread(_health, client) == 200
+        server._stop(signal.SIGTERM, None)
+        await running
+
+    with closing(http.client.HTTPConnection(*listening.getsockname(), timeout=60)) as client:
+        asyncio.run(ends())
+        got = client.getresponse()
+        assert (got.status, got.headers["connection"]) == (200, "close")
+        assert len(json.loads(got.read())["predictions"]) == 1
+    service.worker.close()
+
+
+def test_a_request_that_arrives_when_its_connection_was_idle_for_too_long_is_answered(serve: Serve) -> None:
+    service = serve("pets", idle=1000)
+    listening = bound_socket("127.0.0.1", 0)
+
+    async def status() -> int:
+        server = DrainingServer(service, lambda: None)
+        running = asyncio.create_task(server.serve([listening]))
+        await asyncio.to_thread(_health, kept)
+        (connection,) = server.server_state.connections
+        _send(kept)
+        connection.timeout_keep_alive_handler()  # type: ignore[union-attr]
+        got = await asyncio.to_thread(kept.getresponse)
+        kept.close()
+        server._stop(signal.SIGTERM, None)
+        await running
+        return got.status
+
+    with closing(http.client.HTTPConnection(*listening.getsockname(), timeout=60)) as kept:
+        assert asyncio.run(status()) == 200
+    service.worker.close()
+
+
 @pytest.mark.slow
 def test_the_line_of_curl_works_when_it_is_pasted_and_a_second_signal_ends_at_once(
     trained: Trained, tmp_path: Path

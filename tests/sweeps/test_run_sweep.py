@@ -103,7 +103,7 @@ def test_the_best_trial_is_the_one_with_the_least_monitored_value(swept: Result)
     assert [trial["trial"] for trial in swept.trials] == list(range(5))
     values = [trial["value"] for trial in swept.trials]
     assert swept.best is not None
-    assert swept.best["value"] == min(values) == swept.metrics["best/val/loss"]
+    assert swept.best["value"] == min(values) == swept.values["best/val/loss"]
     for trial in swept.trials:
         assert trial["value"] == trial["metrics"]["val/loss"]
 
@@ -119,7 +119,7 @@ def test_trials_use_no_test_rows_and_the_best_model_is_tested_once(swept: Result
     (refitted,) = ledgers(runs_dir, "s", "refit")
     split = Split.load(refitted.run_dir / "split.npz")
     assert split.sizes == {"train": 120, "val": 0, "test": 30}
-    assert refitted.metrics["test/accuracy"] == swept.metrics["test/accuracy"]
+    assert refitted.metrics["test/accuracy"] == swept.values["test/accuracy"]
     # It has what a run has, and the words that it can be trained by.
     there = {file.name for file in refitted.run_dir.iterdir()}
     assert there >= {"plots", "breakdown.csv", "environment.txt", "predictions.parquet"}
@@ -149,7 +149,7 @@ def test_best_names_the_refitted_winner_which_can_be_exported(
     again = CliRunner().invoke(app, ["eval", "best", "--json", "--runs-dir", str(runs_dir)])
     assert again.exit_code == 0, again.output
     found = json.loads(again.stdout)["metrics"]["test/accuracy"]
-    assert found == pytest.approx(swept.metrics["test/accuracy"])
+    assert found == pytest.approx(swept.values["test/accuracy"])
     assert dlcli.load_run(swept.run_dir)
     assert [text for text in swept.messages if text.startswith("Not drawn: ")] == [
         "Not drawn: parallel_coordinates (it needs two settings); importances (it needs four finished trials that "
@@ -314,7 +314,7 @@ def test_a_refit_that_fails_takes_nothing_from_what_was_found(
     assert len((parent.run_dir / "trials.csv").read_text().splitlines()) == 3
     tags = [trial.tags.get("dlcli.best") for trial in ledgers(runs_dir, "refit-fails", "trial")]
     assert tags == ["true", None]
-    assert "test/loss" in dlcli.resume("refit-fails", runs_dir=runs_dir).metrics
+    assert "test/loss" in dlcli.resume("refit-fails", runs_dir=runs_dir).values
 
 
 def test_the_command_trains_the_best_trial_again(swept: Result) -> None:
@@ -322,7 +322,7 @@ def test_the_command_trains_the_best_trial_again(swept: Result) -> None:
     words = shlex.split(swept.best["command"])
     assert words[:2] == ["dlcli", "train"]
     again = dlcli.train(words[2:])
-    assert again.metrics["val/loss"] == swept.best["value"]
+    assert again.values["val/loss"] == swept.best["value"]
     config = yaml.safe_load((again.run_dir / "config.yaml").read_text())
     assert "sweep" not in config
 
@@ -334,7 +334,7 @@ def test_a_seed_that_is_tried_is_the_one_that_trains(runs_dir: Path) -> None:
     assert result.best is not None
     again = dlcli.train(shlex.split(result.best["command"])[2:])
     values = [trial["value"] for trial in result.trials]
-    assert again.metrics["val/loss"] == min(values) < max(values)
+    assert again.values["val/loss"] == min(values) < max(values)
 
 
 def test_the_same_seed_gives_the_same_trials_however_often_it_was_extended(
@@ -345,7 +345,8 @@ def test_the_same_seed_gives_the_same_trials_however_often_it_was_extended(
     assert longer.run_id == short.run_id
     assert params_of(longer) == params_of(swept)
     assert [t["value"] for t in longer.trials] == [t["value"] for t in swept.trials]
-    assert longer.metrics == swept.metrics
+    assert longer.values == swept.values
+    assert longer.duration_s > Ledger.load(longer.run_dir).earlier_s >= short.duration_s > 0
     assert [t["run_id"] for t in longer.trials[:2]] == [t["run_id"] for t in short.trials]
     done = dlcli.resume("short", runs_dir=runs_dir)
     assert done.messages == ("The run is finished: there is nothing to do.",)
@@ -645,7 +646,7 @@ def test_a_cost_may_come_first_with_folds(runs_dir: Path, swept: Result) -> None
     found = open_model("costs", runs_dir, use="folds")
     assert {member.ledger.run_id for member in found.members} == {fold.run_id for fold in folds}
     refitted, mean = (dlcli.evaluate("costs", runs_dir=runs_dir, use=use) for use in ("refit", "folds"))
-    assert refitted.metrics["test/loss"] == result.metrics["test/loss"] != mean.metrics["test/loss"]
+    assert refitted.metrics["test/loss"] == result.values["test/loss"] != mean.metrics["test/loss"]
     assert result.messages[-1].endswith(f"dlcli predict costs FILE --use folds --runs-dir {runs_dir}")
     with pytest.raises(InputError, match="a sweep with folds"):
         open_model(swept.run_id, runs_dir, use="folds")

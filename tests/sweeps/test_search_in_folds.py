@@ -44,7 +44,7 @@ def below(parent: Ledger, kind: str) -> list[Ledger]:
 
 
 def figures(result: Result) -> list[object]:
-    return [result.metrics, *((fold.params, fold.metrics) for fold in result.folds)]
+    return [result.values, *((fold.params, fold.values) for fold in result.folds)]
 
 
 @pytest.fixture(scope="module")
@@ -69,9 +69,9 @@ def test_inner_splits_are_made_of_a_fold_s_training_rows() -> None:
 
 def test_the_estimate_is_that_of_the_outer_folds(nested: Result) -> None:
     assert nested.status == "FINISHED"
-    values = [fold.metrics["test/accuracy"] for fold in nested.folds]
-    assert nested.metrics["cv/accuracy_mean"] == pytest.approx(np.mean(values))
-    assert nested.metrics["cv/accuracy_se"] == pytest.approx(corrected_interval(values, 75, 75).se)
+    values = [fold.values["test/accuracy"] for fold in nested.folds]
+    assert nested.values["cv/accuracy_mean"] == pytest.approx(np.mean(values))
+    assert nested.values["cv/accuracy_se"] == pytest.approx(corrected_interval(values, 75, 75).se)
 
 
 def test_no_search_sees_a_row_that_its_fold_holds_out(nested: Result) -> None:

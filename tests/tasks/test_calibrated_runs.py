@@ -149,7 +149,7 @@ def test_folds_that_an_ensemble_selects_are_calibrated_together(folder: Path, fo
         own = [found[fold.run_id]["calibration"][0] for fold in run.folds if fold.run_id in found]
         assert own == [pytest.approx(scale, rel=1e-3)] * len(own)
     assert any("found on rows that its folds held out" in text for text in made.messages)
-    again = dlcli.evaluate(made.run_dir).metrics
+    again = dlcli.evaluate(made.run_dir).values
     assert again["test/log_loss"] == pytest.approx(made.metrics["test/log_loss"])
 
 

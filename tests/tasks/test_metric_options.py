@@ -186,7 +186,7 @@ def test_a_run_records_its_metrics_and_is_evaluated_by_them(tmp_path: Path) -> N
     assert list(config["metric"]) == config["task"]["metrics"] == ["top_k_accuracy", "mcc"]
     assert config["metric"]["top_k_accuracy"]["top_k"] == 3
     again = dlcli.evaluate(result.run_dir)
-    assert again.metrics == {n: v for n, v in result.metrics.items() if n.startswith("test/")}
+    assert again.values == {n: v for n, v in result.values.items() if n.startswith("test/")}
     assert again.metrics["test/top_k_accuracy"] == 1.0
     assert result.baselines["test/mcc"] == 0.0
 

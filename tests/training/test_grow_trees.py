@@ -219,8 +219,8 @@ def test_a_run_resumes_to_the_same_trees_and_eval_repeats_its_figures(table: Pat
     resumed = dlcli.resume(part.run_dir, ["trainer.max_epochs=20"])
     assert history(resumed) == history(whole)
     assert len(history(whole)) == 10  # a tenth of the iterations in each epoch
-    assert {k: v for k, v in resumed.metrics.items() if "/" in k} == {
-        k: v for k, v in whole.metrics.items() if "/" in k
+    assert {k: v for k, v in resumed.values.items() if "/" in k} == {
+        k: v for k, v in whole.values.items() if "/" in k
     }
     assert dlcli.evaluate(whole.run_dir).metrics["test/loss"] == whole.metrics["test/loss"]
     model = dlcli.load_run(whole.run_dir)

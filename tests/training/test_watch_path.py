@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,6 +11,8 @@ import pytest
 import torch
 from torch import nn
 
+import dlcli
+from dlcli import job
 from dlcli.datasets.data import Data
 from dlcli.errors import TrainingError
 from dlcli.reports.path_plot import path_figure
@@ -86,3 +89,34 @@ class _Net(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.linear(x)
+
+
+def test_a_run_that_was_stopped_while_it_was_drawn_has_the_whole_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths: list[WeightPath] = []
+    write_report = job.write_report
+
+    def stopped(run_dir: Path, model: Any, data: Data, fitted: Any, *others: Any, **more: Any) -> str:
+        paths.append(fitted.path)
+        if len(paths) == 1:
+            raise RuntimeError("stopped")
+        return write_report(run_dir, model, data, fitted, *others, **more)
+
+    monkeypatch.setattr(job, "write_report", stopped)
+    with pytest.raises(RuntimeError, match="stopped"):
+        dlcli.train(
+            [
+                *(
+                    "dataset=iris",
+                    "model=mlp",
+                    "model.hidden=4",
+                    "callbacks=watch_path",
+                    "trainer.max_epochs=2",
+                ),
+                *("run_name=watched", "trainer.accelerator=cpu", f"runs_dir='{tmp_path}'"),
+            ]
+        )
+    resumed = dlcli.resume("watched", runs_dir=tmp_path)
+    assert torch.equal(paths[0].points, paths[1].points)
+    assert "path" in resumed.plots
