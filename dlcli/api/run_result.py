@@ -67,7 +67,7 @@ class RunResult(Result):
             intervals = metric_intervals(self._account())
         except DlcliError as error:
             reason = error.problems[0].message
-            warnings.warn(f"there are no intervals of the metrics of {self.run_name}: {reason}", stacklevel=2)
+            warnings.warn(f"there are no intervals of the metrics of {self.run_name}: {reason}", stacklevel=3)
         return metric_table(self, intervals)
 
     @property
