@@ -47,7 +47,7 @@ from dlcli.preprocessing.protocols import notices_of
 from dlcli.process.program import run_program
 from dlcli.reports.generation_report import report_generation
 from dlcli.reports.run_report import write_report
-from dlcli.reports.summary import panel_rows, summarize, unseen_in_evaluation
+from dlcli.reports.summary import panel_rows, summarize_known, unseen_in_evaluation
 from dlcli.result import Result, against_trees
 from dlcli.runs.folder import read_result, recorded_baselines, recorded_epochs
 from dlcli.runs.recorded import check_subfolders, read_split
@@ -235,7 +235,7 @@ def _train(
     with isolate_rng():
         parts = assemble(config, data, split, job.seed)
         network = parts.network
-        summary = summarize(network, first_rows(parts.train, 1))
+        summary = summarize_known(network, first_rows(parts.train, 1), config["model"])
         atomic_write(run_dir / "model_summary.txt", summary.text, durable=False)
         recorder.log(summary.figures, step=0)
         recorder.tag("dlcli.preprocessing", parts.fitted.proof(data, split), at_end=True)

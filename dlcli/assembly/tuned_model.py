@@ -43,7 +43,7 @@ def reload_tuned(
     features = cached_features(config, model.network, model.preprocessing, data, run_dir.parents[2], device)
     if given:
         tuned = dict(given)
-    elif not len(split.val) or not _tunes(model.task):
+    elif not len(split.val) or not model.task.tunes:
         return model, features, {}
     else:
         tuned = model.task.tune(kept_on(model, data, split.val, device, features)[0], data.y[split.val])
@@ -62,8 +62,3 @@ def describe_tuning(task: Task, tuned: Mapping[str, Any], split: Split, *, given
 def tuned_facts(folder: Path) -> dict[str, Any]:
     """Return the facts that the task of a model folder has tuned."""
     return {name: fact for name, fact in read_task_facts(folder).items() if name in _TUNED}
-
-
-def _tunes(task: Task) -> bool:
-    """Return whether the task's class tunes anything; otherwise a pass over the validation rows is saved."""
-    return type(task).tune is not Task.tune

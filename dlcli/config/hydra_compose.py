@@ -110,8 +110,14 @@ class _Unchanged:
 
 
 def state_of_files(folders: Sequence[Path]) -> tuple[tuple[str, int, int], ...]:
-    """Return path, modification time (ns) and size (bytes) of every YAML file, by which changes are detected."""
-    return tuple(sorted(stamp for root in (shipped_folder(), *folders) for stamp in _stamps(str(root))))
+    """Return path, modification time (ns) and size (bytes) of each YAML file of the user, to detect changes.
+
+    The files of the installation do not change within a process: `config.yaml` stands for them.
+    """
+    shipped = shipped_folder() / "config.yaml"
+    found = shipped.stat()
+    own = sorted(stamp for root in folders for stamp in _stamps(str(root)))
+    return ((str(shipped), found.st_mtime_ns, found.st_size), *own)
 
 
 def _stamps(folder: str) -> Iterator[tuple[str, int, int]]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from copy import deepcopy
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +42,17 @@ def read(path: Path) -> dict[str, Any]:
     Raises:
         ConfigError: The file cannot be read (the error gives the line) or does not hold a mapping.
     """
+    try:
+        found = path.stat()
+        state = found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+    except OSError:
+        return _read(path, ())
+    return deepcopy(_read(path, state))
+
+
+@lru_cache(maxsize=256)
+def _read(path: Path, state: tuple[int, ...]) -> dict[str, Any]:
+    """Return the file's content, as `read`; `state` changes with the file."""
     content = _load(path, lambda loader, root: loader.construct_document(root))
     if content is None:
         return {}

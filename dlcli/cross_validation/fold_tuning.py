@@ -39,7 +39,7 @@ def tuned_on_folds(
         data: Rows of the dataset.
         final_test: Numbers of the final test rows.
     """
-    if not task.keeps_outputs or type(task).tune is Task.tune:
+    if not (task.keeps_outputs and task.tunes):
         return {}
     rows, outputs = _held_out_outputs(folds, run_dirs, final_test)
     return task.tune(torch.from_numpy(outputs), data.y[rows]) if len(rows) else {}

@@ -29,10 +29,32 @@ def unfinished(target: Path, *, folder: bool = False) -> Iterator[Path]:
 
     Abandoned temporary files in its folder are removed first. On exit, the new one is removed unless it was moved.
     """
+    with _locked_unfinished(target, folder) as (place, _):
+        yield place
+
+
+def replace_atomically(target: Path, content: bytes, *, durable: bool) -> None:
+    """Replace a file by a new one with this content; `durable` also synchronises it with the disk.
+
+    Raises:
+        OSError: The operating system refuses; the old file is kept.
+    """
+    with _locked_unfinished(target) as (place, descriptor):
+        view = memoryview(content)
+        while view:  # on a full disk, the first write is partial and the second one raises
+            view = view[os.write(descriptor, view) :]
+        if durable:
+            os.fsync(descriptor)
+        place.replace(target)
+
+
+@contextlib.contextmanager
+def _locked_unfinished(target: Path, folder: bool = False) -> Iterator[tuple[Path, int]]:
+    """Yield a new file or folder next to `target`, and the descriptor that holds its lock and writes the file."""
     remove_abandoned(target.parent)
     place, lock = _made(target, folder)
     try:
-        yield place
+        yield place, lock
     finally:
         if _is_still_at(place, lock):
             _remove(place)
@@ -93,15 +115,20 @@ def _made(target: Path, folder: bool) -> tuple[Path, int]:
     """Create a temporary file or folder, and return it with the descriptor that holds its lock."""
     while True:
         place = target.with_name(temporary_name(target.name))
-        place.mkdir() if folder else place.touch(exist_ok=False)
-        with contextlib.suppress(FileNotFoundError):  # another process removed it before it was locked
-            lock = os.open(place, os.O_RDONLY)
-            # On a file system without locks, `remove_abandoned` removes nothing either.
-            with contextlib.suppress(OSError):
-                fcntl.flock(lock, fcntl.LOCK_EX)
-            if _is_still_at(place, lock):
-                return place, lock
-            os.close(lock)
+        if folder:
+            place.mkdir()
+            try:
+                lock = os.open(place, os.O_RDONLY)
+            except FileNotFoundError:  # another process removed it before it was locked
+                continue
+        else:
+            lock = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        # On a file system without locks, `remove_abandoned` removes nothing either.
+        with contextlib.suppress(OSError):
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        if _is_still_at(place, lock):
+            return place, lock
+        os.close(lock)
 
 
 def _short(name: str) -> str:

@@ -6,9 +6,11 @@ import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torchinfo
+from pytorch_lightning.utilities.seed import isolate_rng
 from sklearn.base import BaseEstimator
 from torch import Tensor, nn
 
@@ -43,6 +45,35 @@ class ModelSummary:
             "model/trainable_parameters": self.trainable,
             "model/multiply_adds": self.multiply_adds,
         }
+
+
+# Summaries of the networks that were described last. Folds and trials often have the same layers.
+_known: dict[Any, ModelSummary] = {}
+_MOST_KNOWN = 32
+
+
+def summarize_known(network: Network, row: Mapping[str, Tensor], section: Mapping[str, Any]) -> ModelSummary:
+    """Return `summarize` of a network, which for one of the same configuration and shapes is not computed again.
+
+    The random state is kept, since a network may draw numbers in its forward pass.
+
+    Args:
+        network: The network.
+        row: Fields of a batch of size 1.
+        section: The section `model` of the configuration.
+    """
+    shapes = [
+        (name, tuple(weight.shape), weight.requires_grad) for name, weight in network.named_parameters()
+    ]
+    rows = [(name, tuple(values.shape), values.dtype) for name, values in row.items()]
+    # The class is a part, since a notebook may define another one of the same name.
+    key = (type(network.model), repr(section), str(network), tuple(shapes), tuple(rows))
+    if key not in _known:
+        while len(_known) >= _MOST_KNOWN:
+            del _known[next(iter(_known))]
+        with isolate_rng():
+            _known[key] = summarize(network, row)
+    return _known[key]
 
 
 def summarize(network: nn.Module, row: Mapping[str, Tensor]) -> ModelSummary:

@@ -324,11 +324,15 @@ def _known(text: str, values: Sequence[str]) -> Iterator[tuple[int, int]]:
 
 def secret_variables() -> list[str]:
     """Return the values of environment variables whose names say that they are secret."""
-    named = [name for name in os.environ if is_secret(name) or name.startswith(KEPT_OUT)]
-    values = [(name, os.environ.get(name, "")) for name in named]
+    values = [(name, os.environ.get(name, "")) for name in _secret_names(tuple(os.environ))]
     return [
         value
         for name, value in values
         if (len(value) >= _SURE_OF_VARIABLE and is_secret(name) and not value.startswith(("/", "./")))
         or (name.startswith(KEPT_OUT) and len(value) >= _SHORTEST)
     ]
+
+
+@lru_cache(maxsize=4)
+def _secret_names(names: tuple[str, ...]) -> list[str]:
+    return [name for name in names if is_secret(name) or name.startswith(KEPT_OUT)]

@@ -12,7 +12,6 @@ from torch import Tensor
 from dlcli.datasets.data import Data, take
 from dlcli.inference.saved_model import SavedModel
 from dlcli.sweeps.ensemble_candidates import EnsembleCandidate
-from dlcli.tasks.base import Task
 
 _PLAIN = {"calibrated_by": "none", "calibration": [], "calibration_scores": [0.0] * 4}
 
@@ -36,10 +35,7 @@ def _tuned(
     candidate: EnsembleCandidate, models: Sequence[SavedModel], data: Data, device: torch.device | str
 ) -> dict[str, Any]:
     task = models[0].task
-    tunes = task.keeps_outputs and type(task).tune is not Task.tune
-    if not tunes or (
-        getattr(task, "calibrate", "none") == "none" and not getattr(task, "tune_threshold", None)
-    ):
+    if not (task.keeps_outputs and task.tunes):
         return {}
     found: dict[int, Tensor] = {}
     for model, rows in zip(models, candidate.held_out(len(data)), strict=True):

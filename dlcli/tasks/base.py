@@ -31,6 +31,11 @@ class Task(BatchSteps, ResultsOfRows):
 
     coverage: float | None = None
 
+    @property
+    def tunes(self) -> bool:
+        """Whether `tune` may return anything; otherwise a pass over the validation rows is saved."""
+        return type(self).tune is not Task.tune
+
     def tune(self, outputs: Tensor, y: Any) -> dict[str, Any]:
         """Return arguments of `__init__` that are tuned on validation rows with the best weights, such as a threshold.
 

@@ -128,6 +128,13 @@ class Binary(Task):
         """Return the map to calibrated logits; None without one."""
         return calibration_module(self._calibrated_by, self._calibration)
 
+    @property
+    def tunes(self) -> bool:
+        """Whether anything is to be tuned, by the settings or by `tune` of a derived class."""
+        return (
+            self.calibrate != "none" or self.tune_threshold is not None or type(self).tune is not Binary.tune
+        )
+
     def tune(self, outputs: Tensor, y: np.ndarray) -> dict[str, Any]:
         """Return the calibration, and `tuned_threshold` if tuning is configured and both classes occur among the rows.
 

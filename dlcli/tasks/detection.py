@@ -202,6 +202,11 @@ class Detection(Task):
         found = matches_of(table["matches"].tolist())
         return torch.from_numpy(found), torch.tensor(table[counts].to_numpy(np.float64)), {}
 
+    @property
+    def tunes(self) -> bool:
+        """Whether anything is to be tuned, by the settings or by `tune` of a derived class."""
+        return self.finds_threshold or type(self).tune is not Detection.tune
+
     def tune(self, outputs: Tensor, y: Any) -> dict[str, Any]:
         """Return the score threshold with the highest mean F1 score over classes, if none is set."""
         if not self.finds_threshold:

@@ -109,6 +109,11 @@ class Multiclass(Task):
         """Return the map to calibrated logits; None without one."""
         return calibration_module(self._calibrated_by, self._calibration)
 
+    @property
+    def tunes(self) -> bool:
+        """Whether anything is to be tuned, by the settings or by `tune` of a derived class."""
+        return self.calibrate != "none" or type(self).tune is not Multiclass.tune
+
     def tune(self, outputs: Tensor, y: np.ndarray) -> dict[str, Any]:
         """Return the calibration, if one is configured."""
         return calibrated_facts(self.calibrate, outputs, y)

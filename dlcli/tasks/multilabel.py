@@ -108,6 +108,11 @@ class Multilabel(Task):
         )
         return task, logits[:, 1] - logits[:, 0]
 
+    @property
+    def tunes(self) -> bool:
+        """Whether anything is to be tuned, by the settings or by `tune` of a derived class."""
+        return self.tune_threshold is not None or type(self).tune is not Multilabel.tune
+
     def tune(self, outputs: Tensor, y: np.ndarray) -> dict[str, Any]:
         """Return `tuned_thresholds` if tuning is configured; a label that is constant over the rows keeps the
         default."""

@@ -29,7 +29,7 @@ def amend(store: Store, run_dir: Path, tags: Mapping[str, str], *, later: bool =
     entry, complete = RunLock.of(ledger), False
     try:
         ledger = Ledger.load(run_dir)  # again under the lock: another command may have changed it meanwhile
-        ledger.add_tags(tags)
+        ledger.add_tags(tags, durable=not later)
         if later:
             store.send_later(run_dir)
             return

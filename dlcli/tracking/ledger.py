@@ -10,7 +10,6 @@ import copy
 import hashlib
 import json
 import math
-import os
 import re
 import threading
 from collections.abc import Mapping
@@ -21,7 +20,7 @@ from typing import Any, Literal, get_args
 
 from dlcli.errors import CorruptRun
 from dlcli.files.disk import write_errors
-from dlcli.files.unfinished import unfinished
+from dlcli.files.unfinished import replace_atomically
 from dlcli.gate.documents import read_json
 from dlcli.sanitize.redact import redact_all, redact_texts
 from dlcli.tracking.connection import DATABASE, default_store, sqlite_file
@@ -34,6 +33,10 @@ LEDGER_FILE = "ledger.json"
 _ID = re.compile(r"[\w-]+")
 
 _encode = json.JSONEncoder(default=str).encode
+
+# The files read last and their fields, since the ledger of a trial is read a dozen times in its life.
+_known: dict[Path, tuple[tuple[int, ...], dict[str, Any]]] = {}
+_MOST_KNOWN = 64
 
 Kind = Literal["run", "cv", "fold", "sweep", "trial", "refit", "ensemble"]
 Status = Literal["SCHEDULED", "RUNNING", "FINISHED", "FAILED", "KILLED"]
@@ -56,15 +59,22 @@ def atomic_write(path: Path, content: bytes | str, *, durable: bool = True) -> N
     """
     data = content.encode() if isinstance(content, str) else content
     with write_errors(path.parent):
-        path.parent.mkdir(exist_ok=True)
-        with unfinished(path) as temporary:
-            with temporary.open("wb", buffering=0) as file:
-                view = memoryview(data)
-                while view:  # on a full disk, the first write is partial and the second one raises
-                    view = view[file.write(view) :]
-                if durable:
-                    os.fsync(file.fileno())
-            temporary.replace(path)
+        try:
+            replace_atomically(path, data, durable=durable)
+        except FileNotFoundError:
+            path.parent.mkdir(exist_ok=True)
+            replace_atomically(path, data, durable=durable)
+
+
+def write_new(path: Path, content: bytes | str) -> None:
+    """Write a new file, which a kill may leave incomplete.
+
+    Raises:
+        DiskFull: There is no space left.
+        InputError: The file exists, or the folder is not writable.
+    """
+    with write_errors(path.parent), path.open("xb") as file:
+        file.write(content.encode() if isinstance(content, str) else content)
 
 
 def encode_number(value: float) -> float | str:
@@ -147,6 +157,20 @@ class Ledger:
     def load(cls, run_dir: Path) -> Ledger:
         """Read a run's ledger; raises CorruptRun if it is missing, damaged, or newer than this dlcli."""
         path = run_dir / LEDGER_FILE
+        state = _state_of(path)
+        if (known := _known.get(path)) and known[0] == state:
+            # Copied, so that a change of a field's entries stays in this object.
+            return cls(run_dir=run_dir, **_copied(known[1]))
+        kept = cls._read(path)
+        if state is not None:
+            while len(_known) >= _MOST_KNOWN:
+                _known.pop(next(iter(_known)), None)
+            _known[path] = state, _copied(kept)
+        return cls(run_dir=run_dir, **kept)
+
+    @classmethod
+    def _read(cls, path: Path) -> dict[str, Any]:
+        """Return the fields in a ledger's file; raises CorruptRun as `load` does."""
         document = read_json(path, "the run's ledger")
         version = document.pop("schema_version", None)
         if isinstance(version, int) and version > SCHEMA_VERSION:
@@ -173,7 +197,8 @@ class Ledger:
             if not isinstance(version, int) or wrong:
                 raise ValueError(f"{', '.join(wrong) or 'schema_version'} is invalid")
             kept["metrics"] = {str(k): float(v) for k, v in document["metrics"].items()}
-            return cls(run_dir=run_dir, **kept)
+            cls(run_dir=path.parent, **kept)  # a TypeError for a missing field
+            return kept
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             hint = "Copy the folder again, or restore it from a backup."
             which = f": {', '.join(wrong)}" if wrong else ""
@@ -211,6 +236,7 @@ class Ledger:
         with self._lock:
             for name, value in changes.items():
                 setattr(self, name, value)
+            _known.pop(self.run_dir / LEDGER_FILE, None)
             atomic_write(self.run_dir / LEDGER_FILE, self._to_json(), durable=durable)
 
     def set(self, **changes: Any) -> None:
@@ -224,9 +250,9 @@ class Ledger:
         with self._lock:
             return copy.copy(self)
 
-    def add_tags(self, tags: Mapping[str, str]) -> None:
+    def add_tags(self, tags: Mapping[str, str], *, durable: bool = True) -> None:
         """Set tags and write the file."""
-        self.update(tags={**self.tags, **tags})
+        self.update(durable=durable, tags={**self.tags, **tags})
 
     @property
     def unfinished(self) -> bool:
@@ -253,6 +279,19 @@ class Ledger:
         if self.digests is not None:
             document["digests"] = {**self.digests, LEDGER_FILE: [_digest(document)]}
         return _lines({"schema_version": SCHEMA_VERSION, **document}) + "\n"
+
+
+def _copied(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: {**value} if isinstance(value, dict) else value for name, value in fields.items()}
+
+
+def _state_of(path: Path) -> tuple[int, ...] | None:
+    """Return the numbers by which a change of a file is detected; None if there is no file."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 def _remove_location(document: dict[str, Any]) -> None:

@@ -90,11 +90,10 @@ class Manifest:
             durable: whether each file is synchronised with the disk, as by `atomic_write`.
         """
         self.adopt(*files)
-        self.accepted = replace_files(
-            self._folder, files, self.accepted, self._write, digests or {}, durable=durable
-        )
-        if not often:
-            self._write(self.accepted)
+        now = replace_files(self._folder, files, self.accepted, self._write, digests or {}, durable=durable)
+        if not often and now != self.accepted:  # new files have no former digests to be removed
+            self._write(now)
+        self.accepted = now
 
     def adopt(self, *names: str) -> None:
         """Accept existing files without digests, which an earlier version of dlcli wrote."""

@@ -34,7 +34,7 @@ from dlcli.tracking.connection import (
 from dlcli.tracking.database import check_no_programs, locked_store, open_database
 from dlcli.tracking.digests import digest
 from dlcli.tracking.known_runs import noting
-from dlcli.tracking.ledger import Kind, Ledger, atomic_write, now, to_ms
+from dlcli.tracking.ledger import Kind, Ledger, now, to_ms, write_new
 from dlcli.tracking.liveness import RunLock, read_entry
 from dlcli.tracking.many_runs import Unsent
 from dlcli.tracking.mlflow_inputs import SHOWN_FILE, DatasetRecord, Shown
@@ -148,7 +148,7 @@ class Store:
             artifact_uri = self._keep_artifacts(info, run_dir) if info else None
             for name, content in contents.items():
                 make_folder((run_dir / name).parent, within=run_dir)
-                atomic_write(run_dir / name, content, durable=False)
+                write_new(run_dir / name, content)  # without a ledger, a folder is not yet a run
             if info:
                 from dlcli.tracking.mlflow_entities import log_inputs, log_params
 

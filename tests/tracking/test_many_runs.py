@@ -168,10 +168,10 @@ def test_another_command_waits_while_weights_are_dropped(
     (run_dir,) = ended(store)
     add = Ledger.add_tags
 
-    def add_tags(ledger: Ledger, tags: dict[str, str]) -> None:
+    def add_tags(ledger: Ledger, tags: dict[str, str], *, durable: bool) -> None:
         reconcile(store.runs_dir)  # takes no entry that is locked
         assert not in_store(store, "runs", run_dir)
-        add(ledger, tags)
+        add(ledger, tags, durable=durable)
 
     monkeypatch.setattr(Ledger, "add_tags", add_tags)
     drop_weights(store, run_dir)

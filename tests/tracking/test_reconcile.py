@@ -107,7 +107,7 @@ def test_a_kill_between_the_mlflow_run_and_the_ledger(store: Store) -> None:
     assert not (store.runs_dir / ACTIVE_DIR / "t-between").exists()
 
 
-@pytest.mark.parametrize("moment", ["atomic_write", "enter", "noting", "Ledger.update"])
+@pytest.mark.parametrize("moment", ["write_new", "enter", "noting", "Ledger.update"])
 def test_a_kill_while_a_child_is_made_leaves_none_to_be_found(
     store: Store, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:

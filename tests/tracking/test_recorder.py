@@ -205,6 +205,7 @@ def test_the_work_of_a_step_is_small_and_does_not_grow(
     calls: list[int] = []
     with Recorder(run_dir, system_metrics=False) as recorder:
         before = (run_dir / LEDGER_FILE).stat()
+        writes.clear()
         for epoch in range(100):
             figures = {f"m{i}": float(epoch * i) for i in range(5)}
             calls.append(0)
@@ -214,7 +215,7 @@ def test_the_work_of_a_step_is_small_and_does_not_grow(
             finally:
                 sys.setprofile(None)
         after = (run_dir / LEDGER_FILE).stat()
-    assert writes.count(get_ident()) == 100  # one for each step
+        assert writes.count(get_ident()) == 100  # one for each step
     # The ledger is not written before the end.
     assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
     assert min(calls[50:]) == min(calls[1:50])  # a collection of garbage may add some

@@ -32,7 +32,7 @@ def named(rows: pd.DataFrame, columns: Collection[str]) -> pd.DataFrame:
     numbered = len(rows.columns) > 0 and pd.api.types.is_integer_dtype(rows.columns.dtype)
     if numbered and not {str(number) for number in rows.columns} & set(columns):
         return rows.rename(columns=lambda number: f"c{number}")
-    return rows.rename(columns=str)
+    return rows if all(type(name) is str for name in rows.columns) else rows.rename(columns=str)
 
 
 def kind_of(values: pd.Series) -> Kind:
