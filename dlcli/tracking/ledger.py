@@ -15,6 +15,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -34,9 +35,8 @@ _ID = re.compile(r"[\w-]+")
 
 _encode = json.JSONEncoder(default=str).encode
 
-# The files read last and their fields, since the ledger of a trial is read a dozen times in its life.
-_known: dict[Path, tuple[tuple[int, ...], dict[str, Any]]] = {}
-_MOST_KNOWN = 64
+# Path to the number of times that this process has written it: the clock of a file system may be too coarse to tell.
+_writes: dict[Path, int] = {}
 
 Kind = Literal["run", "cv", "fold", "sweep", "trial", "refit", "ensemble"]
 Status = Literal["SCHEDULED", "RUNNING", "FINISHED", "FAILED", "KILLED"]
@@ -158,15 +158,8 @@ class Ledger:
         """Read a run's ledger; raises CorruptRun if it is missing, damaged, or newer than this dlcli."""
         path = run_dir / LEDGER_FILE
         state = _state_of(path)
-        if (known := _known.get(path)) and known[0] == state:
-            # Copied, so that a change of a field's entries stays in this object.
-            return cls(run_dir=run_dir, **_copied(known[1]))
-        kept = cls._read(path)
-        if state is not None:
-            while len(_known) >= _MOST_KNOWN:
-                _known.pop(next(iter(_known)), None)
-            _known[path] = state, _copied(kept)
-        return cls(run_dir=run_dir, **kept)
+        # Copied, so that a change of a field's entries stays in this object.
+        return cls(run_dir=run_dir, **_copied(_read_once(path, state) if state else cls._read(path)))
 
     @classmethod
     def _read(cls, path: Path) -> dict[str, Any]:
@@ -236,8 +229,9 @@ class Ledger:
         with self._lock:
             for name, value in changes.items():
                 setattr(self, name, value)
-            _known.pop(self.run_dir / LEDGER_FILE, None)
-            atomic_write(self.run_dir / LEDGER_FILE, self._to_json(), durable=durable)
+            path = self.run_dir / LEDGER_FILE
+            _writes[path] = _writes.get(path, 0) + 1
+            atomic_write(path, self._to_json(), durable=durable)
 
     def set(self, **changes: Any) -> None:
         """Set fields, which the next `update` writes."""
@@ -291,7 +285,13 @@ def _state_of(path: Path) -> tuple[int, ...] | None:
         found = path.stat()
     except OSError:
         return None
-    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+    about = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+    return *about, _writes.get(path, 0)
+
+
+@lru_cache(maxsize=64)  # a dozen readers want the ledger of a trial while it lives
+def _read_once(path: Path, state: tuple[int, ...]) -> dict[str, Any]:
+    return Ledger._read(path)
 
 
 def _remove_location(document: dict[str, Any]) -> None:

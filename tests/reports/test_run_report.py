@@ -18,7 +18,7 @@ from dlcli.datasets.data import Data
 from dlcli.inference.evaluation import Evaluation
 from dlcli.models.mlp import MLP
 from dlcli.models.seq2seq_rnn import Seq2SeqRNN
-from dlcli.reports import run_report
+from dlcli.reports import run_report, summary
 from dlcli.reports.style import new_figure
 from dlcli.reports.summary import describe_question, summarize
 from dlcli.training.fit import FitResult
@@ -147,6 +147,29 @@ def test_the_summary_counts_parameters_and_multiply_adds() -> None:
     assert "[1, 8]" in found.text
     assert network.training
     assert second.training
+
+
+def test_networks_of_one_configuration_are_summarized_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[nn.Module] = []
+    once = summary.summarize
+    monkeypatch.setattr(summary, "summarize", lambda net, row: made.append(net) or once(net, row))
+    row, state = {"x": torch.zeros(1, 4)}, torch.get_rng_state()
+
+    def described(hidden: int, frozen: bool = False) -> summary.ModelSummary:
+        network = Network(MLP((4,), 2, hidden=hidden, layers=1))
+        for parameter in network.parameters():
+            parameter.requires_grad = not frozen
+        torch.set_rng_state(state)
+        found = summary.summarize_known(network, row, {"hidden": hidden})
+        assert torch.equal(torch.get_rng_state(), state)
+        return found
+
+    first = described(9)
+    assert described(9) == first
+    assert len(made) == 1
+    assert described(9, frozen=True).trainable == 0
+    assert described(11) != first
+    assert len(made) == 3
 
 
 def test_the_summary_counts_parameters_that_no_forward_uses() -> None:

@@ -160,6 +160,7 @@ def test_tables_of_a_binary_task_follow_the_threshold() -> None:
 def test_the_threshold_is_tuned_only_if_configured() -> None:
     logits, y = torch.tensor([[-3.0], [-2.0], [-1.5], [-1.0]]), np.array([0, 0, 1, 1])
     assert usual("binary").tune(logits, y) == {}
+    assert [usual("binary").tunes, usual("binary", tune_threshold="f1").tunes] == [False, True]
     found = usual("binary", tune_threshold="f1").tune(logits, y)
     assert found["tuned_threshold"] == pytest.approx((0.1192 + 0.1824) / 2, abs=1e-3)
     assert usual("binary", tune_threshold="f1").tune(logits, np.zeros(4, dtype=int)) == {}
@@ -169,6 +170,7 @@ def test_each_label_is_tuned_separately() -> None:
     logits = torch.tensor([[-3.0, 2.0], [-2.0, 1.0], [-1.5, 1.0], [-1.0, 3.0]])
     y = np.array([[0, 0], [0, 0], [1, 0], [1, 0]])
     assert usual("multilabel").tune(logits, y) == {}
+    assert [usual("multilabel").tunes, usual("multilabel", tune_threshold="f1").tunes] == [False, True]
     found = usual("multilabel", tune_threshold="f1", threshold=0.6).tune(logits, y)
     assert found["tuned_thresholds"] == [pytest.approx((0.1192 + 0.1824) / 2, abs=1e-3), 0.6]
     made = usual("multilabel", **found)

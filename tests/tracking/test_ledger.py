@@ -30,6 +30,20 @@ def test_a_ledger_reads_back_as_it_was_written(tmp_path: Path) -> None:
     assert Ledger.load(tmp_path) == written
 
 
+def test_a_ledger_is_read_again_after_each_change_and_no_reader_changes_another(tmp_path: Path) -> None:
+    written = ledger(tmp_path)
+    for status in ("RUNNING", "FINISHED", "RUNNING"):
+        written.update(status=status, tags={"at": status})
+        found = Ledger.load(tmp_path)
+        assert found == written
+        found.tags["at"] = "changed by a reader"
+        assert Ledger.load(tmp_path) == written
+    file = tmp_path / "ledger.json"
+    file.write_text(file.read_text().replace("RUNNING", "STOPPED"))  # of the same size, by another program
+    with pytest.raises(CorruptRun):
+        Ledger.load(tmp_path)
+
+
 def test_the_file_is_strict_json_even_with_nan(tmp_path: Path) -> None:
     ledger(tmp_path).update(metrics={"a": math.nan})
 
