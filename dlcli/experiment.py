@@ -10,13 +10,14 @@ from typing import Any
 
 from pytorch_lightning.utilities.seed import isolate_rng
 
-from dlcli.assembly.automatic import Automatic, AutomaticChoice, with_choices
+from dlcli.assembly.automatic import PRECISION, Automatic, AutomaticChoice, with_choices
 from dlcli.assembly.batch_rows import takes_all_rows
 from dlcli.assembly.feature_cache import rehearsed
 from dlcli.assembly.judge_training import judge_seconds
 from dlcli.assembly.optimization import make_recipe
 from dlcli.assembly.own_monitor import with_own_monitor
 from dlcli.assembly.parts import assemble
+from dlcli.assembly.precision_choice import choose_precision
 from dlcli.assembly.run_judge import settle_judge
 from dlcli.assembly.starting_weights import check_weights, settle_weights
 from dlcli.checks.compatibility import check_refit, find_mistakes
@@ -24,6 +25,7 @@ from dlcli.checks.endings import find_endings
 from dlcli.checks.idle_shares import find_idle_shares
 from dlcli.checks.large_numbers import name_large_columns
 from dlcli.checks.own_rows import check_own_data, check_own_splits
+from dlcli.checks.readable_rows import are_unreadable, reads_fast
 from dlcli.checks.sweep_settings import find_sweep_settings
 from dlcli.checks.target_column import with_columns
 from dlcli.checks.task_fit import check_monitored, directions
@@ -65,9 +67,6 @@ _PREPROCESSING = {
 
 # The same for kinds of targets that need their own.
 _OF_TARGETS = {"forecast": "series", "seq2seq": "pairs", "language_model": "language"}
-
-# Maximum size in bytes of a file that is read within about a second.
-_FAST = 1 << 24
 
 # Number of rows of a quick rehearsal, enough for layers that normalize over a batch.
 _FEW_ROWS = 8
@@ -137,6 +136,7 @@ class Experiment:
             )
         images = 0 if quick or parts.task.predicts_rows else len(split.val) + len(split.test)
         found = {**features, "images": images, "judge_seconds": judging, "runs": runs}
+        found["automatic"] = {choice.key: choice.told for choice in self.choices}
         return replace(rehearsal, **found, notices=tuple(parts.notices))
 
 
@@ -178,7 +178,7 @@ def plan_experiment(
         command = ["check" if thorough else "train", *folder_options(conf_dirs, runs_dir)]
         idle += find_sweep_settings(overrides, in_folds=in_folds, command=command)
     problems: list[Problem] = [*found.problems, *idle]
-    if (problems and not thorough and not _reads_fast(found.composed.config)) or _unreadable(found):
+    if (problems and not thorough and not reads_fast(found.composed.config)) or are_unreadable(found):
         told = with_columns(problems, found.composed.config.get("dataset", {}))
         raise ConfigError([*told, *_known_now(found)])
     # A search that continues keeps the recorded lookback, even if the rule for `auto` has changed.
@@ -205,6 +205,7 @@ def plan_experiment(
         known_as(config["dataset"], estimation.data)
     estimation = replace(estimation, config=config)
     automatic = Automatic.of(estimation.data, estimation.splits, earlier)
+    asked_config = config
     choices = () if found.unsound else automatic.choices(config)
     config = with_choices(config, choices)
     estimation = replace(estimation, config=config)
@@ -219,6 +220,11 @@ def plan_experiment(
     if problems:
         raise ConfigError(problems)
     check_monitored(config, estimation.data, checked.splits)
+    if earlier is None and any(choice.key == PRECISION for choice in choices):
+        automatic = replace(automatic, precision=choose_precision(automatic, config))
+        choices = automatic.choices(asked_config)
+        config = with_choices(config, choices)
+        estimation = replace(estimation, config=config)
     if not sweeping:
         del config["sweep"]  # a single run has no search to record
     return Experiment(found.composed, config, folders, estimation, automatic, choices)
@@ -246,23 +252,6 @@ def settled_metrics(
     better = {} if problems else directions(config, estimation.data, estimation.splits[0])
     config, modes = with_modes(config, better, earlier)
     return config, problems, modes
-
-
-def _reads_fast(config: Mapping[str, Any]) -> bool:
-    """Return whether the dataset is a file that is read within about a second."""
-    path = config.get("dataset", {}).get("path")
-    try:
-        return isinstance(path, str) and Path(path).is_file() and Path(path).stat().st_size <= _FAST
-    except OSError:
-        return False
-
-
-def _unreadable(found: Draft) -> bool:
-    """Return whether mistakes prevent reading and splitting the rows, unlike a wrong batch size."""
-    sections = {"dataset", "cv"} & found.unsound
-    keys = {problem.where for problem in found.problems if problem.where.split(".")[0] in sections}
-    limits = any(problem.where.startswith("trainer.limit_") for problem in found.problems)
-    return limits or (bool(sections) and not keys <= {"dataset.batch_size", "dataset.batch_tokens"})
 
 
 def _known_now(found: Draft) -> list[Problem]:

@@ -28,6 +28,7 @@ from dlcli.training.finetuning import ProbeFirst
 from dlcli.training.penalty_path import PenaltyPath, first_penalty
 
 AUTO, NONE = "auto", "none"
+PRECISION, FULL_PRECISION = "trainer.precision", "32-true"
 
 # Number of training rows that are preprocessed to count numeric columns.
 _ROWS = 1024
@@ -69,6 +70,11 @@ class AutomaticChoice(NamedTuple):
     value: Any
     reason: str
 
+    @property
+    def told(self) -> str:
+        """The value and the reason."""
+        return f"{self.value} {self.reason}"
+
 
 @dataclass(frozen=True, eq=False)
 class Automatic:
@@ -79,11 +85,13 @@ class Automatic:
         rows: numbers of the training rows of the smallest fold, `(N,)`.
         earlier: the recorded configuration of a search that continues. Values `auto` in it, from earlier versions, are
             resolved by each run as before.
+        precision: the measured choice of `trainer.precision`; None before it is measured.
     """
 
     data: Data
     rows: np.ndarray
     earlier: Mapping[str, Any] | None = None
+    precision: AutomaticChoice | None = None
 
     @classmethod
     def of(cls, data: Data, splits: Sequence[Split], earlier: Mapping[str, Any] | None = None) -> Automatic:
@@ -102,6 +110,7 @@ class Automatic:
             *_of_augmentation(config, self.data, self.rows),
             *_of_model(config, self.data, self.rows),
             *_penalty(config, rows),
+            *self._of_precision(config),
         )
         if self.earlier is None:
             return found
@@ -110,6 +119,16 @@ class Automatic:
         return tuple(
             one for one in found if "." not in one.key or _value(earlier, one.key) != _value(asked, one.key)
         )
+
+    def _of_precision(self, config: Mapping[str, Any]) -> Iterator[AutomaticChoice]:
+        """Yield the measured precision; full precision where it is not measured, for checks and in a search."""
+        if not _is_auto(config["trainer"].get("precision")):
+            return
+        known = None if self.earlier is None else _value(self.earlier, PRECISION)
+        if known is not None and not _is_auto(known):
+            yield AutomaticChoice(PRECISION, known, "as measured when the search started")
+        else:
+            yield self.precision or AutomaticChoice(PRECISION, FULL_PRECISION, "as it was not measured")
 
     def settle(self, config: dict[str, Any]) -> dict[str, Any]:
         """Return the configuration with the chosen values in place of `auto`."""
@@ -237,7 +256,7 @@ def with_choices(config: dict[str, Any], choices: Sequence[AutomaticChoice]) -> 
 
 def automatic_tags(choices: Sequence[AutomaticChoice]) -> dict[str, str]:
     """Return the tags that record the choices and their reasons."""
-    return {f"{AUTO_TAG}.{choice.key}": f"{choice.value} {choice.reason}" for choice in choices}
+    return {f"{AUTO_TAG}.{choice.key}": choice.told for choice in choices}
 
 
 def recorded_choices(tags: Mapping[str, str], config: Mapping[str, Any]) -> dict[str, str]:

@@ -85,6 +85,7 @@ def _rows(found: Rehearsal) -> dict[str, str]:
     return {
         **({"reading": reading} if reading else {}),
         **({"model": found.model} if found.model else {"parameters": f"{found.parameters:,}{trains}"}),
+        **{key.rpartition(".")[2]: f"auto: {told}" for key, told in found.automatic.items()},
         "device": found.device,
         "memory": f"{amount(sum(found.memory.values()))} ({memory})",
         **features,

@@ -122,8 +122,8 @@ def _target(node: Mapping[str, Any], where: str, supplied: Supplied) -> Iterator
                 yield Problem("should be true or false", place)
         elif str(key).startswith("_") and key != TARGET and key not in takes.arguments:
             yield Problem("is not a special key", place, f"The special keys are {TARGET} and {PARTIAL}.")
-        elif key == "mode" and value == AUTO:
-            pass  # determined by the monitored metric (`with_modes`)
+        elif value == AUTO and (key == "mode" or place == "trainer.precision"):
+            pass  # determined by the monitored metric (`with_modes`), or by measured steps (`Automatic`)
         elif key in takes.arguments:
             if has_object(value):
                 if text := mismatch_of_objects(value, takes.arguments[key], place):

@@ -11,6 +11,11 @@ from torch import Tensor, nn
 
 from dlcli.models import layers as shared
 from dlcli.models.layers import Activation, Initialization, Normalization, PerLayer, Share, Size, initialize
+from dlcli.models.quick_dropout import QuickDropout
+
+# Activations that never fall and are computed without rounding of their own: the maximum of a window is the same before
+# and after them. Their derivative is 0 at a maximum of 0, so that the gradients are the same as well.
+_NEVER_FALLING = ("relu", "leaky_relu")
 
 
 class CNN(nn.Module):
@@ -64,7 +69,7 @@ class CNN(nn.Module):
         dropout: Share = 0.25,
         head_dropout: Share | None = None,
         initialization: Initialization = "default",
-        channels_last: bool = False,
+        channels_last: bool = True,
     ) -> None:
         super().__init__()
         kernels = shared.per_layer(kernel_size, len(channels), "kernel_size")
@@ -88,19 +93,20 @@ class CNN(nn.Module):
             # Batch normalization cancels a preceding bias, so the convolution has none.
             convolution = nn.Conv2d(depth, outputs, kernel, step, before, bias=normalization != "batch")
             norm = shared.normalization(normalization, outputs, dimensions=2)
-            blocks += [convolution, *norm, shared.activation(activation)]
-            if window > 1:
-                blocks.append(nn.MaxPool2d(window) if pooling == "max" else nn.AvgPool2d(window))
+            after_norm = [shared.activation(activation), *_pooling(pooling, window)]
+            if pooling == "max" and activation in _NEVER_FALLING:
+                after_norm.reverse()  # the same values and gradients, with an activation of fewer pixels
+            blocks += [convolution, *norm, *after_norm]
             depth = outputs
         if global_pooling:
             blocks.append(nn.AdaptiveAvgPool2d(1))
             size = [1, 1]
         self.features = nn.Sequential(*blocks, nn.Flatten())
         inputs = depth * size[0] * size[1]
-        head: list[nn.Module] = [*shared.dropout(dropout)]
+        head: list[nn.Module] = [*_dropout(dropout)]
         if hidden:
             last = dropout if head_dropout is None else head_dropout
-            head += [nn.Linear(inputs, hidden), shared.activation(activation), *shared.dropout(last)]
+            head += [nn.Linear(inputs, hidden), shared.activation(activation), *_dropout(last)]
         self.head = nn.Sequential(*head, nn.Linear(hidden or inputs, num_outputs))
         initialize(self, initialization)
         if channels_last:
@@ -109,6 +115,16 @@ class CNN(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map `(N, C, H, W)` to `(N, num_outputs)`."""
         return self.head(self.features(x))
+
+
+def _dropout(share: float) -> list[nn.Module]:
+    return [QuickDropout(share)] if share > 0 else []
+
+
+def _pooling(kind: str, window: int) -> list[nn.Module]:
+    if window == 1:
+        return []
+    return [nn.MaxPool2d(window) if kind == "max" else nn.AvgPool2d(window)]
 
 
 def _padding(padding: str | int, kernel: int) -> tuple[int, int]:

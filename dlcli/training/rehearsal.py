@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 import statistics
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, cast
 
@@ -68,6 +68,7 @@ class Rehearsal:
         judge_seconds: seconds to train the classifier that evaluates these images.
         batches: description of the batches, if they have a number of tokens.
         notices: reports of what is left out, cut or converted in reading and preprocessing.
+        automatic: key to the value that was chosen for `auto`, with the reason.
     """
 
     device: str
@@ -81,6 +82,7 @@ class Rehearsal:
     features_seconds: float = 0.0
     features_bytes: int = 0
     notices: tuple[Notice, ...] = ()
+    automatic: Mapping[str, str] = field(default_factory=dict)
     model: str = ""
     seconds_per_row: float = 0.0
     images: int = 0
@@ -124,7 +126,7 @@ def rehearse(
         precision.convert_module(network.to(device)).train()
         optimizer = recipe.make_optimizer(network.trained_parameters())
         check_groups(optimizer)
-        step = partial(_step, network, task, optimizer, precision)
+        step = partial(rehearse_step, network, task, optimizer, precision)
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
         forest, grown = isinstance(optimizer, GrowTrees), (0.0, 1.0)
@@ -199,7 +201,7 @@ def _batch(loader: BatchLoader, number: int, device: torch.device) -> Batch:
     return {name: values.to(device, copy=True) for name, values in loader.batch(number).items()}
 
 
-def _step(
+def rehearse_step(
     network: Network,
     task: Task,
     optimizer: Optimizer,
@@ -207,7 +209,7 @@ def _step(
     batch: Batch,
     is_first: bool = False,
 ) -> None:
-    """Perform one optimizer step; the first is checked for NaN."""
+    """Perform one optimizer step; the first is checked for NaN, and errors name the section that causes them."""
     inputs = {name: values for name, values in batch.items() if name != "y"}
     with precision.train_step_context(), blamed_on("model", network.model, inputs):
         if (turns := task.turns(network, batch)) is not None:

@@ -188,9 +188,9 @@ def test_training_is_rehearsed_in_two_steps_and_timed_only_by_check(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     steps: list[None] = []
-    step = rehearsal._step
+    step = rehearsal.rehearse_step
     monkeypatch.setattr(
-        rehearsal, "_step", lambda *parts, **named: (steps.append(None), step(*parts, **named))
+        rehearsal, "rehearse_step", lambda *parts, **named: (steps.append(None), step(*parts, **named))
     )
     plan_experiment(IRIS).rehearse(quick=True)
     assert len(steps) == 2, "with an empty state of the optimizer, and with a filled one"

@@ -1,0 +1,93 @@
+"""`trainer.precision=auto` is measured once, recorded, and not measured again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+import dlcli
+from dlcli.assembly import precision_choice
+from dlcli.assembly.automatic import AutomaticChoice
+from dlcli.experiment import plan_experiment
+from dlcli.sweeps.planning import plan_sweep
+from dlcli.tracking.ledger import Ledger
+from dlcli.training import step_times
+
+CNN = ["dataset=digits", "model=cnn", "model.channels=[4]", "model.hidden=0", "trainer.accelerator=cpu"]
+AUTO = "trainer.precision=auto"
+KEY = "trainer.precision"
+
+
+@pytest.fixture
+def measured(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """A processor with bfloat16, on which a step takes 20 ms in full precision and 10 ms in bfloat16."""
+    calls: list[int] = []
+
+    def fastest(steps: list[object]) -> list[float]:
+        calls.append(len(steps))
+        return [0.02, 0.01]
+
+    monkeypatch.setattr(precision_choice, "computes_bfloat16", lambda: True)
+    monkeypatch.setattr(precision_choice, "fastest_steps", fastest)
+    return calls
+
+
+def choice_of(*words: str) -> AutomaticChoice:
+    (choice,) = (one for one in plan_experiment([*words, AUTO]).choices if one.key == KEY)
+    return choice
+
+
+def test_a_clearly_faster_precision_is_chosen(measured: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    told = "as a step takes 10 ms in bf16-mixed, 20 ms in 32-true"
+    assert choice_of(*CNN) == (KEY, "bf16-mixed", told)
+    monkeypatch.setattr(precision_choice, "fastest_steps", lambda steps: [0.0125, 0.01])
+    assert choice_of(*CNN).value == "32-true"
+    assert measured == [2]
+
+
+def test_it_is_measured_only_where_it_can_be_faster(
+    measured: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert choice_of("dataset=iris", "model=mlp", "trainer.accelerator=cpu")[1:] == (
+        "32-true",
+        "as the network has no convolutions",
+    )
+    assert choice_of("dataset=digits", "model=linear", "trainer.accelerator=cpu").value == "32-true"
+    monkeypatch.setattr(precision_choice, "computes_bfloat16", lambda: False)
+    assert choice_of(*CNN).reason == "as the processor has neither AMX nor AVX512-BF16"
+    assert measured == []
+    assert not [one for one in plan_experiment(CNN).choices if one.key == KEY]  # 32 unless it is asked for
+
+
+def test_the_choice_is_recorded_and_resumed(measured: list[int], tmp_path: Path) -> None:
+    words = [*CNN, AUTO, "cv=kfold", "cv.folds=2", "trainer.max_epochs=1", f"runs_dir={tmp_path}"]
+    result = dlcli.train([*words, "trainer.limit_rows=60"])
+    told = "bf16-mixed as a step takes 10 ms in bf16-mixed, 20 ms in 32-true"
+    for folder in (result.run_dir, result.folds[0].run_dir):
+        assert (
+            yaml.safe_load((Path(folder) / "config.yaml").read_text())["trainer"]["precision"] == "bf16-mixed"
+        )
+        assert Ledger.load(Path(folder)).tags[f"dlcli.auto.{KEY}"] == told
+    dlcli.resume(str(result.run_dir), ["trainer.max_epochs=2"])
+    assert measured == [2]
+
+
+def test_trials_have_the_precision_of_the_first_point(measured: list[int]) -> None:
+    plan = plan_sweep([*CNN, AUTO, "model.dropout=0,0.1"])
+    config, tags = plan.trial({"model.dropout": 0.1})
+    assert config["trainer"]["precision"] == "bf16-mixed"
+    assert tags[f"dlcli.auto.{KEY}"].startswith("bf16-mixed")
+    again = plan_sweep([*CNN, AUTO, "model.dropout=0,0.1"], earlier=plan.config)
+    assert again.trial({"model.dropout": 0.1})[0]["trainer"]["precision"] == "bf16-mixed"
+    assert measured == [2]
+
+
+def test_the_steps_take_turns_and_the_fastest_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[str] = []
+    clock = iter(range(10_000))
+    monkeypatch.setattr(step_times.time, "thread_time", lambda: next(clock) ** 2)  # ever slower
+    found = step_times.fastest_steps([lambda: taken.append("a"), lambda: taken.append("b")])
+    assert taken[:4] == ["a", "b", "a", "b"]
+    assert found == [1, 5]
