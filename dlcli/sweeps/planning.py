@@ -123,7 +123,7 @@ def plan_sweep(
         plan = replace(plan, decided=own.told, folds=own.folds, left_out=left_out)
     if tell:
         # Includes the final test rows, which no trial uses.
-        warnings = warn(experiment, tell, "one value for each key")
+        warnings = warn(experiment, tell, "one value for each key" if varied else "the same arguments")
         for problem in left_out_of_options(space, fixed, folders):
             if problem not in warnings:
                 warnings.append(problem)
