@@ -15,8 +15,8 @@ from typing import Any, NamedTuple, Protocol, cast, runtime_checkable
 import numpy as np
 
 from dlcli.assembly.batch_rows import automatic_rows, takes_all_rows
+from dlcli.assembly.fitted_sample import fitted_sample
 from dlcli.assembly.number_facts import number_facts
-from dlcli.assembly.parts import preprocessing_of
 from dlcli.config.build import TARGET, locate
 from dlcli.config.signature import signature
 from dlcli.datasets.data import Data, take
@@ -235,9 +235,8 @@ def _columns(config: Mapping[str, Any], data: Data, rows: np.ndarray) -> int:
     if data.kind != "table":
         return 0
     places = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), _ROWS)).astype(np.int64))
-    some = take(data.x, rows[places])
     try:
-        fields = preprocessing_of(config).fit(some).transform(some)
+        _, fields = fitted_sample(config, data, rows[places])
     except ConfigError:
         raise
     except Exception as error:  # as in the checks: libraries raise many types for data of the wrong kind

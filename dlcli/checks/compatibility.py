@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from torch.optim import Optimizer
 
+from dlcli.assembly.fitted_sample import fitted_sample
 from dlcli.assembly.number_facts import number_facts
 from dlcli.assembly.optimization import make_chosen, make_optimizer, make_schedule
-from dlcli.assembly.parts import outputs_fact, preprocessing_of
+from dlcli.assembly.parts import outputs_fact
 from dlcli.assembly.run_judge import check_judge
 from dlcli.assembly.starting_weights import fitting_weights, starting_weights
 from dlcli.checks.callbacks import find_callback_problems
@@ -32,7 +33,7 @@ from dlcli.config.metric_words import metric_called
 from dlcli.config.pasted import pasted
 from dlcli.config.suggest import did_you_mean, question
 from dlcli.config.target_types import check_type
-from dlcli.datasets.data import Data, take
+from dlcli.datasets.data import Data
 from dlcli.errors import ConfigError, DlcliError, Problem, first_line
 from dlcli.models.layers import HasBackbone
 from dlcli.preprocessing.protocols import facts_of_model
@@ -184,11 +185,10 @@ def _row_facts(
     """Return the shape of a preprocessed row, and the other facts that the model is built from."""
     # Weights only fit the columns that result from all training rows, in which every category occurs.
     complete = data.kind == "table" and starting_weights(config) is not None
-    rows = take(data.x, split.train if complete else split.train[:_SAMPLE_ROWS])
+    rows = split.train if complete else split.train[:_SAMPLE_ROWS]
     try:
-        preprocessing = preprocessing_of(config).fit(rows)
+        preprocessing, fields = fitted_sample(config, data, rows)
         check_saved(preprocessing)
-        fields = preprocessing.transform(rows)
     except DlcliError:
         raise
     except Exception as error:  # numpy, pandas and scikit-learn raise many types for data of the wrong kind
