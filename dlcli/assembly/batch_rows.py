@@ -10,8 +10,9 @@ from dlcli.config.build import locate
 from dlcli.training.fields import Fields
 from dlcli.training.penalty_path import rows_of_a_piece
 
-# With `auto`, an epoch has about this number of steps, with batch sizes between these bounds. The rule must not change,
-# because runs of earlier versions recorded `auto` and apply the rule again when they are resumed.
+# With `auto`, an epoch has about this number of steps, with batch sizes between these bounds. On seven tables, batches
+# of four times the size have 1.02 of the loss in 1.03 times the CPU time (docs/examples-and-measurements.md). The rule
+# must not change, because runs of earlier versions recorded `auto` and apply the rule again when they are resumed.
 _STEPS, _FEWEST, _MOST = 100, 32, 1024
 
 

@@ -17,7 +17,9 @@ from dlcli.models.table_inputs import embedded, table_inputs
 
 # Number of members with `auto`, for tables with up to this number of training rows.
 _MEMBERS, _ROWS = 8, 50_000
-# With fewer rows per bin, embeddings would overfit.
+# With fewer rows per bin, embeddings would overfit. The place of the limit is arbitrary: on eight tables, the loss of
+# piecewise numbers is 0.99, 1.00, 1.00 and 1.00 of that of plain ones for 300, 600, 1,200 and 2,400 rows
+# (docs/examples-and-measurements.md).
 _FEW_ROWS = 1_000
 
 
