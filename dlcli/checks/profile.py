@@ -11,6 +11,7 @@ import pandas as pd
 import pyarrow.compute as pc
 
 from dlcli.checks.column_profile import ColumnProfile, describe_columns
+from dlcli.checks.far_numbers import find_far_numbers
 from dlcli.checks.leaks import find_duplicates, find_split_groups, find_target_leaks, find_time_leaks
 from dlcli.config.pasted import pasted, pasted_for_column
 from dlcli.datasets.audio.recordings import Recordings
@@ -111,6 +112,7 @@ def find_warnings(data: Data, splits: Sequence[Split]) -> Iterator[Problem]:
     yield from find_duplicates(data, splits)
     yield from find_time_leaks(data, splits)
     yield from _useless(sample)
+    yield from find_far_numbers(sample, data.x)
     for name in sample.columns:
         if kind_of(sample[name]) == "date":
             yield from _far_dates(sample[name], str(name))
