@@ -1,4 +1,4 @@
-"""`make bench`: every measurement in turn; `make bench ARGS=folds` runs one, `ARGS="slots 4"` a part of one.
+"""`make bench`: every measurement in turn; `make bench ARGS=job_cost` runs one, `ARGS="slots 4"` a part of one.
 
 `make bench ARGS=--check` compares with `bench/budget.toml` what takes minutes, and ends with 1 if something is slower;
 `ARGS="--check decode"` compares some rows of `bench peers`.
