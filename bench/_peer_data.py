@@ -26,10 +26,11 @@ def table(rows: int) -> pd.DataFrame:
     return frame.assign(y=np.where(y, "b", "a"))
 
 
-def large(file: Path) -> None:
-    x = np.random.default_rng(0).standard_normal((2_000_000, 32), dtype=np.float32)
+def large(rows: int) -> pd.DataFrame:
+    """Numbers in columns x0 to x31, and a number y that two of them determine."""
+    x = np.random.default_rng(0).standard_normal((rows, 32), dtype=np.float32)
     frame = pd.DataFrame(x, columns=[f"x{column}" for column in range(32)])
-    frame.assign(y=x[:, 0] + x[:, 1] ** 2).to_parquet(file)
+    return frame.assign(y=x[:, 0] + x[:, 1] ** 2)
 
 
 def rows(file: Path) -> None:
@@ -61,11 +62,22 @@ MADE: Mapping[str, tuple[str, Callable[[Path], object]]] = {
     "steps": ("t20k.parquet", lambda file: table(20_000).to_parquet(file)),
     "one_row": ("one_row.csv", lambda file: table(10_000).drop(columns="y").head(1).to_csv(file, index=False)),
     "rows": ("rows.csv", rows),
-    "large": ("large.parquet", large),
+    "large": ("large.parquet", lambda file: large(2_000_000).to_parquet(file)),
+    "larger": ("larger.parquet", lambda file: large(3_000_000).to_parquet(file)),
+    "larger_csv": ("larger.csv", lambda file: large(3_000_000).to_csv(file, index=False)),
     "images": ("cifar10-subset/train", images),
     "trained": ("trained", trained),
 }  # fmt: skip
 """Name in a command to file and maker."""
+
+_BCCD = SHARED / "detection" / "bccd" / "bccd.tar"
+_MOBILENET = SHARED.parent / "weights" / "mobilenetv2_100.safetensors"
+FOUND: Mapping[str, tuple[Path, Path]] = {
+    "mnist": (SHARED / "MNIST" / "raw", SHARED),
+    "bccd": (_BCCD, _BCCD),
+    "mobilenet": (_MOBILENET, _MOBILENET),
+}
+"""Name in a command to the file or folder that has to be there, and to what the command is given."""
 
 
 def made(name: str, place: Path) -> Path:
@@ -74,10 +86,11 @@ def made(name: str, place: Path) -> Path:
     Raises:
         NoData: it is made from files that are missing.
     """
-    if name == "mnist":
-        if not (SHARED / "MNIST" / "raw").is_dir():
-            raise NoData(f"needs MNIST/raw in {SHARED}")
-        return SHARED
+    if name in FOUND:
+        needed, used = FOUND[name]
+        if not needed.exists():
+            raise NoData(f"needs {needed}")
+        return used
     file, make = MADE[name]
     path = place / file
     if not path.exists():

@@ -25,6 +25,8 @@ LUDWIG = Environment("ludwig", ("ludwig",), ("ludwig",), over_project=True)
 DLCLI = ("-m", "dlcli")
 TABLE = ("dataset=table", "dataset.target=y", "model=mlp")
 MNIST = ("dataset.root={mnist}", "runs_dir={runs}")
+TUNED = "PyTorch loop, channels-last, bfloat16, pooling first"
+DESCRIBED = "pandas: `describe`, `nunique`, `duplicated`"
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,13 @@ def sweep(jobs: int) -> tuple[str, ...]:
         *(*DLCLI, "sweep", "dataset=iris", "model=mlp", "model.hidden=8,16,32", "trainer.max_epochs=5"),
         *("optimizer.lr=tag(log,interval(1e-3,1e-1))", "--trials", "40", "--jobs", str(jobs)),
         "runs_dir={runs}",
+    )
+
+
+def digits(epochs: int, *words: str) -> tuple[str, ...]:
+    return (
+        *(*DLCLI, "train", "experiment=mnist_cnn", f"trainer.max_epochs={epochs}", "callbacks=none", *MNIST),
+        *words,
     )
 
 
@@ -197,10 +206,65 @@ ROWS = (
     Row(
         "mnist_conv",
         "MNIST, CNN, 2 epochs",
-        (*DLCLI, "train", "experiment=mnist_cnn", "trainer.max_epochs=2", "callbacks=none", *MNIST),
+        digits(2),
         (
             Peer("loop", "PyTorch loop", script("mnist", "{mnist}", "cnn", "2")),
+            Peer("tuned", TUNED, script("mnist", "{mnist}", "tuned", "2")),
             Peer("keras", "Keras", script("mnist_keras", "{mnist}", "cnn", "2"), KERAS),
+        ),
+    ),
+    Row(
+        "mnist_conv_auto",
+        "the same, `trainer.precision=auto`",
+        digits(2, "trainer.precision=auto"),
+        (
+            Peer("tuned", TUNED, script("mnist", "{mnist}", "tuned", "2")),
+            Peer("keras", "Keras", script("mnist_keras", "{mnist}", "cnn", "2"), KERAS),
+        ),
+    ),
+    Row(
+        "mnist_conv_epoch",
+        "an epoch of it: 2 epochs less 1, 32 bits",
+        digits(2),
+        (
+            Peer(
+                "keras",
+                "Keras",
+                script("mnist_keras", "{mnist}", "cnn", "2"),
+                KERAS,
+                script("mnist_keras", "{mnist}", "cnn", "1"),
+            ),
+        ),
+        less=digits(1),
+    ),
+    Row(
+        "check_rows",
+        "`check` of 3 million rows x 32, Parquet",
+        (*DLCLI, "check", *TABLE, "dataset.path={larger}"),
+        (Peer("pandas", DESCRIBED, script("describe_table", "{larger}"), PANDAS),),
+    ),
+    Row(
+        "check_rows_csv",
+        "`check` of the same as CSV",
+        (*DLCLI, "check", *TABLE, "dataset.path={larger_csv}"),
+        (Peer("pandas", DESCRIBED, script("describe_table", "{larger_csv}"), PANDAS),),
+    ),
+    Row(
+        "boxes",
+        "SSDlite on BCCD, one epoch",
+        (
+            *(*DLCLI, "train", "dataset=detection", "dataset.path={bccd}", "dataset.format=voc"),
+            *("dataset.size=[240,320]", "dataset.batch_size=4", "model=detector", "model.weights={mobilenet}"),
+            *("finetune=none", "optimizer=adamw", "optimizer.lr=0.002", "scheduler=onecycle", "callbacks=none"),
+            *("augmentation=image", "augmentation.crop=0", "trainer.max_epochs=1", "runs_dir={runs}"),
+        ),
+        (
+            Peer(
+                "torchvision",
+                "torchvision's `SSD`",
+                script("torchvision_bccd", "{bccd}", "{mobilenet}", "1"),
+                TORCHVISION,
+            ),
         ),
     ),
     Row(

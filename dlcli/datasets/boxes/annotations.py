@@ -156,10 +156,11 @@ class BoxFolder:
             DataError: a name is in two of them.
         """
         found: dict[str, Stored] = {}
+        shared = self._depth
         for file in self.named(".txt"):
             *folders, name = file.name.casefold().split("/")
             stem = name.rpartition(".")[0]
-            is_list = tuple(folders[-2:]) == _LISTS or len(folders) <= self._depth
+            is_list = tuple(folders[-2:]) == _LISTS or len(folders) <= shared
             if is_list and (part_of(stem) or stem == "trainval"):
                 if stem in found and tuple(found[stem].name.casefold().split("/")[-3:-1]) == _LISTS:
                     continue
