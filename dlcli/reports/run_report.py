@@ -69,7 +69,7 @@ def write_report(
     if evaluations:
         write_predictions(run_dir, predictions_table(model, evaluations, is_fold=is_fold))
     constant = evaluations["val"].baselines.get("", {}) if "val" in evaluations else {}
-    baseline, has_linear = constant.get("loss"), model.task.kind in ONE_A_ROW
+    baseline, has_linear = constant.get("loss"), getattr(model.task, "kind", "") in ONE_A_ROW
     diagnosis = diagnose(history, max_epochs, baseline, has_linear=has_linear)
     if not pictures:
         return diagnosis
