@@ -26,7 +26,7 @@ from dlcli.checks.solver_fit import check_solved_head, check_solver
 from dlcli.checks.steps import find_empty_epochs
 from dlcli.checks.task_fit import check_task, fits_targets, make_task, mixes_targets
 from dlcli.checks.trainer import find_accumulation_problems, find_refused, find_trainer_problems
-from dlcli.config.build import build, locate
+from dlcli.config.build import TARGET, build, locate
 from dlcli.config.catalog import accepting
 from dlcli.config.metric_section import fitting_metrics
 from dlcli.config.metric_words import metric_called
@@ -210,7 +210,7 @@ def _row_facts(
         "input_shape": tuple(known.shape[1:]),
         **({"num_outputs": 0} if task is None else {"num_outputs": task.num_outputs, **outputs_fact(task)}),
         **preprocessing.facts(),
-        **number_facts(config["model"], known, len(split.train)),
+        **(number_facts(config["model"], known, len(split.train)) if TARGET in config["model"] else {}),
     }
     return facts_of_model(preprocessing, facts)
 

@@ -121,7 +121,7 @@ class Judge(nn.Module):
         # The network of `experiment=mnist_fast`, with a narrow layer before the output.
         self.network = CNN(
             image, classes, channels=(16, 32, 64), kernel_size=(5, 3, 3), stride=2, pool=1, hidden=FEATURES,
-            normalization="batch", dropout=0.0,
+            normalization="batch", dropout=0.0, channels_last=False,
         )  # fmt: skip
         self.register_buffer("scale", torch.ones(()))
 
