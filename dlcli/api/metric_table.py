@@ -40,6 +40,8 @@ class MetricTable(pd.DataFrame):
             more = (
                 f"; similar names: {', '.join(similar)}" if similar else "; `metrics.index` has their names"
             )
+            if "value" not in self.columns:
+                more = "; this part of the table lacks the column `value`"
             raise KeyError(f"there is no metric {key}{more}")
         found = self.at[key, "value"]
         return found if isinstance(found, pd.Series) else float(found)
@@ -49,7 +51,8 @@ class MetricTable(pd.DataFrame):
         return bool(super().__contains__(key)) or self._has_metric(key)
 
     def _has_metric(self, key: object) -> bool:
-        return isinstance(key, str) and "value" in self.columns and key in self.index
+        is_by_name = "value" in self.columns and not isinstance(self.index, pd.MultiIndex)
+        return isinstance(key, str) and is_by_name and key in self.index
 
 
 def metric_table(result: Result, intervals: Mapping[str, tuple[float, float]]) -> MetricTable:

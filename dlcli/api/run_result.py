@@ -125,11 +125,15 @@ class RunResult(Result):
         return account_of(self.run_dir, datetime.now(UTC))
 
     def _repr_html_(self) -> str:
-        """Show the result in a notebook."""
+        """Show the result in a notebook; of a run whose folder is gone or damaged, only the metrics."""
+        from dlcli.errors import DlcliError
         from dlcli.page.render import fragment_html
         from dlcli.page.sections import summary_of_run
 
-        return fragment_html(summary_of_run(self._account(), datetime.now(UTC)))
+        try:
+            return fragment_html(summary_of_run(self._account(), datetime.now(UTC)))
+        except DlcliError:
+            return self.metrics.to_html()
 
 
 @dataclass(frozen=True)

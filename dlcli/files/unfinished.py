@@ -45,6 +45,7 @@ def replace_atomically(target: Path, content: bytes, *, durable: bool) -> None:
             view = view[os.write(descriptor, view) :]
         if durable:
             os.fsync(descriptor)
+        os.close(os.dup(descriptor))  # a network file system reports a full disk only now
         place.replace(target)
 
 

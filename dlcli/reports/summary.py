@@ -53,7 +53,7 @@ _MOST_KNOWN = 32
 
 
 def summarize_known(network: Network, row: Mapping[str, Tensor], section: Mapping[str, Any]) -> ModelSummary:
-    """Return `summarize` of a network, which for one of the same configuration and shapes is not computed again.
+    """Return `summarize` of a network, which is not computed again for shipped layers of the same shapes.
 
     The random state is kept, since a network may draw numbers in its forward pass.
 
@@ -62,15 +62,18 @@ def summarize_known(network: Network, row: Mapping[str, Tensor], section: Mappin
         row: Fields of a batch of size 1.
         section: The section `model` of the configuration.
     """
+    kinds = tuple(map(type, network.modules()))
+    if not all(kind.__module__.startswith(("dlcli.", "torch.")) for kind in kinds):
+        with isolate_rng():  # own code may change meanwhile, in a notebook
+            return summarize(network, row)
     shapes = [
         (name, tuple(weight.shape), weight.requires_grad) for name, weight in network.named_parameters()
     ]
     rows = [(name, tuple(values.shape), values.dtype) for name, values in row.items()]
-    # The class is a part, since a notebook may define another one of the same name.
-    key = (type(network.model), repr(section), str(network), tuple(shapes), tuple(rows))
+    key = (kinds, repr(section), str(network), tuple(shapes), tuple(rows))
     if key not in _known:
         while len(_known) >= _MOST_KNOWN:
-            del _known[next(iter(_known))]
+            _known.pop(next(iter(_known)), None)
         with isolate_rng():
             _known[key] = summarize(network, row)
     return _known[key]

@@ -158,8 +158,7 @@ class Ledger:
         """Read a run's ledger; raises CorruptRun if it is missing, damaged, or newer than this dlcli."""
         path = run_dir / LEDGER_FILE
         state = _state_of(path)
-        # Copied, so that a change of a field's entries stays in this object.
-        return cls(run_dir=run_dir, **_copied(_read_once(path, state) if state else cls._read(path)))
+        return cls(run_dir=run_dir, **(json.loads(_read_once(path, state)) if state else cls._read(path)))
 
     @classmethod
     def _read(cls, path: Path) -> dict[str, Any]:
@@ -255,10 +254,10 @@ class Ledger:
 
     @property
     def seconds(self) -> float:
-        """Seconds from the last start to the end; 0 if the run has not started or not ended."""
+        """Seconds from the last start to the end; 0 before the end, or if the clock was set back."""
         if self.started_at is None or self.ended_at is None:
             return 0.0
-        return (to_ms(self.ended_at) - to_ms(self.started_at)) / 1000
+        return max(0.0, (to_ms(self.ended_at) - to_ms(self.started_at)) / 1000)
 
     def _to_json(self) -> str:
         document = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "run_dir"}
@@ -275,10 +274,6 @@ class Ledger:
         return _lines({"schema_version": SCHEMA_VERSION, **document}) + "\n"
 
 
-def _copied(fields: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: {**value} if isinstance(value, dict) else value for name, value in fields.items()}
-
-
 def _state_of(path: Path) -> tuple[int, ...] | None:
     """Return the numbers by which a change of a file is detected; None if there is no file."""
     try:
@@ -290,8 +285,9 @@ def _state_of(path: Path) -> tuple[int, ...] | None:
 
 
 @lru_cache(maxsize=64)  # a dozen readers want the ledger of a trial while it lives
-def _read_once(path: Path, state: tuple[int, ...]) -> dict[str, Any]:
-    return Ledger._read(path)
+def _read_once(path: Path, state: tuple[int, ...]) -> str:
+    """Return the fields as JSON, since results that users receive hold the dictionaries that are made of it."""
+    return json.dumps(Ledger._read(path))
 
 
 def _remove_location(document: dict[str, Any]) -> None:

@@ -50,6 +50,9 @@ def test_copies_and_parts_of_it_are_such_tables(kept: MetricTable, table: Metric
     assert table.reset_index()["metric"].tolist() == ["val/loss", "test/accuracy"]
     assert table.T["val/loss"]["value"] == 0.5
     assert len(pd.concat([table, table])["val/loss"]) == 2
+    with pytest.raises(KeyError, match="lacks the column `value`"):
+        table[["baseline"]]["val/loss"]
+    assert "one" not in pd.concat({"one": table, "two": table})
 
 
 def test_without_the_folder_of_the_run_there_are_values_but_no_intervals() -> None:
@@ -58,6 +61,7 @@ def test_without_the_folder_of_the_run_there_are_values_but_no_intervals() -> No
         found = result.metrics
     assert list(found) == ["value", "baseline"] and found["test/accuracy"] == 0.75
     assert pickle.loads(pickle.dumps(result)) == result and result.metrics is found
+    assert "test/accuracy" in result._repr_html_()
 
 
 def test_an_evaluation_shows_its_table() -> None:

@@ -170,6 +170,9 @@ def test_networks_of_one_configuration_are_summarized_once(monkeypatch: pytest.M
     assert described(9, frozen=True).trainable == 0
     assert described(11) != first
     assert len(made) == 3
+    own = Network(type("Own", (MLP,), {})((4,), 2, hidden=9, layers=1))
+    assert summary.summarize_known(own, row, {}) == summary.summarize_known(own, row, {})
+    assert len(made) == 5  # a notebook may have changed the class meanwhile
 
 
 def test_the_summary_counts_parameters_that_no_forward_uses() -> None:

@@ -33,15 +33,22 @@ def test_a_ledger_reads_back_as_it_was_written(tmp_path: Path) -> None:
 def test_a_ledger_is_read_again_after_each_change_and_no_reader_changes_another(tmp_path: Path) -> None:
     written = ledger(tmp_path)
     for status in ("RUNNING", "FINISHED", "RUNNING"):
-        written.update(status=status, tags={"at": status})
+        written.update(status=status, tags={"at": status}, result={"trials": [{"lr": 0.1}]})
         found = Ledger.load(tmp_path)
         assert found == written
         found.tags["at"] = "changed by a reader"
+        found.result["trials"][0].clear()
         assert Ledger.load(tmp_path) == written
     file = tmp_path / "ledger.json"
     file.write_text(file.read_text().replace("RUNNING", "STOPPED"))  # of the same size, by another program
     with pytest.raises(CorruptRun):
         Ledger.load(tmp_path)
+
+
+def test_a_clock_that_was_set_back_makes_no_negative_duration(tmp_path: Path) -> None:
+    run = ledger(tmp_path)
+    run.update(started_at="2026-01-01T00:00:05.000+00:00", ended_at="2026-01-01T00:00:00.000+00:00")
+    assert run.seconds == 0.0
 
 
 def test_the_file_is_strict_json_even_with_nan(tmp_path: Path) -> None:
