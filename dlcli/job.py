@@ -249,8 +249,8 @@ def _train(
         parts, cached = with_features(config, parts, data, split, run_dir.parents[2], listen)
         cached |= solve_head(config, parts, data, split, run_dir.parents[2], listen)
         found = run_finder(config, parts, job.seed)
-        if found is not None:
-            config = settle(config, found, run_dir, recorder)
+        config = settle(config, found, run_dir, recorder)
+        notices += found.notices if found else ()
         with gathered(config) as (config, world):
             if world:
                 world.send_job(replace(job, config=config).to_json())

@@ -42,12 +42,14 @@ def run_finder(config: Mapping[str, Any], parts: Parts, seed: int) -> FinderResu
 
 
 def settle(
-    config: Mapping[str, Any], found: FinderResult, run_dir: Path, recorder: Recorder
+    config: Mapping[str, Any], found: FinderResult | None, run_dir: Path, recorder: Recorder
 ) -> dict[str, Any]:
-    """Return the configuration with the found value.
+    """Return the configuration with the found value; unchanged without a finder.
 
     The value is also recorded in the run's folder, so that a repetition of the run does not run the finder again.
     """
+    if found is None:
+        return dict(config)
     section, key = found.key.split(".")
     settled = {**config, section: {**config[section], key: found.value}, "finder": {}}
     text = yaml_text(redact_all(settled))

@@ -15,6 +15,9 @@ from dlcli.errors import Problem
 # others are, these are equal.
 _TIMES = 1e7
 
+# If all others are equal, they have no scale. Squares of larger numbers are infinite as 32-bit numbers.
+_LARGEST = float(np.sqrt(np.finfo(np.float32).max))
+
 
 def find_far_numbers(sample: pd.DataFrame, x: object) -> Iterator[Problem]:
     """Yield a warning for each column with a number that is far from all others, such as 1e30 for a missing value.
@@ -35,12 +38,23 @@ def _far(values: np.ndarray, where: str) -> Iterator[Problem]:
     known = values[np.isfinite(values)]
     if not len(known):
         return
-    distances = np.abs(known - np.median(known))
-    usual = float(np.median(distances))
+    median = float(np.median(known))
+    distances = np.abs(known - median)
     farthest = int(distances.argmax())
-    if usual and distances[farthest] > _TIMES * usual:
+    if distances[farthest] > _limit(distances, median):
         yield Problem(
             f"{known[farthest]:.3g} is so far from the other numbers that these are equal beside it",
             where,
             "Correct it, or remove it: losses and metrics may be 0 or infinite because of it.",
         )
+
+
+def _limit(distances: np.ndarray, median: float) -> float:
+    """Return the distance from the median up to which a number is not far.
+
+    If most numbers are equal, as in series that are mostly 0, the others are compared with each other.
+    """
+    if usual := float(np.median(distances)):
+        return _TIMES * usual
+    others = distances[(distances > 0) & (distances < distances.max())]
+    return _TIMES * float(np.median(others)) if len(others) else max(_TIMES * abs(median), _LARGEST)

@@ -14,6 +14,7 @@ import torch
 from annotated_types import Ge, Gt, Le
 from torch import Tensor
 
+from dlcli.datasets.notices import Notice
 from dlcli.errors import OutOfMemory, TrainingError
 from dlcli.tasks.base import Task
 from dlcli.training import out_of_memory
@@ -112,6 +113,7 @@ class FinderResult:
         measured: the measurement for each of them.
         measure: the quantity and unit of the measurements.
         reason: why this value was chosen.
+        notices: warnings, such as of a lowest loss at the first or last rate.
     """
 
     key: str
@@ -120,6 +122,7 @@ class FinderResult:
     measured: list[float]
     measure: str
     reason: str
+    notices: tuple[Notice, ...] = ()
 
 
 class Finder(Protocol):
@@ -204,6 +207,9 @@ _SMOOTHING, _DIVERGED = 0.95, 4.0
 # The mean of fewer losses says more about the batches than about the rate.
 _FIRST = round(1 / (1 - _SMOOTHING))
 
+# A lowest loss within so many steps of the first considered one is at the edge: the smoothed loss lags behind.
+_NEAR = 2
+
 # The share of the first loss at which the rows are fitted: the loss falls at any rate then. On 30 rows, it fell up to a
 # rate of 6 (TabM; the validation loss was 0.21 at a tenth of it, and is 0.07 at the rate found now) and 10 (MLP).
 _FITTED = 0.1
@@ -216,7 +222,8 @@ class LearningRateFinder:
     """Finder that increases the rate at each step until the loss diverges, or has fallen to a tenth, and takes a tenth
     of the rate with the lowest loss.
 
-    The loss is smoothed; the lowest one is not searched among the first steps, whose mean depends on the batches.
+    The loss is smoothed; the lowest one is not searched among the first steps, whose mean depends on the batches. A
+    notice warns if it is at one of the first rates that are considered, or at the last one.
 
     Args:
         start: the first rate.
@@ -261,16 +268,34 @@ class LearningRateFinder:
             if step > first and 0 < smooth < _FITTED * losses[first]:
                 end = f", {_FITTED:.0%} of the first one: few rows, which are fitted at this rate"
                 break
-        else:
-            if losses.index(min(losses)) == self.steps - 1:
-                end = ", the last rate (finder.end): it did not diverge"
         if not losses:
             raise TrainingError(
                 "the loss of the first step is not finite, regardless of the learning rate",
                 where="finder",
                 hint="Check the scale of the data and the loss.",
             )
-        lowest = min(range(min(first, len(losses) - 1), len(losses)), key=losses.__getitem__)
+        considered = min(first, len(losses) - 1)
+        lowest = min(range(considered, len(losses)), key=losses.__getitem__)
+        notices: tuple[Notice, ...] = ()
+        if lowest == self.steps - 1 and not end:
+            wider = f"finder.end={self.end * 100:g}"
+            end = f", the last rate (finder.end): it did not diverge ({wider} tries higher ones)"
+            notices = (_edge(rates[lowest], "the last rate", "higher", wider),)
+        elif lowest <= considered + _NEAR and not end:
+            wider, place = f"finder.start={self.start / 100:g}", "among the first rates that are considered"
+            end = f", {place} ({wider} tries lower ones)"
+            notices = (_edge(rates[lowest], place, "lower", wider),)
         value = float(f"{rates[lowest] / _BACK:.2g}")
         reason = f"the smoothed loss is lowest at {rates[lowest]:.2g}{end}, and a tenth of that is safe"
-        return FinderResult("optimizer.lr", value, rates, losses, "loss (smoothed)", reason)
+        return FinderResult("optimizer.lr", value, rates, losses, "loss (smoothed)", reason, notices)
+
+
+def _edge(rate: float, place: str, better: str, wider: str) -> Notice:
+    """Return the warning of a lowest loss at the edge of the rates; `wider` is the setting that tries more of them."""
+    return Notice(
+        "lr_at_edge",
+        1,
+        f"the loss of finder=lr is lowest at {rate:.2g}, {place}: {better} ones may be better",
+        wider.partition("=")[0],
+        f"Set {wider}, or optimizer.lr without a finder.",
+    )

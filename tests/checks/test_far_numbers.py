@@ -10,9 +10,24 @@ from dlcli.datasets.windows import History
 
 
 def test_a_number_beside_which_all_others_vanish_is_reported() -> None:
-    table = pd.DataFrame({"a": [1.0, 2, 3, 1e30], "b": [1.0, 2, 3, 1e6], "c": [0.0, 0, 0, 1e30]})
+    table = pd.DataFrame({"a": [1.0, 2, 3, 1e30], "b": [1.0, 2, 3, 1e6], "c": [0.0, 0, 0, 1e6]})
     (problem,) = find_far_numbers(table, table)
     assert (problem.where, problem.message[:6]) == ("column a", "1e+30 ")
+
+
+def test_numbers_that_are_mostly_equal_are_compared_too() -> None:
+    zeros = np.zeros(95)
+    table = pd.DataFrame({
+        "alone": [*zeros, 0, 0, 0, 0, 1e30],
+        "twice": [*zeros, 0, 0, 0, 1e30, 1e30],
+        "some": [*zeros, 1, 2, 3, 5, 1e12],
+        "intermittent": [*zeros, 1, 2, 3, 5, 10],
+        "indicator": [*zeros, 0, 0, 0, 1, 1],
+        "amount": [*zeros, 0, 0, 0, 0, 5e7],
+        "constant": [*zeros, 0, 0, 0, 0, 0],
+    })  # fmt: skip
+    found = [problem.where for problem in find_far_numbers(table, table)]
+    assert found == ["column alone", "column twice", "column some"]
 
 
 def test_a_series_is_compared_as_a_whole() -> None:

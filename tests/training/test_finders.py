@@ -86,6 +86,7 @@ def test_a_rate_at_which_few_rows_are_fitted_ends_the_test() -> None:
     assert len(found.tried) < 150
     assert found.value == pytest.approx(found.tried[-1] / 10, rel=0.05)
     assert "10% of the first one: few rows, which are fitted" in found.reason
+    assert not found.notices
 
 
 def test_the_first_batches_do_not_decide() -> None:
@@ -100,6 +101,21 @@ def test_a_loss_that_never_rises_is_told() -> None:
     found = LearningRateFinder().find(lambda _: tryout, 20)
     assert found.value == 1.0
     assert "10, the last rate (finder.end): it did not diverge" in found.reason
+    (notice,) = found.notices
+    assert notice.where == "finder.end"
+    assert "higher ones may be better" in notice.text
+    assert "finder.end=1000," in notice.hint
+
+
+def test_a_loss_that_only_rises_is_told() -> None:
+    tryout: Any = Losses([1 + step / 10 for step in range(150)])
+    found = LearningRateFinder(start=0.01).find(lambda _: tryout, 20)
+    assert found.value == pytest.approx(found.tried[20] / 10, rel=0.05)
+    assert "among the first rates that are considered (finder.start=0.0001 tries lower ones)" in found.reason
+    (notice,) = found.notices
+    assert notice.where == "finder.start"
+    assert "lower ones may be better" in notice.text
+    assert "finder.start=0.0001," in notice.hint
 
 
 def test_no_rate_helps_where_the_first_loss_is_not_finite() -> None:
