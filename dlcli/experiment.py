@@ -17,7 +17,7 @@ from dlcli.assembly.judge_training import judge_seconds
 from dlcli.assembly.optimization import make_recipe
 from dlcli.assembly.own_monitor import with_own_monitor
 from dlcli.assembly.parts import assemble
-from dlcli.assembly.precision_choice import choose_precision
+from dlcli.assembly.precision_choice import choose_precision, without_measuring
 from dlcli.assembly.run_judge import settle_judge
 from dlcli.assembly.starting_weights import check_weights, settle_weights
 from dlcli.checks.compatibility import check_refit, find_mistakes
@@ -149,6 +149,7 @@ def plan_experiment(
     sweeping: bool = False,
     objectives: Sequence[tuple[str, str]] = (),
     earlier: Mapping[str, Any] | None = None,
+    searched: Collection[str] = (),
 ) -> Experiment:
     """Compose the configuration, read and split the rows, and check everything.
 
@@ -163,6 +164,7 @@ def plan_experiment(
         sweeping: keep the section `sweep`.
         objectives: the metrics and modes that the section `sweep` names.
         earlier: the recorded configuration of a search that continues.
+        searched: keys whose values differ between the trials of a sweep.
 
     Raises:
         ConfigError: with all mistakes.
@@ -205,6 +207,9 @@ def plan_experiment(
         known_as(config["dataset"], estimation.data)
     estimation = replace(estimation, config=config)
     automatic = Automatic.of(estimation.data, estimation.splits, earlier)
+    if not found.unsound:
+        of_folds = config["cv"].get("space") or ()  # of cv=nested
+        automatic = without_measuring(automatic, config, {*searched, *of_folds})
     asked_config = config
     choices = () if found.unsound else automatic.choices(config)
     config = with_choices(config, choices)
@@ -220,7 +225,8 @@ def plan_experiment(
     if problems:
         raise ConfigError(problems)
     check_monitored(config, estimation.data, checked.splits)
-    if earlier is None and any(choice.key == PRECISION for choice in choices):
+    is_open_choice = earlier is None and automatic.precision is None
+    if is_open_choice and any(choice.key == PRECISION for choice in choices):
         automatic = replace(automatic, precision=choose_precision(automatic, config))
         choices = automatic.choices(asked_config)
         config = with_choices(config, choices)

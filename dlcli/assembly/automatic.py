@@ -85,7 +85,7 @@ class Automatic:
         rows: numbers of the training rows of the smallest fold, `(N,)`.
         earlier: the recorded configuration of a search that continues. Values `auto` in it, from earlier versions, are
             resolved by each run as before.
-        precision: the measured choice of `trainer.precision`; None before it is measured.
+        precision: the choice of `trainer.precision` for all runs; None before it is made.
     """
 
     data: Data
@@ -121,11 +121,11 @@ class Automatic:
         )
 
     def _of_precision(self, config: Mapping[str, Any]) -> Iterator[AutomaticChoice]:
-        """Yield the measured precision; full precision where it is not measured, for checks and in a search."""
+        """Yield the chosen precision; full precision for the checks, which precede the choice."""
         if not _is_auto(config["trainer"].get("precision")):
             return
         known = None if self.earlier is None else _value(self.earlier, PRECISION)
-        if known is not None and not _is_auto(known):
+        if self.precision is None and known is not None and not _is_auto(known):
             yield AutomaticChoice(PRECISION, known, "as measured when the search started")
         else:
             yield self.precision or AutomaticChoice(PRECISION, FULL_PRECISION, "as it was not measured")

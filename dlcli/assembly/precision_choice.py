@@ -1,12 +1,14 @@
 """Choose `trainer.precision=auto`: bfloat16 on a CPU that computes it, if steps of the network are clearly faster.
 
 The steps are measured once for an experiment, and the choice is recorded in the configuration of all of its runs, so
-that resuming and repeating them measure nothing.
+that resuming and repeating them measure nothing. Nothing is measured in a search over several models or precisions,
+whose trials would otherwise depend on the network that happens to come first.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -14,7 +16,7 @@ import torch
 from pytorch_lightning.utilities.seed import isolate_rng
 from torch.nn.modules.conv import _ConvNd
 
-from dlcli.assembly.automatic import FULL_PRECISION, PRECISION, Automatic, AutomaticChoice
+from dlcli.assembly.automatic import AUTO, FULL_PRECISION, PRECISION, Automatic, AutomaticChoice
 from dlcli.assembly.batch_rows import rows_of, takes_all_rows
 from dlcli.assembly.optimization import make_optimizer, may_fuse
 from dlcli.assembly.parts import Parts, assemble
@@ -76,6 +78,28 @@ def _why_not_measured(config: Mapping[str, Any]) -> str:
     if finetune.get("cache") or finetune.get("tune") is False:
         return "as the features of a frozen backbone are computed once"
     return ""
+
+
+def without_measuring(
+    automatic: Automatic, config: Mapping[str, Any], searched: Collection[str]
+) -> Automatic:
+    """Return the object with full precision for all runs if models or precisions are searched, else unchanged.
+
+    A search that continues keeps the precision that an earlier version measured for all of its trials.
+
+    Args:
+        automatic: the object of the experiment.
+        config: the configuration of the first point, with its `auto`.
+        searched: keys of the search space.
+    """
+    names = {"model": "models", PRECISION: "precisions"}
+    if not (found := [name for key, name in names.items() if key in searched]):
+        return automatic
+    known = ((automatic.earlier or {}).get("trainer") or {}).get("precision")
+    if config["trainer"].get("precision") == AUTO and known not in (None, AUTO, FULL_PRECISION):
+        return replace(automatic, precision=AutomaticChoice(PRECISION, known, "as when the search started"))
+    reason = f"as it is not measured in a search over {' and '.join(found)}"
+    return replace(automatic, precision=AutomaticChoice(PRECISION, FULL_PRECISION, reason))
 
 
 _QUIET = {"enable_checkpointing": False, "enable_model_summary": False, "enable_progress_bar": False}

@@ -99,7 +99,7 @@ def plan_auto_space(
     for model in models:
         try:
             words = [*fixed, as_override("model", model)]
-            found[model] = plan_experiment(words, conf_dirs, runs_dir, sweeping=True)
+            found[model] = plan_experiment(words, conf_dirs, runs_dir, sweeping=True, searched=("model",))
         except ConfigError as error:
             if model in (must or ()):
                 raise

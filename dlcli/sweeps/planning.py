@@ -99,7 +99,13 @@ def plan_sweep(
     try:
         with naming_values(space.domains_at(space.first), space.first):
             experiment = plan_experiment(
-                asked, conf_dirs, runs_dir, sweeping=True, objectives=named, earlier=earlier
+                asked,
+                conf_dirs,
+                runs_dir,
+                sweeping=True,
+                objectives=named,
+                earlier=earlier,
+                searched={dimension.key for dimension in space.dimensions},
             )
     except ConfigError as error:
         others = find_unsound(space, fixed, folders)

@@ -24,6 +24,7 @@ from dlcli.sweeps.planning import plan_sweep
 from dlcli.sweeps.records import recorded
 from dlcli.sweeps.search_in_folds import NestedSearch, plan_nested
 from dlcli.sweeps.space_parser import separate
+from dlcli.sweeps.todays_models import settings_of_today
 
 # Keys of the section `sweep` that must not change. The number of trials and time limits may; the sampler is recorded.
 _SAME = ("space", "objectives", "pruner")
@@ -32,7 +33,8 @@ _SAME = ("space", "objectives", "pruner")
 def plan_again(resumption: Resumption, conf_dirs: Sequence[Path], listen: Listener) -> SweepPlan:
     """Return the plan of a sweep that was started before.
 
-    Shipped defaults that have changed since keep their former values, with a notice.
+    Shipped defaults that have changed since keep their former values, with a notice. If models are searched, those of
+    each model are today's, with a notice.
 
     Raises:
         ConfigError: the space or the shared configuration has changed (configuration files were edited), or
@@ -49,6 +51,7 @@ def plan_again(resumption: Resumption, conf_dirs: Sequence[Path], listen: Listen
     if kept:
         plan = plan_sweep([*kept, *words], conf_dirs, runs_dir, earlier=opened.config)
     _check_same(plan.estimation, opened, "sweep", _SAME, changed)
+    _tell_models(plan, opened, listen)
     return plan
 
 
@@ -84,7 +87,18 @@ def plan_nested_again(resumption: Resumption, conf_dirs: Sequence[Path], listen:
     _check_same(experiment.estimation, opened, "cv", tuple(experiment.config["cv"]), changed)
     search = plan_nested(experiment, words, listen)
     assert search is not None  # the section is the same
+    _tell_models(search.plan, opened, listen)
     return search
+
+
+def _tell_models(plan: SweepPlan, opened: OpenedRun, listen: Listener) -> None:
+    """Announce the settings of other models than the first point's that differ from those of their earlier trials."""
+    for model, settings in settings_of_today(plan, opened.ledger).items():
+        listen(
+            Note(
+                f"New trials with model={model} differ from its earlier ones by today's defaults: {', '.join(settings)}"
+            )
+        )
 
 
 def _former_options(

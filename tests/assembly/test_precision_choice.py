@@ -84,6 +84,41 @@ def test_trials_have_the_precision_of_the_first_point(measured: list[int]) -> No
     assert measured == [2]
 
 
+@pytest.mark.parametrize(
+    ("varied", "what"),
+    (
+        ("model=cnn,mlp", "models"),
+        ("model=mlp,cnn", "models"),
+        (f"{KEY}=32,auto", "precisions"),
+        (f"{KEY}=auto,32", "precisions"),
+    ),
+)
+def test_nothing_is_measured_in_a_search_over_networks(varied: str, what: str, measured: list[int]) -> None:
+    key = varied.partition("=")[0]
+    words = [
+        "dataset=digits",
+        "trainer.accelerator=cpu",
+        *([AUTO] if key == "model" else ["model=cnn"]),
+        varied,
+    ]
+    plan = plan_sweep(words)
+    told = f"32-true as it is not measured in a search over {what}"
+    for again in (plan, plan_sweep(words, earlier=plan.config)):
+        for value in ("cnn", "mlp") if key == "model" else ("auto",):
+            config, tags = again.trial({key: value})
+            assert (config["trainer"]["precision"], tags[f"dlcli.auto.{KEY}"]) == ("32-true", told)
+    assert measured == []
+
+
+def test_a_search_over_models_that_was_started_with_a_measurement_keeps_it(measured: list[int]) -> None:
+    words = ["dataset=digits", "trainer.accelerator=cpu", AUTO, "model=cnn,mlp"]
+    was = plan_sweep(words).config
+    was = {**was, "trainer": {**was["trainer"], "precision": "bf16-mixed"}}
+    config, tags = plan_sweep(words, earlier=was).trial({"model": "mlp"})
+    assert config["trainer"]["precision"] == "bf16-mixed"
+    assert tags[f"dlcli.auto.{KEY}"] == "bf16-mixed as when the search started"
+
+
 def test_the_steps_take_turns_and_the_fastest_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     taken: list[str] = []
     clock = iter(range(10_000))

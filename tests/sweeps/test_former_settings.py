@@ -7,13 +7,18 @@ from typing import Any
 import pytest
 from PIL import Image
 
+import dlcli
 from dlcli.errors import ConfigError
 from dlcli.events import Event, Note
 from dlcli.experiment import plan_experiment
 from dlcli.resumption import Resumption
+from dlcli.runs.folder import open_run
+from dlcli.runs.recorded import read_config, read_words
+from dlcli.sweeps import todays_models
 from dlcli.sweeps.plan import SweepPlan
 from dlcli.sweeps.planning import plan_sweep
 from dlcli.sweeps.replanning import plan_again, plan_nested_again
+from dlcli.tracking.ledger import Ledger
 
 QUICK = ["dataset=iris", "model=mlp", "trainer.max_epochs=3", "trainer.accelerator=cpu"]
 SPACE = ["optimizer.lr=0.1,0.2"]
@@ -129,6 +134,27 @@ def test_defaults_of_searched_options_are_todays_and_announced(tmp_path: Path) -
     assert [event.text for event in heard if isinstance(event, Note)] == [
         f"The search keeps the defaults that it was started with: {', '.join(KEPT[2:])}",
         "New trials have today's defaults of searched options: model.activation, model.embedding_dropout",
+    ]
+
+
+def test_defaults_of_each_searched_model_are_compared_with_its_trials(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["dataset=iris", "model=linear,mlp", "trainer.max_epochs=1", "sweep.refit=false"]
+    search = dlcli.sweep([*words, "trainer.accelerator=cpu"], runs_dir=tmp_path)
+    opened, heard = open_run(str(search.run_dir), tmp_path), list[Event]()
+    again = Resumption(opened, opened.config, tuple(read_words(opened.ledger)))
+    plan_again(again, (), heard.append)
+    assert not heard  # nothing has changed
+
+    def with_former(ledger: Ledger) -> dict[str, Any]:
+        config = read_config(ledger)
+        return {**config, "model": {**config["model"], "activation": "gelu"}}
+
+    monkeypatch.setattr(todays_models, "read_config", with_former)
+    plan_again(again, (), heard.append)
+    assert [event.text for event in heard if isinstance(event, Note)] == [
+        "New trials with model=mlp differ from its earlier ones by today's defaults: model.activation=relu (was gelu)"
     ]
 
 
