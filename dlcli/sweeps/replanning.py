@@ -8,7 +8,7 @@ from typing import Any
 
 from dlcli.config.compose import draft
 from dlcli.config.folders import user_folders
-from dlcli.config.pasted import override
+from dlcli.config.pasted import override, pasted
 from dlcli.config.reserved_keys import BY_DATA, SUPPLIED
 from dlcli.cross_validation.children import families, what_is_trained
 from dlcli.cross_validation.estimation import Estimation
@@ -94,11 +94,8 @@ def plan_nested_again(resumption: Resumption, conf_dirs: Sequence[Path], listen:
 def _tell_models(plan: SweepPlan, opened: OpenedRun, listen: Listener) -> None:
     """Announce the settings of other models than the first point's that differ from those of their earlier trials."""
     for model, settings in settings_of_today(plan, opened.ledger).items():
-        listen(
-            Note(
-                f"New trials with model={model} differ from its earlier ones by today's defaults: {', '.join(settings)}"
-            )
-        )
+        which = f"New trials with {pasted('model', model)} differ from its earlier ones by today's defaults"
+        listen(Note(f"{which}: {', '.join(settings)}"))
 
 
 def _former_options(

@@ -14,6 +14,7 @@ import torch
 from annotated_types import Ge, Gt, Le
 from torch import Tensor
 
+from dlcli.config.pasted import pasted
 from dlcli.datasets.notices import Notice
 from dlcli.errors import OutOfMemory, TrainingError
 from dlcli.tasks.base import Task
@@ -278,11 +279,12 @@ class LearningRateFinder:
         lowest = min(range(considered, len(losses)), key=losses.__getitem__)
         notices: tuple[Notice, ...] = ()
         if lowest == self.steps - 1 and not end:
-            wider = f"finder.end={self.end * 100:g}"
+            wider = pasted("finder.end", float(f"{self.end * 100:g}"))
             end = f", the last rate (finder.end): it did not diverge ({wider} tries higher ones)"
             notices = (_edge(rates[lowest], "the last rate", "higher", wider),)
         elif lowest <= considered + _NEAR and not end:
-            wider, place = f"finder.start={self.start / 100:g}", "among the first rates that are considered"
+            wider = pasted("finder.start", float(f"{self.start / 100:g}"))
+            place = "among the first rates that are considered"
             end = f", {place} ({wider} tries lower ones)"
             notices = (_edge(rates[lowest], place, "lower", wider),)
         value = float(f"{rates[lowest] / _BACK:.2g}")
