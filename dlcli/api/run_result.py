@@ -126,7 +126,6 @@ class RunResult(Result):
 
     def _repr_html_(self) -> str:
         """Show the result in a notebook; of a run whose folder is gone or damaged, only the metrics."""
-        from dlcli.errors import DlcliError
         from dlcli.page.render import fragment_html
         from dlcli.page.sections import summary_of_run
 

@@ -36,6 +36,8 @@ GAIN = 1.3
 # Maximum number of rows that are prepared to measure a step.
 _ROWS = 4096
 
+_QUIET = {"enable_checkpointing": False, "enable_model_summary": False, "enable_progress_bar": False}
+
 
 def choose_precision(automatic: Automatic, config: Mapping[str, Any]) -> AutomaticChoice:
     """Measure a few steps of a configuration's network in both precisions, and return the choice.
@@ -100,9 +102,6 @@ def without_measuring(
         return replace(automatic, precision=AutomaticChoice(PRECISION, known, "as when the search started"))
     reason = f"as it is not measured in a search over {' and '.join(found)}"
     return replace(automatic, precision=AutomaticChoice(PRECISION, FULL_PRECISION, reason))
-
-
-_QUIET = {"enable_checkpointing": False, "enable_model_summary": False, "enable_progress_bar": False}
 
 
 def computes_bfloat16() -> bool:

@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from dlcli.errors import ConfigError, Problem
+from dlcli.files.file_state import file_state
 from dlcli.files.paths import display
 
 # Maximum number of values in a file with its aliases expanded. Only nested aliases exceed it, and would take minutes.
@@ -42,16 +43,11 @@ def read(path: Path) -> dict[str, Any]:
     Raises:
         ConfigError: The file cannot be read (the error gives the line) or does not hold a mapping.
     """
-    try:
-        found = path.stat()
-        state = found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
-    except OSError:
-        return _read(path, ())
-    return deepcopy(_read(path, state))
+    return deepcopy(_read(path, file_state(path)))
 
 
 @lru_cache(maxsize=256)
-def _read(path: Path, state: tuple[int, ...]) -> dict[str, Any]:
+def _read(path: Path, state: tuple[int, ...] | None) -> dict[str, Any]:
     """Return the file's content, as `read`; `state` changes with the file."""
     content = _load(path, lambda loader, root: loader.construct_document(root))
     if content is None:

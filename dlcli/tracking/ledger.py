@@ -21,6 +21,7 @@ from typing import Any, Literal, get_args
 
 from dlcli.errors import CorruptRun
 from dlcli.files.disk import write_errors
+from dlcli.files.file_state import file_state
 from dlcli.files.unfinished import replace_atomically
 from dlcli.gate.documents import read_json
 from dlcli.sanitize.redact import redact_all, redact_texts
@@ -157,8 +158,9 @@ class Ledger:
     def load(cls, run_dir: Path) -> Ledger:
         """Read a run's ledger; raises CorruptRun if it is missing, damaged, or newer than this dlcli."""
         path = run_dir / LEDGER_FILE
-        state = _state_of(path)
-        return cls(run_dir=run_dir, **(json.loads(_read_once(path, state)) if state else cls._read(path)))
+        if (state := file_state(path)) is None:
+            return cls(run_dir=run_dir, **cls._read(path))
+        return cls(run_dir=run_dir, **json.loads(_read_once(path, (*state, _writes.get(path, 0)))))
 
     @classmethod
     def _read(cls, path: Path) -> dict[str, Any]:
@@ -272,16 +274,6 @@ class Ledger:
         if self.digests is not None:
             document["digests"] = {**self.digests, LEDGER_FILE: [_digest(document)]}
         return _lines({"schema_version": SCHEMA_VERSION, **document}) + "\n"
-
-
-def _state_of(path: Path) -> tuple[int, ...] | None:
-    """Return the numbers by which a change of a file is detected; None if there is no file."""
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    about = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
-    return *about, _writes.get(path, 0)
 
 
 @lru_cache(maxsize=64)  # a dozen readers want the ledger of a trial while it lives
