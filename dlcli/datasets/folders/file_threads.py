@@ -35,6 +35,9 @@ def in_threads(work: Callable[[Item], Result], entries: Sequence[Item]) -> Itera
         return list(map(one, some))
 
     count = threads()
+    if count == 1:  # a thread beside this one would only take turns with it
+        yield from map(one, entries)
+        return
     size = max(1, min(_AT_ONCE, len(entries) // (4 * count)))
     with ThreadPoolExecutor(count) as pool:
         for first in range(0, len(entries), _BLOCK):

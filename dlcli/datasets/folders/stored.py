@@ -54,7 +54,8 @@ class FileEntry:
         if not self.size:
             return b""
         with open(self.path, "rb", buffering=0) as file:  # noqa: PTH123 faster than Path.open for millions of files
-            file.seek(self.offset)
+            if self.offset:
+                file.seek(self.offset)
             return file.read(self.size if most is None else min(most, self.size))
 
 

@@ -26,11 +26,15 @@ from dlcli.datasets.images.depth import (
     upright,
 )
 from dlcli.datasets.images.formats import image_formats
+from dlcli.datasets.images.plain_image import PlainImage, plain_image
 from dlcli.errors import DataError, first_line
 
 Fit = Literal["crop", "stretch"]
 # Background of transparent pixels; `ignore` keeps the file's colours there.
 Background = Literal["white", "black", "ignore"]
+
+# A file that has been opened, but not decoded.
+Opened = ImageFile.ImageFile | PlainImage
 
 # Number of bytes that contain the header of nearly every image.
 _HEAD = 1 << 16
@@ -62,7 +66,7 @@ class Decoder:
     depth: Depth = "uint8"
     background: Background = "white"
 
-    def decode(self, entry: Stored, known: ImageFile.ImageFile | None = None) -> np.ndarray:
+    def decode(self, entry: Stored, known: Opened | None = None) -> np.ndarray:
         """Return the image of a file.
 
         Args:
@@ -73,8 +77,16 @@ class Decoder:
             BadImage: the file is empty, truncated, not an image, or its values do not fit the depth.
         """
         with _bad(entry):
-            content = entry.read() if known is None else b""
-            with _open(content) if known is None else known as opened:
+            content = b""
+            if known is None:
+                content = entry.read()
+                known = plain_image(content) or _open(content)
+            if isinstance(known, PlainImage):
+                if self.depth == "uint8" and (image := known.image()) is not None:
+                    return np.asarray(self._resized(self._in_channels(image)))
+                content = content or entry.read()
+                known = _open(content)  # its error describes the damage
+            with known as opened:
                 native = depth_of(opened)
                 if (native == "float32") != (self.depth == "float32"):
                     kinds = ("floating-point values", "integers")
@@ -100,6 +112,9 @@ class Decoder:
             image = Image.alpha_composite(below, image.convert("RGBA"))
         elif image.mode == "P" and "transparency" in image.info:
             image = image.convert("RGBA")
+        return self._in_channels(image)
+
+    def _in_channels(self, image: Image.Image) -> Image.Image:
         mode = "L" if self.grey else "RGB"
         return image if image.mode == mode else image.convert(mode)
 
@@ -159,12 +174,12 @@ def read_header(entry: Stored) -> ImageHeader:
     return open_header(entry)[0]
 
 
-def open_header(entry: Stored) -> tuple[ImageHeader, ImageFile.ImageFile | None]:
+def open_header(entry: Stored) -> tuple[ImageHeader, Opened | None]:
     """Read the header as `read_header` does, and return it with the opened file if that saves opening it again.
 
     Returns:
-        The header, and the opened file if it is a small JPEG, which need not be opened again to be decoded. (Files of
-        other formats may store metadata after their pixels.)
+        The header, and the opened file if it is small and need not be opened again to be decoded: a `PlainImage` or
+        another JPEG. (Files of other formats may store metadata after their pixels.)
 
     Raises:
         BadImage: the file is empty, or not an image.
@@ -172,6 +187,10 @@ def open_header(entry: Stored) -> tuple[ImageHeader, ImageFile.ImageFile | None]
     with _bad(entry):
         head = entry.read(_HEAD)
         digest = hashlib.blake2b(head[:4096] + entry.size.to_bytes(8, "little"), digest_size=16).digest()
+        if plain := plain_image(head):
+            (width, height), grey = plain.size, plain.mode == "L"
+            header = ImageHeader((height, width), grey, digest, mode="grey" if grey else "RGB")
+            return header, plain if len(head) == entry.size else None
         if len(head) < entry.size:
             # Not every format can be opened without its end: the metadata may be longer, the pages may be anywhere.
             with suppress(Exception), _open(head) as image:

@@ -12,7 +12,6 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import psutil
 from annotated_types import Ge
-from PIL import ImageFile
 
 from dlcli.datasets.folders.bad_files import BadFile, bad_file, bad_files
 from dlcli.datasets.folders.file_threads import in_threads
@@ -22,6 +21,7 @@ from dlcli.datasets.images.image_decoder import (
     Background,
     Decoder,
     Fit,
+    Opened,
     open_header,
 )
 from dlcli.datasets.images.image_files import ImageFiles
@@ -104,7 +104,7 @@ class _Found:
 
     entries: list[Stored]
     headers: list[ImageHeader]
-    opened: list[ImageFile.ImageFile | None]  # files that need not be opened again
+    opened: list[Opened | None]  # files that need not be opened again
     rows: np.ndarray  # indices among all listed files
     skipped: list[str]
 
@@ -195,7 +195,7 @@ def _read_headers(entries: list[Stored], kept: int, *, skip: bool) -> _Found:
         kept: maximum total size in bytes of the files that stay open.
         skip: whether damaged files are left out.
     """
-    opened: list[ImageFile.ImageFile | None] = []
+    opened: list[Opened | None] = []
     headers: list[ImageHeader] = []
     bad: list[tuple[int, BadFile]] = []
     unknown = ImageHeader((0, 0), False, b"")  # a damaged file, to be left out
@@ -232,7 +232,7 @@ def _decoder(found: _Found, options: ImageOptions, depth: Depth) -> Decoder:
 
 
 def _decode(
-    files: ImageFiles, opened: list[ImageFile.ImageFile | None], *, keep: bool, skip: bool
+    files: ImageFiles, opened: list[Opened | None], *, keep: bool, skip: bool
 ) -> tuple[Any, list[tuple[int, BadFile]]]:
     """Decode all images; return those that can be decoded, `(N, ...)` (if `keep`), and the bad files."""
 

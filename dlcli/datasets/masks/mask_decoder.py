@@ -44,14 +44,26 @@ class MaskDecoder:
 
     def coded(self, values: np.ndarray) -> np.ndarray:
         """Return the class codes of the values of a mask, resized to `size` by nearest neighbours."""
-        found, places = distinct(values)
-        codes = np.empty(len(found), np.uint8)
-        for number, value in enumerate(found):
-            known = self.codes.get(value)
-            if known is None:
-                raise BadImage(f"has pixels of the unknown class {value_in_words(value)}")
-            codes[number] = known
-        return _resized(codes[places].reshape(values.shape), self.size, self.fit)
+        if values.dtype == np.uint8:
+            codes = self._coded_bytes(values)
+        else:
+            found, places = np.unique(values, return_inverse=True)
+            codes = np.array([self._code(value) for value in found.tolist()], np.uint8)[places]
+        return _resized(codes.reshape(values.shape), self.size, self.fit)
+
+    def _coded_bytes(self, values: np.ndarray) -> np.ndarray:
+        known = {value: code for value, code in self.codes.items() if 0 <= value < 256}
+        pixels = values.tobytes()
+        if unknown := pixels.translate(None, delete=bytes(known)):
+            self._code(min(unknown))
+        table = bytes(known.get(value, 0) for value in range(256))
+        return np.frombuffer(pixels.translate(table), np.uint8)
+
+    def _code(self, value: int) -> int:
+        code = self.codes.get(value)
+        if code is None:
+            raise BadImage(f"has pixels of the unknown class {value_in_words(value)}")
+        return code
 
 
 def mask_values(entry: Stored) -> np.ndarray:
@@ -87,14 +99,13 @@ def mask_values(entry: Stored) -> np.ndarray:
     raise BadImage(f"has pixels of the mode {mode}: masks must be grey, palette or RGB images")
 
 
-def distinct(values: np.ndarray) -> tuple[list[int], np.ndarray]:
-    """Return the distinct values, sorted, and the position of each pixel's value among them."""
-    if values.dtype != np.uint8:
-        found, places = np.unique(values, return_inverse=True)
-        return found.tolist(), places
-    present = np.zeros(256, bool)
-    present[values.reshape(-1)] = True  # much faster than sorting
-    return np.flatnonzero(present).tolist(), (present.cumsum() - 1)[values]
+def value_counts(values: np.ndarray) -> dict[int, int]:
+    """Return the number of pixels of each value that occurs, sorted by value."""
+    if values.dtype == np.uint8:
+        counts = np.bincount(values.reshape(-1), minlength=256)  # much faster than sorting
+        return {value: int(counts[value]) for value in np.flatnonzero(counts).tolist()}
+    found, counts = np.unique(values, return_counts=True)
+    return dict(zip(found.tolist(), counts.tolist(), strict=True))
 
 
 # Larger than all values of grey masks, so that a colour is never confused with one.

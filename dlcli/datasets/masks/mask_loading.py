@@ -17,7 +17,7 @@ from dlcli.datasets.images.image_decoder import Fit, read_header
 from dlcli.datasets.images.image_files import ImageFiles
 from dlcli.datasets.masks.class_maps import Masks, pixel_counts
 from dlcli.datasets.masks.mask_classes import MaskClasses, classes_of_masks
-from dlcli.datasets.masks.mask_decoder import MaskDecoder, distinct, mask_values
+from dlcli.datasets.masks.mask_decoder import MaskDecoder, mask_values, value_counts
 from dlcli.datasets.notices import Notice, first_names
 from dlcli.errors import DataError, Problem
 from dlcli.formatting import counted
@@ -62,8 +62,7 @@ def scan_masks(
 
 def _scan(entry: Stored) -> tuple[tuple[int, ...], dict[int, int]]:
     values = mask_values(entry)
-    found, places = distinct(values)
-    return values.shape, dict(zip(found, np.bincount(places.reshape(-1)).tolist(), strict=True))
+    return values.shape, value_counts(values)
 
 
 def load_masks(

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dlcli.datasets.folders import file_threads
 from dlcli.datasets.folders.file_threads import in_threads
 from dlcli.datasets.folders.stored import FileEntry
 from dlcli.datasets.images import image_loading
@@ -80,7 +81,10 @@ def test_a_truncated_file_among_opened_ones_is_named_or_left_out(tmp_path: Path)
     assert load_images(tmp_path, entries, ImageOptions(on_bad="skip")).rows.tolist() == [0, 1, 2, 4, 5]
 
 
-def test_results_of_threads_are_in_order() -> None:
+@pytest.mark.parametrize("count", [1, 3])
+def test_results_of_threads_are_in_order(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(file_threads, "threads", lambda: count)
+
     def work(number: int) -> int:
         if number % 7 == 3:
             raise BadImage(str(number))
