@@ -22,6 +22,12 @@ _POOL = 50
 # Last component of the seed of fields that draw their rows in each epoch.
 _DRAWS = -1
 
+# Maximum number of bytes of the batches of a chunk that are read at once, so that they stay in the processor's cache.
+_AT_ONCE = 1 << 18
+
+# Alignment in bytes of torch's tensors. The routines of MKL may round differently for tensors without it.
+_ALIGNMENT = 64
+
 # Maximum number of steps of a bounded batch, including padding to its longest row.
 _ROWS, _STEPS = 512, 256
 
@@ -186,6 +192,18 @@ class BatchLoader:
     def _device(self) -> torch.device:
         return next(iter(self.fields.values())).device
 
+    def _has_small_batches(self, batches: int) -> bool:
+        """Return whether so many batches are read at once: aligned parts of small tensors, of this process alone."""
+        fields: list[Any] = list(self.fields.values())
+        if (
+            self.ranks > 1
+            or self.by_tokens is not None
+            or any(type(values) is not Tensor for values in fields)
+        ):
+            return False
+        sizes = [values[:1].nbytes * self.batch_size for values in fields]
+        return sum(sizes) * batches <= _AT_ONCE and not any(size % _ALIGNMENT for size in sizes)
+
     def _bounded_ends(self) -> list[int]:
         """Return the end of each batch; the longest rows come first.
 
@@ -304,4 +322,10 @@ class Chunk:
         return order[first:end], [(begin - first, stop - first) for begin, stop in bounds]
 
     def __iter__(self) -> Iterator[Batch]:
-        return (self._loader._read(self._order, batch) for batch in self._batches)
+        loader = self._loader
+        if self._order is None or not loader._has_small_batches(len(self)):
+            return (loader._read(self._order, batch) for batch in self._batches)
+        rows, bounds = self.rows()
+        rows, sizes = rows.to(loader._device), [end - first for first, end in bounds]
+        parts = [values.index_select(0, rows).split(sizes) for values in loader.fields.values()]
+        return (dict(zip(loader.fields, batch, strict=True)) for batch in zip(*parts, strict=True))

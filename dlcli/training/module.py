@@ -13,6 +13,7 @@ from torch import Tensor
 from dlcli.errors import Diverged
 from dlcli.tasks.base import Task
 from dlcli.training.averaging import WeightAverage, measure_batch_norm
+from dlcli.training.direct_steps import DirectSteps, can_step_directly
 from dlcli.training.ending import advice_on_divergence, check_finite
 from dlcli.training.epoch_state import all_parts, own_part, random_state, seed_device, set_random_state
 from dlcli.training.fields import Batch
@@ -213,17 +214,16 @@ class TrainingModule(pl.LightningModule):
         if self.automatic_optimization:
             # Of L-BFGS's several evaluations of a batch, only the first one counts in the epoch's metrics.
             counts, self._batch_idx = batch_idx != self._batch_idx, batch_idx
-            loss = self._loss(batch, counts)
-            return loss * self._shares.of_batch(self.current_epoch, batch_idx)
-        optimizer: Any = self.optimizers(use_pl_optimizer=False)
+            return self._loss(batch, counts) * self._shares.of_batch(self.current_epoch, batch_idx)
         one: Any
+        optimizer: Any = self.optimizers(use_pl_optimizer=False)
         if self.recipe.takes_all_rows:
-            rows, ranks = self._train.rows, self._train.ranks
-            solved = solve(optimizer, batch, self.network, self.task, self.manual_backward, rows, ranks)
-            for outputs, y, loss in solved:
+            own = self.network, self.task, self.manual_backward, self._train.rows, self._train.ranks
+            for outputs, y, loss in solve(optimizer, batch, *own):
                 self._train_scores.update(outputs, y)
                 self._losses.append(loss)
             return None
+        direct = DirectSteps(optimizer) if self._train.ranks == 1 and can_step_directly(optimizer) else None
         for one in batch:
             if self.recipe.augment is not None:
                 one = self.network.augmented(self.recipe.augment, one)
@@ -238,10 +238,12 @@ class TrainingModule(pl.LightningModule):
                 (self.manual_backward if self._train.ranks > 1 else Tensor.backward)(loss)
                 return loss.detach()
 
-            if (turns := self.task.turns(self.network, one)) is None:
-                optimizer.step(closure)
-            else:
+            if (turns := self.task.turns(self.network, one)) is not None:
                 self._count(*self._turns.take(self.network.model, turns, optimizer, one), one)
+            elif direct is not None:
+                direct.take(self._loss(one, counts=True))
+            else:
+                optimizer.step(closure)
             self.end_step()
             self._update_average(epoch_ends=False)
         return None

@@ -180,8 +180,10 @@ class Network(nn.Module):
 
     def combined(self, outputs: Tensor) -> Tensor:
         """Return the outputs of the ensemble, `(N, ...)`, for outputs in training, without gradients."""
+        if not self.training or self.members == 1:
+            return outputs.detach()
         with torch.no_grad():
-            return self._combine(outputs) if self.training and self.members > 1 else outputs.detach()
+            return self._combine(outputs)
 
     def _outputs(self, batch: Mapping[str, Tensor], prepared: bool) -> Tensor:
         outputs = self._restored(batch, prepared)

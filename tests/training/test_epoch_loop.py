@@ -1,5 +1,7 @@
 """Property: the loop over epochs and those of Lightning give equal bits, with the same events and checkpoints.
 
+Lightning's loops are run with torch's own optimizer steps and batches that are read one by one.
+
 `DLCLI_LOOPS=200` tries as many random combinations of settings; a failure names its seed.
 """
 
@@ -21,8 +23,10 @@ from test_resume_property import Moments, assert_equal, measured, run, settings
 from dlcli.errors import Diverged
 from dlcli.events import EpochDone, Event
 from dlcli.training import fit as fitting_module
+from dlcli.training import module as module_module
 from dlcli.training.checkpoints import Checkpoints
 from dlcli.training.fit import FitResult
+from dlcli.training.loader import BatchLoader
 
 CASES = int(os.environ.get("DLCLI_LOOPS", "8"))
 
@@ -92,6 +96,8 @@ def _looped(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
 def with_lightning(folder: Path, make: Callable[[], dict[str, Any]], log: Log) -> FitResult:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fitting_module, "can_loop", lambda *_: False)
+        patch.setattr(module_module, "can_step_directly", lambda *_: False)
+        patch.setattr(BatchLoader, "_has_small_batches", lambda *_: False)
         return run(folder, make, log)
 
 

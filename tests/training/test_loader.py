@@ -250,3 +250,19 @@ def test_a_chunk_names_its_rows() -> None:
         for chunk in loader:
             rows, bounds = chunk.rows()
             assert [rows[first:end].tolist() for first, end in bounds] == rows_of([chunk])
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(40, 4), (37, 4), (40, 3)])
+def test_batches_that_are_read_at_once_equal_those_read_one_by_one(
+    rows: int, columns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fields = {"x": torch.arange(rows * columns).float().view(rows, columns), "y": torch.arange(rows)}
+    at_once = [list(chunk) for chunk in BatchLoader(fields, 8, shuffle=True, chunk=3)]
+    is_aligned = columns * 8 * 4 % 64 == 0  # only then are batches parts of one tensor
+    assert (at_once[0][1]["x"].storage_offset() > 0) == is_aligned
+    monkeypatch.setattr(BatchLoader, "_has_small_batches", lambda *_: False)
+    one_by_one = [list(chunk) for chunk in BatchLoader(fields, 8, shuffle=True, chunk=3)]
+    for ours, theirs in zip(at_once, one_by_one, strict=True):
+        for one, other in zip(ours, theirs, strict=True):
+            assert one.keys() == other.keys()
+            assert all(torch.equal(one[name], other[name]) for name in one)
