@@ -12,6 +12,10 @@ import psutil
 # Threads of a waiting process that poll a clock use less.
 _SHARE, _LEAST = 0.01, 0.2
 
+# Seconds after a message in which the CPU time is not read: psutil reads all processes of the machine to find the
+# children of one, and a process that trains a small network sends hundreds of messages per second.
+_PATIENCE = 0.4
+
 
 def cpu_seconds(pid: int) -> float:
     """Return the CPU time of a process and its descendants in seconds; 0 if it is gone."""
@@ -69,14 +73,20 @@ class Vitals:
 
     def note_activity(self) -> None:
         """Register a message, which counts as activity."""
-        self._since, self._then = self._clock(), self._used(self.pid)
+        self._since: float = self._clock()
+        self._then: float | None = None
 
     def silence(self) -> float:
         """Return the seconds since the last activity."""
-        now, used = self._clock(), self._used(self.pid)
+        now = self._clock()
         quiet = now - self._since
+        if quiet < _PATIENCE:
+            return quiet
+        used = self._used(self.pid)
+        if self._then is None:
+            self._then = used
         # The sum decreases when a child process ends, which counts as activity too.
-        if abs(used - self._then) > max(_LEAST, _SHARE * quiet):
+        elif abs(used - self._then) > max(_LEAST, _SHARE * quiet):
             self._since, self._then = now, used
             return 0.0
         return quiet

@@ -21,10 +21,9 @@ from importlib.util import resolve_name
 from types import FunctionType, ModuleType
 from typing import Any
 
-_COMPILER, _BACKEND = "torch._dynamo", "torch._inductor"
+_COMPILER, _BACKEND, _METRICS = "torch._dynamo", "torch._inductor", "torchmetrics"
 _STATISTICS = "scipy.stats"  # scikit-learn imports it for a few of its methods
 _DISTRIBUTIONS = ("chi2",)  # which scikit-learn imports by name
-_METRICS = "torchmetrics"
 
 # Modules of which others import functions by name.
 _CALLED = {
@@ -36,7 +35,8 @@ _CALLED = {
 _PARTS = {"torch._inductor.config": (), "torch._dynamo.utils": ("is_compile_supported",)}
 
 # Packages that import names from their modules, each of which can be imported on its own.
-_COLLECTIONS = ("sklearn.impute", "sklearn.metrics", "sklearn.model_selection", "sklearn.preprocessing")
+_OF_SKLEARN = "ensemble impute metrics model_selection neighbors preprocessing"
+_COLLECTIONS = tuple(f"sklearn.{name}" for name in _OF_SKLEARN.split())
 
 # Packages whose modules cannot be imported before their own code has run.
 _WHOLE = (_COMPILER, _BACKEND, _STATISTICS)

@@ -109,6 +109,7 @@ class Driver:
             while True:
                 while self._has_room() and self._may_begin():
                     self._begin()
+                self._records.store.project()  # while the trials that have begun are working
                 if not self._running:
                     return
                 with working(self._executor) as worked:
@@ -120,7 +121,6 @@ class Driver:
                 self._end_what_hangs()
                 wait([*self._running, self._trouble], self._limits.tick, return_when=FIRST_COMPLETED)
                 self._settle_ended()
-                self._records.store.project()
         except BaseException as error:
             # Whatever stops the sweep, running trials are recorded as interrupted, and continue when it is resumed.
             stop = error if isinstance(error, Interrupted) else Interrupted(signal.SIGTERM)

@@ -136,6 +136,19 @@ def test_work_counts_as_activity_and_polling_a_clock_does_not(share: float, live
     assert (vitals.silence() < 60) == lives
 
 
+def test_the_cpu_time_of_a_process_that_sends_messages_is_not_read() -> None:
+    clock, reads = Clock(), []
+    vitals = Vitals(1, clock, lambda pid: float(reads.append(clock.now) or clock.cpu))
+    for _ in range(100):
+        clock.passes(0.1, share=1)
+        vitals.note_activity()
+        assert vitals.silence() == 0
+    assert not reads
+    clock.passes(1)
+    vitals.silence()
+    assert reads == [clock.now]
+
+
 def test_without_limits_all_may_wait() -> None:
     clock = Clock()
     oversight, _ = overseen(clock, [], silence=None)

@@ -163,13 +163,25 @@ def test_libraries_that_probe_every_module_load_none(run: Run) -> None:
     assert out == "[]"
 
 
+def test_a_forest_loads_no_other_models(run: Run) -> None:
+    """The importances of a search need a random forest only."""
+    out = run("""
+        from sklearn.ensemble import RandomForestRegressor
+        forest = RandomForestRegressor(2, random_state=0).fit([[0.0], [1.0]], [0.0, 1.0])
+        others = {"linear_model", "ensemble._gb", "neighbors._base"}
+        print(len(forest.estimators_), sorted(others & {name.removeprefix("sklearn.") for name in sys.modules}))
+    """)
+    assert out == "2 []"
+
+
 def test_a_deferred_package_can_be_inspected(run: Run) -> None:
     out = run("""
         import importlib, inspect, pkgutil
         import sklearn.preprocessing, torchmetrics
         from sklearn.utils import all_estimators
         assert "StandardScaler" in dir(sklearn.preprocessing)
-        assert {"StandardScaler", "SimpleImputer", "GridSearchCV"} <= {name for name, _ in all_estimators()}
+        some = {"StandardScaler", "SimpleImputer", "GridSearchCV", "RandomForestRegressor", "NearestNeighbors"}
+        assert some <= {name for name, _ in all_estimators()}
         assert "Root package info" in inspect.getsource(torchmetrics)
         assert pkgutil.get_data("torchmetrics", "py.typed") is not None
         importlib.reload(sklearn.preprocessing)
