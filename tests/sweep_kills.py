@@ -49,7 +49,7 @@ CASES = (
     Case("one after the other", ("sweep.sampler.startup_trials=2", "sweep/pruner=median"), 1),
     Case("side by side", ("sweep/sampler=random",), 2),
     Case("folds", ("cv=kfold", "cv.folds=2", "cv.test_size=0.2", "sweep.sampler.startup_trials=2"), 1),
-    Case("a worker", ("sweep/sampler=random",), 2, victim="worker"),
+    Case("a worker", ("sweep/sampler=random", "sweep.refit=false"), 2, victim="worker"),
 )
 
 

@@ -157,6 +157,11 @@ LATE = (
         r"dlcli|torch|numpy|threadpoolctl",
     ),
     ("what may be broken", r"checks/machine", r"torch"),
+    (
+        "plots, which folds and trials do not have",
+        r"reports/run_report|assembly/finder_run|sweeps/run_sweep",
+        r"dlcli.(reports|sweeps)",
+    ),
 )
 
 

@@ -13,8 +13,6 @@ from dlcli.gate.documents import read_text, yaml_text
 from dlcli.gate.seal import seal_change
 from dlcli.gate.vouching import CONFIG_FILE
 from dlcli.inference.evaluation import choose_device
-from dlcli.reports.finder_plots import finder_curve
-from dlcli.reports.style import save
 from dlcli.sanitize.redact import redact_all
 from dlcli.tracking.digests import replace_recorded
 from dlcli.tracking.mlflow_tags import FOUND_TAG
@@ -56,6 +54,10 @@ def settle(
     seal_change(run_dir, CONFIG_FILE, read_text(run_dir / CONFIG_FILE), text)
     replace_recorded(recorder.ledger, {CONFIG_FILE: text})
     recorder.tag(FOUND_TAG, f"{found.key}={found.value}")
+    # Most jobs have no finder, and those of workers draw nothing else.
+    from dlcli.reports.finder_plots import finder_curve
+    from dlcli.reports.style import save
+
     (run_dir / "plots").mkdir(exist_ok=True)
     save(finder_curve(found), run_dir / "plots" / f"found_{key}.png")
     return settled

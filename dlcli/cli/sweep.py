@@ -56,7 +56,8 @@ def sweep(
         }
         asked = [*(overrides or ()), *(f"{key}={value}" for key, value in flags.items() if value is not None)]
         if not dry_run:
-            warm_early(asked, lambda: Waiting(terminal, "loading libraries"))
+            plots = ["dlcli.reports.run_plots"]  # of the refit
+            warm_early(asked, lambda: Waiting(terminal, "loading libraries"), plots)
         with Waiting(terminal, "loading libraries"):
             from dlcli.runner import sweep as runner
         from dlcli.terminal.progress import Progress

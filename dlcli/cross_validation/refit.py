@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,7 @@ def refit(
     place: str = PLACE,
     words: Sequence[str] | None = None,
     tuned: Mapping[str, Any] | None = None,
+    run: Callable[[Job], object] | None = None,
 ) -> tuple[dict[str, float], dict[str, float]]:
     """Train the final model in a child run and link its model folder into the parent's folder.
 
@@ -54,6 +55,7 @@ def refit(
         place: Place of the child run.
         words: Overrides to record for the child; those of the parent if None.
         tuned: Facts that the task has tuned on rows of the final model, predicted by models not trained on them.
+        run: Runs the job; None runs it with the configured executor.
 
     Returns:
         The metrics on the final test rows, and the baselines' metrics.
@@ -77,7 +79,10 @@ def refit(
         children.configure(place, config)
         listen(JobsPlanned([place], 1))
         job = Job(config, str(child), seed, estimation.code, keep_last=True, tuned=dict(tuned or {}) or None)
-        execute([job], config, estimation.data, listen)
+        if run is None:
+            execute([job], config, estimation.data, listen)
+        else:
+            run(job)
     check_recorded(Ledger.load(child), MODEL_MANIFEST)
     shutil.rmtree(run_dir / "model", ignore_errors=True)
     shutil.copytree(child / "model", run_dir / "model", copy_function=_link)

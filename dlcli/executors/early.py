@@ -25,7 +25,11 @@ _early: Processes | None = None
 _AT_IMPORT = {name: value for name, value in ONE_THREAD.items() if name != "OMP_NUM_THREADS"}
 
 
-def warm_early(overrides: Sequence[str], waiting: Callable[[], AbstractContextManager[object]]) -> None:
+def warm_early(
+    overrides: Sequence[str],
+    waiting: Callable[[], AbstractContextManager[object]],
+    later: Sequence[str] = (),
+) -> None:
     """Start a template if the overrides say that the command will run folds or trials in several processes.
 
     The process becomes its own template by a fork if it is dlcli's program and has one thread; otherwise the template
@@ -35,6 +39,7 @@ def warm_early(overrides: Sequence[str], waiting: Callable[[], AbstractContextMa
     Args:
         overrides: overrides of the command.
         waiting: returns a context for the imports, which shows the user that they take time.
+        later: modules that only the last job needs; a forked template imports them while the command plans.
     """
     global _early
     if (
@@ -57,7 +62,7 @@ def warm_early(overrides: Sequence[str], waiting: Callable[[], AbstractContextMa
         if _threads() > 1:  # a library has started one
             _early.warm()
         else:
-            _early.fork()
+            _early.fork(later)
 
 
 def _threads() -> int:

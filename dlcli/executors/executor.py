@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 from dlcli.config.build import build
 from dlcli.events import Event, JobEvent, JobFinished, Listener, Note
 from dlcli.executors.stacked_jobs import StackedJobs
+from dlcli.executors.workers import Workers
 
 if TYPE_CHECKING:
     from dlcli.datasets.data import Data
@@ -76,6 +77,16 @@ def execute(
             future.result()
             ended()
     return [future.result() for future in futures]
+
+
+def execute_last(
+    job: Job, executor: Workers, listen: Listener, meanwhile: Callable[[], object] = lambda: None
+) -> Result:
+    """Run a job alone in an executor whose jobs have ended, call `meanwhile` in this process, and return the result."""
+    future = executor.submit_last(job, partial(_pass_on, listen, 0))
+    future.add_done_callback(partial(_report, listen, 0))
+    meanwhile()
+    return future.result()
 
 
 @contextmanager

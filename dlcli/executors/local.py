@@ -78,7 +78,8 @@ class Local:
             drop_early()
             return InProcess()
         places = share_out(at_once, config["trainer"]["accelerator"])
-        return Workers(places, self.recycle, config, data)
+        (alone,) = share_out(1, config["trainer"]["accelerator"])
+        return Workers(places, self.recycle, config, data, alone)
 
 
 class InProcess:

@@ -55,9 +55,12 @@ class Processes:
         """Start a template, without waiting for it."""
         self._thread.submit(self._living_template)
 
-    def fork(self) -> None:
-        """Fork this process as the template. It must have one thread, and has imported what workers need."""
-        self._template = _Template(is_fork=True)
+    def fork(self, later: Sequence[str] = ()) -> None:
+        """Fork this process as the template, which then imports the modules `later`.
+
+        It must have one thread, and has imported what all workers need.
+        """
+        self._template = _Template(later, is_fork=True)
 
     def share(self, data_fd: int, targets: Sequence[str]) -> None:
         """Set the rows and imports with which workers are started; call it before `start`.
@@ -214,11 +217,11 @@ class Process:
 class _Template:
     """A template process."""
 
-    def __init__(self, *, is_fork: bool = False) -> None:
+    def __init__(self, later: Sequence[str] = (), *, is_fork: bool = False) -> None:
         self._requests, theirs = Pipe()
         self._process: subprocess.Popen[bytes] | ForkedProcess
         if is_fork:
-            self._process = ForkedProcess(fork_template(theirs.fileno(), self._requests.fileno()))
+            self._process = ForkedProcess(fork_template(theirs.fileno(), self._requests.fileno(), later))
         else:
             self._process = _start_program(theirs.fileno())
         theirs.close()

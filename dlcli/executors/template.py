@@ -79,7 +79,7 @@ def main() -> None:
     _be_template(driver, requests_fd)
 
 
-def fork_template(requests_fd: int, other_fd: int) -> int:
+def fork_template(requests_fd: int, other_fd: int, later: Sequence[str] = ()) -> int:
     """Fork this process, which has imported `_NEEDED` and has one thread, as its own template; return the process ID.
 
     The main thread calls it: the template ends with the thread that has forked it.
@@ -87,6 +87,7 @@ def fork_template(requests_fd: int, other_fd: int) -> int:
     Args:
         requests_fd: the template's end of the pipe of requests.
         other_fd: the driver's end, which the template closes.
+        later: further modules, which the template imports before it answers.
     """
     driver = os.getpid()
     sys.stdout.flush()
@@ -95,10 +96,10 @@ def fork_template(requests_fd: int, other_fd: int) -> int:
     if pid:
         return pid
     os.close(other_fd)
-    _end_after(lambda: _be_fork(driver, requests_fd))
+    _end_after(lambda: _be_fork(driver, requests_fd, later))
 
 
-def _be_fork(driver: int, requests_fd: int) -> None:
+def _be_fork(driver: int, requests_fd: int, later: Sequence[str]) -> None:
     # Ctrl-C must reach the driver only, which then signals its workers once.
     os.setsid()
     name_process(NAME)
@@ -108,16 +109,16 @@ def _be_fork(driver: int, requests_fd: int) -> None:
     with Path(os.devnull).open() as nothing:
         os.dup2(nothing.fileno(), 0)
     gc.disable()
-    _be_template(driver, requests_fd)
+    _be_template(driver, requests_fd, later)
 
 
-def _be_template(driver: int, requests_fd: int) -> NoReturn:
+def _be_template(driver: int, requests_fd: int, later: Sequence[str] = ()) -> NoReturn:
     # If a supervisor or a shell's `trap '' CHLD` has set SIGCHLD to be ignored, the kernel would discard exit codes.
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     die_with(driver)
     # Output of libraries and users' models goes to the driver's stderr.
     os.dup2(2, 1)
-    _end_after(lambda: _answer(Connection(requests_fd)))
+    _end_after(lambda: _answer(Connection(requests_fd), later))
 
 
 def _end_after(do: Callable[[], None]) -> NoReturn:
@@ -132,13 +133,15 @@ def _end_after(do: Callable[[], None]) -> NoReturn:
         os._exit(status)
 
 
-def _answer(requests: Connection) -> None:
+def _answer(requests: Connection, later: Sequence[str]) -> None:
     with quiet():
         # Elsewhere forks are not safe and workers start from scratch, so imports in this process would be of no use.
         can_fork = sys.platform == "linux"
         if can_fork:
             gc.disable()
             import_needed()
+            for module in later:
+                importlib.import_module(module)
         data, data_fd = None, -1
         with contextlib.suppress(EOFError):
             while True:

@@ -35,6 +35,7 @@ class Workers:
         recycle: number of jobs after which a worker is replaced.
         config: configuration with the `dataset` section, and the `runs_dir` whose disk may hold the shared rows.
         data: the dataset, which workers map into their memory.
+        alone: environment variables of a worker whose job runs alone.
     """
 
     def __init__(
@@ -43,8 +44,10 @@ class Workers:
         recycle: int,
         config: Mapping[str, Any],
         data: Data,
+        alone: Mapping[str, str],
     ) -> None:
         self._places = places
+        self._alone = alone
         self._recycle = recycle
         self._config = config
         self._data = data
@@ -56,11 +59,24 @@ class Workers:
         future: Future[Result] = Future()
         self._tasks.put(QueuedJob(job, listen, future))
         if len(self._slots) < len(self._places):
-            place = self._places[len(self._slots)]
-            slot = Slot(self._tasks, self._processes, place, self._recycle, self._config["dataset"])
-            self._slots.append(slot)
-            slot.start()
+            self._open_slot(self._tasks, self._places[len(self._slots)])
         return future
+
+    def submit_last(self, job: Job, listen: Listener) -> Future[Result]:
+        """Run a job alone, after all others: in a new process, which has the threads of a job in the driver."""
+        for _ in self._slots:
+            self._tasks.put(None)
+        future: Future[Result] = Future()
+        tasks: queue.SimpleQueue[QueuedJob | None] = queue.SimpleQueue()
+        tasks.put(QueuedJob(job, listen, future))
+        tasks.put(None)
+        self._open_slot(tasks, self._alone)
+        return future
+
+    def _open_slot(self, tasks: queue.SimpleQueue[QueuedJob | None], place: Mapping[str, str]) -> None:
+        slot = Slot(tasks, self._processes, place, self._recycle, self._config["dataset"])
+        self._slots.append(slot)
+        slot.start()
 
     def end(self, job: Job, why: BaseException) -> None:
         """End a running job with `why` as the reason."""
@@ -68,8 +84,9 @@ class Workers:
             slot.end(job, why)
 
     def __enter__(self) -> Self:
-
-        own = [target for target in targets(self._config) if target.startswith("dlcli.")]
+        # Jobs have no section `sweep`, whose sampler would import Optuna.
+        of_jobs = {section: node for section, node in self._config.items() if section != "sweep"}
+        own = [target for target in targets(of_jobs) if target.startswith("dlcli.")]
         self._shared = SharedData(self._data, Path(self._config["runs_dir"]))
         self._processes = take_processes()
         self._processes.share(self._shared.fd, own)

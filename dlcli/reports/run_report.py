@@ -8,23 +8,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from matplotlib.figure import Figure
 
 from dlcli.config.target_kinds import ONE_A_ROW
-from dlcli.datasets.data import Data, take
+from dlcli.datasets.data import Data
 from dlcli.inference.evaluation import Evaluation, predictions_table
 from dlcli.inference.generation import record_samples
 from dlcli.inference.predictions_file import write_predictions
 from dlcli.inference.saved_model import SavedModel
-from dlcli.reports.convolution_plots import filter_figure
 from dlcli.reports.diagnosis import diagnose
-from dlcli.reports.image_grid import MOST, image_grid
-from dlcli.reports.learning_curves import gradient_curves, learning_curves
-from dlcli.reports.path_plot import path_figure
-from dlcli.reports.style import save
-from dlcli.reports.translation_plots import attention_figure
 from dlcli.sanitize.escapes import visible_name
-from dlcli.splits.split import Part, name_of_part, name_of_test_rows
+from dlcli.splits.split import Part, name_of_part
 from dlcli.tasks.base import Task
 from dlcli.tasks.task_metric import TaskMetric
 from dlcli.training.fit import FitResult
@@ -73,69 +66,21 @@ def write_report(
     diagnosis = diagnose(history, max_epochs, baseline, has_linear=has_linear)
     if not pictures:
         return diagnosis
-    plots = run_dir / "plots"
+    # A fold or a trial has no plots, and its worker does without matplotlib.
+    from dlcli.reports import run_plots
+
+    plots, about = run_dir / "plots", f"{run_name} · {data.name}" if run_name else data.name
     plots.mkdir(exist_ok=True)
-    about = f"{run_name} · {data.name}" if run_name else data.name
-    curves = learning_curves(history, fitted.best_epoch, monitor, max_epochs, baseline, has_linear=has_linear)
-    save(curves, plots / "learning_curves.png", about)
-    if layers := gradient_curves(history):
-        save(layers, plots / "gradients.png", about)
+    run_plots.plot_training(
+        plots, about, history, fitted.best_epoch, monitor, max_epochs, baseline, has_linear=has_linear
+    )
     if fitted.path is not None and train is not None:
-        path = path_figure(model, data, train, fitted.path, fitted.device)
-        if path is not None:
-            save(path, plots / "path.png", about)
+        run_plots.plot_path(plots, about, model, data, train, fitted.path, fitted.device)
     if evaluations:
-        evaluation = evaluations.get("test", evaluations.get("val"))
-        assert evaluation is not None
-        about += f" · {name_of_test_rows(is_fold) if 'test' in evaluations else 'validation'} rows"
-        for what, picture in model.task.pictures(evaluation.outputs, evaluation.y):
-            save(picture, plots / f"{what}.png", about)
-        if data.kind == "image":
-            if grid := _worst_images(model, data, evaluation, fitted.device):
-                save(grid, plots / "worst.png", about)
-            first = int(evaluation.rows[0])
-            image = as_bytes(np.asarray(take(data.x, np.array([first]))))[0]
-            if filters := filter_figure(model, data, first, image):
-                save(filters, plots / "filters.png", about)
-        shown = evaluations.get("val", evaluation)
-        if data.kind == "tokens" and (attention := attention_figure(model, data, shown.rows)):
-            save(attention, plots / "attention.png", f"{run_name or data.name} · {data.name}")
+        run_plots.plot_rows(plots, about, model, data, evaluations, fitted.device, is_fold=is_fold)
         record_samples(run_dir, model, fitted.device)
         _write_breakdown(run_dir / "breakdown.csv", model, evaluations, is_fold=is_fold)
     return diagnosis
-
-
-def _worst_images(
-    model: SavedModel, data: Data, evaluation: Evaluation, device: torch.device
-) -> Figure | None:
-    """Plot the images with the largest errors; None if there are no errors."""
-    worst = model.task.worst(evaluation.outputs, evaluation.y)
-    if not worst:
-        return None
-    places = [position for position, _ in worst[:MOST]]
-    rows = evaluation.rows[places]
-    images, texts = as_bytes(np.asarray(take(data.x, rows))), [text for _, text in worst[:MOST]]
-    drawn = model.task.row_pictures(
-        images,
-        data.y[rows],
-        lambda: model.outputs(take(data.x, rows), device),
-        texts,
-        len(evaluation.rows),
-    )
-    if drawn is not None:
-        return drawn
-    note = (
-        f"{min(len(worst), MOST)} of {len(worst):,} errors in {len(evaluation.rows):,} rows, the worst first."
-    )
-    return image_grid(images, texts, note)
-
-
-def as_bytes(images: np.ndarray) -> np.ndarray:
-    """Return images for a plot, with the range of values mapped to bytes."""
-    if images.dtype == np.uint8:
-        return images
-    low, high = float(images.min()), float(images.max())
-    return np.rint((images - low) * (255 / (high - low or 1.0))).astype(np.uint8)
 
 
 def _write_breakdown(

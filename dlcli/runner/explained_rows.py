@@ -15,7 +15,7 @@ from torch import Tensor
 from dlcli.datasets.data import Data, take
 from dlcli.formatting import counted
 from dlcli.inference.saved_model import SavedModel
-from dlcli.reports.run_report import as_bytes
+from dlcli.reports.run_plots import as_bytes
 from dlcli.reports.saliency_plots import SalientImage, saliency_figure
 from dlcli.reports.style import save
 from dlcli.tasks.base import Task

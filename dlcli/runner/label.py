@@ -19,7 +19,7 @@ from dlcli.files.unfinished import unfinished
 from dlcli.formatting import counted
 from dlcli.inference.predictions_file import all_predictions
 from dlcli.reports.image_grid import MOST, image_grid
-from dlcli.reports.run_report import as_bytes
+from dlcli.reports.run_plots import as_bytes
 from dlcli.reports.style import save
 from dlcli.runner import runs_directory
 from dlcli.runs.folder import OpenedRun, open_run, with_overrides

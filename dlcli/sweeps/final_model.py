@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from dlcli.errors import CorruptRun, DataError, InputError
 from dlcli.events import Listener, RefitStarted
 from dlcli.formatting import counted
 from dlcli.inference.evaluation import choose_device
+from dlcli.job import Job
 from dlcli.runs.explanation_record import EXPLANATION_FILE, SALIENCY_PICTURE
 from dlcli.runs.folder import OpenedRun, open_run, read_result
 from dlcli.runs.retention import has_weights
@@ -50,7 +51,12 @@ class FinalModel:
 
 
 def make_final_model(
-    plan: SweepPlan, records: Records, run_dir: Path, standing: Standing, listen: Listener
+    plan: SweepPlan,
+    records: Records,
+    run_dir: Path,
+    standing: Standing,
+    listen: Listener,
+    run: Callable[[Job], object] | None = None,
 ) -> FinalModel:
     """Select an ensemble of the best trials (`sweep.ensemble`) or refit the best one (`sweep.refit`), and test it once.
 
@@ -62,6 +68,7 @@ def make_final_model(
         run_dir: Folder of the sweep's run, which receives the model or the ensemble's predictions.
         standing: The trials, of which at least one has finished.
         listen: Receives the progress.
+        run: Runs the job of a refit; None runs it with the configured executor.
     """
     # What a final model has left before the sweep was extended.
     shutil.rmtree(run_dir / "model", ignore_errors=True)
@@ -75,7 +82,7 @@ def make_final_model(
         told = (f"No ensemble is the final model: {found}.",)
     if not plan.options.refit:
         return FinalModel(messages=told)
-    refitted = _refit(plan, records, run_dir, standing, listen)
+    refitted = _refit(plan, records, run_dir, standing, listen, run)
     return replace(refitted, messages=(*told, *refitted.messages))
 
 
@@ -134,7 +141,12 @@ def _place_of_refit(winner: Trial) -> str:
 
 
 def _refit(
-    plan: SweepPlan, records: Records, run_dir: Path, standing: Standing, listen: Listener
+    plan: SweepPlan,
+    records: Records,
+    run_dir: Path,
+    standing: Standing,
+    listen: Listener,
+    run: Callable[[Job], object] | None,
 ) -> FinalModel:
     """Train the best trial on all rows except the final test rows, and test it."""
     winner = standing.best
@@ -145,14 +157,21 @@ def _refit(
     listen(RefitStarted())
     try:
         metrics, baselines = refit(
-            estimation, records.children, run_dir, records.existing_folds(winner), listen, place, words
+            estimation,
+            records.children,
+            run_dir,
+            records.existing_folds(winner),
+            listen,
+            place,
+            words,
+            run=run,
         )
     except Exception as error:
         error.add_note(f"This was the {place}; all trials are done. {best_so_far(plan, winner)}")
         error.add_note(f"Train it: {plan.command(winner.params)}")
         raise
-    run = records.children.known[place]
-    found = read_result(run)
+    run_of_refit = records.children.known[place]
+    found = read_result(run_of_refit)
     if metrics:
         told = "Refitted on all other rows, and tested once on the final test rows: see test/..."
     else:
@@ -164,6 +183,6 @@ def _refit(
         found.over,
         (told,),
         {"refit": found.notices},
-        {"refit_run_id": run.parent.name},
-        run,
+        {"refit_run_id": run_of_refit.parent.name},
+        run_of_refit,
     )

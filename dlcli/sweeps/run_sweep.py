@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
+from functools import cache, partial
 from pathlib import Path
 
 from dlcli.config.build import build
@@ -13,12 +14,14 @@ from dlcli.cross_validation.fold_summary import mean_baselines
 from dlcli.datasets.notices import as_plain, notice_metrics, of_runs, sentences
 from dlcli.errors import DiskFull, ExecutorError, Interrupted, TrainingError
 from dlcli.events import Listener, Note, SweepPlanned, TrialEnded
-from dlcli.executors.executor import Executor
+from dlcli.executors.executor import Executor, execute_last
 from dlcli.executors.stack_account import record_stacks
 from dlcli.executors.time_limits import Limits
+from dlcli.executors.workers import Workers
 from dlcli.files.disk import disk_errors
 from dlcli.files.paths import display
 from dlcli.formatting import counted
+from dlcli.inference.evaluation import choose_device
 from dlcli.result import Result
 from dlcli.runs.folder import read_result, recorded_baselines
 from dlcli.runs.recorded import read_config_text
@@ -30,7 +33,7 @@ from dlcli.sweeps.leaderboard import Standing
 from dlcli.sweeps.plan import SweepPlan
 from dlcli.sweeps.records import Records, undefined_in_folds
 from dlcli.sweeps.study import Study
-from dlcli.sweeps.sweep_summary import best_so_far, describe_sweep, messages, why_failed, write_sweep_report
+from dlcli.sweeps.sweep_summary import best_so_far, describe_sweep, messages, why_failed
 from dlcli.sweeps.trial import BEST_TAG, Trial
 from dlcli.tracking.amend import amend
 from dlcli.tracking.digests import WINNER_FILE, forget_results
@@ -67,22 +70,33 @@ def run_sweep(
     with Recorder(run_dir, system_metrics=system_metrics) as recorder, disk_errors(run_dir):
         records = Records(store, recorder.ledger, plan.estimation, plan.objectives)
         standing = Standing(records.read(), plan.objectives)
-        with _noting_how_to_resume(recorder.ledger, plan, standing):
-            study, driver = _search(plan, records, standing, recorder, listen, executor)
-            store.project(now=True)
+        with _noting_how_to_resume(recorder.ledger, plan, standing), ExitStack() as searching:
+            study, driver, workers = _search(plan, records, standing, recorder, listen, executor, searching)
             best = standing.best
+            if workers is None or best is None or driver.is_stopped_by_failures:
+                searching.close()
+            store.project(now=True)
             if best is None or driver.is_stopped_by_failures:
                 raise _no_winner(standing, plan, driver, recorder.ledger)
             forget_results(recorder.ledger)
-            # Recorded before the refit, which may fail or be stopped although the search has finished.
-            importances, missing = write_sweep_report(run_dir, plan, study, standing)
             _tag_best(store, standing)
             recorder.tag("dlcli.best_command", plan.command(best.params))
+            # A worker needs no matplotlib for a trial, and the driver none before.
+            from dlcli.sweeps import sweep_report
+
+            # Written before the end of the refit, which may fail or be stopped although the search has finished.
+            report = cache(partial(sweep_report.write_sweep_report, run_dir, plan, study, standing))
+            run = None
+            if workers is None:
+                report()
+            else:
+                run = partial(execute_last, executor=workers, listen=listen, meanwhile=report)
             values = zip(plan.objectives, best.values, strict=True)
             figures = {f"best/{objective.metric}": value for objective, value in values}
             trained = [read_result(folder) for folder in records.existing_folds(best)]
             guesses = mean_baselines(trained)
-            final = make_final_model(plan, records, run_dir, standing, listen)
+            final = make_final_model(plan, records, run_dir, standing, listen, run)
+            importances, missing = report()
             folds = len(plan.estimation.splits)
             resume = None if driver.is_complete else resume_command(recorder.ledger)
             parts = [f", fold {n}" for n in range(len(trained))] if len(trained) > 1 else [""]
@@ -144,8 +158,13 @@ def _search(
     recorder: Recorder,
     listen: Listener,
     executor: Executor | None,
-) -> tuple[Study, Driver]:
-    """Run the remaining trials."""
+    searching: ExitStack,
+) -> tuple[Study, Driver, Workers | None]:
+    """Run the remaining trials.
+
+    Returns:
+        The study, the driver, and the worker processes if a refit can run in one of them.
+    """
     keeper = _Keeper(plan, records, standing, recorder, listen)
     keeper.tidy(standing.trials)
     keeper.catch_up()
@@ -164,13 +183,17 @@ def _search(
     recorder.describe(description)
     listen(SweepPlanned(description, plan.total, plan.objectives[0], list(standing.trials)))
     driver = Driver(plan, study, records, standing, listen, keeper.ended)
+    workers = None
     if not driver.is_complete:
         opening = getattr(build(config["executor"], where="executor"), "opening", "")
         if opening and executor is None:
             listen(Note(opening))
-        with nullcontext(executor) if executor else open_executor(plan) as opened:
-            driver.run(opened)
-    return study, driver
+        opened = executor or searching.enter_context(open_executor(plan))
+        driver.run(opened)
+        is_on_cpu = choose_device(config["trainer"]["accelerator"]).type == "cpu"
+        if isinstance(opened, Workers) and opened is not executor and is_on_cpu:
+            workers = opened
+    return study, driver, workers
 
 
 def open_executor(plan: SweepPlan) -> Executor:

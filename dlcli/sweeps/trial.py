@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 # `running` is also the state of a trial that was stopped and will continue.
 State = Literal["running", "finished", "pruned", "failed"]
+ENDINGS: tuple[State, ...] = ("finished", "pruned", "failed")
 
 BEST_TAG = "dlcli.best"
 

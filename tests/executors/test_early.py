@@ -85,9 +85,9 @@ def _report_starts() -> None:
     for name, text in (("fork", "forked"), ("warm", "started anew")):
         original = getattr(Processes, name)
 
-        def reporting(processes: Processes, original: Any = original, text: str = text) -> None:
+        def reporting(processes: Processes, *later: Any, original: Any = original, text: str = text) -> None:
             print(f"template: {text}", file=sys.stderr)
-            original(processes)
+            original(processes, *later)
 
         setattr(Processes, name, reporting)
 

@@ -267,6 +267,30 @@ def test_workers_are_forked_warm_and_give_the_same_bits(
     assert late.isdisjoint(template._NEEDED)
 
 
+@pytest.mark.slow
+def test_a_sweep_refits_in_a_worker_and_reports_meanwhile(
+    witness: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+
+    def sweep(name: str, *more: str) -> Result:
+        words = ["dataset=iris", "model=witness", "trainer.max_epochs=1", "trainer.accelerator=cpu"]
+        own = [f"model.diary='{witness / name}'", f"runs_dir='{witness / name}-runs'"]
+        return dlcli.sweep([*words, *own, "optimizer.lr=0.1,0.01", *more], conf_dirs=[witness / "conf"])
+
+    one, two = sweep("one"), sweep("two", "executor.jobs=2")
+    model = "model/weights.safetensors"
+    assert (two.run_dir / model).read_bytes() == (one.run_dir / model).read_bytes()
+    assert two.values == one.values
+    assert (two.run_dir / "plots" / "history.png").exists()
+    refit = two.run_dir.parents[1] / Ledger.load(two.run_dir).result["refit_run_id"] / "artifacts"
+    assert Ledger.load(refit).status == "FINISHED"
+    assert (refit / "plots" / "learning_curves.png").exists()
+    seen = [json.loads(line)["process"] for line in (witness / "two").read_text().splitlines()]
+    assert len({*seen} - {os.getpid()}) == 3, "one for each trial, and a new one for the last job"
+    assert not children(os.getpid(), TEMPLATE)
+
+
 @pytest.mark.parametrize(
     ("jobs", "changes", "gigabytes", "expected"),
     [

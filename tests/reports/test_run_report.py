@@ -18,7 +18,7 @@ from dlcli.datasets.data import Data
 from dlcli.inference.evaluation import Evaluation
 from dlcli.models.mlp import MLP
 from dlcli.models.seq2seq_rnn import Seq2SeqRNN
-from dlcli.reports import run_report, summary
+from dlcli.reports import run_plots, run_report, summary
 from dlcli.reports.style import new_figure
 from dlcli.reports.summary import describe_question, summarize
 from dlcli.training.fit import FitResult
@@ -71,7 +71,7 @@ def saved(monkeypatch: pytest.MonkeyPatch) -> dict[str, Figure]:
         found[path.name] = figure
         figure.about = about  # type: ignore[attr-defined]
 
-    monkeypatch.setattr(run_report, "save", keep)
+    monkeypatch.setattr(run_plots, "save", keep)
     return found
 
 

@@ -227,7 +227,7 @@ def test_a_failed_plot_is_reported_and_a_key_may_have_choices_and_numbers(
     def fails(*_: object) -> None:
         raise ValueError("no such colour")
 
-    monkeypatch.setattr("dlcli.sweeps.sweep_summary.history", fails)
+    monkeypatch.setattr("dlcli.sweeps.sweep_report.history", fails)
     own_experiment(
         tmp_path,
         "mixed",
@@ -270,7 +270,7 @@ def test_a_signal_after_the_last_trial_shows_how_to_resume(
     def stop(*_: object) -> None:
         raise Interrupted(signal.SIGTERM)
 
-    monkeypatch.setattr("dlcli.sweeps.run_sweep.write_sweep_report", stop)
+    monkeypatch.setattr("dlcli.sweeps.sweep_report.write_sweep_report", stop)
     words = ["sweep", *QUICK, "model.hidden=4,8", "sweep.refit=false", "--name", "at the end", "--json"]
     done = CliRunner().invoke(app, [*words, "--runs-dir", str(runs_dir)])
     assert done.exit_code == 143
