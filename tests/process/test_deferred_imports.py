@@ -163,6 +163,20 @@ def test_libraries_that_probe_every_module_load_none(run: Run) -> None:
     assert out == "[]"
 
 
+def test_torch_notes_where_an_operator_is_defined(run: Run) -> None:
+    out = run("""
+        import inspect
+        import torch._library.utils as utils
+        from dlcli.process import operator_sources
+        def caller(level):
+            return utils.get_source(level)
+        expected = f"{caller.__code__.co_filename}:{caller.__code__.co_firstlineno + 1}"
+        assert inspect.getsource(utils)
+        print(utils.get_source is operator_sources.get_source, caller(1) == expected, caller(2) != expected)
+    """)
+    assert out == "True True True"
+
+
 def test_a_forest_loads_no_other_models(run: Run) -> None:
     """The importances of a search need a random forest only."""
     out = run("""
