@@ -29,6 +29,12 @@ _CALLED = {"learning rate": "lr", "beta parameter": "betas", "epsilon": "eps"}
 # torch's fused SGD and Adagrad do not support sparse gradients, unlike their other implementations.
 _FUSED = ("torch.optim.Adam", "torch.optim.AdamW")
 
+# Optimizers that torch does not fuse on a CPU, and their own implementations.
+_LEAN = {
+    "torch.optim.RMSprop": "dlcli.training.lean_optimizers.FusedRMSprop",
+    "torch.optim.Adadelta": "dlcli.training.lean_optimizers.BlockedAdadelta",
+}
+
 
 def make_recipe(
     config: Mapping[str, Any], train: Fields, seed: int, *, keep_last: bool = False, saves_bounds: bool = True
@@ -78,8 +84,8 @@ def make_optimizer(
     """Return the optimizer of a configuration node.
 
     Weight decay is not applied to biases and normalization layers, unless `weight_decay_on` is `all`. With `fuse`,
-    torch's fused implementation is used if there is one and the node does not choose another; on a CPU it saves a
-    quarter of the time of a small network's step.
+    torch's fused implementation, or one of `dlcli.training.lean_optimizers`, is used if there is one and the node does
+    not choose another; on a CPU it saves a quarter of the time of a small network's step.
 
     Raises:
         ConfigError: The optimizer rejects one of its arguments.
@@ -90,8 +96,8 @@ def make_optimizer(
     decay, on = node.get("weight_decay", default), node.get("weight_decay_on", "weights")
     groups = parameter_groups(parameters, lr, decay, on)
     try:
-        fused = {"fused": True} if fuse and _can_fuse(node, takes, groups) else {}
-        built = build({**node, **fused}, where="optimizer", params=groups)
+        chosen = _implementation(node, takes, groups) if fuse else {}
+        built = build({**node, **chosen}, where="optimizer", params=groups)
         return check_type(built, "optimizer", node["_target_"])
     except ConfigError as error:
         if not isinstance(error.__cause__, ValueError) or not (key := _refused(str(error.__cause__), node)):
@@ -100,19 +106,22 @@ def make_optimizer(
         raise ConfigError(message, f"optimizer.{key}") from error
 
 
-def _can_fuse(node: Mapping[str, Any], takes: Mapping[str, Any], groups: Iterable[Any]) -> bool:
+def _implementation(
+    node: Mapping[str, Any], takes: Mapping[str, Any], groups: Iterable[Any]
+) -> dict[str, Any]:
+    """Return what chooses the faster implementation of an optimizer; empty for none."""
     parameters = [
         parameter
         for group in groups
         for parameter in (group["params"] if isinstance(group, dict) else [group])
     ]
-    implementations = {"fused", "foreach", "capturable", "differentiable"}
-    return (
-        node["_target_"] in _FUSED
-        and "fused" in takes
-        and not implementations & set(node)
-        and all(each.is_floating_point() and each.device.type in ("cpu", "cuda") for each in parameters)
-    )
+    if {"fused", "foreach", "capturable", "differentiable"} & set(node):
+        return {}
+    if not all(each.is_floating_point() and each.device.type in ("cpu", "cuda") for each in parameters):
+        return {}
+    if node["_target_"] in _LEAN:
+        return {"_target_": _LEAN[node["_target_"]]}
+    return {"fused": True} if node["_target_"] in _FUSED and "fused" in takes else {}
 
 
 def _refused(message: str, node: Mapping[str, Any]) -> str:

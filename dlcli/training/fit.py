@@ -19,6 +19,7 @@ from dlcli.distributed.world import Place, World
 from dlcli.errors import TrainingError
 from dlcli.events import EpochDone, Listener, Note, StepsDone, TrainingStarted
 from dlcli.formatting import counted
+from dlcli.process.memory import keep_freed_memory
 from dlcli.tasks.base import Task
 from dlcli.training import out_of_memory
 from dlcli.training.checkpoints import Checkpoints
@@ -164,6 +165,7 @@ def fit(
     )
     if getattr(network.finetuning, "only_head", False):
         trainer.fit_loop.max_epochs = 1  # the head is solved already
+    keep_freed_memory()
     if not torch.cuda.is_available():
         # Lightning sets this variable. With it, each step of Adam would search for the driver library of a missing GPU.
         os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)
