@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-import numpy as np
 import torch
 from scipy.sparse import csr_matrix
 from torch import Tensor, nn
@@ -68,7 +67,8 @@ class _Product(torch.autograd.Function):
 
 
 def _as_tensor(matrix: csr_matrix, device: torch.device) -> Tensor:
-    starts, columns = (torch.from_numpy(part.astype(np.int64)) for part in (matrix.indptr, matrix.indices))
+    # scipy's indices have 32 bits if they suffice. torch's products would convert longer ones in each call.
+    starts, columns = torch.from_numpy(matrix.indptr), torch.from_numpy(matrix.indices)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta", UserWarning)
         values = torch.from_numpy(matrix.data)

@@ -106,7 +106,7 @@ class CharacterCounts:
 def characters_of_keys(keys: np.ndarray, characters: np.ndarray) -> list[str]:
     """Return the n-grams of keys; a blank, which is the beginning or end of a word, is shown as `_`."""
     signs = np.array(["", *("_" if code == _BLANK else chr(code) for code in characters)], dtype=object)
-    return ["".join(row) for row in signs[_characters_in(keys)].tolist()]
+    return list(map("".join, zip(*signs[_characters_in(keys).T].tolist(), strict=True)))
 
 
 def has_only(keys: np.ndarray, characters: np.ndarray) -> bool:

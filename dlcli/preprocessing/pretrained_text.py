@@ -14,7 +14,7 @@ from dlcli.datasets.notices import Notice
 from dlcli.datasets.text_rows import Texts
 from dlcli.preprocessing.pretrained_tokenizer import pretrained_files
 from dlcli.preprocessing.token_places import TokenPlaces, places_of
-from dlcli.preprocessing.tokens import encoded, length_that_keeps, told_of_new, told_of_training
+from dlcli.preprocessing.tokens import encoded, length_that_keeps, told_of_new, told_of_training, usual_length
 
 # Maximum length of texts that is chosen automatically: features of longer texts take long, and some models reserve two
 # positions.
@@ -64,7 +64,7 @@ class PretrainedText(BaseEstimator):
         whole = encoded(texts, self._tokenizer(whole=True), self.unknown_).full
         self.longest_ = int(whole.max(initial=0))
         most = min(files.positions or _LONGEST, _LONGEST)
-        self.length_ = self.max_length or length_that_keeps(whole, most)
+        self.length_ = self.max_length or min(length_that_keeps(whole, most), usual_length(whole))
         self.measured_ = self.transform_and_count(texts)[1]
         return self
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -15,10 +16,13 @@ from dlcli.datasets.notices import Notice
 from dlcli.datasets.text_rows import Texts
 from dlcli.models.row_reading import LONGEST_TEXT, ReadsText
 from dlcli.preprocessing.token_places import TokenPlaces, places_of
-from dlcli.preprocessing.tokens import encoded, length_that_keeps, told_of_new, told_of_training
+from dlcli.preprocessing.tokens import encoded, length_that_keeps, told_of_new, told_of_training, usual_length
 
 PADDING, UNKNOWN = "<pad>", "<unk>"
 _UNKNOWN = 1  # index of the unknown token
+
+# Models that read whole texts read them up to this many times the length of usual ones.
+_TIMES_OF_WHOLE = 2
 
 # Settings that are determined by the model.
 _OF_MODEL = frozenset({"reads_text", "longest_text"})
@@ -36,8 +40,9 @@ class Text(BaseEstimator):
             2016), which has no unknown tokens.
         vocab_size: maximum number of tokens; the most frequent ones are kept.
         min_frequency: minimum number of occurrences of a token in the training rows.
-        max_length: maximum number of tokens of a text; longer texts are truncated. None does not truncate if the model
-            reads whole texts, and otherwise chooses a length that keeps 95 % of the tokens of the training rows.
+        max_length: maximum number of tokens of a text; longer texts are truncated. None does not truncate bags. For
+            other models it chooses a length that keeps 95 % of the tokens of the training rows, at most that of 99 % of
+            the texts; for models that read whole texts, twice the latter. No text of up to 256 tokens is truncated.
         lowercase: convert texts to lower case.
         reads_text: input form of the model: `bag`, `whole`, or the `start` up to a chosen length.
         longest_text: maximum number of tokens that the model accepts; None for bags.
@@ -112,9 +117,11 @@ class Text(BaseEstimator):
         """Return the number of tokens at which texts are cut, given the lengths of the training texts."""
         if self.max_length is not None:
             return self.max_length
+        if self.reads_text == "bag":
+            return None
         if self.reads_text == "start":
-            return length_that_keeps(full, self.longest_text or LONGEST_TEXT)
-        return None if self.reads_text == "bag" else self.longest_text
+            return min(length_that_keeps(full, self.longest_text or LONGEST_TEXT), usual_length(full))
+        return min(self.longest_text or sys.maxsize, usual_length(full, _TIMES_OF_WHOLE))
 
     def facts(self) -> dict[str, Any]:
         """Return `vocab_size`, the number of tokens, including padding and the unknown token."""

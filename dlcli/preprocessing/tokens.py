@@ -20,6 +20,10 @@ _CHARACTERS = 1 << 20
 # Share of the tokens that are kept by the chosen length, and the length up to which no text is truncated.
 KEPT, _SHORT = 0.95, 256
 
+# Share of the texts whose lengths bound the chosen one. A single text may have most of the tokens, and a batch with it
+# would take as long as thousands of others.
+_USUAL = 0.99
+
 # Share of lost or unknown tokens above which a warning is issued for new rows, and its minimum ratio to that of
 # training rows.
 _MUCH, _TIMES = 0.05, 2
@@ -120,6 +124,13 @@ def length_that_keeps(full: np.ndarray, most: int, share: float = KEPT) -> int:
     return min(max(low, _SHORT), most)
 
 
+def usual_length(full: np.ndarray, times: float = 1) -> int:
+    """Return the length, times a factor, that 99 % of texts of these lengths do not exceed, at least that of short
+    texts."""
+    usual = int(np.quantile(full, _USUAL, method="lower")) if len(full) else 0
+    return max(_SHORT, round(times * usual))
+
+
 def told_of_training(counts: Mapping[str, int], length: int | None, longest: int) -> list[Notice]:
     """Return the notices about the training texts with these counts.
 
@@ -147,7 +158,7 @@ def told_of_training(counts: Mapping[str, int], length: int | None, longest: int
             f"{share:.1%} of the tokens of the training texts are not read (texts are cut at {length:,} tokens, the "
             f"longest has {longest:,})",
             "preprocessing.max_length",
-            "Use a larger number, or null to let dlcli choose; model=linear, mlp and textcnn read whole texts.",
+            "Use a larger number, or null to let dlcli choose; model=linear and mlp read whole texts.",
             warns=share > 1 - KEPT + 1e-9,
         ),
     ]

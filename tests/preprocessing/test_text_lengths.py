@@ -146,7 +146,7 @@ def test_models_of_bags_give_what_they_give_for_the_tokens(kind: type) -> None:
         torch.nn.init.normal_(parameter, std=0.1)
     outputs, gradients = [], []
     for reads in ("bag", "whole"):
-        fields = Text(min_frequency=1, reads_text=reads).fit(texts).transform(texts)
+        fields = Text(min_frequency=1, max_length=500, reads_text=reads).fit(texts).transform(texts)
         batch = {name: fields[name][:] for name in ("x", "counts") if name in fields}
         model.zero_grad()
         outputs.append(model(**batch))
@@ -174,7 +174,7 @@ def test_one_very_long_text_makes_no_wide_batches_of_many_rows() -> None:
     lengths = [20] * 600 + [4000]
     for reads, most in (("whole", 4096 * 8), ("bag", 512 * 256)):
         fields = (
-            Text(min_frequency=1, reads_text=reads, longest_text=16384)
+            Text(min_frequency=1, max_length=16384, reads_text=reads)
             .fit(words_of(lengths))
             .transform(words_of(lengths))
         )
@@ -186,6 +186,26 @@ def test_one_very_long_text_makes_no_wide_batches_of_many_rows() -> None:
         assert order is not None
         assert torch.equal(torch.cat([batch["lengths"] for batch in batches]), fields["lengths"][order])
         assert [len(batch["x"]) for batch in BatchLoader(fields, 512)] == [512, 89]
+
+
+def test_one_very_long_text_is_cut_near_the_length_of_the_others() -> None:
+    """It would have most of the tokens, and a training batch with it would take as long as all others together."""
+    for others, start, whole in ((20, 256, 256), (300, 300, 600)):
+        texts = words_of([others] * 199 + [20_000])
+        fitted = {
+            reads: Text(min_frequency=1, reads_text=reads, longest_text=16_384).fit(texts)
+            for reads in ("start", "whole", "bag")
+        }
+        assert {reads: one.length_ for reads, one in fitted.items()} == {
+            "start": start,
+            "whole": whole,
+            "bag": None,
+        }
+        told = [notice.text for notice in fitted["whole"].notices()]
+        assert told[0] == f"1 of 200 training texts are longer than {whole} tokens, and are cut there"
+        batches = BatchLoader(fitted["whole"].transform(texts), 32, shuffle=True)
+        assert max(batch["x"].numel() for batch in batches) <= 32 * whole
+    assert Text(min_frequency=1, reads_text="whole", longest_text=16_384).fit(words_of([900])).length_ == 1800
 
 
 def test_the_panel_shows_no_settings_that_follow_from_the_model() -> None:
