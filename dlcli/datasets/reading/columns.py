@@ -76,10 +76,9 @@ class Columns:
             table = table.remove_column(number)
         frame = pd.DataFrame(dict(enumerate(found[::-1])), copy=False)
         frame.columns = [str(column.name) for column in found[::-1]]
-        kinds = frame.attrs[KINDS] = {name: known[name].kind for name in frame.columns}
-        frame.attrs[TEXTS] = {
-            name: known[name].role != "left out" for name, kind in kinds.items() if kind == "text"
-        }
+        kinds = {str(name): known[name].kind for name in frame.columns}
+        texts = {name: known[name].role != "left out" for name, kind in kinds.items() if kind == "text"}
+        frame.attrs |= {KINDS: _Facts(kinds), TEXTS: _Facts(texts)}
         # Arrow's memory pool would keep freed memory, which is large for a large table.
         pa.default_memory_pool().release_unused()
         return frame
@@ -181,6 +180,13 @@ class Columns:
             raise CorruptRun(
                 f"the columns of the model cannot be read: {error}", where, "Copy the folder again."
             ) from error
+
+
+class _Facts(dict[str, Any]):
+    """Facts about the columns of a frame. pandas copies `attrs` deeply for each column that is taken from the frame."""
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> _Facts:
+        return self
 
 
 def _taken(values: pd.Series, rows: np.ndarray | None) -> pd.Series:

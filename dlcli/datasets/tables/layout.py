@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain, islice
 
 from dlcli.config.pasted import pasted
 from dlcli.datasets.tables.dialect import NUMBER, sniff, split_rows, widest_separator
@@ -59,7 +60,13 @@ class Layout:
         return self == Layout()
 
     def lines(self, lines: Iterable[str]) -> Iterator[str]:
-        """Yield the lines of a table with this layout as plain ones."""
+        """Return the lines of a table with this layout as plain ones."""
+        rest = iter(lines)
+        first = list(self._first(islice(rest, self.skip + 1)))
+        return map(_aligned, chain(first, rest)) if self.aligned else chain(first, rest)
+
+    def _first(self, lines: Iterable[str]) -> Iterator[str]:
+        """Yield the lines up to the first one of the table."""
         for number, line in enumerate(lines):
             if number < self.skip:
                 if self.in_comment and number == self.skip - 1 and self.header is not None:
@@ -67,7 +74,7 @@ class Layout:
                 continue
             if number == self.skip and self.header is not None and not self.in_comment:
                 line = self.header + line[len(line.rstrip("\r\n")) :]
-            yield _aligned(line) if self.aligned else line
+            yield line
 
 
 def find_layout(lines: Sequence[str], separator: str | None = None) -> Layout:

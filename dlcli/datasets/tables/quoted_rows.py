@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain, islice, takewhile
 from pathlib import Path
 
 import pyarrow as pa
@@ -32,9 +34,8 @@ def empty_lines(
     found: list[int] = []
     place = file.file if isinstance(file, Excerpt) else file
     with opened(file) as stream:
-        lines = (line.encode("utf-8", "surrogateescape") for line in text_lines(stream, place, encoding))
         count = 0
-        for record in records(lines, dialect):
+        for record in records(text_lines(stream, place, encoding), dialect):
             if is_empty_line(record):
                 found.append(count)
             else:
@@ -79,25 +80,59 @@ def _line_breaks(cells: pa.Array) -> int:
     return int(pc.sum(counts).as_py() or 0)
 
 
-def is_empty_line(record: Sequence[bytes]) -> bool:
+@dataclass(frozen=True)
+class Batch:
+    """Rows of a file.
+
+    Attributes:
+        text: their lines.
+        lines: number of lines.
+        rows: number of rows.
+        between: number of empty lines before the last row.
+        at_end: number of empty lines after it.
+    """
+
+    text: str = ""
+    lines: int = 0
+    rows: int = 0
+    between: int = 0
+    at_end: int = 0
+
+
+def batches(lines: Iterator[str], dialect: Dialect, rows: int | None) -> Iterator[Batch]:
+    """Yield the lines of a file in batches of `rows` rows or empty lines; None yields one batch."""
+    while several := list(islice(lines, rows)):
+        text, empty = "".join(several), []
+        if dialect.quotes and '"' in text:
+            found = list(islice(records(chain(several, lines), dialect), rows))
+            several = list(chain.from_iterable(found))
+            text, empty = "".join(several), [is_empty_line(record) for record in found]
+        elif min(map(len, several)) <= len("\r\n"):
+            empty = [is_empty_line([line]) for line in several]
+        at_end = sum(1 for _ in takewhile(bool, reversed(empty)))
+        all_empty = sum(empty)
+        count = (len(empty) or len(several)) - all_empty
+        yield Batch(text, len(several), count, all_empty - at_end, at_end)
+
+
+def is_empty_line(record: Sequence[str]) -> bool:
     """Return whether the lines of a row are one empty line, which is no row."""
-    return not record[0].rstrip(b"\r\n")
+    return not record[0].rstrip("\r\n")
 
 
-def records(lines: Iterable[bytes], dialect: Dialect) -> Iterator[list[bytes]]:
+def records(lines: Iterable[str], dialect: Dialect) -> Iterator[list[str]]:
     """Yield the lines of each row; a quoted cell may span several lines.
 
     As in Arrow, a quote opens a quoted cell only at the cell's beginning, and two quotes within it denote one.
     """
-    separator = re.escape(dialect.separator.encode())
-    in_quotes = re.compile(rb'(?:^|%s)"(?:[^"]+|"")*("?)' % separator)
-    record: list[bytes] = []
+    in_quotes = re.compile(rf'(?:^|{re.escape(dialect.separator)})"(?:[^"]+|"")*("?)')
+    record: list[str] = []
     inside = False
     for line in lines:
         record.append(line)
-        if dialect.quotes and b'"' in line:
-            ends = [cell[1] for cell in in_quotes.finditer(b'"' + line if inside else line)]
-            inside = ends[-1:] == [b""]
+        if dialect.quotes and '"' in line:
+            ends = [cell[1] for cell in in_quotes.finditer('"' + line if inside else line)]
+            inside = ends[-1:] == [""]
         if not inside:
             yield record
             record = []

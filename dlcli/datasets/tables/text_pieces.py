@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from itertools import chain, islice, takewhile
+from itertools import chain, islice
 from pathlib import Path
 from typing import IO
 
@@ -14,7 +14,7 @@ from dlcli.datasets.tables.compression import Excerpt
 from dlcli.datasets.tables.delimited import find_form, read_delimited, title_warnings
 from dlcli.datasets.tables.format_options import FormatOptions
 from dlcli.datasets.tables.lines import text_lines
-from dlcli.datasets.tables.quoted_rows import is_empty_line, records
+from dlcli.datasets.tables.quoted_rows import Batch, batches, records
 from dlcli.errors import DataError
 from dlcli.formatting import counted
 
@@ -45,33 +45,30 @@ def text_pieces(
             options = replace(options, header=False)
         form = find_form(Excerpt(file, _encoded(head)), options, selection.names)
         keep = columns_to_keep(list(form.names), {}, file, selection)
-        lines = (line.encode("utf-8", "surrogateescape") for line in form.layout.lines(chain(head, text)))
+        lines = form.layout.lines(chain(head, text))
         skipped += form.layout.skip - form.layout.in_comment
-        found = records(lines, form.dialect)
-        before = next(found) if form.dialect.header else []
+        before = next(records(lines, form.dialect)) if form.dialect.header else []
         skipped += len(before)
         any_rows, empty = False, 0
         titles = title_warnings(file, form.layout)
-        while (batch := list(islice(found, rows))) or not any_rows:
-            own = list(chain.from_iterable(batch))
-            count = sum(not is_empty_line(record) for record in batch)
-            at_end = sum(1 for _ in takewhile(is_empty_line, reversed(batch)))
-            empty += len(batch) - count - at_end
-            if count or not batch:  # a header without rows is an error
+        found = batches(lines, form.dialect, rows)
+        while (batch := next(found, None)) or not any_rows:
+            if batch is None or batch.rows:  # a header without rows is an error
+                batch = batch or Batch()
                 any_rows = True
-                excerpt = Excerpt(file, b"".join([*before, *own]), skipped - len(before))
-                raw = read_delimited(excerpt, options, form=form.plain)
-                if len(raw) + raw.comments != count:
+                content = _encoded([*before, batch.text])
+                raw = read_delimited(Excerpt(file, content, skipped - len(before)), options, form=form.plain)
+                if len(raw) + raw.comments != batch.rows:
                     raise DataError(
-                        f"{counted(count, 'row')} from this line on are read as {len(raw)}",
+                        f"{counted(batch.rows, 'row')} from this line on are read as {len(raw)}",
                         f"{file}:{skipped + 1}",
                         "If quotes are ordinary characters, set dataset.quotes=false.",
                     )
                 # Comments and empty lines are counted by the caller.
-                raw.warnings, titles, raw.empty, empty = tuple(titles), [], empty, 0
+                raw.warnings, titles, raw.empty, empty = tuple(titles), [], empty + batch.between, 0
                 yield Piece(raw, raw.table.select(keep), 0)
-            empty += at_end  # if further rows follow
-            skipped += len(own)
+            empty += batch.at_end  # if further rows follow
+            skipped += batch.lines
 
 
 def _encoded(lines: Iterable[str]) -> bytes:
