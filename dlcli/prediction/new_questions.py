@@ -16,9 +16,9 @@ from dlcli.datasets.questions.questions import Questions
 from dlcli.datasets.questions.squad_json import is_squad, read_squad
 from dlcli.datasets.reading.column import Column
 from dlcli.datasets.reading.columns import Columns
-from dlcli.datasets.tables.column_selection import ColumnSelection
+from dlcli.datasets.tables.column_selection import PIECE, ColumnSelection
 from dlcli.datasets.tables.format_options import FormatOptions
-from dlcli.datasets.tables.pieces import PIECE, STDIN
+from dlcli.datasets.tables.pieces import STDIN
 from dlcli.datasets.tables.read_table import is_table, require_file, table_format
 from dlcli.errors import InputError
 from dlcli.prediction.new_rows import NewRows, labels_of, pieces_of

@@ -14,10 +14,10 @@ import pyarrow as pa
 
 from dlcli.datasets.notices import Notice, doubts_of
 from dlcli.datasets.reading.column import Place
-from dlcli.datasets.tables.column_selection import ColumnSelection, Piece
+from dlcli.datasets.tables.column_selection import PIECE, ColumnSelection, Piece
 from dlcli.datasets.tables.delimited import skipped_warnings
 from dlcli.datasets.tables.format_options import FormatOptions
-from dlcli.datasets.tables.pieces import PIECE, read_pieces
+from dlcli.datasets.tables.pieces import read_pieces
 from dlcli.errors import DataError, Problem
 
 # Place of a cell in the errors of a preprocessing, which counts rows in memory from 1.

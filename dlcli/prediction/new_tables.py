@@ -13,9 +13,13 @@ from dlcli.datasets.notices import Notice
 from dlcli.datasets.reading.column_notices import NewRowCounts
 from dlcli.datasets.reading.columns import Columns
 from dlcli.datasets.reading.reading_options import ReadingOptions
-from dlcli.datasets.tables.column_selection import ColumnSelection, Piece
+from dlcli.datasets.tables.column_selection import PIECE, ColumnSelection, Piece
 from dlcli.datasets.tables.format_options import CellOptions
 from dlcli.prediction.new_rows import NewRows, labels_of, pieces_of
+
+# Each piece costs time for each column: so many times the usual number of rows are read at once if they have at most so
+# many inputs of the model.
+_MOST, _VALUES = 4, 1 << 22
 
 
 def read_tables(
@@ -44,7 +48,7 @@ def read_tables(
     selection = ColumnSelection([column.name for column in known], columns is None, keep)
     counts = NewRowCounts(known)
     for file in files:
-        for piece in pieces_of(file, selection, options, report, stream=stream):
+        for piece in pieces_of(file, selection, options, report, rows=_rows_of_piece(columns), stream=stream):
             labels = labels_of_piece(files, file, piece)
             if columns is None:
                 source = piece.raw.decided(ReadingOptions())
@@ -54,6 +58,14 @@ def read_tables(
             yield NewRows(file, source.frame, labels, source.place)
     for notice in counts.notices():
         report(notice)
+
+
+def _rows_of_piece(columns: Columns | None) -> int:
+    """Return the number of rows that are read at once: several times `PIECE` if the model has few inputs."""
+    if columns is None or any(column.kind == "text" for column in columns.features()):
+        return PIECE
+    inputs = sum(len(column.categories or [0]) for column in columns.features())
+    return PIECE * max(1, min(_MOST, _VALUES // max(1, inputs * PIECE)))
 
 
 def labels_of_piece(files: Sequence[Path], file: Path, piece: Piece) -> pa.Table:

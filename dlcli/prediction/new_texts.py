@@ -19,11 +19,11 @@ from dlcli.datasets.notices import Notice
 from dlcli.datasets.plain_text import not_decoded
 from dlcli.datasets.reading.column import Column
 from dlcli.datasets.reading.columns import Columns
-from dlcli.datasets.tables.column_selection import ColumnSelection
+from dlcli.datasets.tables.column_selection import PIECE, ColumnSelection
 from dlcli.datasets.tables.compression import format_of, opened
 from dlcli.datasets.tables.format_options import FormatOptions
 from dlcli.datasets.tables.lines import codec, text_lines
-from dlcli.datasets.tables.pieces import PIECE, STDIN, piped
+from dlcli.datasets.tables.pieces import STDIN, piped
 from dlcli.datasets.tables.read_table import require_file
 from dlcli.datasets.text_rows import Texts
 from dlcli.errors import DataError

@@ -11,9 +11,10 @@ from typing import IO, Literal
 
 import numpy as np
 
+from dlcli.datasets.tables.column_selection import PIECE
 from dlcli.datasets.tables.compression import format_of, opened
 from dlcli.datasets.tables.lines import text_lines
-from dlcli.datasets.tables.pieces import PIECE, STDIN, piped
+from dlcli.datasets.tables.pieces import STDIN, piped
 from dlcli.datasets.tables.read_table import require_file
 from dlcli.datasets.words.conll import Separator, read_word_columns
 from dlcli.datasets.words.sentences import Sentences

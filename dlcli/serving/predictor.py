@@ -17,7 +17,7 @@ import pyarrow as pa
 from dlcli.datasets.images.image_decoder import BadImage, read_header
 from dlcli.datasets.images.image_files import ImageFiles
 from dlcli.datasets.notices import Notice
-from dlcli.datasets.tables.pieces import PIECE
+from dlcli.datasets.tables.column_selection import PIECE
 from dlcli.datasets.text_rows import Texts
 from dlcli.errors import DlcliError
 from dlcli.inference.evaluation import choose_device

@@ -32,6 +32,22 @@ class ColumnSelection:
     keep: Sequence[str] | None = ()
 
 
+# Number of text lines or rows per piece, a multiple of the batch size of predictions.
+PIECE = 16 * 512
+
+# Bytes of a piece of more rows.
+_LARGE = 1 << 24
+
+
+def rows_of_piece(rows: int | None, size: float) -> int | None:
+    """Return the number of rows of a piece by the mean size of a row in bytes: at most `rows`, and not more than
+    `PIECE` if rows are large.
+    """
+    if rows is None or rows <= PIECE:
+        return rows
+    return max(PIECE, min(rows, int(_LARGE / max(1.0, size))) // PIECE * PIECE)
+
+
 @dataclass(frozen=True, eq=False)
 class Piece:
     """A piece of a table.

@@ -17,7 +17,14 @@ from pyarrow import parquet
 
 from dlcli.datasets.tables.arrow_types import dated, is_unsupported
 from dlcli.datasets.tables.bounds import bounded
-from dlcli.datasets.tables.column_selection import ColumnSelection, Piece, columns_to_keep, empty_file
+from dlcli.datasets.tables.column_selection import (
+    PIECE,
+    ColumnSelection,
+    Piece,
+    columns_to_keep,
+    empty_file,
+    rows_of_piece,
+)
 from dlcli.datasets.tables.compression import Excerpt, opened
 from dlcli.datasets.tables.format_options import FormatOptions
 from dlcli.datasets.tables.json_lines import is_list, read_json_lines
@@ -33,9 +40,6 @@ from dlcli.datasets.tables.text_pieces import text_pieces
 
 # Stands for standard input.
 STDIN = Path("standard input")
-
-# Number of text lines or rows per piece, a multiple of the batch size of predictions.
-PIECE = 16 * 512
 
 
 def piped() -> io.BufferedReader:
@@ -53,7 +57,8 @@ def read_pieces(
 ) -> Iterator[Piece]:
     """Read a table in any format, or `STDIN` (text or JSON lines), in pieces of `rows` rows; None reads one piece.
 
-    `stream` is the content of `file` if that is in memory, or standard input if the caller has opened it to peek.
+    Pieces of more than `PIECE` rows are smaller if rows are large. `stream` is the content of `file` if that is in
+    memory, or standard input if the caller has opened it to peek.
 
     Raises:
         DataError: as for `read_table`, or a column is missing.
@@ -92,7 +97,7 @@ def _json_pieces(
     keep: list[str] = []
     skipped = 0
     with file_opened as stream:
-        while head := list(islice(stream, rows)):
+        while head := list(islice(stream, None if rows is None else min(rows, PIECE))):
             if (
                 not seen and b"".join(head).lstrip()[:1] == b"["
             ):  # a list of objects, such as from standard input
@@ -132,6 +137,8 @@ def _parquet_pieces(file: Path, selection: ColumnSelection, rows: int | None) ->
         needed = [n for n in (schema.names if selection.others else selection.names) if n not in unsupported]
         if not table.metadata.num_rows:
             raise empty_file(file)
+        groups = (table.metadata.row_group(number) for number in range(table.num_row_groups))
+        rows = rows_of_piece(rows, sum(group.total_byte_size for group in groups) / table.metadata.num_rows)
         skipped = 0
         for batch in table.iter_batches(
             rows or table.metadata.num_rows, columns=list(dict.fromkeys([*needed, *keep]))

@@ -9,7 +9,14 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import IO
 
-from dlcli.datasets.tables.column_selection import ColumnSelection, Piece, columns_to_keep, empty_file
+from dlcli.datasets.tables.column_selection import (
+    PIECE,
+    ColumnSelection,
+    Piece,
+    columns_to_keep,
+    empty_file,
+    rows_of_piece,
+)
 from dlcli.datasets.tables.compression import Excerpt
 from dlcli.datasets.tables.delimited import find_form, read_delimited, title_warnings
 from dlcli.datasets.tables.format_options import FormatOptions
@@ -39,7 +46,8 @@ def text_pieces(
         skipped, line = next(((number, line) for number, line in enumerate(text) if line.strip()), (0, ""))
         if not line:
             raise empty_file(file)
-        head = [line, *islice(text, None if rows is None else max(rows, _LINES))]
+        head = [line, *islice(text, None if rows is None else max(min(rows, PIECE), _LINES))]
+        rows = rows_of_piece(rows, sum(map(len, head)) / len(head))
         options = replace(options, encoding="utf-8")
         if options.header == "auto" and _had_no_header(head, selection, options):
             options = replace(options, header=False)

@@ -15,9 +15,11 @@ import pytest
 
 from dlcli.datasets.reading.columns import Columns
 from dlcli.datasets.tables import delimited
-from dlcli.datasets.tables.column_selection import ColumnSelection, Piece
+from dlcli.datasets.tables.column_selection import PIECE, ColumnSelection, Piece, rows_of_piece
+from dlcli.datasets.tables.dialect import Dialect
 from dlcli.datasets.tables.format_options import FormatOptions
 from dlcli.datasets.tables.pieces import STDIN, read_pieces
+from dlcli.datasets.tables.quoted_rows import Batch, batches
 from dlcli.datasets.tables.read_table import read_table
 from dlcli.errors import DataError
 
@@ -258,3 +260,33 @@ def test_reading_in_one_piece_gives_the_same_rows() -> None:
     (piece,) = read_pieces(Path("t.csv"), ColumnSelection(list(KINDS)))
     whole = read_table(Path("t.csv"), types=KINDS).frame
     assert frame(piece, **KINDS).equals(whole)
+
+
+def test_batches_have_whole_rows_and_count_empty_lines() -> None:
+    lines = ["1,a\n", "2,b\n", "\n", '3,"c\n', "\n", 'd"\n', "4,e\n", "\r\n", "\n", "5"]
+    found = list(batches(iter(lines), Dialect(",", header=False), 2))
+    assert found == [
+        Batch("1,a\n2,b\n", 2, 2),
+        Batch('\n3,"c\n\nd"\n', 4, 1, between=1),
+        Batch("4,e\n\r\n", 2, 1, at_end=1),
+        Batch("\n5", 2, 1, between=1),
+    ]
+    assert [batch.rows for batch in batches(iter(lines), Dialect(",", header=False, quotes=False), 4)] == [
+        3,
+        2,
+        1,
+    ]
+    assert list(batches(iter([]), Dialect(",", header=False), None)) == []
+
+
+def test_pieces_of_large_rows_have_fewer_rows() -> None:
+    assert [rows_of_piece(rows, 1e9) for rows in (None, 3, PIECE, 4 * PIECE)] == [None, 3, PIECE, PIECE]
+    assert [rows_of_piece(4 * PIECE, size) for size in (0.1, 700, 3_000)] == [4 * PIECE, 2 * PIECE, PIECE]
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_a_large_piece_is_smaller_if_rows_are_large(suffix: str) -> None:
+    table = pd.DataFrame({"a": range(PIECE + 1), "b": [f"{row:02500d}" for row in range(PIECE + 1)]})
+    table.to_csv("t.csv", index=False) if suffix == "csv" else table.to_parquet("t.parquet")
+    pieces = read_pieces(Path(f"t.{suffix}"), ColumnSelection(["a"]), rows=4 * PIECE)
+    assert [len(piece.raw) for piece in pieces] == [PIECE, 1]
