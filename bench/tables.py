@@ -27,34 +27,10 @@ import pandas as pd
 
 from bench import _table_peers as peers
 from bench._table_peers import REALMLP, SKLEARN
+from bench._table_sets import SHARED, TableSet
 
-ROOT = Path(__file__).parents[1]
-DATA = ROOT.parent / "shared" / "data" / "tabular"
-PLACE = ROOT / "runs" / "bench-tables"
-RESULTS = PLACE / "results.csv"
 SPLITS, TEST_SHARE = 3, 0.2
 COLUMNS = ["table", "split", "method", "figure", "accuracy", "auroc", "cpu_s"]
-
-# Table to its target, whether it has classes, and the columns that are no features.
-TABLES: dict[str, tuple[str, bool, list[str]]] = {
-    "wheat-seeds": ("c7", True, []),
-    "sonar": ("c60", True, []),
-    "penguins": ("species", True, []),
-    "ionosphere": ("c34", True, []),
-    "housing": ("c13", False, []),
-    "pima-indians-diabetes": ("c8", True, []),
-    "oil-spill": ("c49", True, []),
-    "winequality-red": ("c11", False, []),
-    "winequality-white": ("c11", False, []),
-    "phoneme": ("c5", True, []),
-    "telco-churn": ("Churn", True, ["customerID"]),
-    "kin8nm": ("y", False, []),
-    "power-plant": ("PE", False, []),
-    "online_shoppers_intention": ("Revenue", True, []),
-    "bike-hour": ("cnt", False, ["instant", "dteday", "casual", "registered"]),
-    "magic04": ("c10", True, []),
-    "california-housing": ("median_house_value", False, []),
-}
 
 OWN: dict[str, list[str]] = {
     "dlcli_default": [],
@@ -68,50 +44,47 @@ OWN: dict[str, list[str]] = {
 
 
 def main(methods: str = "", tables: str = "", splits: str = "") -> None:
-    if not DATA.exists():
-        print(f"needs {DATA}")
+    measure(SHARED, methods, tables, splits)
+
+
+def measure(of: TableSet, methods: str, tables: str, splits: str) -> None:
+    """Compute the missing results of a set of tables, and print its summary."""
+    if reason := of.missing():
+        print(reason)
         return
     chosen = methods.split(",") if methods else [*SKLEARN, *OWN, REALMLP]
     numbers = [int(number) for number in splits.split(",")] if splits else range(SPLITS)
-    PLACE.mkdir(parents=True, exist_ok=True)
-    done = {(row["table"], int(row["split"]), row["method"]) for row in known()}
+    of.place.mkdir(parents=True, exist_ok=True)
+    done = {(row["table"], int(row["split"]), row["method"]) for row in known(of)}
     for split in numbers:
-        for table in tables.split(",") if tables else TABLES:
+        for table in tables.split(",") if tables else of.tables:
             for method in chosen:
                 if method != "none" and (table, split, method) not in done:
-                    keep(table, split, method, run(method, split_of(table, split)))
-    summarize(pd.DataFrame(list(known())))
+                    keep(of, table, split, method, run(method, split_of(of, table, split)))
+    summarize(of, pd.DataFrame(list(known(of))))
 
 
-def known() -> Iterator[dict[str, str]]:
-    if RESULTS.exists():
-        with RESULTS.open(newline="") as file:
+def known(of: TableSet) -> Iterator[dict[str, str]]:
+    if of.results.exists():
+        with of.results.open(newline="") as file:
             yield from csv.DictReader(file)
 
 
-def keep(table: str, split: int, method: str, found: dict[str, float]) -> None:
+def keep(of: TableSet, table: str, split: int, method: str, found: dict[str, float]) -> None:
     figure = found.get("log_loss", found.get("rmse"))
     row = [table, split, method, figure, found.get("accuracy"), found.get("auroc"), found["cpu_s"]]
     print(*(f"{value:.4g}" if isinstance(value, float) else value for value in row), flush=True)
-    is_new = not RESULTS.exists()
-    with RESULTS.open("a", newline="") as file:
+    is_new = not of.results.exists()
+    with of.results.open("a", newline="") as file:
         csv.writer(file).writerows(([COLUMNS] if is_new else []) + [row])
 
 
-def split_of(table: str, split: int) -> Path:
+def split_of(of: TableSet, table: str, split: int) -> Path:
     """Write the training and test rows of a split, and return their folder."""
-    folder = PLACE / "splits" / f"{table}-{split}"
+    folder = of.place / "splits" / f"{table}-{split}"
     if (folder / "about.json").exists():
         return folder
-    target, classes, dropped = TABLES[table]
-    first = (DATA / f"{table}.csv").open().readline()
-    named = any(word.strip('"').strip()[:1].isalpha() for word in first.split(",")[:-1]) and table != "sonar"
-    frame = pd.read_csv(DATA / f"{table}.csv", header=0 if named else None, skipinitialspace=True)
-    if not named:
-        frame.columns = [f"c{number}" for number in range(frame.shape[1])]
-    frame = frame.drop(columns=dropped).dropna(subset=[target])
-    if table == "telco-churn":
-        frame["TotalCharges"] = pd.to_numeric(frame["TotalCharges"], errors="coerce")
+    frame, target, classes = of.read(table)
     order = np.random.default_rng(split).permutation(len(frame))
     if classes:  # every class keeps its share
         codes = frame[target].astype("category").cat.codes.to_numpy()[order]
@@ -156,7 +129,7 @@ def own(words: list[str], folder: Path) -> dict[str, float]:
                 f"dataset.test_path='{folder}/test.csv'",
             ),
             *(f"dataset.target={target}", f"dataset.types={{{target}: {kind}}}", "trainer.accelerator=cpu"),
-            *(f"seed={about['seed']}", f"runs_dir='{PLACE / 'runs'}'", *words),
+            *(f"seed={about['seed']}", f"runs_dir='{folder.parents[1] / 'runs'}'", *words),
         ]
     )
     found = {name.removeprefix("test/"): value for name, value in result.values.items() if "test/" in name}
@@ -171,7 +144,7 @@ def cpu_seconds() -> float:
 
 def realmlp_python() -> str:
     """Return the interpreter of an environment with pytabkit, which is made if it is not there."""
-    folder = PLACE / "realmlp"
+    folder = SHARED.place / "realmlp"
     if not (folder / "done").exists():
         venv.create(folder, with_pip=True)
         subprocess.run([folder / "bin" / "pip", "install", "-q", "pytabkit==1.8.0"], check=True)
@@ -179,7 +152,7 @@ def realmlp_python() -> str:
     return str(folder / "bin" / "python")
 
 
-def summarize(rows: pd.DataFrame) -> None:
+def summarize(of: TableSet, rows: pd.DataFrame) -> None:
     """Print a line per method, over the tables and splits that all methods have, and draw their mean ranks."""
     from dlcli.comparison.critical_difference import critical_difference
     from dlcli.reports.style import save
@@ -208,5 +181,5 @@ def summarize(rows: pd.DataFrame) -> None:
     print(by_table.round(4).to_string())
     print(f"\n{len(by_table)} tables, {len(wide)} splits: figures of a table are means over its splits")
     print(found.round(3).to_string())
-    save(critical_difference(names, ranking, "log loss or RMSE"), PLACE / "ranks.png")
-    print(f"drawn: {PLACE / 'ranks.png'}")
+    save(critical_difference(names, ranking, "log loss or RMSE"), of.place / "ranks.png")
+    print(f"drawn: {of.place / 'ranks.png'}")
