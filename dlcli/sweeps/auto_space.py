@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
+from dlcli.assembly.batch_rows import takes_all_rows
 from dlcli.config.build import TARGET, locate
 from dlcli.config.signature import signature
 from dlcli.sweeps.dimension import Choice, Dimension, Range, plain_text
@@ -86,7 +87,19 @@ def with_starts(
         apart |= {key: None for key, value in point.items() if key not in known or known[key] != value}
         starts.append(point)
     different = [point for index, point in enumerate(starts) if point not in starts[:index]]
-    return replace(wider, starts=tuple(different), apart=tuple(apart))
+    quick = frozenset(model for model, config in configs.items() if takes_all_rows(config))
+    return replace(wider, starts=tuple(different), apart=tuple(apart), quick=quick)
+
+
+def starts_in_order(space: Space, trials: int) -> list[dict[str, Any]]:
+    """Return the points that a number of trials begin with.
+
+    If all of them are tried, models without gradient steps come first: they take seconds, so that a search whose time
+    is too short for a network has a result.
+    """
+    if trials < len(space.starts):
+        return list(space.starts[:trials])
+    return sorted(space.starts, key=lambda point: point.get("model") not in space.quick)
 
 
 def what_starts_have(space: Space, model: str = "") -> str:

@@ -178,6 +178,7 @@ def _search(
         len(records.folds),
         config["trainer"].get("max_epochs") or 1,
         standing.trials,
+        plan.total,
     )
     description = describe_sweep(plan, recorder.ledger.run_dir)
     recorder.describe(description)

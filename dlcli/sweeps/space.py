@@ -37,11 +37,13 @@ class Space:
         dimensions: the dimensions; each comes after those that it depends on.
         starts: points that are tried first.
         apart: keys in which these points differ from the defaults, because the user's values exclude the default.
+        quick: options of `model` that take no gradient steps.
     """
 
     dimensions: tuple[Dimension, ...]
     starts: tuple[dict[str, Any], ...] = ()
     apart: tuple[str, ...] = ()
+    quick: frozenset[str] = frozenset()
 
     def walk(self, choose: Callable[[Dimension], Any]) -> dict[str, Any]:
         """Return a point as key to value; `choose` returns the value of each dimension that exists at the point."""

@@ -22,6 +22,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from dlcli.config.build import TARGET, build
 from dlcli.errors import CorruptRun
 from dlcli.runs.trial_words import TRIAL_FILE
+from dlcli.sweeps.auto_space import starts_in_order
 from dlcli.sweeps.dimension import Choice, Dimension, plain_text
 from dlcli.sweeps.objective import Objective
 from dlcli.sweeps.samplers import Grid, Random, Sobol
@@ -49,6 +50,7 @@ class Study:
         folds: number of folds of a trial.
         epochs: maximum number of epochs of a fold.
         earlier: recorded trials, in the order of their numbers.
+        trials: maximum number of trials; None for no limit.
     """
 
     def __init__(
@@ -61,8 +63,10 @@ class Study:
         folds: int,
         epochs: int,
         earlier: Sequence[Trial] = (),
+        trials: int | None = None,
     ) -> None:
         self._space = space
+        self._starts = starts_in_order(space, len(space.starts) if trials is None else trials)
         self._sampler = sampler
         self._seed = seed
         self._is_multiple = len(objectives) > 1
@@ -100,16 +104,16 @@ class Study:
             return False
         target = self._sampler[TARGET]
         startup = self._sampler.get("startup_trials", _STARTUP) if target in _LEARNING else 0
-        return target in _INDEPENDENT or number < max(startup, len(self._space.starts))
+        return target in _INDEPENDENT or number < max(startup, len(self._starts))
 
     def ask(self, number: int) -> dict[str, Any]:
         """Return the point of the trial with this number, which is the next one.
 
-        The starting points of the space come first. An untried point is returned if there is any, because repeating a
-        trial gives no information.
+        The starting points come first, in an order that an earlier version may have begun differently. An untried point
+        is returned if there is any, because repeating a trial gives no information.
         """
-        if number < len(self._space.starts):
-            start = self._space.starts[number]
+        starts = (start for start in self._starts if _identity(start) not in self._tried)
+        if number < len(self._starts) and (start := next(starts, None)) is not None:
             self._add(start)
             return start
         with warnings.catch_warnings():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,29 @@ def test_cma_es_resumes_in_any_space(more: dict[str, Any]) -> None:
 
     done = [finished(number, point(number / 25)) for number in range(25)]
     assert {"lr", "decay"} <= set(going_on(section, CMAES, done).ask(25))
+
+
+def test_models_without_steps_start_first_if_all_are_tried_in_whatever_order_trials_began() -> None:
+    models = ["mlp", "linear", "gru"]
+    starts = tuple({"model": model} for model in models)
+    space = replace(
+        read_space({"model": ",".join(models)}, lambda _: []), starts=starts, quick=frozenset({"linear"})
+    )
+    goal, tpe = [Objective("val/loss", "min")], {"_target_": "dlcli.sweeps.samplers.tpe"}
+    pruner = {"_target_": "dlcli.sweeps.pruners.none"}
+
+    def tried(trials: int, earlier: list[str]) -> list[str]:
+        known = [
+            Trial(number, {"model": model}, Path(), str(number), "finished", values=(1.0,))
+            for number, model in enumerate(earlier)
+        ]
+        study = Study(space, goal, tpe, pruner, 0, 1, 1, known, trials)
+        return [study.ask(number)["model"] for number in range(len(known), min(trials, len(models)))]
+
+    assert tried(3, []) == ["linear", "mlp", "gru"]
+    assert tried(2, []) == ["mlp", "linear"]
+    assert tried(3, ["mlp"]) == ["linear", "gru"]
+    assert tried(4, ["mlp", "linear"]) == ["gru"]
 
 
 def test_a_trial_whose_record_is_lost_is_counted_and_no_more() -> None:
