@@ -124,9 +124,12 @@ def measure_batch_norm(network: Network, trained: nn.Module, batches: Iterable[B
 
     Args:
         network: network of a model with averaged weights.
-        trained: the model whose weights were averaged. Its frozen layers keep their statistics.
+        trained: the model whose weights were averaged. Its frozen layers keep their statistics, as do all layers with
+            `finetune.keep_statistics`.
         batches: batches of training rows.
     """
+    if network.keeps_statistics:
+        return
     layers = [
         layer
         for layer, original in zip(network.model.modules(), trained.modules(), strict=True)

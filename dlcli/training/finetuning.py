@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal, Protocol
 
 from annotated_types import Ge, Gt, Le, MinLen
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from dlcli.models.layers import HasBackbone
 
@@ -20,7 +21,10 @@ Group = dict[str, Any]
 
 
 class Finetuning(Protocol):
-    """Interface of fine-tuning methods of models with a backbone."""
+    """Interface of fine-tuning methods of models with a backbone.
+
+    With an attribute `keep_statistics` that is true, batch normalization stays in evaluation mode, see `keep_frozen`.
+    """
 
     def prepare(self, model: HasBackbone) -> None:
         """Freeze the parts that are not trained initially."""
@@ -64,11 +68,15 @@ class FineTuning:
     Args:
         backbone_lr: the rate of the backbone's last layer, as a share of the head's.
         layer_decay: ratio of each layer's rate to that of the layer above it.
+        keep_statistics: whether batch normalization keeps its pretrained statistics; its weights are trained.
     """
 
-    def __init__(self, backbone_lr: Rate = 0.1, layer_decay: Rate = 1.0) -> None:
+    def __init__(
+        self, backbone_lr: Rate = 0.1, layer_decay: Rate = 1.0, keep_statistics: bool = False
+    ) -> None:
         self.backbone_lr = backbone_lr
         self.layer_decay = layer_decay
+        self.keep_statistics = keep_statistics
 
     def prepare(self, model: HasBackbone) -> None:
         """Leave all parts trainable."""
@@ -91,16 +99,25 @@ class ProbeFirst(FineTuning):
 
     Args:
         tune: whether all parts are trained after the first epoch; `auto` follows from the rows, see `automatic`.
-        backbone_lr: the rate of the backbone's last layer, as a share of the head's.
+        backbone_lr: the rate of the backbone's last layer, as a share of that of the optimizer.
         layer_decay: ratio of each layer's rate to that of the layer above it.
+        head_lr: the head's rate, as a share of that of the optimizer.
+        keep_statistics: whether batch normalization keeps its pretrained statistics. The head was solved on features of
+            these; those of a batch differ so much that the first steps undo it.
     """
 
     solves_head: ClassVar = True
 
     def __init__(
-        self, tune: bool | Literal["auto"] = "auto", backbone_lr: Rate = 0.1, layer_decay: Rate = 1.0
+        self,
+        tune: bool | Literal["auto"] = "auto",
+        backbone_lr: Rate = 0.1,
+        layer_decay: Rate = 1.0,
+        head_lr: Rate = 1.0,
+        keep_statistics: bool = False,
     ) -> None:
-        super().__init__(backbone_lr, layer_decay)
+        super().__init__(backbone_lr, layer_decay, keep_statistics)
+        self.head_lr = head_lr
         self.only_head = not tune  # `auto` is settled before training
 
     @staticmethod
@@ -115,7 +132,8 @@ class ProbeFirst(FineTuning):
 
     def groups(self, model: HasBackbone) -> list[Group]:
         """Return the head, and, if they are trained, the backbone's layers."""
-        return [_head(model)] if self.only_head else super().groups(model)
+        head = {**_head(model), "lr_share": self.head_lr}
+        return [head] if self.only_head else [head, *super().groups(model)[1:]]
 
 
 class GradualUnfreezing:
@@ -125,6 +143,7 @@ class GradualUnfreezing:
         epochs: epochs at which further stages are unfrozen; the stages are divided equally among them.
         backbone_lr: the rate of the backbone's last layer, as a share of the head's.
         layer_decay: ratio of each layer's rate to that of the layer above it.
+        keep_statistics: whether batch normalization keeps its pretrained statistics; its weights are trained.
     """
 
     def __init__(
@@ -132,12 +151,14 @@ class GradualUnfreezing:
         epochs: Annotated[Sequence[Annotated[int, Ge(0)]], MinLen(1)] = (2, 4, 6),
         backbone_lr: Rate = 0.1,
         layer_decay: Rate = 1.0,
+        keep_statistics: bool = False,
     ) -> None:
         if list(epochs) != sorted(set(epochs)):
             raise ValueError(f"epochs must be strictly increasing, got {list(epochs)}")
         self.epochs = epochs
         self.backbone_lr = backbone_lr
         self.layer_decay = layer_decay
+        self.keep_statistics = keep_statistics
 
     def prepare(self, model: HasBackbone) -> None:
         """Freeze the stages that are not trained in the first epoch."""
@@ -159,17 +180,18 @@ class GradualUnfreezing:
         return [_head(model), *_by_layer(model, self.backbone_lr, self.layer_decay)]
 
 
-def keep_frozen(module: nn.Module) -> None:
-    """Put every completely frozen part into evaluation mode.
+def keep_frozen(module: nn.Module, keep_statistics: bool = False) -> None:
+    """Put every completely frozen part into evaluation mode, and with `keep_statistics` all batch normalization.
 
     Otherwise batch normalization would update its statistics, and dropout would be active.
     """
     parameters = list(module.parameters())
-    if parameters and not any(parameter.requires_grad for parameter in parameters):
+    is_frozen = bool(parameters) and not any(parameter.requires_grad for parameter in parameters)
+    if is_frozen or (keep_statistics and isinstance(module, _BatchNorm)):
         module.eval()
         return
     for child in module.children():
-        keep_frozen(child)
+        keep_frozen(child, keep_statistics)
 
 
 def _head(model: HasBackbone) -> Group:

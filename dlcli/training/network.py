@@ -128,6 +128,11 @@ class Network(nn.Module):
         """Whether the current epoch takes no steps: it evaluates the solved head that training starts from."""
         return self._epoch == 0 and getattr(self.finetuning, "solves_head", False)
 
+    @property
+    def keeps_statistics(self) -> bool:
+        """Whether batch normalization uses the statistics that the model began with."""
+        return getattr(self.finetuning, "keep_statistics", False)
+
     def at_rest(self, task: Task, batch: Any, count: Callable[[Tensor, Tensor, Any], object]) -> Any:
         """Evaluate a batch, or those of a chunk, without steps; `count` gets loss, outputs and batch. Returns None."""
         with torch.no_grad():
@@ -140,7 +145,7 @@ class Network(nn.Module):
         """Set the training mode, except for frozen parts."""
         super().train(mode)
         if mode and self.finetuning is not None:
-            keep_frozen(self.model)
+            keep_frozen(self.model, self.keeps_statistics)
         return self
 
     def evaluation_rows(self, batch_size: int = 1) -> int:

@@ -20,7 +20,7 @@ from dlcli.errors import CorruptRun, Interrupted
 from dlcli.tasks.multiclass import Multiclass
 from dlcli.training.averaging import EMA, SWA, Averaging
 from dlcli.training.epoch_state import LAST
-from dlcli.training.finetuning import FeatureExtraction, FineTuning, Finetuning, GradualUnfreezing
+from dlcli.training.finetuning import FeatureExtraction, FineTuning, Finetuning, GradualUnfreezing, ProbeFirst
 from dlcli.training.fit import FitResult
 from dlcli.training.network import Network
 from dlcli.training.schedules import Length
@@ -86,6 +86,27 @@ def test_a_frozen_backbone_stays_the_same_bits_with_its_statistics(tmp_path: Pat
     before = copy.deepcopy(net.model.state_dict())
     train(tmp_path, net, 2)
     assert changed(before, net) == {"head"}
+
+
+@pytest.mark.parametrize("averaging", [None, EMA(0.5)])
+def test_statistics_are_kept_while_the_weights_are_trained(
+    averaging: Averaging | None, tmp_path: Path
+) -> None:
+    net = network(FineTuning(backbone_lr=1, keep_statistics=True))
+    before = copy.deepcopy(net.model.state_dict())
+    train(tmp_path, net, 2, averaging=averaging)
+    after = net.model.state_dict()
+    kept = {name for name in before if torch.equal(before[name], after[name])}
+    assert kept == {name for name in before if "running" in name or "num_batches" in name}
+
+
+def test_a_solved_head_has_a_rate_of_its_own() -> None:
+    net = network(ProbeFirst(True, backbone_lr=0.1, head_lr=0.2))
+    optimizer = make_optimizer(ADAM, net.trained_parameters())
+    rates = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
+    found = {name: rates[id(p)] for name, p in net.model.named_parameters()}
+    assert found["head.weight"] == pytest.approx(0.002)
+    assert found["backbone.0.0.weight"] == pytest.approx(0.001)
 
 
 def test_fine_tuning_gives_each_layer_its_rate() -> None:
