@@ -42,7 +42,12 @@ def test_the_users_settings_win(
 
 def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[Any] = []
-    monkeypatch.setattr(memory.ctypes, "CDLL", lambda name: opened.append(name) or object())
+
+    def library(name: Any) -> object:
+        opened.append(name)
+        return object()
+
+    monkeypatch.setattr(memory.ctypes, "CDLL", library)
     monkeypatch.setattr(memory.os, "environ", {})
     keep_freed_memory()
     assert opened == [None]

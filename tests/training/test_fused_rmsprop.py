@@ -1,17 +1,15 @@
-"""RMSprop and Adadelta with fewer passes over memory."""
+"""RMSprop by the kernel of the fused Adam."""
 
 from __future__ import annotations
 
 import copy
 from typing import Any
 
-import pytest
 import torch
 from torch import nn
-from torch.optim import Adadelta, RMSprop
+from torch.optim import RMSprop
 
-from dlcli.training import lean_optimizers
-from dlcli.training.lean_optimizers import BlockedAdadelta, FusedRMSprop
+from dlcli.training.fused_rmsprop import FusedRMSprop
 
 X = torch.linspace(-1, 1, 40).view(8, 5)
 
@@ -53,23 +51,3 @@ def test_momentum_is_left_to_torch() -> None:
     ours, _ = trained(FusedRMSprop, lr=0.01, momentum=0.5)
     theirs, _ = trained(RMSprop, lr=0.01, momentum=0.5)
     assert all(torch.equal(one, other) for one, other in zip(ours, theirs, strict=True))
-
-
-@pytest.mark.parametrize("settings", [{}, {"weight_decay": 0.1}])
-def test_blocks_give_the_bits_of_torchs_adadelta(
-    settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(lean_optimizers, "_BLOCK", 16)
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
-    blocks: list[None] = []
-    update = lean_optimizers._update
-    monkeypatch.setattr(lean_optimizers, "_update", lambda *args: blocks.append(update(*args)))
-    ours, state = trained(BlockedAdadelta, lr=1.0, **settings)
-    theirs, expected = trained(Adadelta, lr=1.0, **settings)
-    # Two weights have more than 16 numbers; a penalty is left to torch.
-    assert len(blocks) == (0 if settings else 12)
-    for one, other in zip(ours, theirs, strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-7)
-    for own, of_torch in zip(state["state"].values(), expected["state"].values(), strict=True):
-        assert own.keys() == of_torch.keys()
-        assert own["step"] == of_torch["step"] == 6

@@ -1,0 +1,68 @@
+"""RMSprop in one pass over memory on a CPU, where torch's makes a pass for each of its operations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import RMSprop
+
+# Mark of the groups that the fused kernel updates. Groups of checkpoints of earlier versions do not have it.
+_FUSED = "by_fused_adam"
+
+# A number of steps after which Adam's corrections of its biases are 1.
+_MANY = 1e9
+
+
+class FusedRMSprop(RMSprop):
+    """RMSprop by the kernel of torch's fused Adam, with which it agrees without a first moment and bias correction.
+
+    The update takes the place of torch's within `step`, so that hooks, closures, states and checkpoints are those of
+    torch. The results are rounded in another way than those of torch's RMSprop. A group with momentum, or of a restored
+    optimizer that is not marked, is updated by torch's RMSprop.
+    """
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add a group, and mark it."""
+        super().add_param_group({_FUSED: True, **param_group})
+
+    def _init_group(
+        self, group: dict[str, Any], parameters: list[Tensor], gradients: list[Tensor], *states: Any
+    ) -> bool:
+        has_complex: bool = super()._init_group(group, parameters, gradients, *states)
+        squares, _, _, steps = states
+        asked = ("momentum", "centered", "maximize", "foreach", "capturable", "differentiable")
+        if not parameters or not group.get(_FUSED) or any(group[name] for name in asked):
+            return has_complex
+        if not all(_is_on_cpu(each) for each in parameters) or isinstance(group["lr"], Tensor):
+            return has_complex
+        laid_out = zip(parameters, gradients, squares, strict=True)
+        if any(
+            len({each.stride() for each in own}) > 1 for own in laid_out
+        ):  # the kernel reads them as vectors
+            return has_complex
+        torch._foreach_add_(steps, 1)
+        # With a coefficient of 0, the first moment is the gradient, which takes its place.
+        torch._fused_adam_(
+            parameters,
+            gradients,
+            gradients,
+            squares,
+            [],
+            [torch.tensor(_MANY)] * len(parameters),
+            amsgrad=False,
+            lr=group["lr"],
+            beta1=0.0,
+            beta2=group["alpha"],
+            weight_decay=group["weight_decay"],
+            eps=group["eps"],
+            maximize=False,
+        )
+        for each in (parameters, gradients, *states):  # nothing is left for torch
+            each.clear()
+        return has_complex
+
+
+def _is_on_cpu(parameter: Tensor) -> bool:
+    return parameter.is_cpu and parameter.dtype == torch.float32
