@@ -47,7 +47,7 @@ class Local:
 
     jobs: Annotated[int, Ge(1)] | Literal["auto"] = 1
     stack: bool | Annotated[int, Ge(1)] | Literal["auto"] = False
-    recycle: Annotated[int, Ge(1)] = 20
+    recycle: Annotated[int, Ge(1)] = 100
     job_timeout: Annotated[float, Gt(0)] | str | None = None
     silence: Annotated[float, Gt(0)] | str | None = "10m"
 
