@@ -25,7 +25,7 @@ from dlcli.splits.split import Split
 from dlcli.tracking.mlflow_tags import AUTO_TAG
 from dlcli.training.fields import as_fields
 from dlcli.training.finetuning import ProbeFirst
-from dlcli.training.penalty_path import PenaltyPath, first_penalty
+from dlcli.training.penalty_path import FACTOR, FACTOR_OF_TEXTS, PenaltyPath, first_penalty
 
 AUTO, NONE = "auto", "none"
 PRECISION, FULL_PRECISION = "trainer.precision", "32-true"
@@ -109,7 +109,7 @@ class Automatic:
             *_for_rows_of(config, "preprocessing", self.data, self.rows),
             *_of_augmentation(config, self.data, self.rows),
             *_of_model(config, self.data, self.rows),
-            *_penalty(config, rows),
+            *_penalty(config, rows, self.data.kind),
             *self._of_precision(config),
         )
         if self.earlier is None:
@@ -140,12 +140,18 @@ def _batches(config: Mapping[str, Any], rows: int) -> Iterator[AutomaticChoice]:
         yield AutomaticChoice("dataset.batch_size", automatic_rows(rows), _for_rows(rows))
 
 
-def _penalty(config: Mapping[str, Any], rows: int) -> Iterator[AutomaticChoice]:
-    """Yield the first penalty of a path, which must be the same for all runs, because epochs count the penalties."""
+def _penalty(config: Mapping[str, Any], rows: int, kind: str) -> Iterator[AutomaticChoice]:
+    """Yield the penalties of a path, which must be the same for all runs, because epochs count them."""
     optimizer = config["optimizer"]
-    if locate(optimizer[TARGET]) is PenaltyPath and optimizer.get("first") is None:
+    if locate(optimizer[TARGET]) is not PenaltyPath:
+        return
+    if optimizer.get("first") is None:
         reason = f"as the first penalty {_for_rows(rows)}"
         yield AutomaticChoice("optimizer.first", first_penalty(rows), reason)
+    if optimizer.get("factor") is None:
+        is_text = kind == "tokens"
+        told = f"as the ratio of penalties for {'texts' if is_text else 'this kind of data'}"
+        yield AutomaticChoice("optimizer.factor", FACTOR_OF_TEXTS if is_text else FACTOR, told)
 
 
 def _for_rows_of(

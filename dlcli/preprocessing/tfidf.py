@@ -44,15 +44,15 @@ from dlcli.preprocessing.tokens import told_of_new
 
 PADDING, UNKNOWN = "<pad>", "<unk>"
 _FIRST = 2  # index of the first n-gram, after padding and unknown
-
 # Number of characters of texts processed at a time.
 _CHARACTERS = 1 << 22
 
 # L2 norm of the weights of a text: that of 100 standardized numbers, so that the same penalties are suitable.
 _NORM = 10.0
 
-# n-grams of characters with `auto`: of 3 to this many, in texts of at most this mean number of characters.
-_CHARACTERS_OF_WORDS, _SHORT_TEXT = 4, 1000
+# With `auto`, n-grams of 3 to this many characters in texts of at most this mean number of characters, and n-grams of
+# words of a single training text in texts of at most this one.
+_CHARACTERS_OF_WORDS, _SHORT_TEXT, _VERY_SHORT_TEXT = 4, 1000, 300
 
 # Objects with verified arrays; not an attribute, which would be saved.
 _CHECKED: WeakSet[Any] = WeakSet()
@@ -71,20 +71,20 @@ class Tfidf(BaseEstimator):
 
     Args:
         ngrams: n-grams of 1 to this many consecutive words.
-        min_df: minimum number of training texts with an n-gram.
+        min_df: minimum number of training texts with an n-gram. `auto` follows from the texts, see `automatic_for`.
         max_features: maximum number of n-grams of words, and of those of characters; those that occur in the most
             training texts are kept.
         sublinear_tf: weigh an n-gram by `1 + ln` of its occurrences in a text instead of their number.
         lowercase: convert texts to lower case.
-        characters: n-grams of 3 to this many characters as well; 0 for none. `auto` follows from the texts, see
-            `automatic_for`.
+        characters: n-grams of 3 to this many characters as well; 0 for none. `auto` as for `min_df`.
+        character_min_df: minimum number of training texts with an n-gram of characters; None for `min_df`.
     """
 
     accepts: ClassVar = frozenset({"tokens"})
-
     measured_: Mapping[str, int] = MappingProxyType({})
     # Of runs of earlier versions, which have words only.
     characters: int | Literal["auto"] = 0
+    character_min_df: int | None = None
     longest_: int = 0
     code_points_: np.ndarray = np.empty(0, np.uint32)
     character_keys_: np.ndarray = np.empty(0, np.int64)
@@ -93,11 +93,12 @@ class Tfidf(BaseEstimator):
     def __init__(
         self,
         ngrams: Annotated[int, Ge(1), Le(LONGEST_NGRAM)] = 2,
-        min_df: Annotated[int, Ge(1)] = 2,
+        min_df: Annotated[int, Ge(1)] | Literal["auto"] = 2,
         max_features: Annotated[int, Ge(1)] = 200_000,
         sublinear_tf: bool = True,
         lowercase: bool = True,
         characters: Annotated[int, Ge(0), Le(LONGEST_CHARACTERS)] | Literal["auto"] = 0,
+        character_min_df: Annotated[int, Ge(1)] | None = None,
     ) -> None:
         self.ngrams = ngrams
         self.min_df = min_df
@@ -105,68 +106,71 @@ class Tfidf(BaseEstimator):
         self.sublinear_tf = sublinear_tf
         self.lowercase = lowercase
         self.characters = characters
+        self.character_min_df = character_min_df
 
     @staticmethod
     def automatic_for(x: Any) -> dict[str, tuple[Any, str]]:
         """Return the values of `auto` for raw training rows, with the reasons.
 
         N-grams of characters recognize forms and misspellings of words, which is most useful in short texts. In long
-        ones the words suffice, and the number of n-grams would multiply the time.
+        ones the words suffice, and the number of n-grams would multiply the time. Rare words are useful in texts of few
+        words; in longer ones they fit noise.
         """
         texts = Texts.of(x)
         mean = round(texts.characters() / max(1, len(texts)))
         value = _CHARACTERS_OF_WORDS if mean <= _SHORT_TEXT else 0
-        return {"characters": (value, f"for texts of {mean:,} characters on average")}
+        told = f"for texts of {mean:,} characters on average"
+        return {"characters": (value, told), "min_df": (1 if mean <= _VERY_SHORT_TEXT else 2, told)}
 
     def fit(self, x: Any) -> Self:
         """Choose the n-grams and their weights on the training rows."""
         texts = Texts.of(x)
         self.column_ = texts.name
         self.rows_seen_ = len(texts)
+        found = self.automatic_for(texts) if "auto" in (self.characters, self.min_df) else {}
+        least: int = found["min_df"][0] if self.min_df == "auto" else self.min_df
+        self.longest_ = found["characters"][0] if self.characters == "auto" else self.characters
         numbers = NewWords()
         read = [numbered_words(portion, numbers, self.lowercase) for portion in texts.portions(_CHARACTERS)]
         names = np.array(["", *numbers], dtype=object)
-        renumbered = frequent_words(read, len(names), self.min_df)
+        renumbered = frequent_words(read, len(names), least)
         read = [words.renumbered(renumbered) for words in read]
         names = names[np.flatnonzero(renumbered)]
         counts = TextCounts()
         for words in read:
             counts.add(*words.ngrams(self.ngrams))
-        keys, number = self._chosen(counts)
-        self.found_, self.least_ = counts.found(self.min_df), int(number.min(initial=len(texts)))
+        keys, number = self._chosen(counts, least)
+        self.found_, self.least_ = counts.found(least), int(number.min(initial=len(texts)))
         known = self._keep(names, keys, _inverse_frequencies(number, len(texts)))
         measured: Counter[str] = Counter()
         for words in read:
             measured.update(words.renumbered(known).measured())
         self.measured_ = dict(measured)
-        self.longest_ = (
-            self.automatic_for(texts)["characters"][0] if self.characters == "auto" else self.characters
-        )
         if self.longest_:
-            self._fit_characters(texts)
+            self._fit_characters(texts, self.character_min_df or least)
         return self
 
-    def _chosen(self, counts: TextCounts) -> tuple[np.ndarray, np.ndarray]:
-        """Return the keys of the kept n-grams, sorted, and the number of texts of each."""
+    def _chosen(self, counts: TextCounts, least: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the keys of the kept n-grams of at least that many texts, sorted, and the number of texts of each."""
         keys, number = counts.counted()
-        enough = number >= max(self.min_df, counts.least)
+        enough = number >= max(least, counts.least)
         keys, number = keys[enough], number[enough]
         if len(keys) > self.max_features:
             kept = np.sort(np.argsort(-number, kind="stable")[: self.max_features])
             keys, number = keys[kept], number[kept]
         return keys, number
 
-    def _fit_characters(self, texts: Texts) -> None:
+    def _fit_characters(self, texts: Texts, least: int) -> None:
         """Choose the n-grams of characters; texts are read twice, because their characters take much memory."""
         signs, counts = CharacterCounts(), TextCounts()
         for portion in texts.portions(_CHARACTERS):
             signs.add(characters_of(portion, self.lowercase))
-        self.code_points_ = signs.known(self.min_df)
+        self.code_points_ = signs.known(least)
         for portion in texts.portions(_CHARACTERS):
             counts.add(*characters_of(portion, self.lowercase).ngrams(self.code_points_, self.longest_))
-        self.character_keys_, number = self._chosen(counts)
+        self.character_keys_, number = self._chosen(counts, least)
         self.character_weights_ = _inverse_frequencies(number, len(texts)).astype(np.float32)
-        self.found_ += counts.found(self.min_df)
+        self.found_ += counts.found(least)
         if len(self.character_keys_) == self.max_features:
             self.least_ = max(self.least_, int(number.min()))
 
@@ -325,7 +329,8 @@ class Tfidf(BaseEstimator):
         return [
             PADDING,
             UNKNOWN,
-            *(" ".join(filter(None, row)) for row in names[words_of(self.keys_)].tolist()),
+            # A list for each n-gram would start collections of garbage.
+            *(" ".join(row).rstrip(" ") for row in zip(*names[words_of(self.keys_).T].tolist(), strict=True)),
             *characters_of_keys(self.character_keys_, self.code_points_),
         ]
 

@@ -75,7 +75,10 @@ def test_the_path_of_penalties_is_that_of_the_smallest_fold(table: list[str]) ->
     folds = plan_experiment([*data_of(table), "model=linear", "cv=kfold", "cv.folds=3"])
     least = min(len(split.train) for split in folds.splits)
     assert folds.config["optimizer"]["first"] == 1.0
-    assert folds.choices == (("optimizer.first", 1.0, f"as the first penalty for {least:,} training rows"),)
+    assert folds.choices == (
+        ("optimizer.first", 1.0, f"as the first penalty for {least:,} training rows"),
+        ("optimizer.factor", 0.1, "as the ratio of penalties for this kind of data"),
+    )
     automatic = replace(folds.automatic, rows=np.arange(3800))
     left_open = {**folds.config, "optimizer": {**folds.config["optimizer"], "first": None}}
     assert automatic.settle(left_open)["optimizer"]["first"] == 0.1

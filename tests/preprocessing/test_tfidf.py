@@ -93,7 +93,9 @@ def test_weights_of_characters_are_those_of_scikit_learn(
 
 def test_n_grams_of_characters_are_those_of_short_texts() -> None:
     told = "for texts of 14 characters on average"
-    assert Tfidf.automatic_for(TEXTS) == {"characters": (4, told)}
+    assert Tfidf.automatic_for(TEXTS) == {"characters": (4, told), "min_df": (1, told)}
+    longer = [text * 30 for text in TEXTS]
+    assert Tfidf.automatic_for(longer)["min_df"] == (2, "for texts of 420 characters on average")
     fitted = Tfidf(characters="auto").fit(TEXTS)
     assert fitted.longest_ == 4
     assert fitted.notices()[0].text.endswith(
@@ -105,6 +107,23 @@ def test_n_grams_of_characters_are_those_of_short_texts() -> None:
     assert shown == ["It", "is", "It", "is", *3 * ["It"], *3 * ["is"]]
     bag = fitted.transform(["It is"])["x"].values.tolist()
     assert sorted(places.numbers) == bag
+
+
+def test_rare_words_of_short_texts_are_used_and_rare_characters_are_not() -> None:
+    fitted = Tfidf(min_df="auto", characters="auto", character_min_df=2).fit(TEXTS)
+    words, own = (
+        len(Tfidf(min_df=1).fit(TEXTS).keys_),
+        len(Tfidf(min_df=2, characters=4).fit(TEXTS).character_keys_),
+    )
+    assert (len(fitted.keys_), len(fitted.character_keys_)) == (words, own)
+    assert len(Tfidf(min_df=1, characters=4).fit(TEXTS).character_keys_) > own
+    longer = [text * 30 for text in TEXTS]
+    fitted = Tfidf(min_df="auto").fit(longer)
+    assert (
+        fitted.vocabulary()
+        == Tfidf(min_df=2).fit(longer).vocabulary()
+        != Tfidf(min_df=1).fit(longer).vocabulary()
+    )
 
 
 def test_n_grams_of_the_most_texts_are_kept_and_the_others_counted() -> None:
