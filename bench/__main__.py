@@ -37,7 +37,7 @@ def main() -> None:
         measurement = importlib.import_module(f"bench.{name}")
         if words and not inspect.signature(measurement.main).parameters:
             sys.exit(f"{name} takes no further words: {' '.join(words)}")
-        print(f"\n== {name}: {measurement.__doc__.splitlines()[0]}", flush=True)
+        print(f"\n== {name}: {str(measurement.__doc__).splitlines()[0]}", flush=True)
         measurement.main(*words)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench._budget import Pair, ratios
@@ -56,7 +56,7 @@ def replaced(page: str, order: Sequence[tuple[str, str]], measured: Sequence[Lin
     return f"{before}{BEGIN}\n\n{HEADER}{body}\n{END}{after}"
 
 
-def known_lines(table: str) -> Mapping[tuple[str, str], str]:
+def known_lines(table: str) -> dict[tuple[str, str], str]:
     """Return the lines of a written table by work and peer; the peer's versions, in parentheses, are no part of it."""
     found = {}
     for line in table.strip().splitlines()[2:]:

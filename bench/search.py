@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from dlcli.result import Result
+    from dlcli.api.run_result import RunResult
 
 ROOT = Path(__file__).parents[1]
 DATA = ROOT.parent / "shared" / "data" / "tabular" / "winequality-red.csv"
@@ -48,7 +48,7 @@ def main(seeds: str = str(SEEDS)) -> None:
     )
 
 
-def searched(sampler: str, seed: int) -> Result:
+def searched(sampler: str, seed: int) -> RunResult:
     """A sweep, begun or gone on with; one that is finished is read."""
     import dlcli
     from dlcli.errors import RunNotFound

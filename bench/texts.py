@@ -14,8 +14,12 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from dlcli.api.run_result import RunResult
 
 SHARED = Path(os.environ.get("BENCH_SHARED", str(Path(__file__).parents[2] / "shared")))
 SEEDS = 3
@@ -66,7 +70,7 @@ def _measured(
     )
 
 
-def _ours(file: Path, seed: int, runs: str, more: list[str]) -> tuple[object, float]:
+def _ours(file: Path, seed: int, runs: str, more: list[str]) -> tuple[RunResult, float]:
     import dlcli
 
     words = ["dataset=text", f"dataset.path='{file}'", "dataset.target=c0", f"cv.seed={seed}", f"seed={seed}"]
