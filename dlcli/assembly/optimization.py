@@ -180,6 +180,8 @@ def describe_optimizer(config: Mapping[str, Any], model: nn.Module) -> dict[str,
         for layer in model.modules()
         if isinstance(layer, _BatchNorm) and any(one.requires_grad for one in layer.parameters())
     ]
+    if (config.get("finetune") or {}).get("keep_statistics"):
+        trained = []
     parts = [f"each step is over the rows of {max(numbers)} batches"]
     if trained:
         parts.append(f"batch normalization ({counted(len(trained), 'layer')}) is over those of each batch")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, Self
 
-from annotated_types import Ge, MinLen
+from annotated_types import Ge, Gt, Le, MinLen
 from sklearn.base import BaseEstimator
 from tokenizers import Tokenizer
 
@@ -32,6 +32,7 @@ class PretrainedText(BaseEstimator):
         max_length: maximum number of tokens of a text, including the model's special tokens; longer texts are
             truncated. None chooses a length that keeps 95 % of the tokens of the training rows, at most 512 and at most
             the number of positions of the model.
+        usual_texts: share of the training texts whose length bounds the chosen one; 1 is no bound.
     """
 
     # Fitted attributes for reports only; the fields do not depend on them.
@@ -43,10 +44,14 @@ class PretrainedText(BaseEstimator):
     measured_: Mapping[str, int] = MappingProxyType({})
 
     def __init__(
-        self, name: Annotated[str, MinLen(1)], max_length: Annotated[int, Ge(2)] | None = None
+        self,
+        name: Annotated[str, MinLen(1)],
+        max_length: Annotated[int, Ge(2)] | None = None,
+        usual_texts: Annotated[float, Gt(0), Le(1)] = 1.0,
     ) -> None:
         self.name = name
         self.max_length = max_length
+        self.usual_texts = usual_texts
 
     def fit(self, x: Any) -> Self:
         """Load the tokenizer, and choose the length of texts.
@@ -64,7 +69,9 @@ class PretrainedText(BaseEstimator):
         whole = encoded(texts, self._tokenizer(whole=True), self.unknown_).full
         self.longest_ = int(whole.max(initial=0))
         most = min(files.positions or _LONGEST, _LONGEST)
-        self.length_ = self.max_length or min(length_that_keeps(whole, most), usual_length(whole))
+        self.length_ = self.max_length or min(
+            length_that_keeps(whole, most), usual_length(whole, self.usual_texts)
+        )
         self.measured_ = self.transform_and_count(texts)[1]
         return self
 

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
-from annotated_types import Ge
+from annotated_types import Ge, Gt, Le
 from sklearn.base import BaseEstimator
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
 
@@ -23,6 +23,9 @@ _UNKNOWN = 1  # index of the unknown token
 
 # Models that read whole texts read them up to this many times the length of usual ones.
 _TIMES_OF_WHOLE = 2
+
+# The usual value of `usual_texts`; the default of the class is that of runs of earlier versions.
+_USUAL_TEXTS = 0.99
 
 # Settings that are determined by the model.
 _OF_MODEL = frozenset({"reads_text", "longest_text"})
@@ -41,11 +44,12 @@ class Text(BaseEstimator):
         vocab_size: maximum number of tokens; the most frequent ones are kept.
         min_frequency: minimum number of occurrences of a token in the training rows.
         max_length: maximum number of tokens of a text; longer texts are truncated. None does not truncate bags. For
-            other models it chooses a length that keeps 95 % of the tokens of the training rows, at most that of 99 % of
-            the texts; for models that read whole texts, twice the latter. No text of up to 256 tokens is truncated.
+            other models it chooses a length that keeps 95 % of the tokens of the training rows, at most that of usual
+            texts; for models that read whole texts, twice the latter. No text of up to 256 tokens is truncated.
         lowercase: convert texts to lower case.
         reads_text: input form of the model: `bag`, `whole`, or the `start` up to a chosen length.
         longest_text: maximum number of tokens that the model accepts; None for bags.
+        usual_texts: share of the training texts that do not exceed the length of usual texts; 1 is no bound.
     """
 
     # Must be declared, because numbers of other data would be treated as words.
@@ -67,6 +71,7 @@ class Text(BaseEstimator):
         lowercase: bool = True,
         reads_text: ReadsText = "start",
         longest_text: int | None = LONGEST_TEXT,
+        usual_texts: Annotated[float, Gt(0), Le(1)] = 1.0,
     ) -> None:
         self.tokens = tokens
         self.vocab_size = vocab_size
@@ -75,10 +80,13 @@ class Text(BaseEstimator):
         self.lowercase = lowercase
         self.reads_text = reads_text
         self.longest_text = longest_text
+        self.usual_texts = usual_texts
 
     def __repr__(self, N_CHAR_MAX: int = 700) -> str:  # noqa: N803 scikit-learn's name
-        """Return the settings that differ from their defaults, without those that are determined by the model."""
+        """Return the settings that are not usual, without those that are determined by the model."""
         own = {name: value for name, value in self.get_params(deep=False).items() if name not in _OF_MODEL}
+        if own["usual_texts"] == _USUAL_TEXTS:
+            del own["usual_texts"]
         return BaseEstimator.__repr__(Text(**own), N_CHAR_MAX)
 
     def fit(self, x: Any) -> Self:
@@ -120,8 +128,13 @@ class Text(BaseEstimator):
         if self.reads_text == "bag":
             return None
         if self.reads_text == "start":
-            return min(length_that_keeps(full, self.longest_text or LONGEST_TEXT), usual_length(full))
-        return min(self.longest_text or sys.maxsize, usual_length(full, _TIMES_OF_WHOLE))
+            return min(
+                length_that_keeps(full, self.longest_text or LONGEST_TEXT),
+                usual_length(full, self.usual_texts),
+            )
+        if self.usual_texts >= 1:
+            return self.longest_text
+        return min(self.longest_text or sys.maxsize, usual_length(full, self.usual_texts, _TIMES_OF_WHOLE))
 
     def facts(self) -> dict[str, Any]:
         """Return `vocab_size`, the number of tokens, including padding and the unknown token."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,10 +20,6 @@ _CHARACTERS = 1 << 20
 
 # Share of the tokens that are kept by the chosen length, and the length up to which no text is truncated.
 KEPT, _SHORT = 0.95, 256
-
-# Share of the texts whose lengths bound the chosen one. A single text may have most of the tokens, and a batch with it
-# would take as long as thousands of others.
-_USUAL = 0.99
 
 # Share of lost or unknown tokens above which a warning is issued for new rows, and its minimum ratio to that of
 # training rows.
@@ -124,10 +121,15 @@ def length_that_keeps(full: np.ndarray, most: int, share: float = KEPT) -> int:
     return min(max(low, _SHORT), most)
 
 
-def usual_length(full: np.ndarray, times: float = 1) -> int:
-    """Return the length, times a factor, that 99 % of texts of these lengths do not exceed, at least that of short
-    texts."""
-    usual = int(np.quantile(full, _USUAL, method="lower")) if len(full) else 0
+def usual_length(full: np.ndarray, share: float, times: float = 1) -> int:
+    """Return the length, times a factor, that a share of the texts does not exceed; a share of 1 is no bound.
+
+    A single text may have most of the tokens, and a batch with it would take as long as thousands of others. Short
+    texts are never truncated.
+    """
+    if share >= 1:
+        return sys.maxsize
+    usual = int(np.quantile(full, share, method="lower")) if len(full) else 0
     return max(_SHORT, round(times * usual))
 
 
@@ -158,7 +160,8 @@ def told_of_training(counts: Mapping[str, int], length: int | None, longest: int
             f"{share:.1%} of the tokens of the training texts are not read (texts are cut at {length:,} tokens, the "
             f"longest has {longest:,})",
             "preprocessing.max_length",
-            "Use a larger number, or null to let dlcli choose; model=linear and mlp read whole texts.",
+            "Use a larger number, or null to let dlcli choose; preprocessing.usual_texts=1 then counts the longest "
+            "texts, too. model=linear and mlp read whole texts.",
             warns=share > 1 - KEPT + 1e-9,
         ),
     ]

@@ -43,11 +43,12 @@ class FusedRMSprop(RMSprop):
         ):  # the kernel reads them as vectors
             return has_complex
         torch._foreach_add_(steps, 1)
-        # With a coefficient of 0, the first moment is the gradient, which takes its place.
+        # With a coefficient of 0, the first moment is the gradient, which takes its place; with decay it is another.
+        firsts = [each.clone() for each in gradients] if group["weight_decay"] else gradients
         torch._fused_adam_(
             parameters,
             gradients,
-            gradients,
+            firsts,
             squares,
             [],
             [torch.tensor(_MANY)] * len(parameters),

@@ -326,6 +326,9 @@ class Chunk:
         if self._order is None or not loader._has_small_batches(len(self)):
             return (loader._read(self._order, batch) for batch in self._batches)
         rows, bounds = self.rows()
-        rows, sizes = rows.to(loader._device), [end - first for first, end in bounds]
-        parts = [values.index_select(0, rows).split(sizes) for values in loader.fields.values()]
-        return (dict(zip(loader.fields, batch, strict=True)) for batch in zip(*parts, strict=True))
+        rows = rows.to(loader._device)
+        fields = {name: values.index_select(0, rows) for name, values in loader.fields.items()}
+        # A model may change its batch in place: a detached part does not share its gradients with the others.
+        return (
+            {name: values[first:end].detach() for name, values in fields.items()} for first, end in bounds
+        )

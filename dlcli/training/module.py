@@ -20,7 +20,7 @@ from dlcli.training.fields import Batch
 from dlcli.training.frozen import FrozenPart
 from dlcli.training.loader import BatchLoader, Chunk, derive_seed
 from dlcli.training.network import Network
-from dlcli.training.optimizers import settle_restored
+from dlcli.training.optimizers import rate_of, settle_restored
 from dlcli.training.penalty_path import SOLVER_ADVICE
 from dlcli.training.recipe import Recipe
 from dlcli.training.row_noise import RowNoise
@@ -297,8 +297,8 @@ class TrainingModule(pl.LightningModule):
 
     @property
     def learning_rate(self) -> float:
-        """The first parameter group's learning rate."""
-        return float(self.optimizers(use_pl_optimizer=False).param_groups[0]["lr"])  # type: ignore[union-attr]
+        """The learning rate of the optimizer."""
+        return rate_of(self.optimizers(use_pl_optimizer=False))
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Collect the outputs, which are evaluated at the end of the epoch."""

@@ -54,6 +54,12 @@ def _by_decay(
     return groups
 
 
+def rate_of(optimizer: Any) -> float:
+    """Return the learning rate of an optimizer, of which its parameter groups may have shares."""
+    group = optimizer.param_groups[0]
+    return float(group["lr"]) / float(group.get("lr_share", 1))
+
+
 def settle_restored(optimizer: Optimizer, names: Mapping[str, Tensor]) -> None:
     """Check an optimizer's state after a checkpoint was restored, and make its attributes consistent with its groups.
 

@@ -193,7 +193,7 @@ def test_one_very_long_text_is_cut_near_the_length_of_the_others() -> None:
     for others, start, whole in ((20, 256, 256), (300, 300, 600)):
         texts = words_of([others] * 199 + [20_000])
         fitted = {
-            reads: Text(min_frequency=1, reads_text=reads, longest_text=16_384).fit(texts)
+            reads: Text(min_frequency=1, reads_text=reads, longest_text=16_384, usual_texts=0.99).fit(texts)
             for reads in ("start", "whole", "bag")
         }
         assert {reads: one.length_ for reads, one in fitted.items()} == {
@@ -205,9 +205,21 @@ def test_one_very_long_text_is_cut_near_the_length_of_the_others() -> None:
         assert told[0] == f"1 of 200 training texts are longer than {whole} tokens, and are cut there"
         batches = BatchLoader(fitted["whole"].transform(texts), 32, shuffle=True)
         assert max(batch["x"].numel() for batch in batches) <= 32 * whole
-    assert Text(min_frequency=1, reads_text="whole", longest_text=16_384).fit(words_of([900])).length_ == 1800
+    one = Text(min_frequency=1, reads_text="whole", longest_text=16_384, usual_texts=0.99)
+    assert one.fit(words_of([900])).length_ == 1800
+    # Records of earlier versions lack the key: a run that is resumed reads texts as it began.
+    before = [
+        Text(min_frequency=1, reads_text=reads, longest_text=16_384).fit(texts)
+        for reads in ("start", "whole")
+    ]
+    assert [one.length_ for one in before] == [
+        length_that_keeps(np.array([300] * 199 + [20_000]), 16_384),
+        16_384,
+    ]
 
 
 def test_the_panel_shows_no_settings_that_follow_from_the_model() -> None:
     assert repr(Text(reads_text="bag", longest_text=None)) == "Text()"
     assert repr(Text(max_length=9, reads_text="whole", longest_text=16384)) == "Text(max_length=9)"
+    assert repr(Text(usual_texts=0.99)) == "Text()"
+    assert repr(Text(usual_texts=0.9)) == "Text(usual_texts=0.9)"

@@ -23,6 +23,7 @@ from dlcli.training.epoch_state import LAST
 from dlcli.training.finetuning import FeatureExtraction, FineTuning, Finetuning, GradualUnfreezing, ProbeFirst
 from dlcli.training.fit import FitResult
 from dlcli.training.network import Network
+from dlcli.training.optimizers import rate_of
 from dlcli.training.schedules import Length
 
 ADAM = {"_target_": "torch.optim.AdamW", "lr": 0.01, "weight_decay": 0.1}
@@ -107,6 +108,7 @@ def test_a_solved_head_has_a_rate_of_its_own() -> None:
     found = {name: rates[id(p)] for name, p in net.model.named_parameters()}
     assert found["head.weight"] == pytest.approx(0.002)
     assert found["backbone.0.0.weight"] == pytest.approx(0.001)
+    assert rate_of(optimizer) == pytest.approx(0.01)  # that of the optimizer, as in its settings
 
 
 def test_fine_tuning_gives_each_layer_its_rate() -> None:

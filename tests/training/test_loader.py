@@ -266,3 +266,14 @@ def test_batches_that_are_read_at_once_equal_those_read_one_by_one(
         for one, other in zip(ours, theirs, strict=True):
             assert one.keys() == other.keys()
             assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_a_batch_that_is_read_with_others_may_be_changed_in_place() -> None:
+    (chunk,) = BatchLoader({"x": torch.ones(32, 4)}, 8, shuffle=True, chunk=4)
+    assert chunk._loader._has_small_batches(len(chunk))
+    scale = torch.full((1,), 2.0, requires_grad=True)
+    batches = list(chunk)
+    for batch in batches:
+        batch["x"] *= scale
+        batch["x"].sum().backward()
+    assert float(scale.grad) == 4 * 32  # type: ignore[arg-type]

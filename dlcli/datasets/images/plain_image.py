@@ -84,29 +84,40 @@ def _jpeg(content: bytes) -> PlainImage | None:
 
 
 def _png(content: bytes) -> PlainImage | None:
-    place, parts = len(_SIGNATURE), []
+    place, next_part, headers = len(_SIGNATURE), 0, 0
+    parts: list[bytes] = []
     while place + _CHUNK.size <= len(content):
         length, kind = _CHUNK.unpack_from(content, place)
         if kind == b"IEND":
             break
-        if kind not in _CHUNKS:
-            return None
-        begin = place + _CHUNK.size
+        begin, end = place + _CHUNK.size, place + _CHUNK.size + length
         if kind == b"IDAT":
-            parts.append(content[begin : begin + length])
-        place = begin + length + 4
+            if parts and place != next_part:
+                return None
+            parts.append(content[begin:end])
+            next_part = end + 4
+        elif kind not in _CHUNKS or not _is_intact(content, begin, end):
+            return None
+        if kind == b"IHDR":
+            headers += 1
+            if length != _HEADER.size:
+                return None
+        place = end + 4
     else:
         return None
     begin = len(_SIGNATURE) + _CHUNK.size
-    end = begin + _HEADER.size
-    if content[begin - 4 : begin] != b"IHDR" or not parts:
+    if content[begin - 4 : begin] != b"IHDR" or headers != 1 or not parts:
         return None
     width, height, bits, colour, *methods = _HEADER.unpack_from(content, begin)
     mode = _COLOURS.get(colour)
-    intact = crc32(content[begin - 4 : end]).to_bytes(4, "big") == content[end : end + 4]
-    if mode is None or bits != _BITS or any(methods) or not intact or not _usual(width * height):
+    if mode is None or bits != _BITS or any(methods) or not _usual(width * height):
         return None
     return PlainImage(mode, (width, height), ("zip", (mode,)), b"".join(parts))
+
+
+def _is_intact(content: bytes, begin: int, end: int) -> bool:
+    """Return whether the checksum of a chunk is right, whose data are between these places."""
+    return crc32(content[begin - 4 : end]).to_bytes(4, "big") == content[end : end + 4]
 
 
 def _usual(pixels: int) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 import pytest
@@ -97,6 +98,31 @@ def test_damaged_files_are_decoded_or_refused_as_opened_ones_are(
         assert ours == opened
         results.append(isinstance(ours, str))
     assert any(results)
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    return len(data).to_bytes(4, "big") + kind + data + crc32(kind + data).to_bytes(4, "big")
+
+
+def test_chunks_that_pillow_reads_in_another_way_are_left_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    png = PLAIN["png"]
+    header, rest = png[:33], png[33:]
+    resolution, time = chunk(b"pHYs", bytes(9)), chunk(b"tIME", bytes(7))
+    assert plain_image(header + resolution + rest) is not None
+    damaged = bytearray(resolution)
+    damaged[10] ^= 1
+    begin = rest.index(b"IDAT") + 4
+    end = begin + int.from_bytes(rest[begin - 8 : begin - 4], "big")
+    pixels = rest[begin:end]
+    parted = chunk(b"IDAT", pixels[:20]) + time + chunk(b"IDAT", pixels[20:])
+    for content in (
+        header + bytes(damaged) + rest,
+        header + header[8:] + rest,
+        header + rest[: begin - 8] + parted + rest[end + 4 :],
+    ):
+        assert plain_image(content) is None
+        ours, opened = both(content, monkeypatch)
+        assert ours == opened
 
 
 def test_a_size_that_pillow_warns_of_is_left_to_pillow(monkeypatch: pytest.MonkeyPatch) -> None:
