@@ -105,7 +105,9 @@ def _listed(
         states: list[Any] = [optimizer.state.get(each) for each in parameters]
         if not parameters:
             continue
-        if not all(states) or len({(each.device, each.dtype) for each in parameters}) > 1:
+        if not all(state and state.keys() >= set(_STATES) for state in states):
+            return None
+        if len({(each.device, each.dtype) for each in parameters}) > 1:
             return None
         decoupled = group["decoupled_weight_decay"]
         kernel = torch._fused_adamw_ if decoupled else torch._fused_adam_
