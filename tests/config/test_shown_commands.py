@@ -92,6 +92,7 @@ BESIDE = {
     "model.discriminator_lr": ["model=dcgan"],
     "model.spectral": ["model=dcgan"],
     "preprocessing.tokens": ["preprocessing=text"],
+    "preprocessing.usual_texts": ["preprocessing=text"],
     "augmentation.mixup": ["augmentation=image"],
     "dataset.block": ["dataset=language"],
     "dataset.rows": ["dataset=language"],
