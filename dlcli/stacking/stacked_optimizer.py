@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from dlcli.stacking.stacked_layers import Unstackable
+from dlcli.training.fused_adam import fused_adam
 
 # Settings of a parameter group that may differ between networks.
 _OWN = ("params", "lr", "initial_lr", "weight_decay")
@@ -153,22 +154,15 @@ class StackedOptimizer:
 
     def _step_of_adam(self, each: _Matrices, members: Sequence[int], group: dict[str, Any]) -> None:
         decoupled = group.get("decoupled_weight_decay", isinstance(self._optimizers[0], AdamW))
-        kernel = torch._fused_adamw_ if decoupled else torch._fused_adam_
-        beta1, beta2 = group["betas"]
-        kernel(
+        fused_adam(
+            group,
             [view for k in members for view in each.rows[k]],
             [view for k in members for view in each.gradient_rows[k]],
             [view for k in members for view in each.state_rows["exp_avg"][k]],
             [view for k in members for view in each.state_rows["exp_avg_sq"][k]],
-            [],
             [self._steps[k] for k in members for _ in each.leaves],
-            amsgrad=False,
-            lr=group["lr"],
-            beta1=beta1,
-            beta2=beta2,
-            weight_decay=group["weight_decay"],
-            eps=group["eps"],
-            maximize=False,
+            betas=group["betas"],
+            decoupled=decoupled,
         )
 
     @torch.no_grad()

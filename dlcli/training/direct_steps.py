@@ -9,6 +9,8 @@ from torch import Tensor
 from torch.optim import Adam, AdamW, Optimizer
 from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 
+from dlcli.training.fused_adam import fused_adam
+
 _STATES = ("exp_avg", "exp_avg_sq", "step")
 
 
@@ -45,29 +47,21 @@ class DirectSteps:
             self._groups = _listed(self._optimizer)
             return
         with torch.no_grad():
-            for (group, kernel, parameters, states), own in zip(self._groups, gradients, strict=True):
-                beta1, beta2 = group["betas"]
-                torch._foreach_add_(states["step"], 1)
-                kernel(
+            for (group, parameters, states), own in zip(self._groups, gradients, strict=True):
+                torch._foreach_add_(states[-1], 1)
+                fused_adam(
+                    group,
                     parameters,
                     own,
-                    states["exp_avg"],
-                    states["exp_avg_sq"],
-                    [],
-                    states["step"],
-                    amsgrad=False,
-                    lr=group["lr"],
-                    beta1=beta1,
-                    beta2=beta2,
-                    weight_decay=group["weight_decay"],
-                    eps=group["eps"],
-                    maximize=False,
+                    *states,
+                    betas=group["betas"],
+                    decoupled=group["decoupled_weight_decay"],
                 )
 
     def _gradients(self) -> list[list[Tensor]] | None:
         """Return the gradients of each group, or None if one is missing or sparse."""
         assert self._groups is not None
-        found: list[list[Any]] = [[each.grad for each in parameters] for _, _, parameters, _ in self._groups]
+        found: list[list[Any]] = [[each.grad for each in parameters] for _, parameters, _ in self._groups]
         if any(one is None or one.layout != torch.strided for own in found for one in own):
             return None
         return found
@@ -95,10 +89,8 @@ def _is_plain(group: dict[str, Any]) -> bool:
     )
 
 
-def _listed(
-    optimizer: Optimizer,
-) -> list[tuple[dict[str, Any], Any, list[Tensor], dict[str, list[Tensor]]]] | None:
-    """Return each group with its kernel, its trained parameters and their states; None if a state is missing."""
+def _listed(optimizer: Optimizer) -> list[tuple[dict[str, Any], list[Tensor], list[list[Tensor]]]] | None:
+    """Return each group with its trained parameters and their states, as `_STATES`; None if a state is missing."""
     made = []
     for group in optimizer.param_groups:
         parameters = [each for each in group["params"] if each.requires_grad]
@@ -109,7 +101,5 @@ def _listed(
             return None
         if len({(each.device, each.dtype) for each in parameters}) > 1:
             return None
-        decoupled = group["decoupled_weight_decay"]
-        kernel = torch._fused_adamw_ if decoupled else torch._fused_adam_
-        made.append((group, kernel, parameters, {name: [each[name] for each in states] for name in _STATES}))
+        made.append((group, parameters, [[each[name] for each in states] for name in _STATES]))
     return made

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.optim import RMSprop
 
+from dlcli.training.fused_adam import fused_adam
+
 # Mark of the groups that the fused kernel updates. Groups of checkpoints of earlier versions do not have it.
 _FUSED = "by_fused_adam"
 
@@ -45,21 +47,8 @@ class FusedRMSprop(RMSprop):
         torch._foreach_add_(steps, 1)
         # With a coefficient of 0, the first moment is the gradient, which takes its place; with decay it is another.
         firsts = [each.clone() for each in gradients] if group["weight_decay"] else gradients
-        torch._fused_adam_(
-            parameters,
-            gradients,
-            firsts,
-            squares,
-            [],
-            [torch.tensor(_MANY)] * len(parameters),
-            amsgrad=False,
-            lr=group["lr"],
-            beta1=0.0,
-            beta2=group["alpha"],
-            weight_decay=group["weight_decay"],
-            eps=group["eps"],
-            maximize=False,
-        )
+        many = [torch.tensor(_MANY)] * len(parameters)
+        fused_adam(group, parameters, gradients, firsts, squares, many, betas=(0.0, group["alpha"]))
         for each in (parameters, gradients, *states):  # nothing is left for torch
             each.clear()
         return has_complex
