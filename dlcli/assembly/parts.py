@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,13 +67,22 @@ class Parts:
 
     @property
     def notices(self) -> list[Notice]:
-        """Notices on values that the preprocessing truncates or converts, and on the initial weights of a head."""
+        """Notices on values that the preprocessing truncates or converts, and on the initial weights of the model."""
         of_model: Sequence[Notice] = getattr(self.network.model, "notices", ())
         return [
             *notices_of(self.preprocessing),
             *self.task.lost_targets(self.train, self.network.model),
             *of_model,
+            *self._of_random_backbone(),
         ]
+
+    def _of_random_backbone(self) -> Iterator[Notice]:
+        """Yield a warning if the group `finetune` keeps weights that no one trained, in part or at a lower rate."""
+        setting = getattr(self.network.model, "random_backbone", "")
+        if setting and self.network.finetuning is not None:
+            text = f"the backbone has random weights ({setting}), which finetune freezes or trains at a lower rate"
+            hint = "Give pretrained weights, or train all weights alike: finetune=none."
+            yield Notice("random_backbone", 1, text, "finetune", hint)
 
 
 def preprocessing_of(config: Mapping[str, Any]) -> Preprocessing:

@@ -76,6 +76,7 @@ class PretrainedImage(TimmModel):
     ) -> None:
         super().__init__()
         asked, channels = TimmOptions(**options), input_shape[0]
+        self.random_backbone = "" if asked.weights else "model.weights=null"
         arguments = {**(asked.arguments or {}), **({"global_pool": pooling} if pooling else {})}
         self.backbone, config = _backbone(architecture, asked, channels, input_size, arguments)
         self._settings = {"architecture": architecture, "channels": channels, **arguments}

@@ -106,6 +106,7 @@ class PretrainedText(nn.Module):
                 "Choose preprocessing=pretrained_text.",
             )
         self._backbone_config = backbone_config
+        self.random_backbone = "" if pretrained else "model.pretrained=false"
         description = plain_description(json.loads(backbone_config))
         library = transformers()
         config = library.AutoConfig.for_model(description.pop("model_type"), **description)

@@ -49,6 +49,11 @@ def test_only_the_head_of_few_rows_is_solved(probe: Result) -> None:
     assert any(text.startswith("The head was solved on the features") for text in probe.messages)
 
 
+def test_a_backbone_of_random_weights_that_is_kept_is_told(probe: Result) -> None:
+    (told,) = [one for one in probe.notices if one["key"] == "random_backbone"]
+    assert "model.weights=null" in told["text"]
+
+
 def test_the_head_is_that_of_scikit_learn_for_the_best_penalty() -> None:
     """Of standardized features; the saved head takes the features as they are."""
     plan = plan_experiment(["dataset=digits", "model=linear", "trainer.limit_rows=300"])
