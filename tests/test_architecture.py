@@ -159,7 +159,7 @@ LATE = (
     ("what may be broken", r"checks/machine", r"torch"),
     (
         "plots, which folds and trials do not have",
-        r"reports/run_report|assembly/finder_run|sweeps/run_sweep",
+        r"reports/(run|generation)_report|assembly/finder_run|sweeps/run_sweep",
         r"dlcli.(reports|sweeps)",
     ),
 )

@@ -42,12 +42,13 @@ CALLS = {
     | METRICS
     | FITTED
     | RECORD,
+    "executors.template.import_needed()": COMPILER | METRICS | FITTED | RECORD | PLOTS,
 }
 
 # A process that has what all of these commands need; a fork of it executes a command, and tells what is loaded then.
 LOOK = """
 import os, sys
-import dlcli, numpy, pandas, torch
+import dlcli.executors.template, numpy, pandas, torch
 for call in sys.argv[1:]:
     sys.stdout.flush()
     if os.fork():

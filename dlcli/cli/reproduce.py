@@ -30,9 +30,9 @@ def reproduce(
     Data, split and code are compared with the record, and the environment package by package.
     """
     with session(json, supervised=True) as terminal:
-        from dlcli.terminal.waiting import Waiting
+        from dlcli.terminal.waiting import loading
 
-        with Waiting(terminal, "loading libraries"):
+        with loading(terminal):
             from dlcli.runner import reproduce as runner
         from dlcli.terminal.outcome import tell_reproduction
         from dlcli.terminal.progress import Progress

@@ -34,12 +34,12 @@ def resume(
     """
     with session(json, supervised=True) as terminal:
         from dlcli.executors.early import warm_early
-        from dlcli.terminal.waiting import Waiting
+        from dlcli.terminal.waiting import loading
 
         flags = {"executor.jobs": jobs, "sweep.trials": trials}
         asked = [*(overrides or ()), *(f"{key}={value}" for key, value in flags.items() if value is not None)]
-        warm_early(asked, lambda: Waiting(terminal, "loading libraries"))
-        with Waiting(terminal, "loading libraries"):
+        warm_early(asked, lambda: loading(terminal))
+        with loading(terminal):
             from dlcli.resumption import NOTHING_LEFT
             from dlcli.runner import resume as runner
         from dlcli.terminal.progress import Progress

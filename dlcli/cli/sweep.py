@@ -46,7 +46,7 @@ def sweep(
     with session(json, supervised=True) as terminal:
         from dlcli.config.pasted import quoted
         from dlcli.executors.early import warm_early
-        from dlcli.terminal.waiting import Waiting
+        from dlcli.terminal.waiting import loading
 
         flags = {
             "sweep.trials": trials,
@@ -57,8 +57,8 @@ def sweep(
         asked = [*(overrides or ()), *(f"{key}={value}" for key, value in flags.items() if value is not None)]
         if not dry_run:
             plots = ["dlcli.reports.run_plots"]  # of the refit
-            warm_early(asked, lambda: Waiting(terminal, "loading libraries"), plots)
-        with Waiting(terminal, "loading libraries"):
+            warm_early(asked, lambda: loading(terminal), plots)
+        with loading(terminal):
             from dlcli.runner import sweep as runner
         from dlcli.terminal.progress import Progress
 

@@ -49,7 +49,7 @@ def train(
         from dlcli.config.misspelt import refuse_misspelt
         from dlcli.config.pasted import quoted
         from dlcli.executors.early import warm_early
-        from dlcli.terminal.waiting import Waiting
+        from dlcli.terminal.waiting import loading
 
         flags = {
             "executor.jobs": jobs,
@@ -60,8 +60,8 @@ def train(
         asked = [*(overrides or ()), *(f"{key}={value}" for key, value in flags.items() if value is not None)]
         if like is None:  # otherwise the recorded words decide which keys exist
             refuse_misspelt(asked, conf_dir or ())  # before the imports below, which take seconds
-        warm_early(asked, lambda: Waiting(terminal, "loading libraries"))
-        with Waiting(terminal, "loading libraries"):
+        warm_early(asked, lambda: loading(terminal))
+        with loading(terminal):
             from dlcli.runner import train as runner
         from dlcli.terminal.progress import Progress
 

@@ -14,8 +14,6 @@ from torch import Tensor
 from dlcli.datasets.data import Data, take
 from dlcli.formatting import counted
 from dlcli.inference.saved_model import SavedModel
-from dlcli.reports import sample_plots
-from dlcli.reports.style import save
 from dlcli.splits.split import Split
 from dlcli.tasks.generate import Generate
 from dlcli.tasks.judge import ENOUGH_IMAGES
@@ -61,6 +59,9 @@ def report_generation(
 
 
 def _write_pictures(run_dir: Path, task: Generate, network: Any, fitted: FitResult) -> None:
+    from dlcli.reports import sample_plots  # a run of another task needs no matplotlib
+    from dlcli.reports.style import save
+
     plots = run_dir / "plots"
     plots.mkdir(exist_ok=True)
     shown = list(range(min(task.num_outputs, _LINES)))
@@ -129,6 +130,9 @@ def _nearest(
         "equal to a training row."
     )
     if pictures:
+        from dlcli.reports import sample_plots  # a run of another task needs no matplotlib
+        from dlcli.reports.style import save
+
         chosen = own.argsort()[:_SHOWN]
         nearest = field_of_train.index_select(0, places[chosen]).float()
         pairs = torch.stack([made[chosen], nearest], dim=0).flatten(0, 1)

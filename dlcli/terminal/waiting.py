@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 from dlcli.formatting import duration
+from dlcli.process.program import uncollected
 from dlcli.sanitize.outlet import plain
 from dlcli.terminal.console import Terminal
 from dlcli.terminal.live_display import LiveDisplay
@@ -40,3 +43,10 @@ class Waiting:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._display.__exit__(kind, error, trace)
+
+
+@contextmanager
+def loading(terminal: Terminal) -> Iterator[None]:
+    """Say that libraries are being loaded while the body of the context imports them, which is faster within it."""
+    with Waiting(terminal, "loading libraries"), uncollected():
+        yield
