@@ -16,6 +16,9 @@ _log = logging.getLogger(__name__)
 
 # Seconds between pushes, and maximum seconds between attempts while the store does not answer.
 _INTERVAL, _LONGEST_BACKOFF = 2.0, 30.0
+# Runs that are trained together push this much less often each, so that their number does not multiply the time that
+# the store takes.
+_SECONDS_EACH = 0.5
 _HEARTBEAT = 30.0  # seconds
 _GRACE = 5.0  # seconds after the end of the run during which a store that does not answer is retried
 
@@ -23,9 +26,15 @@ _GRACE = 5.0  # seconds after the end of the run during which a store that does 
 # trained together would wait one after the other.
 _gave_up: dict[str, float] = {}
 
+# The projectors of this process that push.
+_running: set[Projector] = set()
+
 
 class Projector(threading.Thread):
-    """Pushes every two seconds; if the store does not answer, warns once and retries with exponential backoff."""
+    """Pushes every two seconds, for many runs in one process less often; the rest when the run has ended.
+
+    If the store does not answer, it warns once and retries with exponential backoff.
+    """
 
     def __init__(self, ledger: Ledger) -> None:
         super().__init__(name="dlcli-projector", daemon=True)
@@ -39,10 +48,11 @@ class Projector(threading.Thread):
 
     def run(self) -> None:
         """Push until the run has ended, then push the rest."""
-        # Push the status RUNNING now, except for child runs, which may end soon.
-        wait = 0.0 if self._ledger.parent_id is None else _INTERVAL
-        while not self._over.wait(wait):
-            wait = _INTERVAL if self._attempt(last=False) else min(max(2 * wait, _INTERVAL), _LONGEST_BACKOFF)
+        _running.add(self)
+        try:
+            self._push_until_over()
+        finally:
+            _running.discard(self)
         if self._is_left:
             return
         given_up = _gave_up.get(self._ledger.store_uri, -math.inf)
@@ -54,6 +64,17 @@ class Projector(threading.Thread):
                 _gave_up[self._ledger.store_uri] = time.monotonic()
                 return
             time.sleep(0.5)
+
+    def _push_until_over(self) -> None:
+        # Push the status RUNNING now, except for child runs, which may end soon.
+        wait = 0.0 if self._ledger.parent_id is None else self._interval
+        while not self._over.wait(wait):
+            done = self._attempt(last=False)
+            wait = self._interval if done else min(max(2 * wait, _INTERVAL), _LONGEST_BACKOFF)
+
+    @property
+    def _interval(self) -> float:
+        return max(_INTERVAL, _SECONDS_EACH * len(_running))
 
     @property
     def _is_left(self) -> bool:

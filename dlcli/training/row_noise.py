@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from typing import Any, cast
 
 import torch
@@ -18,6 +19,9 @@ GROUPS = 16  # maximum
 MOST_ROWS = 5_000
 
 _FEWEST_GROUPS = 4
+
+# Largest number of values of which a reordered copy is made: one indexing operation instead of one for each group.
+_COPIED_AT_ONCE = 1 << 16
 
 
 class RowNoise:
@@ -101,19 +105,34 @@ def group_sums(
         y: targets `(N, ...)`.
         in_sequence: whether rows follow each other, such as the windows of a series.
     """
-    order = torch.arange(len(y)) if in_sequence else torch.randperm(len(y), generator=_drawn())
-    parts = order.to(outputs.device).tensor_split(min(GROUPS, len(y))) if len(y) else ()
     sums = torch.zeros(2, GROUPS, dtype=torch.float64)
-    sums[1, : len(parts)] = torch.tensor([len(y[part]) for part in parts], dtype=torch.float64)
-    if parts:  # one transfer from the device for all groups
-        losses = torch.stack([mean_loss(outputs[part], y[part]) for part in parts]).cpu().double()
-        sums[0, : len(parts)] = losses * sums[1, : len(parts)]
+    if not len(y):
+        return sums
+    groups = min(GROUPS, len(y))
+    order = None if in_sequence else _drawn_order(len(y)).to(outputs.device)
+    parts = zip(_divided(outputs, order, groups), _divided(y, order, groups), strict=True)
+    # One transfer from the device for all groups.
+    losses = torch.stack([mean_loss(*part) for part in parts]).cpu().double()
+    more, size = len(y) % groups, len(y) // groups  # the first groups have one row more
+    sums[1, :groups] = size
+    sums[1, :more] = size + 1
+    sums[0, :groups] = losses * sums[1, :groups]
     return sums
 
 
-def _drawn() -> torch.Generator:
-    """Return a generator of random numbers with a fixed seed, apart from that of training."""
-    return torch.Generator().manual_seed(0)
+def _divided(values: Tensor, order: Tensor | None, groups: int) -> Iterable[Tensor]:
+    """Return the rows of each group, in an order; all are copied at once if they are small."""
+    if order is None:
+        return values.tensor_split(groups)
+    if values.numel() <= _COPIED_AT_ONCE:
+        return values[order].tensor_split(groups)
+    return (values[part] for part in order.tensor_split(groups))
+
+
+@lru_cache(maxsize=4)
+def _drawn_order(rows: int) -> Tensor:
+    """Return row numbers in random order, drawn with a fixed seed and apart from the random numbers of training."""
+    return torch.randperm(rows, generator=torch.Generator().manual_seed(0))
 
 
 def _standard_error(values: Tensor) -> float:

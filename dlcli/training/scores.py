@@ -68,8 +68,8 @@ class Scores:
 
     def _reset(self) -> None:
         self._forget()
-        for metric in self._metrics.values():
-            metric.reset()
+        for name in self._collectors:  # the others take over its statistics before they are computed
+            self._metrics[name].reset()
 
     def update(self, outputs: Tensor, y: Tensor) -> None:
         """Add the outputs and targets of a batch."""
@@ -185,10 +185,17 @@ class Scores:
         loss = torch.as_tensor(self._loss, dtype=torch.float64)
         loss, weight = summed(torch.stack([loss, loss.new_tensor(self._weight)]))
         values = {"loss": loss / weight, **scores}
-        # One transfer for all metrics; with several targets the mean over targets is returned.
-        numbers = torch.stack([torch.as_tensor(value).double().mean() for value in values.values()]).tolist()
         self._reset()
-        return dict(zip(values, numbers, strict=True))
+        return dict(zip(values, _numbers(list(values.values())), strict=True))
+
+
+def _numbers(values: Sequence[Any]) -> list[float]:
+    """Return metrics as numbers; with several targets, each is a mean over targets."""
+    if all(isinstance(value, Tensor) and value.ndim == 0 and value.device.type == "cpu" for value in values):
+        return [float(value) for value in values]
+    # One transfer from the device for all metrics.
+    numbers: list[float] = torch.stack([torch.as_tensor(value).double().mean() for value in values]).tolist()
+    return numbers
 
 
 def publish(scores: Mapping[str, float], trainer: pl.Trainer) -> None:

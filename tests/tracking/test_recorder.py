@@ -183,6 +183,25 @@ def test_child_runs_that_end_together_wait_once_for_a_store_that_fails(
     assert attempts == [False, True, False, False]
 
 
+def test_runs_that_are_trained_together_push_less_often(
+    run_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[float] = []
+
+    class OverAfterAPush(Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            waits.append(timeout or 0.0)
+            return len(waits) % 2 == 0
+
+    projector = Projector(Ledger.load(run_dir))
+    monkeypatch.setattr(projector, "_over", OverAfterAPush())
+    projector.run()
+    others = {Projector(Ledger.load(run_dir)) for _ in range(31)}
+    monkeypatch.setattr("dlcli.tracking.projector._running", others)
+    projector.run()
+    assert waits == [0, 2, 0, 16]
+
+
 def test_a_job_that_is_not_continued_is_recorded_as_killed(run_dir: Path) -> None:
     def job() -> Iterator[None]:
         with Recorder(run_dir):
