@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import sysconfig
 import traceback
+from functools import cache
 from pathlib import Path
 
 
@@ -26,17 +27,23 @@ def own_place(what: object, *methods: str) -> str:
     kind = what if inspect.isclass(what) or inspect.isfunction(what) else type(what)
     for found in (*(getattr(kind, name, None) for name in methods), kind):
         try:
-            file, line = inspect.getsourcefile(found), inspect.getsourcelines(found)[1]  # type: ignore[arg-type]
+            file = inspect.getsourcefile(found)  # type: ignore[arg-type]
+            # The line of a class takes parsing the whole file, which is long in libraries.
+            if file is None or not _is_own(file):
+                continue
+            return f" ({file}:{inspect.getsourcelines(found)[1]})"  # type: ignore[arg-type]
         except (TypeError, OSError):  # none, compiled, or typed into a shell
             continue
-        if file is not None and _is_own(file):
-            return f" ({file}:{line})"
     return ""
 
 
 def _is_own(file: str) -> bool:
     """Return whether a file is outside of Python, installed packages and dlcli."""
-    folders = {*sysconfig.get_paths().values()} - {sysconfig.get_path("data")}
-    libraries = [Path(__file__).parents[1], *map(Path, folders)]
     path = Path(file)
-    return path.is_absolute() and not any(path.is_relative_to(folder) for folder in libraries)
+    return path.is_absolute() and not any(path.is_relative_to(folder) for folder in _libraries())
+
+
+@cache
+def _libraries() -> tuple[Path, ...]:
+    folders = {*sysconfig.get_paths().values()} - {sysconfig.get_path("data")}
+    return (Path(__file__).parents[1], *map(Path, folders))
