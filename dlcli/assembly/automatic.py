@@ -178,7 +178,7 @@ def _of_finetuning(config: Mapping[str, Any], rows: int) -> Iterator[AutomaticCh
 def _of_augmentation(config: Mapping[str, Any], data: Data, rows: np.ndarray) -> Iterator[AutomaticChoice]:
     if not any(map(_is_auto, config["augmentation"].values())):
         return
-    if reason := _why_rows_stay(config, data):
+    if reason := _why_rows_stay(config, data) or _why_too_short(config, take(data.x, rows)):
         asked = config["augmentation"]
         if any(value for key, value in asked.items() if key != TARGET and not _is_auto(value)):
             # The other values are the user's: the checks report what they conflict with.
@@ -209,6 +209,16 @@ def _why_rows_stay(config: Mapping[str, Any], data: Data) -> str:
     if not getattr(locate(config["task"][TARGET]), "predicts_rows", True):
         return "as the images to learn would be changed ones"
     return ""
+
+
+def _why_too_short(config: Mapping[str, Any], x: Any) -> str:
+    """Return why a network that starts from random weights is trained for too short a time to gain; "" if it is not."""
+    kind: Any = locate(config["augmentation"][TARGET])
+    epochs = config["trainer"].get("max_epochs") or -1
+    if config["finetune"] or epochs < 0 or not hasattr(kind, "too_short"):
+        return ""
+    reason: str = kind.too_short(x, epochs)
+    return reason
 
 
 def _of_model(config: Mapping[str, Any], data: Data, rows: np.ndarray) -> Iterator[AutomaticChoice]:

@@ -14,11 +14,14 @@ from torch import Tensor, nn
 
 from dlcli.datasets.boxes.boxes import CODE, PADDING
 from dlcli.datasets.masks.class_maps import IGNORED
+from dlcli.formatting import counted
 
 Share = Annotated[float, Ge(0), Le(1)]
 
 # Shifts with `auto`; images with a smaller side are not shifted, of which a pixel is a large share.
 _SHIFT, _SHIFT_OF_GREY, _SMALL = 0.125, 0.04, 16
+# Fewest epochs, and fewest images in all of them, for changed photographs: see docs/examples-and-measurements.md.
+_EPOCHS, _SEEN = 20, 15_000
 # About as many images decide whether there are colours.
 _SAMPLED = 64
 
@@ -78,11 +81,21 @@ class ImageAugmentation:
         photographs of 32 pixels (4 of them), and one pixel for digits of 28. Images with equal channels are grey.
         """
         height, width = x.shape[1:3]
-        some = x[:: max(1, len(x) // _SAMPLED)] if len(x.shape) == 4 and x.shape[3] >= 3 else None
-        is_colour = some is not None and bool(np.ptp(np.asarray(some)[..., :3], axis=3).any())
+        is_colour = _has_colours(x)
         reason = f"for {'colour' if is_colour else 'grey'} images of {height:,} x {width:,} pixels"
         shift = 0.0 if min(height, width) < _SMALL else _SHIFT if is_colour else _SHIFT_OF_GREY
         return {"flip": (0.5 if is_colour else 0.0, reason), "crop": (shift, reason)}
+
+    @staticmethod
+    def too_short(x: Any, epochs: int) -> str:
+        """Return why a network that starts from random weights does not gain by changed images; "" if it does.
+
+        Photographs take 20 epochs and 15,000 images in all of them; digits that are shifted by a pixel help from the
+        first on.
+        """
+        if (epochs >= _EPOCHS and epochs * len(x) >= _SEEN) or not _has_colours(x):
+            return ""
+        return f"for {counted(epochs, 'epoch')} of {len(x):,} training rows, too few for changed images"
 
     @torch.no_grad()
     def __call__(self, batch: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
@@ -108,6 +121,12 @@ class ImageAugmentation:
         moved = masks if masks is not None else boxes
         changed = {**batch, "x": x} if moved is None else {**batch, "x": x, "y": moved}
         return mixup(changed, self.mixup) if self.mixup else changed
+
+
+def _has_colours(x: Any) -> bool:
+    """Return whether raw images `(N, H, W)` or `(N, H, W, C)` have channels that differ."""
+    some = x[:: max(1, len(x) // _SAMPLED)] if len(x.shape) == 4 and x.shape[3] >= 3 else None
+    return some is not None and bool(np.ptp(np.asarray(some)[..., :3], axis=3).any())
 
 
 def _flip(x: Tensor, masks: Tensor | None, axis: int, chance: float) -> _Moved:

@@ -176,3 +176,18 @@ def test_augmentation_follows_from_images_and_what_is_trained() -> None:
     assert settled((32, 32, 3), finetune={"cache": True}) == (None, None)
     solver = plan_experiment(["dataset=digits", "model=linear"]).config["optimizer"]
     assert settled((32, 32, 3), optimizer=solver) == (None, None)
+    few, enough, unlimited = ({**left_open["trainer"], "max_epochs": epochs} for epochs in (19, 20, -1))
+    assert settled((32, 32, 3), trainer=few) == (None, None)
+    assert settled((32, 32, 3), trainer=few, finetune={"tune": True}) == (0.5, 0.125)
+    assert settled((32, 32, 3), trainer=enough) == settled((32, 32, 3), trainer=unlimited) == (0.5, 0.125)
+
+
+def test_a_network_sees_enough_images_before_they_are_changed() -> None:
+    plan = plan_experiment(["dataset=digits", "model=cnn", "augmentation=auto", "trainer.max_epochs=20"])
+    grey = np.zeros((len(plan.data), 28, 28, 3), np.uint8)
+    coloured = grey + np.arange(3, dtype=np.uint8)
+    shifts = []
+    for rows, x in ((749, coloured), (750, coloured), (749, grey)):
+        automatic = replace(plan.automatic, data=replace(plan.data, x=x), rows=np.arange(rows))
+        shifts.append(automatic.settle(dict(plan.composed.config))["augmentation"].get("crop"))
+    assert shifts == [None, 0.125, 0.04]
