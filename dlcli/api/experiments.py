@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,7 +44,8 @@ def train(
 
     words, folders = word_list(overrides), path_list(conf_dirs)
     with command_session():
-        refuse_misspelt(words, folders)  # before the import below, which takes seconds
+        if "dlcli.runner.train" not in sys.modules:  # the import takes seconds
+            refuse_misspelt(words, folders)
         from dlcli.runner import train as runner
 
         with notebook_listener() as listen:

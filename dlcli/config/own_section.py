@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,15 @@ from omegaconf import OmegaConf
 from dlcli.config.folders import options
 from dlcli.config.hydra_compose import default_options
 from dlcli.config.yaml_file import read
+from dlcli.files.file_state import file_state
 
 
 @dataclass(frozen=True)
 class OwnSection:
-    """The content of a section (a DictConfig), and the options of the groups below it that its file chooses."""
+    """The content of a section (a DictConfig), and the options of the groups below it that its file chooses.
+
+    The content is shared by all calls and must not be changed.
+    """
 
     content: Any
     choices: Mapping[str, str]
@@ -50,14 +55,14 @@ def own_section(group: str, option: str, folders: Sequence[Path]) -> OwnSection 
         list without `_self_` or with entries other than `GROUP: OPTION` for a group below its own.
     """
     file = options(group, folders).get(option)
-    if file is None or "@package" in file.read_text("utf-8"):
+    written = None if file is None else _written(file, file_state(file))
+    if written is None:
         return None
-    content = dict(read(file))
-    entries = content.pop("defaults", ["_self_"])
-    if not isinstance(entries, list) or "_self_" not in entries:
-        return None
-    merged: Any = OmegaConf.create({})
+    content, entries = written
     choices = {group: option}
+    if entries == ["_self_"]:
+        return OwnSection(content, choices)
+    merged: Any = OmegaConf.create({})
     for entry in entries:
         if entry == "_self_":
             merged = OmegaConf.merge(merged, content)
@@ -69,6 +74,18 @@ def own_section(group: str, option: str, folders: Sequence[Path]) -> OwnSection 
         merged = OmegaConf.merge(merged, {name: below.content})
         choices |= below.choices
     return OwnSection(merged, choices)
+
+
+@lru_cache(maxsize=256)
+def _written(file: Path, state: tuple[int, ...] | None) -> tuple[Any, list[Any]] | None:
+    """Return the keys of a file, and its defaults list, if it can be read alone; `state` changes with the file."""
+    if "@package" in file.read_text("utf-8"):
+        return None
+    content = read(file)
+    entries = content.pop("defaults", ["_self_"])
+    if not isinstance(entries, list) or "_self_" not in entries:
+        return None
+    return OmegaConf.create(content), entries
 
 
 def _below(entry: Any, group: str, folders: Sequence[Path]) -> OwnSection | None:

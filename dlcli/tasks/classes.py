@@ -45,10 +45,13 @@ def table_of_classes(y: np.ndarray, predicted: np.ndarray, classes: Sequence[str
         y, predicted, labels=labels, zero_division=0
     )
     columns = {"class": list(classes), "rows": rows, "precision": precision, "recall": recall, "f1": f1}
-    tables = [pd.DataFrame(columns)]
-    for average in ("macro", "weighted"):
-        means = precision_recall_fscore_support(
-            y, predicted, labels=labels, average=average, zero_division=0
-        )[:3]
-        tables.append(pd.DataFrame([(f"({average})", rows.sum(), *means)], columns=list(columns)))
-    return pd.concat(tables, ignore_index=True)
+    means = {"macro": None, "weighted": rows if rows.any() else None}
+    lines = [
+        (
+            f"({name})",
+            rows.sum(),
+            *(np.average(values, weights=weights) for values in (precision, recall, f1)),
+        )
+        for name, weights in means.items()
+    ]
+    return pd.concat([pd.DataFrame(columns), pd.DataFrame(lines, columns=list(columns))], ignore_index=True)

@@ -9,11 +9,13 @@ import re
 import socket
 import subprocess
 import sys
+from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
 from dlcli import __version__
+from dlcli.files.file_state import file_state
 from dlcli.sanitize.redact import redact_command
 
 _PACKAGES = {"torch": "torch", "lightning": "pytorch-lightning", "mlflow": "mlflow"}
@@ -64,6 +66,12 @@ def git_state(folder: Path) -> dict[str, str]:
 
 def environment_txt() -> str:
     """Return the installed packages, one `name==version` per line, like `pip freeze`."""
+    return _installed(tuple((place, file_state(Path(place))) for place in sys.path))
+
+
+@lru_cache(maxsize=4)
+def _installed(places: tuple[tuple[str, tuple[int, ...] | None], ...]) -> str:
+    """Return the text for folders of packages and their states: an installation changes a folder."""
     found: dict[str, str] = {}
     for name, version in filter(None, map(_name_and_version, metadata.distributions())):
         found.setdefault(name, version)  # the first one on the path is imported
