@@ -23,6 +23,7 @@ from dlcli.datasets.data import Data, take
 from dlcli.errors import ConfigError
 from dlcli.splits.split import Split
 from dlcli.tracking.mlflow_tags import AUTO_TAG
+from dlcli.training.class_ratios import automatic_ratios
 from dlcli.training.fields import as_fields
 from dlcli.training.finetuning import ProbeFirst
 from dlcli.training.penalty_path import FACTOR, FACTOR_OF_TEXTS, PenaltyPath, first_penalty
@@ -109,7 +110,7 @@ class Automatic:
             *_for_rows_of(config, "preprocessing", self.data, self.rows),
             *_of_augmentation(config, self.data, self.rows),
             *_of_model(config, self.data, self.rows),
-            *_penalty(config, rows, self.data.kind),
+            *_penalty(config, self.data, self.rows),
             *self._of_precision(config),
         )
         if self.earlier is None:
@@ -140,18 +141,22 @@ def _batches(config: Mapping[str, Any], rows: int) -> Iterator[AutomaticChoice]:
         yield AutomaticChoice("dataset.batch_size", automatic_rows(rows), _for_rows(rows))
 
 
-def _penalty(config: Mapping[str, Any], rows: int, kind: str) -> Iterator[AutomaticChoice]:
+def _penalty(config: Mapping[str, Any], data: Data, numbers: np.ndarray) -> Iterator[AutomaticChoice]:
     """Yield the penalties of a path, which must be the same for all runs, because epochs count them."""
-    optimizer = config["optimizer"]
+    optimizer, rows, is_text = config["optimizer"], len(numbers), data.kind == "tokens"
     if locate(optimizer[TARGET]) is not PenaltyPath:
         return
     if optimizer.get("first") is None:
         reason = f"as the first penalty {_for_rows(rows)}"
         yield AutomaticChoice("optimizer.first", first_penalty(rows), reason)
     if optimizer.get("factor") is None:
-        is_text = kind == "tokens"
         told = f"as the ratio of penalties for {'texts' if is_text else 'this kind of data'}"
         yield AutomaticChoice("optimizer.factor", FACTOR_OF_TEXTS if is_text else FACTOR, told)
+    is_bag = getattr(locate(config["model"][TARGET]), "reads_text", "") == "bag"
+    if optimizer.get("class_ratios", 0) is None and is_text and is_bag:
+        kind = getattr(locate(config["task"][TARGET]), "kind", "")
+        if found := automatic_ratios(kind, data.y, numbers):
+            yield AutomaticChoice("optimizer.class_ratios", *found)
 
 
 def _for_rows_of(

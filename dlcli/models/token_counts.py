@@ -43,6 +43,7 @@ class TokenCounts:
         places = torch.cat(rows).numpy(), torch.cat(columns).numpy()
         # scipy's conversions take a tenth of the time of those of torch.
         counted = csr_matrix((torch.cat(values).numpy(), places), shape=(first, vocab_size))
+        self._rows = counted if device.type == "cpu" else None
         self._counts, self._transpose = _as_tensor(counted, device), _as_tensor(counted.T.tocsr(), device)
 
     def __len__(self) -> int:
@@ -50,7 +51,20 @@ class TokenCounts:
 
     def sums(self, weights: Tensor) -> Tensor:
         """Return the sum of the weights `(V, K)` of each row's tokens, `(N, K)`."""
+        if self._rows is not None and weights.shape[1] == 1 and weights.dtype == torch.float32:
+            return cast(Tensor, _ColumnProduct.apply(self._rows, weights))
         return cast(Tensor, _Product.apply(self._counts, self._transpose, weights))
+
+    def rows_with_tokens(self, weights: Tensor) -> Tensor:
+        """Return the sum of the weights `(N, K)` of the rows with each token, `(V, K)`."""
+        there = torch.sparse_csr_tensor(
+            self._transpose.crow_indices(),
+            self._transpose.col_indices(),
+            (self._transpose.values() > 0).to(weights.dtype),
+            self._transpose.shape,
+            check_invariants=False,
+        )
+        return there @ weights
 
 
 class _Product(torch.autograd.Function):
@@ -64,6 +78,19 @@ class _Product(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[None, None, Tensor]:
         return None, None, ctx.transpose @ gradient
+
+
+class _ColumnProduct(torch.autograd.Function):
+    """Product with a single column on the CPU, where scipy takes half the time of torch; for several, it takes more."""
+
+    @staticmethod
+    def forward(ctx: Any, matrix: csr_matrix, weights: Tensor) -> Tensor:
+        ctx.matrix = matrix
+        return torch.from_numpy(matrix @ weights.detach().numpy()[:, 0]).unsqueeze(1)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[None, Tensor]:
+        return None, torch.from_numpy(ctx.matrix.T @ gradient.numpy()[:, 0]).unsqueeze(1)
 
 
 def _as_tensor(matrix: csr_matrix, device: torch.device) -> Tensor:

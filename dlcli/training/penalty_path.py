@@ -12,10 +12,11 @@ from torch import Tensor
 from torch.optim import LBFGS, Optimizer
 
 from dlcli.distributed.collectives import summed
-from dlcli.errors import Diverged
+from dlcli.errors import ConfigError, Diverged
 from dlcli.preprocessing.ragged import Ragged
 from dlcli.tasks.base import Task
 from dlcli.training.biases import is_weight
+from dlcli.training.class_ratios import ScaledWeights, scaled_by_ratios
 from dlcli.training.curvature import Curvature, curvature_of, second_derivative
 from dlcli.training.fields import Batch, Fields
 from dlcli.training.network import Network
@@ -67,6 +68,8 @@ class PenaltyPath(Optimizer):
             the curvature of the rows is unknown, steps are shorter and a tenth of it is used.
         history_size: number of past gradients that approximate the curvature.
         lr: length of the first trial step of a line search, which does not change the solution.
+        class_ratios: share of the log-count ratios in the scales of weights of tokens, `scaled_by_ratios`, by which the
+            penalty divides the weights; 0 and None for equal scales. For classes and labels of bags of tokens.
     """
 
     # Each step uses the loss and the gradient of all training rows.
@@ -84,6 +87,7 @@ class PenaltyPath(Optimizer):
         tolerance: Annotated[float, Gt(0)] = 1e-5,
         history_size: Annotated[int, Ge(1)] = 10,
         lr: Annotated[float, Gt(0)] = 1.0,
+        class_ratios: Annotated[float, Ge(0), Lt(1)] | None = 0.0,
     ) -> None:
         # Stored in the group, which is part of the state in checkpoints.
         state = {
@@ -92,9 +96,11 @@ class PenaltyPath(Optimizer):
             "steps": 0, "penalty": math.inf, "objective": 1.0, "iterations": 0,
         }  # fmt: skip
         super().__init__(params, state)
+        self.class_ratios = class_ratios or 0.0
         # The prepared rows, which are the same in each step, their curvature, and the mean second derivative of a row's
-        # loss with respect to an output; all set by the caller.
+        # loss with respect to an output, or the scaled weights of tokens; all set by the caller.
         self.pieces: Any = None
+        self.scaled: ScaledWeights | None = None
         self.curvature: Curvature | None = None
         self.second_derivative = 1.0
 
@@ -121,11 +127,18 @@ class PenaltyPath(Optimizer):
         (group,) = self.param_groups
         penalty = max(group["first"] * group["factor"] ** group["steps"], group["last"])
         weights = [parameter for parameter in group["params"] if is_weight(parameter)]
-        change, variables = self.curvature, list(group["params"])
+        change: Curvature | ScaledWeights | None = self.curvature or self.scaled
+        variables = list(group["params"])
         if change is not None:
-            changed = change.set(self.second_derivative, penalty).requires_grad_()
+            changed = (
+                change.variables()
+                if isinstance(change, ScaledWeights)
+                else change.set(self.second_derivative, penalty)
+            ).requires_grad_()
             within = {id(parameter) for parameter in change.parameters}
             variables = [changed, *(one for one in variables if id(one) not in within)]
+            if change is self.scaled:
+                weights = [one for one in weights if id(one) not in within]
 
         latest: tuple[list[Tensor], Tensor] | None = None
 
@@ -145,11 +158,14 @@ class PenaltyPath(Optimizer):
                     loss = loss + penalty / 2 * weight.square().sum()
                 if change is not None:
                     changed.grad = change.gradient()
+                    if change is self.scaled:
+                        changed.grad += penalty * changed
+                        loss = loss + penalty / 2 * changed.square().sum()
             latest = [variable.detach().clone() for variable in variables], loss
             return loss
 
         most, first, share = group["max_iter"], 1.0, group["tolerance"] / 10
-        if change is not None:
+        if self.curvature is not None:
             share = group["tolerance"]
             # The solver divides its first step by this sum, because the curvature is unknown to it.
             penalized()
@@ -286,7 +302,17 @@ def _evaluations(
 
 
 def measure(optimizer: PenaltyPath, pieces: Any, network: Network, task: Task, held: bool) -> None:
-    """Set the curvature of the rows (once for all penalties) and the second derivative at the current solution."""
+    """Set curvature or scales of the rows (once for all penalties) and the second derivative at the current solution."""
+    if optimizer.class_ratios and optimizer.scaled is None:
+        optimizer.scaled = scaled_by_ratios(network.model, pieces, optimizer.class_ratios)
+        if optimizer.scaled is None:
+            raise ConfigError(
+                "only bags of tokens with classes or labels have ratios of classes",
+                where="optimizer.class_ratios",
+                hint="Use optimizer.class_ratios=0.",
+            )
+    if optimizer.scaled is not None:
+        return
     if optimizer.curvature is None:
         optimizer.curvature = curvature_of(network.model, (network(piece, prepared=held) for piece in pieces))
     if optimizer.curvature is not None:

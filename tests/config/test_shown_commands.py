@@ -91,6 +91,7 @@ BESIDE = {
     "model.bidirectional": ["model=gru"],
     "model.discriminator_lr": ["model=dcgan"],
     "model.spectral": ["model=dcgan"],
+    "optimizer.class_ratios": ["optimizer=penalty_path"],
     "preprocessing.tokens": ["preprocessing=text"],
     "preprocessing.usual_texts": ["preprocessing=text"],
     "augmentation.mixup": ["augmentation=image"],
