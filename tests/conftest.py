@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
 import os
 import signal
@@ -34,6 +35,20 @@ LONG_FILES = {
 # No absolute times: the machine may have much else to do.
 settings.register_profile("dlcli", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("dlcli")
+
+
+# Collection creates a million objects that live as long as the process: the garbage collector would find none to free,
+# and later look at all of them again and again.
+gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
+
+
+def pytest_unconfigure() -> None:
+    gc.unfreeze()  # libraries report objects that are left at the end of the process
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
