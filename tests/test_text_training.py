@@ -53,9 +53,9 @@ def test_the_default_is_a_linear_model_of_n_grams_of_the_training_rows(trained: 
     assert {"_gre", "grea", "reat", "eat_"} <= set(vocabulary[first:])
     tag = Ledger.load(trained.run_dir).tags["dlcli.auto.preprocessing.characters"]
     assert tag.startswith("4 for texts of ")
-    assert (
-        Ledger.load(trained.run_dir).tags["dlcli.auto.optimizer.class_ratios"] == "0.5 for classes of texts"
-    )
+    tags = Ledger.load(trained.run_dir).tags
+    assert tags["dlcli.auto.optimizer.class_ratios"] == "0.5 for classes of texts"
+    assert tags["dlcli.auto.optimizer.tolerance"] == "0.0005 as the tolerance for texts"
 
 
 @pytest.mark.filterwarnings("ignore:.*known to the model", "ignore:.*tokens are unknown to the model")

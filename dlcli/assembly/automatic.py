@@ -26,7 +26,7 @@ from dlcli.tracking.mlflow_tags import AUTO_TAG
 from dlcli.training.class_ratios import automatic_ratios
 from dlcli.training.fields import as_fields
 from dlcli.training.finetuning import ProbeFirst
-from dlcli.training.penalty_path import FACTOR, FACTOR_OF_TEXTS, PenaltyPath, first_penalty
+from dlcli.training.penalty_path import FACTOR, FACTOR_OF_TEXTS, TOLERANCE_OF_BAGS, PenaltyPath, first_penalty
 
 AUTO, NONE = "auto", "none"
 PRECISION, FULL_PRECISION = "trainer.precision", "32-true"
@@ -153,7 +153,11 @@ def _penalty(config: Mapping[str, Any], data: Data, numbers: np.ndarray) -> Iter
         told = f"as the ratio of penalties for {'texts' if is_text else 'this kind of data'}"
         yield AutomaticChoice("optimizer.factor", FACTOR_OF_TEXTS if is_text else FACTOR, told)
     is_bag = getattr(locate(config["model"][TARGET]), "reads_text", "") == "bag"
-    if optimizer.get("class_ratios", 0) is None and is_text and is_bag:
+    if not (is_text and is_bag):
+        return
+    if optimizer.get("tolerance", 0) is None:
+        yield AutomaticChoice("optimizer.tolerance", TOLERANCE_OF_BAGS, "as the tolerance for texts")
+    if optimizer.get("class_ratios", 0) is None:
         kind = getattr(locate(config["task"][TARGET]), "kind", "")
         if found := automatic_ratios(kind, data.y, numbers):
             yield AutomaticChoice("optimizer.class_ratios", *found)

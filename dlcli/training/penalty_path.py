@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import Annotated, Any, ClassVar
 
 import torch
@@ -42,6 +42,8 @@ _PENALTY_OF_A_ROW = 1000
 
 # Ratio of each penalty to the previous one, and that for texts, whose validation loss varies more from one to the next.
 FACTOR, FACTOR_OF_TEXTS = 0.1, 0.316
+# Tolerance, and that for bags of n-grams, whose many weights make iterations slow.
+TOLERANCE, TOLERANCE_OF_BAGS = 1e-5, 5e-4
 
 # Minimum number of iterations before convergence is tested.
 _FIRST_ITERATIONS = 5
@@ -65,7 +67,7 @@ class PenaltyPath(Optimizer):
         last: the last penalty.
         max_iter: iterations per step.
         tolerance: a step ends when two consecutive iterations each lower the penalized loss by at most this share. If
-            the curvature of the rows is unknown, steps are shorter and a tenth of it is used.
+            the curvature of the rows is unknown, steps are shorter and a tenth of it is used. None is 1e-5.
         history_size: number of past gradients that approximate the curvature.
         lr: length of the first trial step of a line search, which does not change the solution.
         class_ratios: share of the log-count ratios in the scales of weights of tokens, `scaled_by_ratios`, by which the
@@ -84,7 +86,7 @@ class PenaltyPath(Optimizer):
         factor: Annotated[float, Gt(0), Lt(1)] | None = None,
         last: Annotated[float, Ge(0)] = 1e-6,
         max_iter: Annotated[int, Ge(1)] = 1000,
-        tolerance: Annotated[float, Gt(0)] = 1e-5,
+        tolerance: Annotated[float, Gt(0)] | None = None,
         history_size: Annotated[int, Ge(1)] = 10,
         lr: Annotated[float, Gt(0)] = 1.0,
         class_ratios: Annotated[float, Ge(0), Lt(1)] | None = 0.0,
@@ -92,7 +94,8 @@ class PenaltyPath(Optimizer):
         # Stored in the group, which is part of the state in checkpoints.
         state = {
             "lr": lr, "max_iter": max_iter, "history_size": history_size,
-            "first": first, "factor": factor or FACTOR, "last": last, "tolerance": tolerance,
+            "first": first, "factor": factor or FACTOR, "last": last,
+            "tolerance": tolerance or TOLERANCE,
             "steps": 0, "penalty": math.inf, "objective": 1.0, "iterations": 0,
         }  # fmt: skip
         super().__init__(params, state)
@@ -302,7 +305,7 @@ def _evaluations(
 
 
 def measure(optimizer: PenaltyPath, pieces: Any, network: Network, task: Task, held: bool) -> None:
-    """Set curvature or scales of the rows (once for all penalties) and the second derivative at the current solution."""
+    """Set scales or curvature of the rows (once for all penalties), and the second derivative at these weights."""
     if optimizer.class_ratios and optimizer.scaled is None:
         optimizer.scaled = scaled_by_ratios(network.model, pieces, optimizer.class_ratios)
         if optimizer.scaled is None:
@@ -338,13 +341,6 @@ def rows_of_a_piece(fields: Fields) -> int:
     shapes = [field.shape[1:] for field in fields.values()]
     ragged = [field for field in fields.values() if isinstance(field, Ragged)]
     longest = max((int(field.lengths.max()) for field in ragged), default=1)
-    numbers = sum(_product([size or longest for size in shape]) for shape in shapes)
+    numbers = sum(math.prod(size or longest for size in shape) for shape in shapes)
     rows = max(1, _NUMBERS // numbers)
     return min(rows, _RAGGED_ROWS if ragged else rows, len(next(iter(fields.values()))))
-
-
-def _product(sizes: Sequence[int]) -> int:
-    product = 1
-    for size in sizes:
-        product *= size
-    return product
