@@ -37,18 +37,13 @@ settings.register_profile("dlcli", deadline=None, suppress_health_check=[HealthC
 settings.load_profile("dlcli")
 
 
-# Collection creates a million objects that live as long as the process: the garbage collector would find none to free,
-# and later look at all of them again and again.
+# Collection creates a million objects that live as long as the process: the garbage collector would look at them again
+# and again, and find none to free.
 gc.disable()
 
 
 def pytest_collection_finish() -> None:
-    gc.freeze()
     gc.enable()
-
-
-def pytest_unconfigure() -> None:
-    gc.unfreeze()  # libraries report objects that are left at the end of the process
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
