@@ -42,7 +42,11 @@ CALLS = {
     | METRICS
     | FITTED
     | RECORD,
-    "executors.template.import_needed()": COMPILER | METRICS | FITTED | RECORD | PLOTS,
+    "executors.template.import_needed() or __import__('dlcli.runner.sweep')": COMPILER
+    | METRICS
+    | FITTED
+    | RECORD
+    | PLOTS,
 }
 
 # A process that has what all of these commands need; a fork of it executes a command, and tells what is loaded then.

@@ -56,7 +56,7 @@ def sweep(
         }
         asked = [*(overrides or ()), *(f"{key}={value}" for key, value in flags.items() if value is not None)]
         if not dry_run:
-            plots = ["dlcli.reports.run_plots"]  # of the refit
+            plots = ["dlcli.reports.run_plots", "dlcli.reports.classification"]  # of the refit
             warm_early(asked, lambda: loading(terminal), plots)
         with loading(terminal):
             from dlcli.runner import sweep as runner

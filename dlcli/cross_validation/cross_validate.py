@@ -17,7 +17,6 @@ from dlcli.cross_validation.fold_summary import pooled_metrics
 from dlcli.cross_validation.fold_tuning import coverage_of_refit, tuned_on_folds, tuning_sentence
 from dlcli.cross_validation.holdout_refit import refit_holdout
 from dlcli.cross_validation.parent_record import record_parent
-from dlcli.cross_validation.parent_report import write_parent_report, write_size_curve
 from dlcli.cross_validation.refit import PLACE, final_model_sentence, refit
 from dlcli.cross_validation.size_curve import size_points, size_sentence
 from dlcli.datasets.notices import of_runs, sentences
@@ -148,6 +147,9 @@ def cross_validate(
         trees = summary.trees(results)
         verdict = verdict_on_folds(task, results, [fold.split for fold in folds])
         messages += against_trees(summary.metrics, trees, verdict)
+        # A command that plans folds or trials needs no matplotlib before.
+        from dlcli.cross_validation.parent_report import write_parent_report, write_size_curve
+
         if len(points) > 1:
             messages.append(size_sentence(points, metric))
             write_size_curve(run_dir, estimation, points, metric)

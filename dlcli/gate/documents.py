@@ -6,8 +6,10 @@ YAML is read by the safe loader and without aliases, since a few lines with alia
 from __future__ import annotations
 
 import json
+import marshal
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,9 @@ DEPTH = 64
 # Digits of a number in YAML. Numbers to the base of 60 (1:30:00) would otherwise take minutes.
 _DIGITS = 1000
 _NUMBER = re.compile(r"[-+]?\d[\d_:.]*")
+
+# A version of marshal in which equal values have equal bytes; later ones depend on the number of their references.
+_WITHOUT_REFERENCES = 2
 
 _COPY = "Copy the folder again."
 
@@ -115,6 +120,26 @@ def parse_yaml(text: str) -> Any:
 
 def yaml_text(content: Any) -> str:
     """Return a plain value as YAML without aliases, with keys in their original order."""
+    if not isinstance(content, dict) or not content:
+        return _dumped(content)
+    # The entries of a document are written one after the other, and configurations of a sweep share most of theirs.
+    return "".join(_entry(key, value) for key, value in content.items())
+
+
+def _entry(key: Any, value: Any) -> str:
+    try:
+        return _entry_once(marshal.dumps((key, value), _WITHOUT_REFERENCES))
+    except ValueError:  # not of a plain type
+        return _dumped({key: value})
+
+
+@lru_cache(maxsize=256)
+def _entry_once(marshalled: bytes) -> str:
+    key, value = marshal.loads(marshalled)
+    return _dumped({key: value})
+
+
+def _dumped(content: Any) -> str:
     dumper = _Fast if _is_printable(content) else _Dumper
     return yaml.dump(content, Dumper=dumper, sort_keys=False, allow_unicode=True)
 

@@ -252,6 +252,7 @@ def predictions_table(
     for part, evaluation in evaluations.items():
         judged = model.task.judged(evaluation.outputs, evaluation.y)
         lines = len(judged) // max(1, len(evaluation.rows))
-        place = pd.DataFrame({"row": np.repeat(evaluation.rows, lines), "split": name_of_part(part, is_fold)})
-        tables.append(pd.concat([place, judged], axis=1))
-    return pd.concat(tables, ignore_index=True)
+        judged.insert(0, "row", np.repeat(evaluation.rows, lines), allow_duplicates=True)
+        judged.insert(1, "split", name_of_part(part, is_fold), allow_duplicates=True)
+        tables.append(judged)
+    return pd.concat(tables, ignore_index=True) if len(tables) > 1 else tables[0]

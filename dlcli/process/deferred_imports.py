@@ -22,11 +22,12 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 _COMPILER, _BACKEND, _METRICS = "torch._dynamo", "torch._inductor", "torchmetrics"
-_STATISTICS = "scipy.stats"  # scikit-learn imports it for a few of its methods
+_STATISTICS, _INTEGRALS = "scipy.stats", "scipy.integrate"  # scikit-learn imports them for a few functions
 _DISTRIBUTIONS = ("chi2",)  # which scikit-learn imports by name
 
 # Modules of which others import functions by name.
 _CALLED = {
+    _INTEGRALS: ("trapezoid",),
     _STATISTICS: ("rankdata", "gmean", "spearmanr", *_DISTRIBUTIONS),
     "torch.utils.flop_counter": ("FlopCounterMode",),  # by Lightning's summary of a model, and with it triton
     "torchmetrics.utilities.plot": ("plot_single_or_multi_val", "plot_confusion_matrix", "plot_curve"),
@@ -39,7 +40,7 @@ _OF_SKLEARN = "ensemble impute metrics model_selection neighbors preprocessing"
 _COLLECTIONS = tuple(f"sklearn.{name}" for name in _OF_SKLEARN.split())
 
 # Packages whose modules cannot be imported before their own code has run.
-_WHOLE = (_COMPILER, _BACKEND, _STATISTICS)
+_WHOLE = (_COMPILER, _BACKEND, _STATISTICS, _INTEGRALS)
 
 
 def defer_imports() -> None:
@@ -267,13 +268,8 @@ class _CompilerLoader(_DeferringLoader):
     """Defers torch's compiler. Three of its names are used by programs that compile nothing; others load it."""
 
     def attribute(self, module: ModuleType, name: str) -> Any:
-        if name == "graph_break":
-            return _break_graph
-        if name == "OptimizedModule":
-            return _NothingOptimized
-        if name == "disable":
-            return _disable
-        return super().attribute(module, name)
+        own = {"graph_break": _break_graph, "OptimizedModule": _NothingOptimized, "disable": _disable}
+        return own[name] if name in own else super().attribute(module, name)
 
 
 class _PartLoader(_CallsLoader):

@@ -11,8 +11,8 @@ from matplotlib.collections import LineCollection
 from matplotlib.colors import LinearSegmentedColormap, PowerNorm
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
-from sklearn.metrics import auc, precision_recall_curve, roc_curve
 from sklearn.metrics import confusion_matrix as count_pairs
+from sklearn.metrics import precision_recall_curve, roc_curve
 
 from dlcli.reports.style import (
     FONT,
@@ -61,7 +61,7 @@ def roc(y_true: ArrayLike, probabilities: ArrayLike, classes: Sequence[str]) -> 
     curves = []
     for name, positive, score in one_vs_rest:
         fpr, tpr, _ = roc_curve(positive, score)
-        curves.append(_Curve(name, fpr, tpr, float(auc(fpr, tpr))))
+        curves.append(_Curve(name, fpr, tpr, float(np.trapezoid(tpr, fpr))))
     macro = np.mean([np.interp(_GRID, c.x, c.y) for c in curves], axis=0) if curves else _GRID
     # Interpolation at x = 0 gives the curve's highest value there. The plot starts at the origin.
     figure, ax = _draw(curves, (np.append(0, _GRID), np.append(0, macro)), "AUC", notes, "default")

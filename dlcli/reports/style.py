@@ -7,10 +7,12 @@ so that plots can be drawn in threads and next to those of a notebook.
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
@@ -98,7 +100,7 @@ def save(figure: Figure, path: Path, about: str = "") -> Path:
 
 
 def _draw(figure: Figure, path: Path) -> None:
-    for text in figure.findobj(Text):
+    for text in _texts(figure):
         text.set_text(visible(text.get_text()))
     canvas = FigureCanvasAgg(figure)
     # savefig would draw the figure twice in order to compute the layout. Here the layout is computed without drawing.
@@ -107,3 +109,11 @@ def _draw(figure: Figure, path: Path) -> None:
         engine.execute(figure)
         figure.set_layout_engine("none")
     canvas.print_png(path, metadata={"Software": "dlcli"})
+
+
+def _texts(artist: Artist) -> Iterator[Text]:
+    """Yield the texts of a figure, except the labels of ticks, which their formatters write when they are drawn."""
+    if isinstance(artist, Text):
+        yield artist
+    for child in (artist.label, artist.offsetText) if isinstance(artist, Axis) else artist.get_children():
+        yield from _texts(child)

@@ -82,6 +82,7 @@ KEPT_OUT = "DLCLI_SECRET_"
 # be searched for; values shorter than `_SURE` are only replaced as separate words.
 _registered: set[str] = set()
 _SHORTEST, _SURE_OF_VARIABLE, _SURE = 6, 8, 12
+_OFTEN = 200  # maximum length of a text whose masked form is kept
 
 
 @lru_cache(maxsize=4096)
@@ -120,7 +121,16 @@ def _masked(text: str, variables: Sequence[str] | None) -> str:
     """Return text with each secret masked; `variables` are `secret_variables()` if the caller has read them."""
     if len(text) < 4:
         return text
-    return replaced(text, lambda secret: MASK, secret_variables() if variables is None else variables)
+    values = tuple(secret_variables() if variables is None else variables)
+    if len(text) > _OFTEN:
+        return replaced(text, lambda secret: MASK, values)
+    return _masked_once(text, values, frozenset(_registered))
+
+
+@lru_cache(maxsize=4096)  # a job masks the same names and tags dozens of times
+def _masked_once(text: str, variables: Sequence[str], registered: frozenset[str]) -> str:
+    """Return text with each secret masked. The registered secrets are an argument so that a new one counts."""
+    return replaced(text, lambda secret: MASK, variables)
 
 
 def replaced(text: str, instead: Callable[[str], str], variables: Sequence[str]) -> str:
@@ -324,7 +334,9 @@ def _known(text: str, values: Sequence[str]) -> Iterator[tuple[int, int]]:
 
 def secret_variables() -> list[str]:
     """Return the values of environment variables whose names say that they are secret."""
-    values = [(name, os.environ.get(name, "")) for name in _secret_names(tuple(os.environ))]
+    # The encoded names, which are read ten times as fast.
+    names = _secret_names(tuple(getattr(os.environ, "_data", os.environ)))
+    values = [(name, os.environ.get(name, "")) for name in names]
     return [
         value
         for name, value in values
@@ -334,5 +346,5 @@ def secret_variables() -> list[str]:
 
 
 @lru_cache(maxsize=4)
-def _secret_names(names: tuple[str, ...]) -> list[str]:
-    return [name for name in names if is_secret(name) or name.startswith(KEPT_OUT)]
+def _secret_names(names: tuple[str | bytes, ...]) -> list[str]:
+    return [name for name in map(os.fsdecode, names) if is_secret(name) or name.startswith(KEPT_OUT)]

@@ -53,3 +53,11 @@ def test_the_fast_emitter_writes_the_same_text() -> None:
             content = {"a": {text[:9]: [text, 1.5, 1e-5, -3, True, None, {}, [], {"x": text}], "y": text}}
             slow = yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
             assert yaml_text(content) == slow
+
+
+def test_equal_entries_of_other_types_are_written_apart() -> None:
+    for value in (1, True, 1.0, "1", None, [], {}, [1, {"a": True}], [1, {"a": 1}]):
+        content = {"a": value, "b": {"c": value}}
+        slow = yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+        assert yaml_text(content) == yaml_text(content) == slow
+    assert yaml_text({}) == "{}\n"

@@ -133,6 +133,21 @@ def test_a_function_hides_the_module_of_its_name(statement: str, run: Run) -> No
     assert run(f"{statement}\nprint(type(accuracy).__name__)") == "function"
 
 
+def test_scikit_learns_metrics_load_no_optimizer_of_scipy(run: Run) -> None:
+    out = run("""
+        from sklearn.metrics import auc
+        print("scipy.optimize" in sys.modules, auc([0, 1], [0, 1]), "scipy.optimize" in sys.modules)
+        import scipy.integrate._ivp, scipy.integrate
+        from scipy.integrate import quad
+        print(quad(lambda x: x, 0, 2)[0], scipy.integrate.simpson([1, 1, 1]), callable(scipy.integrate._ivp.solve_ivp))
+    """)
+    assert out.splitlines() == ["False 0.5 True", "2.0 2.0 True"]
+
+
+def test_a_module_of_a_deferred_package_can_be_imported_first(run: Run) -> None:
+    assert run("import scipy.integrate._ivp.ivp as m; print(m.solve_ivp.__name__)") == "solve_ivp"
+
+
 def test_all_of_a_deferred_package_is_there(run: Run) -> None:
     out = run("""
         import torchmetrics, scipy.stats, sklearn.preprocessing

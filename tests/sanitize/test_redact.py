@@ -193,8 +193,14 @@ def test_a_registered_value_is_removed_anywhere(secret: str, around: str) -> Non
 
 
 def test_values_of_secret_variables_are_taken_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert redact("refused abcdefghij or klmnopqrst") == "refused abcdefghij or klmnopqrst"
     monkeypatch.setenv("SOME_API_KEY", "abcdefghij")
-    assert redact("refused abcdefghij") == "refused ***"
+    assert redact("refused abcdefghij or klmnopqrst") == "refused *** or klmnopqrst"
+    monkeypatch.setenv("SOME_API_KEY", "klmnopqrst")
+    assert redact("refused abcdefghij or klmnopqrst") == "refused abcdefghij or ***"
+    monkeypatch.setattr(redaction, "_registered", set())
+    register_secret("abcdefghij")
+    assert redact("refused abcdefghij or klmnopqrst") == "refused *** or ***"
 
 
 @given(st.text(max_size=300))
