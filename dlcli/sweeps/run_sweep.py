@@ -81,11 +81,15 @@ def run_sweep(
             forget_results(recorder.ledger)
             _tag_best(store, standing)
             recorder.tag("dlcli.best_command", plan.command(best.params))
-            # A worker needs no matplotlib for a trial, and the driver none before.
-            from dlcli.sweeps import sweep_report
+
+            @cache
+            def report() -> tuple[dict[str, float], list[str]]:
+                # Imported while a worker refits, because no trial needs matplotlib.
+                from dlcli.sweeps.sweep_report import write_sweep_report
+
+                return write_sweep_report(run_dir, plan, study, standing)
 
             # Written before the end of the refit, which may fail or be stopped although the search has finished.
-            report = cache(partial(sweep_report.write_sweep_report, run_dir, plan, study, standing))
             run = None
             if workers is None:
                 report()
