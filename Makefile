@@ -11,6 +11,8 @@ INSTALL = $(UV) pip install --python $(BIN)/python -c constraints.txt
 else
 INSTALL = $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
 endif
+# Images of containers often set it: each process would compile dlcli and the tests again.
+unexport PYTHONDONTWRITEBYTECODE
 # The site needs neither torch nor dlcli.
 DOCS := .venv-docs
 ARGS ?=
