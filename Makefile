@@ -9,7 +9,10 @@ UV := $(shell command -v uv 2>/dev/null)
 ifdef UV
 INSTALL = $(UV) pip install --python $(BIN)/python -c constraints.txt
 else
-INSTALL = $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
+INSTALL = $(BIN)/python -m pip install --disable-pip-version-check --no-compile -c constraints.txt
+# pip compiles all of the 25,000 files on one core, which takes longer than a minute. Some are templates of code, which
+# cannot be compiled.
+COMPILE = -PYTHONWARNINGS=ignore $(BIN)/python -m compileall -q -j 0 -x '/tests?/' $(VENV)/lib >$(VENV)/compile.log
 endif
 # Images of containers often set it: each process would compile dlcli and the tests again.
 unexport PYTHONDONTWRITEBYTECODE
@@ -53,12 +56,14 @@ $(TRAIN): pyproject.toml constraints.txt
 	@echo "Installing what training needs into $(VENV): torch, Lightning, MLflow and others"
 	$(PYTHON) -m venv $(VENV)
 	$(INSTALL) -e .
+	$(COMPILE)
 	touch $@
 
 $(READY): pyproject.toml constraints.txt
 	@echo "Installing what training and the tests need into $(VENV): torch, Lightning, MLflow, Ray, transformers, mypy and others"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(INSTALL) -e '.[dev]'
+	$(COMPILE)
 	touch $(TRAIN) $@
 
 clean:
