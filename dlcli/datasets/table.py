@@ -102,15 +102,15 @@ def load(
     targets = [target] if isinstance(target, str) else list(target)
     by = {"group": group, "time": time, "split": split}
     named = {*targets, *kinds, *drop, *filter(None, by.values())}
-    raw = read_raw(typed(path), options, named)
-    if (known := evaluation_columns()) is not None:
+    known = evaluation_columns()
+    reading = options.reading(kinds, [time] if time else [], [split] if split else [])
+    raw = read_raw(typed(path), options, named, reading if known is None else None)
+    if known is not None:
         return _to_evaluate(raw, options.applied_to(known), targets, kinds, missing_target)
 
     _need(raw.origin, targets, drop, {"dataset.types": list(kinds), **options.by_column()}, by)
     index = [name for name in raw.index if name not in named]
-    source = raw.decided(
-        options.reading(kinds, [time] if time else [], [split] if split else []), {*drop, *index}
-    )
+    source = raw.decided(reading, {*drop, *index})
     source, dropped = drop_missing(source, targets, missing_target)
     first = len(source.frame)
     if test_path is not None:

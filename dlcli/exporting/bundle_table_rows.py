@@ -10,7 +10,7 @@ import pyarrow as pa
 from torch import nn
 
 from dlcli.datasets.data import take
-from dlcli.datasets.tables.delimited import find_form
+from dlcli.datasets.tables.form import find_form
 from dlcli.datasets.tables.format_options import FormatOptions
 from dlcli.datasets.tables.read_table import is_table, table_format
 from dlcli.errors import InputError

@@ -164,7 +164,8 @@ class _Deciding:
                 return self._words(as_words(values), "its numbers are too long to be exact")
             if (verdict := self._dates.compact(values)) is not None:
                 return verdict
-        return Verdict(replace(self._base, kind=self._asked or "numeric"))
+        point = "." if self._name in self._options.parsed else ""
+        return Verdict(replace(self._base, kind=self._asked or "numeric"), decimal=point)
 
     def _plain_numbers(
         self, strings: pa.ChunkedArray, words: pa.ChunkedArray, parsed: pa.ChunkedArray | None = None

@@ -30,9 +30,13 @@ class Encoded:
         """Return the encoded form of a column that is a dictionary of strings; None for others."""
         if not pa.types.is_dictionary(column.type) or not pa.types.is_string(column.type.value_type):
             return None
-        chunks = column.unify_dictionaries().chunks
+        chunks = column.chunks
         if not chunks:
             return None
+        if not all(chunk.dictionary.equals(chunks[0].dictionary) for chunk in chunks):
+            chunks = (
+                column.unify_dictionaries().chunks
+            )  # fails for nulls, which only `column` adds to one for all
         codes = pa.chunked_array([chunk.indices for chunk in chunks])
         # The dictionary may contain strings that no row has, such as the name of the column.
         used = pc.drop_null(pc.unique(codes))

@@ -170,8 +170,11 @@ def codes_as_numbers(strings: pa.ChunkedArray, name: str) -> Iterator[Problem]:
     few = pc.unique(spread(strings))
     if len(few) <= _VERSIONS and len(distinct := pc.drop_null(pc.unique(strings))) <= _VERSIONS:
         same: dict[float, list[str]] = {}
-        for word in distinct.to_pylist():
-            same.setdefault(float(word), []).append(word)
+        # Arrow reads numbers that Python does not, such as nan(1).
+        for word, value in zip(
+            distinct.to_pylist(), pc.cast(distinct, pa.float64()).to_pylist(), strict=True
+        ):
+            same.setdefault(value, []).append(word)
         pairs = [words for words in same.values() if len({len(word) for word in words}) > 1]
         if pairs and any("." in word.rstrip("0").rstrip(".") for word in pairs[0]):
             yield Problem(

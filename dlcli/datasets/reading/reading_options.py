@@ -24,6 +24,7 @@ class ReadingOptions:
         trim: whether white space around words is removed.
         times: columns that must be dates or numbers, because rows are ordered by them.
         parts: columns of parts of the split, which are case-insensitive.
+        parsed: columns of numbers with decimal points, which have been parsed while a text file was read.
     """
 
     types: Mapping[str, Kind] = field(default_factory=dict)
@@ -35,6 +36,7 @@ class ReadingOptions:
     trim: bool = True
     times: Collection[str] = ()
     parts: Collection[str] = ()
+    parsed: Collection[str] = ()
 
     def missing_of(self, name: str) -> tuple[str, ...] | None:
         """Return the words that denote a missing value in a column; None for the usual ones."""

@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 from pyarrow import csv
 
 from dlcli.config.suggest import hint
+from dlcli.datasets.reading.cells import MISSING
+from dlcli.datasets.reading.reading_options import ReadingOptions
 from dlcli.datasets.tables.beginning import beginning_of
 from dlcli.datasets.tables.bounds import LONGEST_LINE
 from dlcli.datasets.tables.compression import Excerpt, at_line, opened
-from dlcli.datasets.tables.dialect import Dialect, has_stray_quote, quotes_are_literal, sniff
+from dlcli.datasets.tables.form import Form, find_form, numbered, plain_excerpt
 from dlcli.datasets.tables.format_options import FormatOptions
-from dlcli.datasets.tables.layout import ROW_NAMES, Layout, advice_on_blanks, find_layout
+from dlcli.datasets.tables.layout import ROW_NAMES, Layout, advice_on_blanks
 from dlcli.datasets.tables.line_gaps import Watched
-from dlcli.datasets.tables.lines import is_like_ascii, is_utf8, text_lines
+from dlcli.datasets.tables.lines import is_utf8
+from dlcli.datasets.tables.number_columns import (
+    FIRST,
+    LARGE,
+    NoNumber,
+    beginning,
+    column_without_number,
+    find_number_columns,
+    require_no_nan,
+)
 from dlcli.datasets.tables.packing import packed
 from dlcli.datasets.tables.quoted_rows import all_lines_are_rows, empty_lines
 from dlcli.datasets.tables.source import RawTable
@@ -34,40 +44,22 @@ _BLOCK = 1 << 20
 _ROW_TOO_LONG = "straddles two block boundaries"
 
 
-@dataclass(frozen=True)
-class Form:
-    """The format of a delimited text file.
-
-    Attributes:
-        dialect: its dialect.
-        layout: what comes before and around its cells.
-        encoding: its encoding.
-        names: names of the columns.
-        drops_last: whether each line ends with a separator that is followed by nothing.
-    """
-
-    dialect: Dialect
-    layout: Layout
-    encoding: str
-    names: tuple[str, ...]
-    drops_last: bool = False
-
-    @property
-    def plain(self) -> Form:
-        """The form of the lines that `layout` makes plain."""
-        return replace(self, layout=Layout(), encoding="utf-8")
-
-
 def read_delimited(
-    file: Path | Excerpt, options: FormatOptions, names: Collection[str] = (), form: Form | None = None
+    file: Path | Excerpt,
+    options: FormatOptions,
+    names: Collection[str] = (),
+    form: Form | None = None,
+    deciding: ReadingOptions | None = None,
 ) -> RawTable:
-    """Return the cells of a table of text, as strings without any conversion.
+    """Return the cells of a table of text, as strings without any conversion, but for numbers with `deciding`.
 
     Args:
         file: the file.
         options: its format.
         names: names of columns that settings use, by which a header is recognized.
         form: the form of the file if it is known.
+        deciding: the options by which the columns will be decided. Columns of plain numbers of a large file are then
+            parsed while it is read (`dlcli.datasets.tables.number_columns`).
 
     Raises:
         DataError: the file is empty, damaged or in another encoding, or a row has too few or too many columns.
@@ -84,12 +76,13 @@ def read_delimited(
         lines = beginning_of(file, form.encoding)
         blank = next((number for number, line in enumerate(lines) if line.strip()), 0)
     comments: list[int] = []
-    table, may_have_gaps = _read(file, form, comments)
+    rows = _read(file, form, comments, deciding)
+    table = rows.table
     empty: list[int] = []
-    if may_have_gaps and not all_lines_are_rows(file, table, len(comments)):
+    others = len(comments) + (1 + sum(name.count("\n") for name in rows.header) if rows.header else 0)
+    if rows.may_have_gaps and not all_lines_are_rows(file, table, others):
         empty = empty_lines(file, form.dialect, form.encoding, comments)
-    first = table.column(0)[0].as_py().strip() if form.dialect.header and len(table) else "named"
-    table = table.rename_columns(_names(table, form.dialect.header)).slice(form.dialect.header)
+    table = table.rename_columns(numbered(rows.header or [""] * table.num_columns))
     if form.drops_last and table.num_columns > 1 and _is_empty(table.column(table.num_columns - 1)):
         table = table.remove_column(table.num_columns - 1)
     raw = RawTable.of(
@@ -100,63 +93,33 @@ def read_delimited(
         separator=form.dialect.separator,
         index=[ROW_NAMES] if ROW_NAMES in table.column_names else [],
         warnings=[*titles, *skipped_warnings(place, len(comments), len(empty))],
-        unnamed=not first or first == "Unnamed: 0",
+        unnamed=_is_unnamed(rows.header),
     )
-    return replace(raw, comments=len(comments), empty=len(empty))
+    parsed = frozenset(table.column_names[number] for number in rows.numbers)
+    return replace(raw, comments=len(comments), empty=len(empty), parsed=parsed)
 
 
-def find_form(file: Path | Excerpt, options: FormatOptions, names: Collection[str] = ()) -> Form:
-    """Return the form of a file, and the names of its columns.
+class _Rows(NamedTuple):
+    """The rows of a file.
 
-    Raises:
-        DataError: the file is empty, not text, or in another encoding.
+    Attributes:
+        table: its rows.
+        header: the cells of the header; empty without one.
+        may_have_gaps: whether there may be empty lines between the rows.
+        numbers: the columns that are parsed.
     """
-    lines = beginning_of(file, options.encoding)
-    if not any(line.strip() for line in lines):
-        raise DataError("is empty", str(file), "Give at least one row.")
-    layout = find_layout(lines, options.separator_sign)
-    lines = [line for line in layout.lines(lines) if line.strip()]
-    header = True if options.has_header is None and layout.header is not None else options.has_header
-    dialect = sniff(lines, layout.separator or options.separator_sign, header, names)
-    quotes = options.has_quotes
-    if quotes is None and dialect.separator == "\t":
-        quotes = not _are_literal(file, options.encoding, dialect.separator)
-    dialect = replace(dialect, quotes=quotes is not False)
-    written = dialect.first_row(lines)
-    found = written if dialect.header else [""] * len(written)
-    found = _numbered(found)
-    last = [cells[-1:] for cells in map(partial(_cells, dialect), lines)]
-    drops = len(found) > 1 and not any(map("".join, last)) and (not dialect.header or not written[-1].strip())
-    return Form(dialect, layout, options.encoding, tuple(found[:-1] if drops else found), drops)
+
+    table: pa.Table
+    header: list[str]
+    may_have_gaps: bool
+    numbers: frozenset[int] = frozenset()
 
 
-def _are_literal(file: Path | Excerpt, encoding: str, separator: str) -> bool:
-    """Return whether quotes in a file are ordinary characters."""
-    if is_like_ascii(encoding):
-        with opened(file) as stream:
-            if not has_stray_quote(stream, separator):
-                return False
-    with opened(file) as stream:
-        return quotes_are_literal(text_lines(stream, file, encoding), separator)
-
-
-def plain_excerpt(file: Path | Excerpt, form: Form) -> Excerpt:
-    """Return a file's lines in memory, without what is peculiar to its layout."""
-    place, before = (file.file, file.before) if isinstance(file, Excerpt) else (file, 0)
-    with opened(file, most=free_memory()) as stream:
-        lines = form.layout.lines(text_lines(stream, file, form.encoding))
-        content = "".join(lines).encode("utf-8", "surrogateescape")
-    return Excerpt(place, content, before + form.layout.skip - form.layout.in_comment)
-
-
-def _cells(dialect: Dialect, line: str) -> list[str]:
-    return [cell.strip() for cell in dialect.first_row([line])]
-
-
-def _read(file: Path | Excerpt, form: Form, comments: list[int]) -> tuple[pa.Table, bool]:
-    """Return the rows, and whether there may be empty lines between them; `comments` receives the rows before each."""
+def _read(
+    file: Path | Excerpt, form: Form, comments: list[int], deciding: ReadingOptions | None = None
+) -> _Rows:
+    """Return the rows; `comments` receives the number of rows before each comment."""
     ragged: list[Any] = []
-    dialect = form.dialect
 
     def note(row: Any) -> str:
         if row.text.startswith("#"):
@@ -165,43 +128,33 @@ def _read(file: Path | Excerpt, form: Form, comments: list[int]) -> tuple[pa.Tab
         ragged.append(row)
         return "error"
 
-    def read(block: int) -> tuple[pa.Table, bool]:
+    def read(block: int, header: list[str], numbers: frozenset[int]) -> _Rows:
         comments.clear()
         with opened(file, most=free_memory()) as stream:
             watched = Watched(stream, utf8=is_utf8(form.encoding))
-            reader = csv.open_csv(
-                watched,
-                # Arrow numbers the rows only if it uses a single thread.
-                read_options=csv.ReadOptions(
-                    use_threads=False,
-                    autogenerate_column_names=True,
-                    encoding=form.encoding,
-                    block_size=block,
-                ),
-                parse_options=csv.ParseOptions(
-                    delimiter=dialect.separator,
-                    quote_char='"' if dialect.quotes else False,
-                    newlines_in_values=dialect.quotes,
-                    invalid_row_handler=note,
-                ),
-                convert_options=csv.ConvertOptions(
-                    null_values=[],
-                    strings_can_be_null=False,
-                    column_types={f"f{number}": pa.string() for number in range(len(form.names) + 2)},
-                ),
-            )
+            reader = _reader(watched, form, block, note, numbers)
             # New rows are read in pieces, of which some columns are copied to the output.
             table = packed(reader, reader.schema) if isinstance(file, Path) else reader.read_all()
-            return table, watched.has_gaps
+            require_no_nan(table, numbers)
+            if form.dialect.header and not numbers:
+                header, table = _first_row(table), table.slice(1)
+            return _Rows(table, header, watched.has_gaps, numbers)
 
+    block = _BLOCK
     try:
-        try:
-            return read(_BLOCK)
-        except pa.ArrowInvalid as error:
-            if _ROW_TOO_LONG not in str(error):
-                raise
-        # Not within `except`, whose error holds what has been read before the long row.
-        return read(LONGEST_LINE)
+        header, numbers = _find_numbers(file, form, deciding)
+        most = len(numbers) - 1
+        while True:
+            try:
+                return read(block, header, numbers)
+            except (pa.ArrowInvalid, NoNumber) as error:
+                # What has been read before is freed with the error, before the next attempt.
+                if (column := column_without_number(error)) is not None:
+                    numbers = numbers - {column} if len(numbers) > most else frozenset()
+                elif _ROW_TOO_LONG in str(error) and block < LONGEST_LINE:
+                    block = LONGEST_LINE
+                else:
+                    raise
     except (pa.ArrowException, UnicodeError) as error:
         if is_utf8(form.encoding):
             _check_lines(file)
@@ -227,6 +180,66 @@ def _read(file: Path | Excerpt, form: Form, comments: list[int]) -> tuple[pa.Tab
         raise DataError(f"cannot be read as a table: {first_line(error)}", str(file), _HINT) from error
 
 
+def _reader(
+    stream: Watched,
+    form: Form,
+    block: int,
+    note: Callable[[Any], str],
+    numbers: Collection[int] = (),
+) -> csv.CSVStreamingReader:
+    """Return Arrow's reader of rows, in which cells are strings, and numbers in columns that are parsed.
+
+    Rows include the header unless columns are parsed.
+    """
+    dialect = form.dialect
+    kinds = {
+        number: pa.float64() if number in numbers else pa.string() for number in range(len(form.names) + 2)
+    }
+    return csv.open_csv(
+        stream,
+        # Arrow numbers the rows only if it uses a single thread.
+        read_options=csv.ReadOptions(
+            use_threads=False,
+            autogenerate_column_names=True,
+            encoding=form.encoding,
+            block_size=block,
+            skip_rows_after_names=int(dialect.header and bool(numbers)),
+        ),
+        parse_options=csv.ParseOptions(
+            delimiter=dialect.separator,
+            quote_char='"' if dialect.quotes else False,
+            newlines_in_values=dialect.quotes,
+            invalid_row_handler=note,
+        ),
+        convert_options=csv.ConvertOptions(
+            check_utf8=False,  # `Watched` does so in less time
+            null_values=MISSING,
+            strings_can_be_null=False,
+            column_types={f"f{number}": kind for number, kind in kinds.items()},
+        ),
+    )
+
+
+def _find_numbers(
+    file: Path | Excerpt, form: Form, deciding: ReadingOptions | None
+) -> tuple[list[str], frozenset[int]]:
+    """Return the header, and the columns of a large file that are parsed; without them, the header is not read."""
+    if deciding is None or isinstance(file, Excerpt) or file.stat().st_size < LARGE:
+        return [], frozenset()
+    try:
+        with opened(file, most=free_memory()) as stream:
+            reader = _reader(Watched(stream, utf8=is_utf8(form.encoding)), form, _BLOCK, lambda _: "skip")
+            first = beginning(reader, FIRST)
+    except (pa.ArrowException, UnicodeError):
+        first = None  # what is wrong is reported when all rows are read
+    if first is None:
+        return [], frozenset()
+    header = _first_row(first) if form.dialect.header else []
+    names = numbered(header or [""] * first.num_columns)
+    found = find_number_columns(first.slice(form.dialect.header), names, deciding)
+    return header, found - ({0} if _is_unnamed(header) else set())  # which may be numbers of rows
+
+
 def _line_of(file: Path | Excerpt, encoding: str, begins: str, row: int | None) -> int:
     """Return the line of a row; Arrow counts rows, and a row with quotes may span several lines."""
     found = None
@@ -242,16 +255,13 @@ def _line_of(file: Path | Excerpt, encoding: str, begins: str, row: int | None) 
 _HINT = "Check the file, and its format: dataset.separator, dataset.header, dataset.encoding."
 
 
-def _names(table: pa.Table, header: bool) -> list[str]:
-    """Return the names of the columns, `c0`, `c1`, ... if there are none."""
-    given = (
-        [column[0].as_py() for column in table.columns] if header and len(table) else [""] * table.num_columns
-    )
-    return _numbered(given)
+def _first_row(table: pa.Table) -> list[str]:
+    return [column[0].as_py() for column in table.columns] if len(table) else []
 
 
-def _numbered(names: Sequence[str]) -> list[str]:
-    return [name.strip() or f"c{number}" for number, name in enumerate(names)]
+def _is_unnamed(header: Sequence[str]) -> bool:
+    """Return whether the first column has no name."""
+    return bool(header) and header[0].strip() in ("", "Unnamed: 0")
 
 
 def _is_empty(column: pa.ChunkedArray) -> bool:

@@ -65,6 +65,11 @@ def _has_gap(content: bytes) -> bool:
 
 def _has_gap_in(content: bytes) -> bool:
     data = np.frombuffer(content, np.uint8)
+    if (
+        _CR not in content and _NUL not in content
+    ):  # two masks take a third of the time of the places of line ends
+        is_end = data == _LF
+        return bool((is_end[1:] & is_end[:-1]).any())
     ends = np.flatnonzero(data[:-1] == _LF)
     if _CR in content:
         ends_of_old = np.flatnonzero(data[:-1] == _CR)

@@ -17,7 +17,7 @@ _DISTINCT = 0.25
 
 
 def packed(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> pa.Table:
-    """Return batches of strings as a table; in a large one, columns of few distinct strings are dictionaries."""
+    """Return batches as a table; in a large one, columns of strings of which few are distinct are dictionaries."""
     chunks: list[pa.Table] = []
     waiting: list[pa.RecordBatch] = []
     encoded: Sequence[bool] | None = None
@@ -40,6 +40,8 @@ def packed(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> pa.Table:
 
 
 def _repeats(column: pa.ChunkedArray) -> bool:
+    if not pa.types.is_string(column.type):  # numbers that are parsed
+        return False
     return bool(pc.count_distinct(column, mode="all").as_py() <= _DISTINCT * len(column))
 
 

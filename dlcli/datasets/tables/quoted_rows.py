@@ -44,16 +44,16 @@ def empty_lines(
     return [rows - bisect_left(at, rows) for rows in found if 0 < rows < count]
 
 
-def all_lines_are_rows(file: Path | Excerpt, table: pa.Table, comments: int) -> bool:
-    """Return whether rows with the line breaks in their cells, and comments, make up all lines before the file's end.
+def all_lines_are_rows(file: Path | Excerpt, table: pa.Table, others: int) -> bool:
+    """Return whether rows with the line breaks in their cells, and others, make up all lines before the file's end.
 
     Then no line between the rows is empty. This is much faster than `empty_lines`. Files with a line end \\r alone, or
     of an encoding of two bytes, are not recognized.
 
     Args:
         file: the file.
-        table: its rows with the header, as strings.
-        comments: number of comments, which are no rows.
+        table: its rows; strings, or numbers that are parsed.
+        others: number of lines that are no rows: those of the header, and comments.
     """
     ends = before = single = 0
     last = b""
@@ -67,8 +67,9 @@ def all_lines_are_rows(file: Path | Excerpt, table: pa.Table, comments: int) -> 
             last = block[-1:]
     if single:
         return False
-    breaks = sum(_line_breaks(chunk) for column in table.columns for chunk in column.chunks)
-    return ends + 1 == len(table) + breaks + comments
+    strings = [column for column in table.columns if not pa.types.is_floating(column.type)]
+    breaks = sum(_line_breaks(chunk) for column in strings for chunk in column.chunks)
+    return ends + 1 == len(table) + breaks + others
 
 
 def _line_breaks(cells: pa.Array) -> int:

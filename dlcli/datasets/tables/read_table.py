@@ -93,13 +93,19 @@ def require_file(file: Path, advice: str = "") -> None:
         raise DataError("is empty", str(file), "Give at least one row.")
 
 
-def read_raw(file: Path, options: FormatOptions | None = None, names: Collection[str] = ()) -> RawTable:
+def read_raw(
+    file: Path,
+    options: FormatOptions | None = None,
+    names: Collection[str] = (),
+    deciding: ReadingOptions | None = None,
+) -> RawTable:
     """Return the cells of a table of any supported format.
 
     Args:
         file: the file.
         options: its format; None detects it.
         names: names of columns that settings use, by which the header of a text file is recognized.
+        deciding: the options of `RawTable.decided` if it will be called, which makes reading large text files faster.
 
     Raises:
         DataError: the file does not exist, its format is not supported, or it is not a valid table.
@@ -114,7 +120,7 @@ def read_raw(file: Path, options: FormatOptions | None = None, names: Collection
         return read_json_lines(file)
     if kind == "excel":
         return read_excel(file, options.sheet)
-    return read_delimited(file, options, names)
+    return read_delimited(file, options, names, deciding=deciding)
 
 
 def read_table(

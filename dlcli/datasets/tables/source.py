@@ -177,7 +177,8 @@ class Source:
 
 @dataclass(eq=False)
 class RawTable:
-    """The cells of a table as they stand in its file; those of a text file are strings.
+    """The cells of a table as they stand in its file; those of a text file are strings, except plain numbers in
+    columns that are parsed while it is read.
 
     Attributes:
         table: the cells.
@@ -187,6 +188,7 @@ class RawTable:
         warnings: doubts about the file.
         comments: number of comments between the rows, which are skipped.
         empty: number of empty lines between the rows, which are skipped.
+        parsed: columns of a text file that are parsed (`dlcli.datasets.tables.number_columns`).
 
     Reading the cells uses them up, so that a large table is not in memory twice.
     """
@@ -198,6 +200,7 @@ class RawTable:
     warnings: tuple[Problem, ...] = ()
     comments: int = 0
     empty: int = 0
+    parsed: frozenset[str] = frozenset()
 
     @classmethod
     def of(
@@ -245,7 +248,7 @@ class RawTable:
         """Return the rows, read by what is decided on all of them.
 
         Args:
-            options: the user's reading options.
+            options: the user's reading options, which the file was read with if columns are parsed.
             leaving_out: columns that are not needed.
 
         Raises:
@@ -253,7 +256,9 @@ class RawTable:
         """
         names = [name for name in self.names if name not in leaving_out]
         cells = [self._take(names)]
-        columns, warnings = decide(cells, options, self.origin.place, self.separator)
+        columns, warnings = decide(
+            cells, replace(options, parsed=self.parsed), self.origin.place, self.separator
+        )
         source = self._read(cells, columns)
         warnings += unused_format(columns, options.date_format)
         return replace(source, warnings=(*self.warnings, *warnings))

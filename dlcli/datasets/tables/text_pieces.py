@@ -18,7 +18,8 @@ from dlcli.datasets.tables.column_selection import (
     rows_of_piece,
 )
 from dlcli.datasets.tables.compression import Excerpt
-from dlcli.datasets.tables.delimited import find_form, read_delimited, title_warnings
+from dlcli.datasets.tables.delimited import read_delimited, title_warnings
+from dlcli.datasets.tables.form import find_form
 from dlcli.datasets.tables.format_options import FormatOptions
 from dlcli.datasets.tables.lines import text_lines
 from dlcli.datasets.tables.quoted_rows import Batch, batches, records
