@@ -7,6 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
+import torch
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
@@ -28,3 +29,8 @@ with quiet(), TemporaryDirectory() as folder:
         "trainer.accelerator=cpu",
     ]
     sweep(words, runs_dir=Path(folder))
+
+# The sweep has asked for GPUs, after which torch calls every fork unsafe for CUDA: a pool would start its workers anew,
+# which takes seconds, instead of forking them, as it does for dlcli's own program.
+if not torch.cuda.is_available():
+    torch.cuda._is_in_bad_fork = lambda: False
