@@ -14,6 +14,7 @@ from dlcli.errors import ConfigError
 from dlcli.result import Result
 from dlcli.sweeps.planning import plan_sweep
 from dlcli.tracking.ledger import Ledger
+from tests.processes import start
 
 GOOD, BAD = ("fine", "lovely", "great", "works"), ("broke", "awful", "useless", "slow")
 WORDS = ("it", "the", "is", "a", "was", "and", "so", "very", "thing", "today")
@@ -111,7 +112,9 @@ def test_training_in_chunks_gives_the_weights_of_single_steps(reviews: Path) -> 
 def test_resumed_parallel_folds_are_bit_identical(reviews: Path) -> None:
     words = of(reviews, "model=gru", "model.hidden=8", "cv=kfold", "cv.folds=2")
     one = dlcli.train([*words, "trainer.max_epochs=2", "runs_dir=one"])
-    two = dlcli.train([*words, "trainer.max_epochs=1", "executor.jobs=2", "runs_dir=two"])
-    two = dlcli.resume(str(two.run_dir), ["trainer.max_epochs=2", "executor.jobs=1"])
+    process = start(["train", *words, "trainer.max_epochs=1", "executor.jobs=2", "runs_dir=two"], Path.cwd())
+    _, err = process.communicate()
+    assert process.returncode == 0, err
+    two = dlcli.resume("last", ["trainer.max_epochs=2", "executor.jobs=1"], runs_dir="two")
     assert [fold.values for fold in one.folds] == [fold.values for fold in two.folds]
     assert weights("one") == weights("two") != []

@@ -19,6 +19,7 @@ from dlcli.events import EpochDone, Event, Listener, SearchEnded, SearchStarted,
 from dlcli.experiment import plan_experiment
 from dlcli.result import Result
 from dlcli.runner.train import train as train_with_events
+from dlcli.runs.folder import read_result
 from dlcli.runs.retention import has_weights
 from dlcli.splits.nested import Nested
 from dlcli.splits.split import Split
@@ -26,6 +27,7 @@ from dlcli.statistics.interval import corrected_interval
 from dlcli.sweeps.search_in_folds import plan_nested
 from dlcli.tracking.ledger import Ledger
 from dlcli.tracking.recorder import Recorder
+from tests.processes import start
 
 QUICK = ["dataset=iris", "model=mlp", "trainer.max_epochs=2", "trainer.accelerator=cpu", "callbacks=none"]
 SPACE = "cv.space={optimizer.lr:[0.001,0.05],model.hidden:[4,16]}"
@@ -205,8 +207,11 @@ def test_mistakes_are_reported_before_a_run_is_created(
 @pytest.mark.slow
 def test_jobs_side_by_side_give_the_same_numbers(tmp_path: Path) -> None:
     words = ["cv.search=random", "cv.trials=2", "trainer.max_epochs=1"]
-    one, two = train(tmp_path / "one", *words), train(tmp_path / "two", *words, "executor.jobs=2")
-    assert figures(one) == figures(two)
+    one = train(tmp_path / "one", *words)
+    process = start(["train", *NESTED, *words, "executor.jobs=2", "runs_dir=two", "--json"], tmp_path)
+    out, err = process.communicate()
+    assert process.returncode == 0, err
+    assert figures(one) == figures(read_result(Path(json.loads(out)["run_dir"])))
 
 
 def test_the_limit_of_a_trial_applies_within_folds() -> None:
