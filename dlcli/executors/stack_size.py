@@ -27,11 +27,11 @@ _MOST = 32
 # measurable beside what jobs do between their epochs.
 _FEWEST_STEPS = 2_000
 
-# Ratio of a step's time to a network's share of it in a stack of ten, for steps with at most this number of
-# multiplications in the forward pass. Measured with one thread, whole steps with their metrics: 6.0 times for an MLP
-# 4-16-16-3 and 32 rows (9.6 in a stack of 32); with 20 columns and 64 rows 7.0 times for two layers of 32 units, 5.3
-# for 64, 3.0 for 128, 1.9 for 256 and 1.0 for 512: larger products take longer than the calls that a stack saves.
-_GAINS = ((400_000, 5), (2_000_000, 3), (5_000_000, 1))
+# Ratio of the time of ten folds alone to that of the folds together, between their start and their end, for steps with
+# at most this number of multiplications in the forward pass. Measured with one thread, 20 columns and 64 rows: 2.9 for
+# two layers of 32 units and 1.6 for 64 and for 128. Steps alone gain more (5.0, 3.8 and 2.5; 1.1 for 256 units), but
+# what a job does at the end of an epoch costs the same: with 5 steps in an epoch, 32 units gain 1.6.
+_GAINS = ((400_000, 2.5), (2_000_000, 1.6), (5_000_000, 1.0))
 
 # Memory that is assumed for a job: copies of its rows, and its model with its trainer and metrics.
 _COPIES, _JOB_BYTES = 4, 4 << 20
