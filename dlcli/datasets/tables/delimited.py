@@ -76,7 +76,8 @@ def read_delimited(
         lines = beginning_of(file, form.encoding)
         blank = next((number for number, line in enumerate(lines) if line.strip()), 0)
     comments: list[int] = []
-    rows = _read(file, form, comments, deciding)
+    # Arrow skips an empty line in place of the header, which it would parse with the numbers below.
+    rows = _read(file, form, comments, None if blank else deciding)
     table = rows.table
     empty: list[int] = []
     others = len(comments) + (1 + sum(name.count("\n") for name in rows.header) if rows.header else 0)
@@ -149,7 +150,8 @@ def _read(
                 return read(block, header, numbers)
             except (pa.ArrowInvalid, NoNumber) as error:
                 # What has been read before is freed with the error, before the next attempt.
-                if (column := column_without_number(error)) is not None:
+                # The message may quote a row of another error, which contains such words.
+                if (column := column_without_number(error)) in numbers:
                     numbers = numbers - {column} if len(numbers) > most else frozenset()
                 elif _ROW_TOO_LONG in str(error) and block < LONGEST_LINE:
                     block = LONGEST_LINE

@@ -124,11 +124,13 @@ def both(text: str, **options: Any) -> tuple[Any, Any]:
     cells=st.dictionaries(st.integers(0, 599), CELLS, max_size=3),
     begin=st.lists(CELLS, max_size=2),
     fill=st.sampled_from([PLAIN, PLAIN[:40], ["1.5", "2"], ["1", "2"], ["12E5", "1E7"], ["1.1", "1.10"]]),
-    header=st.sampled_from(["x,y", ",y", '"x\nz",y', "\nx,y"]),
+    header=st.sampled_from(["x,y", ",y", '"x\nz",y', "\nx,y", "\n2001,2002"]),
 )
 @example({}, [], PLAIN, "x,y")
 @example({590: "n.a.", 200: "NAN"}, [], PLAIN, "x,y")
 @example({590: ""}, [""], PLAIN, "x,y")
+@example({}, [], PLAIN, "\n2001,2002")
+@example({590: "1,In CSV column #1: conversion error to double"}, [], PLAIN, "x,y")
 def test_arbitrary_columns_are_read_as_by_their_strings(
     cells: dict[int, str], begin: list[str], fill: list[str], header: str
 ) -> None:
