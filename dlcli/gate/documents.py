@@ -127,10 +127,9 @@ def yaml_text(content: Any) -> str:
 
 
 def _entry(key: Any, value: Any) -> str:
-    try:
-        return _entry_once(marshal.dumps((key, value), _WITHOUT_REFERENCES))
-    except ValueError:  # not of a plain type
+    if not _is_plain({key: value}):  # marshal writes the bytes of arrays, and YAML refuses them
         return _dumped({key: value})
+    return _entry_once(marshal.dumps((key, value), _WITHOUT_REFERENCES))
 
 
 @lru_cache(maxsize=256)
@@ -142,6 +141,14 @@ def _entry_once(marshalled: bytes) -> str:
 def _dumped(content: Any) -> str:
     dumper = _Fast if _is_printable(content) else _Dumper
     return yaml.dump(content, Dumper=dumper, sort_keys=False, allow_unicode=True)
+
+
+def _is_plain(content: Any) -> bool:
+    if type(content) is dict:
+        return all(_is_plain(key) and _is_plain(value) for key, value in content.items())
+    if type(content) in (list, tuple):
+        return all(map(_is_plain, content))
+    return type(content) in (str, int, float, bool, type(None))
 
 
 def _is_printable(content: Any) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
@@ -61,3 +62,8 @@ def test_equal_entries_of_other_types_are_written_apart() -> None:
         slow = yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
         assert yaml_text(content) == yaml_text(content) == slow
     assert yaml_text({}) == "{}\n"
+
+
+def test_numbers_of_numpy_are_not_written_as_bytes() -> None:
+    with pytest.raises(yaml.representer.RepresenterError):
+        yaml_text({"rate": np.float64(0.5)})
