@@ -31,6 +31,9 @@ from dlcli.training.penalty_path import FACTOR, FACTOR_OF_TEXTS, TOLERANCE_OF_BA
 AUTO, NONE = "auto", "none"
 PRECISION, FULL_PRECISION = "trainer.precision", "32-true"
 
+# About as many images decide whether there are colours; to copy all of them would take memory and time.
+_IMAGES = 64
+
 # Number of training rows that are preprocessed to count numeric columns.
 _ROWS = 1024
 
@@ -187,7 +190,7 @@ def _of_finetuning(config: Mapping[str, Any], rows: int) -> Iterator[AutomaticCh
 def _of_augmentation(config: Mapping[str, Any], data: Data, rows: np.ndarray) -> Iterator[AutomaticChoice]:
     if not any(map(_is_auto, config["augmentation"].values())):
         return
-    if reason := _why_rows_stay(config, data) or _why_too_short(config, take(data.x, rows)):
+    if reason := _why_rows_stay(config, data) or _why_too_short(config, data, rows):
         asked = config["augmentation"]
         if any(value for key, value in asked.items() if key != TARGET and not _is_auto(value)):
             # The other values are the user's: the checks report what they conflict with.
@@ -220,13 +223,14 @@ def _why_rows_stay(config: Mapping[str, Any], data: Data) -> str:
     return ""
 
 
-def _why_too_short(config: Mapping[str, Any], x: Any) -> str:
+def _why_too_short(config: Mapping[str, Any], data: Data, rows: np.ndarray) -> str:
     """Return why a network that starts from random weights is trained for too short a time to gain; "" if it is not."""
     kind: Any = locate(config["augmentation"][TARGET])
     epochs = config["trainer"].get("max_epochs") or -1
     if config["finetune"] or epochs < 0 or not hasattr(kind, "too_short"):
         return ""
-    reason: str = kind.too_short(x, epochs)
+    some = rows[:: max(1, len(rows) // _IMAGES)]
+    reason: str = kind.too_short(take(data.x, some), len(rows), epochs)
     return reason
 
 

@@ -87,15 +87,20 @@ class ImageAugmentation:
         return {"flip": (0.5 if is_colour else 0.0, reason), "crop": (shift, reason)}
 
     @staticmethod
-    def too_short(x: Any, epochs: int) -> str:
+    def too_short(some: Any, rows: int, epochs: int) -> str:
         """Return why a network that starts from random weights does not gain by changed images; "" if it does.
 
         Photographs take 20 epochs and 15,000 images in all of them; digits that are shifted by a pixel help from the
         first on.
+
+        Args:
+            some: some of the raw images `(N, H, W)` or `(N, H, W, C)`.
+            rows: number of training rows.
+            epochs: maximum number of epochs.
         """
-        if (epochs >= _EPOCHS and epochs * len(x) >= _SEEN) or not _has_colours(x):
+        if (epochs >= _EPOCHS and epochs * rows >= _SEEN) or not _has_colours(some):
             return ""
-        return f"for {counted(epochs, 'epoch')} of {len(x):,} training rows, too few for changed images"
+        return f"for {counted(epochs, 'epoch')} of {rows:,} training rows, too few for changed images"
 
     @torch.no_grad()
     def __call__(self, batch: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
