@@ -13,6 +13,7 @@ from typing import Any, Self
 
 from dlcli.errors import DiskFull, DlcliError, InputError, Interrupted, Pruned, TrainingError
 from dlcli.files.disk import write_errors
+from dlcli.files.reserve import Reserve, free_spare
 from dlcli.formatting import number
 from dlcli.process.own_frame import own_frame
 from dlcli.sanitize.escapes import shortened, visible
@@ -31,8 +32,8 @@ _BASELINE = "baseline/"
 
 ERROR_FILE = "error.txt"
 
-# Disk space that is released when the run ends, to record the end on a full disk: ledger, traceback, row in SQLite.
-_RESERVE_FILE, _RESERVE_BYTES = ".reserve", 512 * 1024
+# In the folders of runs that an earlier version recorded: disk space for their end.
+_RESERVE_FILE = ".reserve"
 
 
 class Recorder:
@@ -52,6 +53,8 @@ class Recorder:
         self.ledger = Ledger.load(run_dir)
         self._system_metrics = system_metrics
         self._is_brief = self.ledger.parent_id is not None
+        # To record the end on a full disk: ledger, traceback, row in SQLite.
+        self._reserve: Reserve | None = None
 
     def __enter__(self) -> Self:
         ledger, run_dir = self.ledger, self.ledger.run_dir
@@ -68,7 +71,9 @@ class Recorder:
         try:
             if sqlite_file(ledger.store_uri) is None:
                 load_mlflow(ledger.store_uri)  # before threads start, since parallel imports can fail
-            _reserve(run_dir)
+            release_reserve(run_dir)
+            with write_errors(run_dir.parent):
+                self._reserve = Reserve(run_dir.parent)
             resumed = {ERROR_TAG: ""} if ledger.tags.get(ERROR_TAG) else {}
             ledger.update(
                 durable=not self._is_brief,
@@ -193,16 +198,28 @@ class Recorder:
 
     def _write_end(self, error: BaseException | None) -> None:
         run_dir = self.ledger.run_dir
-        release_reserve(run_dir)
         status, reason = _ending(error, is_part=self.ledger.parent_id is not None)
         tags = {**self.ledger.tags, ERROR_TAG: reason} if reason else self.ledger.tags
         with contextlib.ExitStack() as stack:
             if error is not None:  # an error while recording must not replace the original one
                 stack.enter_context(contextlib.suppress(DlcliError))
-            self.ledger.update(status=status, ended_at=now(), error=reason, tags=tags)
+            changes = {"status": status, "ended_at": now(), "error": reason, "tags": tags}
+            self._update_at_end(changes, keeps=self._is_brief and error is None)
             if status == "FAILED" and error is not None:
                 text = "".join(traceback.format_exception(error))
                 atomic_write(run_dir / ERROR_FILE, visible(redact(text)))
+
+    def _update_at_end(self, changes: Mapping[str, Any], *, keeps: bool) -> None:
+        """Update the ledger, and free the reserve; with `keeps`, the next run of this process takes it over."""
+        if self._reserve and keeps:
+            with contextlib.suppress(DiskFull):
+                self.ledger.update(**changes)
+                self._reserve.hand_on()
+                return
+        if self._reserve:
+            self._reserve.release()
+        free_spare()
+        self.ledger.update(**changes)
 
     def _record_sample(self, sample: dict[str, float]) -> None:
         self._history.append(self._history.last_step(prefix=PREFIX) + 1, sample)
@@ -232,18 +249,7 @@ def _ending(error: BaseException | None, *, is_part: bool) -> tuple[Status, str 
     return status, shortened(visible(redact(text)), TAG_LENGTH)
 
 
-def _reserve(run_dir: Path) -> None:
-    path = run_dir.parent / _RESERVE_FILE
-    # A new file: an existing one may be a link.
-    path.unlink(missing_ok=True)
-    with write_errors(path.parent), path.open("xb", buffering=0) as file:
-        if hasattr(os, "posix_fallocate"):
-            os.posix_fallocate(file.fileno(), 0, _RESERVE_BYTES)
-        else:
-            file.write(bytes(_RESERVE_BYTES))
-
-
 def release_reserve(run_dir: Path) -> None:
-    """Release the run's reserve of disk space."""
+    """Release the disk space that an earlier version held back for the end of a run."""
     with contextlib.suppress(OSError):
         (run_dir.parent / _RESERVE_FILE).unlink(missing_ok=True)

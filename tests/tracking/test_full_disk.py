@@ -84,6 +84,17 @@ def test_a_disk_full_under_somebody_elses_write_ends_it_failed(small_disk: Path)
         assert entries(small_disk) == []
 
 
+def test_a_child_run_that_ends_on_a_full_disk_has_finished(small_disk: Path) -> None:
+    with open_store(small_disk) as store:
+        parent = Ledger.load(new_run(store)).run_id
+        first, second = (new_run(store, kind="fold", parent_id=parent) for _ in range(2))
+        with Recorder(first, system_metrics=False):
+            pass
+        with Recorder(second, system_metrics=False):  # it takes over the disk space that was held for the first
+            fill(small_disk)
+        assert Ledger.load(second).status == "FINISHED"
+
+
 def test_a_disk_that_is_full_from_the_start(small_disk: Path) -> None:
     with open_store(small_disk) as store:
         new_run(store)
