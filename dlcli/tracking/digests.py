@@ -20,7 +20,7 @@ from typing import Any
 from dlcli.errors import CorruptRun
 from dlcli.files.regular import open_regular, os_reason
 from dlcli.tracking.history import HISTORY_FILE
-from dlcli.tracking.ledger import Ledger, atomic_write
+from dlcli.tracking.ledger import Ledger, atomic_write, write_new
 
 # Name of a file in a folder to its accepted digests; after a kill there may be several.
 Accepted = Mapping[str, list[str]]
@@ -112,8 +112,10 @@ def replace_files(
     for name, content in files.items():
         if isinstance(content, Path):
             content.replace(folder / name)
-        else:
+        elif durable or name in accepted:
             atomic_write(folder / name, content, durable=durable)
+        else:  # if a kill leaves it incomplete, its digest tells
+            write_new(folder / name, content)
     return {**accepted, **{name: [new[name]] for name in new}}
 
 

@@ -222,9 +222,10 @@ def _sweep(run_dir: Path) -> None:
     for place, _, _ in os.walk(run_dir):
         remove_abandoned(Path(place))
     checkpoints = run_dir / "checkpoints"
-    for file in () if checkpoints.is_symlink() else checkpoints.glob("*.partial"):
-        with suppress(OSError):
-            file.unlink()
+    for folder in (run_dir, *(() if checkpoints.is_symlink() else (checkpoints,))):
+        for file in folder.glob("*.partial"):
+            with suppress(OSError):
+                file.unlink()
 
 
 def _is_not_ours(projection: Projection, ledger: Ledger) -> bool:

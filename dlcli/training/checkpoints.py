@@ -45,6 +45,12 @@ _SECONDS_EACH = 0.3
 # Maximum bytes of best weights that are kept in memory before they are written.
 _MAX_HELD = 64 << 20
 
+# The best weights of a run without checkpoints, before they are moved to the saved model.
+WEIGHTS_ALONE = "weights.partial"
+
+# safetensors creates files that only their owner can read, but the folder may be shared.
+_READABLE = 0o644
+
 
 class Checkpoints(Checkpoint):
     """Callback that writes `best-EPOCH.safetensors` if the monitored metric improves, and `last.ckpt` after each epoch.
@@ -169,19 +175,30 @@ class Checkpoints(Checkpoint):
         if state is None or self.best_epoch is None:
             return
         self._folder.mkdir(exist_ok=True)
-        metadata = {"epoch": str(self.best_epoch)}
         with self._replacing(self._best_file(self.best_epoch)) as partial:
-            if self._frozen.names:
-                save_file(dict(state), partial, {**metadata, FROZEN: self._frozen.digest})
-            else:
-                save_model(_Weights(state), partial, metadata)  # type: ignore[arg-type]  # it needs state_dict only
+            self._write(state, partial)
 
-    def complete(self, network: Network, frozen: FrozenPart) -> None:
-        """Write the best weights, if they are not on disk yet, and add the frozen parameters to their file.
+    def _write(self, state: Mapping[str, Tensor], file: str) -> None:
+        metadata = {"epoch": str(self.best_epoch)}
+        if self._frozen.names:
+            save_file(dict(state), file, {**metadata, FROZEN: self._frozen.digest})
+        else:
+            save_model(_Weights(state), file, metadata)  # type: ignore[arg-type]  # it needs state_dict only
+
+    def complete(self, network: Network, frozen: FrozenPart) -> Path:
+        """Return the file with the best weights and the frozen parameters, which is written if need be.
+
+        A short run, of which nothing is on disk yet, writes it next to the folder, without a digest.
 
         Raises:
             CorruptRun: the weights belong to a training run with other frozen parameters.
         """
+        if self._waiting is not None and not self._frozen.names and not self._folder.exists():
+            apart = self._folder.with_name(WEIGHTS_ALONE)
+            self._write(self._waiting, str(apart))
+            apart.chmod(_READABLE)
+            self._waiting = None
+            return apart
         file = self.best_weights
         assert file is not None
         self._write_best()
@@ -192,6 +209,7 @@ class Checkpoints(Checkpoint):
             whole = frozen.completed(network.model_to_keep(), load_file(file), metadata.pop(FROZEN))
             with self._replacing(file) as partial:
                 save_model(whole, partial, metadata)
+        return file
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -265,9 +283,7 @@ class Checkpoints(Checkpoint):
         """Yield a temporary file name; the file replaces `file` once it is complete."""
         partial = file.with_suffix(".partial")
         yield str(partial)
-        partial.chmod(
-            0o644
-        )  # safetensors creates files readable only by their owner, but the folder may be shared
+        partial.chmod(_READABLE)
         self._manifest.replace({file.name: partial}, often=True)
 
     def state_dict(self) -> dict[str, Any]:

@@ -256,10 +256,8 @@ def fit(
             where="trainer",
             hint="Allow more time (trainer.max_time) or at least one epoch (trainer.max_epochs).",
         )
-    if rank == 0:
-        checkpoints.complete(network, module.frozen)
-    best = checkpoints.best_epoch, checkpoints.best_weights
-    return FitResult(*best, history, device, note, module.sharing, path)
+    weights = checkpoints.complete(network, module.frozen) if rank == 0 else checkpoints.best_weights
+    return FitResult(checkpoints.best_epoch, weights, history, device, note, module.sharing, path)
 
 
 def _epochs(recipe: Recipe, network: Network, planned: int | None) -> int | None:

@@ -90,7 +90,9 @@ def test_a_child_run_that_ends_on_a_full_disk_has_finished(small_disk: Path) -> 
         first, second = (new_run(store, kind="fold", parent_id=parent) for _ in range(2))
         with Recorder(first, system_metrics=False):
             pass
-        with Recorder(second, system_metrics=False):  # it takes over the disk space that was held for the first
+        with Recorder(
+            second, system_metrics=False
+        ):  # it takes over the disk space that was held for the first
             fill(small_disk)
         assert Ledger.load(second).status == "FINISHED"
 
