@@ -27,7 +27,7 @@ from dlcli.assembly.tree_verdict import verdict_on_rows
 from dlcli.assembly.tuned_model import LAST_FITTED, describe_tuning, reload_tuned
 from dlcli.config.build import build
 from dlcli.datasets.data import Data
-from dlcli.datasets.notices import Notice, as_plain, notice_metrics
+from dlcli.datasets.notices import Notice, as_plain, notice_metrics, sentences
 from dlcli.datasets.raw_rows import load_data
 from dlcli.datasets.reading.column_notices import column_notices
 from dlcli.distributed.ranks import gathered, run_rank
@@ -46,6 +46,7 @@ from dlcli.preprocessing.fitted import FittedPreprocessing
 from dlcli.preprocessing.protocols import notices_of
 from dlcli.process.program import run_program
 from dlcli.reports.generation_report import report_generation
+from dlcli.reports.missing_pictures import MissingPictures
 from dlcli.reports.run_report import write_report
 from dlcli.reports.summary import panel_rows, summarize_known, unseen_in_evaluation
 from dlcli.result import Result, against_trees
@@ -67,8 +68,7 @@ from dlcli.training.restoration import place_of_checkpoints, restore_checkpoints
 from dlcli.training.step_profiler import profile_messages
 
 JUDGED: tuple[Part, ...] = ("val", "test")  # the parts of a split that the best weights are evaluated on
-# Entry of the result: how the run shared its steps with others (the fields of `StepSharing`).
-SHARING = "sharing"
+SHARING = "sharing"  # entry of the result on steps shared with other runs: the fields of `StepSharing`
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,8 @@ def pausing_job(job: Job, listen: Listener = ignore) -> Pausing[Result]:
         check_subfolders(run_dir)
         data = load_data(job.config["dataset"])
         split = read_split(recorder.ledger, len(data))
-        fitted, prepared, notices = yield from _train(job, data, split, recorder, listen)
+        missing = MissingPictures()
+        fitted, prepared, notices = yield from _train(job, data, split, recorder, listen, missing)
         listen(TrainingEnded())
         # The model is evaluated from its files, which `eval` and `predict` read in the same way.
         model, features, tuned = reload_tuned(job.config, run_dir, data, split, fitted.device, job.tuned)
@@ -153,7 +154,7 @@ def pausing_job(job: Job, listen: Listener = ignore) -> Pausing[Result]:
         beside = add_trees(job.config, data, prepared, job.seed, model.task, evaluations, is_slim=job.slim)
         beside += notices_on_loss(model.task, evaluations)
         beside += notices_on_means(model.task, evaluations, is_fold=recorder.ledger.kind == "fold")
-        made = report_generation(run_dir, model, data, split, fitted, pictures=not job.slim)
+        made = report_generation(run_dir, model, data, split, fitted, None if job.slim else missing)
         over = means_over(evaluations)
         of_means = {f"over/{name}": float(number) for name, number in over.items()}
         recorder.log(notice_metrics(beside) | of_means | made.figures, step=0)
@@ -172,11 +173,12 @@ def pausing_job(job: Job, listen: Listener = ignore) -> Pausing[Result]:
             evaluations,
             job.config["monitor"],
             job.config["trainer"].get("max_epochs"),
-            pictures=not job.slim,
+            pictures=None if job.slim else missing,
             run_name=recorder.ledger.run_name,
             is_fold=recorder.ledger.kind == "fold",
             train=split.train,
         )
+        beside += missing.notices(run_dir)
         if job.slim and "test" in evaluations:
             save_outputs(run_dir, model, data, evaluations["test"], fitted.device, features)
         recorder.tag("mlflow.note.content", diagnosis, at_end=True)  # MLflow shows this as the description
@@ -187,11 +189,10 @@ def pausing_job(job: Job, listen: Listener = ignore) -> Pausing[Result]:
         for name, texts in {TUNED_TAG: found, CHECKPOINT_TAG: filter(None, [fitted.note])}.items():
             for text in texts:
                 recorder.tag(name, text, at_end=True)
-        lost = [f"{notice.text}." for notice in notices_of(model.preprocessing) if notice.warns]
-        notes = [*lost, *filter(None, [fitted.note]), *found, *named_baselines(model.task, evaluations)]
-        verdict = verdict_on_rows(model.task, evaluations)
-        notes += told_of_head(job.config, fitted.history, fitted.best_epoch)
-        notes += coverage_sentences + against_trees(metrics, baselines, verdict)
+        notes = [*sentences(notices_of(model.preprocessing)), *filter(None, [fitted.note]), *found]
+        notes += named_baselines(model.task, evaluations)
+        notes += told_of_head(job.config, fitted.history, fitted.best_epoch) + coverage_sentences
+        notes += against_trees(metrics, baselines, verdict_on_rows(model.task, evaluations))
         notes += [*(one.text for one in beside), *made.messages, *profile_messages(run_dir), diagnosis]
         recorder.finish(
             {
@@ -223,7 +224,7 @@ def _sharing(job: Job, fitted: FitResult, ledger: Ledger) -> dict[str, Any]:
 
 
 def _train(
-    job: Job, data: Data, split: Split, recorder: Recorder, listen: Listener
+    job: Job, data: Data, split: Split, recorder: Recorder, listen: Listener, missing: MissingPictures
 ) -> Pausing[tuple[FitResult, FittedPreprocessing, list[Notice]]]:
     """Fit preprocessing and network on the training rows; write the model folder with the best epoch's weights.
 
@@ -231,8 +232,7 @@ def _train(
         The fitted network, the fitted preprocessing, and notices on values that were left out or converted.
     """
     config, run_dir = job.config, Path(job.run_dir)
-    # Preserve the random state, for example that of a notebook.
-    with isolate_rng():
+    with isolate_rng():  # preserves the random state, for example that of a notebook
         parts = assemble(config, data, split, job.seed)
         network = parts.network
         summary = summarize_known(network, first_rows(parts.train, 1), config["model"])
@@ -249,7 +249,7 @@ def _train(
         parts, cached = with_features(config, parts, data, split, run_dir.parents[2], listen)
         cached |= solve_head(config, parts, data, split, run_dir.parents[2], listen)
         found = run_finder(config, parts, job.seed)
-        config = settle(config, found, run_dir, recorder)
+        config = settle(config, found, run_dir, recorder, missing)
         notices += found.notices if found else ()
         with gathered(config) as (config, world):
             if world:

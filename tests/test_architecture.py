@@ -159,8 +159,8 @@ LATE = (
     ("what may be broken", r"checks/machine", r"torch"),
     (
         "plots, which folds and trials do not have",
-        r"reports/(run|generation)_report|assembly/finder_run|sweeps/run_sweep|cross_validation/cross_validate",
-        r"dlcli.(reports|sweeps|cross_validation)",
+        r"reports/(run|generation)_report|assembly/finder_run|sweeps/sweep_report|cross_validation/parent_report",
+        r"dlcli.(reports|sweeps)",
     ),
 )
 

@@ -13,6 +13,7 @@ from dlcli.gate.documents import read_text, yaml_text
 from dlcli.gate.seal import seal_change
 from dlcli.gate.vouching import CONFIG_FILE
 from dlcli.inference.evaluation import choose_device
+from dlcli.reports.missing_pictures import MissingPictures
 from dlcli.sanitize.redact import redact_all
 from dlcli.tracking.digests import replace_recorded
 from dlcli.tracking.mlflow_tags import FOUND_TAG
@@ -40,11 +41,16 @@ def run_finder(config: Mapping[str, Any], parts: Parts, seed: int) -> FinderResu
 
 
 def settle(
-    config: Mapping[str, Any], found: FinderResult | None, run_dir: Path, recorder: Recorder
+    config: Mapping[str, Any],
+    found: FinderResult | None,
+    run_dir: Path,
+    recorder: Recorder,
+    missing: MissingPictures,
 ) -> dict[str, Any]:
     """Return the configuration with the found value; unchanged without a finder.
 
     The value is also recorded in the run's folder, so that a repetition of the run does not run the finder again.
+    Its plot is added to `missing` if it cannot be drawn.
     """
     if found is None:
         return dict(config)
@@ -54,10 +60,11 @@ def settle(
     seal_change(run_dir, CONFIG_FILE, read_text(run_dir / CONFIG_FILE), text)
     replace_recorded(recorder.ledger, {CONFIG_FILE: text})
     recorder.tag(FOUND_TAG, f"{found.key}={found.value}")
-    # Most jobs have no finder, and those of workers draw nothing else.
-    from dlcli.reports.finder_plots import finder_curve
-    from dlcli.reports.style import save
+    with missing.noting(f"found_{key}"):
+        # Most jobs have no finder, and those of workers draw nothing else.
+        from dlcli.reports.finder_plots import finder_curve
+        from dlcli.reports.style import save
 
-    (run_dir / "plots").mkdir(exist_ok=True)
-    save(finder_curve(found), run_dir / "plots" / f"found_{key}.png")
+        (run_dir / "plots").mkdir(exist_ok=True)
+        save(finder_curve(found), run_dir / "plots" / f"found_{key}.png")
     return settled

@@ -17,6 +17,7 @@ from dlcli.cross_validation.fold_summary import pooled_metrics
 from dlcli.cross_validation.fold_tuning import coverage_of_refit, tuned_on_folds, tuning_sentence
 from dlcli.cross_validation.holdout_refit import refit_holdout
 from dlcli.cross_validation.parent_record import record_parent
+from dlcli.cross_validation.parent_report import write_parent_report, write_size_curve
 from dlcli.cross_validation.refit import PLACE, final_model_sentence, refit
 from dlcli.cross_validation.size_curve import size_points, size_sentence
 from dlcli.datasets.notices import of_runs, sentences
@@ -29,6 +30,7 @@ from dlcli.executors.stack_size import stack_size, unstacked
 from dlcli.files.disk import disk_errors
 from dlcli.inference.partial_means import partial_notice
 from dlcli.inference.saved_model import load_task
+from dlcli.reports.missing_pictures import MissingPictures
 from dlcli.result import Result, against_trees
 from dlcli.runs.folder import read_result
 from dlcli.runs.retention import keep_best, monitored_value
@@ -147,12 +149,10 @@ def cross_validate(
         trees = summary.trees(results)
         verdict = verdict_on_folds(task, results, [fold.split for fold in folds])
         messages += against_trees(summary.metrics, trees, verdict)
-        # A command that plans folds or trials needs no matplotlib before.
-        from dlcli.cross_validation.parent_report import write_parent_report, write_size_curve
-
+        missing = MissingPictures()
         if len(points) > 1:
             messages.append(size_sentence(points, metric))
-            write_size_curve(run_dir, estimation, points, metric)
+            write_size_curve(run_dir, estimation, points, metric, missing)
             for point in points:
                 means = {name: interval.mean for name, interval in point.summary.intervals.items()}
                 recorder.log(
@@ -165,11 +165,11 @@ def cross_validate(
         }
         if config["cv"]["refit"]:
             told[PLACE] = read_result(children.known[PLACE]).notices
-        notices = of_runs(told)
+        write_parent_report(run_dir, estimation, folds, results, summary, metric, task, missing)
+        notices = [*of_runs(told), *missing.notices(run_dir)]
         messages += sentences(notices, estimation.data.told)
         messages += _checkpoint_messages(places, run_dirs)
         messages += record_stacks(recorder, config, estimation.data, run_dirs)
-        write_parent_report(run_dir, estimation, folds, results, summary, metric, task)
         monitored = {result.run_dir: monitored_value(result.run_dir, config["monitor"]) for result in every}
         keep_best(store, monitored, config["tracking"]["keep"], config["mode"])
         record_parent(

@@ -16,8 +16,7 @@ from dlcli.errors import CorruptRun
 from dlcli.inference.evaluation import OUTPUTS, load_outputs
 from dlcli.inference.forward_passes import joined
 from dlcli.inference.predictions_file import read_predictions, write_predictions
-from dlcli.reports.folds import fold_curves, fold_figures, size_curves
-from dlcli.reports.style import save
+from dlcli.reports.missing_pictures import ALL_PLOTS, MissingPictures
 from dlcli.result import Result
 from dlcli.runs.folder import recorded_epochs
 from dlcli.splits.split import HELD_OUT, name_of_part
@@ -34,8 +33,9 @@ def write_parent_report(
     summary: Summary,
     metric: str,
     task: Task,
+    missing: MissingPictures,
 ) -> None:
-    """Write `folds.csv`, `predictions.parquet` and `plots/`."""
+    """Write `folds.csv`, `predictions.parquet` and `plots/`; plots that cannot be drawn are added to `missing`."""
     plots = run_dir / "plots"
     plots.mkdir(exist_ok=True)
     table = folds_table(folds, results)
@@ -43,17 +43,32 @@ def write_parent_report(
     write_predictions(run_dir, out_of_fold(folds, results))
     histories = [recorded_epochs(result.run_dir) for result in results]
     about = f"{Ledger.load(run_dir).run_name} · {estimation.data.name}"
-    save(fold_curves(histories, metric), plots / "learning_curves.png", about)
-    figures = fold_figures(table, summary.intervals, metric, summary.line(metric))
-    save(figures, plots / "folds.png", f"{about} · held-out rows")
     # Only the first seed is plotted, so that each held-out row appears once.
     once = [result for fold, result in zip(folds, results, strict=True) if fold.repeat == 0]
     rows = [fold.split.test for fold in folds if fold.repeat == 0]
-    _write_pooled_plots(plots, estimation, once, rows, task, f"{about} · held-out rows")
+    outputs, held_out = _pooled_outputs(once, rows, task)
+    with missing.noting(ALL_PLOTS):
+        # Commands that plan folds or trials need no matplotlib before.
+        from dlcli.reports.folds import fold_curves, fold_figures
+        from dlcli.reports.run_plots import write_of_task
+        from dlcli.reports.style import save
+
+        with missing.noting("learning_curves"):
+            save(fold_curves(histories, metric), plots / "learning_curves.png", about)
+        about = f"{about} · held-out rows"
+        with missing.noting("folds"):
+            figures = fold_figures(table, summary.intervals, metric, summary.line(metric))
+            save(figures, plots / "folds.png", about)
+        write_of_task(task.pictures(outputs, estimation.data.y[held_out]), plots, about, missing)
 
 
-def write_size_curve(run_dir: Path, estimation: Estimation, points: Sequence[SizePoint], metric: str) -> None:
-    """Write `sizes.csv` and `plots/sizes.png`: the metrics by the number of training rows."""
+def write_size_curve(
+    run_dir: Path, estimation: Estimation, points: Sequence[SizePoint], metric: str, missing: MissingPictures
+) -> None:
+    """Write `sizes.csv` and `plots/sizes.png`: the metrics by the number of training rows.
+
+    If the plot cannot be drawn, it is added to `missing`.
+    """
     atomic_write(run_dir / "sizes.csv", size_table(points).to_csv(index=False))
     plots = run_dir / "plots"
     plots.mkdir(exist_ok=True)
@@ -63,7 +78,11 @@ def write_size_curve(run_dir: Path, estimation: Estimation, points: Sequence[Siz
         for name in dict.fromkeys([metric, "loss"])
         if all(name in point.summary.intervals for point in points)
     }
-    save(size_curves(curves), plots / "sizes.png", about)
+    with missing.noting("sizes"):
+        from dlcli.reports.folds import size_curves
+        from dlcli.reports.style import save
+
+        save(size_curves(curves), plots / "sizes.png", about)
 
 
 def folds_table(folds: Sequence[Fold], results: Sequence[Result]) -> pd.DataFrame:
@@ -102,15 +121,10 @@ def out_of_fold(folds: Sequence[Fold], results: Sequence[Result]) -> pd.DataFram
     return pd.concat(tables, ignore_index=True)
 
 
-def _write_pooled_plots(
-    plots: Path,
-    estimation: Estimation,
-    results: Sequence[Result],
-    held_out: Sequence[np.ndarray],
-    task: Task,
-    about: str,
-) -> None:
-    """Write the task's plots of the held-out rows of all folds."""
+def _pooled_outputs(
+    results: Sequence[Result], held_out: Sequence[np.ndarray], task: Task
+) -> tuple[torch.Tensor, np.ndarray]:
+    """Return the outputs of the held-out rows of all folds, and the numbers of these rows."""
     folds = [pair for pair in zip(results, held_out, strict=True) if len(pair[0].values)]
     parts = [load_outputs(result.run_dir, rows) for result, rows in folds]
     for (result, _), (_, found) in zip(folds, parts, strict=True):
@@ -119,7 +133,5 @@ def _write_pooled_plots(
             raise CorruptRun(
                 "the fold's outputs have another shape than those of the first fold", where, "Train again."
             )
-    rows = np.concatenate([rows for rows, _ in parts])
     outputs = joined([torch.from_numpy(outputs) for _, outputs in parts], task.padding)
-    for name, picture in task.pictures(outputs, estimation.data.y[rows]):
-        save(picture, plots / f"{name}.png", about)
+    return outputs, np.concatenate([rows for rows, _ in parts])

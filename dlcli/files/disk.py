@@ -63,10 +63,14 @@ def disk_errors(path: Path) -> Iterator[None]:
     except DlcliError:
         raise
     except Exception as error:
-        full = isinstance(error, OSError) and error.errno in _FULL
-        if not full and "No space left on device" not in str(error):
+        if not means_full(error):
             raise
         raise _full(path, _RECORD, _RECORD_ELSEWHERE) from error
+
+
+def means_full(error: BaseException) -> bool:
+    """Return whether an error means that the disk or the quota is full."""
+    return (isinstance(error, OSError) and error.errno in _FULL) or "No space left on device" in str(error)
 
 
 def refusal(error: BaseException) -> InputError | None:

@@ -32,6 +32,9 @@ def run_program(main: Callable[[], None]) -> None:
     """
     global is_running
     is_running = True
+    if "MPLBACKEND" in os.environ:
+        # Plots are written with Agg. Importing matplotlib fails if the variable names an unknown backend.
+        os.environ["MPLBACKEND"] = "agg"
     gc.set_threshold(_OBJECTS_BEFORE_COLLECTING)
     status = 0
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -14,12 +16,16 @@ from torch import Tensor
 from dlcli.datasets.data import Data, take
 from dlcli.formatting import counted
 from dlcli.inference.saved_model import SavedModel
+from dlcli.reports.missing_pictures import MissingPictures
 from dlcli.splits.split import Split
 from dlcli.tasks.generate import Generate
 from dlcli.tasks.judge import ENOUGH_IMAGES
 from dlcli.tasks.pixels import as_pictures
 from dlcli.training.epoch_samples import FOLDER
 from dlcli.training.fit import FitResult
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 # Maximum numbers of generated images and held-out rows that are compared with training rows, and of training rows read
 # from files.
@@ -42,52 +48,68 @@ class GenerationReport:
 
 
 def report_generation(
-    run_dir: Path, model: SavedModel, data: Data, split: Split, fitted: FitResult, *, pictures: bool
+    run_dir: Path,
+    model: SavedModel,
+    data: Data,
+    split: Split,
+    fitted: FitResult,
+    pictures: MissingPictures | None,
 ) -> GenerationReport:
     """Write pictures of generated images, and compare images with their nearest training rows; do nothing for
-    other tasks."""
+    other tasks.
+
+    `pictures` receives those that cannot be drawn; None writes no pictures.
+    """
     task = model.task
     if not isinstance(task, Generate):
         return GenerationReport()
     held_out = split.test if len(split.test) else split.val
     network = model.network.to(fitted.device).eval()
-    if pictures:
-        _write_pictures(run_dir, task, network, fitted)
+    if pictures is not None:
+        _write_pictures(run_dir, task, network, fitted, pictures)
     if not len(held_out):
         return GenerationReport()
-    return _nearest(run_dir, model, data, split, held_out, fitted.device, pictures=pictures)
+    return _nearest(run_dir, model, data, split, held_out, fitted.device, pictures)
 
 
-def _write_pictures(run_dir: Path, task: Generate, network: Any, fitted: FitResult) -> None:
-    from dlcli.reports import sample_plots  # a run of another task needs no matplotlib
-    from dlcli.reports.style import save
-
+def _write_pictures(
+    run_dir: Path, task: Generate, network: Any, fitted: FitResult, missing: MissingPictures
+) -> None:
     plots = run_dir / "plots"
     plots.mkdir(exist_ok=True)
     shown = list(range(min(task.num_outputs, _LINES)))
     y = torch.tensor([[code, column] for code in shown for column in range(_COLUMNS)])
     names = [task.classes[code] for code in shown]
     images = as_pictures(task.made(network, y.to(fitted.device)).cpu().numpy())
+    between = as_pictures(task.between(network, shown, _COLUMNS).cpu().numpy())
     best = f"epoch {fitted.best_epoch + 1}"
-    save(
-        sample_plots.image_lines(images, names, f"Generated images, a line for each class ({best})."),
-        plots / "samples.png",
-    )
-    strips = []
-    for file in sorted((run_dir / FOLDER).glob("epoch_*.png")):
-        with Image.open(file) as opened:
-            strips.append((f"epoch {int(file.stem.rpartition('_')[2])}", np.asarray(opened)))
-    if strips:
-        save(sample_plots.strips(strips), plots / "samples_by_epoch.png")
-    between = task.between(network, shown, _COLUMNS).cpu().numpy()
-    note = "Images interpolated between two noise vectors, a line for each class."
-    save(sample_plots.image_lines(as_pictures(between), names, note), plots / "interpolation.png")
+    with missing.noting("samples"):
+        note = f"Generated images, a line for each class ({best})."
+        _save(plots, "samples", lambda draw: draw.image_lines(images, names, note))
+    with missing.noting("samples_by_epoch"):
+        strips = []
+        for file in sorted((run_dir / FOLDER).glob("epoch_*.png")):
+            with Image.open(file) as opened:
+                strips.append((f"epoch {int(file.stem.rpartition('_')[2])}", np.asarray(opened)))
+        _save(plots, "samples_by_epoch", lambda draw: draw.strips(strips) if strips else None)
+    with missing.noting("interpolation"):
+        of_noise = "Images interpolated between two noise vectors, a line for each class."
+        _save(plots, "interpolation", lambda draw: draw.image_lines(between, names, of_noise))
     history = {
         name: [metrics[name] for metrics in fitted.history if name in metrics]
         for name in dict.fromkeys(name for metrics in fitted.history for name in metrics)
     }
-    if figure := sample_plots.turn_curves(history):
-        save(figure, plots / "turns.png")
+    with missing.noting("turns"):
+        _save(plots, "turns", lambda draw: draw.turn_curves(history))
+
+
+def _save(plots: Path, name: str, draw: Callable[[ModuleType], Figure | None]) -> None:
+    """Write the figure that `draw` makes with the module `sample_plots`; nothing if it returns None."""
+    from dlcli.reports import sample_plots  # a run of another task needs no matplotlib
+    from dlcli.reports.style import save
+
+    if (figure := draw(sample_plots)) is not None:
+        save(figure, plots / f"{name}.png")
 
 
 def _nearest(
@@ -97,8 +119,7 @@ def _nearest(
     split: Split,
     held_out: np.ndarray,
     device: torch.device,
-    *,
-    pictures: bool,
+    pictures: MissingPictures | None,
 ) -> GenerationReport:
     """Compare the distances of generated images and of held-out rows to their nearest training rows."""
     task, train = model.task, split.train
@@ -129,17 +150,14 @@ def _nearest(
         f"{_LOW:.0%} of the held-out rows are; {counted(copies, 'image')} and {counted(repeated, 'held-out row')} are "
         "equal to a training row."
     )
-    if pictures:
-        from dlcli.reports import sample_plots  # a run of another task needs no matplotlib
-        from dlcli.reports.style import save
-
+    if pictures is not None:
         chosen = own.argsort()[:_SHOWN]
         nearest = field_of_train.index_select(0, places[chosen]).float()
-        pairs = torch.stack([made[chosen], nearest], dim=0).flatten(0, 1)
+        pairs = as_pictures(torch.stack([made[chosen], nearest], dim=0).flatten(0, 1).numpy())
         labels = ["made", "nearest"]
         note = f"The {len(chosen)} of {len(own):,} generated images that are closest to a training row, and these rows."
-        figure = sample_plots.image_lines(as_pictures(pairs.numpy()), labels, note)
-        save(figure, run_dir / "plots" / "nearest.png")
+        with pictures.noting("nearest"):
+            _save(run_dir / "plots", "nearest", lambda draw: draw.image_lines(pairs, labels, note))
     return GenerationReport(figures, [text, *_few_rows(task, split)])
 
 

@@ -16,6 +16,7 @@ from dlcli.inference.generation import record_samples
 from dlcli.inference.predictions_file import write_predictions
 from dlcli.inference.saved_model import SavedModel
 from dlcli.reports.diagnosis import diagnose
+from dlcli.reports.missing_pictures import ALL_PLOTS, MissingPictures
 from dlcli.sanitize.escapes import visible_name
 from dlcli.splits.split import Part, name_of_part
 from dlcli.tasks.base import Task
@@ -32,7 +33,7 @@ def write_report(
     monitor: str,
     max_epochs: int | None = None,
     *,
-    pictures: bool = True,
+    pictures: MissingPictures | None,
     run_name: str = "",
     is_fold: bool = False,
     train: np.ndarray | None = None,
@@ -47,7 +48,7 @@ def write_report(
         evaluations: Part to the model's evaluation on its rows.
         monitor: The monitored metric.
         max_epochs: The limit of the epochs.
-        pictures: Whether to write plots and the breakdown.
+        pictures: Receives the plots that cannot be drawn. None writes no plots, and no breakdown.
         run_name: The run's name, for the plots.
         is_fold: Whether the run is a fold, whose test rows are held-out rows.
         train: Numbers of the training rows, for the path of the weights.
@@ -64,20 +65,21 @@ def write_report(
     constant = evaluations["val"].baselines.get("", {}) if "val" in evaluations else {}
     baseline, has_linear = constant.get("loss"), getattr(model.task, "kind", "") in ONE_A_ROW
     diagnosis = diagnose(history, max_epochs, baseline, has_linear=has_linear)
-    if not pictures:
+    if pictures is None:
         return diagnosis
-    # A fold or a trial has no plots, and its worker does without matplotlib.
-    from dlcli.reports import run_plots
+    with pictures.noting(ALL_PLOTS):
+        # A fold or a trial has no plots, and its worker does without matplotlib.
+        from dlcli.reports import run_plots
 
-    plots, about = run_dir / "plots", f"{run_name} · {data.name}" if run_name else data.name
-    plots.mkdir(exist_ok=True)
-    run_plots.plot_training(
-        plots, about, history, fitted.best_epoch, monitor, max_epochs, baseline, has_linear=has_linear
-    )
-    if fitted.path is not None and train is not None:
-        run_plots.plot_path(plots, about, model, data, train, fitted.path, fitted.device)
+        plots, about = run_dir / "plots", f"{run_name} · {data.name}" if run_name else data.name
+        plots.mkdir(exist_ok=True)
+        draw = run_plots.RunPlots(plots, about, pictures)
+        draw.training(history, fitted.best_epoch, monitor, max_epochs, baseline, has_linear=has_linear)
+        if fitted.path is not None and train is not None:
+            draw.path(model, data, train, fitted.path, fitted.device)
+        if evaluations:
+            draw.rows(model, data, evaluations, fitted.device, is_fold=is_fold)
     if evaluations:
-        run_plots.plot_rows(plots, about, model, data, evaluations, fitted.device, is_fold=is_fold)
         record_samples(run_dir, model, fitted.device)
         _write_breakdown(run_dir / "breakdown.csv", model, evaluations, is_fold=is_fold)
     return diagnosis

@@ -11,7 +11,7 @@ from pathlib import Path
 from dlcli.config.build import build
 from dlcli.config.next_command import next_command, resume_command
 from dlcli.cross_validation.fold_summary import mean_baselines
-from dlcli.datasets.notices import as_plain, notice_metrics, of_runs, sentences
+from dlcli.datasets.notices import Notice, as_plain, notice_metrics, of_runs, sentences
 from dlcli.errors import DiskFull, ExecutorError, Interrupted, TrainingError
 from dlcli.events import Listener, Note, SweepPlanned, TrialEnded
 from dlcli.executors.executor import Executor, execute_last
@@ -33,6 +33,7 @@ from dlcli.sweeps.leaderboard import Standing
 from dlcli.sweeps.plan import SweepPlan
 from dlcli.sweeps.records import Records, undefined_in_folds
 from dlcli.sweeps.study import Study
+from dlcli.sweeps.sweep_report import write_sweep_report
 from dlcli.sweeps.sweep_summary import best_so_far, describe_sweep, messages, why_failed
 from dlcli.sweeps.trial import BEST_TAG, Trial
 from dlcli.tracking.amend import amend
@@ -83,10 +84,7 @@ def run_sweep(
             recorder.tag("dlcli.best_command", plan.command(best.params))
 
             @cache
-            def report() -> tuple[dict[str, float], list[str]]:
-                # Imported while a worker refits, because no trial needs matplotlib.
-                from dlcli.sweeps.sweep_report import write_sweep_report
-
+            def report() -> tuple[dict[str, float], list[str], list[Notice]]:
                 return write_sweep_report(run_dir, plan, study, standing)
 
             # Written before the end of the refit, which may fail or be stopped although the search has finished.
@@ -100,16 +98,16 @@ def run_sweep(
             trained = [read_result(folder) for folder in records.existing_folds(best)]
             guesses = mean_baselines(trained)
             final = make_final_model(plan, records, run_dir, standing, listen, run)
-            importances, missing = report()
+            importances, lacking, missing = report()
             folds = len(plan.estimation.splits)
             resume = None if driver.is_complete else resume_command(recorder.ledger)
             parts = [f", fold {n}" for n in range(len(trained))] if len(trained) > 1 else [""]
             told = {f"trial {best.number}{n}": run.notices for n, run in zip(parts, trained, strict=True)}
-            notices = of_runs({**told, **final.notices})
+            notices = [*of_runs({**told, **final.notices}), *missing]
             own = sentences(notices, plan.experiment.data.told)
             why = why_it_won(plan, standing, records)
             undefined = undefined_in_folds([run.values for run in trained])
-            lines = [*messages(plan, standing, final.messages, resume, why), *undefined, *own, *missing]
+            lines = [*messages(plan, standing, final.messages, resume, why), *undefined, *own, *lacking]
             if folds > 1 and recorder.ledger.parent_id is None and "members" not in final.result:
                 words = ("predict", recorder.ledger.run_name, "FILE", "--use", "folds")
                 line = next_command(*words, runs_dir=recorder.ledger.runs_dir)
@@ -279,7 +277,11 @@ def _tag_best(store: Store, standing: Standing) -> None:
 
 @contextmanager
 def _noting_how_to_resume(ledger: Ledger, plan: SweepPlan, standing: Standing) -> Iterator[None]:
-    """Add notes to an exception that stops the sweep: its progress, and how to resume it."""
+    """Add notes to an exception that stops the sweep: its progress, and how to resume it.
+
+    One after the trials, such as of the refit, has notes of its own, which the command is added to.
+    """
+    resume = f"Resume it: {resume_command(ledger)}"
     try:
         yield
     except (Interrupted, DiskFull, ExecutorError) as stop:
@@ -288,7 +290,11 @@ def _noting_how_to_resume(ledger: Ledger, plan: SweepPlan, standing: Standing) -
             f" {best_so_far(plan, best)}" if best else ""
         )
         kept = f"The results are kept in {display(ledger.run_dir)}"
-        stop.__notes__ = [progress, kept, f"Resume it: {resume_command(ledger)}"]
+        stop.__notes__ = [progress, kept, resume]
+        raise
+    except Exception as error:
+        if standing.best is not None and "dlcli resume" not in str(error):
+            error.add_note(resume)
         raise
 
 

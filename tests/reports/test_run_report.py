@@ -19,6 +19,7 @@ from dlcli.inference.evaluation import Evaluation
 from dlcli.models.mlp import MLP
 from dlcli.models.seq2seq_rnn import Seq2SeqRNN
 from dlcli.reports import run_plots, run_report, summary
+from dlcli.reports.missing_pictures import MissingPictures
 from dlcli.reports.style import new_figure
 from dlcli.reports.summary import describe_question, summarize
 from dlcli.training.fit import FitResult
@@ -76,6 +77,7 @@ def saved(monkeypatch: pytest.MonkeyPatch) -> dict[str, Figure]:
 
 
 def write(run_dir: Path, evaluations: Any, **options: Any) -> str:
+    options.setdefault("pictures", MissingPictures())
     network = SimpleNamespace(model=nn.Identity())
     model: Any = SimpleNamespace(task=ToyTask(), network=network, preprocessing=None)
     fitted = FitResult(1, Path("weights"), HISTORY, torch.device("cpu"))
@@ -129,7 +131,7 @@ def test_predictions_and_breakdown_have_both_parts(tmp_path: Path, saved: dict[s
 
 
 def test_a_fold_has_predictions_and_no_plots(tmp_path: Path, saved: dict[str, Figure]) -> None:
-    assert "Too short for a diagnosis" in write(tmp_path, EVALUATIONS, pictures=False)
+    assert "Too short for a diagnosis" in write(tmp_path, EVALUATIONS, pictures=None)
     assert not saved
     assert [file.name for file in tmp_path.iterdir()] == ["predictions.parquet"]
 

@@ -227,7 +227,7 @@ def test_a_failed_plot_is_reported_and_a_key_may_have_choices_and_numbers(
     def fails(*_: object) -> None:
         raise ValueError("no such colour")
 
-    monkeypatch.setattr("dlcli.sweeps.sweep_report.history", fails)
+    monkeypatch.setattr("dlcli.sweeps.trial_plots.history", fails)
     own_experiment(
         tmp_path,
         "mixed",
@@ -237,9 +237,10 @@ def test_a_failed_plot_is_reported_and_a_key_may_have_choices_and_numbers(
     asked = ["experiment=mixed", *QUICK, "sweep.refit=false", f"runs_dir='{runs_dir}'"]
     result = dlcli.sweep(asked, conf_dirs=[tmp_path / "conf"])
     assert {trial["params"]["model.hidden"] for trial in result.trials} == {4, 5, 6, 8}
-    assert [text for text in result.messages if "no such colour" in text] == [
-        "The picture history could not be drawn: ValueError: no such colour"
-    ]
+    (told,) = [text for text in result.messages if "no such colour" in text]
+    assert told.startswith(
+        "pictures are missing in plots/: history (ValueError: no such colour). All values are"
+    )
     assert (result.run_dir / "plots" / "parallel_coordinates.png").exists()
 
 
@@ -270,7 +271,7 @@ def test_a_signal_after_the_last_trial_shows_how_to_resume(
     def stop(*_: object) -> None:
         raise Interrupted(signal.SIGTERM)
 
-    monkeypatch.setattr("dlcli.sweeps.sweep_report.write_sweep_report", stop)
+    monkeypatch.setattr("dlcli.sweeps.run_sweep.write_sweep_report", stop)
     words = ["sweep", *QUICK, "model.hidden=4,8", "sweep.refit=false", "--name", "at the end", "--json"]
     done = CliRunner().invoke(app, [*words, "--runs-dir", str(runs_dir)])
     assert done.exit_code == 143
@@ -304,7 +305,8 @@ def test_a_refit_that_fails_takes_nothing_from_what_was_found(
         patch.setattr("dlcli.sweeps.final_model.refit", refit)
         with pytest.raises(TrainingError) as failed:
             sweep(runs_dir, "refit-fails", *asked)
-    told, command = failed.value.__notes__
+    told, command, resume = failed.value.__notes__
+    assert resume.startswith("Resume it: dlcli resume refit-fails")
     assert told.startswith(
         "This was the refit of trial 0; all trials are done. The best is trial 0: val/loss "
     )
