@@ -23,10 +23,9 @@ from dlcli.cross_validation.size_curve import size_points, size_sentence
 from dlcli.datasets.notices import of_runs, sentences
 from dlcli.errors import DataError
 from dlcli.events import JobsPlanned, Listener
-from dlcli.executors.at_once import jobs_at_once
 from dlcli.executors.executor import execute
 from dlcli.executors.stack_account import record_stacks
-from dlcli.executors.stack_size import stack_size, unstacked
+from dlcli.executors.stack_size import job_layout, unstacked
 from dlcli.files.disk import disk_errors
 from dlcli.inference.partial_means import partial_notice
 from dlcli.inference.saved_model import load_task
@@ -103,8 +102,7 @@ def cross_validate(
             children.configure(places[i], configs[i])
         resumed = any(has_checkpoint(run_dirs[i]) for i in pending)
         planned = unstacked(config) if resumed else config  # runs with a checkpoint are trained alone
-        together = stack_size(planned, len(pending), estimation.data)
-        at_once = max(together, jobs_at_once(planned, len(pending), estimation.data))
+        at_once = min(len(pending), job_layout(planned, len(pending), estimation.data).at_once)
         listen(JobsPlanned([places[i] for i in pending], at_once))
         jobs = [estimation.job(run_dirs[i], folds[i], configs[i]) for i in pending]
         execute(jobs, planned, estimation.data, listen, store.project)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from dlcli.datasets.data import Data
 
 # Number of steps from which on `auto` runs jobs in parallel; even for the smallest network they take five seconds.
-_MANY_STEPS = 20_000
+MANY_STEPS = 20_000
 
 # Memory that `auto` assumes for a job: copies of the rows, and the memory of the libraries.
 _COPIES, _WORKER_BYTES = 4, 300 << 20
@@ -27,12 +27,18 @@ def jobs_at_once(config: Mapping[str, Any], jobs: int, data: Data) -> int:
     saves more time than the imports of the worker processes take. Results do not depend on it, except for rounding
     with other numbers of threads.
     """
+    most = most_at_once(config, jobs, data)
+    is_short = jobs * steps_of(config, len(data)) < MANY_STEPS
+    return 1 if is_short and config["executor"].get("jobs", 1) == "auto" else most
+
+
+def most_at_once(config: Mapping[str, Any], jobs: int, data: Data) -> int:
+    """Return the number of processes for jobs, or with `auto` the most for which there are cores and memory."""
     asked = config["executor"].get("jobs", 1)
     if asked != "auto":
         return min(asked, jobs)
     trainer = config["trainer"]
-    is_on_cpu = choose_device(trainer["accelerator"]).type == "cpu" and trainer["devices"] in (1, "1", "auto")
-    if not is_on_cpu or jobs * steps_of(config, len(data)) < _MANY_STEPS:
+    if choose_device(trainer["accelerator"]).type != "cpu" or trainer["devices"] not in (1, "1", "auto"):
         return 1
     room = free_memory() // (_COPIES * bytes_of_rows(data.x) + _WORKER_BYTES)
     return max(1, min(share(), jobs, room))

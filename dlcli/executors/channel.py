@@ -1,8 +1,8 @@
 """Messages between driver and worker: one JSON document per line.
 
-To the worker: a job, and `hopeless` with the run folder of a job to abandon. From the worker: the job's events
+To the worker: jobs, and `hopeless` with the run folder of a job to abandon. From the worker: each job's events
 (`dlcli.events`) under the names of their classes, and finally `done` (the metrics are in the run's ledger), `failed`,
-`pruned` or `interrupted`.
+`pruned` or `interrupted`, with `job`, the place of the job among those that it was given.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ def send(stream: IO[str], event: str, **content: Any) -> None:
     stream.flush()
 
 
-def send_event(stream: IO[str], event: Event) -> None:
+def send_event(stream: IO[str], event: Event, **content: Any) -> None:
     """Write an event as a message, if it is of a kind that is sent to another process."""
     if type(event).__name__ in _SENT:
-        send(stream, type(event).__name__, **asdict(event))
+        send(stream, type(event).__name__, **asdict(event), **content)
 
 
 class StepsTogether:
@@ -70,6 +70,6 @@ class StepsTogether:
 
 def read_event(message: Mapping[str, Any]) -> Event:
     """Return the event of a message."""
-    fields = {name: value for name, value in message.items() if name != "event"}
+    fields = {name: value for name, value in message.items() if name not in ("event", "job")}
     event: Event = _SENT[message["event"]](**fields)
     return event

@@ -91,15 +91,18 @@ def execute_last(
 
 @contextmanager
 def working(executor: Executor) -> Iterator[Iterator[None]]:
-    """Run the jobs of an executor that runs them together in this thread; the iterator yields whenever one has ended.
+    """Start the submitted jobs of an executor that runs several as one model.
 
-    On exit, those that have not ended are interrupted.
+    If it runs them in this thread, the iterator runs them, and yields whenever one has ended; on exit, those that have
+    not ended are interrupted.
     """
     if isinstance(executor, StackedJobs):
         with closing(executor.work()) as worked:
             yield worked
-    else:
-        yield iter(())
+        return
+    if isinstance(executor, Workers):
+        executor.release()
+    yield iter(())
 
 
 def _pass_on(listen: Listener, index: int, event: Event) -> None:

@@ -1,10 +1,11 @@
-"""Jobs in another process: the message at a job's end, and its translation into a result or an error."""
+"""Jobs in another process: the messages at their ends, and their translation into results or errors."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,11 @@ from dlcli.errors import (
 )
 from dlcli.events import Listener
 from dlcli.files.paths import display
-from dlcli.job import Job, run_job
+from dlcli.job import Job, pausing_job, run_job
 from dlcli.process.interrupts import interruptible
 from dlcli.result import Result
 from dlcli.runs.folder import read_result
+from dlcli.stacking.together import Together
 from dlcli.tracking.connection import sqlite_file
 from dlcli.tracking.ledger import Ledger
 from dlcli.tracking.recorder import Recorder
@@ -32,13 +34,41 @@ def do_job(job: Job, listen: Listener) -> dict[str, Any]:
     """Run a job in the worker, and return the message that describes its outcome."""
     try:
         with interruptible():
-            run_job(job, listen)
-    except Pruned:
-        return {"event": "pruned"}
+            return _end(run_job(job, listen))
     except Interrupted as interrupt:
         return {"event": "interrupted", "signum": int(interrupt.signum)}
     except Exception as error:
-        return {"event": "failed", **describe_error(error)}
+        return _end(error)
+
+
+def do_jobs(
+    jobs: Sequence[Job], listeners: Sequence[Listener], tell: Callable[[int, Mapping[str, Any]], None]
+) -> None:
+    """Run jobs in the worker; those of one shape are trained as one model.
+
+    `tell` is called with the place of each job that has ended and the message that describes its outcome. Jobs that are
+    interrupted are told once all of them have recorded it: the driver may then end this process.
+    """
+    if len(jobs) == 1:
+        tell(0, do_job(jobs[0], listeners[0]))
+        return
+    left = dict.fromkeys(range(len(jobs)))
+    together = Together([pausing_job(job, listen) for job, listen in zip(jobs, listeners, strict=True)])
+    try:
+        with interruptible(), closing(together.outcomes()) as outcomes:
+            for place, ended in outcomes:
+                tell(place, _end(ended))
+                del left[place]
+    except Interrupted as interrupt:
+        for place in left:
+            tell(place, {"event": "interrupted", "signum": int(interrupt.signum)})
+
+
+def _end(ended: Result | Exception) -> dict[str, Any]:
+    if isinstance(ended, Pruned):
+        return {"event": "pruned"}
+    if isinstance(ended, Exception):
+        return {"event": "failed", **describe_error(ended)}
     return {"event": "done"}
 
 

@@ -17,7 +17,7 @@ from dlcli.distributed.launcher import is_launched
 from dlcli.events import Event, Listener, TrainingEnded, TrainingStarted
 from dlcli.executors.at_once import jobs_at_once
 from dlcli.executors.early import drop_early
-from dlcli.executors.stack_size import stack_size
+from dlcli.executors.stack_size import JobLayout, job_layout
 from dlcli.executors.stacked_jobs import StackedJobs
 from dlcli.executors.time_limits import Limits, overran, too_long
 from dlcli.executors.workers import Workers
@@ -38,8 +38,8 @@ class Local:
 
     Args:
         jobs: number of jobs that run at the same time, or `auto` (`jobs_at_once`).
-        stack: whether jobs of one shape are trained together, as one model (`stack_size`), or how many at most; `auto`
-            if it saves time.
+        stack: whether jobs of one shape in a process are trained together, as one model (`job_layout`), or how many at
+            most; `auto` if it saves time.
         recycle: number of jobs after which a worker process is replaced.
         job_timeout: time after which a job is ended and counts as failed: seconds, or text such as 30m, 2h.
         silence: time after which an unresponsive worker process is replaced; None waits without limit.
@@ -67,10 +67,11 @@ class Local:
             jobs: number of jobs to expect.
             apart: whether the caller needs to end jobs from outside.
         """
-        if not apart and (size := stack_size(config, jobs, data)) > 1:
+        layout = JobLayout(jobs_at_once(config, jobs, data), 1) if apart else job_layout(config, jobs, data)
+        at_once, stack = layout
+        if at_once == 1 and stack > 1:
             drop_early()
-            return StackedJobs(size)
-        at_once = jobs_at_once(config, jobs, data)
+            return StackedJobs(stack)
         limits = Limits.of(config)
         # The parent process of a command can end its only job; in a notebook there is no such process.
         apart = apart or (limits.any_of_time and jobs > 1) or (limits.job is not None and not is_supervised())
@@ -79,7 +80,7 @@ class Local:
             return InProcess()
         places = share_out(at_once, config["trainer"]["accelerator"])
         (alone,) = share_out(1, config["trainer"]["accelerator"])
-        return Workers(places, self.recycle, config, data, alone)
+        return Workers(places, self.recycle, config, data, alone, stack)
 
 
 class InProcess:

@@ -1,26 +1,24 @@
-"""One slot of a pool of workers: takes jobs one after the other, and supervises the process that runs them."""
+"""One slot of a pool of workers: takes jobs, one or several at a time, and supervises the process that runs them."""
 
 from __future__ import annotations
 
 import contextlib
-import queue
 import signal
 import threading
-from collections.abc import Generator, Mapping
-from concurrent.futures import Future
+from collections.abc import Generator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from dlcli.errors import DlcliError, Interrupted, Pruned, TrainingError
-from dlcli.events import Listener, Note
+from dlcli.errors import Interrupted, Pruned, TrainingError
+from dlcli.events import Note
 from dlcli.executors.channel import read_event
 from dlcli.executors.job_messages import outcome, record_end, record_failed_job, record_loss
+from dlcli.executors.job_queue import JobQueue, QueuedJob
 from dlcli.executors.processes import NoWorkerError, Process, Processes
 from dlcli.executors.time_limits import Limits, Oversight, Silent
 from dlcli.executors.vitals import Vitals, state_of
 from dlcli.job import Job
-from dlcli.result import Result
 from dlcli.tracking.ledger import Ledger
 
 _OUT_OF_MEMORY = (
@@ -40,27 +38,19 @@ _TRIES = 2
 REPLACED_TAG = "dlcli.replaced"
 
 
-class QueuedJob(NamedTuple):
-    """A job with the listener to its events and its future."""
-
-    job: Job
-    listen: Listener
-    future: Future[Result]
-
-
 class Slot(threading.Thread):
     """A thread that runs jobs in one worker process at a time."""
 
     def __init__(
         self,
-        tasks: queue.SimpleQueue[QueuedJob | None],
+        queue: JobQueue,
         processes: Processes,
         place: Mapping[str, str],
         recycle: int,
         dataset: Mapping[str, Any],
     ) -> None:
         super().__init__(name="dlcli-worker-slot", daemon=True)
-        self._tasks = tasks
+        self._queue = queue
         self._processes = processes
         self._place = place
         self._recycle = recycle
@@ -68,57 +58,61 @@ class Slot(threading.Thread):
         self._process: Process | None = None
         self._jobs_done = 0
         self._stopped = threading.Event()
-        self._running: Job | None = None
-        self._end_by: BaseException | None = None  # set by the driver to end the running job
+        self._running: Sequence[QueuedJob] = ()
+        self._end_by: tuple[Job, BaseException] | None = None  # set by the driver to end a running job
 
     def run(self) -> None:
         """Run jobs until the queue ends."""
-        while (task := self._tasks.get()) is not None and not self._stopped.is_set():
+        for tasks in self._queue.batches():
+            if self._stopped.is_set():
+                break
             # A job counts as running only once there is a process for it: starting the first one takes seconds.
             with contextlib.suppress(NoWorkerError):
                 self._ready()
-            if not task.future.set_running_or_notify_cancel():
-                continue
-            self._end_by, self._running = None, task.job
-            try:
-                result = self._do(task)
-            except BaseException as error:
-                self._running = None
-                task.future.set_exception(error)
-            else:
-                self._running = None
-                task.future.set_result(result)
+            self._do([task for task in tasks if task.future.set_running_or_notify_cancel()])
         self._retire()
 
     def stop(self, number: signal.Signals) -> None:
-        """Stop the running job and take no more: it is asked to end (SIGTERM) or killed (SIGKILL)."""
+        """Stop the running jobs and take no more: they are asked to end (SIGTERM) or killed (SIGKILL)."""
         self._stopped.set()
         if (process := self._process) is not None:
             process.signal(number)
 
     def end(self, job: Job, why: BaseException) -> None:
-        """End the given job, if it is the running one, with `why` as the reason."""
-        if self._running is job:
-            self._end_by = why
+        """End the given job, if it is running, with `why` as the reason."""
+        if any(task.job is job for task in _unfinished(self._running)):
+            self._end_by = job, why
 
-    def _do(self, task: QueuedJob) -> Result:
-        for tries_left in reversed(range(_TRIES)):
-            try:
-                return self._try(task)
-            except Silent as silence:
-                self._kill()
-                if self._stopped.is_set():
-                    break
-                if not tries_left:
-                    error = TrainingError(str(silence), "executor.silence", _SILENT_TWICE)
-                    raise record_failed_job(task.job, error) from None
-                text = f"the worker process was replaced: {silence}"
-                Ledger.load(Path(task.job.run_dir)).add_tags({REPLACED_TAG: text})
-                task.listen(Note(f"{_name(task.job)}: {text}. The job continues in a new process."))
-        raise Interrupted(signal.SIGTERM)
+    def _do(self, tasks: Sequence[QueuedJob], tries: int = _TRIES) -> None:
+        """Run jobs in the same process, and set their futures."""
+        self._end_by, self._running = None, tasks
+        try:
+            if tasks:
+                self._try(tasks)
+        except Silent as silence:
+            self._kill()
+            # Each alone, so that only the one that blocks fails.
+            for task in _unfinished(tasks):
+                self._repeat(task, silence, tries - 1)
+        except BaseException as error:
+            for task in _unfinished(tasks):
+                task.future.set_exception(error)
 
-    def _try(self, task: QueuedJob) -> Result:
-        """Run a job in a worker.
+    def _repeat(self, task: QueuedJob, silence: Silent, tries: int) -> None:
+        """Run a job again in a new process, at most `tries` times."""
+        if self._stopped.is_set():
+            task.future.set_exception(Interrupted(signal.SIGTERM))
+        elif tries:
+            text = f"the worker process was replaced: {silence}"
+            Ledger.load(Path(task.job.run_dir)).add_tags({REPLACED_TAG: text})
+            task.listen(Note(f"{_name(task.job)}: {text}. The job continues in a new process."))
+            self._do([task], tries)
+        else:
+            error = TrainingError(str(silence), "executor.silence", _SILENT_TWICE)
+            task.future.set_exception(record_failed_job(task.job, error))
+
+    def _try(self, tasks: Sequence[QueuedJob]) -> None:
+        """Run jobs in a worker, and set the futures of those that it ends or that end with it.
 
         Raises:
             Silent: The process is unresponsive.
@@ -126,60 +120,87 @@ class Slot(threading.Thread):
         try:
             process = self._ready()
         except NoWorkerError as error:
-            raise self._loss(task, str(error)) from None
+            self._lose(tasks, str(error))
+            return
         if self._stopped.is_set():
             raise Interrupted(signal.SIGTERM)
-        process.tell({"job": task.job.to_json()})
-        with contextlib.closing(self._supervised(task, process)) as messages:
+        process.tell({"jobs": [task.job.to_json() for task in tasks]})
+        with contextlib.closing(self._supervised(tasks, process)) as messages:
             for message in messages:
-                if message["event"] in _ENDS:
-                    self._jobs_done += 1
-                    if message["event"] == "interrupted":
-                        self._retire()
-                    return outcome(task.job, message)
-                try:
-                    task.listen(read_event(message))
-                except Pruned:
-                    process.tell({"hopeless": task.job.run_dir})
+                task = tasks[message["job"]]
+                if message["event"] not in _ENDS:
+                    try:
+                        task.listen(read_event(message))
+                    except Pruned:
+                        process.tell({"hopeless": task.job.run_dir})
+                    continue
+                self._jobs_done += 1
+                is_last = _unfinished(tasks) == [task]
+                if is_last and message["event"] == "interrupted":
+                    self._retire()
+                _settle(task, message)
+                if is_last:
+                    return
         self._retire()
         if process.has_lost_template and not self._stopped.is_set():
             raise Silent("the process that workers are forked from has ended")
-        raise self._loss(task, process.ending)
+        self._lose(tasks, process.ending)
 
-    def _supervised(self, task: QueuedJob, process: Process) -> Generator[dict[str, Any], None, None]:
-        """Yield the process's messages about the job, while enforcing the job's limits.
+    def _supervised(
+        self, tasks: Sequence[QueuedJob], process: Process
+    ) -> Generator[dict[str, Any], None, None]:
+        """Yield the process's messages about the jobs, while enforcing their limits.
 
         Raises:
-            TrainingError: The job exceeded a time limit, and was recorded as failed.
-            Silent: The process is unresponsive.
+            TrainingError: A job exceeded a time limit, and was recorded as failed. Jobs with such limits run alone.
+            Silent: The process is unresponsive, or was killed to end one of its jobs.
         """
+
+        def tell(text: str) -> None:
+            for task in _unfinished(tasks):
+                task.listen(Note(f"{_name(task.job)} {text}"))
+
         vitals = Vitals(process.pid)
         oversight = Oversight(
-            Limits.of(task.job.config),
+            Limits.of(tasks[0].job.config),
             vitals.silence,
             vitals.note_activity,
             partial(state_of, process.pid),
-            lambda text: task.listen(Note(f"{_name(task.job)} {text}")),
+            tell,
         )
         for message in process.listen():
             if message is not None:
                 oversight.on_message(message["event"])
                 yield message
             if self._end_by is not None:
-                self._kill()
-                record_end(Path(task.job.run_dir), self._end_by)
-                raise self._end_by
+                self._end_one(tasks, *self._end_by)
+                raise Silent("another job in it was ended")
             try:
                 if not self._stopped.is_set():
                     oversight.check()
             except TrainingError as error:
                 self._kill()
-                raise record_failed_job(task.job, error) from None
+                raise record_failed_job(tasks[0].job, error) from None
 
-    def _loss(self, task: QueuedJob, ending: str) -> DlcliError | Interrupted:
-        if self._stopped.is_set():  # the job had not started
-            return Interrupted(signal.SIGTERM)
-        return record_loss(task.job, ending, _OUT_OF_MEMORY)
+    def _end_one(self, tasks: Sequence[QueuedJob], job: Job, why: BaseException) -> None:
+        """End the process with all of its jobs, and record the reason for one of them."""
+        self._kill()
+        for task in _unfinished(tasks):
+            if task.job is job:
+                record_end(Path(job.run_dir), why)
+                task.future.set_exception(why)
+
+    def _lose(self, tasks: Sequence[QueuedJob], ending: str) -> None:
+        """Fail the jobs whose process has ended; all are recorded before the first is reported, which stops others."""
+        lost = _unfinished(tasks)
+        errors: list[BaseException] = [
+            Interrupted(signal.SIGTERM)  # the job had not started
+            if self._stopped.is_set()
+            else record_loss(task.job, ending, _OUT_OF_MEMORY)
+            for task in lost
+        ]
+        for task, error in zip(lost, errors, strict=True):
+            task.future.set_exception(error)
 
     def _ready(self) -> Process:
         if self._process is not None and self._jobs_done >= self._recycle:
@@ -206,3 +227,19 @@ class Slot(threading.Thread):
 
 def _name(job: Job) -> str:
     return Ledger.load(Path(job.run_dir)).run_name
+
+
+def _unfinished(tasks: Sequence[QueuedJob]) -> list[QueuedJob]:
+    return [task for task in tasks if not task.future.done()]
+
+
+def _settle(task: QueuedJob, message: Mapping[str, Any]) -> None:
+    """Set the future of a job that has ended."""
+    if task.future.done():  # it was interrupted when its end had been sent
+        return
+    try:
+        result = outcome(task.job, message)
+    except BaseException as error:
+        task.future.set_exception(error)
+    else:
+        task.future.set_result(result)

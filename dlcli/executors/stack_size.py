@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dlcli.assembly.batch_rows import automatic_rows
 from dlcli.config.build import TARGET
-from dlcli.config.pasted import pasted
 from dlcli.distributed.launcher import is_launched
-from dlcli.executors.at_once import bytes_of_rows, jobs_at_once, steps_of
+from dlcli.executors.at_once import MANY_STEPS, bytes_of_rows, jobs_at_once, most_at_once, steps_of
 from dlcli.executors.time_limits import Limits
 from dlcli.inference.evaluation import choose_device
 from dlcli.process.memory import free_memory
@@ -40,15 +39,36 @@ _MODELS = ("dlcli.models.mlp.MLP", "dlcli.models.linear.Linear")
 _OPTIMIZERS = ("torch.optim.Adam", "torch.optim.AdamW", "torch.optim.SGD")
 
 
-def stack_size(config: Mapping[str, Any], jobs: int, data: Data) -> int:
-    """Return how many of `jobs` jobs of a configuration are trained together; 1 if each is trained alone.
+class JobLayout(NamedTuple):
+    """How jobs run at the same time.
+
+    Attributes:
+        processes: number of processes; 1 if this process runs them.
+        stack: number of jobs that are trained together in each process, as one model.
+    """
+
+    processes: int
+    stack: int
+
+    @property
+    def at_once(self) -> int:
+        """The number of jobs that run at the same time at most."""
+        return self.processes * self.stack
+
+
+def job_layout(config: Mapping[str, Any], jobs: int, data: Data) -> JobLayout:
+    """Return in how many processes `jobs` jobs of a configuration run, and how many are trained together in each.
 
     Whether they fit together is known once the first of them is about to train.
     """
-    asked = config["executor"].get("stack", False)
     if jobs < 2 or why_alone(config, data, jobs):
-        return 1
-    return min(jobs, _room(data), _MOST if isinstance(asked, bool) or asked == "auto" else int(asked))
+        return JobLayout(jobs_at_once(config, jobs, data), 1)
+    processes, asked = _processes(config, jobs, data), config["executor"]["stack"]
+    most = min(_room(data) // processes, _MOST if isinstance(asked, bool) or asked == "auto" else int(asked))
+    if processes == 1:
+        return JobLayout(1, min(jobs, most))
+    rounds = -(-jobs // (processes * most))
+    return JobLayout(processes, -(-jobs // (processes * rounds)))
 
 
 def unstacked(config: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -67,8 +87,6 @@ def _reasons(config: Mapping[str, Any], data: Data, jobs: int) -> Iterator[str]:
     asked = executor.get("stack", False)
     if asked is False or (asked == 1 and asked is not True):
         yield "executor.stack is off" if "stack" in executor else "jobs of another machine run alone"
-    if executor.get("jobs", 1) not in (1, "auto"):
-        yield f"{pasted('executor.jobs', executor['jobs'])} runs jobs in several processes"
     if Limits.of(config).any_of_time or trainer.get("max_time") is not None:
         yield "a time limit of a job"
     if is_launched() or trainer["devices"] not in (1, "1", "auto"):
@@ -90,21 +108,43 @@ def _reasons(config: Mapping[str, Any], data: Data, jobs: int) -> Iterator[str]:
             yield section
     if asked == "auto":
         yield from _costs(config, data, jobs)
-    if _room(data) < 2:
+    processes = _processes(config, jobs, data)
+    if 1 < processes >= jobs:
+        yield f"{processes} processes run one each"
+    if _room(data) < 2 * processes:
         yield "too little memory"
 
 
 def _costs(config: Mapping[str, Any], data: Data, jobs: int) -> Iterator[str]:
     """Yield the reasons why taking steps together would save no time."""
-    work = work_of_step(config, data)
-    gain = next((gain for most, gain in _GAINS if work <= most), 0)
-    if not gain:
+    if not _gain(config, data):
+        work = work_of_step(config, data)
         yield f"steps of {work:,.0f} multiplications, which gain little from being taken together"
     if 0 < (steps := jobs * steps_of(config, len(data))) < _FEWEST_STEPS:
         yield f"{steps} steps, which are too few to save time"
-    # A stack of few gains less; two processes halve the time of two jobs.
-    if (processes := jobs_at_once(config, jobs, data)) > min(gain, (jobs + 1) / 2):
-        yield f"{processes} processes save more time"
+
+
+def _gain(config: Mapping[str, Any], data: Data) -> float:
+    """Return what many jobs gain by being trained together (`_GAINS`); 0 if nothing."""
+    work = work_of_step(config, data)
+    return next((gain for most, gain in _GAINS if work <= most), 0.0)
+
+
+def _processes(config: Mapping[str, Any], jobs: int, data: Data) -> int:
+    """Return in how many processes jobs run that can be trained together."""
+    most = most_at_once(config, jobs, data)
+    if config["executor"].get("jobs", 1) != "auto":
+        return most
+    gain = max(1.0, _gain(config, data))
+    steps = steps_of(config, len(data))
+
+    def duration(processes: int) -> float:
+        """Return about how long the jobs take, in steps of a job alone."""
+        each = -(-jobs // processes)
+        return steps * each / min(gain, (each + 1) / 2)  # a stack of few gains less
+
+    # Worker processes save half of the time in two processes, which pays from `MANY_STEPS` on.
+    return most if most > 1 and MANY_STEPS / 2 + duration(most) < duration(1) else 1
 
 
 def _room(data: Data) -> int:

@@ -20,10 +20,13 @@ class StackedJobs:
 
     Args:
         size: number of jobs that run at the same time.
+
+    Attributes:
+        together: this number.
     """
 
     def __init__(self, size: int) -> None:
-        self.size = size
+        self.together = size
         self._queue: deque[tuple[Job, Listener, Future[Result]]] = deque()
 
     def submit(self, job: Job, listen: Listener) -> Future[Result]:
@@ -38,7 +41,7 @@ class StackedJobs:
         If the iteration is not continued, the jobs that have not ended are interrupted.
         """
         while self._queue:
-            tasks = [self._queue.popleft() for _ in range(min(self.size, len(self._queue)))]
+            tasks = [self._queue.popleft() for _ in range(min(self.together, len(self._queue)))]
             futures = [future for *_, future in tasks]
             for future in futures:
                 future.set_running_or_notify_cancel()

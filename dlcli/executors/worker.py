@@ -1,4 +1,4 @@
-"""A worker process: runs jobs one after the other, and dies with the process that started it.
+"""A worker process: runs jobs, one or several at a time, and dies with the process that started it.
 
 It is forked from the pool's template (`dlcli.executors.template`). Where forks are not safe, the template starts
 `python -m dlcli.executors.worker TEMPLATE_PID DATA_FD JOBS_FD CHANNEL_FD` instead.
@@ -12,6 +12,8 @@ import queue
 import signal
 import sys
 import threading
+from collections.abc import Mapping
+from functools import partial
 from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 from dlcli.errors import Pruned
@@ -51,7 +53,7 @@ def work(data: Data, jobs_fd: int, channel_fd: int) -> NoReturn:
 
     channel = os.fdopen(channel_fd, "w", encoding="utf-8")
     jobs: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
-    state: dict[str, Any] = {"working": False, "hopeless": None}
+    state: dict[str, Any] = {"working": False, "hopeless": set()}
     threading.Thread(target=_listen, args=(jobs_fd, jobs, state), daemon=True).start()
     while (message := jobs.get()) is not None:
         if "dataset" in message:
@@ -68,20 +70,25 @@ def work(data: Data, jobs_fd: int, channel_fd: int) -> NoReturn:
 
 
 def _do(message: dict[str, Any], channel: IO[str], state: dict[str, Any]) -> bool:
-    """Run one job and send its outcome; return False if it was interrupted and the worker must end."""
-    from dlcli.executors.job_messages import do_job
+    """Run jobs and send their outcomes; return False if they were interrupted and the worker must end."""
+    from dlcli.executors.job_messages import do_jobs
     from dlcli.job import Job
 
-    job = Job.from_json(message["job"])
+    jobs = [Job.from_json(text) for text in message["jobs"]]
+    is_interrupted = False
 
-    def listen(event: Event) -> None:
-        send_event(channel, event)
-        if isinstance(event, EpochDone) and state["hopeless"] == job.run_dir:
+    def listen(place: int, event: Event) -> None:
+        send_event(channel, event, job=place)
+        if isinstance(event, EpochDone) and jobs[place].run_dir in state["hopeless"]:
             raise Pruned
 
-    end = do_job(job, StepsTogether(listen))
-    send(channel, **end)
-    return bool(end["event"] != "interrupted")
+    def tell(place: int, end: Mapping[str, Any]) -> None:
+        nonlocal is_interrupted
+        is_interrupted = is_interrupted or end["event"] == "interrupted"
+        send(channel, **end, job=place)
+
+    do_jobs(jobs, [StepsTogether(partial(listen, place)) for place in range(len(jobs))], tell)
+    return not is_interrupted
 
 
 def _listen(jobs_fd: int, jobs: queue.SimpleQueue[dict[str, Any] | None], state: dict[str, Any]) -> None:
@@ -89,12 +96,12 @@ def _listen(jobs_fd: int, jobs: queue.SimpleQueue[dict[str, Any] | None], state:
         for line in lines:
             message = json.loads(line)
             if "hopeless" in message:
-                state["hopeless"] = message["hopeless"]
+                state["hopeless"].add(message["hopeless"])
             else:
                 jobs.put(message)
     if state["working"]:
-        # The driver closes the pipe only after the last job, so it is gone. This job must end now, since its run may be
-        # resumed at any moment.
+        # The driver closes the pipe only after the last job, so it is gone. These jobs must end now, since their
+        # runs may be resumed at any moment.
         os.kill(os.getpid(), signal.SIGKILL)
     jobs.put(None)
 

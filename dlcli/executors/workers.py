@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import queue
 import signal
 import time
 from collections.abc import Mapping, Sequence
@@ -14,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 from dlcli.datasets.shared_memory import SharedData
 from dlcli.executors.early import take_processes
-from dlcli.executors.slot import QueuedJob, Slot
+from dlcli.executors.job_queue import JobQueue, QueuedJob
+from dlcli.executors.slot import Slot
 from dlcli.gate.gate import targets
 
 if TYPE_CHECKING:
@@ -28,7 +27,7 @@ _GRACE, _KILL_WAIT = 4.0, 3.0
 
 
 class Workers:
-    """A pool of worker processes, which are started on demand; the next job goes to a free worker.
+    """A pool of worker processes, which are started on demand; the next jobs go to a free worker.
 
     Args:
         places: environment variables of each worker; they differ in the device only.
@@ -36,6 +35,11 @@ class Workers:
         config: configuration with the `dataset` section, and the `runs_dir` whose disk may hold the shared rows.
         data: the dataset, which workers map into their memory.
         alone: environment variables of a worker whose job runs alone.
+        stack: number of jobs that a worker trains together at most, as one model. If it is greater than 1, jobs start
+            when `release` is called.
+
+    Attributes:
+        together: number of jobs that may be started together because some share a process; 1 if none do.
     """
 
     def __init__(
@@ -45,36 +49,41 @@ class Workers:
         config: Mapping[str, Any],
         data: Data,
         alone: Mapping[str, str],
+        stack: int = 1,
     ) -> None:
+        self.together = stack * len(places) if stack > 1 else 1
         self._places = places
         self._alone = alone
         self._recycle = recycle
         self._config = config
         self._data = data
-        self._tasks: queue.SimpleQueue[QueuedJob | None] = queue.SimpleQueue()
+        self._queue = JobQueue(stack, len(places))
         self._slots: list[Slot] = []
 
     def submit(self, job: Job, listen: Listener) -> Future[Result]:
         """Queue a job and return its future."""
         future: Future[Result] = Future()
-        self._tasks.put(QueuedJob(job, listen, future))
+        self._queue.put(QueuedJob(job, listen, future))
         if len(self._slots) < len(self._places):
-            self._open_slot(self._tasks, self._places[len(self._slots)])
+            self._open_slot(self._queue, self._places[len(self._slots)])
         return future
+
+    def release(self) -> None:
+        """Start the jobs that were submitted so far, shared out among the workers."""
+        self._queue.release()
 
     def submit_last(self, job: Job, listen: Listener) -> Future[Result]:
         """Run a job alone, after all others: in a new process, which has the threads of a job in the driver."""
-        for _ in self._slots:
-            self._tasks.put(None)
+        self._queue.close()
         future: Future[Result] = Future()
-        tasks: queue.SimpleQueue[QueuedJob | None] = queue.SimpleQueue()
-        tasks.put(QueuedJob(job, listen, future))
-        tasks.put(None)
-        self._open_slot(tasks, self._alone)
+        last = JobQueue()
+        last.put(QueuedJob(job, listen, future))
+        last.close()
+        self._open_slot(last, self._alone)
         return future
 
-    def _open_slot(self, tasks: queue.SimpleQueue[QueuedJob | None], place: Mapping[str, str]) -> None:
-        slot = Slot(tasks, self._processes, place, self._recycle, self._config["dataset"])
+    def _open_slot(self, jobs: JobQueue, place: Mapping[str, str]) -> None:
+        slot = Slot(jobs, self._processes, place, self._recycle, self._config["dataset"])
         self._slots.append(slot)
         slot.start()
 
@@ -97,12 +106,11 @@ class Workers:
     ) -> None:
         try:
             if error is not None:
-                self._drop_waiting()
+                self._queue.drop()
                 self._processes.stop()
                 for slot in self._slots:
                     slot.stop(signal.SIGTERM)
-            for _ in self._slots:
-                self._tasks.put(None)
+            self._queue.close()
             self._await_slots(None if error is None else _GRACE)
         finally:  # a second Ctrl-C skips the wait above
             if any(slot.is_alive() for slot in self._slots):
@@ -118,8 +126,3 @@ class Workers:
         deadline = None if seconds is None else time.monotonic() + seconds
         for slot in self._slots:
             slot.join(None if deadline is None else max(0.0, deadline - time.monotonic()))
-
-    def _drop_waiting(self) -> None:
-        with contextlib.suppress(queue.Empty):
-            while (task := self._tasks.get_nowait()) is not None:
-                task.future.cancel()

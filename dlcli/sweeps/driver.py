@@ -27,6 +27,7 @@ from dlcli.errors import (
 from dlcli.events import EpochDone, Event, Listener, Note, TrialEvent, TrialStarted
 from dlcli.executors.executor import Executor, working
 from dlcli.executors.stacked_jobs import StackedJobs
+from dlcli.executors.workers import Workers
 from dlcli.inference.latency import LATENCY
 from dlcli.job import Job
 from dlcli.result import Result
@@ -104,7 +105,7 @@ class Driver:
     def run(self, executor: Executor) -> None:
         """Run trials until all have ended and no further trial is to start."""
         self._executor = executor
-        self._together = executor.size if isinstance(executor, StackedJobs) else 1
+        self._together = executor.together if isinstance(executor, StackedJobs | Workers) else 1
         try:
             while True:
                 while self._has_room() and self._may_begin():

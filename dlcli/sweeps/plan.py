@@ -19,7 +19,7 @@ from dlcli.config.variation import Variations
 from dlcli.datasets.notices import Notice
 from dlcli.datasets.raw_rows import FEEDING
 from dlcli.errors import ConfigError, Problem
-from dlcli.executors.stack_size import stack_size
+from dlcli.executors.stack_size import job_layout
 from dlcli.experiment import decided_by_data, settled, settled_metrics
 from dlcli.runs.shown_settings import shown_settings
 from dlcli.runs.trial_words import OF_THE_SWEEP
@@ -94,7 +94,15 @@ class SweepPlan:
     def together(self) -> int:
         """The number of trials that may be trained together, as one model."""
         is_limited = self.options.seconds is not None or self.options.trial_seconds is not None
-        return 1 if is_limited else stack_size(self.config, self.total, self.estimation.data)
+        if is_limited:
+            return 1
+        layout = job_layout(self.config_of_jobs, self.total, self.estimation.data)
+        return layout.at_once if layout.stack > 1 else 1
+
+    @property
+    def config_of_jobs(self) -> dict[str, Any]:
+        """The configuration with the number of processes that run trials."""
+        return {**self.config, "executor": {**self.config["executor"], "jobs": self.slots}}
 
     @property
     def may_learn_late(self) -> bool:

@@ -114,7 +114,7 @@ def run_sweep(
                 lines.append(f"The mean of the models of its {folds} folds predicts with: {line}")
             lines += record_stacks(
                 recorder,
-                plan.config,
+                plan.config_of_jobs,
                 plan.experiment.data,
                 [folder for trial in standing.having("finished") for folder in records.existing_folds(trial)],
                 "their settings followed from results of others",
@@ -204,7 +204,7 @@ def open_executor(plan: SweepPlan) -> Executor:
     options = plan.options
     limited = options.seconds is not None or options.trial_seconds is not None
     executor: Executor = build(plan.config["executor"], where="executor").open(
-        plan.config,
+        plan.config_of_jobs,
         plan.estimation.data,
         max(plan.slots, plan.together),
         apart=limited or Limits.of(plan.config).any_of_time,

@@ -16,7 +16,7 @@ import dlcli
 from dlcli.datasets.data import Data
 from dlcli.errors import DlcliError, Interrupted, TrainingError
 from dlcli.executors.stack_account import STACK_TAG
-from dlcli.executors.stack_size import stack_size, why_alone
+from dlcli.executors.stack_size import JobLayout, job_layout, why_alone
 from dlcli.job import SHARING
 from dlcli.result import Result
 from dlcli.stacking.stack import Stack
@@ -137,11 +137,11 @@ def test_what_is_not_stacked_says_why() -> None:
     rows = Data(
         "rows", "table", pd.DataFrame({"a": [1.0] * 9}), np.array([0, 1, 2] * 3), classes=("a", "b", "c")
     )
-    assert stack_size(config, 5, rows) == 5
-    assert stack_size(config, 1, rows) == 1
+    assert job_layout(config, 5, rows) == JobLayout(1, 5)
+    assert job_layout(config, 1, rows) == JobLayout(1, 1)
     changes: dict[str, dict[str, Any]] = {
         "executor.stack is off": {"executor": {"stack": False}},
-        "executor.jobs=2 runs jobs in several processes": {"executor": {"jobs": 2}},
+        "5 processes run one each": {"executor": {"jobs": 9}},
         "a time limit of a job": {"trainer": {"max_time": "00:00:10:00"}},
         "a setting of the trainer that needs single steps": {"trainer": {"gradient_clip_val": 1.0}},
         "the model": {"model": {"_target_": "dlcli.models.tabm.TabM"}},
@@ -152,17 +152,48 @@ def test_what_is_not_stacked_says_why() -> None:
     for reason, change in changes.items():
         changed = {**config, **{name: {**config.get(name, {}), **own} for name, own in change.items()}}
         assert why_alone(changed, rows, 5).startswith(reason)
-        assert stack_size(changed, 5, rows) == 1
+        assert job_layout(changed, 5, rows).stack == 1
     short = {**config, "trainer": {**config["trainer"], "max_epochs": 2}}
     assert why_alone(short, rows, 5) == "10 steps, which are too few to save time"
-    assert stack_size(short, 5, rows) == 1
+    assert job_layout(short, 5, rows) == JobLayout(1, 1)
     large = {
         **config,
         "executor": {**config["executor"], "stack": True},
         "model": {**config["model"], "hidden": 2048},
     }
-    assert stack_size(large, 5, rows) == 5
-    assert stack_size({**config, "executor": {**config["executor"], "stack": 3}}, 5, rows) == 3
+    assert job_layout(large, 5, rows) == JobLayout(1, 5)
+    three = {**config, "executor": {**config["executor"], "stack": 3}}
+    assert job_layout(three, 5, rows) == JobLayout(1, 3)
+
+
+def test_processes_share_the_jobs_that_are_trained_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dlcli.executors.at_once.share", lambda: 2)
+    rows = Data("rows", "table", np.zeros((6400, 4)), np.zeros(6400, dtype=np.int64), classes=("a", "b"))
+
+    def layout(count: int, epochs: int, **executor: Any) -> JobLayout:
+        config: dict[str, Any] = {
+            "executor": {"stack": "auto", "jobs": "auto", **executor},
+            "trainer": {"accelerator": "cpu", "devices": 1, "max_epochs": epochs},
+            "model": {"_target_": "dlcli.models.mlp.MLP", "hidden": 16, "layers": 2},
+            "dataset": {"batch_size": 64},
+            "optimizer": {"_target_": "torch.optim.Adam"},
+        }
+        return job_layout(config, count, rows)
+
+    assert layout(10, 10, jobs=2) == JobLayout(2, 5)
+    assert layout(11, 10, jobs=2) == JobLayout(2, 6)
+    assert layout(100, 10, jobs=2) == JobLayout(2, 25), "two rounds of 25 instead of 32 and 18"
+    assert layout(10, 10, jobs=2, stack=3) == JobLayout(2, 3)
+    assert layout(10, 10, jobs=2, stack=False) == JobLayout(2, 1)
+    assert layout(2, 100, jobs=2) == JobLayout(2, 1)
+    assert layout(10, 1, jobs=2) == JobLayout(2, 1), "too few steps"
+    # With auto, each of ten jobs takes 100 steps in an epoch.
+    assert layout(10, 49) == JobLayout(1, 10), "the start of the processes takes longer"
+    assert layout(10, 51) == JobLayout(2, 5)
+    assert layout(2, 200) == JobLayout(1, 2)
+    assert layout(2, 400) == JobLayout(2, 1)
+    monkeypatch.setattr("dlcli.executors.at_once.free_memory", lambda: 1 << 28)
+    assert layout(10, 51) == JobLayout(1, 10), "too little memory for two processes"
 
 
 # Kills the process when a stack is about to take the steps of the second epoch.
