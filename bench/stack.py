@@ -75,7 +75,7 @@ def measured(
 def _forget(one: DueSteps) -> None:
     """Forget what was counted, since the epoch never ends."""
     one.module._losses.clear()
-    one.module._train_scores._reset()
+    one.module.scores[0].forget()
 
 
 def training(

@@ -32,7 +32,7 @@ def check_same_figures(trained: Result, place: Path, *, by_batch: frozenset[str]
     for rows in (1, 3):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("dlcli.training.network.Network.evaluation_rows", lambda *_, n=rows: n)
-            patch.setattr("dlcli.training.scores._VALUES", 1)  # evaluates each batch by itself
+            patch.setattr("dlcli.training.scores.VALUES", 1)  # evaluates each batch by itself
             found = figures(dlcli.evaluate(trained.run_dir))
             assert found.keys() == again.keys()
             same = {name: value for name, value in found.items() if name not in by_batch}

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from dlcli.stacking.joint_scores import JointScores
 from dlcli.stacking.stacked_layers import Members, Unstackable, shape_of, stacked
 from dlcli.stacking.stacked_optimizer import StackedOptimizer, optimizer_shape
 from dlcli.tasks.base import Task
@@ -22,6 +25,7 @@ from dlcli.tasks.regression import Regression
 from dlcli.training.due_steps import DueSteps
 from dlcli.training.module import TrainingModule
 from dlcli.training.network import Network
+from dlcli.training.scores import EpochScores
 
 # Tasks whose loss is that of outputs and targets of rows, and losses that are means over rows.
 _TASKS = (Binary, Multiclass, Multilabel, Regression)
@@ -29,6 +33,9 @@ _LOSSES = (BinaryCrossEntropy, CrossEntropy, Focal, Huber, MAE, MSE, Quantile)
 
 # The fields of a batch that the stackable models take, and the targets.
 _FIELDS = {"x", "x_cat", "y"}
+
+# Packages whose schedules and metrics draw from torch's random numbers only, if at all.
+_KNOWN = {"dlcli", "torch", "torchmetrics"}
 
 
 def stack_shape(module: TrainingModule) -> Hashable:
@@ -54,6 +61,7 @@ def stack_shape(module: TrainingModule) -> Hashable:
         tuple(sorted(kinds.items())),
         optimizer_shape(optimizer, list(network.model.parameters())),
         _loss_shape(task, network),
+        tuple(tuple(scores.collector_of.items()) for scores in module.scores),
     )
 
 
@@ -73,6 +81,24 @@ def _loss_shape(task: Task, network: Network) -> Hashable:
     )
 
 
+def _settle(module: TrainingModule, *_: Any) -> None:
+    """Give the network of a training run its weights, which are about to be saved."""
+    module.stacked.settle()
+
+
+def draws_only_torch(module: TrainingModule) -> bool:
+    """Return whether nothing in the epochs of a training run can draw from the random numbers of Python or numpy."""
+    scheduler: Any = module.schedule and module.schedule.scheduler
+    metrics = [metric for scores in module.scores for metric in scores.metrics.values()]
+    parts = [*metrics, *(getattr(one, "inner", one) for one in metrics)]
+    parts += [scheduler, *getattr(scheduler, "lr_lambdas", [])] if scheduler else []
+    return module.stacked.is_read_late and all(_module_of(part).partition(".")[0] in _KNOWN for part in parts)
+
+
+def _module_of(part: Any) -> str:
+    return str(part.__module__)  # of an object, that of its class
+
+
 def _plain(value: Any) -> Hashable:
     return tuple(map(_plain, value)) if isinstance(value, list | tuple) else value
 
@@ -80,7 +106,8 @@ def _plain(value: Any) -> Hashable:
 class Stack:
     """Training runs of one shape, whose steps are taken together.
 
-    Between chunks of steps, each run's own network has its weights, so that it is validated and saved by itself.
+    Where nothing reads the weights between chunks of steps, a run's own network gets them when it is saved, and the
+    stack evaluates the rows at the end of an epoch for all runs together (`StackedPart.is_read_late`).
 
     Args:
         modules: the training runs, of equal `stack_shape`, whose optimizers have been created.
@@ -94,6 +121,9 @@ class Stack:
         self._network = stacked(models, self._optimizer.leaf)
         self._task = modules[0].task
         self._drops = any(isinstance(part, nn.Dropout) for part in models[0].modules())
+        self._hooks = [module.register_state_dict_pre_hook(_settle) for module in modules]
+        train, val = zip(*(module.scores for module in modules), strict=True)
+        self._scores = JointScores(train), JointScores(val, in_groups=True)
 
     @property
     def size(self) -> int:
@@ -102,6 +132,9 @@ class Stack:
 
     def release(self) -> None:
         """Hand the states of the optimizer to the runs, which can then be trained alone, or in another stack."""
+        for module, hook in zip(self.modules, self._hooks, strict=True):
+            module.stacked.settle()
+            hook.remove()
         self._optimizer.release()
 
     def take(
@@ -127,7 +160,7 @@ class Stack:
                 self.modules[k].end_step()
         are_finite = bool(torch.isfinite(torch.stack([one.loss for one in made])).all())
         for k in due:
-            self._optimizer.write_weights(k)
+            self._hand_weights(k)
             own = [(one, one.members.index(k)) for one in made if k in one.members]
             outputs, y = (
                 torch.cat([one.outputs[i] for one, i in own]),
@@ -135,10 +168,50 @@ class Stack:
             )
             losses = [one.loss if are_finite else self._task.loss(one.outputs[i], one.y[i]) for one, i in own]
             try:
-                self.modules[k].count(outputs, y, losses)
+                self.modules[k].count(outputs, y, losses, are_finite=are_finite)
             except Exception as error:  # such as a loss that is not finite
                 failures[k] = error
         return failures
+
+    def _hand_weights(self, k: int) -> None:
+        """Copy the weights of a run into its network, or leave that to the one who reads them."""
+        module = self.modules[k]
+        module.stacked.late_weights = partial(self._optimizer.write_weights, k)
+        if not module.stacked.is_read_late:
+            module.stacked.settle()
+
+    @torch.no_grad()
+    def score(self, members: Sequence[int]) -> None:
+        """Compute the scores of the epoch that has ended for some runs, if nothing reads their outputs by itself."""
+        chosen = [k for k in sorted(members) if self.modules[k].stacked.is_read_late]
+        if not chosen:
+            return
+        started = time.perf_counter()
+        self._evaluate(chosen)
+        train, val = (scores.compute(chosen) for scores in self._scores)
+        seconds = (time.perf_counter() - started) / len(chosen)
+        for k in chosen:
+            groups, found = val.get(k, (None, None))
+            self.modules[k].stacked.scored = EpochScores(train[k][1], found, groups, seconds)
+
+    def _evaluate(self, members: Sequence[int]) -> None:
+        """Collect the outputs of the validation rows, of runs with equal numbers of rows together."""
+        equal: dict[tuple[int, int], list[int]] = defaultdict(list)
+        loaders: dict[int, Any] = {k: self.modules[k].val_dataloader() for k in members}
+        for k, loader in loaders.items():
+            if loader:
+                equal[loader.rows, loader.batch_size].append(k)
+        for (rows, size), some in equal.items():
+            is_whole = some == list(range(self.size))
+            index = None if is_whole else torch.tensor(some, device=loaders[some[0]].fields["y"].device)
+            for first in range(0, rows, size):
+                names = loaders[some[0]].fields
+                batch = {
+                    n: torch.stack([loaders[k].fields[n][first : first + size] for k in some]) for n in names
+                }
+                outputs = self._network(batch, Members(index, None))
+                for k, own, y in zip(some, outputs, batch["y"], strict=True):
+                    self.modules[k].scores[1].update(own, y)
 
     def _differentiate(
         self,

@@ -52,11 +52,11 @@ class Members:
 
     Attributes:
         index: their numbers `(M,)`; None for all networks.
-        generators: of each of them, for dropout.
+        generators: of each of them, for dropout; None for an evaluation, without dropout.
     """
 
     index: Tensor | None
-    generators: Sequence[torch.Generator]
+    generators: Sequence[torch.Generator] | None
 
     def of(self, stacked: Tensor) -> Tensor:
         """Return their part of a stacked parameter `(K, ...)`."""
@@ -252,6 +252,8 @@ def _dropout(rates: Sequence[float]) -> Layer:
     """Return dropout at the rate of each network, with the masks that its own layer would draw."""
 
     def drop(x: Tensor, members: Members) -> Tensor:
+        if members.generators is None:
+            return x
         chosen = range(len(rates)) if members.index is None else members.index.tolist()
         mask = torch.empty_like(x, memory_format=torch.contiguous_format)
         for own, number, generator in zip(mask, chosen, members.generators, strict=True):

@@ -9,13 +9,14 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Generator, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 import torch
 from lightning_fabric.utilities.seed import _collect_rng_states, _set_rng_states
 
 from dlcli.errors import Interrupted
-from dlcli.stacking.stack import Stack, stack_shape
+from dlcli.stacking.stack import Stack, draws_only_torch, stack_shape
 from dlcli.stacking.stacked_layers import Unstackable
 from dlcli.training.due_steps import DueSteps, Pausing
 from dlcli.training.module import TrainingModule
@@ -32,6 +33,7 @@ class _Run(Generic[T]):
     """One training run: its place, the steps that it waits for, its random state, and its shape.
 
     `paused` is the time at which it last paused, and `own` its share of the time of its steps since, in seconds.
+    `is_light` says whether it draws from torch's random numbers only until its training has ended.
     """
 
     place: int
@@ -41,6 +43,7 @@ class _Run(Generic[T]):
     shape: Hashable = None
     paused: float = 0.0
     own: float = 0.0
+    is_light: bool = False
 
 
 @dataclass(eq=False)
@@ -62,7 +65,9 @@ class Together(Generic[T]):
     """
 
     runs: Sequence[Pausing[T]]
+    # Those whose random states are torch's, and those of Python and numpy.
     _loaded: _Run[T] | None = None
+    _whole: _Run[T] | None = None
     _waiting: list[_Run[T]] = field(default_factory=list)
     _groups: dict[Hashable, _Group[T]] = field(default_factory=dict)
 
@@ -74,7 +79,7 @@ class Together(Generic[T]):
         outside = _collect_rng_states()
         try:
             for place, pausing in enumerate(self.runs):
-                run = _Run(place, pausing, outside)
+                run = _Run(place, pausing, dict(outside))
                 yield from self._continue(run)
                 if run.due is not None:
                     run.shape = self._shape(run.due.module)
@@ -118,6 +123,11 @@ class Together(Generic[T]):
         for run in self._waiting:
             shapes[run.shape].append(run)
         self._groups = {shape: _Group(runs, _stack_of(runs)) for shape, runs in shapes.items()}
+        for run in self._waiting:
+            assert run.due is not None
+            if draws_only_torch(run.due.module):
+                run.is_light = True
+                run.due.module.stacked.at_end = partial(self._load, run)
 
     def _take_next(self) -> Iterator[tuple[int, T | Exception]]:
         """Take the earliest steps that runs wait for, so that runs in a stack stay side by side."""
@@ -145,15 +155,18 @@ class Together(Generic[T]):
             group.stack.release()
             group.runs, group.stack = alive, _stack_of(alive)
         self._load(None)
-        due, random = {}, {}
+        due: dict[int, DueSteps] = {}
+        random: dict[int, torch.Generator] = {}
         for run in runs:
+            assert run.due is not None
             number = group.runs.index(run)
             due[number], random[number] = run.due, torch.Generator()
             random[number].set_state(run.random["torch"])
         failures: dict[int, Exception] = {}
         started = time.perf_counter()
         try:
-            failures = group.stack.take(due, random)  # type: ignore[arg-type]
+            failures = group.stack.take(due, random)
+            group.stack.score([k for k, steps in due.items() if steps.ends_epoch and k not in failures])
         except Exception as error:  # of all runs, such as too little memory
             failures = {number: _copied(error) for number in due}
         for number, generator in random.items():
@@ -167,7 +180,7 @@ class Together(Generic[T]):
         self, run: _Run[T], failure: Exception | None = None
     ) -> Iterator[tuple[int, T | Exception]]:
         """Continue a run up to its next steps, or yield its end."""
-        self._load(run)
+        self._load(run, whole=not run.is_light)
         if run in self._waiting:
             self._waiting.remove(run)
         if run.due is not None:
@@ -183,15 +196,23 @@ class Together(Generic[T]):
             run.paused = time.perf_counter()
             self._waiting.append(run)
 
-    def _load(self, run: _Run[T] | None) -> None:
-        """Save the random state of the run that was continued last, and set that of another one."""
-        if self._loaded is run:
-            return
-        if self._loaded is not None:
-            self._loaded.random = _collect_rng_states()
-        if run is not None:
+    def _load(self, run: _Run[T] | None, *, whole: bool = True) -> None:
+        """Save the random state of the run that was continued last, and set that of another one.
+
+        Without `whole`, that is torch's only, because the epochs of most runs draw from no other.
+        """
+        if self._loaded is not run:
+            if self._loaded is not None:
+                self._loaded.random["torch"] = torch.get_rng_state()
+            if run is not None:
+                torch.set_rng_state(run.random["torch"])
+            self._loaded = run
+        if run is not None and whole and self._whole is not run:
+            if self._whole is not None:
+                self._whole.random |= _collect_rng_states() | {"torch": self._whole.random["torch"]}
+            run.random["torch"] = torch.get_rng_state()
             _set_rng_states(run.random)
-        self._loaded = run
+            self._whole = run
 
     def _stop(self, signum: int) -> None:
         """Interrupt the runs that have not ended, each of which records that."""

@@ -77,6 +77,8 @@ class Checkpoints(Checkpoint):
         saves_bounds: whether the first and the last epoch are always written.
     """
 
+    reads_weights = False  # other than by the module, which knows when
+
     def __init__(
         self,
         folder: Path,

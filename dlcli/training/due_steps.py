@@ -22,12 +22,14 @@ class DueSteps:
         chunk: the batches of the steps.
         epoch: number of the epoch, from 0.
         number: number of the chunk within its epoch, from 0.
+        ends_epoch: whether the epoch ends with them.
     """
 
     module: TrainingModule
     chunk: Chunk
     epoch: int
     number: int
+    ends_epoch: bool = False
 
     def take(self) -> None:
         """Take the steps."""

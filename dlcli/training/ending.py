@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
 from pytorch_lightning.callbacks import Callback
-from torch import Tensor
-
-from dlcli.errors import Diverged
 
 
 class StepLimit(Callback):
@@ -22,6 +17,8 @@ class StepLimit(Callback):
     Args:
         max_steps: number of optimizer steps; -1 means no limit.
     """
+
+    reads_weights = False
 
     def __init__(self, max_steps: int) -> None:
         self.max_steps = max_steps
@@ -43,21 +40,6 @@ class StepLimit(Callback):
 def is_ending(trainer: pl.Trainer) -> bool:
     """Return whether a stop was requested, and `min_epochs` and `min_steps` are reached."""
     return trainer.should_stop and trainer.fit_loop._can_stop_early
-
-
-def check_finite(losses: list[Tensor], first: int, epoch: int, steps: int, advice: Callable[[], str]) -> None:
-    """Check the losses of consecutive steps of an epoch, starting with step `first`, counted from 0.
-
-    Raises:
-        Diverged: one is NaN or infinite.
-    """
-    finite = torch.isfinite(torch.stack(losses))
-    if bool(finite.all()):
-        return
-    step = int((~finite).nonzero()[0])
-    place = f"epoch {epoch + 1}, step {first + step + 1} of {steps}"
-    message = f"the training loss became {float(losses[step])} in {place}"
-    raise Diverged(message, where="train/loss", hint=advice())
 
 
 def advice_on_divergence(trainer: pl.Trainer, rate: float, *, can_clip: bool = True) -> str:

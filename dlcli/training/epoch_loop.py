@@ -46,6 +46,11 @@ def _is_known(callback: Callback) -> bool:
     return type(callback) in _KNOWN or type(callback).__module__.startswith("dlcli.")
 
 
+def _reads_weights(callback: Callback) -> bool:
+    """Return whether a callback may read the weights or the outputs of the network that it gets."""
+    return not isinstance(callback, EarlyStopping) and getattr(callback, "reads_weights", True)
+
+
 def run_epochs(trainer: pl.Trainer, module: TrainingModule) -> Pausing[None]:
     """Train a module from its start, as `trainer.fit(module)` does, but for the steps, which the caller takes.
 
@@ -85,6 +90,10 @@ class _Loop:
         self._validated = self._loop.epoch_loop.val_loop.batch_progress
         self._modes = _ModuleMode()
         self._hooks: dict[str, list[Callback]] = {}
+        callbacks = trainer.callbacks  # type: ignore[attr-defined]
+        module.stacked.is_read_late = not any(map(_reads_weights, callbacks))
+        if module.stacked.is_read_late:
+            module.stacked.read_metrics = {one.monitor for one in callbacks if isinstance(one, EarlyStopping)}
 
     def run(self) -> Pausing[None]:
         trainer, module, loop = self._trainer, self._module, self._loop
@@ -108,6 +117,7 @@ class _Loop:
             module.on_train_start()
             while not loop.done:
                 yield from self._run_epoch()
+            module.stacked.leave()
             self._call("on_train_end")
         trainer._teardown()
         self._call("on_fit_end")
@@ -128,7 +138,7 @@ class _Loop:
             batches.is_last_batch = number == last
             batches.increment_ready()
             batches.increment_started()
-            yield DueSteps(module, batch, self._trainer.current_epoch, number)
+            yield DueSteps(module, batch, self._trainer.current_epoch, number, ends_epoch=number == last)
             batches.increment_processed()
             self._call("on_train_batch_end", {}, batch, number)
             module.on_train_batch_end({}, batch, number)
@@ -144,31 +154,41 @@ class _Loop:
 
     def _validate(self) -> None:
         trainer, module, validated = self._trainer, self._module, self._validated
-        module.zero_grad()
         trainer.validating = True
-        inference = self._loop.epoch_loop.val_loop.inference_mode
-        with torch.inference_mode() if inference else torch.no_grad():
-            validated.reset_on_run()
-            self._modes.capture(module)
-            module.eval()
-            self._call("on_validation_start")
-            self._call("on_validation_epoch_start")
-            module.on_validation_epoch_start()
-            last = len(self._val) - 1
-            for number, batch in enumerate(self._val):
-                validated.is_last_batch = number == last
-                validated.increment_ready()
-                self._call("on_validation_batch_start", batch, number, 0)
-                validated.increment_started()
-                module.validation_step(batch, number)
-                validated.increment_processed()
-                self._call("on_validation_batch_end", None, batch, number, 0)
-                validated.increment_completed()
-            self._call("on_validation_epoch_end")
-            module.on_validation_epoch_end()
-            self._call("on_validation_end")
-            self._modes.restore(module)
+        validated.reset_on_run()
+        if module.stacked.scored is None:
+            module.zero_grad()
+            inference = self._loop.epoch_loop.val_loop.inference_mode
+            with torch.inference_mode() if inference else torch.no_grad():
+                self._modes.capture(module)
+                module.eval()
+                self._evaluate()
+                self._modes.restore(module)
+        else:
+            self._evaluate()
         trainer.training = True
+
+    def _evaluate(self) -> None:
+        """Evaluate the validation rows, unless a stack has evaluated those of several runs together."""
+        module, validated = self._module, self._validated
+        self._call("on_validation_start")
+        self._call("on_validation_epoch_start")
+        module.on_validation_epoch_start()
+        last = len(self._val) - 1
+        batches = self._val if module.stacked.scored is None else [None] * (last + 1)
+        for number, batch in enumerate(batches):
+            validated.is_last_batch = number == last
+            validated.increment_ready()
+            self._call("on_validation_batch_start", batch, number, 0)
+            validated.increment_started()
+            if module.stacked.scored is None:
+                module.validation_step(batch, number)
+            validated.increment_processed()
+            self._call("on_validation_batch_end", None, batch, number, 0)
+            validated.increment_completed()
+        self._call("on_validation_epoch_end")
+        module.on_validation_epoch_end()
+        self._call("on_validation_end")
 
     def _call(
         self, hook: str, *args: Any, which: Callable[[Callback], bool] | None = None, **kwargs: Any

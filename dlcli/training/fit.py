@@ -278,6 +278,8 @@ def _metrics_of_an_epoch(task: Task, monitor: str, callbacks: Sequence[Callback]
 class _Progress(Callback):
     """Callback that reports the number of finished steps."""
 
+    reads_weights = False
+
     def __init__(self, listen: Listener) -> None:
         self._listen = listen
 

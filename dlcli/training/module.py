@@ -14,7 +14,7 @@ from dlcli.errors import Diverged
 from dlcli.tasks.base import Task
 from dlcli.training.averaging import WeightAverage, measure_batch_norm
 from dlcli.training.direct_steps import DirectSteps, can_step_directly
-from dlcli.training.ending import advice_on_divergence, check_finite
+from dlcli.training.ending import advice_on_divergence
 from dlcli.training.epoch_state import all_parts, own_part, random_state, seed_device, set_random_state
 from dlcli.training.fields import Batch
 from dlcli.training.frozen import FrozenPart
@@ -27,13 +27,12 @@ from dlcli.training.row_noise import RowNoise
 from dlcli.training.schedules import Length, Schedule
 from dlcli.training.scores import Scores, publish
 from dlcli.training.solvers import outputs_of, solve
+from dlcli.training.stacked_part import StackedPart
+from dlcli.training.step_losses import StepLosses
 from dlcli.training.step_plan import StepPlan
 from dlcli.training.step_shares import StepShares
 from dlcli.training.step_sharing import StepSharing
 from dlcli.training.turns import Turns, turn_parts
-
-# Number of steps after which losses, which stay on the device, are checked, so that a diverged run ends soon.
-_CHECK_EVERY = 256
 
 
 class TrainingModule(pl.LightningModule):
@@ -80,20 +79,21 @@ class TrainingModule(pl.LightningModule):
         self._train, self._val = train, val
         self._plan, self._length = plan, length
         self._on_epoch = on_epoch
-        self._schedule: Schedule | None = None
+        self.schedule: Schedule | None = None
         self._batch_idx, self._averaged_step = -1, 0
         self.sharing = StepSharing()
-        self._losses: list[Tensor] = []
+        self._losses = StepLosses(plan.batches, lambda: self._advice)
         self._within_epoch: Any = None
         self._metrics, self._turns = metrics, Turns()
-        self._train_scores = Scores(task, metrics if task.judges_training_rows else [])
-        self._val_scores = Scores(task, metrics)
+        self.scores = Scores(task, metrics if task.judges_training_rows else []), Scores(task, metrics)
         self._row_noise = RowNoise(train.ranks)
+        self.stacked = StackedPart()
         self._shares = StepShares(task, network, plan, train.ranks)
 
     @property
     def evaluated(self) -> Network:
         """The network that is validated and saved: the averaged one, once there is an average."""
+        self.stacked.settle()
         if self.average is None or not self.average.updates:
             return self.network
         return self.network.with_model(self.average.model)
@@ -103,10 +103,10 @@ class TrainingModule(pl.LightningModule):
         optimizer = self.recipe.make_optimizer(self.network.trained_parameters())
         if self.recipe.make_schedule is None:
             return optimizer
-        self._schedule = self.recipe.make_schedule(optimizer, self._length)
+        self.schedule = self.recipe.make_schedule(optimizer, self._length)
         # At the end of an epoch, Lightning would step after the checkpoint is written; `end_epoch` does it before.
         steps = {"interval": "step", "reduce_on_plateau": False} if self.automatic_optimization else {}
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": self._schedule.scheduler, **steps}}
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": self.schedule.scheduler, **steps}}
 
     def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
         """Step the schedule after an optimizer step of Lightning's loop."""
@@ -114,8 +114,8 @@ class TrainingModule(pl.LightningModule):
 
     def end_step(self) -> None:
         """Step a schedule that steps after each optimizer step."""
-        if self._schedule is not None:
-            self._schedule.end_step()
+        if self.schedule is not None:
+            self.schedule.end_step()
 
     def setup(self, stage: str) -> None:
         """Move the data to the device."""
@@ -166,8 +166,8 @@ class TrainingModule(pl.LightningModule):
             own = {
                 "random": random_state(),
                 "rows": self._train.state_dict(),
-                "losses": torch.stack(self._losses),
-                "scores": self._train_scores.state_dict(),
+                "losses": self._losses.stacked(),
+                "scores": self.scores[0].state_dict(),
                 "turns": self._turns.state_dict(),
                 "metrics": dict(self.epoch_metrics),
                 "lr": self._epoch_lr,
@@ -202,8 +202,8 @@ class TrainingModule(pl.LightningModule):
         if self.automatic_optimization:  # it was saved between the step and the update of the average
             self._update_average(epoch_ends=False)
         if "scores" in within:
-            self._losses.extend(within["losses"].unbind())
-            self._train_scores.load_state_dict(within["scores"])
+            self._losses.restore(within["losses"])
+            self.scores[0].load_state_dict(within["scores"])
             self._turns.load_state_dict(within.get("turns", {}))
             set_random_state(within["random"])
 
@@ -220,8 +220,8 @@ class TrainingModule(pl.LightningModule):
         if self.recipe.takes_all_rows:
             own = self.network, self.task, self.manual_backward, self._train.rows, self._train.ranks
             for outputs, y, loss in solve(optimizer, batch, *own):
-                self._train_scores.update(outputs, y)
-                self._losses.append(loss)
+                self.scores[0].update(outputs, y)
+                self._losses.add([loss], self.current_epoch)
             return None
         direct = DirectSteps(optimizer) if self._train.ranks == 1 and can_step_directly(optimizer) else None
         for one in batch:
@@ -277,16 +277,15 @@ class TrainingModule(pl.LightningModule):
     def _count(self, loss: Tensor, outputs: Tensor, batch: Any) -> None:
         self.count(self.network.combined(outputs), batch["y"], [loss.detach()])
 
-    def count(self, outputs: Tensor, y: Tensor, losses: Sequence[Tensor]) -> None:
-        """Count steps in the epoch's metrics: outputs and targets of their rows, and the loss of each step."""
-        self._train_scores.update(outputs, y)
-        checked = len(self._losses) // _CHECK_EVERY * _CHECK_EVERY
-        self._losses.extend(losses)
-        if len(self._losses) >= checked + _CHECK_EVERY:
-            self._check_finite(self._losses[checked:], first=checked)
+    def count(
+        self, outputs: Tensor, y: Tensor, losses: Sequence[Tensor], *, are_finite: bool = False
+    ) -> None:
+        """Count steps in the epoch's metrics: outputs and targets of their rows, and the loss of each step.
 
-    def _check_finite(self, losses: list[Tensor], first: int = 0) -> None:
-        check_finite(losses, first, self.current_epoch, self._plan.batches, lambda: self._advice)
+        With `are_finite`, these losses need not be checked.
+        """
+        self.scores[0].update(outputs, y)
+        self._losses.add(losses, self.current_epoch, are_finite=are_finite)
 
     @property
     def _advice(self) -> str:
@@ -304,7 +303,7 @@ class TrainingModule(pl.LightningModule):
         """Collect the outputs, which are evaluated at the end of the epoch."""
         solver: Any = self.optimizers(use_pl_optimizer=False)
         outputs = outputs_of(solver, self.evaluated, self.task, batch, batch_idx, self._metrics)
-        self._val_scores.update(outputs, batch["y"])
+        self.scores[1].update(outputs, batch["y"])
 
     def on_validation_epoch_start(self) -> None:
         """End the training part of the epoch."""
@@ -312,10 +311,10 @@ class TrainingModule(pl.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Log the metrics of the validation rows."""
-        groups = self._val_scores.group_sums(self._val.rows if self._val else 0)
-        scores = {f"val/{name}": value for name, value in self._val_scores.compute().items()}
+        found, groups = self.stacked.of_validation(self.scores[1], self._val.rows if self._val else 0)
+        scores = {f"val/{name}": value for name, value in found.items()}
         self.epoch_metrics |= scores | self._row_noise.update(scores["val/loss"], groups, self.device)
-        publish(scores, self.trainer)
+        publish(scores, self.trainer, self.stacked.read_metrics)
         if not math.isfinite(scores["val/loss"]):
             reason = f"the validation loss became {scores['val/loss']} in epoch {self.current_epoch + 1}"
             raise Diverged(reason, where="val/loss", hint=self._advice)
@@ -323,8 +322,9 @@ class TrainingModule(pl.LightningModule):
     def on_train_epoch_end(self) -> None:
         """Log the metrics of the training rows, and report the epoch."""
         self._end_of_training()
-        scores = {f"train/{name}": value for name, value in self._train_scores.compute().items()}
-        publish(scores, self.trainer)
+        found = self.stacked.of_training(self.scores[0])
+        scores = {f"train/{name}": value for name, value in found.items()}
+        publish(scores, self.trainer, self.stacked.read_metrics)
         # Another optimizer may have attributes of these names, with other meanings.
         solver: Any = self.optimizers(use_pl_optimizer=False) if self.recipe.takes_all_rows else None
         self.epoch_metrics = {
@@ -335,16 +335,16 @@ class TrainingModule(pl.LightningModule):
             "samples_per_second": self._rows / self.epoch_seconds,
             **(solver.facts if solver else {}),
         }
-        if self._schedule is not None:
-            self._schedule.end_epoch(self.epoch_metrics.get(self.recipe.monitor))
+        if self.schedule is not None:
+            self.schedule.end_epoch(self.epoch_metrics.get(self.recipe.monitor))
         if solver and solver.is_done:
             self.trainer.should_stop = True
         self._on_epoch(self.current_epoch, self.epoch_metrics)
 
     def _end_of_training(self) -> None:
         if self._losses:
-            self._check_finite(self._losses)
+            self._losses.check(self.current_epoch)
             self._rows = self._train.rows_before(len(self._losses))
             self._losses.clear()
-            self.epoch_seconds = self.sharing.clock() - self._started
+            self.epoch_seconds = self.sharing.clock() - self._started - self.stacked.scoring_seconds
             self._update_average(epoch_ends=True)

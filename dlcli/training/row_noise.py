@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import Any, cast
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -40,7 +41,7 @@ class RowNoise:
         self._best: list[float] = []
         self._lowest = math.inf
         self._epochs = 0
-        self._recent = torch.empty(0, 0, dtype=torch.float64)
+        self._recent = np.empty((0, 0))  # numpy's operations on few numbers take less time than torch's
 
     def update(self, loss: float, groups: Tensor | None, device: torch.device) -> dict[str, float]:
         """Return the standard errors of an epoch's loss, of its difference from the lowest loss before, and of a fall.
@@ -55,28 +56,28 @@ class RowNoise:
         self._epochs += 1
         if groups is None:
             return {}
-        sums, counts = (summed(groups.to(device)) if self._ranks > 1 else groups).cpu()
-        losses = (sums / counts)[counts > 0]
-        if len(losses) < _FEWEST_GROUPS or not torch.isfinite(losses).all():
+        sums, counts = (summed(groups.to(device)) if self._ranks > 1 else groups).cpu().numpy()
+        losses = sums[counts > 0] / counts[counts > 0]
+        if len(losses) < _FEWEST_GROUPS or not np.isfinite(losses).all():
             self._recent = self._recent[:0]
             return {}
         found = {LOSS_SE: _standard_error(losses)}
         if len(self._best) == len(losses):
-            found[RISE_SE] = _standard_error(losses - torch.tensor(self._best, dtype=losses.dtype))
+            found[RISE_SE] = _standard_error(losses - self._best)
         if loss < self._lowest:
             self._lowest, self._best = loss, losses.tolist()
-        kept = self._recent if self._recent.shape[1] == len(losses) else losses.new_empty(0, len(losses))
-        self._recent = torch.cat([kept, losses[None]])[-2 * last_epochs(self._epochs + 1) :]
+        kept = self._recent if self._recent.shape[1] == len(losses) else np.empty((0, len(losses)))
+        self._recent = np.concatenate([kept, losses[None]])[-2 * last_epochs(self._epochs + 1) :]
         half = last_epochs(self._epochs)
         if len(self._recent) >= 2 * half:
             before, now = self._recent[-2 * half : -half], self._recent[-half:]
-            found[FALL_SE] = _standard_error(before.mean(dim=0) - now.mean(dim=0))
+            found[FALL_SE] = _standard_error((before.sum(axis=0) - now.sum(axis=0)) / half)
         return found
 
     def state_dict(self) -> dict[str, Any]:
         """Return the losses of the groups in the best and in the last epochs."""
         best = {"best": list(self._best), "lowest": self._lowest}
-        return {"ranks": self._ranks, **best, "epochs": self._epochs, "recent": self._recent}
+        return {"ranks": self._ranks, **best, "epochs": self._epochs, "recent": torch.tensor(self._recent)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore them; they are forgotten if another number of processes shares the rows, whose groups are others."""
@@ -87,7 +88,7 @@ class RowNoise:
         epochs, recent = state.get("epochs"), state.get("recent")
         self._epochs = epochs if isinstance(epochs, int) else 0
         if state.get("ranks") == self._ranks and isinstance(recent, Tensor) and recent.ndim == 2:
-            self._recent = recent.double()
+            self._recent = recent.double().cpu().numpy()
 
 
 def group_sums(
@@ -120,6 +121,24 @@ def group_sums(
     return sums
 
 
+def group_sums_of(losses: Tensor) -> Tensor:
+    """Return the result of `group_sums` `(M, 2, G)` for the losses of each row of M training runs `(M, N)`."""
+    rows = losses.shape[1]
+    sums = torch.zeros(len(losses), 2, GROUPS, dtype=torch.float64)
+    if not rows:
+        return sums
+    groups = min(GROUPS, rows)
+    more, size = rows % groups, rows // groups
+    drawn = losses.double()[:, _drawn_order(rows).to(losses.device)]
+    larger, others = drawn.split([more * (size + 1), (groups - more) * size], dim=1)
+    if more:
+        sums[:, 0, :more] = larger.unflatten(1, (more, size + 1)).sum(dim=2).cpu()
+    sums[:, 0, more:groups] = others.unflatten(1, (groups - more, size)).sum(dim=2).cpu()
+    sums[:, 1, :groups] = size
+    sums[:, 1, :more] = size + 1
+    return sums
+
+
 def _divided(values: Tensor, order: Tensor | None, groups: int) -> Iterable[Tensor]:
     """Return the rows of each group, in an order; all are copied at once if they are small."""
     if order is None:
@@ -135,5 +154,6 @@ def _drawn_order(rows: int) -> Tensor:
     return torch.randperm(rows, generator=torch.Generator().manual_seed(0))
 
 
-def _standard_error(values: Tensor) -> float:
-    return float(values.std() / math.sqrt(len(values)))
+def _standard_error(values: np.ndarray) -> float:
+    deviations = values - values.sum() / len(values)
+    return math.sqrt(deviations @ deviations / (len(values) - 1) / len(values))

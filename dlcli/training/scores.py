@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 # Maximum number of output values that are collected before they are evaluated together.
-_VALUES = 1 << 22
+VALUES = 1 << 22
 
 _SINGLE_ONLY = ("mps",)
 
@@ -80,7 +81,7 @@ class Scores:
         self._outputs.append(outputs)
         self._targets.append(y)
         self._waiting += outputs.numel()
-        if self._waiting >= _VALUES:
+        if self._waiting >= VALUES:
             self._count()
 
     def state_dict(self) -> dict[str, Any]:
@@ -147,6 +148,39 @@ class Scores:
             metric = self._metrics[name]
             metric.update(*inputs, **keywords(metric, named))
 
+    @property
+    def task(self) -> Task:
+        """The task with the loss and the metrics."""
+        return self._task
+
+    @property
+    def has_rows(self) -> bool:
+        """Whether any rows have been added."""
+        return bool(self._rows or self._outputs)
+
+    @property
+    def metrics(self) -> Mapping[str, Any]:
+        """The metrics by name."""
+        return self._metrics
+
+    @property
+    def collector_of(self) -> Mapping[str, str]:
+        """The name of the metric that collects the statistics of each metric."""
+        return self._collector_of
+
+    @property
+    def uncounted(self) -> tuple[Tensor, Tensor] | None:
+        """Outputs and targets of all rows; None if those of some are evaluated and released, or there are none."""
+        if self._rows or not self._outputs:
+            return None
+        if len(self._outputs) == 1:
+            return self._outputs[0], self._targets[0]
+        return torch.cat(self._outputs), torch.cat(self._targets)
+
+    def forget(self) -> None:
+        """Release the collected values, which have been evaluated together with those of other runs."""
+        self._forget()
+
     @torch.no_grad()
     def group_sums(self, rows: int) -> Tensor | None:
         """Return sums of losses of groups of rows and their numbers of rows `(2, G)`.
@@ -189,6 +223,23 @@ class Scores:
         return dict(zip(values, _numbers(list(values.values())), strict=True))
 
 
+@dataclass(frozen=True)
+class EpochScores:
+    """Loss and metrics of an epoch, which a stack has computed for several training runs together.
+
+    Attributes:
+        train: of the training rows, by name.
+        val: of the validation rows; None without any.
+        groups: see `Scores.group_sums`.
+        seconds: time that evaluating the validation rows and all metrics took.
+    """
+
+    train: dict[str, float]
+    val: dict[str, float] | None
+    groups: Tensor | None
+    seconds: float
+
+
 def _numbers(values: Sequence[Any]) -> list[float]:
     """Return metrics as numbers; with several targets, each is a mean over targets."""
     if all(isinstance(value, Tensor) and value.ndim == 0 and value.device.type == "cpu" for value in values):
@@ -198,8 +249,11 @@ def _numbers(values: Sequence[Any]) -> list[float]:
     return numbers
 
 
-def publish(scores: Mapping[str, float], trainer: pl.Trainer) -> None:
-    """Pass metrics to callbacks; `log_dict` of the module would take a hundred times as long."""
-    values = {name: torch.tensor(value) for name, value in scores.items()}
+def publish(scores: Mapping[str, float], trainer: pl.Trainer, names: Set[str] | None = None) -> None:
+    """Pass metrics to callbacks, only those of some `names` if nothing reads the others.
+
+    `log_dict` of the module would take a hundred times as long.
+    """
+    values = {name: torch.tensor(value) for name, value in scores.items() if names is None or name in names}
     trainer.callback_metrics.update(values)
     trainer.logged_metrics.update(values)

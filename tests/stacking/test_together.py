@@ -10,11 +10,13 @@ import os
 import random
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from pytorch_lightning.callbacks import EarlyStopping
@@ -39,6 +41,7 @@ from dlcli.training.due_steps import Pausing, run_alone
 from dlcli.training.fit import FitResult, fit
 from dlcli.training.network import Network
 from dlcli.training.recipe import Recipe
+from dlcli.training.schedules import Schedule
 from tests.training.fitting import data, figures
 
 CASES = int(os.environ.get("DLCLI_STACKS", "4"))
@@ -289,6 +292,55 @@ def test_runs_without_others_of_their_shape_end_one_after_the_other(tmp_path: Pa
     assert reasons == ["no other network of its shape"] * 5 + ["", ""]
 
 
+def test_weights_are_read_where_no_epoch_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The best weights are those of an epoch before the last one, whose weights the network has."""
+    monkeypatch.setattr(checkpoints, "_EPOCH_SECONDS", 1e9)
+    monkeypatch.setattr(checkpoints, "_SECONDS_EACH", 1e9)
+    last: list[list[dict[str, Tensor]]] = [[], []]
+
+    def make(k: int, folder: Path, is_stacked: int) -> Pausing[FitResult]:
+        return fit_of_rows(k, folder, 3.0 * (k + 1), epochs=5, seen=last[is_stacked])
+
+    expected = [run_alone(make(k, folder, 0)) for k, folder in enumerate(folders(tmp_path / "alone", 3))]
+    runs = [make(k, folder, 1) for k, folder in enumerate(folders(tmp_path / "together", 3))]
+    found = dict(Together(runs).outcomes())
+    ends_best = True
+    for k, one in enumerate(expected):
+        assert found[k].best_epoch == one.best_epoch
+        ends_best = ends_best and one.best_epoch == 4
+        assert_close(load_file(found[k].best_weights), load_file(one.best_weights), f"run {k}: weights")
+    assert not ends_best
+    assert_close(last[1], last[0], "networks")
+
+
+@pytest.mark.parametrize("draws_in_epochs", (False, True))
+def test_each_run_has_random_numbers_of_its_own(draws_in_epochs: bool, tmp_path: Path) -> None:
+    """A run draws from all generators before and after its epochs, and in them if a part of it may."""
+
+    class Drawing(torch.optim.lr_scheduler.ConstantLR):
+        def step(self, epoch: int | None = None) -> None:
+            super().step()
+            drawn.append(random.random() + np.random.rand())
+
+    Drawing.__module__ = "of_the_user"
+    drawn: list[float] = []
+
+    def make(k: int, folder: Path) -> Pausing[list[float]]:
+        random.seed(k)
+        np.random.seed(k)
+        schedule = {"make_schedule": lambda optimizer, length: Schedule(Drawing(optimizer, 0.5), "epoch")}
+        settings = schedule if draws_in_epochs else {}
+        yield from fit_of_rows(k, folder, 0.01, settings=settings)
+        return [random.random(), np.random.rand(), float(torch.rand(()))]
+
+    expected = [run_alone(make(k, folder)) for k, folder in enumerate(folders(tmp_path / "alone", 3))]
+    in_epochs, drawn[:] = sorted(drawn), []
+    found = dict(Together([make(k, f) for k, f in enumerate(folders(tmp_path / "together", 3))]).outcomes())
+    assert [found[k] for k in range(3)] == expected
+    assert sorted(drawn) == in_epochs
+    assert bool(drawn) == draws_in_epochs
+
+
 def test_what_has_no_stacked_form_is_trained_alone_with_the_same_bits(tmp_path: Path) -> None:
     def make(k: int, folder: Path) -> Pausing[FitResult]:
         return fit_of_rows(k, folder, 0.01, normalization="batch")
@@ -328,9 +380,16 @@ def test_only_the_run_whose_loss_is_not_finite_fails(tmp_path: Path) -> None:
 
 
 def fit_of_rows(
-    k: int, folder: Path, lr: float, rows: int = 40, epochs: int = 2, **model: Any
+    k: int,
+    folder: Path,
+    lr: float,
+    rows: int = 40,
+    epochs: int = 2,
+    settings: Mapping[str, Any] = MappingProxyType({}),
+    seen: list[dict[str, Tensor]] | None = None,
+    **model: Any,
 ) -> Pausing[FitResult]:
-    """Return a training run on some rows."""
+    """Run a training on some rows, whose last weights are appended to `seen`."""
     torch.manual_seed(k)
     network = Network(MLP((4,), 2, **{"hidden": 6, "dropout": 0.1, **model}))
     task = Multiclass(["no", "yes"], [20, 20], CrossEntropy(["no", "yes"], [20, 20]))
@@ -341,7 +400,11 @@ def fit_of_rows(
         batch_size=8,
         seed=k,
         trainer_arguments=trainer,
+        **settings,
     )
-    return fit(
+    found = yield from fit(
         network, task, data(rows, k), data(10, 9), recipe, folder=folder, listen=ignore, description={}
     )
+    if seen is not None:
+        seen.append(network.model.state_dict())
+    return found

@@ -307,7 +307,7 @@ def test_scores_resume_from_their_state(monkeypatch: pytest.MonkeyPatch) -> None
     from dlcli.tasks.multiclass import Multiclass
     from dlcli.training import scores
 
-    monkeypatch.setattr(scores, "_VALUES", 60)
+    monkeypatch.setattr(scores, "VALUES", 60)
     task = Multiclass(["a", "b", "c"], [10, 10, 10], nn.CrossEntropyLoss())
     outputs, y = torch.randn(50, 3), torch.randint(3, (50,))
     whole, first, second = scores.Scores(task), scores.Scores(task), scores.Scores(task)
