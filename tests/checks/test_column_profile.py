@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dlcli.checks import column_profile
+from dlcli.checks import distinct_values
 from dlcli.checks.column_profile import describe_columns
 
 
@@ -26,6 +26,7 @@ def test_distinct_values_of_large_columns_are_those_that_pandas_counts(
     )
     frame.loc[:2, "date"] = pd.NaT
     small = describe_columns(frame)
-    monkeypatch.setattr(column_profile, "_MANY", 10)
+    monkeypatch.setattr(distinct_values, "_MANY", 10)
+    monkeypatch.setattr(distinct_values, "_FEW", 0)
     assert describe_columns(frame) == small
     assert [column.distinct for column in small] == frame.nunique().tolist()

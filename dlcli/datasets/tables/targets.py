@@ -27,6 +27,9 @@ MissingTarget = Literal["error", "drop"]
 # Whole numbers with at most this many distinct values are treated as classes, such as grades or codes.
 _FEW = 20
 
+# Number of values that usually show that there are more.
+_FIRST = 1000
+
 # Larger numbers have squares whose sum over many rows exceeds single precision, in which metrics are computed.
 _LARGEST = 1e15
 
@@ -200,6 +203,10 @@ def _numbers(source: Source, name: str) -> np.ndarray:
 def _kind(values: pd.Series) -> str:
     kind = kind_of(values)
     if kind == "numeric":
+        if (
+            values.iloc[:_FIRST].nunique() > _FEW
+        ):  # finding all distinct values of a long column takes seconds
+            return "numeric"
         found = values.unique()
         few = len(found) <= _FEW and all(float(value).is_integer() for value in found)
         return "categorical" if few else "numeric"
