@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
-from dlcli.reports.style import DPI, caption, label_axes, listed, literal, new_figure, save, shorten
+from dlcli.reports.style import DPI, caption, head, label_axes, listed, literal, new_figure, save, shorten
 from tests.reports.artists import labelled
 
 
@@ -66,3 +67,36 @@ def test_a_figure_is_labelled_and_separates_thousands(tmp_path: Path) -> None:
     assert len(figure.get_suptitle()) <= 50
     assert "20,000" in [label.get_text() for label in ax.get_xticklabels()]
     assert "0.5" in [label.get_text() for label in ax.get_yticklabels()]
+
+
+@pytest.mark.parametrize("lines", [0, 1, 3])
+@pytest.mark.parametrize("is_square", [False, True])
+@pytest.mark.parametrize("largest", [0.0001, 1.0, 2_500_000.0])
+def test_a_single_plot_lies_where_the_constrained_layout_places_it(
+    lines: int, is_square: bool, largest: float, tmp_path: Path
+) -> None:
+    def drawn() -> Figure:
+        figure, (ax,) = new_figure(width=5, height=4)
+        ax.plot([0, 1], [0, 1 if is_square else largest], label="a curve")
+        ax.set_xticks([0, 1], ["none", "a long name of a class"])
+        if is_square:
+            ax.set(aspect="equal", anchor="W")
+        ax.legend(loc="lower right", bbox_to_anchor=(1, 1))
+        label_axes(ax, "loss", "epoch", "nats")
+        caption(figure, "\n".join(["A sentence."] * lines))
+        return figure
+
+    ours, theirs = drawn(), drawn()
+    save(ours, tmp_path / "plot.png", "a run, its data and rows")
+    head(theirs, "a run, its data and rows")
+    theirs.draw_without_rendering()
+    places = [figure.axes[0].get_position().bounds for figure in (ours, theirs)]
+    assert places[0] == pytest.approx(places[1], abs=0.01)
+    titles = [[text.get_position() for text in figure.texts] for figure in (ours, theirs)]
+    assert titles[0] == [pytest.approx(place, abs=1e-5) for place in titles[1]]
+
+
+def test_labels_that_leave_no_room_do_not_prevent_a_plot(tmp_path: Path) -> None:
+    figure, (ax,) = new_figure(width=1, height=1)
+    label_axes(ax, "x" * 200, "epoch\n" * 20, "nats")
+    assert save(figure, tmp_path / "plot.png", "a run").is_file()
