@@ -139,7 +139,10 @@ def _make_room(figure: Figure, canvas: FigureCanvasAgg) -> None:
     place = Bbox.from_extents(*_USUAL)
     for _ in range(2):  # the labels of ticks depend on the size
         ax.set_position(place)
-        taken = ax.get_tightbbox(renderer, for_layout_only=True).transformed(to_figure)
+        taken = ax.get_tightbbox(renderer, for_layout_only=True)
+        if taken is None:  # nothing is visible
+            return
+        taken = taken.transformed(to_figure)
         found = Bbox.from_extents(
             max(0, across + place.x0 - taken.x0),
             max(0, below + up + place.y0 - taken.y0),
@@ -148,7 +151,7 @@ def _make_room(figure: Figure, canvas: FigureCanvasAgg) -> None:
         )
         if found.x0 >= found.x1 or found.y0 >= found.y1:  # no room is left
             return
-        moved = np.abs(found.extents - place.extents).max()
+        moved = float(np.abs(np.subtract(found.extents, place.extents)).max())
         ax.set_position(place := found)
         if moved < _SMALL:
             return
