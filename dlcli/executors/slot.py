@@ -91,7 +91,7 @@ class Slot(threading.Thread):
                 self._try(tasks)
         except Silent as silence:
             self._kill()
-            # Each alone, so that only the one that blocks fails.
+            # Each alone, so that only the one that blocks or ends its process fails.
             for task in _unfinished(tasks):
                 self._repeat(task, silence, tries - 1)
         except BaseException as error:
@@ -115,7 +115,7 @@ class Slot(threading.Thread):
         """Run jobs in a worker, and set the futures of those that it ends or that end with it.
 
         Raises:
-            Silent: The process is unresponsive.
+            Silent: The process is unresponsive, or has ended with several jobs, of which one may be the cause.
         """
         try:
             process = self._ready()
@@ -144,6 +144,10 @@ class Slot(threading.Thread):
         self._retire()
         if process.has_lost_template and not self._stopped.is_set():
             raise Silent("the process that workers are forked from has ended")
+        if len(_unfinished(tasks)) > 1 and not self._stopped.is_set():
+            raise Silent(
+                f"it ended with {process.ending} while it trained {len(_unfinished(tasks))} runs together"
+            )
         self._lose(tasks, process.ending)
 
     def _supervised(

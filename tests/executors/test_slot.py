@@ -11,7 +11,16 @@ from pathlib import Path
 import pytest
 
 import dlcli
-from dlcli.events import Event, JobEvent, JobFinished, JobsPlanned, TrialEnded, TrialStarted
+from dlcli.events import (
+    EpochDone,
+    Event,
+    JobEvent,
+    JobFinished,
+    JobsPlanned,
+    TrialEnded,
+    TrialEvent,
+    TrialStarted,
+)
 from dlcli.executors.slot import REPLACED_TAG
 from dlcli.job import SHARING
 from dlcli.runner.sweep import sweep
@@ -88,21 +97,34 @@ def test_a_pruned_trial_leaves_the_others_of_its_worker_running(tmp_path: Path) 
     assert {one.result[SHARING]["runs"] for one in trials if one.status == "FINISHED"} == {3}
 
 
-def test_a_killed_worker_fails_all_of_its_runs_with_the_reason(tmp_path: Path) -> None:
-    process = start(SIX, tmp_path)
-    wait_until(lambda: len(training(tmp_path / "runs")) == 6, process)
-    left = [*children(process.pid, TEMPLATE), *workers_of(process.pid)]
-    assert len(left) == 3
-    left[-1].kill()
-    _, err = process.communicate()
-    assert process.returncode == 1, err
-    assert "the worker process ended with SIGKILL" in err
-    assert not any(one.is_running() for one in left)
-    folds = [one for one in ledgers(tmp_path / "runs") if one.kind == "fold"]
-    assert Counter(one.status for one in folds) == {"FAILED": 3, "KILLED": 3}
-    failed = [one for one in folds if one.status == "FAILED"]
-    assert {one.pid for one in failed} != {one.pid for one in folds if one.status == "KILLED"}
-    assert all("SIGKILL" in str(one.error) for one in failed)
+def test_only_the_trial_that_ends_its_process_fails(tmp_path: Path) -> None:
+    killed: list[int] = []
+
+    def listen(event: Event) -> None:
+        match event:
+            case TrialEvent(trial, EpochDone(epoch)) if trial.number == 1 and epoch > 0:
+                if (pid := Ledger.load(trial.run_dir).pid) not in killed:
+                    killed.append(pid)
+                    os.kill(pid, signal.SIGKILL)
+
+    words = [
+        *WORDS,
+        "optimizer.lr=0.01,0.02,0.03,0.04",
+        "sweep/sampler=grid",
+        "sweep.refit=false",
+        "callbacks=none",
+    ]
+    sweep([*words, *TOGETHER, "trainer.max_epochs=300", f"runs_dir={tmp_path}"], listen=listen)
+    assert len(killed) == 2  # that of two trials, and then its own
+    trials = sorted(
+        (one for one in ledgers(tmp_path) if one.kind == "trial"), key=lambda one: one.tags["dlcli.trial"]
+    )
+    assert [one.status for one in trials] == ["FINISHED", "FAILED", "FINISHED", "FINISHED"]
+    assert "the worker process ended with SIGKILL" in str(trials[1].error)
+    replaced = [one.tags.get(REPLACED_TAG, "") for one in trials]
+    together = "the worker process was replaced: it ended with SIGKILL while it trained 2 runs together"
+    assert Counter(replaced) == {"": 2, together: 2}
+    assert replaced[1]
 
 
 def test_ctrl_c_and_the_end_of_a_driver_end_the_runs_of_its_workers(tmp_path: Path) -> None:
@@ -127,13 +149,14 @@ def test_ctrl_c_and_the_end_of_a_driver_end_the_runs_of_its_workers(tmp_path: Pa
     process.communicate()
 
 
-def test_runs_of_an_unresponsive_worker_continue_in_new_processes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("end", ["suspend", "kill"])
+def test_runs_of_a_lost_worker_continue_in_new_processes(end: str, tmp_path: Path) -> None:
     stopped = threading.Event()
 
     def listen(event: Event) -> None:
         if isinstance(event, JobEvent) and not stopped.is_set() and len(training(tmp_path)) == 4:
             stopped.set()
-            workers_of(os.getpid())[0].suspend()
+            getattr(workers_of(os.getpid())[0], end)()
 
     words = [*FOLDS, *TOGETHER, "trainer.max_epochs=300", "callbacks=none", "executor.silence=2"]
     result = train([*words, f"runs_dir={tmp_path}"], listen=listen)
