@@ -6,13 +6,13 @@ import platform
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import torch
 import yaml
 
 from dlcli import __version__
+from dlcli.process.installed import version_of
 
 ML_MODEL = "MLmodel"
 
@@ -80,7 +80,5 @@ def dump(document: Mapping[str, Any]) -> str:
 @cache
 def _pinned(package: str) -> str:
     """Return the requirement `package==version`, or the name alone if the package is not installed."""
-    try:
-        return f"{package}=={version(package)}"
-    except PackageNotFoundError:
-        return package
+    found = version_of(package)
+    return f"{package}=={found}" if found else package

@@ -5,7 +5,6 @@ from __future__ import annotations
 import getpass
 import os
 import platform
-import re
 import socket
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from typing import Literal
 
 from dlcli import __version__
 from dlcli.files.file_state import file_state
+from dlcli.process.installed import name_and_version, version_of
 from dlcli.sanitize.redact import redact_command
 
 _PACKAGES = {"torch": "torch", "lightning": "pytorch-lightning", "mlflow": "mlflow"}
@@ -30,7 +30,8 @@ def provenance(level: Literal["full", "minimal"] = "full") -> dict[str, str]:
         "mlflow.source.name": "dlcli",
         "mlflow.source.type": "LOCAL",
     }
-    tags |= {f"dlcli.{name}_version": metadata.version(package) for name, package in _PACKAGES.items()}
+    versions = {name: version_of(package) for name, package in _PACKAGES.items()}
+    tags |= {f"dlcli.{name}_version": version for name, version in versions.items() if version}
     if level == "full":
         tags |= {"dlcli.host": socket.gethostname(), **_user(), **git_state(Path.cwd())}
     return tags
@@ -73,21 +74,11 @@ def environment_txt() -> str:
 def _installed(places: tuple[tuple[str, tuple[int, ...] | None], ...]) -> str:
     """Return the text for folders of packages and their states: an installation changes a folder."""
     found: dict[str, str] = {}
-    for name, version in filter(None, map(_name_and_version, metadata.distributions())):
+    for name, version in filter(None, map(name_and_version, metadata.distributions())):
         found.setdefault(name, version)  # the first one on the path is imported
     return "".join(
         f"{name}=={version}\n" for name, version in sorted(found.items(), key=lambda x: x[0].lower())
     )
-
-
-def _name_and_version(package: metadata.Distribution) -> tuple[str, str] | None:
-    """Return a package's name and version; None if its metadata lacks them.
-
-    `package.metadata` takes 15 times as long, because it also parses the long description.
-    """
-    head = (package.read_text("METADATA") or package.read_text("PKG-INFO") or "").partition("\n\n")[0]
-    fields = dict(re.findall(r"^(Name|Version):[ \t]*(.*?)\s*$", head, re.MULTILINE))
-    return (fields["Name"], fields["Version"]) if len(fields) == 2 and fields["Name"] else None
 
 
 def _user() -> dict[str, str]:

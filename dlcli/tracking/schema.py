@@ -7,12 +7,12 @@ import re
 import sqlite3
 import time
 from contextlib import closing
-from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
 
 from dlcli.errors import first_line
 from dlcli.files.user_cache import cached, read_cached
+from dlcli.process.installed import version_of
 
 _SEEN = "dlcli_store"  # dlcli's table: version of MLflow and revision for which the file was found complete
 # Table to the SQL condition for its rows in a new store.
@@ -110,7 +110,7 @@ def note_complete(connection: sqlite3.Connection) -> None:
 @functools.cache
 def _mlflow_version() -> str:
     """Return the version of the installed MLflow without importing it, which would take a second."""
-    return version("mlflow")
+    return version_of("mlflow") or ""
 
 
 def holds_anything(connection: sqlite3.Connection) -> bool:
