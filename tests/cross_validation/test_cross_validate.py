@@ -311,7 +311,9 @@ def test_only_the_best_folds_keep_their_weights(tmp_path: Path) -> None:
     losses = [Ledger.load(fold.run_dir).metrics["best/val/loss"] for fold in result.folds]
     kept = [(fold.run_dir / "model" / "weights.safetensors").exists() for fold in result.folds]
     assert kept == [loss == min(losses) for loss in losses]
-    assert [(fold.run_dir / "checkpoints").exists() for fold in result.folds] == kept
+    assert not any(
+        (fold.run_dir / "checkpoints").exists() for fold in result.folds
+    )  # of so short a training run
     best, dropped = result.folds[kept.index(True)], result.folds[kept.index(False)]
     assert dlcli.evaluate(best.run_dir).values["test/loss"] == pytest.approx(best.values["test/loss"])
     with pytest.raises(CorruptRun, match="weights were not kept"):
