@@ -44,6 +44,7 @@ class Result:
         notices: Notices on values that were left out or converted when the data was read: `key`, `count`, `text`,
             `where`, `hint`, `warns`.
         messages: Sentences for the user.
+        stack: How many folds or trials were trained together as one model, and why others were not.
     """
 
     status: str
@@ -65,6 +66,7 @@ class Result:
     members: tuple[str, ...] = ()
     notices: tuple[dict[str, Any], ...] = ()
     messages: tuple[str, ...] = field(default=(), repr=False)
+    stack: str = ""
 
     @classmethod
     def of(cls, ledger: Ledger, run_dir: Path, **fields: Any) -> Result:
@@ -107,7 +109,8 @@ class Result:
         }
         ensemble = {"members": list(self.members)} if self.members else {}
         over = {"over": self.over} if self.over else {}
-        return document | over | ensemble | (sweep if self.trials else {})
+        stack = {"stack": self.stack} if self.stack else {}
+        return document | over | stack | ensemble | (sweep if self.trials else {})
 
 
 def against_trees(

@@ -10,16 +10,22 @@ from dlcli.executors.stack_size import why_alone
 from dlcli.formatting import counted
 from dlcli.job import SHARING
 from dlcli.tracking.ledger import Ledger
+from dlcli.tracking.mlflow_tags import STACK_TAG
 from dlcli.tracking.recorder import Recorder
 
 if TYPE_CHECKING:
     from dlcli.datasets.data import Data
 
-STACK_TAG = "dlcli.stack"
-
 
 def record_stacks(
-    recorder: Recorder, config: Mapping[str, Any], data: Data, run_dirs: Sequence[Path], otherwise: str = ""
+    recorder: Recorder,
+    config: Mapping[str, Any],
+    data: Data,
+    run_dirs: Sequence[Path],
+    *,
+    jobs: int | None = None,
+    limit: str = "",
+    otherwise: str = "",
 ) -> list[str]:
     """Record on the parent how many of its runs were trained together, and return the sentences for the user.
 
@@ -30,6 +36,8 @@ def record_stacks(
         config: its configuration.
         data: the rows.
         run_dirs: the folders of the finished runs.
+        jobs: number of runs that were planned; by default that of the finished ones.
+        limit: the reason for runs alone that the configuration of a job does not show.
         otherwise: the reason for runs alone if neither a setting nor the run itself has one.
     """
     asked = config["executor"].get("stack", False)
@@ -45,9 +53,10 @@ def record_stacks(
             "(executor.stack): figures agree with those of runs alone within 1e-5."
         )
     if alone:
-        setting = why_alone(config, data, len(run_dirs))
+        setting = limit or why_alone(config, data, jobs or len(run_dirs))
         reasons = setting or "; ".join(filter(None, dict.fromkeys(alone))) or "no other run had their shape"
-        text = f"{counted(len(alone), 'training run')} took their steps alone: {reasons}."
+        whose = "its" if len(alone) == 1 else "their"
+        text = f"{counted(len(alone), 'training run')} took {whose} steps alone: {reasons}."
         recorder.tag(STACK_TAG, " ".join([*sentences, text]))
         return sentences if asked == "auto" else [*sentences, text]
     recorder.tag(STACK_TAG, sentences[0])

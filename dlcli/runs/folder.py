@@ -30,6 +30,7 @@ from dlcli.splits.split import Part
 from dlcli.tracking.digests import MODEL_MANIFEST, UNCHECKED, WINNER_FILE, check_recorded
 from dlcli.tracking.history import HISTORY_FILE, OF_EPOCHS, is_recorded, read_history
 from dlcli.tracking.ledger import Ledger
+from dlcli.tracking.mlflow_tags import STACK_TAG
 
 if TYPE_CHECKING:
     import numpy as np
@@ -115,6 +116,7 @@ def read_result(run_dir: Path, *, within: int = 0) -> Result:
         members=tuple(one["run_id"] for one in ledger.result.get("members", ())),
         notices=tuple(ledger.result.get("notices", ())),
         messages=tuple(ledger.result.get("messages", ())),
+        stack=ledger.tags.get(STACK_TAG, ""),
     )
 
 

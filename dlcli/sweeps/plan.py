@@ -91,10 +91,14 @@ class SweepPlan:
         return 1 if jobs == "auto" else min(jobs, max(1, self.total))
 
     @property
+    def is_limited(self) -> bool:
+        """Whether the sweep or its trials have a time limit."""
+        return self.options.seconds is not None or self.options.trial_seconds is not None
+
+    @property
     def together(self) -> int:
         """The number of trials that may be trained together, as one model."""
-        is_limited = self.options.seconds is not None or self.options.trial_seconds is not None
-        if is_limited:
+        if self.is_limited:
             return 1
         layout = job_layout(self.config_of_jobs, self.total, self.estimation.data)
         return layout.at_once if layout.stack > 1 else 1

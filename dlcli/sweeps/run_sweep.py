@@ -117,7 +117,11 @@ def run_sweep(
                 plan.config_of_jobs,
                 plan.experiment.data,
                 [folder for trial in standing.having("finished") for folder in records.existing_folds(trial)],
-                "their settings followed from results of others",
+                jobs=plan.total * folds,
+                limit="a time limit of the sweep" if plan.is_limited else "",
+                otherwise="no other trial began at the same time"
+                if study.is_independent(plan.total - 1)
+                else "their settings followed from results of others",
             )
             recorder.tag("mlflow.note.content", "\n".join(lines))
             winner = read_config_text(Ledger.load(final.run or best.run_dir))
@@ -201,13 +205,11 @@ def _search(
 
 def open_executor(plan: SweepPlan) -> Executor:
     """Return the executor of a sweep's trials."""
-    options = plan.options
-    limited = options.seconds is not None or options.trial_seconds is not None
     executor: Executor = build(plan.config["executor"], where="executor").open(
         plan.config_of_jobs,
         plan.estimation.data,
         max(plan.slots, plan.together),
-        apart=limited or Limits.of(plan.config).any_of_time,
+        apart=plan.is_limited or Limits.of(plan.config).any_of_time,
     )
     return executor
 

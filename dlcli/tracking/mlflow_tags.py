@@ -25,6 +25,9 @@ CHANGED_TAG = "dlcli.changed"
 # Prefix, followed by the name of a setting: the value that was chosen for `auto`, and the reason.
 AUTO_TAG = "dlcli.auto"
 
+# On the parent of folds or trials: how many were trained together as one model, and why others were not.
+STACK_TAG = "dlcli.stack"
+
 # The reason why a checkpoint could not be used for resumption.
 CHECKPOINT_TAG = "dlcli.checkpoint"
 

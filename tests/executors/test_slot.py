@@ -20,6 +20,7 @@ from dlcli.events import (
     TrialEnded,
     TrialEvent,
     TrialStarted,
+    ignore,
 )
 from dlcli.executors.slot import REPLACED_TAG
 from dlcli.job import SHARING
@@ -164,3 +165,16 @@ def test_runs_of_a_lost_worker_continue_in_new_processes(end: str, tmp_path: Pat
     folds = [Ledger.load(fold.run_dir) for fold in result.folds]
     assert [fold.status for fold in folds] == ["FINISHED"] * 4
     assert sum(REPLACED_TAG in fold.tags for fold in folds) == 2
+
+
+def test_a_time_limit_of_a_sweep_is_the_reason_for_trials_alone(tmp_path: Path) -> None:
+    words = [*WORDS, "optimizer.lr=tag(log,interval(1e-3,1e-1))", "sweep/sampler=random", "sweep.refit=false"]
+    words += [
+        "sweep.trials=4",
+        "sweep.timeout=1h",
+        "executor.stack=4",
+        "executor.jobs=2",
+        f"runs_dir={tmp_path}",
+    ]
+    result = sweep(words, listen=ignore)
+    assert result.stack == "4 training runs took their steps alone: a time limit of the sweep."

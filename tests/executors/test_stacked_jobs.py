@@ -15,13 +15,15 @@ import pytest
 import dlcli
 from dlcli.datasets.data import Data
 from dlcli.errors import DlcliError, Interrupted, TrainingError
-from dlcli.executors.stack_account import STACK_TAG
+from dlcli.events import ignore
 from dlcli.executors.stack_size import JobLayout, job_layout, why_alone
 from dlcli.job import SHARING
 from dlcli.result import Result
+from dlcli.runner.train import train
 from dlcli.stacking.stack import Stack
 from dlcli.tracking.history import read_history
 from dlcli.tracking.ledger import Ledger
+from dlcli.tracking.mlflow_tags import STACK_TAG
 from dlcli.training import checkpoints
 
 WORDS = ["dataset=iris", "model=mlp", "model.hidden=8", "trainer.max_epochs=2", "optimizer.lr=0.01"]
@@ -57,11 +59,11 @@ def assert_same_folds(one: Result, other: Result) -> None:
 def test_folds_and_seeds_that_are_trained_together_give_the_figures_of_each_alone(
     alone: Result, tmp_path: Path
 ) -> None:
-    together = dlcli.train([*FOLDS, "executor.stack=true", f"runs_dir={tmp_path}"])
+    together = train([*FOLDS, "executor.stack=true", f"runs_dir={tmp_path}"], listen=ignore)
     assert_same_folds(together, alone)
     assert [Ledger.load(fold.run_dir).result[SHARING]["runs"] for fold in together.folds] == [4] * 4
     assert "4 of 4 training runs took their steps together" in " ".join(together.messages)
-    assert "4 of 4" in Ledger.load(together.run_dir).tags[STACK_TAG]
+    assert "4 of 4" in Ledger.load(together.run_dir).tags[STACK_TAG] == together.to_json()["stack"]
     assert SHARING not in Ledger.load(alone.folds[0].run_dir).result
     assert STACK_TAG not in Ledger.load(alone.run_dir).tags  # stacking is off
 
