@@ -17,22 +17,14 @@ from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
-from matplotlib.transforms import Bbox
 
+from dlcli.reports.plot_layout import is_row, make_room
+from dlcli.reports.png_file import write_drawing
 from dlcli.sanitize.escapes import visible, visible_name
 
 DPI = 120
 FONT = {"title": 11, "label": 10, "tick": 9, "small": 8}
 INK, GREY, GRID = "#222222", "#9a9a9a", "#e4e4e4"
-
-# Left, bottom, right and top of a plot with labels of the usual lengths, relative to the figure.
-_USUAL = (0.11, 0.11, 0.98, 0.89)
-
-# A change of a plot's place, relative to the figure, that does not change the labels of its ticks much.
-_SMALL = 0.05
-
-# Inches around a plot and its titles, those of matplotlib's constrained layout.
-_PADDING = 1 / 24
 
 # Okabe and Ito, "Color Universal Design" (2008), without black (used for text) and yellow (too pale on white).
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
@@ -117,44 +109,16 @@ def _draw(figure: Figure, path: Path) -> None:
     # savefig would draw the figure twice in order to compute the layout. Here the layout is computed without drawing.
     engine = figure.get_layout_engine()
     if engine is not None:
-        if len(figure.axes) > 1 or figure.legends:
+        if not (simple := is_row(figure)):
             engine.execute(figure)
         figure.set_layout_engine("none")
-        if len(figure.axes) == 1 and not figure.legends:
-            _make_room(figure, canvas)
-    canvas.print_png(path, metadata={"Software": "dlcli"})
-
-
-def _make_room(figure: Figure, canvas: FigureCanvasAgg) -> None:
-    """Place a single plot so that labels and titles fit, as the constrained layout does, which measures more often."""
-    (ax,) = figure.axes
-    renderer, to_figure = canvas.get_renderer(), figure.transFigure.inverted()
-    across, up = (_PADDING / inches for inches in figure.get_size_inches())
-    above = below = 0.0
-    for text in figure.texts:
-        is_above = text.get_verticalalignment() == "top"
-        text.set_y(1 - up if is_above else up)
-        height = text.get_window_extent(renderer).transformed(to_figure).height + 2 * up
-        above, below = (above + height, below) if is_above else (above, below + height)
-    place = Bbox.from_extents(*_USUAL)
-    for _ in range(2):  # the labels of ticks depend on the size
-        ax.set_position(place)
-        taken = ax.get_tightbbox(renderer, for_layout_only=True)
-        if taken is None:  # nothing is visible
-            return
-        taken = taken.transformed(to_figure)
-        found = Bbox.from_extents(
-            max(0, across + place.x0 - taken.x0),
-            max(0, below + up + place.y0 - taken.y0),
-            1 - max(0, across + taken.x1 - place.x1),
-            1 - max(0, above + up + taken.y1 - place.y1),
-        )
-        if found.x0 >= found.x1 or found.y0 >= found.y1:  # no room is left
-            return
-        moved = float(np.abs(np.subtract(found.extents, place.extents)).max())
-        ax.set_position(place := found)
-        if moved < _SMALL:
-            return
+        if simple:
+            make_room(figure, canvas)
+    if any(ax.images for ax in figure.axes):
+        canvas.print_png(path, metadata={"Software": "dlcli"})
+    else:
+        canvas.draw()
+        write_drawing(path, np.asarray(canvas.buffer_rgba()), figure.dpi)
 
 
 def _texts(artist: Artist) -> Iterator[Text]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -69,20 +71,22 @@ def test_a_figure_is_labelled_and_separates_thousands(tmp_path: Path) -> None:
     assert "0.5" in [label.get_text() for label in ax.get_yticklabels()]
 
 
-@pytest.mark.parametrize("lines", [0, 1, 3])
+@pytest.mark.parametrize("columns", [1, 3])
+@pytest.mark.parametrize("lines", [0, 3])
 @pytest.mark.parametrize("is_square", [False, True])
-@pytest.mark.parametrize("largest", [0.0001, 1.0, 2_500_000.0])
-def test_a_single_plot_lies_where_the_constrained_layout_places_it(
-    lines: int, is_square: bool, largest: float, tmp_path: Path
+@pytest.mark.parametrize("largest", [0.0001, 2_500_000.0])
+def test_plots_in_a_row_lie_where_the_constrained_layout_places_them(
+    columns: int, lines: int, is_square: bool, largest: float, tmp_path: Path
 ) -> None:
     def drawn() -> Figure:
-        figure, (ax,) = new_figure(width=5, height=4)
-        ax.plot([0, 1], [0, 1 if is_square else largest], label="a curve")
-        ax.set_xticks([0, 1], ["none", "a long name of a class"])
-        if is_square:
-            ax.set(aspect="equal", anchor="W")
-        ax.legend(loc="lower right", bbox_to_anchor=(1, 1))
-        label_axes(ax, "loss", "epoch", "nats")
+        figure, axes = new_figure(columns, width=5 * columns, height=4)
+        for number, ax in enumerate(axes):
+            ax.plot([0, 1], [0, 1 if is_square else largest / (1 + number)], label="a curve")
+            ax.set_xticks([0, 1], ["none", "a long name of a class"])
+            if is_square:
+                ax.set(aspect="equal", anchor="W")
+            ax.legend(loc="lower right", bbox_to_anchor=(1, 1))
+            label_axes(ax, "loss", "epoch", "nats" if number == 0 else "")
         caption(figure, "\n".join(["A sentence."] * lines))
         return figure
 
@@ -90,10 +94,28 @@ def test_a_single_plot_lies_where_the_constrained_layout_places_it(
     save(ours, tmp_path / "plot.png", "a run, its data and rows")
     head(theirs, "a run, its data and rows")
     theirs.draw_without_rendering()
-    places = [figure.axes[0].get_position().bounds for figure in (ours, theirs)]
-    assert places[0] == pytest.approx(places[1], abs=0.01)
+    places, others = ([ax.get_position().bounds for ax in figure.axes] for figure in (ours, theirs))
+    assert places == [pytest.approx(other, abs=0.01) for other in others]
     titles = [[text.get_position() for text in figure.texts] for figure in (ours, theirs)]
     assert titles[0] == [pytest.approx(place, abs=1e-5) for place in titles[1]]
+
+
+def test_bars_of_colours_have_a_place_of_their_own(tmp_path: Path) -> None:
+    figure, axes = new_figure(2, width=8)
+    figure.colorbar(axes[1].scatter([0, 1], [0, 1], c=[0.0, 1.0]), ax=axes[1])
+    save(figure, tmp_path / "plot.png")
+    left, right, bar = (ax.get_position() for ax in figure.axes)
+    assert left.x1 < right.x0 < right.x1 < bar.x0
+
+
+def test_a_drawing_is_written_as_matplotlib_writes_it(tmp_path: Path) -> None:
+    figure, (ax,) = new_figure(width=3, height=2)
+    ax.plot([0, 1], [0, 1])
+    save(figure, tmp_path / "ours.png")
+    FigureCanvasAgg(figure).print_png(tmp_path / "theirs.png", metadata={"Software": "dlcli"})
+    with Image.open(tmp_path / "ours.png") as ours, Image.open(tmp_path / "theirs.png") as theirs:
+        assert np.array_equal(np.asarray(ours), np.asarray(theirs))
+        assert (ours.mode, ours.info) == (theirs.mode, theirs.info)
 
 
 def test_labels_that_leave_no_room_do_not_prevent_a_plot(tmp_path: Path) -> None:
