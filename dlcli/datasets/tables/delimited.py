@@ -129,13 +129,13 @@ def _read(
         ragged.append(row)
         return "error"
 
-    def read(block: int, header: list[str], numbers: frozenset[int]) -> _Rows:
+    def read(block: int, header: list[str], numbers: frozenset[int], expected: int) -> _Rows:
         comments.clear()
         with opened(file, most=free_memory()) as stream:
             watched = Watched(stream, utf8=is_utf8(form.encoding))
             reader = _reader(watched, form, block, note, numbers)
             # New rows are read in pieces, of which some columns are copied to the output.
-            table = packed(reader, reader.schema) if isinstance(file, Path) else reader.read_all()
+            table = packed(reader, reader.schema, expected) if isinstance(file, Path) else reader.read_all()
             require_no_nan(table, numbers)
             if form.dialect.header and not numbers:
                 header, table = _first_row(table), table.slice(1)
@@ -143,11 +143,11 @@ def _read(
 
     block = _BLOCK
     try:
-        header, numbers = _find_numbers(file, form, deciding)
+        header, numbers, expected = _find_numbers(file, form, deciding)
         most = len(numbers) - 1
         while True:
             try:
-                return read(block, header, numbers)
+                return read(block, header, numbers, expected)
             except (pa.ArrowInvalid, NoNumber) as error:
                 # What has been read before is freed with the error, before the next attempt.
                 # The message may quote a row of another error, which contains such words.
@@ -224,10 +224,13 @@ def _reader(
 
 def _find_numbers(
     file: Path | Excerpt, form: Form, deciding: ReadingOptions | None
-) -> tuple[list[str], frozenset[int]]:
-    """Return the header, and the columns of a large file that are parsed; without them, the header is not read."""
+) -> tuple[list[str], frozenset[int], int]:
+    """Return the header, the columns of a large file that are parsed, and about its number of rows, or slightly more.
+
+    Without such columns, the header is not read, nor are rows counted.
+    """
     if deciding is None or isinstance(file, Excerpt) or file.stat().st_size < LARGE:
-        return [], frozenset()
+        return [], frozenset(), 0
     try:
         with opened(file, most=free_memory()) as stream:
             reader = _reader(Watched(stream, utf8=is_utf8(form.encoding)), form, _BLOCK, lambda _: "skip")
@@ -235,11 +238,14 @@ def _find_numbers(
     except (pa.ArrowException, UnicodeError):
         first = None  # what is wrong is reported when all rows are read
     if first is None:
-        return [], frozenset()
+        return [], frozenset(), 0
     header = _first_row(first) if form.dialect.header else []
     names = numbered(header or [""] * first.num_columns)
     found = find_number_columns(first.slice(form.dialect.header), names, deciding)
-    return header, found - ({0} if _is_unnamed(header) else set())  # which may be numbers of rows
+    # A string takes 4 bytes besides its characters, in the file 1 for the separator.
+    size = file.stat().st_size / (first.nbytes - 3 * len(first) * first.num_columns)
+    found -= {0} if _is_unnamed(header) else set()  # which may be numbers of rows
+    return header, found, int(1.05 * size * len(first))
 
 
 def _line_of(file: Path | Excerpt, encoding: str, begins: str, row: int | None) -> int:

@@ -8,13 +8,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from dlcli.datasets.reading.reading_options import ReadingOptions
 from dlcli.datasets.table import load
 from dlcli.datasets.tables import delimited, packing
+from dlcli.datasets.tables.read_table import read_raw
 from dlcli.errors import DataError
 
 # Numbers with points and those without, from which most columns are made.
@@ -183,6 +186,31 @@ def test_numbers_are_parsed_while_the_file_is_read(tmp_path: Path, monkeypatch: 
         with parsed(numbers=True):
             assert load(str(file), "y").x["x"].dtype == "float64"
         assert [numbers for numbers in read if numbers] == expected
+
+
+@pytest.mark.parametrize("too_few", [False, True])
+def test_numbers_are_held_once_also_if_there_are_more_rows_than_expected(
+    too_few: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cells = [*(f"{row / 7:.4f}" for row in range(900)), "", "1.5"]
+    file = tmp_path / "rows.csv"
+    file.write_text(lines(cells))
+    expected: list[int] = []
+
+    def packed_as_expected(batches: Any, schema: Any, rows: int = 0) -> Any:
+        expected.append(rows)
+        return packing.packed(batches, schema, 10 if too_few else rows)
+
+    monkeypatch.setattr(delimited, "packed", packed_as_expected)
+    with parsed(numbers=True):
+        table = read_raw(file, None, ["y"], ReadingOptions()).table
+    assert len(cells) <= expected[0] < 1.2 * len(cells)
+    for name, missing in ("x", 1), ("y", 0):
+        assert table.column(name).num_chunks == 1
+        assert table.column(name).null_count == missing
+    assert table.column("x").to_pylist() == [float(cell) if cell else None for cell in cells]
+    column = table.column("y")
+    assert np.shares_memory(column.to_pandas().to_numpy(), column.chunk(0).to_numpy())
 
 
 def test_lines_are_counted_with_comments_empty_lines_and_a_header(tmp_path: Path) -> None:

@@ -83,9 +83,9 @@ def test_a_long_row_is_read_after_what_was_read_before_it_is_freed(
 ) -> None:
     held: list[int] = []
 
-    def watched(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> pa.Table:
+    def watched(batches: Iterable[pa.RecordBatch], schema: pa.Schema, rows: int) -> pa.Table:
         held.append(pa.total_allocated_bytes())
-        return packing.packed(batches, schema)
+        return packing.packed(batches, schema, rows)
 
     monkeypatch.setattr(delimited, "packed", watched)
     lines = [*LINES, LINES[1].replace("no", "x" * 5000)]
