@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from dlcli.checks import leaks
 from dlcli.checks.profile import describe_rows, find_warnings, profile
 from dlcli.datasets import text as texts
 from dlcli.datasets.bundled import iris
@@ -108,6 +109,21 @@ def test_rows_that_are_trained_on_and_judged() -> None:
         ("dataset", "100 of 100 final test rows are also among the training rows, value for value")
     ]
     assert warned(twice, [Split(rows[:50], rows[150:], rows[50:100])]) == []
+
+
+@pytest.mark.parametrize(("part", "name"), [(1, "val"), (2, "final test")])
+def test_a_few_columns_of_a_large_table_hide_no_duplicates(
+    part: int, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leaks, "_LARGE", 10)
+    data = numbers()
+    rows = np.split(np.arange(100), [60, 75])
+    assert warned(data, [Split(*rows)]) == []
+    repeated = np.arange(100)
+    repeated[rows[part][:3]] = [5, 6, 7]
+    data = Data("t", "table", data.x.iloc[repeated].reset_index(drop=True), data.y, targets=("y",))
+    message = f"3 of {len(rows[part])} {name} rows are also among the training rows, value for value"
+    assert warned(data, [Split(*rows)]) == [("dataset", message)]
 
 
 @pytest.mark.parametrize(

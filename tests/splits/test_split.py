@@ -300,3 +300,12 @@ def test_held_out_rows_are_positions_among_the_rows() -> None:
     (split,) = make_splits([(np.array([0, 3]), np.array([2, 1]))], rows, 0.5, carver)
     assert sorted([*split.train, *split.val]) == [10, 40]
     assert split.test.tolist() == [20, 30]
+
+
+@pytest.mark.parametrize("size", [0.1, 0.5, 0.8])
+def test_carved_rows_are_in_order_and_each_row_is_in_one_part(size: float) -> None:
+    rows = np.random.default_rng(0).permutation(500)[:200]
+    rest, drawn = carve(rows, size, seed=1)
+    assert (np.diff(rest) > 0).all() and (np.diff(drawn) > 0).all()
+    assert len(drawn) == 200 * size
+    assert sorted([*rest, *drawn]) == sorted(rows)
