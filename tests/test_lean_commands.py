@@ -11,7 +11,7 @@ import dlcli
 from dlcli.result import Result
 
 # Importing any of these takes about as long as torch, or a large part of it.
-COMPILER = {"torch._dynamo.eval_frame", "sympy"}
+COMPILER = {"torch._dynamo.eval_frame", "torch._refs", "torch.export.exported_program", "sympy"}
 METRICS = {"torchmetrics.text.bleu", "transformers", "torchvision"}
 FITTED = {"skops", "scipy.stats.distributions"}
 TRAINING = {"pytorch_lightning", "lightning_fabric.fabric", "optuna", "hydra"}

@@ -36,6 +36,7 @@ from dlcli.config.target_types import check_type
 from dlcli.datasets.data import Data
 from dlcli.errors import ConfigError, DlcliError, Problem, first_line
 from dlcli.models.layers import HasBackbone
+from dlcli.models.meta_device import on_meta
 from dlcli.preprocessing.protocols import facts_of_model
 from dlcli.process.own_frame import own_frame
 from dlcli.splits.split import Split, shares_rows
@@ -258,10 +259,9 @@ def _model(config: Mapping[str, Any], data: Data, split: Split) -> None:
             "model",
             "Choose a model whose forward has one, such as model=gru or model=transformer.",
         )
-    with torch.device("meta"):
-        model = check_type(
-            build(config["model"], where="model", **facts), "model", config["model"]["_target_"]
-        )
+    with on_meta():
+        made = build(config["model"], where="model", **facts)
+        model = check_type(made, "model", config["model"]["_target_"])
         if file := starting_weights(config):
             fitting_weights(model, file)
     if facts.get("cardinalities") and "x_cat" not in inspect.signature(model.forward).parameters:

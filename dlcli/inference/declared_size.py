@@ -7,7 +7,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import safe_open
 from torch import Tensor, nn
 from torch.nn.modules.module import (
@@ -19,6 +18,7 @@ from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 from dlcli.config.build import build
 from dlcli.errors import CorruptRun
 from dlcli.formatting import amount
+from dlcli.models.meta_device import on_meta
 
 _DAMAGED = "The folder is incomplete or damaged: copy it again, or repeat the training."
 
@@ -38,7 +38,7 @@ def check_declared_size(node: Mapping[str, Any], facts: Mapping[str, Any], weigh
         CorruptRun: The model is larger.
     """
     try:
-        with torch.device("meta"), within_size(weights):
+        with on_meta(), within_size(weights):
             build(node, where="model", **facts, restored=True)
     except CorruptRun:
         raise

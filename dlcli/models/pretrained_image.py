@@ -20,6 +20,7 @@ from dlcli.formatting import shell_line
 from dlcli.models import layers as shared
 from dlcli.models.hub import check_cached
 from dlcli.models.layers import Activation, Share, Size
+from dlcli.models.meta_device import on_meta
 from dlcli.models.timm_catalog import pretrained_models
 from dlcli.models.timm_model import TimmModel, TimmOptions, configuration_of, timm_package
 from dlcli.models.weights import compare_weights, of_whole_model, read_weights
@@ -202,12 +203,12 @@ def _no_arguments(architecture: str, options: Mapping[str, Any]) -> Iterator[Pro
     """Yield a problem for each argument that the architecture does not accept."""
     if not options:
         return
-    with torch.device("meta"):
+    with on_meta():
         model = timm_package().create_model(architecture)
     takes = {name for kind in type(model).__mro__ for name in inspect.signature(kind).parameters}
     for option, value in options.items():
         try:
-            with torch.device("meta"):
+            with on_meta():
                 timm_package().create_model(architecture, **{option: value})
         except Exception as error:  # the architecture's code may raise anything
             unknown = option not in takes

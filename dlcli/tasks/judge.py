@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from dlcli.config.build import build
 from dlcli.gate.gate import current
 from dlcli.models.cnn import CNN
+from dlcli.models.meta_device import on_meta
 
 # Number of features: enough to distinguish classes and styles, and few enough that some hundred samples determine their
 # covariance.
@@ -195,7 +196,7 @@ def judge_of(weights: str, image: Any, classes: int, network: str | None = None)
     channels, height, width = (int(size) for size in image)
     tensors = load_tensors(base64.b64decode(weights, validate=True))
     source = None if network is None else JudgeNetwork(**json.loads(network))
-    with torch.device("meta"):
+    with on_meta():
         judge = Judge((channels, height, width), classes, source)
     for name, values in judge.state_dict().items():  # check before allocating memory for declared sizes
         if name not in tensors or tensors[name].shape != values.shape:

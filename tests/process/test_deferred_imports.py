@@ -283,3 +283,55 @@ def test_a_graph_break_that_was_imported_early_breaks_graphs(run: Run) -> None:
         print(len(graphs))
     """)
     assert out == "2"
+
+
+@pytest.mark.parametrize("create", ["empty(2)", "ones(2).to('meta')", "tril_indices(2, 2, device='meta')"])
+def test_the_first_tensor_without_data_loads_its_kernels(create: str, run: Run) -> None:
+    before = "device='meta', " if create == "empty(2)" else ""
+    run(f"""
+    import torch
+    assert "torch._refs" not in sys.modules
+    with torch.device("meta" if {bool(before)} else "cpu"):
+        first = torch.{create}
+    assert first.is_meta and "torch._refs" in sys.modules
+    layer = torch.nn.TransformerEncoderLayer(8, 2, device="meta")  # uses operators that torch implements in Python only
+    assert layer(torch.ones(2, 3, 8, device="meta")).shape == (2, 3, 8)
+    assert torch.randperm(3, device="meta").shape == (3,)
+    """)
+
+
+def test_a_module_without_data_loads_kernels_only_on_demand(run: Run) -> None:
+    run("""
+    import torch
+    from dlcli.models.meta_device import on_meta
+
+    with on_meta():
+        assert torch.nn.LSTM(3, 4).weight_ih_l0.is_meta
+    assert "torch._refs" not in sys.modules
+    with on_meta():
+        layer = torch.nn.TransformerEncoderLayer(8, 2)
+        assert "torch._refs" not in sys.modules
+        assert layer(torch.ones(2, 3, 8)).shape == (2, 3, 8)
+        assert "torch._refs" in sys.modules
+        assert torch.randperm(3).shape == (3,)
+    with on_meta():
+        assert torch.nn.Linear(1, 1).weight.is_meta
+    """)
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        "from torch._decomp import decomposition_table as table; assert torch.ops.aten.addmm.default in table",
+        "import torch._prims; assert callable(torch.ops.prims.add)",
+        "torch.export.export(torch.nn.Linear(2, 2), (torch.ones(1, 2),))",
+        "from torch._subclasses import FakeTensorMode\n"
+        "with FakeTensorMode():\n    assert torch.randperm(3).shape == (3,)",
+        "assert torch.distributions.Normal(0.0, 1.0).sample().shape == ()",
+        "from torch.distributions.kl import kl_divergence as kl\n"
+        "one = torch.distributions.Normal(0.0, 1.0)\nassert kl(one, one) == 0",
+        "from torch.masked import masked_tensor\nassert masked_tensor(torch.ones(2), torch.ones(2).bool()).sum() == 2",
+    ],
+)
+def test_tools_of_torch_can_be_used_at_once(program: str, run: Run) -> None:
+    run(f"import torch\n{program}")
