@@ -31,7 +31,9 @@ from dlcli.preprocessing.ngrams import (
     NewWords,
     TextCounts,
     Words,
+    counted_pairs,
     frequent_words,
+    known_ngrams,
     known_words,
     ngram_key,
     numbered_words,
@@ -287,11 +289,8 @@ class Tfidf(BaseEstimator):
             weights: the weight of each of them.
             number: number of texts.
         """
-        places = np.searchsorted(own, keys)
-        known = places < len(own)
-        known[known] = own[places[known]] == keys[known]
-        pairs, counts = np.unique(rows[known] * max(1, len(own)) + places[known], return_counts=True)
-        rows, places = np.divmod(pairs, max(1, len(own)))
+        known, places = known_ngrams(own, keys)
+        rows, places, counts = counted_pairs(rows[known], places, len(own))
         found = (1 + np.log(counts) if self.sublinear_tf else counts) * weights[places]
         norms = np.sqrt(np.bincount(rows, weights=found**2, minlength=number))
         return rows, places, found / norms[rows]

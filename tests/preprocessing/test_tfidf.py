@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from sklearn.preprocessing import normalize
 from dlcli.errors import CorruptRun
 from dlcli.gate.skops_format import dump_fitted
 from dlcli.preprocessing import ngrams
+from dlcli.preprocessing.ngrams import TextCounts, counted_pairs, known_ngrams
 from dlcli.preprocessing.tfidf import Tfidf
 
 WORDS = ["it", "is", "Fine", "not", "slow", "42", "7", "...", "!", "déjà", "ﬁn", "\N{SNOWMAN}", "a-b", "\n"]
@@ -202,3 +204,29 @@ def test_a_foreign_number_of_words_is_bounded() -> None:
     expected = fitted.transform(TEXTS)["lengths"]
     fitted.ngrams = fitted.longest_ = 10**9
     assert fitted.transform(["it is " * 100]) and fitted.transform(TEXTS)["lengths"].equal(expected)
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 5), st.integers(0, 1 << 40)), max_size=40),
+    st.lists(st.integers(0, 1 << 40), max_size=20, unique=True),
+)
+def test_ngrams_are_counted_and_found_as_by_a_loop(seen: list[tuple[int, int]], known: list[int]) -> None:
+    rows, keys = (np.array(column, np.int64) for column in (zip(*seen, strict=True) if seen else ((), ())))
+    counts = TextCounts()
+    counts.add(rows, keys)
+    texts = Counter(key for _, key in set(seen))
+    assert dict(zip(*map(np.ndarray.tolist, counts.counted()), strict=True)) == texts
+    assert counts.counted()[0].tolist() == sorted(texts)
+
+    own = np.array(sorted({*known, *keys[::2].tolist()}), np.int64)
+    there, places = known_ngrams(own, keys)
+    assert there.tolist() == [key in own.tolist() for key in keys.tolist()]
+    assert own[places].tolist() == keys[there].tolist()
+
+
+@pytest.mark.parametrize("number", [7, 1 << 30])
+def test_pairs_are_counted_in_any_range(number: int) -> None:
+    rows, places = np.array([3, 0, 3, 9, 0]), np.array([6, number - 1, 6, number - 1, 2])
+    found = counted_pairs(rows, places, number)
+    assert [part.tolist() for part in found] == [[0, 0, 3, 9], [2, number - 1, 6, number - 1], [1, 1, 2, 1]]
