@@ -28,6 +28,7 @@ from dlcli.executors.stack_account import record_stacks
 from dlcli.executors.stack_size import job_layout, unstacked
 from dlcli.files.disk import disk_errors
 from dlcli.inference.partial_means import partial_notice
+from dlcli.inference.predictions_file import KeptPredictions
 from dlcli.inference.saved_model import load_task
 from dlcli.reports.missing_pictures import MissingPictures
 from dlcli.result import Result, against_trees
@@ -119,7 +120,8 @@ def cross_validate(
         whole = [i for i, fold in enumerate(folds) if fold.share == 1]
         every, folds, results = results, [folds[i] for i in whole], tuple(results[i] for i in whole)
         choices = [choices[i] for i in whole]
-        summary = replace(points[-1].summary, pooled=pooled_metrics(folds, results, task))
+        kept = KeptPredictions()
+        summary = replace(points[-1].summary, pooled=pooled_metrics(folds, results, task, kept))
         if not summary.intervals:
             raise DataError("no fold has held-out rows", where="cv", hint="Add test rows: cv.test_size=0.2.")
         own_dirs = [run_dirs[i] for i in whole]
@@ -163,7 +165,7 @@ def cross_validate(
         }
         if config["cv"]["refit"]:
             told[PLACE] = read_result(children.known[PLACE]).notices
-        write_parent_report(run_dir, estimation, folds, results, summary, metric, task, missing)
+        write_parent_report(run_dir, estimation, folds, results, summary, metric, task, missing, kept)
         notices = [*of_runs(told), *missing.notices(run_dir)]
         messages += sentences(notices, estimation.data.told)
         messages += _checkpoint_messages(places, run_dirs)

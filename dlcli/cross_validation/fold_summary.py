@@ -11,7 +11,7 @@ import torch
 
 from dlcli.cross_validation.estimation import Fold
 from dlcli.inference.partial_means import in_a_sentence, noun_of_means
-from dlcli.inference.predictions_file import read_predictions
+from dlcli.inference.predictions_file import KeptPredictions
 from dlcli.inference.saved_model import load_task
 from dlcli.result import Result
 from dlcli.statistics.conformal import BOUNDS
@@ -228,7 +228,9 @@ def summarize_folds(folds: Sequence[Fold], results: Sequence[Result], task: Task
     )
 
 
-def pooled_metrics(folds: Sequence[Fold], results: Sequence[Result], task: Task) -> dict[str, float]:
+def pooled_metrics(
+    folds: Sequence[Fold], results: Sequence[Result], task: Task, predictions: KeptPredictions
+) -> dict[str, float]:
     """Return the metrics on the held-out rows of all folds together, each predicted by its fold's model.
 
     With several seeds, this is the mean over seeds. A metric that some folds lack, such as `f1_untuned` if no
@@ -243,7 +245,7 @@ def pooled_metrics(folds: Sequence[Fold], results: Sequence[Result], task: Task)
         own = load_task(result.run_dir / "model", trust=True)
         # Thresholds may differ between folds; all other facts must be equal.
         fold_task = task if own.tuned() == task.tuned() else own
-        inputs = fold_task.metric_inputs_of(read_predictions(result.run_dir))
+        inputs = fold_task.metric_inputs_of(predictions.read(result.run_dir))
         if inputs is None:
             return {}
         predicted, y, named = inputs

@@ -15,7 +15,7 @@ from dlcli.cross_validation.size_curve import SizePoint, size_table
 from dlcli.errors import CorruptRun
 from dlcli.inference.evaluation import OUTPUTS, load_outputs
 from dlcli.inference.forward_passes import joined
-from dlcli.inference.predictions_file import read_predictions, write_predictions
+from dlcli.inference.predictions_file import KeptPredictions, write_predictions
 from dlcli.reports.missing_pictures import ALL_PLOTS, MissingPictures
 from dlcli.result import Result
 from dlcli.runs.folder import recorded_epochs
@@ -34,13 +34,14 @@ def write_parent_report(
     metric: str,
     task: Task,
     missing: MissingPictures,
+    predictions: KeptPredictions,
 ) -> None:
     """Write `folds.csv`, `predictions.parquet` and `plots/`; plots that cannot be drawn are added to `missing`."""
     plots = run_dir / "plots"
     plots.mkdir(exist_ok=True)
     table = folds_table(folds, results)
     atomic_write(run_dir / "folds.csv", table.to_csv(index=False))
-    write_predictions(run_dir, out_of_fold(folds, results))
+    write_predictions(run_dir, out_of_fold(folds, results, predictions))
     histories = [recorded_epochs(result.run_dir) for result in results]
     about = f"{Ledger.load(run_dir).run_name} · {estimation.data.name}"
     # Only the first seed is plotted, so that each held-out row appears once.
@@ -110,11 +111,13 @@ def _with_name(key: str) -> str:
     return f"{HELD_OUT}/{metric}" if part == "test" else key
 
 
-def out_of_fold(folds: Sequence[Fold], results: Sequence[Result]) -> pd.DataFrame:
+def out_of_fold(
+    folds: Sequence[Fold], results: Sequence[Result], predictions: KeptPredictions
+) -> pd.DataFrame:
     """Return the predictions of held-out rows, with columns `fold` and `repeat` for the model that made them."""
     tables = []
     for fold, result in zip(folds, results, strict=True):
-        table = read_predictions(result.run_dir)
+        table = predictions.read(result.run_dir)
         table.insert(0, "fold", fold.number)
         table.insert(1, "repeat", fold.repeat)
         tables.append(table)

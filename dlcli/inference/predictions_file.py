@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from dlcli.tracking.digests import PREDICTIONS_FILE, check_recorded
 from dlcli.tracking.ledger import Ledger
 
 _LINES_PER_ROW = 10_000  # maximum; a forecast has a line for each step and series
+_KEPT_CELLS = 1_000_000  # maximum, of all runs together; larger tables are read again
 _VALUE_BYTES = 24  # maximum bytes of a value in memory, without its text
 
 
@@ -42,6 +44,24 @@ def read_predictions(run_dir: Path) -> pd.DataFrame:
     return _read(run_dir, _of_test_rows)
 
 
+class KeptPredictions:
+    """Reads the predictions of each run once (`read_predictions`), and keeps those of small tables."""
+
+    def __init__(self) -> None:
+        self._known: dict[Path, pd.DataFrame] = {}
+        self._cells = 0
+
+    def read(self, run_dir: Path) -> pd.DataFrame:
+        """Return the predictions of a run's test rows, as a table of its own to which columns can be added."""
+        if (table := self._known.get(run_dir)) is None:
+            table = read_predictions(run_dir)
+            self._cells += table.size
+            if self._cells > _KEPT_CELLS:
+                return table
+            self._known[run_dir] = table
+        return table.copy(deep=False)
+
+
 def all_predictions(run_dir: Path) -> pd.DataFrame:
     """Return all predictions of a run, in the order of the file.
 
@@ -61,8 +81,14 @@ def _read(run_dir: Path, of_rows: Callable[[pd.DataFrame, Split], pd.DataFrame])
     hint = "Copy the folder again, or repeat the training."
     split = Split.load(run_dir / "split.npz")
     try:
-        _check_size(file, sum(split.sizes.values()))
-        table = pd.read_parquet(file)
+        check_regular(file)
+        with pq.ParquetFile(file, memory_map=True) as opened:
+            _check_size(file, opened, sum(split.sizes.values()))
+            # `pandas.read_parquet` takes several times as long for a small table, since it plans a scan of many files.
+            content = opened.read(use_pandas_metadata=True)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "make_block is deprecated")
+            table = content.to_pandas()
         if "row" not in table:
             raise ValueError("the column row is missing")
         return of_rows(_with_names(table, ledger), split)
@@ -93,29 +119,29 @@ def _of_test_rows(table: pd.DataFrame, split: Split) -> pd.DataFrame:
     return table
 
 
-def _check_size(file: Path, rows: int) -> None:
+def _check_size(file: Path, opened: pq.ParquetFile, rows: int) -> None:
     """Check before reading that predictions are not larger than is possible for a number of rows.
 
     Repeated values are compressed without a limit: a megabyte may hold a billion lines.
 
     Raises:
-        OSError: The file is missing, or is not a regular file.
         ValueError: It has too many lines, or there is not enough memory for it.
     """
-    check_regular(file)
-    with pq.ParquetFile(file, memory_map=True) as opened:
-        about = opened.metadata
-        groups = [about.row_group(number) for number in range(about.num_row_groups)]
-        lines = max(about.num_rows, sum(group.num_rows for group in groups))
-        chunks = [group.column(number) for group in groups for number in range(about.num_columns)]
-        if lines > _LINES_PER_ROW * rows:
-            raise ValueError(f"they have {lines:,} lines, but the split has {rows:,} rows")
-        values = sum(chunk.num_values for chunk in chunks)
-        pages = sum(chunk.total_uncompressed_size for chunk in chunks)
-        check_memory(values * _VALUE_BYTES + pages, "their content")
-        texts = [name for name, kind in zip(about.schema.names, opened.schema_arrow.types, strict=False)
-                 if pa.types.is_string(kind) or pa.types.is_large_string(kind)]  # fmt: skip
-    table = pq.read_table(file, columns=texts, read_dictionary=texts)
+    about = opened.metadata
+    groups = [about.row_group(number) for number in range(about.num_row_groups)]
+    lines = max(about.num_rows, sum(group.num_rows for group in groups))
+    chunks = [group.column(number) for group in groups for number in range(about.num_columns)]
+    if lines > _LINES_PER_ROW * rows:
+        raise ValueError(f"they have {lines:,} lines, but the split has {rows:,} rows")
+    values = sum(chunk.num_values for chunk in chunks)
+    pages = sum(chunk.total_uncompressed_size for chunk in chunks)
+    check_memory(values * _VALUE_BYTES + pages, "their content")
+    texts = [name for name, kind in zip(about.schema.names, opened.schema_arrow.types, strict=False)
+             if pa.types.is_string(kind) or pa.types.is_large_string(kind)]  # fmt: skip
+    if not texts:
+        return
+    with pq.ParquetFile(file, memory_map=True, read_dictionary=texts) as by_words:
+        table = by_words.read(columns=texts)
     longest = [
         pc.max(pc.binary_length(chunk.dictionary)).as_py() or 0
         for column in table.columns

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,6 +51,7 @@ class ModelSummary:
 # Summaries of the networks that were described last. Folds and trials often have the same layers.
 _known: dict[Any, ModelSummary] = {}
 _MOST_KNOWN = 32
+_DROPOUT = re.compile(r"Dropout\(p=[^,]+,")
 
 
 def summarize_known(network: Network, row: Mapping[str, Tensor], section: Mapping[str, Any]) -> ModelSummary:
@@ -70,7 +72,10 @@ def summarize_known(network: Network, row: Mapping[str, Tensor], section: Mappin
         (name, tuple(weight.shape), weight.requires_grad) for name, weight in network.named_parameters()
     ]
     rows = [(name, tuple(values.shape), values.dtype) for name, values in row.items()]
-    key = (kinds, repr(section), str(network), tuple(shapes), tuple(rows))
+    # The rate of a dropout, which trials vary, changes neither the layers nor their shapes.
+    settings = {name: value for name, value in section.items() if name != "dropout"}
+    layers = _DROPOUT.sub("Dropout(", str(network))
+    key = (kinds, repr(settings), layers, tuple(shapes), tuple(rows))
     if key not in _known:
         while len(_known) >= _MOST_KNOWN:
             _known.pop(next(iter(_known)), None)

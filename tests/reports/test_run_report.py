@@ -177,6 +177,17 @@ def test_networks_of_one_configuration_are_summarized_once(monkeypatch: pytest.M
     assert len(made) == 5  # a notebook may have changed the class meanwhile
 
 
+def test_the_rate_of_a_dropout_does_not_change_the_summary_and_its_absence_does() -> None:
+    row = {"x": torch.zeros(1, 4)}
+    found = {}
+    for rate in (0.0, 0.1, 0.25):
+        network = Network(MLP((4,), 2, hidden=9, layers=1, dropout=rate))
+        found[rate] = summary.summarize_known(network, row, {"dropout": rate})
+        assert found[rate] == summary.summarize(network, row)
+    assert found[0.1] is found[0.25]
+    assert found[0.0] != found[0.1]
+
+
 def test_the_summary_counts_parameters_that_no_forward_uses() -> None:
     model = Seq2SeqRNN(vocab_size=300, num_outputs=300, shares_vocabulary=True, embedding=8, hidden=8)
     row = {"x": torch.ones(1, 3, dtype=torch.long), "lengths": torch.tensor([3])}
