@@ -192,6 +192,27 @@ def test_torch_notes_where_an_operator_is_defined(run: Run) -> None:
     assert out == "True True True"
 
 
+def test_torch_knows_the_module_of_a_kernel(run: Run) -> None:
+    out = run(
+        """
+        import inspect, json, types
+        import torch
+        ours = torch.library.inspect
+        unnamed = eval("sys._getframe()", {"sys": sys})  # code of no module
+        first = types.ModuleType("first")
+        sys.modules["first"] = first
+        exec("import sys\\ndef frame(): return sys._getframe()", vars(first))
+        print(
+            ours.getmodule(first.frame()) is first,
+            ours.getmodule(unnamed) is inspect.getmodule(unnamed),
+            ours.getmodule(json.loads) is json,
+            ours.signature is inspect.signature,
+        )
+    """.replace("import inspect", "import json, inspect")
+    )
+    assert out == "True True True True"
+
+
 def test_a_forest_loads_no_other_models(run: Run) -> None:
     """The importances of a search need a random forest only."""
     out = run("""
