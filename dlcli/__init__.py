@@ -11,14 +11,14 @@ functions import their dependencies when they are called. docs/python.md describ
 from __future__ import annotations
 
 from dlcli.process.deferred_imports import defer_imports
-from dlcli.process.operator_sources import note_operators_quickly
+from dlcli.process.quick_imports import import_quickly
 from dlcli.process.usage_statistics import send_no_usage_statistics
 
 __version__ = "0.1.0"
 
 send_no_usage_statistics()  # these three before anything imports a library
 defer_imports()
-note_operators_quickly()
+import_quickly()
 
 from dlcli.api.experiments import check, resume, sweep, train  # noqa: E402
 from dlcli.api.explanations import explain, label  # noqa: E402

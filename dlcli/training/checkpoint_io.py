@@ -64,13 +64,16 @@ class DigestingIO(TorchCheckpointIO):
 
 
 def _first(error: BaseException, handled: BaseException | None) -> BaseException:
-    """Return the original error of a failed write.
+    """Return what stopped a write.
 
-    torch raises the error of closing its archive instead. `handled` is the exception that was being handled before the
-    write.
+    torch raises the error of closing its archive instead, a RuntimeError. Other exceptions may have a context that does
+    not matter, such as the KeyError that an import handles while a signal arrives. `handled` is the exception that was
+    being handled before the write.
     """
-    while error.__context__ is not None and error.__context__ is not handled:
-        error = error.__context__
+    while (
+        isinstance(error, RuntimeError) and (cause := error.__context__) is not None and cause is not handled
+    ):
+        error = cause
     return error
 
 

@@ -182,12 +182,12 @@ def test_torch_notes_where_an_operator_is_defined(run: Run) -> None:
     out = run("""
         import inspect
         import torch._library.utils as utils
-        from dlcli.process import operator_sources
+        from dlcli.process import quick_imports
         def caller(level):
             return utils.get_source(level)
         expected = f"{caller.__code__.co_filename}:{caller.__code__.co_firstlineno + 1}"
         assert inspect.getsource(utils)
-        print(utils.get_source is operator_sources.get_source, caller(1) == expected, caller(2) != expected)
+        print(utils.get_source is quick_imports.get_source, caller(1) == expected, caller(2) != expected)
     """)
     assert out == "True True True"
 
@@ -211,6 +211,23 @@ def test_torch_knows_the_module_of_a_kernel(run: Run) -> None:
     """.replace("import inspect", "import json, inspect")
     )
     assert out == "True True True True"
+
+
+@pytest.mark.parametrize("is_program", [True, False])
+def test_only_notebooks_describe_the_settings_of_artists(is_program: bool, run: Run) -> None:
+    out = run(f"""
+        import inspect
+        from dlcli.process import program
+        program.is_running = {is_program}
+        from matplotlib.figure import Figure
+        figure = Figure()
+        line, = figure.add_subplot().plot([0, 1])
+        figure.set(figwidth=3)
+        line.set(lw=5, color="red")
+        described = "figwidth" in inspect.signature(figure.set).parameters
+        print(figure.get_figwidth(), line.get_linewidth(), line.get_color(), described)
+    """)
+    assert out == f"3.0 5.0 red {not is_program}"
 
 
 def test_a_forest_loads_no_other_models(run: Run) -> None:

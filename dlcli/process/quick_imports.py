@@ -1,0 +1,92 @@
+"""Import libraries without work that only their developers and interactive users need.
+
+- torch notes file and line of each operator that it defines, and the module that defines a kernel for fake tensors.
+  `inspect.getframeinfo` and `inspect.getmodule` find them, which resolve the paths of all modules again and again: that
+  takes a tenth of the CPU time of `import torch`.
+- matplotlib writes a description of the settings of each class of artists, which takes 0.4 of the time of its import.
+  A notebook shows them; dlcli's commands leave them out.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable, Sequence
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
+from types import FrameType, ModuleType
+from typing import Any
+
+from dlcli.process import program
+
+
+def import_quickly() -> None:
+    """Change the libraries that have not been imported yet when they are. A second call has no effect."""
+    if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _Finder())
+
+
+def get_source(stacklevel: int) -> str:
+    """Return the caller as `/path/to/file.py:42`; 1 is the caller of this function, 2 its caller, and so on."""
+    frame = sys._getframe(stacklevel)
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}"
+
+
+class _Inspect(ModuleType):
+    """The module `inspect`, with a `getmodule` that knows the module of a frame by its name."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(inspect, name)
+
+    @staticmethod
+    def getmodule(of: Any, _filename: str | None = None) -> ModuleType | None:
+        """Return the module in which an object was defined."""
+        if isinstance(of, FrameType):
+            module = sys.modules.get(of.f_globals.get("__name__", ""))
+            if module is not None and vars(module) is of.f_globals:
+                return module
+        return inspect.getmodule(of, _filename)
+
+
+def _locate_operators(module: ModuleType) -> None:
+    if hasattr(module, "get_source"):
+        vars(module)["get_source"] = get_source
+
+
+def _locate_kernels(module: ModuleType) -> None:
+    if hasattr(module, "inspect"):
+        vars(module)["inspect"] = _Inspect("inspect")
+
+
+def _describe_no_artists(module: ModuleType) -> None:
+    name = "_update_set_signature_and_docstring"
+    artist = getattr(module, "Artist", None)
+    if program.is_running and hasattr(artist, name):
+        setattr(artist, name, classmethod(lambda cls: None))
+
+
+# What is done after the code of a module has run.
+_CHANGES: dict[str, Callable[[ModuleType], None]] = {
+    "torch._library.utils": _locate_operators,
+    "torch.library": _locate_kernels,
+    "matplotlib.artist": _describe_no_artists,
+}
+
+
+class _Finder(MetaPathFinder):
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if name not in _CHANGES:
+            return None
+        spec = PathFinder.find_spec(name, path)
+        if spec is not None and isinstance(spec.loader, SourceFileLoader):
+            spec.loader = _ChangingLoader(spec.loader.name, spec.loader.path)
+        return spec
+
+
+class _ChangingLoader(SourceFileLoader):
+    def exec_module(self, module: ModuleType) -> None:
+        """Run the module's code, then change the module."""
+        super().exec_module(module)
+        _CHANGES[self.name](module)
