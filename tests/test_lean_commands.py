@@ -52,6 +52,8 @@ CALLS = {
 # A process that has what all of these commands need; a fork of it executes a command, and tells what is loaded then.
 LOOK = """
 import os, sys
+from dlcli.process import program
+program.is_running = True
 import dlcli.executors.template, numpy, pandas, torch
 for call in sys.argv[1:]:
     sys.stdout.flush()

@@ -11,7 +11,8 @@ from functools import partial
 from types import FunctionType, ModuleType
 from typing import Any
 
-from dlcli.process.deferring import DeferredModule, DeferringLoader, loaded
+from dlcli.process import program
+from dlcli.process.deferring import DeferredModule, DeferringLoader, loaded, run_here
 
 COMPILER, BACKEND = "torch._dynamo", "torch._inductor"
 # Registers kernels in Python for tensors on the device "meta", a quarter of the time of `import torch`.
@@ -36,20 +37,24 @@ class CompilerLoader(DeferringLoader):
         """Run the compiler's code after that of the other parts of torch."""
         if isinstance(module, DeferredModule) and not self.is_running:
             for name in _BEFORE_COMPILER:
-                if name in sys.modules:
-                    loaded(name)
+                run_here(name)
         return super().run(module)
 
 
 class KernelsLoader(DeferringLoader):
-    """Defers kernels for tensors on the device "meta": the first such tensor loads them."""
+    """Defers kernels for tensors on the device "meta" in dlcli's commands: the first such tensor loads them.
+
+    In other programs, of which several threads may create such tensors at once, they are loaded with torch.
+    """
 
     _hook: Any = None  # kernels that are registered until then
 
     def exec_module(self, module: ModuleType) -> None:
         """Let the first tensor load the module. It is loaded at once if generators of random numbers need it."""
         super().exec_module(module)
-        if isinstance(module, DeferredModule):
+        if isinstance(module, DeferredModule) and not program.is_running:
+            self.run(module)
+        elif isinstance(module, DeferredModule):
             self.hook(module)
             torch = sys.modules["torch"]
             try:

@@ -114,6 +114,16 @@ class DeferringLoader(Loader):
         """Run the module's code and return the attribute; subclasses provide some attributes without that."""
         return getattr(self.run(module), name)
 
+    def run_unless_busy(self, module: ModuleType) -> bool:
+        """Run the module's code and return True, or return False while another thread runs it."""
+        if not self._lock.acquire(blocking=False):
+            return False
+        try:
+            self.run(module)
+        finally:
+            self._lock.release()
+        return True
+
     def run(self, module: ModuleType) -> ModuleType:
         """Run the module's code, while other threads wait. It is an ordinary module afterwards.
 
@@ -229,13 +239,25 @@ def loaded(name: str) -> Any:
     return loader.run(module) if isinstance(loader, DeferringLoader) else module
 
 
-def find_part(owner: str, name: str) -> ModuleSpec | None:
-    """Find a module that cannot be imported before the code of the module `owner` has run."""
-    module = sys.modules.get(owner)
+def run_here(name: str) -> bool:
+    """Run the code of a deferred module in this thread; do nothing while another thread runs it.
+
+    Within an import, waiting could last forever, since that thread may wait for the module that is imported here.
+
+    Returns:
+        Whether the module is deferred no longer because of this call.
+    """
+    module = sys.modules.get(name)
     loader = vars(module).get("__loader__") if module is not None else None
     if not isinstance(module, DeferredModule) or not isinstance(loader, DeferringLoader) or loader.is_running:
+        return False
+    return loader.run_unless_busy(module)
+
+
+def find_part(owner: str, name: str) -> ModuleSpec | None:
+    """Find a module that cannot be imported before the code of the module `owner` has run."""
+    if not run_here(owner):
         return None
-    loaded(owner)
     # For a module that is there meanwhile, the import system would use its own specification, and execute it again.
     part = sys.modules.pop(name, None)
     return ModuleSpec(name, LoadedModule(part)) if part else None

@@ -11,10 +11,13 @@ from pathlib import Path
 
 import pytest
 
-# A process that has imported `dlcli`, and then torch, as each of these programs would; a fork of it executes a program.
+# A process that has imported `dlcli`, and then torch, as a command would; a fork of it executes a program.
 FRESH = """
 import json, os, sys, traceback
-import dlcli, torch
+import dlcli
+from dlcli.process import program
+program.is_running = True
+import torch
 for line in sys.stdin:
     code, output = json.loads(line)
     if pid := os.fork():
