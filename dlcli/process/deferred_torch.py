@@ -99,9 +99,9 @@ def kernels_only_on_demand() -> Iterator[Callable[[], object] | None]:
     Yields:
         A function that loads them, which operators need that are implemented in Python only; None if they are loaded.
     """
-    module = sys.modules[KERNELS]
-    loader = vars(module).get("__loader__")
-    if not isinstance(module, DeferredModule) or not isinstance(loader, KernelsLoader):
+    module = sys.modules.get(KERNELS)  # other versions of torch may have none
+    loader = vars(module).get("__loader__") if isinstance(module, DeferredModule) else None
+    if module is None or not isinstance(loader, KernelsLoader):
         yield None
         return
     loader.unhook()

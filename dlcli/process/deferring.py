@@ -248,10 +248,10 @@ def run_here(name: str) -> bool:
         Whether the module is deferred no longer because of this call.
     """
     module = sys.modules.get(name)
-    loader = vars(module).get("__loader__") if module is not None else None
-    if not isinstance(module, DeferredModule) or not isinstance(loader, DeferringLoader) or loader.is_running:
+    if not isinstance(module, DeferredModule):
         return False
-    return loader.run_unless_busy(module)
+    loader = vars(module).get("__loader__")
+    return isinstance(loader, DeferringLoader) and not loader.is_running and loader.run_unless_busy(module)
 
 
 def find_part(owner: str, name: str) -> ModuleSpec | None:
