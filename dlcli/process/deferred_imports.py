@@ -14,14 +14,21 @@ from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from types import ModuleType
 from typing import Any
 
-from dlcli.process.deferred_torch import BACKEND, COMPILER, KERNELS, CompilerLoader, KernelsLoader
+from dlcli.process.deferred_torch import (
+    BACKEND,
+    COMPILER,
+    KERNELS,
+    CompilerLoader,
+    ExportLoader,
+    KernelsLoader,
+)
 from dlcli.process.deferring import CallsLoader, DeferringLoader, NamesLoader, PartLoader, find_part, loaded
 
 _METRICS = "torchmetrics"
 _STATISTICS, _INTEGRALS = "scipy.stats", "scipy.integrate"  # scikit-learn imports them for a few functions
 
 # Packages that run no code before they are used.
-_UNUSED = (BACKEND, "torch.distributions", "torch.export", "torch.masked", "numpy.f2py")
+_UNUSED = (BACKEND, "torch._export", "torch.distributions", "torch.export", "torch.masked", "numpy.f2py")
 
 # Modules of which others import functions by name.
 _CALLED = {
@@ -31,6 +38,7 @@ _CALLED = {
 }
 # Modules of the compiler: the settings that `torch.use_deterministic_algorithms` sets, and of torchvision's imports.
 _PARTS = {"torch._inductor.config": (), "torch._dynamo.utils": ("is_compile_supported",)}
+_EXPORTING = {"torch._export.utils": ("_maybe_find_pre_dispatch_tf_mode_for_export",)}
 
 # Packages that import names from their modules, each of which can be imported on its own.
 _OF_SKLEARN = "ensemble impute metrics model_selection neighbors preprocessing"
@@ -53,7 +61,7 @@ class _Finder(MetaPathFinder):
     ) -> ModuleSpec | None:
         package = ".".join(name.split(".")[:2])
         owner = _WHOLE.get(package)
-        if owner is not None and name != owner and name not in _PARTS:
+        if owner is not None and name != owner and name not in (*_PARTS, *_EXPORTING):
             return find_part(owner, name)
         if (
             owner is None
@@ -74,6 +82,8 @@ class _Finder(MetaPathFinder):
             spec.loader = CallsLoader(spec.loader, *_CALLED[name])
         elif name in _UNUSED:
             spec.loader = DeferringLoader(spec.loader)
+        elif name in _EXPORTING:
+            spec.loader = ExportLoader(spec.loader, *_EXPORTING[name])
         elif name in _PARTS:
             spec.loader = PartLoader(spec.loader, *_PARTS[name])
         elif spec.submodule_search_locations is not None:

@@ -12,7 +12,7 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 from dlcli.process import program
-from dlcli.process.deferring import DeferredModule, DeferringLoader, loaded, run_here
+from dlcli.process.deferring import DeferredModule, DeferringLoader, PartLoader, loaded, run_here
 
 COMPILER, BACKEND = "torch._dynamo", "torch._inductor"
 # Registers kernels in Python for tensors on the device "meta", a quarter of the time of `import torch`.
@@ -39,6 +39,15 @@ class CompilerLoader(DeferringLoader):
             for name in _BEFORE_COMPILER:
                 run_here(name)
         return super().run(module)
+
+
+class ExportLoader(PartLoader):
+    """Defers tools of `torch.export`, which `torch.vmap` asks whether it is being exported."""
+
+    def stand_in(self, module: ModuleType, name: str) -> Any:
+        """Return a function that loads the tools while a model is exported, and returns None otherwise."""
+        find = super().stand_in(module, name)
+        return lambda: find() if sys.modules["torch"].compiler.is_exporting() else None
 
 
 class KernelsLoader(DeferringLoader):

@@ -3,18 +3,24 @@
 - torch notes file and line of each operator that it defines, and the module that defines a kernel for fake tensors.
   `inspect.getframeinfo` and `inspect.getmodule` find them, which resolve the paths of all modules again and again: that
   takes a tenth of the CPU time of `import torch`.
+- The first `torch.vmap` imports all decompositions of torch's operators, which takes half a second, to register those
+  of eight operators that it cannot map without. Each of these imports them when it is called.
 - matplotlib writes a description of the settings of each class of artists, which takes 0.4 of the time of its import.
   A notebook shows them; dlcli's commands leave them out.
 """
 
 from __future__ import annotations
 
+import functools
+import importlib
 import inspect
 import sys
+import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
-from types import FrameType, ModuleType
+from types import FrameType, FunctionType, ModuleType
 from typing import Any
 
 from dlcli.process import program
@@ -65,10 +71,56 @@ def _describe_no_artists(module: ModuleType) -> None:
         setattr(artist, name, classmethod(lambda cls: None))
 
 
+# Operators with a decomposition for `torch.vmap`: those that `torch._functorch.predispatch` registers in torch 2.15.
+_DECOMPOSED = (
+    "addr",
+    "huber_loss_backward",
+    "mse_loss_backward",
+    "nll_loss2d_backward",
+    "nll_loss2d_forward",
+    "nll_loss_backward",
+    "nll_loss_forward",
+    "smooth_l1_loss_backward",
+)
+
+
+def _decompose_late(module: ModuleType) -> None:
+    load = getattr(module, "lazy_load_decompositions", None)
+    if isinstance(load, FunctionType) and set(_DECOMPOSED) <= set(load.__code__.co_names):
+        vars(module)["lazy_load_decompositions"] = _registering(load)
+
+
+def _registering(load: Callable[[], object]) -> Callable[[], None]:
+    """Return a function that replaces `load`: its first call registers operators that import what they call."""
+    lock = threading.Lock()
+    libraries: list[Any] = []
+
+    @functools.wraps(load)
+    def register() -> None:
+        torch = sys.modules["torch"]
+        if torch.compiler.is_exporting():
+            load()  # the exported program calls it
+            return
+        with lock:
+            if not libraries:
+                library = torch.library.Library("aten", "IMPL", "FuncTorchBatched")
+                for name in _DECOMPOSED:
+                    operator = getattr(torch.ops.aten, name).default
+                    library.impl(operator, partial(_decompose, operator))
+                libraries.append(library)
+
+    return register
+
+
+def _decompose(operator: Any, *args: Any, **kwargs: Any) -> Any:
+    return importlib.import_module("torch._decomp").decomposition_table[operator](*args, **kwargs)
+
+
 # What is done after the code of a module has run.
 _CHANGES: dict[str, Callable[[ModuleType], None]] = {
     "torch._library.utils": _locate_operators,
     "torch.library": _locate_kernels,
+    "torch._functorch.predispatch": _decompose_late,
     "matplotlib.artist": _describe_no_artists,
 }
 

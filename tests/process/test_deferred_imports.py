@@ -376,3 +376,32 @@ def test_a_module_without_data_loads_kernels_only_on_demand(run: Run) -> None:
 )
 def test_tools_of_torch_can_be_used_at_once(program: str, run: Run) -> None:
     run(f"import torch\n{program}")
+
+
+def test_mapping_a_function_loads_a_decomposition_only_for_operators_that_need_one(run: Run) -> None:
+    assert run(
+        """
+        import torch
+        from torch.nn import functional
+
+        rows, classes = torch.randn(3, 4, 2), torch.ones(3, 4, dtype=torch.int64)
+        sums = torch.vmap(lambda own: own.square().sum())(rows)
+        assert torch.allclose(sums, rows.square().sum(dim=(1, 2)))
+        print("torch._decomp.decompositions" in sys.modules, "torch.export.graph_signature" in sys.modules)
+
+        losses = torch.vmap(functional.cross_entropy)(rows, classes)
+        assert torch.allclose(losses, torch.stack([functional.cross_entropy(*own) for own in zip(rows, classes)]))
+        print("torch._decomp.decompositions" in sys.modules)
+
+        slopes = torch.vmap(torch.func.grad(functional.huber_loss))(rows, rows + 2)
+        assert torch.allclose(slopes, torch.full_like(rows, -1 / 8))
+
+        class Mapped(torch.nn.Module):
+            def forward(self, rows):
+                return torch.vmap(torch.sum)(rows)
+
+        exported = torch.export.export(Mapped(), (rows,), strict=False)
+        print("lazy_load_decompositions" in exported.graph_module.code)
+        assert torch.equal(exported.module()(rows), rows.sum(dim=(1, 2)))
+        """
+    ).splitlines() == ["False False", "True", "True"]
