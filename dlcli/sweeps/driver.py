@@ -76,7 +76,8 @@ class Driver:
         records: creates the trials' runs.
         standing: the ranking of all trials.
         listen: receives the events of the trials.
-        on_end: called with each trial that has ended in any state.
+        on_end: called with each trial that has ended in any state; if others run, after its successor has begun.
+        at_rest: called once, while the last trials are running.
     """
 
     def __init__(
@@ -87,6 +88,7 @@ class Driver:
         standing: Standing,
         listen: Listener,
         on_end: Callable[[Trial], None],
+        at_rest: Callable[[], object],
     ) -> None:
         self._plan = plan
         self._study = study
@@ -94,6 +96,8 @@ class Driver:
         self._standing = standing
         self._listen = listen
         self._on_end = on_end
+        self._at_rest: Callable[[], object] | None = at_rest
+        self._ended: deque[Trial] = deque()
         self._stopped = deque(trial for trial in standing.trials if trial.state == "running")
         self._attempts: list[_Attempt] = []
         self._running: dict[Future[Result], _Attempt] = {}
@@ -110,18 +114,20 @@ class Driver:
             while True:
                 while self._has_room() and self._may_begin():
                     self._begin()
-                self._records.store.project()  # while the trials that have begun are working
-                if not self._running:
-                    return
                 with working(self._executor) as worked:
+                    self._keep_record()
                     for _ in worked:
                         self._settle_ended()
-                        self._records.store.project()
+                        self._keep_record()
                 if not self._running:
-                    continue
+                    if self._may_begin():
+                        continue
+                    return
                 self._end_what_hangs()
                 wait([*self._running, self._trouble], self._limits.tick, return_when=FIRST_COMPLETED)
                 self._settle_ended()
+                if not self._running:  # this process has trained it, and would train the next one first
+                    self._keep_record()
         except BaseException as error:
             # Whatever stops the sweep, running trials are recorded as interrupted, and continue when it is resumed.
             stop = error if isinstance(error, Interrupted) else Interrupted(signal.SIGTERM)
@@ -316,7 +322,17 @@ class Driver:
         self._attempts.remove(attempt)
         attempt.trial.seconds = own_seconds(attempt.trial.run_dir, attempt.folders)
         self._study.tell(attempt.trial)
-        self._on_end(attempt.trial)
+        self._ended.append(attempt.trial)
+
+    def _keep_record(self) -> None:
+        """Do what no trial has to wait for, while others run."""
+        while self._ended:
+            self._on_end(self._ended[0])
+            self._ended.popleft()
+        self._records.store.project()
+        if self._at_rest is not None and self._running and not self._may_begin():
+            self._at_rest()
+            self._at_rest = None
 
 
 def _reason(error: BaseException) -> str:

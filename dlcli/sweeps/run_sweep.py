@@ -33,7 +33,7 @@ from dlcli.sweeps.leaderboard import Standing
 from dlcli.sweeps.plan import SweepPlan
 from dlcli.sweeps.records import Records, undefined_in_folds
 from dlcli.sweeps.study import Study
-from dlcli.sweeps.sweep_report import write_sweep_report
+from dlcli.sweeps.sweep_report import import_plots, write_sweep_report
 from dlcli.sweeps.sweep_summary import best_so_far, describe_sweep, messages, why_failed
 from dlcli.sweeps.trial import BEST_TAG, Trial
 from dlcli.tracking.amend import amend
@@ -76,7 +76,7 @@ def run_sweep(
             best = standing.best
             if workers is None or best is None or driver.is_stopped_by_failures:
                 searching.close()
-            store.project(now=True)
+                store.project(now=True)
             if best is None or driver.is_stopped_by_failures:
                 raise _no_winner(standing, plan, driver, recorder.ledger)
             forget_results(recorder.ledger)
@@ -85,6 +85,7 @@ def run_sweep(
 
             @cache
             def report() -> tuple[dict[str, float], list[str], list[Notice]]:
+                store.project(now=True)
                 return write_sweep_report(run_dir, plan, study, standing)
 
             # Written before the end of the refit, which may fail or be stopped although the search has finished.
@@ -189,7 +190,7 @@ def _search(
     description = describe_sweep(plan, recorder.ledger.run_dir)
     recorder.describe(description)
     listen(SweepPlanned(description, plan.total, plan.objectives[0], list(standing.trials)))
-    driver = Driver(plan, study, records, standing, listen, keeper.ended)
+    driver = Driver(plan, study, records, standing, listen, keeper.ended, import_plots)
     workers = None
     if not driver.is_complete:
         opening = getattr(build(config["executor"], where="executor"), "opening", "")

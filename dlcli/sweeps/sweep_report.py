@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import importlib
 import io
+from contextlib import suppress
 from pathlib import Path
 
 from dlcli.datasets.notices import Notice
@@ -43,7 +45,6 @@ def write_sweep_report(
     except Exception as error:  # must not fail the sweep
         told.append(f"The importances could not be computed: {type(error).__name__}: {error}")
     with missing.noting(ALL_PLOTS):
-        # Imported while a worker refits, because no trial needs matplotlib.
         from dlcli.reports.style import save
         from dlcli.sweeps.trial_plots import trial_plots
 
@@ -55,6 +56,12 @@ def write_sweep_report(
                     lacking.append(f"{name} (it needs {_NEEDS[name]})")
     told += [f"Not drawn: {'; '.join(lacking)}."] if lacking else []
     return importances, told, missing.notices(run_dir)
+
+
+def import_plots() -> None:
+    """Import matplotlib while a process has nothing else to do; if that fails, drawing the plots reports the reason."""
+    with suppress(Exception):
+        importlib.import_module("dlcli.sweeps.trial_plots")
 
 
 def trials_csv(plan: SweepPlan, standing: Standing) -> str:
