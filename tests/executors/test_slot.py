@@ -26,6 +26,7 @@ from dlcli.executors.slot import REPLACED_TAG
 from dlcli.job import SHARING
 from dlcli.runner.sweep import sweep
 from dlcli.runner.train import train
+from dlcli.sweeps.trial import Trial
 from dlcli.tracking.ledger import Ledger
 from tests.executors.test_stacked_jobs import FOLDS, WORDS, assert_same_folds
 from tests.executors.test_workers import training
@@ -64,24 +65,30 @@ def test_folds_of_two_workers_give_the_figures_of_each_alone(tmp_path: Path) -> 
 
 
 def test_trials_begin_together_only_if_their_points_follow_from_no_result(tmp_path: Path) -> None:
-    running: set[int] = set()
+    begun: list[Trial] = []
     others: dict[int, int] = {}  # number of a trial to the number of running ones when it began
+    recorded: list[
+        tuple[int, int]
+    ] = []  # trials that had begun, and running ones, when the end of one was recorded
 
     def listen(event: Event) -> None:
+        running = [trial for trial in begun if trial.state == "running"]
         match event:
             case TrialStarted(trial):
                 others[trial.number] = len(running)
-                running.add(trial.number)
-            case TrialEnded(trial):
-                running.discard(trial.number)
+                begun.append(trial)
+            case TrialEnded():
+                recorded.append((len(begun), len(running)))
 
     space = ["model.dropout=0.1,0.3", "optimizer.lr=tag(log,interval(1e-3,1e-1))", "sweep/sampler=tpe"]
-    words = [*WORDS, *space, "sweep.sampler.startup_trials=4", "sweep.trials=7", "sweep.refit=false"]
+    words = [*WORDS, *space, "sweep.sampler.startup_trials=4", "sweep.trials=12", "sweep.refit=false"]
     sweep([*words, *TOGETHER, f"runs_dir={tmp_path}"], listen=listen)
     assert [others[number] for number in range(4)] == [0, 1, 2, 3]
-    assert max(others[number] for number in range(4, 7)) <= 1
+    assert max(others[number] for number in range(4, 12)) <= 1
+    assert len(recorded) == 12
+    assert any(number > 4 and running == 2 for number, running in recorded)  # its successor has begun
     trials = [one for one in ledgers(tmp_path) if one.kind == "trial"]
-    assert Counter(one.result[SHARING]["runs"] for one in trials) == {2: 4, 1: 3}
+    assert Counter(one.result[SHARING]["runs"] for one in trials) == {2: 4, 1: 8}
 
 
 def test_a_pruned_trial_leaves_the_others_of_its_worker_running(tmp_path: Path) -> None:
