@@ -101,8 +101,8 @@ def explain(
                     "row": f"{one.row} ({one.which})",
                     "target": presentable_name(one.target),
                     "prediction": presentable_name(one.prediction),
-                    "words that raise it": presentable_name(_strongest(one.words, 1)),
-                    "lower it": presentable_name(_strongest(one.words, -1)),
+                    "words that raise it": presentable_name(_strongest((*one.words, *one.statistics), 1)),
+                    "lower it": presentable_name(_strongest((*one.words, *one.statistics), -1)),
                 }
                 for one in found.examples
                 if one.words
@@ -116,7 +116,7 @@ def explain(
 
 
 def _strongest(words: tuple[tuple[str, float], ...], sign: int) -> str:
-    """Return the words with the largest attributions of a sign, and these."""
+    """Return the words and statistics with the largest attributions of a sign, and these."""
     sums: dict[str, float] = {}
     for word, value in words:
         if word.strip():

@@ -14,6 +14,7 @@ from dlcli.exporting.bundle_table import CsvFormat
 from dlcli.exporting.bundled_rows import BundleSource, CsvRows
 from dlcli.exporting.heads import INSTEAD
 from dlcli.preprocessing.text import Text
+from dlcli.preprocessing.text_statistics import SYMBOLS
 from dlcli.preprocessing.tfidf import Tfidf
 
 _NGRAMS = "ngrams.npz"
@@ -49,7 +50,7 @@ class TextRows(CsvRows):
         return spec_of(self.source.model.preprocessing, self._column, self.inputs, self.form)
 
     def write_extras(self, folder: Path) -> None:
-        """Write the keys and the weights of n-grams."""
+        """Write the keys and the weights of n-grams, and the scale of statistics."""
         write_ngrams(self.source.model.preprocessing, folder)
 
 
@@ -73,6 +74,7 @@ def spec_of(preprocessing: Any, column: str, inputs: list[str], form: CsvFormat)
             "first_word": 1,
             "characters": preprocessing.code_points_.tolist(),
             "longest_characters": preprocessing.longest_,
+            "symbols": SYMBOLS,
             **settings,
         }
     settings = {"length": preprocessing.length_, "is_bag": preprocessing.reads_text == "bag"}
@@ -81,7 +83,7 @@ def spec_of(preprocessing: Any, column: str, inputs: list[str], form: CsvFormat)
 
 
 def write_ngrams(preprocessing: Any, folder: Path) -> None:
-    """Write the keys and the weights of n-grams; does nothing for other tokens."""
+    """Write the keys and the weights of n-grams, and the scale of statistics; does nothing for other tokens."""
     if isinstance(preprocessing, Tfidf):
         np.savez_compressed(
             folder / _NGRAMS,
@@ -89,6 +91,8 @@ def write_ngrams(preprocessing: Any, folder: Path) -> None:
             weights=preprocessing.weights_,
             character_keys=preprocessing.character_keys_,
             character_weights=preprocessing.character_weights_,
+            statistic_means=preprocessing.statistic_means_,
+            statistic_factors=preprocessing.statistic_factors_,
         )
 
 

@@ -2,8 +2,8 @@
 
 Integrated gradients (Sundararajan, Taly and Yan, 2017) distribute the difference between the output for a row and that
 for a baseline among the pixels or tokens. The baseline of an image is the mean pixel of the training rows; that of a
-text has zero vectors (for models of counts, zero counts) at the positions of its tokens. Grad-CAM (Selvaraju et al.,
-2017) locates the features of the last convolution that increase the output.
+text has zero vectors (for models of counts, zero counts) at the positions of its tokens, and the mean statistics of the
+training texts. Grad-CAM (Selvaraju et al., 2017) locates the features of the last convolution that increase the output.
 
 The module requires captum, and is imported late.
 """
@@ -60,6 +60,7 @@ class Saliency:
         pixels: For an image, the attribution of each pixel, `(H, W)`, summed over channels; otherwise None.
         regions: For an image, Grad-CAM from 0 to 1, `(H, W)`; None for models that are not convolutional.
         words: For a text, its words and the characters between them, each with its attribution.
+        statistics: For a text, properties of the whole text that the model reads, each with its attribution.
     """
 
     difference: float
@@ -67,6 +68,7 @@ class Saliency:
     pixels: np.ndarray | None = None
     regions: np.ndarray | None = None
     words: tuple[tuple[str, float], ...] = ()
+    statistics: tuple[tuple[str, float], ...] = ()
 
 
 def output_of(task: Task, outputs: Tensor) -> ChosenOutput:
@@ -115,6 +117,10 @@ def saliency_of(
     values = [[value for _, value in one.words] for one in found]
     if any(len(one) != len(words) for one in values):
         raise ValueError("the members of the ensemble split texts into different words")
+    statistics: dict[str, float] = {}
+    for share, one in zip(shares.tolist(), found, strict=True):
+        for name, value in one.statistics:
+            statistics[name] = statistics.get(name, 0.0) + share * value
     return Saliency(
         float(shares @ [one.difference for one in found]),
         float(shares @ [abs(one.gap) for one in found]),
@@ -123,6 +129,7 @@ def saliency_of(
         else np.tensordot(shares, np.stack([one.pixels for one in found if one.pixels is not None]), 1),
         np.mean(regions, axis=0) if regions else None,
         tuple(zip(words, (shares @ np.array(values)).tolist(), strict=True)) if words else (),
+        tuple(statistics.items()),
     )
 
 
@@ -207,7 +214,8 @@ def _of_text(model: SavedModel, x: Any, forward: _Forward, device: torch.device)
         of_tokens = [values.get(number, 0.0) / times[number] for number in found.numbers]
     else:
         of_tokens = [values.get(place, 0.0) for place in range(len(found.numbers))]
-    return Saliency(difference, gap, words=tuple(by_word(found, of_tokens)))
+    statistics = tuple((name, values.get(number, 0.0)) for number, name in found.names.items())
+    return Saliency(difference, gap, words=tuple(by_word(found, of_tokens)), statistics=statistics)
 
 
 def _integrated(
@@ -238,7 +246,7 @@ def _gated(model: nn.Module, batch: Mapping[str, Tensor], gates: Tensor) -> Iter
         def mean_of_gated(module: nn.Module, inputs: Any, _: Tensor) -> Tensor:
             x, counts = inputs
             sums = weighted_sums(means, x, counts * gates)
-            return sums / counts.sum(dim=1, keepdim=True).to(sums.dtype)
+            return sums / counts.abs().sum(dim=1, keepdim=True).to(sums.dtype)
 
         handle, changed = means.register_forward_hook(mean_of_gated), dict(batch)
     elif "counts" in batch:

@@ -51,10 +51,10 @@ class MeanOfTokens(nn.EmbeddingBag):
         if self.training and self.dropout:
             counts = (x != 0).to(self.weight.dtype) if counts is None else counts.to(self.weight.dtype)
             counts = counts * (torch.rand_like(counts) >= self.dropout)
-            return weighted_sums(self, x, counts) / counts.sum(dim=1, keepdim=True).clamp_min(_LEAST)
+            return weighted_sums(self, x, counts) / counts.abs().sum(dim=1, keepdim=True).clamp_min(_LEAST)
         if counts is None:
             return super().forward(x)
-        return weighted_sums(self, x, counts) / counts.sum(dim=1, keepdim=True).to(self.weight.dtype)
+        return weighted_sums(self, x, counts) / counts.abs().sum(dim=1, keepdim=True).to(self.weight.dtype)
 
 
 class MLP(nn.Module):

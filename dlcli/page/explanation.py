@@ -15,7 +15,7 @@ from dlcli.runs.explanation_record import results_digest
 from dlcli.tracking.ledger import Ledger
 
 # Limits far above those of a readable page.
-_BARS, _CURVES, _LINES, _SLICES, _TEXTS, _WORDS, _SENTENCES = 20, 8, 4, 20, 48, 400, 30
+_BARS, _CURVES, _LINES, _SLICES, _TEXTS, _WORDS, _SENTENCES, _STATISTICS = 20, 8, 4, 20, 48, 400, 30, 4
 _TONES: tuple[Tone, ...] = ("train", "val", "quiet", "quiet")
 
 
@@ -138,5 +138,15 @@ def _text(one: Mapping[str, Any]) -> ColouredText:
         (word, max(-1.0, min(1.0, value / most)) if math.isfinite(value) else 0.0) for word, value in words
     )
     title = f"row {int(one['row'])} ({one['which']}): {one['target']}, predicted {one['prediction']}"
-    cut = len(one["words"]) - len(words)
-    return ColouredText(title, shares, f"{cut:,} more words and blanks are not shown." if cut > 0 else "")
+    notes = [f"{name} {value:+.2g}" for name, value in _strongest(one.get("statistics", ()))]
+    notes = [f"Statistics of the text: {', '.join(notes)}."] if notes else []
+    if (cut := len(one["words"]) - len(words)) > 0:
+        notes.append(f"{cut:,} more words and blanks are not shown.")
+    return ColouredText(title, shares, " ".join(notes))
+
+
+def _strongest(statistics: Sequence[Sequence[Any]]) -> list[tuple[str, float]]:
+    """Return the statistics with the largest attributions, the largest first."""
+    found = [(str(name), float(value)) for name, value in statistics]
+    found = [(name, value) for name, value in found if value and math.isfinite(value)]
+    return sorted(found, key=lambda pair: -abs(pair[1]))[:_STATISTICS]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -109,6 +110,12 @@ def characters_of_keys(keys: np.ndarray, characters: np.ndarray) -> list[str]:
     return list(map("".join, zip(*signs[_characters_in(keys).T].tolist(), strict=True)))
 
 
+def are_characters(codes: np.ndarray) -> bool:
+    """Return whether these are sorted code points."""
+    fits = codes.ndim == 1 and codes.dtype == np.uint32 and codes.max(initial=0) <= sys.maxunicode
+    return fits and bool((np.diff(codes.astype(np.int64)) > 0).all())
+
+
 def has_only(keys: np.ndarray, characters: np.ndarray) -> bool:
     """Return whether the keys are n-grams of these characters."""
     return len(characters) <= MOST_CHARACTERS and int(_characters_in(keys).max(initial=0)) <= len(characters)
@@ -121,11 +128,11 @@ def _characters_in(keys: np.ndarray) -> np.ndarray:
 
 def character_places(
     text: str, lowercase: bool, characters: np.ndarray, longest: int
-) -> list[tuple[int, tuple[int, int]]]:
+) -> list[tuple[int, tuple[tuple[int, int]]]]:
     """Return the key of each n-gram of known characters of a normalized text, and its start and end in the text."""
     plain = text.lower() if lowercase and len(text.lower()) == len(text) else text
     numbers = {int(code): number for number, code in enumerate(characters, 1)}
-    found: list[tuple[int, tuple[int, int]]] = []
+    found: list[tuple[int, tuple[tuple[int, int]]]] = []
     for word in _WORD.finditer(plain):
         own = [numbers.get(ord(sign), 0) for sign in f" {word.group()} "]
         for size in range(SHORTEST_CHARACTERS, min(longest, LONGEST_CHARACTERS, len(own)) + 1):
@@ -134,5 +141,7 @@ def character_places(
                 if all(some):
                     begin = max(word.start(), word.start() + first - 1)
                     end = min(word.end(), word.start() + first - 1 + size)
-                    found.append((sum(one << _BITS * place for place, one in enumerate(some)), (begin, end)))
+                    found.append(
+                        (sum(one << _BITS * place for place, one in enumerate(some)), ((begin, end),))
+                    )
     return found

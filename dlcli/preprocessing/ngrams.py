@@ -91,6 +91,22 @@ def word_places(text: str, lowercase: bool) -> tuple[str, list[tuple[int, int]]]
     return (plain if len(plain) == len(lower) else lower), [match.span() for match in _WORD.finditer(lower)]
 
 
+def ngram_places(
+    text: str, lowercase: bool, numbers: Mapping[str, int], longest: int
+) -> tuple[str, list[tuple[int, tuple[tuple[int, int], ...]]]]:
+    """Return the text as `word_places` does, and the key and the places of the words of each n-gram of known words."""
+    plain, places = word_places(text, lowercase)
+    words = numbered_words([plain], numbers, lowercase).values.tolist()
+    found: list[tuple[int, tuple[tuple[int, int], ...]]] = []
+    for size in range(1, min(longest, LONGEST_NGRAM) + 1):
+        for first in range(len(words) - size + 1):
+            some = words[first : first + size]
+            if all(some):
+                key = sum(word << _BITS * place for place, word in enumerate(some))
+                found.append((key, tuple(places[first : first + size])))
+    return plain, found
+
+
 class NewWords(dict[str, int]):
     """Mapping that numbers words from 1 in order of appearance."""
 
@@ -191,6 +207,32 @@ def counted_pairs(
     pairs, counts = np.unique(_narrow(rows, number, places, int(rows.max(initial=0)) + 1), return_counts=True)
     first, second = np.divmod(pairs, number)
     return first.astype(np.int64), second.astype(np.int64), counts
+
+
+def weighted_ngrams(
+    rows: np.ndarray, keys: np.ndarray, own: np.ndarray, weights: np.ndarray, number: int, sublinear: bool
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return text, place in `own` and weight of the n-grams of texts, with norm 1 in each text, by text and place.
+
+    Args:
+        rows: text of each occurrence.
+        keys: its n-gram.
+        own: the known n-grams, sorted.
+        weights: the weight of each of them.
+        number: number of texts.
+        sublinear: weigh by `1 + ln` of the occurrences instead of their number.
+    """
+    known, places = known_ngrams(own, keys)
+    rows, places, counts = counted_pairs(rows[known], places, len(own))
+    found = (1 + np.log(counts) if sublinear else counts) * weights[places]
+    norms = np.sqrt(np.bincount(rows, weights=found**2, minlength=number))
+    return rows, places, found / norms[rows]
+
+
+def are_sorted(keys: np.ndarray, weights: np.ndarray) -> bool:
+    """Return whether keys are integers in increasing order, each with a weight."""
+    fits = keys.ndim == 1 and keys.shape == weights.shape and keys.dtype == np.int64
+    return fits and bool((np.diff(keys) > 0).all())
 
 
 def _narrow(first: np.ndarray, number: int, second: np.ndarray, firsts: int) -> np.ndarray:

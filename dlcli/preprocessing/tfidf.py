@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -21,6 +20,7 @@ from dlcli.preprocessing.character_ngrams import (
     LONGEST_CHARACTERS,
     SHORTEST_CHARACTERS,
     CharacterCounts,
+    are_characters,
     character_places,
     characters_of,
     characters_of_keys,
@@ -31,16 +31,23 @@ from dlcli.preprocessing.ngrams import (
     NewWords,
     TextCounts,
     Words,
-    counted_pairs,
+    are_sorted,
     frequent_words,
-    known_ngrams,
     known_words,
     ngram_key,
+    ngram_places,
     numbered_words,
-    word_places,
+    weighted_ngrams,
     words_of,
 )
 from dlcli.preprocessing.ragged import Ragged
+from dlcli.preprocessing.text_statistics import (
+    STATISTICS,
+    are_fitted,
+    fitted_statistics,
+    standardized,
+    text_statistics,
+)
 from dlcli.preprocessing.token_places import TokenPlaces
 from dlcli.preprocessing.tokens import told_of_new
 
@@ -53,8 +60,8 @@ _CHARACTERS = 1 << 22
 _NORM = 10.0
 
 # With `auto`, n-grams of 3 to this many characters in texts of at most this mean number of characters, and n-grams of
-# words of a single training text in texts of at most this one.
-_CHARACTERS_OF_WORDS, _SHORT_TEXT, _VERY_SHORT_TEXT = 4, 1000, 300
+# words of a single training text in texts of at most this one; statistics in texts of at most the shortest one.
+_CHARACTERS_OF_WORDS, _SHORT_TEXT, _VERY_SHORT_TEXT, _SHORTEST_TEXT = 4, 1000, 300, 100
 
 # Objects with verified arrays; not an attribute, which would be saved.
 _CHECKED: WeakSet[Any] = WeakSet()
@@ -66,7 +73,8 @@ class Tfidf(BaseEstimator):
     The weight of an n-gram is that of scikit-learn's `TfidfVectorizer`: its occurrences in the text, or `1 + ln` of
     them, times `1 + ln((1 + N) / (1 + n))`, where n of the N training texts contain it; but the weights of a text have
     the L2 norm 10 instead of 1. With n-grams of characters, those of words and those of characters have the same norm
-    in a text that has both. Index 0 is padding; a text without known n-grams has index 1 with weight 10.
+    in a text that has both. Index 0 is padding; a text without known n-grams has index 1 with weight 10. The last
+    indices are statistics of the text, whose weights have mean 0 and standard deviation 1 over the training texts.
 
     Texts are not truncated. Runs of letters, runs of punctuation and single digits are words. N-grams of characters are
     those within words as blanks divide them, with a blank before and after each (scikit-learn's `char_wb`).
@@ -80,17 +88,22 @@ class Tfidf(BaseEstimator):
         lowercase: convert texts to lower case.
         characters: n-grams of 3 to this many characters as well; 0 for none. `auto` as for `min_df`.
         character_min_df: minimum number of training texts with an n-gram of characters; None for `min_df`.
+        statistics: lengths, digits, capitals, punctuation and symbols of a text as well, see `STATISTICS`. `auto` as
+            for `min_df`.
     """
 
     accepts: ClassVar = frozenset({"tokens"})
     measured_: Mapping[str, int] = MappingProxyType({})
-    # Of runs of earlier versions, which have words only.
+    # Of runs of earlier versions, which have words only, or n-grams only.
     characters: int | Literal["auto"] = 0
     character_min_df: int | None = None
     longest_: int = 0
     code_points_: np.ndarray = np.empty(0, np.uint32)
     character_keys_: np.ndarray = np.empty(0, np.int64)
     character_weights_: np.ndarray = np.empty(0, np.float32)
+    statistics: bool | Literal["auto"] = False
+    statistic_means_: np.ndarray = np.empty(0)
+    statistic_factors_: np.ndarray = np.empty(0)
 
     def __init__(
         self,
@@ -101,6 +114,7 @@ class Tfidf(BaseEstimator):
         lowercase: bool = True,
         characters: Annotated[int, Ge(0), Le(LONGEST_CHARACTERS)] | Literal["auto"] = 0,
         character_min_df: Annotated[int, Ge(1)] | None = None,
+        statistics: bool | Literal["auto"] = False,
     ) -> None:
         self.ngrams = ngrams
         self.min_df = min_df
@@ -109,6 +123,7 @@ class Tfidf(BaseEstimator):
         self.lowercase = lowercase
         self.characters = characters
         self.character_min_df = character_min_df
+        self.statistics = statistics
 
     @staticmethod
     def automatic_for(x: Any) -> dict[str, tuple[Any, str]]:
@@ -116,20 +131,25 @@ class Tfidf(BaseEstimator):
 
         N-grams of characters recognize forms and misspellings of words, which is most useful in short texts. In long
         ones the words suffice, and the number of n-grams would multiply the time. Rare words are useful in texts of few
-        words; in longer ones they fit noise.
+        words; in longer ones they fit noise. Statistics distinguish kinds of messages, and add little to more words.
         """
         texts = Texts.of(x)
         mean = round(texts.characters() / max(1, len(texts)))
         value = _CHARACTERS_OF_WORDS if mean <= _SHORT_TEXT else 0
         told = f"for texts of {mean:,} characters on average"
-        return {"characters": (value, told), "min_df": (1 if mean <= _VERY_SHORT_TEXT else 2, told)}
+        return {
+            "characters": (value, told),
+            "min_df": (1 if mean <= _VERY_SHORT_TEXT else 2, told),
+            "statistics": (mean <= _SHORTEST_TEXT, told),
+        }
 
     def fit(self, x: Any) -> Self:
         """Choose the n-grams and their weights on the training rows."""
         texts = Texts.of(x)
         self.column_ = texts.name
         self.rows_seen_ = len(texts)
-        found = self.automatic_for(texts) if "auto" in (self.characters, self.min_df) else {}
+        is_auto = "auto" in (self.characters, self.min_df, self.statistics)
+        found = self.automatic_for(texts) if is_auto else {}
         least: int = found["min_df"][0] if self.min_df == "auto" else self.min_df
         self.longest_ = found["characters"][0] if self.characters == "auto" else self.characters
         numbers = NewWords()
@@ -150,6 +170,8 @@ class Tfidf(BaseEstimator):
         self.measured_ = dict(measured)
         if self.longest_:
             self._fit_characters(texts, self.character_min_df or least)
+        if found["statistics"][0] if self.statistics == "auto" else self.statistics:
+            self.statistic_means_, self.statistic_factors_ = fitted_statistics(texts.portions(_CHARACTERS))
         return self
 
     def _chosen(self, counts: TextCounts, least: int) -> tuple[np.ndarray, np.ndarray]:
@@ -215,43 +237,31 @@ class Tfidf(BaseEstimator):
         return fields, dict(measured)
 
     def token_places(self, text: str) -> TokenPlaces:
-        """Return each occurrence of the known n-grams of a text, with the positions of their words."""
+        """Return each occurrence of the known n-grams of a text, with the positions of their words, and statistics."""
         self._check()
-        plain, places = word_places(text, self.lowercase)
-        words = numbered_words([plain], known_words(self.words_), self.lowercase).values.astype(np.int64)
+        plain, of_words = ngram_places(text, self.lowercase, known_words(self.words_), self.ngrams)
+        of_characters = character_places(plain, self.lowercase, self.code_points_, self.longest_)
         numbers: list[int] = []
         found: list[tuple[tuple[int, int], ...]] = []
-        for size in range(1, self.ngrams + 1):
-            for first in range(len(words) - size + 1):
-                own = np.zeros((1, LONGEST_NGRAM), np.int64)
-                own[0, :size] = words[first : first + size]
-                if (own[0, :size] > 0).all():
-                    key = ngram_key(own)[0]
-                    place = int(np.searchsorted(self.keys_, key))
-                    if place < len(self.keys_) and self.keys_[place] == key:
-                        numbers.append(place + _FIRST)
-                        found.append(tuple(places[first : first + size]))
-        first_of_characters = len(self.keys_) + _FIRST
-        for key, span in character_places(plain, self.lowercase, self.code_points_, self.longest_):
-            index = int(np.searchsorted(self.character_keys_, key))
-            if index < len(self.character_keys_) and self.character_keys_[index] == key:
-                numbers.append(index + first_of_characters)
-                found.append((span,))
-        return TokenPlaces(plain, tuple(numbers), tuple(found))
+        first = _FIRST
+        for own, places in ((self.keys_, of_words), (self.character_keys_, of_characters)):
+            for key, spans in places:
+                index = int(np.searchsorted(own, key))
+                if index < len(own) and own[index] == key:
+                    numbers.append(first + index)
+                    found.append(spans)
+            first += len(own)
+        names = dict(enumerate(STATISTICS[: len(self.statistic_means_)], first))
+        return TokenPlaces(plain, (*numbers, *names), (*found, *[()] * len(names)), names)
 
     def _check(self) -> None:
         """Raise an error, at the first use, if fitted arrays of a foreign folder are inconsistent."""
         if self in _CHECKED:
             return
-        signs, keys = self.code_points_, self.character_keys_
-        fits = _are_sorted(self.keys_, self.weights_) and _are_sorted(keys, self.character_weights_)
-        fits = (
-            fits
-            and signs.ndim == 1
-            and signs.dtype == np.uint32
-            and bool((np.diff(signs.astype(np.int64)) > 0).all())
-        )
-        fits = fits and has_only(keys, signs) and signs.max(initial=0) <= sys.maxunicode
+        keys = self.character_keys_
+        fits = are_sorted(self.keys_, self.weights_) and are_sorted(keys, self.character_weights_)
+        fits = fits and are_characters(self.code_points_) and has_only(keys, self.code_points_)
+        fits = fits and are_fitted(self.statistic_means_, self.statistic_factors_)
         if not fits or words_of(self.keys_).max(initial=0) > self.words_.count("\n") + 1:
             raise CorruptRun(
                 "the n-grams of the preprocessing are inconsistent", hint="Copy the folder again."
@@ -261,11 +271,13 @@ class Tfidf(BaseEstimator):
     def _bags(self, words: Words, texts: list[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return the tokens and weights of texts, and the number of tokens of each."""
         number = len(words.lengths)
-        rows, tokens, weights = self._bag(*words.ngrams(self.ngrams), self.keys_, self.weights_, number)
+        found = words.ngrams(self.ngrams)
+        rows, tokens, weights = weighted_ngrams(*found, self.keys_, self.weights_, number, self.sublinear_tf)
         tokens += _FIRST
         if self.longest_:
             found = characters_of(texts, self.lowercase).ngrams(self.code_points_, self.longest_)
-            others = self._bag(*found, self.character_keys_, self.character_weights_, number)
+            own = self.character_keys_, self.character_weights_
+            others = weighted_ngrams(*found, *own, number, self.sublinear_tf)
             rows, weights = np.concatenate([rows, others[0]]), np.concatenate([weights, others[2]])
             tokens = np.concatenate([tokens, others[1] + len(self.keys_) + _FIRST])
         lengths = np.bincount(rows, minlength=number)
@@ -273,27 +285,15 @@ class Tfidf(BaseEstimator):
         rows, tokens = np.concatenate([rows, empty]), np.concatenate([tokens, np.ones(len(empty), np.int64)])
         weights = np.concatenate([weights, np.ones(len(empty))])
         lengths[empty] = 1
-        norms = np.sqrt(np.bincount(rows, weights=weights**2, minlength=number))
+        weights *= (_NORM / np.sqrt(np.bincount(rows, weights=weights**2, minlength=number)))[rows]
+        if more := len(self.statistic_means_):
+            values = standardized(text_statistics(texts), self.statistic_means_, self.statistic_factors_)
+            rows = np.concatenate([rows, np.repeat(np.arange(number), more)])
+            tokens = np.concatenate([tokens, np.tile(np.arange(more) + self._n_grams() + _FIRST, number)])
+            weights = np.concatenate([weights, values.ravel()])
+            lengths += more
         order = np.argsort(rows, kind="stable")
-        return tokens[order], (weights * (_NORM / norms[rows])).astype(np.float32)[order], lengths
-
-    def _bag(
-        self, rows: np.ndarray, keys: np.ndarray, own: np.ndarray, weights: np.ndarray, number: int
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return text, place in `own` and weight of the n-grams of texts, with norm 1 in each text, by text and place.
-
-        Args:
-            rows: text of each occurrence.
-            keys: its n-gram.
-            own: the known n-grams, sorted.
-            weights: the weight of each of them.
-            number: number of texts.
-        """
-        known, places = known_ngrams(own, keys)
-        rows, places, counts = counted_pairs(rows[known], places, len(own))
-        found = (1 + np.log(counts) if self.sublinear_tf else counts) * weights[places]
-        norms = np.sqrt(np.bincount(rows, weights=found**2, minlength=number))
-        return rows, places, found / norms[rows]
+        return tokens[order], weights.astype(np.float32)[order], lengths
 
     def notices(self) -> list[Notice]:
         """Return notices of the numbers of used n-grams and of those beyond the limit."""
@@ -302,6 +302,8 @@ class Tfidf(BaseEstimator):
         if self.longest_:
             kept += (more := len(self.character_keys_))
             text += f" and {more:,} of {_sizes_of_characters(self.longest_)} characters"
+        if more := len(self.statistic_means_):
+            text += f", and {more} statistics"
         found = [Notice("ngrams", kept, text, "preprocessing.ngrams", warns=False)]
         if left := self.found_ - kept:
             text = f"{left:,} rarer ones, of at most {self.least_:,} texts each, are left out (max_features)"
@@ -313,14 +315,17 @@ class Tfidf(BaseEstimator):
         return told_of_new(counts, self.measured_, None)
 
     def facts(self) -> dict[str, Any]:
-        """Return `vocab_size`, the number of n-grams, including padding and the unknown one."""
-        return {"vocab_size": len(self.keys_) + len(self.character_keys_) + _FIRST}
+        """Return `vocab_size`, the number of n-grams, including padding and the unknown one, and of statistics."""
+        return {"vocab_size": _FIRST + self._n_grams() + len(self.statistic_means_)}
+
+    def _n_grams(self) -> int:
+        return len(self.keys_) + len(self.character_keys_)
 
     def on_device(self) -> None:
         """Return None: batches need no further transformation."""
 
     def vocabulary(self) -> list[str]:
-        """Return the n-grams in order of their indices: words separated by blanks, then characters.
+        """Return the n-grams in order of their indices: words separated by blanks, characters, and statistics.
 
         `_` in an n-gram of characters is the beginning or the end of a word.
         """
@@ -331,6 +336,7 @@ class Tfidf(BaseEstimator):
             # A list for each n-gram would start collections of garbage.
             *(" ".join(row).rstrip(" ") for row in zip(*names[words_of(self.keys_).T].tolist(), strict=True)),
             *characters_of_keys(self.character_keys_, self.code_points_),
+            *STATISTICS[: len(self.statistic_means_)],
         ]
 
 
@@ -341,9 +347,3 @@ def _inverse_frequencies(number: np.ndarray, texts: int) -> np.ndarray:
 
 def _sizes_of_characters(longest: int) -> str:
     return f"{SHORTEST_CHARACTERS} to {longest}" if longest > SHORTEST_CHARACTERS else str(longest)
-
-
-def _are_sorted(keys: np.ndarray, weights: np.ndarray) -> bool:
-    """Return whether keys are integers in increasing order, each with a weight."""
-    fits = keys.ndim == 1 and keys.shape == weights.shape and keys.dtype == np.int64
-    return fits and bool((np.diff(keys) > 0).all())

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -22,11 +22,13 @@ class TokenPlaces:
         text: The text to which the places refer, possibly normalized.
         numbers: The index of each token.
         places: Start and end of the characters of each token; none for special tokens, several for an n-gram.
+        names: Names of tokens without places that are properties of the whole text, such as its length, by index.
     """
 
     text: str
     numbers: tuple[int, ...]
     places: tuple[tuple[tuple[int, int], ...], ...]
+    names: Mapping[int, str] = field(default_factory=dict)
 
 
 @runtime_checkable

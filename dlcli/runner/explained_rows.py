@@ -41,6 +41,7 @@ class ExplainedRow:
         difference: This output minus that for the baseline, in units of the model's output (logits of classes).
         gap: Difference between this and the sum of the attributions.
         words: For a text, its words and the characters between them, each with its attribution.
+        statistics: For a text, properties of the whole text that the model reads, each with its attribution.
         pixels: For an image, the attribution of each pixel `(H, W)`.
         regions: For an image, Grad-CAM from 0 to 1 `(H, W)`; None for models that are not convolutional.
     """
@@ -55,11 +56,12 @@ class ExplainedRow:
     words: tuple[tuple[str, float], ...] = ()
     pixels: np.ndarray | None = None
     regions: np.ndarray | None = None
+    statistics: tuple[tuple[str, float], ...] = ()
 
     def plain(self) -> dict[str, Any]:
         """Return the row without heat maps, as `--json` has it."""
         found = {name: value for name, value in vars(self).items() if name not in ("pixels", "regions")}
-        return {**found, "words": [list(word) for word in self.words]}
+        return found | {name: [list(pair) for pair in found[name]] for name in ("words", "statistics")}
 
 
 def explained_rows(
@@ -112,6 +114,7 @@ def explained_rows(
                 one.words,
                 one.pixels,
                 one.regions,
+                one.statistics,
             )
         )
     return found, _about(found, data.kind)
@@ -189,6 +192,8 @@ def _about(rows: Sequence[ExplainedRow], kind: str) -> list[str]:
         return ["No row is explained: there are no wrong or typical rows."]
     number = {which: sum(one.which == which for one in rows) for which in ("worst", "typical")}
     base = "the mean pixel of the training rows" if kind == "image" else "a text without its words"
+    if any(one.statistics for one in rows):
+        base += ", with the mean statistics of the training texts"
     told = [
         f"The predictions of the {number['worst']} worst and of {counted(number['typical'], 'typical row')} are "
         f"attributed to their {KINDS[kind]} by integrated gradients: the output of the prediction minus that for "

@@ -80,7 +80,7 @@ def scaled_by_ratios(model: nn.Module, pieces: Iterable[Batch], share: float) ->
 
     The scale of a token is `1 - share + share * r`. For each output, r is the absolute logarithm of the ratio of the
     token's shares among the tokens of rows with and without the class, divided by the root mean square over all tokens.
-    Two classes have one output.
+    Two classes have one output. A text has a statistic of texts if it is above the mean of the training texts.
 
     Args:
         model: the model, whose weights of tokens have a row per token.

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 import dlcli
 from dlcli.cli.app import app
 from dlcli.preprocessing.text import Text
+from dlcli.preprocessing.text_statistics import STATISTICS
 from dlcli.preprocessing.tfidf import Tfidf
 from dlcli.preprocessing.token_places import TokenPlaces, by_word
 
@@ -88,7 +89,9 @@ def test_the_words_that_decide_are_found(folder: Path, name: str) -> None:
     for one in found.examples:
         strongest = max(one.words, key=lambda pair: abs(pair[1]))[0]
         assert strongest == ("superb" if "up" in one.prediction else "dreadful")
-        assert sum(value for _, value in one.words) == pytest.approx(one.difference, abs=abs(one.gap) + 1e-3)
+        whole = sum(value for _, value in (*one.words, *one.statistics))
+        assert whole == pytest.approx(one.difference, abs=abs(one.gap) + 1e-3)
+        assert [name for name, _ in one.statistics] == (list(STATISTICS) if name == "bag" else [])
         assert abs(one.gap) < 0.05 * abs(one.difference)
 
 
@@ -179,8 +182,10 @@ def test_several_runs_and_other_folders_are_not_written_to(folder: Path, tmp_pat
     both = dlcli.explain("bag,mean", runs_dir=folder / "runs", examples=1)
     assert both.files == ()
     assert "not recorded: it is of several runs" in both.messages[-1]
-    assert sum(value for _, value in both.examples[0].words) == pytest.approx(
-        both.examples[0].difference, abs=both.examples[0].gap + 1e-3
+    first = both.examples[0]
+    assert len(first.statistics) == len(STATISTICS)
+    assert sum(value for _, value in (*first.words, *first.statistics)) == pytest.approx(
+        first.difference, abs=first.gap + 1e-3
     )
     (tmp_path / "saliency.png").write_text("another picture")
     plots = both.run_dir / "plots"

@@ -95,7 +95,11 @@ def test_weights_of_characters_are_those_of_scikit_learn(
 
 def test_n_grams_of_characters_are_those_of_short_texts() -> None:
     told = "for texts of 14 characters on average"
-    assert Tfidf.automatic_for(TEXTS) == {"characters": (4, told), "min_df": (1, told)}
+    assert Tfidf.automatic_for(TEXTS) == {
+        "characters": (4, told),
+        "min_df": (1, told),
+        "statistics": (True, told),
+    }
     longer = [text * 30 for text in TEXTS]
     assert Tfidf.automatic_for(longer)["min_df"] == (2, "for texts of 420 characters on average")
     fitted = Tfidf(characters="auto").fit(TEXTS)
