@@ -18,6 +18,7 @@ from dlcli.errors import ConfigError, DataError
 from dlcli.formatting import number
 from dlcli.result import Result
 from dlcli.runner.export import bundle
+from dlcli.tracking.ledger import Ledger
 from tests.exporting.test_bundle import run_script
 
 # A minimal model for each way of reading a window.
@@ -122,6 +123,9 @@ def test_every_model_forecasts(model: str, waves: Path) -> None:
     """Three targets share the weights, and the model as it was saved forecasts from raw steps."""
     result = dlcli.train([*of(waves), f"model={model}", *MODELS[model], "trainer.max_epochs=1"])
     assert result.values["test/mse"] > 0
+    # Only keys that can be set, not what follows from the model.
+    said = Ledger.load(result.run_dir).about["panel"]["preprocessing"]
+    assert said.startswith("Series with channels=auto, fitted on ")
     predictions = pd.read_parquet(result.run_dir / "predictions.parquet")
     last = predictions[predictions.row == predictions.row.max()]
     forecast = dlcli.load_run(str(result.run_dir)).predict(pd.read_csv(waves)[:236])

@@ -111,7 +111,7 @@ def find_warnings(data: Data, splits: Sequence[Split]) -> Iterator[Problem]:
     yield from find_target_leaks(sample, data, rows)
     yield from find_duplicates(data, splits)
     yield from find_time_leaks(data, splits)
-    yield from _useless(sample)
+    yield from _useless(sample, data.x)
     yield from find_far_numbers(sample, data.x)
     for name in sample.columns:
         if kind_of(sample[name]) == "date":
@@ -122,20 +122,32 @@ def find_warnings(data: Data, splits: Sequence[Split]) -> Iterator[Problem]:
     yield from _unlearned_answers(data, splits)
 
 
-def _useless(x: pd.DataFrame) -> Iterator[Problem]:
-    for name in x.columns:
-        values = x[name]
+def _useless(sample: pd.DataFrame, x: Any) -> Iterator[Problem]:
+    for name in sample.columns:
+        values = sample[name]
         where = f"column {name}"
-        if values.nunique() <= 1:
-            yield Problem(
-                "has the same value in every row", where, f"Leave it out: {pasted('dataset.drop', [name])}."
-            )
+        # A rare value may be in none of the rows of the sample.
+        if values.nunique() <= 1 and x[name].nunique() <= 1:
+            yield from _constant(x[name], where, f"Leave it out: {pasted('dataset.drop', [name])}.")
         elif len(values) > 2 and values.is_unique and _numbers_rows(values) and not has_texts(values):
             yield Problem(
                 "is a row number or an identifier, which carries no information about new rows",
                 where,
                 f"Leave it out: {pasted('dataset.drop', [name])}.",
             )
+
+
+def _constant(values: pd.Series, where: str, remedy: str) -> Iterator[Problem]:
+    """Yield the warning for a column with at most one value; which rows lack it may be informative."""
+    has = values.notna()
+    if has.all():
+        yield Problem("has the same value in every row", where, remedy)
+    elif not has.any():
+        yield Problem("has no value in any row", where, remedy)
+    elif kind_of(values) in ("numeric", "boolean"):
+        marked = "If it matters which rows lack it: preprocessing.missing_indicator=true."
+        yield Problem("has the same value in every row that has one", where, f"{remedy} {marked}")
+    # A missing category is a category of its own, so the column may be informative.
 
 
 def _far_dates(dates: pd.Series, name: str) -> Iterator[Problem]:

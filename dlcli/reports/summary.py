@@ -15,6 +15,7 @@ from pytorch_lightning.utilities.seed import isolate_rng
 from sklearn.base import BaseEstimator
 from torch import Tensor, nn
 
+from dlcli.config.reserved_keys import SUPPLIED
 from dlcli.datasets.data import Data
 from dlcli.datasets.notices import Notice, told
 from dlcli.datasets.passages import Passages
@@ -156,7 +157,7 @@ def panel_rows(
 
 def _settings(preprocessing: Preprocessing) -> str:
     """Return the name of a preprocessing and the keys that differ from their defaults, in the form of the
-    command line."""
+    command line, without those that dlcli passes itself."""
     name = type(preprocessing).__name__
     if not isinstance(preprocessing, BaseEstimator):
         return name
@@ -164,7 +165,8 @@ def _settings(preprocessing: Preprocessing) -> str:
     changed = {
         key: value
         for key, value in preprocessing.get_params(deep=False).items()
-        if not np.array_equal(value, usual[key].default)
+        if key not in SUPPLIED["preprocessing"]
+        and not np.array_equal(value, usual[key].default)
         # The default of the option, which concerns columns of texts alone.
         and not (key == "texts" and not getattr(preprocessing, "texts_", None))
     }

@@ -181,13 +181,7 @@ def make_splits(
     for number, (train, test) in enumerate(pairs):
         train, val = carver(train, val_size)
         if len(train) == 0 and reach is not None:
-            raise DataError(
-                f"no window is left for training: of {counted(len(rows), 'window')} of the series, all reach into "
-                "validation or test rows",
-                where="dataset.horizon",
-                hint="Lower dataset.horizon, cv.test_size or cv.val_size, give a longer series, or set "
-                "dataset.test_steps to the last steps that the model is tested on.",
-            )
+            raise _no_window_left(len(rows), number if len(pairs) > 1 else None)
         if len(train) == 0:
             raise DataError(
                 f"no training rows are left of {len(rows)} in fold {number}",
@@ -216,3 +210,21 @@ def required_column(data: Data, column: str, strategy: str) -> np.ndarray:
 
 def _at_least_one(size: float, total: int) -> int:
     return min(max(1, round(size * total)), total) if size > 0 else 0
+
+
+def _no_window_left(windows: int, fold: int | None) -> DataError:
+    """Return the error of a hold-out, or of a fold, whose windows all reach into validation or test rows."""
+    if fold is not None:
+        return DataError(
+            f"no window is left for training in fold {fold}: all windows before its held-out rows reach into them or "
+            "into validation rows",
+            "cv",
+            "Lower cv.folds, cv.val_size, dataset.horizon or dataset.lookback, or give a longer series.",
+        )
+    return DataError(
+        f"no window is left for training: of {counted(windows, 'window')} of the series, all reach into validation or "
+        "test rows",
+        "dataset.horizon",
+        "Lower dataset.horizon, dataset.lookback, cv.test_size or cv.val_size, give a longer series, or set "
+        "dataset.test_steps to the last steps that the model is tested on.",
+    )

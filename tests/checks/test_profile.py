@@ -93,12 +93,26 @@ def test_columns_that_tell_the_class(column) -> None:
 
 
 def test_columns_without_information() -> None:
-    data = numbers(100, same=1, id=np.arange(7, 107), key=[f"k{row}" for row in range(100)])
+    data = numbers(100, same=1, gone=None, id=np.arange(7, 107), key=[f"k{row}" for row in range(100)])
     assert warned(data) == [
         ("column same", "has the same value in every row"),
+        ("column gone", "has no value in any row"),
         ("column id", "is a row number or an identifier, which carries no information about new rows"),
         ("column key", "is a row number or an identifier, which carries no information about new rows"),
     ]
+
+
+def test_a_single_value_that_some_rows_lack_may_be_informative() -> None:
+    some = np.arange(100) % 3 == 0
+    data = numbers(100, mark=np.where(some, "Y", None), number=np.where(some, 1.0, np.nan))
+    (found,) = find_warnings(data, Holdout().splits(data))
+    assert (found.where, found.message) == ("column number", "has the same value in every row that has one")
+    assert "preprocessing.missing_indicator=true" in str(found.hint)
+
+
+def test_a_rare_value_that_the_sample_lacks_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dlcli.checks.profile._ROWS", 50)
+    assert warned(numbers(100, rare=np.arange(100) == 51)) == []
 
 
 def test_rows_that_are_trained_on_and_judged() -> None:

@@ -324,6 +324,16 @@ def test_a_short_series_names_the_keys_of_the_series() -> None:
     assert "dataset.test_steps" in hint
 
 
+def test_a_series_too_short_for_folds_names_the_fold_and_the_keys_of_folds() -> None:
+    Path("s.csv").write_text("t,v\n" + "".join(f"{1949 + m // 12}-{m % 12 + 1:02},{m}\n" for m in range(144)))
+    series = ["dataset=series", "dataset.path=s.csv", "dataset.horizon=12", "cv=time_series"]
+    ((where, message, hint),) = mistakes(*series)
+    assert where == "cv"
+    assert message.startswith("no window is left for training in fold 0: all windows before its held-out rows")
+    assert hint.startswith("Lower cv.folds, cv.val_size, dataset.horizon or dataset.lookback")
+    plan_experiment([*series, "cv.folds=3", "dataset.lookback=12"])
+
+
 def test_the_words_that_keep_all_columns_from_being_used_are_named() -> None:
     rows = "".join(f"{row * 1.5 if row % 9 else 'gone'},{row % 2}\n" for row in range(1, 90))
     Path("t.csv").write_text("a,y\n" + rows)
