@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     import numpy as np
 
 
+# Bytes for which there is always memory; looking that up takes longer than reading a small array.
+_ALWAYS_THERE = 1 << 20
+
+
 class ArrayHeader(NamedTuple):
     """Shape and type of an array, and the bytes that it takes in memory and in the file."""
 
@@ -103,5 +107,5 @@ def check_memory(size: int, what: str) -> None:
     Raises:
         ValueError: There is not enough memory.
     """
-    if size > (free := free_memory()):
+    if size > _ALWAYS_THERE and size > (free := free_memory()):
         raise ValueError(f"{what} takes {amount(size)} of memory, of which {amount(free)} are free")

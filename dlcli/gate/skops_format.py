@@ -10,6 +10,7 @@ import importlib
 import importlib.metadata
 import io
 import json
+from functools import cache
 from typing import Any
 from zipfile import ZipFile
 
@@ -35,9 +36,14 @@ def dump_fitted(fitted: object) -> bytes:
     buffer = io.BytesIO()
     with ZipFile(buffer, "w") as archive:
         schema = _Written(archive).node(fitted)
-        schema |= {"protocol": _PROTOCOL, "_skops_version": importlib.metadata.version("skops")}
+        schema |= {"protocol": _PROTOCOL, "_skops_version": _skops_version()}
         archive.writestr("schema.json", json.dumps(schema))
     return buffer.getvalue()
+
+
+@cache
+def _skops_version() -> str:
+    return importlib.metadata.version("skops")
 
 
 class _Written:

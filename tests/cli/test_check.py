@@ -329,7 +329,9 @@ def test_a_series_too_short_for_folds_names_the_fold_and_the_keys_of_folds() -> 
     series = ["dataset=series", "dataset.path=s.csv", "dataset.horizon=12", "cv=time_series"]
     ((where, message, hint),) = mistakes(*series)
     assert where == "cv"
-    assert message.startswith("no window is left for training in fold 0: all windows before its held-out rows")
+    assert message.startswith(
+        "no window is left for training in fold 0: all windows before its held-out rows"
+    )
     assert hint.startswith("Lower cv.folds, cv.val_size, dataset.horizon or dataset.lookback")
     plan_experiment([*series, "cv.folds=3", "dataset.lookback=12"])
 
