@@ -144,9 +144,13 @@ def _constant(values: pd.Series, where: str, remedy: str) -> Iterator[Problem]:
         yield Problem("has the same value in every row", where, remedy)
     elif not has.any():
         yield Problem("has no value in any row", where, remedy)
-    elif kind_of(values) in ("numeric", "boolean"):
-        marked = "If it matters which rows lack it: preprocessing.missing_indicator=true."
-        yield Problem("has the same value in every row that has one", where, f"{remedy} {marked}")
+    elif (kind := kind_of(values)) != "categorical":
+        marked = (
+            ""
+            if kind == "date"
+            else " If it matters which rows lack it: preprocessing.missing_indicator=true."
+        )
+        yield Problem("has the same value in every row that has one", where, remedy + marked)
     # A missing category is a category of its own, so the column may be informative.
 
 

@@ -118,10 +118,11 @@ def export_bundle(
             else:
                 _write_model(made, bundled, model.task, head, spec)
             _write_card(made, bundled, model_card(opened, model, tests, bundled.card))
-            (made / _EXPECTED).write_bytes(_as_text(expected))
+            of_example, largest = _compared(made, example, expected, outputs)
+            (made / _EXPECTED).write_bytes(_as_text(of_example))
             difference = max(
-                _compared(made, raw, of_raw, outputs),
-                _compared(made, example, expected, outputs),
+                _compared(made, raw, of_raw, outputs)[1],
+                largest,
             )
     messages = (*opened.notes, *bundled.notes)
     return Bundled(folder, len(of_raw), difference, opened.ledger.run_id, messages, bundled.example)
@@ -227,8 +228,11 @@ def _as_text(predictions: pd.DataFrame) -> bytes:
 
 def _compared(
     folder: Path, place: Path, expected: pd.DataFrame, outputs: Sequence[Mapping[str, Any]]
-) -> float:
-    """Run the bundle's script in a separate process, and return the largest difference from the expected predictions.
+) -> tuple[pd.DataFrame, float]:
+    """Run the bundle's script in a separate process, and compare its predictions with the expected ones.
+
+    Returns:
+        The expected predictions, with the script's class where rounding decides on it, and the largest difference.
 
     Raises:
         DlcliError: The script fails, or its predictions differ from the model's.
@@ -246,22 +250,43 @@ def _compared(
     found = pd.DataFrame(lines, columns=header)
     if list(found.columns) != list(expected.columns) or len(found) != len(expected):
         raise _differs("the bundle has other predictions than the model")
-    largest = 0.0
+    largest, agreed = 0.0, expected.copy()
     for output in outputs:
         name = output["name"]
+        tied = _tied(output, outputs, expected) & (found[name] != expected[name].astype(str)).to_numpy()
         if output["kind"] in ("number", "spread"):
             one, other = found[name].to_numpy(np.float64), expected[name].to_numpy(np.float64)
             most = RELATIVE * np.abs(other - output["center"]) + ABSOLUTE * output["scale"]
-            wrong = ~(np.abs(one - other) <= most)
-            largest = max(largest, float(np.abs(one - other).max(initial=0.0)))
+            wrong = ~(np.abs(one - other) <= most) & ~tied
+            largest = max(largest, float(np.abs(one - other)[~tied].max(initial=0.0)))
         else:
-            wrong = (found[name] != expected[name].astype(str)).to_numpy()
+            wrong = (found[name] != expected[name].astype(str)).to_numpy() & ~tied
+        if tied.any():
+            agreed[name] = np.where(tied, found[name], expected[name].astype(str))
         if wrong.any():
             row = int(wrong.argmax())
             was, should = found[name].iloc[row], expected[name].iloc[row]
             why = "Does the output of a row depend on the other rows of its batch, such as on their padding?"
             raise _differs(f"the bundle predicts {was} for {name} of a row, and the model {should}", why)
-    return largest
+    return agreed, largest
+
+
+def _tied(
+    output: Mapping[str, Any], outputs: Sequence[Mapping[str, Any]], expected: pd.DataFrame
+) -> np.ndarray:
+    """Return the rows `(N,)` in which rounding decides on a class: two are as probable, or one is at the threshold.
+
+    The deviation over several models is that of the predicted class. Trees of a small forest often vote so.
+    """
+    output = output.get("of", output)
+    if output["kind"] not in ("above", "largest"):
+        return np.zeros(len(expected), dtype=bool)
+    numbers = [one for one in outputs if one["kind"] == "number"]
+    p = {one["index"]: expected[one["name"]].to_numpy(np.float64) for one in numbers}
+    if output["kind"] == "above":
+        return np.abs(p[output["index"]] - output["above"]) <= ABSOLUTE
+    second, first = np.sort(np.stack(list(p.values())), axis=0)[-2:]
+    return first - second <= ABSOLUTE
 
 
 def _differs(message: str, why: str = "") -> DlcliError:

@@ -83,6 +83,10 @@ def why_it_won(plan: SweepPlan, standing: Standing, records: Records) -> list[st
         return []
     models = by_model(plan, standing)
     lines = [f"Tried: {'; '.join(_told(objective, one) for one in models)}."] if models else []
+    tried = {one.model for one in models}
+    planned = dict.fromkeys(plain_text(start[_MODEL]) for start in plan.space.starts if _MODEL in start)
+    if untried := [name for name in planned if name not in tried]:
+        lines.append(f"Not tried: {', '.join(untried)}.")
     if len(models) > 1 and (other := _best_of(standing, models[1].model)):
         lines.append(
             f"Why {models[0].model}: {_beside(objective, records, best, other, f'the best {models[1].model}')}."

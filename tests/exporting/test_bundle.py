@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 import dlcli
 from dlcli.cli.app import app
 from dlcli.errors import DlcliError, InputError
+from dlcli.exporting.bundle import _tied
 from dlcli.result import Result
 from dlcli.runner.export import bundle
 
@@ -184,6 +185,32 @@ def test_models_of_folds_and_runs_predict_raw_rows_as_one(target: str) -> None:
     pd.testing.assert_frame_equal(found, expected, check_dtype=False, rtol=1e-3, atol=1e-4)
     assert run_script(Path("made"), "--check").returncode == 0
     assert f"the mean of {len(members)} models (TabM)" in Path("made/README.md").read_text()
+
+
+@pytest.mark.parametrize(("target", "trees"), [("tame", 4), ("kind", 2)])
+def test_equal_votes_of_trees_are_no_difference(target: str, trees: int) -> None:
+    """Forests of three folds: votes are equal in many rows, and rounding decides on the class."""
+    other = {"tame": "kind", "kind": "tame"}[target]
+    table().drop(columns=[other, "weight"]).to_csv("r.csv", index=False, sep=";")
+    words = ["dataset=table", "dataset.path=r.csv", f"dataset.target={target}", "cv=kfold", "cv.folds=3"]
+    run = dlcli.train([*words, "model=random_forest", f"model.n_estimators={trees}", "baseline=none"])
+    made = bundle(str(run.run_dir), Path("made"))
+    assert made.largest_difference < 1e-3
+    assert run_script(made.folder, "--check").returncode == 0
+
+
+def test_a_class_that_rounding_does_not_decide_on_is_a_difference() -> None:
+    p = {"name": "p(b)", "kind": "number", "index": 1, "center": 0.0, "scale": 1.0}
+    above = {"name": "prediction", "kind": "above", "index": 1, "above": 0.5, "names": ["a", "b"]}
+    spread = {"name": "spread", "kind": "spread", "of": above, "center": 0.0, "scale": 1.0}
+    expected = pd.DataFrame({"prediction": list("abb"), "p(b)": [0.49999, 0.51, 0.9], "spread": 0.1})
+    for output in (above, spread):
+        assert _tied(output, [above, p, spread], expected).tolist() == [True, False, False]
+    assert not _tied(p, [above, p, spread], expected).any()
+    largest = {"name": "prediction", "kind": "largest", "names": ["a", "b"]}
+    other = {**p, "name": "p(a)", "index": 0}
+    shares = expected.assign(**{"p(a)": 1 - expected["p(b)"]})
+    assert _tied(largest, [largest, other, p], shares).tolist() == [True, False, False]
 
 
 def test_the_folder_holds_all_that_is_needed_and_no_training_row() -> None:

@@ -221,6 +221,16 @@ def test_effort_starts_with_the_defaults_of_each_model(runs_dir: Path, tmp_path:
     assert dlcli.evaluate("best", runs_dir=runs_dir).metrics["test/loss"] == single.metrics["test/loss"]
 
 
+def test_models_that_a_search_did_not_reach_are_named(runs_dir: Path) -> None:
+    words = ["dataset=iris", "sweep=auto", "model=mlp,table_resnet,linear", *QUICK, "sweep.trials=1"]
+    found = dlcli.sweep([*words, f"runs_dir='{runs_dir}'"])
+    told = "\n".join(found.messages)
+    assert "Tried: mlp " in told
+    assert "Not tried: table_resnet, linear." in told
+    again = dlcli.resume(found.run_dir, ["sweep.trials=3"])
+    assert "Not tried" not in "\n".join(again.messages)
+
+
 def test_the_time_of_a_search_is_refused_for_a_plain_training(tmp_path: Path) -> None:
     words = ["train", "dataset=iris", "model=mlp", "--time", "1m", "--runs-dir", str(tmp_path / "runs")]
     done = CliRunner().invoke(app, words)
