@@ -37,8 +37,8 @@ from dlcli.sweeps.sweep_options import AUTO, Sweep
 from dlcli.sweeps.validation import check_losses, check_space, naming_values, of_value
 
 _HOW = (
-    "The model declares no ranges, and its optimizer takes no steps. Give values: model.hidden=64,128"
-    " 'optimizer.lr=tag(log,interval(1e-4,1e-1))', or a section sweep.space."
+    "The model declares no ranges, and its optimizer takes no steps. Give several values to a key, as in KEY=1,2, or"
+    " search other models too: model=linear,mlp sweep=auto."
 )
 
 

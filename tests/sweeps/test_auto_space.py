@@ -132,8 +132,13 @@ def test_a_model_of_one_s_own_declares_its_ranges(tmp_path: Path, monkeypatch: p
 
 
 def test_a_model_without_ranges_asks_for_values(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"nothing to search\n.*declares no ranges.*Give values"):
+    with pytest.raises(
+        ConfigError, match=r"nothing to search\n.*declares no ranges.*Give several values"
+    ) as caught:
         plan_sweep(["dataset=iris", "model=linear", f"runs_dir='{tmp_path}'"])
+    words = "model=linear,mlp sweep=auto"
+    assert words in str(caught.value)
+    assert plan_sweep(["dataset=iris", *words.split(), f"runs_dir='{tmp_path}'"]).space.dimensions
 
 
 @pytest.fixture(scope="module")
