@@ -253,7 +253,7 @@ def _compared(
     largest, agreed = 0.0, expected.copy()
     for output in outputs:
         name = output["name"]
-        tied = _tied(output, outputs, expected) & (found[name] != expected[name].astype(str)).to_numpy()
+        tied = _tied(output, outputs, found, expected)
         if output["kind"] in ("number", "spread"):
             one, other = found[name].to_numpy(np.float64), expected[name].to_numpy(np.float64)
             most = RELATIVE * np.abs(other - output["center"]) + ABSOLUTE * output["scale"]
@@ -272,21 +272,30 @@ def _compared(
 
 
 def _tied(
-    output: Mapping[str, Any], outputs: Sequence[Mapping[str, Any]], expected: pd.DataFrame
+    output: Mapping[str, Any],
+    outputs: Sequence[Mapping[str, Any]],
+    found: pd.DataFrame,
+    expected: pd.DataFrame,
 ) -> np.ndarray:
-    """Return the rows `(N,)` in which rounding decides on a class: two are as probable, or one is at the threshold.
+    """Return the rows `(N,)` with another class, between which and the expected one rounding decides.
 
-    The deviation over several models is that of the predicted class. Trees of a small forest often vote so.
+    Both are as probable as any, or at the threshold. Trees of a small forest often vote so. The deviation over several
+    models is that of the predicted class.
     """
-    output = output.get("of", output)
-    if output["kind"] not in ("above", "largest"):
+    column = output.get("of", output)
+    if column["kind"] not in ("above", "largest"):
         return np.zeros(len(expected), dtype=bool)
-    numbers = [one for one in outputs if one["kind"] == "number"]
-    p = {one["index"]: expected[one["name"]].to_numpy(np.float64) for one in numbers}
-    if output["kind"] == "above":
-        return np.abs(p[output["index"]] - output["above"]) <= ABSOLUTE
-    second, first = np.sort(np.stack(list(p.values())), axis=0)[-2:]
-    return first - second <= ABSOLUTE
+    names = pd.Index([str(name) for name in column["names"]])
+    classes = [names.get_indexer(table[column["name"]].astype(str)) for table in (found, expected)]
+    numbers = {one["index"]: expected[one["name"]] for one in outputs if one["kind"] == "number"}
+    if column["kind"] == "above":
+        apart = np.abs(numbers[column["index"]].to_numpy(np.float64) - column["above"])
+    else:
+        p = np.stack([numbers[index].to_numpy(np.float64) for index in range(len(names))])
+        rows = np.arange(len(expected))
+        apart = p.max(axis=0) - np.minimum(*(p[place, rows] for place in classes))
+    tied: np.ndarray = (classes[0] != classes[1]) & (classes[0] >= 0) & (apart <= ABSOLUTE)
+    return tied
 
 
 def _differs(message: str, why: str = "") -> DlcliError:

@@ -170,8 +170,9 @@ class Tfidf(BaseEstimator):
         self.measured_ = dict(measured)
         if self.longest_:
             self._fit_characters(texts, self.character_min_df or least)
-        if found["statistics"][0] if self.statistics == "auto" else self.statistics:
-            self.statistic_means_, self.statistic_factors_ = fitted_statistics(texts.portions(_CHARACTERS))
+        wanted = found["statistics"][0] if self.statistics == "auto" else self.statistics
+        scale = fitted_statistics(texts.portions(_CHARACTERS)) if wanted else (np.empty(0), np.empty(0))
+        self.statistic_means_, self.statistic_factors_ = scale
         return self
 
     def _chosen(self, counts: TextCounts, least: int) -> tuple[np.ndarray, np.ndarray]:

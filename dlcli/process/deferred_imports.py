@@ -17,6 +17,7 @@ from typing import Any
 from dlcli.process.deferred_torch import (
     BACKEND,
     COMPILER,
+    EXPORT_TOOLS,
     KERNELS,
     CompilerLoader,
     ExportLoader,
@@ -36,9 +37,13 @@ _CALLED = {
     "torch.utils.flop_counter": ("FlopCounterMode",),  # by Lightning's summary of a model, and with it triton
     "torchmetrics.utilities.plot": ("plot_single_or_multi_val", "plot_confusion_matrix", "plot_curve"),
 }
-# Modules of the compiler: the settings that `torch.use_deterministic_algorithms` sets, and of torchvision's imports.
-_PARTS = {"torch._inductor.config": (), "torch._dynamo.utils": ("is_compile_supported",)}
-_EXPORTING = {"torch._export.utils": ("_maybe_find_pre_dispatch_tf_mode_for_export",)}
+# Modules of these packages: the settings that `torch.use_deterministic_algorithms` sets, of torchvision's imports, and
+# of `torch.vmap`.
+_PARTS = {
+    "torch._inductor.config": (),
+    "torch._dynamo.utils": ("is_compile_supported",),
+    EXPORT_TOOLS: ("_maybe_find_pre_dispatch_tf_mode_for_export",),
+}
 
 # Packages that import names from their modules, each of which can be imported on its own.
 _OF_SKLEARN = "ensemble impute metrics model_selection neighbors preprocessing"
@@ -61,7 +66,7 @@ class _Finder(MetaPathFinder):
     ) -> ModuleSpec | None:
         package = ".".join(name.split(".")[:2])
         owner = _WHOLE.get(package)
-        if owner is not None and name != owner and name not in (*_PARTS, *_EXPORTING):
+        if owner is not None and name != owner and name not in _PARTS:
             return find_part(owner, name)
         if (
             owner is None
@@ -82,10 +87,9 @@ class _Finder(MetaPathFinder):
             spec.loader = CallsLoader(spec.loader, *_CALLED[name])
         elif name in _UNUSED:
             spec.loader = DeferringLoader(spec.loader)
-        elif name in _EXPORTING:
-            spec.loader = ExportLoader(spec.loader, *_EXPORTING[name])
         elif name in _PARTS:
-            spec.loader = PartLoader(spec.loader, *_PARTS[name])
+            part = ExportLoader if name == EXPORT_TOOLS else PartLoader
+            spec.loader = part(spec.loader, *_PARTS[name])
         elif spec.submodule_search_locations is not None:
             spec.loader = NamesLoader(spec.loader)
         return spec

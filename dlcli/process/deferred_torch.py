@@ -14,7 +14,7 @@ from typing import Any
 from dlcli.process import program
 from dlcli.process.deferring import DeferredModule, DeferringLoader, PartLoader, loaded, run_here
 
-COMPILER, BACKEND = "torch._dynamo", "torch._inductor"
+COMPILER, BACKEND, EXPORT_TOOLS = "torch._dynamo", "torch._inductor", "torch._export.utils"
 # Registers kernels in Python for tensors on the device "meta", a quarter of the time of `import torch`.
 KERNELS = "torch._meta_registrations"
 

@@ -224,7 +224,7 @@ class CallsLoader(DeferringLoader):
 
 
 class PartLoader(CallsLoader):
-    """Defers a module of the compiler, which cannot be loaded before its package."""
+    """Defers a module that cannot be loaded before its package, such as one of torch's compiler."""
 
     def run(self, module: ModuleType) -> ModuleType:
         """Load the package, then run the module's code."""

@@ -82,18 +82,16 @@ _DECOMPOSED = (
     "nll_loss_forward",
     "smooth_l1_loss_backward",
 )
+# Names in the code of the function that registers them.
+_READ = {*_DECOMPOSED, "DECOMPOSITIONS_LOADED", "VMAP_DECOMPOSITIONS_LIB"}
 
 
 def _decompose_late(module: ModuleType) -> None:
+    """Let the first `torch.vmap` register operators that import their decompositions when they are called."""
     load = getattr(module, "lazy_load_decompositions", None)
-    if isinstance(load, FunctionType) and set(_DECOMPOSED) <= set(load.__code__.co_names):
-        vars(module)["lazy_load_decompositions"] = _registering(load)
-
-
-def _registering(load: Callable[[], object]) -> Callable[[], None]:
-    """Return a function that replaces `load`: its first call registers operators that import what they call."""
-    lock = threading.Lock()
-    libraries: list[Any] = []
+    if not isinstance(load, FunctionType) or not set(load.__code__.co_names) >= _READ:
+        return
+    state, lock = vars(module), threading.Lock()
 
     @functools.wraps(load)
     def register() -> None:
@@ -102,14 +100,14 @@ def _registering(load: Callable[[], object]) -> Callable[[], None]:
             load()  # the exported program calls it
             return
         with lock:
-            if not libraries:
+            if not state["DECOMPOSITIONS_LOADED"]:
                 library = torch.library.Library("aten", "IMPL", "FuncTorchBatched")
                 for name in _DECOMPOSED:
                     operator = getattr(torch.ops.aten, name).default
                     library.impl(operator, partial(_decompose, operator))
-                libraries.append(library)
+                state.update(VMAP_DECOMPOSITIONS_LIB=library, DECOMPOSITIONS_LOADED=True)
 
-    return register
+    state["lazy_load_decompositions"] = register
 
 
 def _decompose(operator: Any, *args: Any, **kwargs: Any) -> Any:

@@ -77,7 +77,7 @@ class Driver:
         standing: the ranking of all trials.
         listen: receives the events of the trials.
         on_end: called with each trial that has ended in any state; if others run, after its successor has begun.
-        at_rest: called once, while the last trials are running.
+        at_rest: called while the last trials are running, possibly several times.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class Driver:
         self._standing = standing
         self._listen = listen
         self._on_end = on_end
-        self._at_rest: Callable[[], object] | None = at_rest
+        self._at_rest = at_rest
         self._ended: deque[Trial] = deque()
         self._stopped = deque(trial for trial in standing.trials if trial.state == "running")
         self._attempts: list[_Attempt] = []
@@ -126,7 +126,9 @@ class Driver:
                 self._end_what_hangs()
                 wait([*self._running, self._trouble], self._limits.tick, return_when=FIRST_COMPLETED)
                 self._settle_ended()
-                if not self._running:  # this process has trained it, and would train the next one first
+                if (
+                    not self._running
+                ):  # nothing waits; an executor in this process would first train the next one
                     self._keep_record()
         except BaseException as error:
             # Whatever stops the sweep, running trials are recorded as interrupted, and continue when it is resumed.
@@ -327,12 +329,10 @@ class Driver:
     def _keep_record(self) -> None:
         """Do what no trial has to wait for, while others run."""
         while self._ended:
-            self._on_end(self._ended[0])
-            self._ended.popleft()
+            self._on_end(self._ended.popleft())
         self._records.store.project()
-        if self._at_rest is not None and self._running and not self._may_begin():
+        if self._running and not self._may_begin():
             self._at_rest()
-            self._at_rest = None
 
 
 def _reason(error: BaseException) -> str:

@@ -76,7 +76,6 @@ def run_sweep(
             best = standing.best
             if workers is None or best is None or driver.is_stopped_by_failures:
                 searching.close()
-                store.project(now=True)
             if best is None or driver.is_stopped_by_failures:
                 raise _no_winner(standing, plan, driver, recorder.ledger)
             forget_results(recorder.ledger)

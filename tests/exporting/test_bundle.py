@@ -204,13 +204,28 @@ def test_a_class_that_rounding_does_not_decide_on_is_a_difference() -> None:
     above = {"name": "prediction", "kind": "above", "index": 1, "above": 0.5, "names": ["a", "b"]}
     spread = {"name": "spread", "kind": "spread", "of": above, "center": 0.0, "scale": 1.0}
     expected = pd.DataFrame({"prediction": list("abb"), "p(b)": [0.49999, 0.51, 0.9], "spread": 0.1})
+    found = expected.assign(prediction=list("baa"))
     for output in (above, spread):
-        assert _tied(output, [above, p, spread], expected).tolist() == [True, False, False]
-    assert not _tied(p, [above, p, spread], expected).any()
+        assert _tied(output, [above, p, spread], found, expected).tolist() == [True, False, False]
+        assert not _tied(output, [above, p, spread], expected, expected).any()
+    assert not _tied(p, [above, p, spread], found, expected).any()
     largest = {"name": "prediction", "kind": "largest", "names": ["a", "b"]}
     other = {**p, "name": "p(a)", "index": 0}
     shares = expected.assign(**{"p(a)": 1 - expected["p(b)"]})
-    assert _tied(largest, [largest, other, p], shares).tolist() == [True, False, False]
+    assert _tied(largest, [largest, other, p], found, shares).tolist() == [True, False, False]
+
+
+def test_only_the_most_probable_classes_are_tied() -> None:
+    names = ["a", "b", "c"]
+    p = [
+        {"name": f"p({name})", "kind": "number", "index": place, "center": 0.0, "scale": 1.0}
+        for place, name in enumerate(names)
+    ]
+    largest = {"name": "prediction", "kind": "largest", "names": names}
+    shares = {"p(a)": 0.4, "p(b)": [0.4, 0.4, 0.3, 0.4], "p(c)": [0.2, 0.2, 0.3, 0.2]}
+    expected = pd.DataFrame({"prediction": list("aaaa"), **shares})
+    found = expected.assign(prediction=["b", "c", "c", "owl"])
+    assert _tied(largest, [largest, *p], found, expected).tolist() == [True, False, False, False]
 
 
 def test_the_folder_holds_all_that_is_needed_and_no_training_row() -> None:

@@ -157,6 +157,12 @@ def test_scales_that_do_not_fit_are_refused(changed: dict[str, object]) -> None:
         damaged.transform(TEXTS)
 
 
+def test_a_second_fit_forgets_the_first() -> None:
+    fitted = Tfidf(min_df=1, statistics="auto").fit(TEXTS)
+    assert len(fitted.statistic_means_) == 31
+    assert not len(fitted.fit([text * 10 for text in TEXTS]).statistic_means_)
+
+
 def test_no_texts_have_no_scale() -> None:
     means, factors = fitted_statistics([])
     assert not means.any() and not factors.any()
