@@ -154,6 +154,21 @@ class History(SeriesRows):
         values = self.values[self.covered()]
         return values.mean(axis=0), deviations(values)
 
+    def sizes(self) -> np.ndarray:
+        """Return the deviation of each series `(S, F)` over its covered steps, in units of that of all series.
+
+        It is NaN for series that are constant or not covered; if all are, it is 1.
+        """
+        covered = self.covered()
+        series, values = self.stretches.of(np.flatnonzero(covered)), self.values[covered]
+        found = np.full((len(self.stretches.begins), values.shape[1]), np.nan)
+        present, first = np.unique(series, return_index=True)
+        for number, steps in zip(present, np.split(values, first[1:]), strict=True):
+            constant = (steps == steps[0]).all(axis=0)
+            found[number] = np.where(constant, np.nan, steps.std(axis=0))
+        found = found / deviations(values)
+        return np.where(np.isnan(found).all(axis=0), 1.0, found)
+
     def pieces(self) -> tuple[Any, ...]:
         """Return the values that the fingerprint is computed from."""
         plain = self.columns, self.lookback, self.horizon, self.targets, self.known, self.season

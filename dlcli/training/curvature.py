@@ -3,8 +3,9 @@ directions.
 
 L-BFGS needs many iterations if the inputs are correlated or differ in scale. The Hessian of the loss with respect to
 the weights is about `c * G` with `G = mean(x x')`, the same for each output (Boehning, "Multinomial logistic regression
-algorithm", 1992, section 2). In variables A with `W = (c * G + penalty)**-1/2 A` it is about the identity. This changes
-the path to the solution, not the solution.
+algorithm", 1992, section 2). Losses of windows in units of their own series weight their rows by many orders of
+magnitude: their `G` is the mean by these weights. In variables A with `W = (c * G + penalty)**-1/2 A` it is about the
+identity. This changes the path to the solution, not the solution.
 """
 
 from __future__ import annotations
@@ -110,7 +111,8 @@ def curvature_of(model: nn.Module, evaluations: Iterable[Any]) -> Curvature | No
 
     Args:
         model: the model; hooks collect the inputs of its layers during `evaluations`.
-        evaluations: iterator that evaluates the model on all rows, piece by piece.
+        evaluations: iterator that evaluates the model on all rows, piece by piece, and returns the weights of a piece's
+            rows `(N,)`, by which `products` are means, or None for equal weights.
     """
     layers = [
         layer
@@ -131,22 +133,28 @@ def curvature_of(model: nn.Module, evaluations: Iterable[Any]) -> Curvature | No
         seen[layer] = [*given, *named.values()][0]
 
     hooks = [layer.register_forward_pre_hook(see, with_kwargs=True) for layer in layers]
-    products, rows = torch.zeros((), dtype=torch.float64), 0
+    products, rows = torch.zeros((), dtype=torch.float64), 0.0
     try:
-        for _ in evaluations:
+        for weights in evaluations:
             columns = [_columns(layer, seen[layer]) for layer in layers if layer in seen]
             if len(columns) < len(layers) or any(one.ndim != 2 for one in columns):
                 return None
-            every = max(1, len(columns[0]) // (_ROWS_PER_INPUT * (inputs + len(biases))))
+            seen_rows = len(columns[0])
+            every = max(1, seen_rows // (_ROWS_PER_INPUT * (inputs + len(biases))))
             columns = [one[::every] for one in columns]
             x = torch.cat([*columns, columns[0].new_ones(len(columns[0]), len(biases))], dim=1)
-            products = products.to(x.device) + (x.T @ x).double()
-            rows += len(x)
+            if weights is None:
+                products, rows = products.to(x.device) + (x.T @ x).double(), rows + len(x)
+            else:
+                # Rows of several targets are those of one batch row, next to each other.
+                own = weights.repeat_interleave(seen_rows // len(weights))[::every].to(x)
+                products = products.to(x.device) + (x.T @ (own.unsqueeze(1) * x)).double()
+                rows += float(own.sum())
             seen.clear()
     finally:
         for hook in hooks:
             hook.remove()
-    count = float(summed(torch.tensor(float(rows), device=products.device)))
+    count = float(summed(torch.tensor(rows, device=products.device)))
     products = summed(products) / max(count, 1.0)
     return Curvature(parts, products) if bool(products.isfinite().all()) else None
 
@@ -158,6 +166,26 @@ def second_derivative(loss: Any, outputs: Tensor) -> float:
         loss: function of outputs `(N, K)` that returns the mean loss.
         outputs: the outputs, `(N, K)`.
     """
+    found = _second_derivatives(loss, outputs)
+    if found is None:
+        return _USUAL
+    value = float(summed(found.sum() * len(outputs) / outputs.numel()))
+    return value if 0 < value < float("inf") else _USUAL
+
+
+def row_weights(loss: Any, outputs: Tensor) -> Tensor | None:
+    """Return the second derivative of each row's loss with respect to an output `(N,)`; see `second_derivative`.
+
+    None if the loss has no such derivatives, as an absolute error.
+    """
+    found = _second_derivatives(loss, outputs)
+    weights = None if found is None else found.flatten(1).mean(dim=1) * len(outputs)
+    usable = weights is not None and bool(weights.isfinite().all()) and bool((weights > 0).any())
+    return weights.clamp(min=0) if weights is not None and usable else None
+
+
+def _second_derivatives(loss: Any, outputs: Tensor) -> Tensor | None:
+    """Return the diagonal of the Hessian `(N, K)`, exact if the loss is a sum over the outputs."""
     outputs = outputs.detach().requires_grad_()
     signs = torch.randint(0, 2, outputs.shape, generator=torch.Generator().manual_seed(0)) * 2 - 1
     direction = signs.to(outputs)
@@ -166,9 +194,8 @@ def second_derivative(loss: Any, outputs: Tensor) -> float:
             (slope,) = torch.autograd.grad(loss(outputs), outputs, create_graph=True)
             (second,) = torch.autograd.grad((slope * direction).sum(), outputs)
     except RuntimeError:  # the loss is linear, or has no second derivatives
-        return _USUAL
-    value = float(summed((second * direction).sum() * len(outputs) / outputs.numel()))
-    return value if 0 < value < float("inf") else _USUAL
+        return None
+    return second * direction
 
 
 def _is_table(layer: nn.Module) -> bool:

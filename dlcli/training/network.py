@@ -200,19 +200,22 @@ class Network(nn.Module):
 
     def _restored(self, batch: Mapping[str, Tensor], prepared: bool) -> Tensor:
         """Return what the model returns, in the units of the series if the preprocessing scales each row."""
+        outputs = self.of_model(batch, prepared)
+        restore = getattr(self.on_device, "restore", None)
+        if restore is None or "x" not in self.taken(batch):
+            return outputs
+        if self.members == 1:
+            return restore(outputs, batch["x"])
+        return torch.stack([restore(member, batch["x"]) for member in outputs.unbind(dim=1)], dim=1)
+
+    def of_model(self, batch: Mapping[str, Tensor], prepared: bool) -> Tensor:
+        """Return what the model returns, in the units that the preprocessing passes to it."""
         fields = self.taken(batch)
         if self.on_device is None or "x" not in fields:
             return self.model(**fields)
-        x = fields["x"]
-        restore = getattr(self.on_device, "restore", None)
-        if prepared and restore is None:
+        if prepared and not hasattr(self.on_device, "restore"):
             return self.model(**fields)
-        outputs = self.model(**{**fields, "x": self.on_device(x)})
-        if restore is None:
-            return outputs
-        if self.members == 1:
-            return restore(outputs, x)
-        return torch.stack([restore(member, x) for member in outputs.unbind(dim=1)], dim=1)
+        return self.model(**{**fields, "x": self.on_device(fields["x"])})
 
 
 def _members(model: nn.Module) -> int:

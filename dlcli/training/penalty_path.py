@@ -17,9 +17,10 @@ from dlcli.preprocessing.ragged import Ragged
 from dlcli.tasks.base import Task
 from dlcli.training.biases import is_weight
 from dlcli.training.class_ratios import ScaledWeights, scaled_by_ratios
-from dlcli.training.curvature import Curvature, curvature_of, second_derivative
+from dlcli.training.curvature import Curvature, curvature_of, row_weights, second_derivative
 from dlcli.training.fields import Batch, Fields
 from dlcli.training.network import Network
+from dlcli.training.restored_losses import loss_before_restoring
 
 # Maximum number of input values of a piece of the rows, whose outputs and gradients are in memory at the same time.
 _NUMBERS = 1 << 26
@@ -316,12 +317,14 @@ def measure(optimizer: PenaltyPath, pieces: Any, network: Network, task: Task, h
             )
     if optimizer.scaled is not None:
         return
+    found = (loss_before_restoring(network, task, piece, held) for piece in pieces)
     if optimizer.curvature is None:
-        optimizer.curvature = curvature_of(network.model, (network(piece, prepared=held) for piece in pieces))
+        # Only the losses of windows, in units of their own, have very different curvatures.
+        weigh = row_weights if hasattr(network.on_device, "restore") else lambda *_: None
+        optimizer.curvature = curvature_of(network.model, (weigh(*one) for one in found))
     if optimizer.curvature is not None:
-        piece = next(iter(pieces))
-        outputs = network(piece, prepared=held)
-        optimizer.second_derivative = second_derivative(lambda one: task.loss(one, piece["y"]), outputs)
+        one = loss_before_restoring(network, task, next(iter(pieces)), held)
+        optimizer.second_derivative = second_derivative(*one)
 
 
 def _diverged(loss: float) -> Diverged:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from dlcli.datasets.windows import History
+from dlcli.datasets.windows import History, Stretches
 from dlcli.errors import DataError
 from dlcli.preprocessing.model_windows import ModelWindows
 from dlcli.preprocessing.series import Series
@@ -216,3 +219,35 @@ def test_settings_of_earlier_versions_are_read() -> None:
     assert repr(fitted) == "Series(relative=True)"
     # A run that is trained again is built from the keys that it has.
     assert not Series(relative=True, takes_variables=False).fit(history()).on_device().independent
+
+
+def several(sizes: list[float], seed: int = 0) -> History:
+    """Return series of these standard deviations, one after another."""
+    draw = np.random.default_rng(seed)
+    values = np.concatenate([100 + size * draw.normal(size=(STEPS, 1)) for size in sizes])
+    begins = np.arange(len(sizes)) * STEPS
+    origins = (begins[:, None] + np.arange(LOOKBACK, STEPS - HORIZON + 1)).ravel()
+    names = tuple(f"S{number}" for number in range(len(sizes)))
+    stretches = Stretches(begins, names, "id")
+    return History(values, origins, HORIZON, ("v",), LOOKBACK, targets=1, stretches=stretches)
+
+
+@given(unit=st.floats(1e-6, 1e6), small=st.floats(1e-5, 1), constant=st.booleans())
+@settings(deadline=None, max_examples=20)
+def test_series_of_very_different_sizes_are_normalized(unit: float, small: float, constant: bool) -> None:
+    sizes = [unit * size for size in (1, 1, 1, small, small)] + [0.0] * constant
+    some = several(sizes)
+    share = np.nanmin(some.sizes())
+    relative, reason = Series.automatic_for(some)["relative"]
+    if abs(share - 0.07) > 0.01:
+        assert relative == ("revin" if share < 0.07 else "last"), (share, reason)
+    fitted = Series("auto").fit(some)
+    assert fitted.on_device().relative == relative
+    # Steps that no training row covers do not decide.
+    fewer = replace(some, values=np.concatenate([some.values, some.values * 1e9]))
+    assert Series.automatic_for(fewer) == {"relative": (relative, reason)}
+
+
+def test_one_series_is_relative_to_its_last_values() -> None:
+    assert Series.automatic_for(history()) == {"relative": ("last", "for one series")}
+    assert Series.automatic_for(several([0, 0]))["relative"][0] == "last"

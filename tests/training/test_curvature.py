@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional
 
 from dlcli.models.linear import Linear
 from dlcli.models.linear_forecast import LinearForecast
-from dlcli.training.curvature import Curvature, curvature_of, second_derivative
+from dlcli.training.curvature import Curvature, curvature_of, row_weights, second_derivative
 from dlcli.training.penalty_path import PenaltyPath
+
+
+def evaluated(model: nn.Module, *args: Any, times: int = 1, **kwargs: Any) -> Iterator[None]:
+    """Evaluate a model, whose rows have equal weights."""
+    for _ in range(times):
+        model(*args, **kwargs)
+        yield None
 
 
 def correlated(rows: int = 200, inputs: int = 30) -> tuple[torch.Tensor, torch.Tensor]:
@@ -26,7 +38,7 @@ def solve(model: Linear, x: torch.Tensor, y: torch.Tensor, *, changed: bool) -> 
     """Return the objective for a penalty of 0.001, and the iterations of all penalties."""
     path, iterations = PenaltyPath(list(model.parameters()), tolerance=1e-8), 0.0
     if changed:
-        path.curvature = curvature_of(model, (model(x) for _ in range(1)))
+        path.curvature = curvature_of(model, evaluated(model, x))
         assert path.curvature is not None
 
     def closure() -> torch.Tensor:
@@ -54,7 +66,7 @@ def test_the_solution_is_the_same_and_takes_fewer_iterations() -> None:
 def test_variables_stand_for_the_weights_of_all_layers() -> None:
     model = Linear((3,), 2, cardinalities=(4, 2))
     x, codes = torch.randn(20, 3), torch.stack([torch.arange(20) % 4, torch.arange(20) % 2], dim=1)
-    found = curvature_of(model, (model(x, codes) for _ in range(2)))
+    found = curvature_of(model, evaluated(model, x, codes, times=2))
     assert found is not None
     before = [nn.init.normal_(parameter.detach()).clone() for parameter in model.parameters()]
     variables = found.set(0.2, 0.01)
@@ -90,8 +102,8 @@ def test_the_second_derivative_of_a_loss(loss: object, value: float) -> None:
 def test_inputs_that_are_not_finite_are_left_to_the_loss() -> None:
     model = Linear((1,), 1)
     x = torch.tensor([[float("inf")], [1.0]])
-    assert curvature_of(model, (model(x) for _ in range(1))) is None
-    assert isinstance(curvature_of(model, (model(x[1:]) for _ in range(1))), Curvature)
+    assert curvature_of(model, evaluated(model, x)) is None
+    assert isinstance(curvature_of(model, evaluated(model, x[1:])), Curvature)
 
 
 def test_one_set_of_weights_for_all_targets_is_solved_in_a_few_iterations() -> None:
@@ -101,7 +113,7 @@ def test_one_set_of_weights_for_all_targets_is_solved_in_a_few_iterations() -> N
     y = torch.randn(60, 6, generator=draw)
     model = LinearForecast((12, 2), 6, lookback=12, horizon=3)
     path = PenaltyPath(list(model.parameters()), first=1e-6, last=1e-6, tolerance=1e-9)
-    path.curvature = curvature_of(model, (model(x=x) for _ in range(1)))
+    path.curvature = curvature_of(model, evaluated(model, x=x))
     assert path.curvature is not None
 
     def closure() -> torch.Tensor:
@@ -118,4 +130,38 @@ def test_one_set_of_weights_for_all_targets_is_solved_in_a_few_iterations() -> N
     assert torch.allclose(model.bias[0, 0].double(), solution[12], atol=1e-3)
     assert path.facts["iterations"] < 10
     several = LinearForecast((12, 2), 6, lookback=12, horizon=3, shared=False)
-    assert curvature_of(several, (several(x) for _ in range(1))) is None
+    assert curvature_of(several, evaluated(several, x)) is None
+
+
+@given(st.integers(0, 1000), st.floats(0, 4))
+@settings(deadline=None, max_examples=10)
+def test_rows_of_very_different_weights_are_solved_in_a_few_iterations(seed: int, decades: float) -> None:
+    draw = torch.Generator().manual_seed(seed)
+    x = torch.randn(80, 12, 1, generator=draw).cumsum(dim=1)
+    y = torch.randn(80, 3, generator=draw)
+    units = 10 ** (decades * (torch.rand(80, 1, generator=draw) - 0.5))
+    model = LinearForecast((12, 1), 3, lookback=12, horizon=3)
+    path = PenaltyPath(list(model.parameters()), first=1e-6, last=1e-6, tolerance=1e-9)
+
+    def loss_of(outputs: torch.Tensor) -> torch.Tensor:
+        return functional.mse_loss(outputs / units, y / units)
+
+    def closure() -> torch.Tensor:
+        path.zero_grad()
+        loss = loss_of(model(x))
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss.detach()
+
+    path.curvature = curvature_of(model, (row_weights(loss_of, model(x)) for _ in range(1)))
+    path.second_derivative = second_derivative(loss_of, model(x))
+    path.step(closure)
+    inputs = torch.cat([x.flatten(1), torch.ones(80, 1)], dim=1)
+    solution = torch.linalg.lstsq((inputs / units).double(), (y / units).double()).solution
+    best = ((inputs.double() @ solution - y) / units).square().mean()
+    assert float(loss_of(model(x).detach())) == pytest.approx(float(best), rel=2e-3)
+    assert path.facts["iterations"] < 15
+
+
+def test_an_absolute_error_gives_no_weights_of_rows() -> None:
+    outputs, y = torch.zeros(5, 2), torch.ones(5, 2)
+    assert row_weights(lambda one: functional.l1_loss(one, y), outputs) is None
