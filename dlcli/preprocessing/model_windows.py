@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from dlcli.preprocessing.seasonal_profile import SeasonalProfile
 
 # Reference of a window: none, its last values, or its mean and standard deviation.
 Relative = Literal["none", "last", "revin"]
@@ -15,6 +18,11 @@ Relative = Literal["none", "last", "revin"]
 # ones.
 _EPSILON = 1e-10
 
+# Lower bound of a value whose logarithm is taken, as a share of the mean of its window, and of that mean.
+_LEAST_SHARE, _LEAST_MEAN = 1e-3, 1e-10
+# Upper bound of a forecast's logarithm above that of the highest value of its window: a factor of about 1,000.
+_MOST_ABOVE = 7.0
+
 
 class ModelWindows(nn.Module):
     """Conversion of windows `(N, T, F)` to model inputs, and of the model's outputs to forecasts of all targets.
@@ -22,6 +30,10 @@ class ModelWindows(nn.Module):
     - `last` subtracts the last values of each window and adds them to its forecast (Zeng et al., 2023);
     - `revin` subtracts the mean of each window's history and divides by its deviation, and reverts that on the
       forecast: reversible instance normalization (Kim et al., 2022), without its learned affine map.
+
+    Before that, with `scale_of`, the targets are replaced by their logarithms, in which a seasonal pattern in
+    proportion to the level has a constant size; with `season`, their seasonal profile in the window is subtracted, and
+    added to the forecast; and with `recent`, the model receives only the last steps of the window.
 
     With `independent`, each target becomes a separate row, together with the columns that are not forecast: `(N * K, T,
     1 + F
@@ -34,10 +46,17 @@ class ModelWindows(nn.Module):
         known: number of trailing columns that are known ahead, which are never relative.
         relative: reference of the values of a window.
         independent: whether the model processes one target at a time.
+        scale_of: mean and deviation by which each target was scaled, for logarithms of the values themselves; None for
+            no logarithms.
+        season: period of the seasonal profile; None not to subtract it.
+        recent: number of last history steps that the model receives; None for all.
 
     Raises:
-        ValueError: `relative` is another value, as in a damaged folder.
+        ValueError: `relative` is another value, as in a damaged folder. Or the window is shorter than three seasons.
     """
+
+    mean: Tensor
+    std: Tensor
 
     def __init__(
         self,
@@ -47,6 +66,9 @@ class ModelWindows(nn.Module):
         known: int,
         relative: Relative = "last",
         independent: bool = False,
+        scale_of: tuple[Sequence[float], Sequence[float]] | None = None,
+        season: int | None = None,
+        recent: int | None = None,
     ) -> None:
         super().__init__()
         if relative not in get_args(Relative):
@@ -57,6 +79,12 @@ class ModelWindows(nn.Module):
         self.known = known
         self.relative = relative
         self.independent = independent and targets > 1
+        self.log = scale_of is not None
+        mean, std = scale_of or ([0.0], [1.0])
+        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32), persistent=False)
+        self.register_buffer("std", torch.tensor(std, dtype=torch.float32), persistent=False)
+        self.profile = SeasonalProfile(lookback, horizon, season) if season else None
+        self.recent = recent or lookback
 
     @property
     def sharing(self) -> int:
@@ -65,10 +93,11 @@ class ModelWindows(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the model's input: `(N, T, F)`, or `(N * K, T, 1 + F - K)`."""
+        x, _ = self._adjusted(x)
         if self.relative != "none":
             level, scale = self._level_and_scale(x)
-            past = (x[:, : self.lookback] - level) / scale
-            x = torch.cat([past, x[:, self.lookback :]], dim=1) if self.known else past
+            past = (x[:, : self.recent] - level) / scale
+            x = torch.cat([past, x[:, self.recent :]], dim=1) if self.known else past
         if not self.independent:
             return x
         own = x[:, :, : self.targets].transpose(1, 2).unsqueeze(3)
@@ -83,19 +112,47 @@ class ModelWindows(nn.Module):
         rows = x.shape[0]
         if self.independent:
             outputs = outputs.reshape(rows, self.targets, self.horizon, -1).transpose(1, 2)
+        outputs = outputs.reshape(rows, self.horizon, self.targets, -1)
+        adjusted, ahead = self._adjusted(x)
         if self.relative != "none":
-            level, scale = (part[:, :, : self.targets, None] for part in self._level_and_scale(x))
-            outputs = outputs.reshape(rows, self.horizon, self.targets, -1) * scale + level
+            level, scale = (part[:, :, : self.targets, None] for part in self._level_and_scale(adjusted))
+            outputs = outputs * scale + level
+        if ahead is not None:
+            outputs = outputs + ahead.unsqueeze(3)
+        if self.log:
+            most = self._logarithms(x).amax(dim=1, keepdim=True).unsqueeze(3) + _MOST_ABOVE
+            outputs = (torch.minimum(outputs, most).exp() - self.mean[:, None]) / self.std[:, None]
         return outputs.flatten(1)
+
+    def _adjusted(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return the steps that the model receives, before they are made relative, and the profile ahead.
+
+        The profile is `(N, horizon, K)`; None if it is not subtracted.
+        """
+        ahead = None
+        if self.log or self.profile is not None:
+            own = self._logarithms(x) if self.log else x[:, : self.lookback, : self.targets]
+            if self.profile is not None:
+                past, ahead = self.profile(own)
+                own = own - past
+            own = functional.pad(own, (0, 0, 0, x.shape[1] - self.lookback))
+            x = torch.cat([own, x[:, :, self.targets :]], dim=2)
+        return x[:, self.lookback - self.recent :], ahead
+
+    def _logarithms(self, x: Tensor) -> Tensor:
+        """Return the logarithms of the targets of the history `(N, lookback, K)`."""
+        values = x[:, : self.lookback, : self.targets] * self.std + self.mean
+        mean = values.abs().mean(dim=1, keepdim=True).clamp_min(_LEAST_MEAN)
+        return torch.maximum(values, _LEAST_SHARE * mean).log()
 
     def _level_and_scale(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return offset and divisor of each column, `(N, 1, F)`; 0 and 1 for columns that are known ahead."""
         unknown = x.shape[2] - self.known
         if self.relative == "last":
-            level = x[:, self.lookback - 1 : self.lookback, :unknown]
+            level = x[:, self.recent - 1 : self.recent, :unknown]
             scale = torch.ones_like(level)
         else:
-            past = x[:, : self.lookback, :unknown]
+            past = x[:, : self.recent, :unknown]
             level = past.mean(dim=1, keepdim=True)
             scale = (past.var(dim=1, keepdim=True, correction=0) + _EPSILON).sqrt()
         return functional.pad(level, (0, self.known)), functional.pad(scale, (0, self.known), value=1.0)

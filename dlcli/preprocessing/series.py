@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 import pandas as pd
+from annotated_types import Ge
 from sklearn.base import BaseEstimator
 from torch import nn
 
+from dlcli.config.pasted import pasted
 from dlcli.datasets.tables.typed_frames import as_categories, named
 from dlcli.datasets.windows import History, Stretches
-from dlcli.errors import DataError
+from dlcli.errors import ConfigError, DataError
 from dlcli.formatting import counted
 from dlcli.preprocessing.model_windows import ModelWindows, Relative
 from dlcli.preprocessing.new_row_checks import blocks, numbers
+from dlcli.preprocessing.seasonal_profile import LEAST_SEASONS
 from dlcli.preprocessing.window_fields import KnownAhead, WindowField
 
 # With `auto`, windows of several series are normalized if a tenth of the series vary by less than this share of the
@@ -40,6 +43,11 @@ class Series(BaseEstimator):
             `mixed` passes all targets in one row. `auto` is `mixed` for models that process all variables together.
             Runs of earlier versions lack this key and are `mixed`.
         takes_variables: whether the model processes all variables together.
+        log: whether the targets of each window are replaced by their logarithms, for series that grow and vary in
+            proportion to their level. Values near 0 are raised to a thousandth of the mean of their window.
+        deseasonalize: whether the seasonal profile of each window is subtracted, and added to its forecast.
+        recent: number of last steps of a window that the model receives; None for all. The profile is that of the whole
+            window.
     """
 
     def __init__(
@@ -47,14 +55,22 @@ class Series(BaseEstimator):
         relative: bool | Relative | Literal["auto"] = "last",
         channels: Literal["auto", "independent", "mixed"] = "mixed",
         takes_variables: bool = False,
+        log: bool = False,
+        deseasonalize: bool = False,
+        recent: Annotated[int, Ge(1)] | None = None,
     ) -> None:
         self.relative = relative
         self.channels = channels
         self.takes_variables = takes_variables
+        self.log = log
+        self.deseasonalize = deseasonalize
+        self.recent = recent
 
     def __repr__(self, N_CHAR_MAX: int = 700) -> str:  # noqa: N803 scikit-learn's name
         """Return the settings that differ from their defaults, without the one that is determined by the model."""
-        return BaseEstimator.__repr__(Series(self.relative, getattr(self, "channels", "mixed")), N_CHAR_MAX)
+        channels: Any = getattr(self, "channels", "mixed")
+        shown = Series(self.relative, channels, False, self._log, self._deseasonalize, self._recent)
+        return BaseEstimator.__repr__(shown, N_CHAR_MAX)
 
     @staticmethod
     def automatic_for(x: History) -> dict[str, tuple[Any, str]]:
@@ -70,7 +86,13 @@ class Series(BaseEstimator):
         return {"relative": ("revin" if small < _SMALL_SHARE else "last", told)}
 
     def fit(self, x: History) -> Self:
-        """Compute mean and deviation of each column."""
+        """Compute mean and deviation of each column.
+
+        Raises:
+            ConfigError: the lookback is too short for `deseasonalize` or `recent`, or there is no season.
+            DataError: a target has negative values, which have no logarithm.
+        """
+        self._check(x)
         if self.relative == "auto":
             self.relative_ = self.automatic_for(x)["relative"][0]
         self.columns_ = list(x.columns)
@@ -108,14 +130,30 @@ class Series(BaseEstimator):
         if isinstance(relative, bool):
             relative = "last" if relative else "none"
         independent = self._independent()
-        if relative == "none" and not independent:
+        adjusted = self._log or self._deseasonalize or self._recent is not None
+        if relative == "none" and not independent and not adjusted:
             return None
+        scale = self.mean_[: self.targets_], self.std_[: self.targets_]
         return ModelWindows(
-            self.lookback_, self.horizon_, self.targets_, self.known_, relative, independent=independent
+            self.lookback_,
+            self.horizon_,
+            self.targets_,
+            self.known_,
+            relative,
+            independent=independent,
+            scale_of=(scale[0].tolist(), scale[1].tolist()) if self._log else None,
+            season=self.season_ if self._deseasonalize else None,
+            recent=self._recent,
         )
 
     def facts_of_model(self, facts: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the facts of the model's input rows, which have one target each with independent channels."""
+        """Return the facts of the model's input rows: with `recent` they have fewer steps, with independent channels
+        one target each.
+        """
+        if self._recent is not None:
+            steps, features = facts["input_shape"]
+            shape = (steps - self.lookback_ + self._recent, features)
+            facts = {**facts, "input_shape": shape, "lookback": self._recent}
         if not self._independent():
             return dict(facts)
         steps, features = facts["input_shape"]
@@ -125,6 +163,51 @@ class Series(BaseEstimator):
             "num_outputs": facts["num_outputs"] // self.targets_,
             "targets": 1,
         }
+
+    # Objects saved by earlier versions lack these settings.
+    @property
+    def _log(self) -> bool:
+        return getattr(self, "log", False)
+
+    @property
+    def _deseasonalize(self) -> bool:
+        return getattr(self, "deseasonalize", False)
+
+    @property
+    def _recent(self) -> int | None:
+        return getattr(self, "recent", None)
+
+    def _check(self, x: History) -> None:
+        """Check that the settings are applicable to the training rows."""
+        if self._recent is not None and self._recent > x.lookback:
+            hint = f"{pasted('preprocessing.recent', x.lookback)} is all of it."
+            raise ConfigError(
+                f"the model cannot receive {self._recent} of {counted(x.lookback, 'step')}",
+                "preprocessing.recent",
+                hint,
+            )
+        if self._deseasonalize and x.season < 2:
+            raise ConfigError(
+                "the series has no known season",
+                "preprocessing.deseasonalize",
+                f"Give its period in steps, such as {pasted('dataset.season', 12)}, or leave it out: "
+                "preprocessing.deseasonalize=false.",
+            )
+        if self._deseasonalize and x.lookback < (least := LEAST_SEASONS * x.season):
+            raise ConfigError(
+                f"a lookback of {x.lookback} is shorter than {LEAST_SEASONS} seasons of {x.season} steps",
+                "preprocessing.deseasonalize",
+                f"Set {pasted('dataset.lookback', least)} or more, or preprocessing.deseasonalize=false.",
+            )
+        if self._log:
+            lowest = x.values[x.covered(), : x.targets].min(axis=0, initial=0)
+            if (lowest < 0).any():
+                name = x.columns[int((lowest < 0).argmax())]
+                raise DataError(
+                    f"negative values, such as {lowest.min():g}, have no logarithm",
+                    f"column {name}",
+                    "Set preprocessing.log=false.",
+                )
 
     def _independent(self) -> bool:
         channels = getattr(self, "channels", "mixed")  # objects saved by earlier versions lack it
