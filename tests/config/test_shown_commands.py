@@ -101,6 +101,7 @@ BESIDE = {
     "dataset.scheme": ["dataset=tags"],
     "dataset.spans": ["dataset=tags"],
     "model.weights": ["model=pretrained_image"],
+    **{f"preprocessing.{key}": ["preprocessing=series"] for key in ("log", "deseasonalize", "recent")},
     "preprocessing.": ["preprocessing=table"],
     "cv.refit": ["cv=kfold"],
     "cv.folds": ["cv=kfold"],
