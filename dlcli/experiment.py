@@ -20,6 +20,7 @@ from dlcli.assembly.parts import assemble
 from dlcli.assembly.precision_choice import choose_precision, without_measuring
 from dlcli.assembly.run_judge import settle_judge
 from dlcli.assembly.starting_weights import check_weights, settle_weights
+from dlcli.assembly.windows_to_train import split_windows
 from dlcli.checks.compatibility import check_refit, find_mistakes
 from dlcli.checks.endings import find_endings
 from dlcli.checks.idle_shares import find_idle_shares
@@ -39,9 +40,8 @@ from dlcli.config.target_types import with_type_problems
 from dlcli.cross_validation.chosen_settings import searches_in_folds
 from dlcli.cross_validation.estimation import Estimation
 from dlcli.datasets.data import Data
-from dlcli.datasets.raw_rows import known_as, load_current
+from dlcli.datasets.raw_rows import load_current
 from dlcli.datasets.tables.types_file import given_types
-from dlcli.datasets.windows import History
 from dlcli.errors import ConfigError, Diverged, DlcliError, Problem
 from dlcli.files.disk import free_space
 from dlcli.formatting import amount
@@ -187,12 +187,14 @@ def plan_experiment(
     before = None if earlier is None or is_open(earlier["dataset"]) else earlier["dataset"].get("lookback")
     config = with_lookback(settled(found.composed.config, found.composed, found.unsound), before)
     try:
-        estimation = plan_estimation(config, folders)
+        estimation = plan_estimation(config, folders, is_new=earlier is None)
     except DlcliError as error:
         others = [*problems, *_known_now(found)]
         if not others:
             raise
         raise ConfigError([*others, *error.problems]) from error
+    if earlier is None:
+        before, config = estimation.config["dataset"].get("lookback"), estimation.config
     if decided := decided_by_data(found.composed, estimation.data):
         # The rows determine task and preprocessing, whose keys can be checked now.
         found = with_type_problems(with_decided(found, decided))
@@ -202,9 +204,6 @@ def plan_experiment(
     config, wrong, modes = settled_metrics(config, folders, estimation, found.unsound, earlier)
     problems += [*wrong, *modes]
     unsound = found.unsound | ({"task"} if wrong else set())
-    if earlier is None and isinstance(estimation.data.x, History) and is_open(config["dataset"]):
-        config = with_lookback(config, estimation.data.x.lookback)
-        known_as(config["dataset"], estimation.data)
     estimation = replace(estimation, config=config)
     automatic = Automatic.of(estimation.data, estimation.splits, earlier)
     if not found.unsound:
@@ -312,8 +311,8 @@ def _limited(trainer: dict[str, Any]) -> dict[str, Any]:
     return {**trainer, "max_epochs": most}
 
 
-def plan_estimation(config: dict[str, Any], folders: Sequence[Path]) -> Estimation:
-    """Read the rows and split them.
+def plan_estimation(config: dict[str, Any], folders: Sequence[Path], *, is_new: bool = False) -> Estimation:
+    """Read the rows and split them; for a new experiment, also choose the lookback of series if it is `auto`.
 
     Raises:
         DlcliError: they cannot be read or split.
@@ -332,7 +331,7 @@ def plan_estimation(config: dict[str, Any], folders: Sequence[Path]) -> Estimati
             "Add cv=predefined, or leave out dataset.split.",
         )
     check_own_data(data, config["dataset"])
-    splits = strategy.splits(data)
+    config, data, splits = split_windows(config, data, strategy, is_new=is_new)
     # Computing the splits of millions of rows again would take seconds.
     final_test = splits[0].test if isinstance(strategy, Holdout) else strategy.final_test(data)
     check_own_splits(splits, final_test, len(data), config["cv"])

@@ -92,15 +92,13 @@ def _reading(data: Data, split: Split) -> dict[str, dict[str, Any]]:
     columns = data.columns
     if columns is None:
         return {"left_out": {}, "read": {}, "unseen": {}}
-    empty: dict[str, str] = {}
     unseen: dict[str, int] = {}
     if isinstance(data.x, pd.DataFrame):
-        known = {name: data.x[name].notna().to_numpy()[split.train].any() for name in data.x.columns}
-        empty = {name: "empty in the training rows" for name, some in known.items() if not some}
+        columns = columns.without_empty(data.x, split.train)
         seen = columns.counted(data.x, split.train)
         unseen = seen.unseen(data.x, np.concatenate([split.val, split.test]))
     read = {column.name: column.note for column in columns if column.note and column.role != "left out"}
-    return {"left_out": {**columns.left_out(), **empty}, "read": read, "unseen": unseen}
+    return {"left_out": columns.left_out(), "read": read, "unseen": unseen}
 
 
 def find_warnings(data: Data, splits: Sequence[Split]) -> Iterator[Problem]:

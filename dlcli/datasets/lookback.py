@@ -72,10 +72,16 @@ def _chosen(horizon: int, season: int, lengths: np.ndarray, more: str = "") -> L
 
 def _with_windows(steps: int, horizon: int, season: int, lengths: np.ndarray) -> int:
     """Return the largest lookback, reduced by whole seasons, that leaves enough windows, or else the minimum."""
-    least = min(steps, math.ceil(horizon / season) * season)
-    tried = range(steps, least - 1, -season)
+    tried = shorter_lookbacks(steps, horizon, season)
     enough = (number for number in tried if _windows(number, horizon, lengths) >= FEW_WINDOWS)
-    return next(enough, least)
+    return next(enough, tried[-1])
+
+
+def shorter_lookbacks(steps: int, horizon: int, season: int) -> range:
+    """Return a lookback and those that are shorter by whole seasons, down to the horizon, rounded up to seasons."""
+    season = 1 if season > _MOST else season
+    least = min(steps, math.ceil(horizon / season) * season)
+    return range(steps, least - 1, -season)
 
 
 def _windows(steps: int, horizon: int, lengths: np.ndarray) -> int:

@@ -174,8 +174,9 @@ def make_splits(
     try:
         pairs = [(rows[train], rows[held_out]) for train, held_out in folds]
     except ValueError as error:
-        raise DataError(
-            f"{len(rows)} rows cannot be split: {error}", where="cv", hint="Lower cv.folds."
+        what, kind = ("rows", DataError) if reach is None else ("windows", NoWindowLeft)
+        raise kind(
+            f"{len(rows):,} {what} cannot be split: {error}", where="cv", hint="Lower cv.folds."
         ) from error
     splits = []
     for number, (train, test) in enumerate(pairs):
@@ -212,16 +213,20 @@ def _at_least_one(size: float, total: int) -> int:
     return min(max(1, round(size * total)), total) if size > 0 else 0
 
 
-def _no_window_left(windows: int, fold: int | None) -> DataError:
+class NoWindowLeft(DataError):
+    """No window of a series is left for training."""
+
+
+def _no_window_left(windows: int, fold: int | None) -> NoWindowLeft:
     """Return the error of a hold-out, or of a fold, whose windows all reach into validation or test rows."""
     if fold is not None:
-        return DataError(
+        return NoWindowLeft(
             f"no window is left for training in fold {fold}: all windows before its held-out rows reach into them or "
             "into validation rows",
             "cv",
             "Lower cv.folds, cv.val_size, dataset.horizon or dataset.lookback, or give a longer series.",
         )
-    return DataError(
+    return NoWindowLeft(
         f"no window is left for training: of {counted(windows, 'window')} of the series, all reach into validation or "
         "test rows",
         "dataset.horizon",

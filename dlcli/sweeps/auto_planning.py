@@ -114,7 +114,7 @@ def plan_auto_space(
         LeftOut("left_out_models", model, (model,), why(first_line(error))) for model, error in left.items()
     ]
     if left:
-        told["left out"] = "; ".join(one.text for one in left_out)
+        told["models left out"] = "; ".join(one.text for one in left_out)
     _check_tasks({model: one.composed.config["task"] for model, one in found.items()})
     configs = {model: experiment.composed.config for model, experiment in found.items()}
     ranges = {
@@ -146,7 +146,7 @@ def _rows(asked: Draft, conf_dirs: Sequence[Path]) -> tuple[Data, dict[str, Any]
     if asked.unsound & _OF_ROWS:
         raise ConfigError(asked.problems)
     config = settled(asked.composed.config, asked.composed, asked.unsound)
-    return plan_estimation(config, user_folders(conf_dirs)).data, config
+    return plan_estimation(config, user_folders(conf_dirs), is_new=True).data, config
 
 
 def _makes_images(task: Mapping[str, Any]) -> bool:

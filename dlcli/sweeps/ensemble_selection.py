@@ -86,6 +86,7 @@ def select_ensemble(
     metric: str,
     mode: str | None,
     size: int = USUAL_SIZE,
+    alone: str = "",
 ) -> SelectedEnsemble:
     """Select members greedily, by the predictions of rows that they were not trained on.
 
@@ -99,6 +100,7 @@ def select_ensemble(
         metric: The metric of the selection.
         mode: `min` or `max`; None for the direction of the metric.
         size: Number of members that are added, with replacement.
+        alone: For a single candidate, the reason why there are no others.
 
     Raises:
         InputError: The candidates are incompatible, or lack the metric.
@@ -146,7 +148,7 @@ def select_ensemble(
     opened = OpenedModel(first, model, tuple(part for part, *_ in members))
     opened.check_unseen(data, tested, hint)
     trained = np.unique(np.concatenate([read_split(part.ledger, len(data)).train for part, *_ in members]))
-    messages = _told(candidates, found, name, len(rows), len(tested))
+    messages = _told(candidates, found, name, len(rows), len(tested), alone)
     messages += told_of_tuning([(candidates[place], own[place], judged[place].tuned) for place in places])
     result = {
         "members": [
@@ -284,13 +286,13 @@ def _score(task: Task, data: Data, rows: np.ndarray, metric: str) -> Any:
 
 
 def _told(
-    candidates: Sequence[EnsembleCandidate], found: Selection, metric: str, rows: int, tested: int
+    candidates: Sequence[EnsembleCandidate], found: Selection, metric: str, rows: int, tested: int, alone: str
 ) -> list[str]:
     where = f"on {rows:,} rows that each was not trained on"
     single = f"{number(found.single)} for the best single one, {candidates[found.best].name}"
     chosen = [(one, count) for one, count in zip(candidates, found.counts, strict=True) if count]
     if len(candidates) == 1:
-        said = [f"{candidates[0].name} is the only candidate that has kept its weights (tracking.keep)."]
+        said = [f"{candidates[0].name} is the only candidate for the ensemble{alone and f', as {alone}'}."]
     elif len(chosen) == 1:
         said = [
             f"Of {len(candidates)} candidates only {chosen[0][0].name} was selected: no ensemble had a "

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from dlcli.config.pasted import pasted
 from dlcli.cross_validation.refit import refit
 from dlcli.errors import CorruptRun, DataError, InputError
 from dlcli.events import Listener, RefitStarted
@@ -106,7 +107,13 @@ def _ensemble(plan: SweepPlan, records: Records, run_dir: Path, standing: Standi
         device = choose_device(plan.config["trainer"].get("accelerator", "auto"))
         tested = plan.estimation.final_test
         selected = select_ensemble(
-            candidates, data, tested, device, metric=objective.metric, mode=objective.mode
+            candidates,
+            data,
+            tested,
+            device,
+            metric=objective.metric,
+            mode=objective.mode,
+            alone=_why_alone(plan.options.ensemble, len(standing.ranked)),
         )
     except (InputError, DataError, CorruptRun) as error:  # such as masks, whose predictions have no mean
         return f"{error.problems[0].where}: {error.problems[0].message}"
@@ -117,6 +124,15 @@ def _ensemble(plan: SweepPlan, records: Records, run_dir: Path, standing: Standi
         ", tested once on the final test rows: see test/..." if metrics else "."
     )
     return FinalModel(metrics, baselines, over, (*selected.messages, final, *told), result=selected.result)
+
+
+def _why_alone(most: int, finished: int) -> str:
+    """Return why a search with a number of finished trials has a single candidate for an ensemble of at most `most`."""
+    if finished == 1:
+        return "no other trial finished"
+    if most == 1:
+        return f"{pasted('sweep.ensemble', 1)} takes the best trial only"
+    return "no other trial has kept its weights (tracking.keep)"
 
 
 def _candidates(plan: SweepPlan, records: Records, standing: Standing) -> list[EnsembleCandidate]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import pandas as pd
 
 from dlcli.config.build import build
 from dlcli.config.timespan import in_words
@@ -21,9 +22,6 @@ from dlcli.sweeps.sweep_options import AUTO
 from dlcli.sweeps.trial import ENDINGS, Trial
 from dlcli.tasks.facts import target_facts
 from dlcli.tasks.metric_choice import with_metrics
-
-if TYPE_CHECKING:
-    pass
 
 _LINES = 12  # maximum number of lines of the Pareto front; trials.csv has all of it
 
@@ -41,7 +39,10 @@ def describe_sweep(plan: SweepPlan, run_dir: Path | None = None) -> dict[str, st
         where="task",
         **target_facts(data, plan.estimation.splits[0].train),
     )
-    question = describe_question(data, task)
+    columns = data.columns
+    if columns is not None and isinstance(data.x, pd.DataFrame):
+        columns = columns.without_empty(data.x, plan.estimation.splits[0].train)  # as every trial does
+    question = describe_question(data, task, columns)
     if any(dimension.key.startswith("task") for dimension in plan.space.dimensions):
         question["task"] += " (the first point)"
     rows = question | {

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from textwrap import dedent
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from dlcli.datasets.raw_rows import load_data
 from dlcli.errors import ConfigError, InputError
 from dlcli.experiment import plan_experiment
 from dlcli.runner.check import check
@@ -324,16 +328,60 @@ def test_a_short_series_names_the_keys_of_the_series() -> None:
     assert "dataset.test_steps" in hint
 
 
-def test_a_series_too_short_for_folds_names_the_fold_and_the_keys_of_folds() -> None:
-    Path("s.csv").write_text("t,v\n" + "".join(f"{1949 + m // 12}-{m % 12 + 1:02},{m}\n" for m in range(144)))
-    series = ["dataset=series", "dataset.path=s.csv", "dataset.horizon=12", "cv=time_series"]
+def monthly(steps: int) -> list[str]:
+    """Write a series of months, and return the words that forecast it a year ahead in folds."""
+    lines = "".join(f"{1949 + m // 12}-{m % 12 + 1:02},{m}\n" for m in range(steps))
+    Path("s.csv").write_text(f"t,v\n{lines}")
+    return ["dataset=series", "dataset.path=s.csv", "dataset.horizon=12", "cv=time_series"]
+
+
+def test_the_lookback_leaves_the_first_fold_windows_to_train_on() -> None:
+    series = monthly(144)
+    experiment = plan_experiment([*series, "cv.folds=3"])
+    assert experiment.config["dataset"]["lookback"] == 12 == experiment.data.x.lookback
+    assert experiment.data.note == (
+        "lookback 12: it leaves 6 windows to train on in the smallest of 3 training sets, and 48 would leave none"
+    )
+    assert load_data(experiment.config["dataset"]) is experiment.data
+    experiment = plan_experiment(monthly(400))
+    assert len(experiment.splits[0].train) >= 32
+    assert experiment.config["dataset"]["lookback"] == 36
+    assert plan_experiment([*series, "cv=holdout"]).config["dataset"]["lookback"] == 48
+
+
+@settings(max_examples=8, deadline=None)
+@given(
+    st.integers(60, 300),
+    st.sampled_from(
+        ["cv.folds=2", "cv.folds=4", "cv.gap=3", "cv.window=40", "cv.val_size=0.3", "cv=holdout"]
+    ),
+)
+def test_settings_that_leave_no_window_are_answered_by_some_that_do(steps: int, word: str) -> None:
+    words = [*monthly(steps), word]
+    try:
+        plan_experiment(words)
+    except InputError as error:
+        (problem,) = error.problems
+        advised = re.findall(r"((?:cv|dataset)\.\w+=\S+) \((\d+) training", problem.hint)
+        assert advised or "or give a longer series" in problem.hint
+        for advice, left in advised:
+            experiment = plan_experiment([*words, advice])
+            assert min(len(split.train) for split in experiment.splits) == int(left) > 0
+
+
+def test_a_series_too_short_for_folds_names_the_fold_and_settings_that_fit() -> None:
+    series = monthly(144)
     ((where, message, hint),) = mistakes(*series)
     assert where == "cv"
     assert message.startswith(
         "no window is left for training in fold 0: all windows before its held-out rows"
     )
-    assert hint.startswith("Lower cv.folds, cv.val_size, dataset.horizon or dataset.lookback")
-    plan_experiment([*series, "cv.folds=3", "dataset.lookback=12"])
+    fit = "cv.folds=2 (15 training windows) or dataset.horizon=6 (9 training windows)"
+    assert hint == f"Use {fit}, or give a longer series."
+    assert "dataset.lookback=12 (" in mistakes(*series, "cv.folds=3", "dataset.lookback=48")[0][2]
+    ((_, message, hint),) = mistakes(*series, "cv.folds=200")
+    assert message.startswith("85 windows cannot be split")
+    assert hint.startswith("Use cv.folds=")
 
 
 def test_the_words_that_keep_all_columns_from_being_used_are_named() -> None:

@@ -106,6 +106,23 @@ def test_each_series_is_split_at_its_own_end(strategy: Any, tmp_path: Path) -> N
             assert max(train) < min(val) <= max(val) < min(test)
 
 
+@pytest.mark.parametrize("strategy", [TimeSeries(4), TimeSeries(4, gap=2), TimeSeries(4, window=10)])
+@pytest.mark.parametrize("more", range(6))
+def test_a_series_too_short_for_all_folds_is_in_the_last_ones(
+    more: int, strategy: TimeSeries, tmp_path: Path
+) -> None:
+    lengths = {**SHOPS, "Rome": (20, LOOKBACK + HORIZON + more)}
+    data = load(tmp_path, table(shops=lengths))
+    splits = strategy.splits(data)
+    check_overlap(data, splits)
+    held_out = [len(days(data, "Rome", split.test)) > 0 for split in splits]
+    assert held_out == sorted(held_out)
+    # The first window cannot be held out: there is no earlier one.
+    assert sum(held_out) == min(4, max(0, more - strategy.gap))
+    whole = [days(data, "Oslo", split.test) for split in splits]
+    assert all(whole)
+
+
 def test_complete_series_can_be_held_out(tmp_path: Path) -> None:
     data = load(tmp_path, table())
     splits = GroupKFold(3, val_size=0).splits(data)

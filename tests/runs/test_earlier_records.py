@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 import dlcli
+from dlcli.assembly import windows_to_train
 from dlcli.datasets import raw_rows, series
 from dlcli.datasets.lookback import Lookback
 from dlcli.result import Result
@@ -49,6 +50,7 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Result:
     words += ["optimizer.lr=interval(0.001,0.01)", "sweep/sampler=random", "sweep.trials=1"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(series, "choose_lookback", lambda *_: Lookback(21, "lookback 21"))
+        patch.setattr(windows_to_train, "shorter_lookbacks", lambda steps, *_: [steps])
         found = dlcli.sweep([*words, f"runs_dir='{folder}/runs'"])
     for run_dir in folder.glob("runs/*/*/artifacts"):
         assert read_config(Ledger.load(run_dir))["dataset"]["lookback"] == 21  # the number, not the word

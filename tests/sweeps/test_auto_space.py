@@ -154,7 +154,7 @@ def test_effort_compares_the_models_that_fit_and_tests_the_winner(best: Result) 
     assert "test/accuracy" in best.metrics
     panel = Ledger.load(best.run_dir).about["panel"]
     assert panel["models"] == "auto: tabm, for multiclass of table rows"
-    assert panel["left out"].count("model.members: ") == 4  # and mlp, the default of iris
+    assert panel["models left out"].count("model.members: ") == 4  # and mlp, the default of iris
     assert [one["key"] for one in best.to_json()["notices"]][:4] == ["left_out_models"] * 4
     assert "effort" not in best.best["command"]
     assert any("none is better on the validation rows than the best trial" in text for text in best.messages)
@@ -162,11 +162,32 @@ def test_effort_compares_the_models_that_fit_and_tests_the_winner(best: Result) 
     assert "model=tabm" in best.best["command"]
 
 
+def test_a_single_finished_trial_is_told_and_columns_are_left_out_as_in_a_training(tmp_path: Path) -> None:
+    rows = "".join(f"{row % 7},,{row % 5},{'uv'[row % 7 > 3]}\n" for row in range(60))
+    (tmp_path / "t.csv").write_text(f"a,none,b,y\n{rows}")
+    table = [
+        "dataset=table",
+        f"dataset.path='{tmp_path}/t.csv'",
+        "dataset.target=y",
+        f"runs_dir='{tmp_path}/runs'",
+    ]
+    found = dlcli.train(
+        [*table, *UNTIMED, "model=hist_gradient_boosting", "cv=kfold", "cv.folds=2", "sweep.trials=1"]
+    )
+    assert any(
+        message.endswith("-trial-0 is the only candidate for the ensemble, as no other trial finished.")
+        for message in found.messages
+    )
+    plain = dlcli.train([*table, "model=hist_gradient_boosting"])
+    panels = [Ledger.load(one.run_dir).about["panel"]["left out"] for one in (found, plain)]
+    assert panels == ["none (empty in the training rows)"] * 2
+
+
 @pytest.mark.parametrize(
     ("size", "left", "reason"),
     [
         (4, "values left out", "cnn: model.channels=[32,64,128] (an image of 4 x 4 pixels is too small for block 3"),
-        (2, "left out", "cnn (an image of 2 x 2 pixels is too small for block 2 of 2"),
+        (2, "models left out", "cnn (an image of 2 x 2 pixels is too small for block 2 of 2"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_built_for_small_images_is_left_out_and_told(

@@ -115,6 +115,11 @@ class Columns:
         }
         return self.replaced(out)
 
+    def without_empty(self, x: pd.DataFrame, rows: np.ndarray) -> Columns:
+        """Return the columns with features that have no value in the training rows marked as left out."""
+        empty = [name for name in x.columns if not x[name].notna().to_numpy()[rows].any()]
+        return self.used(set(x.columns) - set(empty), dict.fromkeys(empty, "empty in the training rows"))
+
     def counted(self, x: pd.DataFrame, rows: np.ndarray | None = None) -> Columns:
         """Return the columns with the categories of the training rows; None for all rows."""
         found = {}
