@@ -16,6 +16,7 @@ from dlcli.errors import CorruptRun
 from dlcli.inference.evaluation import OUTPUTS, load_outputs
 from dlcli.inference.forward_passes import joined
 from dlcli.inference.predictions_file import KeptPredictions, write_predictions
+from dlcli.inference.saved_model import load_task
 from dlcli.reports.missing_pictures import ALL_PLOTS, MissingPictures
 from dlcli.result import Result
 from dlcli.runs.folder import recorded_epochs
@@ -127,7 +128,10 @@ def out_of_fold(
 def _pooled_outputs(
     results: Sequence[Result], held_out: Sequence[np.ndarray], task: Task
 ) -> tuple[torch.Tensor, np.ndarray]:
-    """Return the outputs of the held-out rows of all folds, and the numbers of these rows."""
+    """Return the outputs of the held-out rows of all folds as those of `task`, and the numbers of these rows.
+
+    The folds' own tasks differ, for example in the mean and deviation of their training targets.
+    """
     folds = [pair for pair in zip(results, held_out, strict=True) if len(pair[0].values)]
     parts = [load_outputs(result.run_dir, rows) for result, rows in folds]
     for (result, _), (_, found) in zip(folds, parts, strict=True):
@@ -136,5 +140,9 @@ def _pooled_outputs(
             raise CorruptRun(
                 "the fold's outputs have another shape than those of the first fold", where, "Train again."
             )
-    outputs = joined([torch.from_numpy(outputs) for _, outputs in parts], task.padding)
+    tasks = [load_task(result.run_dir / "model", trust=True) for result, _ in folds]
+    converted = [
+        task.converted(torch.from_numpy(outputs), own) for (_, outputs), own in zip(parts, tasks, strict=True)
+    ]
+    outputs = joined(converted, task.padding)
     return outputs, np.concatenate([rows for rows, _ in parts])

@@ -297,13 +297,17 @@ class Forecast(Task):
         )
 
     def pictures(self, outputs: Tensor, y: Windows) -> Iterator[tuple[str, Figure]]:
-        """Yield forecasts next to the actual values, and the error per forecast step."""
+        """Yield forecasts next to the actual values, those that follow each other and one of them, and the error per
+        forecast step."""
         from dlcli.reports import forecast_plots  # a prediction needs no matplotlib
 
         values = self._values(outputs)
         predicted = values[..., self._point]
         bands = (values, self.quantiles) if self.quantiles else None
-        yield "forecast", forecast_plots.forecasts(y, predicted, self.names, bands)
+        is_rolling = forecast_plots.following_rows(y, len(y) // 2)[1] > 1
+        yield "forecast", forecast_plots.forecasts(y, predicted, self.names, bands, rolling=is_rolling)
+        if is_rolling:
+            yield "one_forecast", forecast_plots.forecasts(y, predicted, self.names, bands)
         error = np.abs(predicted - y.numpy()).mean(axis=0) / self._std
         yield "error_by_step", forecast_plots.error_by_step(error, self.names)
 

@@ -6,9 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from dlcli.datasets.data import Data
 from dlcli.datasets.windows import History, Stretches, Windows
+from dlcli.reports.forecast_plots import following_rows, forecasts
+from dlcli.reports.style import PALETTE
 from dlcli.tasks.facts import (
     level_before,
     naive_error,
@@ -133,9 +137,41 @@ def test_pictures_are_drawn(times: np.ndarray) -> None:
     task = task_of(data)
     y = Windows(data.y.values, data.y.origins, HORIZON, times)[40:60]
     pictures = dict(task.pictures(torch.zeros(20, HORIZON * 2), y))
-    assert list(pictures) == ["forecast", "error_by_step"]
-    truth, forecast = pictures["forecast"].axes[0].get_lines()[-2:]
+    assert list(pictures) == ["forecast", "one_forecast", "error_by_step"]
+    truth, forecast = pictures["one_forecast"].axes[0].get_lines()[-2:]
     assert len(truth.get_xdata()) == len(forecast.get_xdata()) == HORIZON + 1
+    one = dict(task.pictures(torch.zeros(HORIZON, HORIZON * 2), y[:HORIZON]))
+    assert list(one) == ["forecast", "error_by_step"]
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.data(), st.integers(1, 5), st.lists(st.integers(0, 40), min_size=1, max_size=3))
+def test_forecasts_that_follow_each_other_are_of_one_series_and_do_not_overlap(
+    draw: st.DataObject, horizon: int, lengths: list[int]
+) -> None:
+    sizes = [length + horizon for length in lengths]
+    begins = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+    origins = np.concatenate(
+        [begin + np.arange(length + 1) for begin, length in zip(begins, lengths, strict=True)]
+    )
+    kept = draw.draw(st.lists(st.sampled_from(origins.tolist()), min_size=1, unique=True))  # in any order
+    names = tuple(f"s{number}" for number in range(len(lengths)))
+    steps = np.arange(sum(sizes))
+    y = Windows(steps[:, None] * 1.0, np.array(kept), horizon, steps, stretches=Stretches(begins, names, "s"))
+    row = len(y) // 2
+    rows, number = following_rows(y, row)
+    chosen = y.origins[rows]
+    assert (np.diff(chosen) >= horizon).all()
+    assert set(y[rows].series) == {y.series[row]}
+    assert len(rows) <= number
+    same = np.sort(y.origins[y.series == y.series[row]])
+    if len(rows) == number:  # no further forecast would fit between them
+        assert all((np.abs(origin - chosen) < horizon).any() for origin in same)
+    values = np.repeat(y.numpy()[..., None], 2, axis=-1)
+    figure = forecasts(y, y.numpy(), ["v"], (values, (0.1, 0.9)), rolling=True)
+    drawn = [line for line in figure.axes[0].get_lines() if line.get_color() == PALETTE[1]]
+    assert [line.get_ydata()[-1] for line in drawn] == (chosen + horizon - 1).tolist()
+    assert len(figure.axes[0].collections) == len(rows)
 
 
 def many_series() -> Data:
@@ -265,7 +301,7 @@ def test_quantiles_of_each_step() -> None:
     unsorted = outputs.reshape(20, HORIZON * 2, 3)
     expected = Quantile(levels)(unsorted.flatten(1), task.encode(y)[:].flatten(1))
     assert found["loss"] == pytest.approx(float(expected), rel=1e-5)
-    (bands,) = {len(ax.collections) for ax in dict(task.pictures(outputs, y))["forecast"].axes}
+    (bands,) = {len(ax.collections) for ax in dict(task.pictures(outputs, y))["one_forecast"].axes}
     assert bands == 1
 
 
