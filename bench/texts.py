@@ -56,7 +56,7 @@ def _measured(
 ) -> tuple[str, int, float, float, float, float, float, float]:
     result, seconds = _ours(file, seed, runs, more)
     metric = "f1" if file.stem == "sms" else "accuracy"
-    split = np.load(Path(result.run_dir) / "split.npz")
+    split = split_of(Path(result.run_dir), more)
     plain, tuned, theirs, known = _theirs(file, split, metric)
     return (
         metric,
@@ -68,6 +68,22 @@ def _measured(
         theirs,
         known,
     )
+
+
+def split_of(run_dir: Path, more: list[str]) -> dict[str, np.ndarray]:
+    """Return the rows of each part of a run.
+
+    Raises:
+        SystemExit: there is no hold-out with validation rows, such as for folds or a refitted model.
+    """
+    file = run_dir / "split.npz"
+    split = dict(np.load(file)) if file.is_file() else {}
+    if missing := [part for part in ("train", "val", "test") if not len(split.get(part, ()))]:
+        raise SystemExit(
+            f"the run has no {missing[0]} rows, on which scikit-learn is compared: leave out the words that change "
+            f"the split or refit the model ({' '.join(more)})"
+        )
+    return split
 
 
 def _ours(file: Path, seed: int, runs: str, more: list[str]) -> tuple[RunResult, float]:
