@@ -70,8 +70,14 @@ def _few_windows(config: Mapping[str, Any], splits: Sequence[Split]) -> Iterator
             f"{counted(fewest, 'training window')} for a horizon of {dataset['horizon']}: forecasts and their quantiles"
             " are uncertain",
             "dataset.lookback",
-            "Lower dataset.lookback or dataset.horizon, hold out less (cv.test_size, cv.val_size), or add series.",
+            f"Lower dataset.lookback or dataset.horizon, hold out less ({_holding_out(config)}), or add series.",
         )
+
+
+def _holding_out(config: Mapping[str, Any]) -> str:
+    """Return the keys of the strategy that decide how many windows are left for training."""
+    keys = ("folds", "gap", "test_size", "val_size")
+    return ", ".join(f"cv.{key}" for key in keys if config["cv"].get(key)) or "cv"
 
 
 def _cut_cycle(config: Mapping[str, Any]) -> Iterator[Problem]:

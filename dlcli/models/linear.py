@@ -31,6 +31,20 @@ class Linear(nn.Module):
     is_linear: ClassVar = True  # required by optimizers that use all rows in each step
     reads_text: ClassVar = "bag"
     text_preprocessing: ClassVar = "tfidf"  # the choice of `preprocessing=auto` for texts
+    # The weights are solved for a path of penalties: what can be searched is what n-grams they are of, and how these
+    # are penalized.
+    search_space_with: ClassVar[dict[tuple[str, ...], dict[str, str]]] = {
+        ("Tfidf",): {
+            "preprocessing.ngrams": "1,2,3",
+            "preprocessing.characters": "auto,5",
+            "preprocessing.min_df": "auto,2",
+            "preprocessing.character_min_df": "1,2",
+        },
+        **{
+            ("Tfidf", kind): {"optimizer.class_ratios": "null,0.25,0.75"}
+            for kind in ("Binary", "Multiclass", "Multilabel")
+        },
+    }
 
     def __init__(
         self,

@@ -19,6 +19,9 @@ _LISTED = 100
 # Name of a model's class attribute: argument, or dotted key of any section, to its values in Hydra's grammar.
 DECLARED = "search_space"
 
+# Such mappings for configurations whose preprocessing and task are of some classes, by a tuple of their names.
+DECLARED_WITH = "search_space_with"
+
 # Keys of the optimizer that are searched between their value divided and multiplied by the factor, unless it is 0.
 _OF_OPTIMIZER, _FACTOR = ("lr", "weight_decay"), 5.0
 
@@ -26,7 +29,10 @@ _OF_OPTIMIZER, _FACTOR = ("lr", "weight_decay"), 5.0
 def declared_ranges(config: Mapping[str, Any]) -> dict[str, str]:
     """Return key to values, in Hydra's grammar, for the model and the optimizer; empty if nothing can be searched."""
     kind = locate(config["model"][TARGET])
-    own: Mapping[str, str] = getattr(kind, DECLARED, {})
+    named = {str(config[name].get(TARGET)).rpartition(".")[2] for name in ("preprocessing", "task")}
+    own: dict[str, str] = dict(getattr(kind, DECLARED, {}))
+    for classes, ranges in getattr(kind, DECLARED_WITH, {}).items():
+        own |= ranges if named.issuperset(classes) else {}
     found = {key if "." in key else f"model.{key}": str(values) for key, values in own.items()}
     return {**(_around(config["optimizer"]) if _takes_steps(config) else {}), **found}
 

@@ -234,8 +234,10 @@ def _differences(running: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _settings(params: Mapping[str, Any]) -> str:
-    texts = (
-        f"{key}={value:.4g}" if isinstance(value, float) else f"{key}={value}"
-        for key, value in params.items()
-    )
-    return "  ".join(texts)
+    return "  ".join(f"{key}={_setting(value)}" for key, value in params.items())
+
+
+def _setting(value: Any) -> str:
+    if value is None or isinstance(value, bool):  # as a user writes it
+        return {None: "null", True: "true", False: "false"}[value]
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

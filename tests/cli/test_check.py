@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dlcli.checks.settings import find_config_warnings
 from dlcli.datasets.raw_rows import load_data
 from dlcli.errors import ConfigError, InputError
 from dlcli.experiment import plan_experiment
@@ -339,6 +340,10 @@ def test_the_lookback_leaves_the_first_fold_windows_to_train_on() -> None:
     series = monthly(144)
     experiment = plan_experiment([*series, "cv.folds=3"])
     assert experiment.config["dataset"]["lookback"] == 12 == experiment.data.x.lookback
+    (few,) = (
+        one for one in find_config_warnings(experiment.config, experiment.splits) if "window" in one.message
+    )
+    assert "hold out less (cv.folds, cv.val_size)" in few.hint
     assert experiment.data.note == (
         "lookback 12: it leaves 6 windows to train on in the smallest of 3 training sets, and 48 would leave none"
     )

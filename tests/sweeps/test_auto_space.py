@@ -131,6 +131,28 @@ def test_a_model_of_one_s_own_declares_its_ranges(tmp_path: Path, monkeypatch: p
     }  # fmt: skip
 
 
+@pytest.mark.parametrize(("target", "has_classes"), [("label", True), ("score", False)])
+def test_bags_of_ngrams_are_searched_with_values_that_can_be_trained(
+    target: str, has_classes: bool, tmp_path: Path
+) -> None:
+    rows = "".join(
+        f"{'ab'[row % 2]},{row / 7},{'good' if row % 2 else 'bad'} thing {row % 5}\n" for row in range(60)
+    )
+    (tmp_path / "t.csv").write_text(f"label,score,text\n{rows}")
+    words = [
+        "dataset=text",
+        f"dataset.path='{tmp_path}/t.csv'",
+        f"dataset.target={target}",
+        "dataset.text=text",
+    ]
+    words += ["model=linear", "sweep/sampler=random", "sweep.trials=4", "sweep.refit=false", *QUICK[1:]]
+    found = dlcli.sweep([*words, f"runs_dir='{tmp_path}/runs'"])
+    keys = set(found.trials[0]["params"])
+    assert {"preprocessing.ngrams", "preprocessing.characters", "preprocessing.min_df"} < keys
+    assert ("optimizer.class_ratios" in keys) == has_classes
+    assert [trial["status"] for trial in found.trials] == ["FINISHED"] * 4
+
+
 def test_a_model_without_ranges_asks_for_values(tmp_path: Path) -> None:
     with pytest.raises(
         ConfigError, match=r"nothing to search\n.*declares no ranges.*Give several values"
