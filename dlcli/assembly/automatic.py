@@ -66,7 +66,7 @@ class AutomaticChoice(NamedTuple):
 
     Attributes:
         key: section and name, such as `model.members`; a section alone is left empty, as by its option `none`.
-        value: the value; "none" for a section.
+        value: the value; "none" for a section, or the name of its class if it is complete already.
         reason: reason for the panel, such as `for 109 training rows`.
     """
 
@@ -278,6 +278,8 @@ def with_choices(config: dict[str, Any], choices: Sequence[AutomaticChoice]) -> 
     """Return the configuration with the chosen values in place of `auto`."""
     for choice in choices:
         section, _, name = choice.key.partition(".")
+        if not name and choice.value != NONE:
+            continue
         config = {**config, section: {**config[section], name: choice.value} if name else {}}
     return config
 
@@ -299,7 +301,9 @@ def recorded_choices(tags: Mapping[str, str], config: Mapping[str, Any]) -> dict
 
 def describe_choices(tags: Mapping[str, str], config: Mapping[str, Any]) -> dict[str, str]:
     """Return a line for the panel about each choice that a run's tags record."""
-    return {tag.rpartition(".")[2]: f"auto: {text}" for tag, text in recorded_choices(tags, config).items()}
+    names = {tag: tag.rpartition(".")[2] for tag in recorded_choices(tags, config)}
+    # The panel has a line on the model already.
+    return {"chosen" if name == "model" else name: f"auto: {tags[tag]}" for tag, name in names.items()}
 
 
 def _has(config: Mapping[str, Any], key: str, value: str) -> bool:
@@ -310,5 +314,5 @@ def _value(config: Mapping[str, Any], key: str) -> Any:
     section, _, name = key.partition(".")
     found = config.get(section)
     if not name:
-        return NONE if not found else None
+        return found.get(TARGET, "").rpartition(".")[2] if found else NONE
     return found.get(name) if isinstance(found, Mapping) else None

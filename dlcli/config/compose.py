@@ -24,6 +24,7 @@ from dlcli.config.provenance import COMMAND_LINE, nearest, origins
 from dlcli.config.replaced_option import leave_out_of_project, leave_out_replaced
 from dlcli.config.reserved_keys import Supplied
 from dlcli.config.resolve import resolve, without_copies
+from dlcli.config.several_series import of_several_series
 from dlcli.config.validate import validate
 from dlcli.config.yaml_file import read
 from dlcli.errors import ConfigError, Problem
@@ -184,6 +185,8 @@ def draft(
         raise ConfigError([*problems, *error.problems]) from error
     if (fitting := _of_model(choices, folders)) and _TABLES not in {**project.options, **asked.options}:
         return draft([*overrides, f"{_TABLES}={fitting}"], folders, supplied, by_data)
+    if more := of_several_series(config, choices, (project, asked)):
+        return draft([*overrides, *more], folders, supplied, by_data)
     merged = Merged(
         composition, config, choices, tuple(used), project, asked, tuple(overrides), supplied or {}
     )

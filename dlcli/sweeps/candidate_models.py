@@ -19,7 +19,7 @@ _MODELS: Mapping[str, Sequence[str]] = {
     "image": ("resnet", "cnn", "linear"),
     "sequence": ("gru", "tcn", "transformer", "linear"),
     "audio": ("resnet", "cnn", "gru", "tcn"),
-    "forecast": ("linear_forecast", "dlinear", "segrnn", "patchtst"),
+    "forecast": ("linear_forecast", "mlp", "dlinear", "segrnn", "patchtst"),
     "segmentation": ("unet",),
     "questions": (),
     "words": ("bilstm", "gru", "transformer"),
