@@ -202,7 +202,7 @@ class Series(BaseEstimator):
         if self._log:
             lowest = x.values[x.covered(), : x.targets].min(axis=0, initial=0)
             if (lowest < 0).any():
-                name = x.columns[int((lowest < 0).argmax())]
+                name = x.columns[int(lowest.argmin())]
                 raise DataError(
                     f"negative values, such as {lowest.min():g}, have no logarithm",
                     f"column {name}",

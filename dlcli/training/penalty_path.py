@@ -317,8 +317,8 @@ def measure(optimizer: PenaltyPath, pieces: Any, network: Network, task: Task, h
             )
     if optimizer.scaled is not None:
         return
-    found = (loss_before_restoring(network, task, piece, held) for piece in pieces)
     if optimizer.curvature is None:
+        found = (loss_before_restoring(network, task, piece, held) for piece in pieces)
         # Only the losses of windows, in units of their own, have very different curvatures.
         weigh = row_weights if hasattr(network.on_device, "restore") else lambda *_: None
         optimizer.curvature = curvature_of(network.model, (weigh(*one) for one in found))

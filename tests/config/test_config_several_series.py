@@ -46,9 +46,10 @@ def test_the_defaults_give_way_to_what_is_chosen(
     assert size == expected[2] or words[0].startswith("experiment")
 
 
-def test_a_model_of_the_project_is_not_replaced(tmp_path: Path) -> None:
+def test_with_a_model_in_the_project_the_dataset_decides_as_for_one_series(tmp_path: Path) -> None:
     (tmp_path / "dlcli.yaml").write_text("model: gru\n")
     alone = composed(*ONE, folders=(tmp_path,))
+    assert alone == ("linear_forecast", None, 32)  # that of dataset/series.yaml, not the project's
     assert composed(*SEVERAL, folders=(tmp_path,)) == alone
 
 

@@ -158,6 +158,14 @@ def test_negative_values_have_no_logarithm() -> None:
     assert (some.values[:, 0] < 0).all()
 
 
+def test_the_column_of_the_lowest_value_is_named() -> None:
+    some = history(lowest=-1)
+    some.values[:, 1] *= -1  # lower than those of the first column
+    lowest = some.values[:, 1].min()
+    with pytest.raises(DataError, match=rf"column b: negative values, such as {lowest:g},"):
+        Series(log=True).fit(some)
+
+
 def test_settings_that_a_saved_object_lacks_are_off() -> None:
     fitted = Series("last", "mixed").fit(history())
     for name in ("log", "deseasonalize", "recent"):
