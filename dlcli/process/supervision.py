@@ -149,6 +149,23 @@ def limited(key: str, seconds: float, message: str) -> Iterator[None]:
         _line.send(limit=key, seconds=None)
 
 
+@contextlib.contextmanager
+def _ticking() -> Iterator[None]:
+    """Have the kernel send SIGALRM, which is blocked, at each tick.
+
+    `sigtimedwait` would be simpler, but Python (3.11 to 3.14) returns an uninitialized result, often SIGINT, from one
+    that SIGSTOP and SIGCONT interrupt for longer than its timeout.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})
+    signal.setitimer(signal.ITIMER_REAL, _TICK, _TICK)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.sigtimedwait({signal.SIGALRM}, 0)  # a pending one would end the process
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 class _Parent:
     """The parent's side: waits for the child, forwards signals and enforces limits."""
 
@@ -170,24 +187,25 @@ class _Parent:
 
     def wait(self) -> Ending:
         """Wait for the child, and return how it ended."""
-        while True:
-            pid, status = os.waitpid(self._ending.pid, os.WNOHANG)
-            self._listen()
-            if pid:
-                self._ending.code = os.waitstatus_to_exitcode(status)
-                os.close(self._line)
-                return self._ending
-            self._act(signal.sigtimedwait({*self._heeded, signal.SIGCHLD}, _TICK))
-            self._tell_of_stop()
+        with _ticking():
+            while True:
+                pid, status = os.waitpid(self._ending.pid, os.WNOHANG)
+                self._listen()
+                if pid:
+                    self._ending.code = os.waitstatus_to_exitcode(status)
+                    os.close(self._line)
+                    return self._ending
+                self._act(signal.sigwaitinfo({*self._heeded, signal.SIGCHLD, signal.SIGALRM}))
+                self._tell_of_stop()
 
-    def _act(self, received: signal.struct_siginfo | None) -> None:
+    def _act(self, received: signal.struct_siginfo) -> None:
         now = time.monotonic()
         if self._limits and now - self._polled > _GAP:
             gap = now - self._polled
             self._limits = {key: (at + gap, text) for key, (at, text) in self._limits.items()}
         self._polled = now
         self._listen()
-        if received is not None and received.si_signo != signal.SIGCHLD:
+        if received.si_signo in self._heeded:
             # A signal from the kernel comes from the terminal, which has signalled the child as well. Other senders may
             # have signalled both, too.
             if received.si_code <= 0 and not (received.si_signo in STOPPING and self._is_handled):

@@ -7,11 +7,14 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import psutil
 import pytest
+
+from dlcli.process import supervision
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere there is no parent")
 
@@ -121,3 +124,19 @@ def test_a_stopped_child_is_reported() -> None:
         os.kill(child, signal.SIGCONT)
         rest(process)
     assert process.returncode == 0
+
+
+def test_a_parent_that_was_stopped_continues() -> None:
+    with running(WAITS) as (process, _):
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        parent = psutil.Process(process.pid)
+        for _ in range(3):
+            parent.suspend()
+            time.sleep(2 * supervision._TICK)  # as long as a wait takes, not a wait for something
+            parent.resume()
+            while parent.status() != psutil.STATUS_SLEEPING:
+                time.sleep(0.01)
+        os.kill(process.pid, signal.SIGTERM)
+        out, err = rest(process)
+    assert (process.returncode, out, err) == (143, "in order\n", "")
