@@ -88,6 +88,14 @@ def sweep(jobs: int) -> tuple[str, ...]:
     )
 
 
+def grid(epochs: int) -> tuple[str, ...]:
+    rates = ",".join(f"{0.001 * 100 ** (number / 15):.6f}" for number in range(16))
+    return (
+        *(*DLCLI, "sweep", "dataset=iris", "model=mlp", "model.hidden=16", f"trainer.max_epochs={epochs}"),
+        *(f"optimizer.lr={rates}", "cv=stratified_kfold", "cv.folds=5", "callbacks=none", "runs_dir={runs}"),
+    )
+
+
 def digits(epochs: int, *words: str) -> tuple[str, ...]:
     return (
         *(*DLCLI, "train", "experiment=mnist_cnn", f"trainer.max_epochs={epochs}", "callbacks=none", *MNIST),
@@ -170,6 +178,15 @@ ROWS = (
             Peer("ray", "Ray Tune", script("sweep_ray", "40"), RAY),
         ),
         quick="optuna",
+    ),
+    Row(
+        "grid_iris",
+        "16 settings of an MLP on 5 folds of iris, 50 epochs",
+        grid(50),
+        (
+            Peer("lightning", "Lightning, a Trainer's defaults", script("grid", "lightning", "50"), LIGHTNING),
+            Peer("optuna", "Optuna + Lightning", script("grid", "optuna", "50"), OPTUNA),
+        ),
     ),
     Row(
         "predict_rows",
