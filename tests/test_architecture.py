@@ -150,7 +150,7 @@ LATE = (
     ("", r"datasets/boxes/boxes", r"sklearn"),
     ("", r"comparison/|runs/", r"dlcli.inference"),
     ("", r"models/(hist_gradient_boosting|random_forest)", r"dlcli.models.tree_growth"),
-    ("", r"reports/sweep_plots|sweeps/samplers|datasets/audio/audio_loading", r"scipy"),
+    ("", r"reports/sweep_plots|sweeps/samplers|datasets/audio/audio_(decoder|loading)", r"scipy"),
     (
         "a process that is bound first",
         r"executors/(template|worker|local)",

@@ -26,14 +26,25 @@ from dlcli.process.deferred_torch import (
 from dlcli.process.deferring import CallsLoader, DeferringLoader, NamesLoader, PartLoader, find_part, loaded
 
 _METRICS = "torchmetrics"
-_STATISTICS, _INTEGRALS = "scipy.stats", "scipy.integrate"  # scikit-learn imports them for a few functions
+# scikit-learn imports them for a few functions.
+_STATISTICS, _INTEGRALS = "scipy.stats", "scipy.integrate"
+_SPARSE, _GRAPHS = "scipy.sparse.linalg", "scipy.sparse.csgraph"
 
 # Packages that run no code before they are used.
-_UNUSED = (BACKEND, "torch._export", "torch.distributions", "torch.export", "torch.masked", "numpy.f2py")
+_UNUSED = (
+    BACKEND,
+    "numpy.f2py",
+    "scipy.linalg",
+    "torch._export",
+    "torch.distributions",
+    "torch.export",
+    "torch.masked",
+)
 
 # Modules of which others import functions by name.
 _CALLED = {
     _INTEGRALS: ("trapezoid",),
+    _GRAPHS: ("laplacian",),
     "torch.utils.flop_counter": ("FlopCounterMode",),  # by Lightning's summary of a model, and with it triton
     "torchmetrics.utilities.plot": ("plot_single_or_multi_val", "plot_confusion_matrix", "plot_curve"),
 }
@@ -50,7 +61,7 @@ _OF_SKLEARN = "ensemble impute metrics model_selection neighbors preprocessing"
 _COLLECTIONS = tuple(f"sklearn.{name}" for name in _OF_SKLEARN.split())
 
 # Packages whose modules cannot be imported before their own code has run, with the module that this loads.
-_WHOLE = {name: name for name in (COMPILER, _STATISTICS, _INTEGRALS, *_UNUSED)}
+_WHOLE = {name: name for name in (COMPILER, _STATISTICS, _INTEGRALS, _SPARSE, _GRAPHS, *_UNUSED)}
 _WHOLE |= dict.fromkeys(("torch._decomp", "torch._prims", "torch._refs"), KERNELS)
 
 
@@ -64,15 +75,11 @@ class _Finder(MetaPathFinder):
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        package = ".".join(name.split(".")[:2])
-        owner = _WHOLE.get(package)
+        parts = name.split(".")
+        owner = _WHOLE.get(".".join(parts[:2])) or _WHOLE.get(".".join(parts[:3]))
         if owner is not None and name != owner and name not in _PARTS:
             return find_part(owner, name)
-        if (
-            owner is None
-            and name not in (KERNELS, *_COLLECTIONS, *_CALLED)
-            and name.split(".")[0] != _METRICS
-        ):
+        if owner is None and name not in (KERNELS, *_COLLECTIONS, *_CALLED) and parts[0] != _METRICS:
             return None
         spec = PathFinder.find_spec(name, path)
         if spec is None or not isinstance(spec.loader, SourceFileLoader):
@@ -82,7 +89,9 @@ class _Finder(MetaPathFinder):
         elif name == KERNELS:
             spec.loader = KernelsLoader(spec.loader)
         elif name == _STATISTICS:
-            spec.loader = _StatisticsLoader(spec.loader, "rankdata", "gmean", "spearmanr", "chi2")
+            spec.loader = _ScipyLoader(spec.loader, "rankdata", "gmean", "spearmanr", "chi2")
+        elif name == _SPARSE:
+            spec.loader = _ScipyLoader(spec.loader, "cg", "LinearOperator")
         elif name in _CALLED:
             spec.loader = CallsLoader(spec.loader, *_CALLED[name])
         elif name in _UNUSED:
@@ -95,21 +104,34 @@ class _Finder(MetaPathFinder):
         return spec
 
 
-class _StatisticsLoader(CallsLoader):
+class _ScipyLoader(CallsLoader):
     def stand_in(self, module: ModuleType, name: str) -> Any:
-        return _Distribution(name) if name == "chi2" else super().stand_in(module, name)
+        is_function = name not in ("chi2", "LinearOperator")
+        return super().stand_in(module, name) if is_function else _Object(module.__name__, name)
 
 
-class _Distribution:
-    """Stands in for a distribution of `scipy.stats`, which is loaded when it is used."""
+class _Object:
+    """Stands in for a class or a distribution, whose module is loaded when it is used."""
 
-    def __init__(self, name: str) -> None:
-        self._name = name
+    def __init__(self, module: str, name: str) -> None:
+        self._module, self._name = module, name
+
+    def _real(self) -> Any:
+        return getattr(loaded(self._module), self._name)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return getattr(loaded(_STATISTICS), self._name)(*args, **kwargs)
+        return self._real()(*args, **kwargs)
+
+    def __mro_entries__(self, bases: tuple[Any, ...]) -> tuple[Any, ...]:
+        return (self._real(),)
+
+    def __instancecheck__(self, instance: Any) -> bool:
+        return isinstance(instance, self._real())
+
+    def __subclasscheck__(self, subclass: type) -> bool:
+        return issubclass(subclass, self._real())
 
     def __getattr__(self, attribute: str) -> Any:
         if attribute.startswith("_"):  # libraries probe every object for some
             raise AttributeError(attribute)
-        return getattr(getattr(loaded(_STATISTICS), self._name), attribute)
+        return getattr(self._real(), attribute)

@@ -5,6 +5,8 @@
   takes a tenth of the CPU time of `import torch`.
 - The first `torch.vmap` imports all decompositions of torch's operators, which takes half a second, to register those
   of eight operators that it cannot map without. Each of these imports them when it is called.
+- torch imports NVIDIA's bindings of CUDA where they are installed, and with them a twelfth of the time of
+  `import torch`, for functions that a training does not call. They are imported when they are used.
 - matplotlib writes a description of the settings of each class of artists, which takes 0.4 of the time of its import.
   A notebook shows them; dlcli's commands leave them out.
 """
@@ -16,10 +18,12 @@ import importlib
 import inspect
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
+from importlib.util import find_spec, module_from_spec
 from types import FrameType, FunctionType, ModuleType
 from typing import Any
 
@@ -114,6 +118,53 @@ def _decompose(operator: Any, *args: Any, **kwargs: Any) -> Any:
     return importlib.import_module("torch._decomp").decomposition_table[operator](*args, **kwargs)
 
 
+_BINDINGS, _OF_BINDINGS = "cuda.bindings", ("driver", "runtime")
+
+
+class _Late(ModuleType):
+    """A module that is imported when an attribute of it is read."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # libraries probe every module for some
+            raise AttributeError(name)
+        return getattr(importlib.import_module(self.__name__), name)
+
+
+@contextmanager
+def _bindings_late() -> Iterator[None]:
+    """Let dlcli's commands import stand-ins for the bindings of CUDA, if these are installed."""
+    version = _version_of_bindings() if program.is_running and _BINDINGS not in sys.modules else None
+    if version is None:
+        yield
+        return
+    bindings: Any = _Late(_BINDINGS)
+    bindings.__version__ = version
+    for name in _OF_BINDINGS:
+        setattr(bindings, name, _Late(f"{_BINDINGS}.{name}"))
+    sys.modules[_BINDINGS] = bindings
+    try:
+        yield
+    finally:
+        del sys.modules[_BINDINGS]
+
+
+@functools.cache
+def _version_of_bindings() -> str | None:
+    """Return the version of the bindings of CUDA, without importing them; None if they are not installed."""
+    try:
+        package = find_spec(_BINDINGS)
+        path = package.submodule_search_locations if package else None
+        found = [PathFinder.find_spec(f"{_BINDINGS}.{name}", path) for name in ("_version", *_OF_BINDINGS)]
+        if path is None or found[0] is None or None in found:
+            return None
+        module = module_from_spec(found[0])
+        assert found[0].loader is not None
+        found[0].loader.exec_module(module)
+        return str(module.__version__)
+    except (ImportError, AttributeError):  # without the package, or one that is laid out differently
+        return None
+
+
 # What is done after the code of a module has run.
 _CHANGES: dict[str, Callable[[ModuleType], None]] = {
     "torch._library.utils": _locate_operators,
@@ -121,13 +172,17 @@ _CHANGES: dict[str, Callable[[ModuleType], None]] = {
     "torch._functorch.predispatch": _decompose_late,
     "matplotlib.artist": _describe_no_artists,
 }
+# In which contexts the code of a module runs.
+_WITHIN: dict[str, Callable[[], AbstractContextManager[None]]] = dict.fromkeys(
+    ("torch.cuda._graph_annotations", "torch.cuda._utils", "torch.cuda.graphs"), _bindings_late
+)
 
 
 class _Finder(MetaPathFinder):
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if name not in _CHANGES:
+        if name not in _CHANGES and name not in _WITHIN:
             return None
         spec = PathFinder.find_spec(name, path)
         if spec is not None and isinstance(spec.loader, SourceFileLoader):
@@ -138,5 +193,7 @@ class _Finder(MetaPathFinder):
 class _ChangingLoader(SourceFileLoader):
     def exec_module(self, module: ModuleType) -> None:
         """Run the module's code, then change the module."""
-        super().exec_module(module)
-        _CHANGES[self.name](module)
+        with _WITHIN.get(self.name, nullcontext)():
+            super().exec_module(module)
+        if change := _CHANGES.get(self.name):
+            change(module)

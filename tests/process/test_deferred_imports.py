@@ -147,6 +147,40 @@ def test_scikit_learns_metrics_load_no_optimizer_of_scipy(run: Run) -> None:
     assert out.splitlines() == ["False 0.5 True", "2.0 2.0 True"]
 
 
+def test_jobs_load_no_linear_algebra_and_no_file_formats_of_scipy(run: Run) -> None:
+    out = run("""
+        from dlcli.executors.template import import_needed
+        import_needed()
+        unused = {"scipy.linalg._basic", "scipy.sparse.linalg._isolve", "scipy.io"}
+        print(sorted(unused & set(sys.modules)))
+        import numpy, scipy.sparse
+        from scipy.sparse.linalg import LinearOperator, cg
+        class Own(LinearOperator):
+            pass
+        import scipy.linalg.blas, scipy.sparse.linalg
+        operator = LinearOperator((2, 2), matvec=lambda x: x)
+        assert issubclass(Own, scipy.sparse.linalg.LinearOperator) and isinstance(operator, LinearOperator)
+        eye = scipy.sparse.eye_array(2)
+        print(scipy.linalg.inv(numpy.eye(2)).sum(), scipy.sparse.linalg.spsolve(eye.tocsc(), numpy.ones(2)).sum())
+        from scipy.sparse.csgraph import laplacian
+        print(cg(eye, numpy.ones(2))[1], laplacian(numpy.ones((2, 2)))[0, 0], callable(scipy.linalg.blas.dgemm))
+    """)
+    assert out.splitlines() == ["[]", "2.0 2.0", "0 1.0 True"]
+
+
+def test_torch_finds_the_bindings_of_cuda_when_it_calls_them(run: Run) -> None:
+    pytest.importorskip("cuda.bindings.runtime")
+    out = run("""
+        import torch.cuda._utils as utils
+        print("cuda.bindings" in sys.modules, utils._HAS_CUDA_BINDINGS)
+        stand_in = utils._cuda_bindings_runtime
+        import cuda.bindings, cuda.bindings.runtime
+        print(stand_in.cudaError_t is cuda.bindings.runtime.cudaError_t)
+        print(utils._cuda_bindings_version == cuda.bindings.__version__)
+    """)
+    assert out.splitlines() == ["False True", "True", "True"]
+
+
 def test_a_module_of_a_deferred_package_can_be_imported_first(run: Run) -> None:
     assert run("import scipy.integrate._ivp.ivp as m; print(m.solve_ivp.__name__)") == "solve_ivp"
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.io import wavfile
 
 from dlcli.datasets.audio.recordings import as_samples
 from dlcli.datasets.folders.bad_files import BadFile
@@ -84,6 +83,8 @@ def _wav(content: bytes) -> tuple[int, np.ndarray]:
     missing = _missing_bytes(content)
     if missing:
         raise BadFile(f"is truncated: {missing:,} bytes are missing")
+    from scipy.io import wavfile
+
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about chunks with metadata, which are not used
