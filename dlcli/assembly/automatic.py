@@ -26,7 +26,8 @@ from dlcli.tracking.mlflow_tags import AUTO_TAG
 from dlcli.training.class_ratios import automatic_ratios
 from dlcli.training.fields import as_fields
 from dlcli.training.finetuning import ProbeFirst
-from dlcli.training.penalty_path import FACTOR, FACTOR_OF_TEXTS, TOLERANCE_OF_BAGS, PenaltyPath, first_penalty
+from dlcli.training.path_penalties import first_penalty
+from dlcli.training.penalty_path import FACTOR, FACTOR_OF_TEXTS, TOLERANCE_OF_BAGS, PenaltyPath
 
 AUTO, NONE = "auto", "none"
 PRECISION, FULL_PRECISION = "trainer.precision", "32-true"

@@ -132,7 +132,8 @@ def assemble(
                 return fields_on_demand(lambda some: fitted.preprocessing.transform(take(data.x, some)), rows)
             return as_fields(_transformed(fitted.preprocessing, data, rows))
 
-        train, val = fields(fitted.rows), fields(split.val) if len(split.val) else None
+        train = fields(fitted.rows) if fitted.fields is None else as_fields(fitted.fields)
+        val = fields(split.val) if len(split.val) else None
         return PreparedRows(fitted, train, val, fitted_columns(data, fitted))
 
     if at_most is None and not on_demand:

@@ -27,7 +27,8 @@ from dlcli.training.features import Features
 from dlcli.training.fields import Field
 from dlcli.training.loader import BatchLoader
 from dlcli.training.network import Network
-from dlcli.training.penalty_path import PenaltyPath, first_penalty, rows_of_a_piece, solve_pieces
+from dlcli.training.path_penalties import first_penalty
+from dlcli.training.penalty_path import PenaltyPath, rows_of_a_piece, solve_pieces
 
 # The path of penalties ends when the loss of the judged rows is above the lowest one by this share of it.
 _RISE = 0.05

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 # Words, single digits (most numbers occur only once), and runs of punctuation.
-_WORD = re.compile(r"\d|[^\W\d]+|[^\w\s]+")
+_WORD = re.compile(r"[^\W\d]+|\d|[^\w\s]+")
 
 # An n-gram is encoded as an integer: 21 bits per word, counted from 1, so that three words fit into an int64.
 _BITS = 21
@@ -227,6 +227,11 @@ def weighted_ngrams(
     found = (1 + np.log(counts) if sublinear else counts) * weights[places]
     norms = np.sqrt(np.bincount(rows, weights=found**2, minlength=number))
     return rows, places, found / norms[rows]
+
+
+def inverse_frequencies(number: np.ndarray, texts: int) -> np.ndarray:
+    """Return the weights of n-grams that occur in `number` of the texts."""
+    return 1 + np.log((1 + texts) / (1 + number))
 
 
 def are_sorted(keys: np.ndarray, weights: np.ndarray) -> bool:

@@ -89,11 +89,14 @@ def text_statistics(texts: list[str]) -> np.ndarray:
     )
 
 
-def fitted_statistics(portions: Iterable[list[str]]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the mean of each statistic over texts, and its factor: 1 / standard deviation, or 0 if it is constant."""
+def fitted_statistics(portions: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the mean of each statistic, and its factor: 1 / standard deviation, or 0 if it is constant.
+
+    Args:
+        portions: statistics of some texts `(N, 31)`, as of `text_statistics`.
+    """
     number, sums = 0, np.zeros((2, len(STATISTICS)))
-    for texts in portions:
-        values = text_statistics(texts)
+    for values in portions:
         number += len(values)
         sums += np.stack([values.sum(axis=0), (values**2).sum(axis=0)])
     means, squares = sums / max(1, number)

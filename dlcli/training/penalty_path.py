@@ -20,6 +20,7 @@ from dlcli.training.class_ratios import ScaledWeights, scaled_by_ratios
 from dlcli.training.curvature import Curvature, curvature_of, row_weights, second_derivative
 from dlcli.training.fields import Batch, Fields
 from dlcli.training.network import Network
+from dlcli.training.path_penalties import PENALTY_OF_A_ROW, first_penalty, path_penalties, predict_solution
 from dlcli.training.restored_losses import loss_before_restoring
 
 # Maximum number of input values of a piece of the rows, whose outputs and gradients are in memory at the same time.
@@ -38,9 +39,6 @@ SOLVER_ADVICE = "Scale very large inputs, or train by steps: optimizer=adam call
 _LEFT_THE_NUMBERS = ("without overflow", "list index out of range")
 _TOO_LARGE = "the solver found no finite step: its inputs are too large, or differ too much in scale"
 
-# The first penalty is about this number divided by the number of rows.
-_PENALTY_OF_A_ROW = 1000
-
 # Ratio of each penalty to the previous one, and that for texts, whose validation loss varies more from one to the next.
 FACTOR, FACTOR_OF_TEXTS = 0.1, 0.316
 # Tolerance, and that for bags of n-grams, whose many weights make iterations slow.
@@ -53,12 +51,12 @@ _FIRST_ITERATIONS = 5
 class PenaltyPath(Optimizer):
     """L-BFGS for `loss + penalty / 2 * sum of squared weights`; each step finds the solution for a weaker penalty.
 
-    Each call of `step` starts from the solution for the previous penalty and ends at the tolerance. An epoch of one
-    step is a point of the regularization path (Friedman, Hastie and Tibshirani, "Regularization Paths for Generalized
-    Linear Models via Coordinate Descent", 2010, section 2.5), and the best epoch is the penalty with the lowest loss of
-    the validation rows. The penalty applies to weights, not to biases. For N rows it
-    equals scikit-learn's `LogisticRegression(C=1 / (N * penalty))`, and `Ridge(alpha=N * penalty / 2)` on one
-    standardized target.
+    Each call of `step` starts from the solution for the previous penalty, or, if the curvature of the rows is unknown,
+    from a prediction by the last two solutions (`predict_solution`), and ends at the tolerance. An epoch of one step is
+    a point of the regularization path (Friedman, Hastie and Tibshirani, "Regularization Paths for Generalized Linear
+    Models via Coordinate Descent", 2010, section 2.5), and the best epoch is the penalty with the lowest loss of the
+    validation rows. The penalty applies to weights, not to biases. For N rows it equals scikit-learn's
+    `LogisticRegression(C=1 / (N * penalty))`, and `Ridge(alpha=N * penalty / 2)` on one standardized target.
 
     Args:
         params: the parameters, in one group.
@@ -127,9 +125,11 @@ class PenaltyPath(Optimizer):
     @torch.enable_grad()
     def step(self, closure: Callable[[], Tensor]) -> Tensor:  # type: ignore[override]
         """Solve for the next penalty. `closure` sets the gradients of the loss and returns it."""
-        self.start(_PENALTY_OF_A_ROW)
+        self.start(PENALTY_OF_A_ROW)
         (group,) = self.param_groups
-        penalty = max(group["first"] * group["factor"] ** group["steps"], group["last"])
+        penalty = (penalties := path_penalties(group))[-1]
+        if self.curvature is None:
+            predict_solution(group["params"], self.state, penalties)
         weights = [parameter for parameter in group["params"] if is_weight(parameter)]
         change: Curvature | ScaledWeights | None = self.curvature or self.scaled
         variables = list(group["params"])
@@ -169,8 +169,11 @@ class PenaltyPath(Optimizer):
             return loss
 
         most, first, share = group["max_iter"], 1.0, group["tolerance"] / 10
+        # The first step, whose length is not yet that of the curvature, is taken even if it lowers the loss by little.
+        tolerance = 0.0
         if self.curvature is not None:
             share = group["tolerance"]
+            tolerance = share * group["objective"]
             # The solver divides its first step by this sum, because the curvature is unknown to it.
             penalized()
             first = max(1.0, sum(float(one.grad.abs().sum()) for one in variables if one.grad is not None))
@@ -181,7 +184,7 @@ class PenaltyPath(Optimizer):
             max_iter=1,
             max_eval=2 * most,
             tolerance_grad=1e-7,
-            tolerance_change=share * group["objective"],
+            tolerance_change=tolerance,
             history_size=group["history_size"],
             line_search_fn="strong_wolfe",
         )
@@ -210,11 +213,6 @@ class PenaltyPath(Optimizer):
             "steps": group["steps"] + 1, "penalty": penalty, "objective": float(solution), "iterations": iterations,
         }  # fmt: skip
         return solution
-
-
-def first_penalty(rows: int) -> float:
-    """Return the first penalty for a number of training rows: the power of ten closest to 1000 / rows, at most 1."""
-    return min(1.0, 10.0 ** round(math.log10(_PENALTY_OF_A_ROW / max(1, rows))))
 
 
 def solve_pieces(

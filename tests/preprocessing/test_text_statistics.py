@@ -110,7 +110,7 @@ def test_portions_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
     texts = [f"{text} {number}" for number in range(40) for text in TEXTS]
     whole = Tfidf(min_df=1, characters=3, statistics=True).fit(texts)
     expected = whole.transform(texts)
-    monkeypatch.setattr("dlcli.preprocessing.tfidf._CHARACTERS", 50)
+    monkeypatch.setattr("dlcli.preprocessing.text_portions._CHARACTERS", 50)
     parts = Tfidf(min_df=1, characters=3, statistics=True).fit(texts)
     np.testing.assert_allclose(parts.statistic_means_, whole.statistic_means_, rtol=1e-12)
     np.testing.assert_allclose(parts.statistic_factors_, whole.statistic_factors_, rtol=1e-9)

@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import unicodedata
 from collections import Counter
+from typing import Any
 
 import numpy as np
 import pytest
 import skops.io
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.preprocessing import normalize
 
+from dlcli.datasets.data import Data
+from dlcli.datasets.text_rows import Texts
 from dlcli.errors import CorruptRun
 from dlcli.gate.skops_format import dump_fitted
 from dlcli.preprocessing import ngrams
+from dlcli.preprocessing.fitted import fit_preprocessing
 from dlcli.preprocessing.ngrams import TextCounts, counted_pairs, known_ngrams
 from dlcli.preprocessing.tfidf import Tfidf
+from dlcli.splits.split import Split
 
 WORDS = ["it", "is", "Fine", "not", "slow", "42", "7", "...", "!", "déjà", "ﬁn", "\N{SNOWMAN}", "a-b", "\n"]
 TEXTS = ["it is fine", "it is not fine!", "not slow... 42", "Fine, it is slow", "is it 42? it is"]
@@ -153,7 +159,7 @@ def test_a_bounded_count_forgets_the_rarest_only(monkeypatch: pytest.MonkeyPatch
     whole = Tfidf().fit(texts)
     monkeypatch.setattr(ngrams, "_MERGED_AT", 10)
     monkeypatch.setattr(ngrams, "_MOST_COUNTED", 60)
-    monkeypatch.setattr("dlcli.preprocessing.tfidf._CHARACTERS", 100)
+    monkeypatch.setattr("dlcli.preprocessing.text_portions._CHARACTERS", 100)
     bounded = Tfidf().fit(texts)
     assert set(bounded.vocabulary()) < set(whole.vocabulary())
     assert {"good", "day", "good day"} <= set(bounded.vocabulary())
@@ -234,3 +240,38 @@ def test_pairs_are_counted_in_any_range(number: int) -> None:
     rows, places = np.array([3, 0, 3, 9, 0]), np.array([6, number - 1, 6, number - 1, 2])
     found = counted_pairs(rows, places, number)
     assert [part.tolist() for part in found] == [[0, 0, 3, 9], [2, number - 1, 6, number - 1], [1, 1, 2, 1]]
+
+
+@given(
+    st.lists(st.lists(st.sampled_from(WORDS), max_size=8).map(" ".join), min_size=1, max_size=12),
+    st.integers(1, 3), st.integers(1, 2), st.sampled_from([0, 3, 4]), st.booleans(), st.sampled_from([20, 1 << 22]),
+)  # fmt: skip
+@settings(max_examples=60, deadline=None)
+def test_rows_that_are_fitted_and_transformed_at_once_are_those_of_both_in_turn(
+    texts: list[str], longest: int, least: int, characters: int, statistics: bool, portion: int
+) -> None:
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr("dlcli.preprocessing.text_portions._CHARACTERS", portion)
+        first, both = (Tfidf(longest, least, characters=characters, statistics=statistics) for _ in range(2))
+        expected = first.fit(texts).transform(texts)
+        found = both.fit_and_transform(texts)
+    assert torch.equal(found["lengths"], expected["lengths"])
+    assert all(torch.equal(found[name].values, expected[name].values) for name in ("x", "counts"))
+    assert both.vocabulary() == first.vocabulary()
+    assert both.measured_ == first.measured_
+
+
+def test_training_texts_are_divided_into_words_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+
+    def counted(texts: list[str], *rest: Any) -> ngrams.Words:
+        read.extend(texts)
+        return ngrams.numbered_words(texts, *rest)
+
+    monkeypatch.setattr("dlcli.preprocessing.tfidf.numbered_words", counted)
+    rows = np.arange(len(TEXTS))
+    data = Data("texts", "tokens", Texts.of(TEXTS), rows)
+    fitted = fit_preprocessing(Tfidf(), data, Split(rows[:4], rows[4:], rows[:0]))
+    assert read == TEXTS[:4]
+    assert fitted.fields is not None
+    assert len(fitted.fields["lengths"]) == 4
