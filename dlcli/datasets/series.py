@@ -46,6 +46,7 @@ def load(
     id: str | None = None,
     test_path: str | None = None,
     lookback: Count | Literal["auto"] = "auto",
+    min_lookback: Count | None = None,
     horizon: Count = 24,
     stride: Count = 1,
     season: Count | None = None,
@@ -72,6 +73,8 @@ def load(
         test_path: a later file with the same columns, whose steps are forecast in the test. Its forecasts use the first
             file as history if it continues that file without a gap.
         lookback: number of history steps that a forecast is based on; `auto` chooses by horizon, season and lengths.
+        min_lookback: minimum number of history steps; the missing ones at the beginning of a series are padded. None
+            for complete histories only; a number above `lookback` has the same effect.
         horizon: number of steps to forecast.
         stride: number of steps from one window to the next.
         season: seasonal period in steps, for the seasonal-naive forecast; by default a day for steps shorter than a
@@ -152,7 +155,8 @@ def load(
         lookback, reason = choose_lookback(horizon, season, lengths)
     if test_steps is not None:
         steps = _with_test(steps, test_steps, horizon)
-    origins = _origins(steps, lookback, horizon, stride, sources)
+    least = lookback if min_lookback is None else min(lookback, min_lookback)
+    origins = _origins(steps, least, horizon, stride, sources)
     parts = None
     if borders is not None:
         parts = parts_by_borders(steps, origins, horizon, borders, file)
@@ -168,6 +172,7 @@ def load(
         len(targets),
         len(ahead),
         season,
+        min_lookback=least if least < lookback else None,
         stretches=steps.stretches,
     )
     target_values = steps.values
@@ -185,7 +190,7 @@ def load(
         parts=parts,
         test_rows=np.flatnonzero(tests) if any(value is not None for value in keys.values()) else None,
         reach=horizon - 1,
-        note="; ".join(filter(None, [_note(steps, origins), reason])),
+        note="; ".join(filter(None, [_note(steps, origins), padded_windows(history), reason])),
         warnings=source.warnings,
         notices=(
             *short_series(steps, origins, str(file)),
@@ -234,7 +239,7 @@ def _origins(steps: Steps, lookback: int, horizon: int, stride: int, sources: Se
         skipped = (begin + int(later.argmax()) - first) % stride if later.any() else 0
         found.append(np.arange(first + skipped, end - horizon + 1, stride))
     origins = np.concatenate(found)
-    hint = "Lower dataset.lookback or dataset.horizon."
+    hint = "Lower dataset.lookback, dataset.min_lookback or dataset.horizon."
     if not len(origins):
         longest = max(end - begin for begin, end in steps.spans())
         raise DataError(
@@ -278,6 +283,16 @@ def _note(steps: Steps, origins: np.ndarray) -> str:
     return "; ".join(told)
 
 
+def padded_windows(x: History) -> str:
+    """Return the number of windows with a history that is shorter than the lookback; empty if there are none."""
+    lengths = x.lengths()
+    short = lengths[lengths < x.lookback]
+    if not len(short):
+        return ""
+    past = f"{short.min()} to {x.lookback - 1} past steps"
+    return f"{len(short):,} of {len(x):,} windows with {past}, padded to {x.lookback}"
+
+
 def short_series(steps: Steps, origins: np.ndarray, where: str) -> tuple[Notice, ...]:
     """Return the notice on series that are too short for a window, and therefore left out, if there are any."""
     names = set(steps.stretches.names)
@@ -288,7 +303,15 @@ def short_series(steps: Steps, origins: np.ndarray, where: str) -> tuple[Notice,
     text = (
         f"{len(short):,} of {len(names):,} series {are} too short for a window, and left out: {_first(short)}"
     )
-    return (Notice("short_series", len(short), text, where, "Lower dataset.lookback or dataset.horizon."),)
+    return (
+        Notice(
+            "short_series",
+            len(short),
+            text,
+            where,
+            "Lower dataset.lookback, dataset.min_lookback or dataset.horizon.",
+        ),
+    )
 
 
 def _first(names: Sequence[str]) -> str:

@@ -118,6 +118,8 @@ class Windows(SeriesRows):
 class History(SeriesRows):
     """Inputs of a forecast: row i is the `lookback` steps before `origins[i]`, and known covariates of later steps.
 
+    With `min_lookback`, rows near the beginning of a series have fewer steps, but at least that many.
+
     Attributes:
         values: values of all steps of the series `(T, F)`, in the user's unit: targets first, covariates known ahead
             last.
@@ -126,6 +128,7 @@ class History(SeriesRows):
         targets: number of leading columns that are forecast.
         known: number of trailing columns whose values are known over the horizon, such as those of a calendar.
         season: seasonal period in steps; 1 if there is none.
+        min_lookback: minimum number of history steps of a row; None if each row has `lookback` steps.
     """
 
     columns: tuple[str, ...]
@@ -133,16 +136,29 @@ class History(SeriesRows):
     targets: int
     known: int = 0
     season: int = 1
+    min_lookback: int | None = None
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """`(N, lookback, F)`."""
         return len(self), self.lookback, self.values.shape[1]
 
+    def first_steps(self) -> np.ndarray:
+        """Return the first step of each row's history `(N,)`."""
+        first = self.origins - self.lookback
+        if self.min_lookback is None:
+            return first
+        # The step before the origin: of new series, the origin may be the first step of the next one.
+        return np.maximum(first, self.stretches.begin(self.origins - 1))
+
+    def lengths(self) -> np.ndarray:
+        """Return the number of history steps of each row `(N,)`, at most `lookback`."""
+        return self.origins - self.first_steps()
+
     def covered(self) -> np.ndarray:
         """Return a mask `(T,)` of the steps in the lookback or horizon of any row, which statistics are computed on."""
         edges = np.zeros(len(self.values) + 1, dtype=np.int64)
-        np.add.at(edges, self.origins - self.lookback, 1)
+        np.add.at(edges, self.first_steps(), 1)
         np.add.at(edges, np.minimum(self.origins + self.horizon, len(self.values)), -1)
         return edges[:-1].cumsum() > 0
 
@@ -172,4 +188,5 @@ class History(SeriesRows):
     def pieces(self) -> tuple[Any, ...]:
         """Return the values that the fingerprint is computed from."""
         plain = self.columns, self.lookback, self.horizon, self.targets, self.known, self.season
-        return self.values, self.origins, plain, *self.stretches.pieces()
+        short = () if self.min_lookback is None else (self.min_lookback,)
+        return self.values, self.origins, plain, *short, *self.stretches.pieces()

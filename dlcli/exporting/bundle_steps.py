@@ -70,6 +70,7 @@ class StepRows(CsvRows):
             "columns": [column_spec(columns[name], fitted) for name in fitted.columns_],
             "mean": np.asarray(fitted.mean_).tolist(), "std": np.asarray(fitted.std_).tolist(),
             "lookback": length, "exact": bool(length) and not is_series,
+            "least": fitted.least if is_series else length,
             "horizon": fitted.horizon_ if is_series else 0, "known": fitted.known_ if is_series else 0,
         }  # fmt: skip
 
@@ -114,9 +115,10 @@ def _raw_steps(source: BundleSource, fitted: Any) -> list[np.ndarray]:
         )
     else:
         ahead = some.horizon if some.known else 0
-        found = [some.values[origin - some.lookback : origin + ahead].copy() for origin in some.origins]
+        steps = zip(some.first_steps(), some.origins, strict=True)
+        found = [some.values[first : origin + ahead].copy() for first, origin in steps]
         for values in found if ahead else ():
-            values[some.lookback :, : -some.known] = np.nan
+            values[-ahead:, : -some.known] = np.nan
     digits = _DIGITS if all(column.number == PLAIN for column in _columns_of(source, fitted)) else 2
     return [np.round(np.asarray(values, np.float64), digits) for values in found]
 

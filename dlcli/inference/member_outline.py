@@ -27,7 +27,17 @@ _OF_MEMBERS = ("calibrated_by", "calibration", "calibration_scores")
 
 # Attributes of preprocessings that must be equal, by kind of data, because files are read by them.
 _READING = {
-    "sequence": ("lookback_", "horizon_", "targets_", "known_", "columns_", "length_", "id_", "time_"),
+    "sequence": (
+        "lookback_",
+        "min_lookback_",
+        "horizon_",
+        "targets_",
+        "known_",
+        "columns_",
+        "length_",
+        "id_",
+        "time_",
+    ),
     "tokens": ("column_",),
     "audio": ("rate_",),
 }

@@ -92,7 +92,8 @@ def read_series(
 ) -> Iterator[NewRows]:
     """Yield the series of each file, labelled with their names, if they have any, and the times of the forecast.
 
-    Series that are too short for a forecast are reported and left out, if there are others. `stream` is the content of
+    Series that are too short for a forecast are reported and left out, if there are others; those whose beginning is
+    padded are reported. `stream` is the content of
     the only file, if it is in memory.
 
     Raises:
@@ -127,12 +128,16 @@ def read_series(
                 frame = frame.set_axis(grid.positions).reindex(np.arange(grid.positions[-1] + 1))
             frame = frame.ffill() if settings.missing == "forward" else frame
             frames.append(frame.assign(**{id: name}) if id else frame)
-        needed = preprocessing.lookback_ + (preprocessing.horizon_ if preprocessing.known_ else 0)
+        known = preprocessing.horizon_ if preprocessing.known_ else 0
+        needed = preprocessing.least + known
         long = [number for number, frame in enumerate(frames) if len(frame) >= needed]
         if long and len(long) < len(frames):
             report(_too_short(file, [str(names[n]) for n in range(len(frames)) if n not in long], needed))
             frames, names = [frames[number] for number in long], names[long]
             ahead = [ahead[number] for number in long] if ahead else []
+        padded = [n for n, frame in enumerate(frames) if len(frame) < preprocessing.lookback_ + known]
+        if long and padded:
+            report(_padded(file, [str(names[n]) for n in padded] if id else [], preprocessing.lookback_))
         rows = _renamed(pd.concat(frames, ignore_index=True), id, preprocessing.id_ or None)
         labels: dict[str, Any] = {id: np.repeat(names, preprocessing.horizon_)} if id else {}
         if time is not None:
@@ -189,6 +194,20 @@ def _too_short(file: Path, names: Sequence[str], needed: int) -> Notice:
         f"{len(names):,} series {are} too short for a forecast, which needs {needed:,} steps: {first_names(names)}",
         str(file),
         "Give them earlier steps.",
+    )
+
+
+def _padded(file: Path, names: Sequence[str], lookback: int) -> Notice:
+    """Return the notice on series with a history shorter than the lookback; `names` is empty if there is only one."""
+    are = "is" if len(names) <= 1 else "are"
+    what = f"{len(names):,} series" if names else "the series"
+    text = f"{what} {are} shorter than the lookback of {lookback:,} steps, and padded"
+    return Notice(
+        "padded_series",
+        max(1, len(names)),
+        text + (f": {first_names(names)}" if names else ""),
+        str(file),
+        warns=False,
     )
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dlcli.preprocessing.seasonal_profile import SeasonalProfile
+from dlcli.preprocessing.seasonal_profile import SeasonalProfile, mean_of
 
 # Reference of a window: none, its last values, or its mean and standard deviation.
 Relative = Literal["none", "last", "revin"]
@@ -35,6 +35,10 @@ class ModelWindows(nn.Module):
     proportion to the level has a constant size; with `season`, their seasonal profile in the window is subtracted, and
     added to the forecast; and with `recent`, the model receives only the last steps of the window.
 
+    With `padded`, windows may begin with steps that are NaN in all columns, because their series begins later. All
+    statistics of a window are those of its other steps, and the model receives 0 in their place: the reference of a
+    relative value, and the training mean of the values themselves and of columns that are known ahead.
+
     With `independent`, each target becomes a separate row, together with the columns that are not forecast: `(N * K, T,
     1 + F
     - K)`, so that the model has one set of weights for all targets (channel independence, Nie et al., 2023).
@@ -50,6 +54,7 @@ class ModelWindows(nn.Module):
             no logarithms.
         season: period of the seasonal profile; None not to subtract it.
         recent: number of last history steps that the model receives; None for all.
+        padded: whether windows may begin with NaN.
 
     Raises:
         ValueError: `relative` is another value, as in a damaged folder. Or the window is shorter than three seasons.
@@ -69,6 +74,7 @@ class ModelWindows(nn.Module):
         scale_of: tuple[Sequence[float], Sequence[float]] | None = None,
         season: int | None = None,
         recent: int | None = None,
+        padded: bool = False,
     ) -> None:
         super().__init__()
         if relative not in get_args(Relative):
@@ -85,6 +91,7 @@ class ModelWindows(nn.Module):
         self.register_buffer("std", torch.tensor(std, dtype=torch.float32), persistent=False)
         self.profile = SeasonalProfile(lookback, horizon, season) if season else None
         self.recent = recent or lookback
+        self.padded = padded
 
     @property
     def sharing(self) -> int:
@@ -93,11 +100,15 @@ class ModelWindows(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the model's input: `(N, T, F)`, or `(N * K, T, 1 + F - K)`."""
-        x, _ = self._adjusted(x)
+        x, present = self._without_padding(x)
+        x, _ = self._adjusted(x, present)
         if self.relative != "none":
-            level, scale = self._level_and_scale(x)
+            level, scale = self._level_and_scale(x, present)
             past = (x[:, : self.recent] - level) / scale
             x = torch.cat([past, x[:, self.recent :]], dim=1) if self.known else past
+        if present is not None:
+            shown = functional.pad(present[:, -self.recent :], (0, 0, 0, x.shape[1] - self.recent), value=1.0)
+            x = x * shown
         if not self.independent:
             return x
         own = x[:, :, : self.targets].transpose(1, 2).unsqueeze(3)
@@ -113,39 +124,54 @@ class ModelWindows(nn.Module):
         if self.independent:
             outputs = outputs.reshape(rows, self.targets, self.horizon, -1).transpose(1, 2)
         outputs = outputs.reshape(rows, self.horizon, self.targets, -1)
-        adjusted, ahead = self._adjusted(x)
+        x, present = self._without_padding(x)
+        adjusted, ahead = self._adjusted(x, present)
         if self.relative != "none":
-            level, scale = (part[:, :, : self.targets, None] for part in self._level_and_scale(adjusted))
+            both = self._level_and_scale(adjusted, present)
+            level, scale = (part[:, :, : self.targets, None] for part in both)
             outputs = outputs * scale + level
         if ahead is not None:
             outputs = outputs + ahead.unsqueeze(3)
         if self.log:
-            most = self._logarithms(x).amax(dim=1, keepdim=True).unsqueeze(3) + _MOST_ABOVE
+            logarithms = self._logarithms(x, present)
+            if present is not None:
+                logarithms = logarithms.masked_fill(present == 0, -torch.inf)
+            most = logarithms.amax(dim=1, keepdim=True).unsqueeze(3) + _MOST_ABOVE
             outputs = (torch.minimum(outputs, most).exp() - self.mean[:, None]) / self.std[:, None]
         return outputs.flatten(1)
 
-    def _adjusted(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+    def _without_padding(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return windows with 0 instead of NaN, and 1 for each other step of the history `(N, lookback, 1)`, else 0.
+
+        The second is None if no window is padded.
+        """
+        if not self.padded:
+            return x, None
+        missing = x[:, :, :1].isnan()
+        return x.masked_fill(missing, 0.0), (~missing[:, : self.lookback]).to(x.dtype)
+
+    def _adjusted(self, x: Tensor, present: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Return the steps that the model receives, before they are made relative, and the profile ahead.
 
         The profile is `(N, horizon, K)`; None if it is not subtracted.
         """
         ahead = None
         if self.log or self.profile is not None:
-            own = self._logarithms(x) if self.log else x[:, : self.lookback, : self.targets]
+            own = self._logarithms(x, present) if self.log else x[:, : self.lookback, : self.targets]
             if self.profile is not None:
-                past, ahead = self.profile(own)
+                past, ahead = self.profile(own, present)
                 own = own - past
             own = functional.pad(own, (0, 0, 0, x.shape[1] - self.lookback))
             x = torch.cat([own, x[:, :, self.targets :]], dim=2)
         return x[:, self.lookback - self.recent :], ahead
 
-    def _logarithms(self, x: Tensor) -> Tensor:
+    def _logarithms(self, x: Tensor, present: Tensor | None) -> Tensor:
         """Return the logarithms of the targets of the history `(N, lookback, K)`."""
         values = x[:, : self.lookback, : self.targets] * self.std + self.mean
-        mean = values.abs().mean(dim=1, keepdim=True).clamp_min(_LEAST_MEAN)
+        mean = mean_of(values.abs(), present).clamp_min(_LEAST_MEAN)
         return torch.maximum(values, _LEAST_SHARE * mean).log()
 
-    def _level_and_scale(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def _level_and_scale(self, x: Tensor, present: Tensor | None) -> tuple[Tensor, Tensor]:
         """Return offset and divisor of each column, `(N, 1, F)`; 0 and 1 for columns that are known ahead."""
         unknown = x.shape[2] - self.known
         if self.relative == "last":
@@ -153,6 +179,12 @@ class ModelWindows(nn.Module):
             scale = torch.ones_like(level)
         else:
             past = x[:, : self.recent, :unknown]
-            level = past.mean(dim=1, keepdim=True)
-            scale = (past.var(dim=1, keepdim=True, correction=0) + _EPSILON).sqrt()
+            shown = None if present is None else present[:, -self.recent :]
+            level = mean_of(past, shown)
+            variance = (
+                past.var(dim=1, keepdim=True, correction=0)
+                if shown is None
+                else mean_of((past - level).square(), shown)
+            )
+            scale = (variance + _EPSILON).sqrt()
         return functional.pad(level, (0, self.known)), functional.pad(scale, (0, self.known), value=1.0)

@@ -20,6 +20,9 @@ class SeasonalProfile(nn.Module):
     The profile is multiplied by the share of its variance that is not explained by the remainder, between 0 and 1:
     a window without a season has a profile of nearly 0.
 
+    In windows that begin with padding, the profile is that of the other steps; if these are fewer than three seasons,
+    it is 0.
+
     Args:
         lookback: number of steps of a window.
         horizon: number of steps that follow it.
@@ -32,6 +35,8 @@ class SeasonalProfile(nn.Module):
     # Profile by phase and remainder as linear functions of a window, and the phases of its steps and of the horizon.
     phases: Tensor
     rest: Tensor
+    detrended: Tensor
+    member: Tensor
     past: Tensor
     ahead: Tensor
 
@@ -52,26 +57,56 @@ class SeasonalProfile(nn.Module):
         member = np.eye(season)[(np.arange(inner) + half) % season]
         means = detrended @ (member / member.sum(axis=0))
         means -= means.mean(axis=1, keepdims=True)
-        for name, matrix in (("phases", means), ("rest", detrended - means @ member.T)):
+        matrices = (
+            ("phases", means),
+            ("rest", detrended - means @ member.T),
+            ("detrended", detrended),
+            ("member", member),
+        )
+        for name, matrix in matrices:
             self.register_buffer(name, torch.from_numpy(matrix.astype(np.float32)), persistent=False)
         steps = torch.arange(lookback + horizon) % season
         self.register_buffer("past", steps[:lookback], persistent=False)
         self.register_buffer("ahead", steps[lookback:], persistent=False)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Map windows `(N, lookback, K)` to their profile over the lookback and over the horizon `(N, horizon, K)`."""
+    def forward(self, x: Tensor, present: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Map windows `(N, lookback, K)` to their profile over the lookback and over the horizon `(N, horizon, K)`.
+
+        `present` is 0 for each step of a window's padding, and 1 for others, `(N, lookback, 1)`.
+        """
         # The profile of a constant is 0, and sums of large values would be rounded.
-        rows = (x - x.mean(dim=1, keepdim=True)).transpose(1, 2)
+        rows = (x - mean_of(x, present)).transpose(1, 2)
         # Products in half precision would add an error to each forecast.
         with (
             torch.autocast(x.device.type, enabled=False)
             if torch.is_autocast_enabled(x.device.type)
             else nullcontext()
         ):
-            profile, rest = rows.float() @ self.phases, rows.float() @ self.rest
-        seasons = rest.shape[2] / self.season
-        noise = rest.square().sum(dim=2, keepdim=True) / (rest.shape[2] - self.season) / seasons
+            profile, rest, steps = self._parts(rows.float(), present)
+        noise = rest.square().sum(dim=2, keepdim=True) / (steps - self.season) / (steps / self.season)
         found = profile.square().sum(dim=2, keepdim=True) / (self.season - 1)
         profile = profile * (1 - noise / found.clamp_min(_LEAST)).clamp_min(0)
         profile = profile.transpose(1, 2)
         return profile.index_select(1, self.past), profile.index_select(1, self.ahead)
+
+    def _parts(self, rows: Tensor, present: Tensor | None) -> tuple[Tensor, Tensor, Tensor | int]:
+        """Return the profile by phase, the remainder and the number of its steps, of rows `(N, K, lookback)`."""
+        if present is None:
+            rest = rows @ self.rest
+            return rows @ self.phases, rest, rest.shape[2]
+        # The moving average of a step is known if the first of its steps is.
+        inner = present.float().transpose(1, 2)[..., : len(self.member)]
+        steps = inner.sum(dim=2, keepdim=True)
+        enough = steps >= LEAST_SEASONS * self.season - 2 * (self.season // 2)
+        detrended = rows @ self.detrended * inner
+        means = detrended @ self.member / (inner @ self.member).clamp_min(1)
+        means = (means - means.mean(dim=2, keepdim=True)) * enough
+        # A count of steps that does not divide by 0 where the profile is 0 anyway.
+        return means, (detrended - means @ self.member.T) * inner, steps.clamp_min(self.season + 1)
+
+
+def mean_of(x: Tensor, present: Tensor | None) -> Tensor:
+    """Return the mean of the steps of each row `(N, T, K)` that are present, `(N, 1, K)`; of all steps for None."""
+    if present is None:
+        return x.mean(dim=1, keepdim=True)
+    return (x * present).sum(dim=1, keepdim=True) / present.sum(dim=1, keepdim=True)

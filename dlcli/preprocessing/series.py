@@ -35,6 +35,9 @@ class Series(BaseEstimator):
     counting each step once. The task scales targets in the same way, so that forecasts can be converted back from
     relative values of `on_device`.
 
+    Steps before the beginning of a series (`dataset.min_lookback`) are NaN in `x`; `on_device` computes statistics
+    of a window without them, and replaces them by 0 in the model's input.
+
     Args:
         relative: reference of the values of a window: its last values (`last`, or true), its mean and standard
             deviation (`revin`), or none (`none`, or false). `auto` is `revin` for series of very different sizes, see
@@ -99,6 +102,7 @@ class Series(BaseEstimator):
         self.lookback_, self.horizon_ = x.lookback, x.horizon
         self.targets_, self.known_, self.season_ = x.targets, x.known, x.season
         self.id_ = x.stretches.column
+        self.min_lookback_ = x.min_lookback
         self.mean_, self.std_ = x.scale()
         self.rows_seen_ = len(x)
         return self
@@ -111,11 +115,12 @@ class Series(BaseEstimator):
         """
         if not isinstance(x, History):
             x = self.history(x)
-        first = int(x.origins.min()) - x.lookback if len(x) else 0
+        first = int(x.first_steps().min()) if len(x) else 0
         last = int(x.origins.max()) + (x.horizon if x.known else 0) if len(x) else 0
         scaled = ((x.values[first:last] - self.mean_) / self.std_).astype(np.float32)
         origins = x.origins - first
-        past = WindowField.of(scaled, origins - x.lookback, x.lookback)
+        padding = None if x.min_lookback is None else x.lookback - x.lengths()
+        past = WindowField.of(scaled, origins - x.lookback, x.lookback, padding)
         if not x.known:
             return {"x": past}
         return {"x": KnownAhead(past, WindowField.of(scaled[:, -x.known :], origins, x.horizon))}
@@ -130,7 +135,8 @@ class Series(BaseEstimator):
         if isinstance(relative, bool):
             relative = "last" if relative else "none"
         independent = self._independent()
-        adjusted = self._log or self._deseasonalize or self._recent is not None
+        padded = self.least < self.lookback_
+        adjusted = self._log or self._deseasonalize or self._recent is not None or padded
         if relative == "none" and not independent and not adjusted:
             return None
         scale = self.mean_[: self.targets_], self.std_[: self.targets_]
@@ -144,6 +150,7 @@ class Series(BaseEstimator):
             scale_of=(scale[0].tolist(), scale[1].tolist()) if self._log else None,
             season=self.season_ if self._deseasonalize else None,
             recent=self._recent,
+            padded=padded,
         )
 
     def facts_of_model(self, facts: Mapping[str, Any]) -> dict[str, Any]:
@@ -163,6 +170,11 @@ class Series(BaseEstimator):
             "num_outputs": facts["num_outputs"] // self.targets_,
             "targets": 1,
         }
+
+    @property
+    def least(self) -> int:
+        """Number of history steps that a forecast needs at least."""
+        return getattr(self, "min_lookback_", None) or self.lookback_  # earlier versions did not save it
 
     # Objects saved by earlier versions lack these settings.
     @property
@@ -239,40 +251,43 @@ class Series(BaseEstimator):
     def _rows(self, series: Sequence[np.ndarray] | np.ndarray, names: Sequence[str] = ()) -> History:
         """Build rows from the steps `(T, F)` of each series."""
         ahead = self.horizon_ if self.known_ else 0
-        needed, features = self.lookback_ + ahead, len(self.columns_)
+        needed, features, least = self.lookback_ + ahead, len(self.columns_), self.least + ahead
 
         def place(row: int, *details: str) -> str:
             which = [f"series {names[row]}"] if names else [f"row {row}"] if len(series) > 1 else []
             return ": ".join(filter(None, ["new data", ", ".join([*which, *details])]))
 
         for row, steps in enumerate(series):
-            if len(steps) < needed:
-                expected = f"{needed} steps of {features} columns ({', '.join(self.columns_)})"
+            if len(steps) < least:
+                expected = f"{least} steps of {features} columns ({', '.join(self.columns_)})"
                 raise DataError(
                     f"a forecast needs {expected}, but got {counted(len(steps), 'step')}", place(row)
                 )
-        values = np.stack([steps[len(steps) - needed :] for steps in series])
+        parts = [steps[max(0, len(steps) - needed) :] for steps in series]
+        lengths = np.array([len(part) for part in parts], dtype=np.int64)
+        values, begins = np.concatenate(parts), lengths.cumsum() - lengths
         unknown = np.isnan(values)
         if ahead:
-            unknown[:, self.lookback_ :, : -self.known_] = False
+            unknown[(lengths.cumsum() - ahead)[:, None] + np.arange(ahead), : -self.known_] = False
         if unknown.any():
-            row, step, column = np.argwhere(unknown)[0]
-            number = len(series[row]) - needed + step
+            step, column = np.argwhere(unknown)[0]
+            row = int(np.searchsorted(begins, step, side="right")) - 1
+            number = len(series[row]) - lengths[row] + step - begins[row]
             raise DataError(
                 "a value is missing",
                 place(row, f"step {number}", f"column {self.columns_[column]}"),
                 "Fill it in, such as with the previous value.",
             )
-        begins = np.arange(len(series)) * needed
         return History(
-            values.reshape(-1, features),
-            begins + self.lookback_,
+            values,
+            begins + lengths - ahead,
             self.horizon_,
             tuple(self.columns_),
             self.lookback_,
             self.targets_,
             self.known_,
             self.season_,
+            min_lookback=getattr(self, "min_lookback_", None),
             stretches=Stretches(begins),
         )
 

@@ -19,17 +19,23 @@ class WindowField:
         values: values of the series `(T, F)`.
         starts: first step of each row `(N,)`.
         length: number of steps of a row.
+        padding: number of leading steps of each row that are NaN `(N,)`; None if there are none.
     """
 
     values: Tensor
     starts: Tensor
     length: int
+    padding: Tensor | None = None
 
     @classmethod
-    def of(cls, values: np.ndarray, starts: np.ndarray, length: int) -> Self:
+    def of(
+        cls, values: np.ndarray, starts: np.ndarray, length: int, padding: np.ndarray | None = None
+    ) -> Self:
         """Return the windows of values `(T, F)`; values outside all windows are dropped."""
-        first, last = (starts.min(), starts.max() + length) if len(starts) else (0, 0)
-        return cls(torch.from_numpy(values[first:last]), torch.from_numpy(starts - first), length)
+        read = starts if padding is None else starts + padding
+        first, last = (read.min(), starts.max() + length) if len(starts) else (0, 0)
+        padded = None if padding is None else torch.from_numpy(padding)
+        return cls(torch.from_numpy(values[first:last]), torch.from_numpy(starts - first), length, padded)
 
     def __len__(self) -> int:
         return len(self.starts)
@@ -47,23 +53,30 @@ class WindowField:
     @property
     def nbytes(self) -> int:
         """Size of the series in bytes, not of its windows."""
-        return self.values.nbytes + self.starts.nbytes
+        return self.values.nbytes + self.starts.nbytes + (0 if self.padding is None else self.padding.nbytes)
 
     def __getitem__(self, rows: slice) -> Tensor:
-        return self._read(self.starts[rows])
+        return self._read(self.starts[rows], None if self.padding is None else self.padding[rows])
 
     def index_select(self, dim: int, index: Tensor) -> Tensor:
         """Return the rows of an index `(B,)`."""
-        return self._read(self.starts.index_select(dim, index))
+        padding = None if self.padding is None else self.padding.index_select(dim, index)
+        return self._read(self.starts.index_select(dim, index), padding)
 
     def to(self, device: torch.device) -> Self:
         """Return the same rows with the series on a device."""
-        return replace(self, values=self.values.to(device), starts=self.starts.to(device))
+        padding = None if self.padding is None else self.padding.to(device)
+        return replace(self, values=self.values.to(device), starts=self.starts.to(device), padding=padding)
 
-    def _read(self, starts: Tensor) -> Tensor:
+    def _read(self, starts: Tensor, padding: Tensor | None) -> Tensor:
         # Index single steps: reading rows of a strided view of all windows takes 20 times as long on a CPU.
-        steps = starts.unsqueeze(1) + torch.arange(self.length, device=starts.device)
-        return self.values.index_select(0, steps.flatten()).reshape(len(starts), *self.shape[1:])
+        offsets = torch.arange(self.length, device=starts.device)
+        steps = starts.unsqueeze(1) + offsets
+        if padding is None:
+            return self.values.index_select(0, steps.flatten()).reshape(len(starts), *self.shape[1:])
+        read = self.values.index_select(0, steps.clamp_min(0).flatten())
+        missing = offsets < padding.unsqueeze(1)
+        return read.reshape(len(starts), *self.shape[1:]).masked_fill(missing.unsqueeze(2), torch.nan)
 
 
 @dataclass(frozen=True, eq=False)

@@ -133,6 +133,7 @@ class Contract:
             known = preprocessing.columns_[-preprocessing.known_ :] if preprocessing.known_ else []
             return {
                 "lookback": preprocessing.lookback_,
+                "min_lookback": preprocessing.least,
                 "horizon": preprocessing.horizon_,
                 "targets": preprocessing.columns_[: preprocessing.targets_],
                 "known_ahead": list(known),
