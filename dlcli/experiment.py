@@ -36,7 +36,6 @@ from dlcli.config.folders import user_folders
 from dlcli.config.metric_section import with_chosen_metrics, with_modes
 from dlcli.config.pasted import folder_options, quoted
 from dlcli.config.reserved_keys import BY_DATA, SUPPLIED
-from dlcli.config.several_series import told_of_several_series
 from dlcli.config.target_types import with_type_problems
 from dlcli.cross_validation.chosen_settings import searches_in_folds
 from dlcli.cross_validation.estimation import Estimation
@@ -231,9 +230,8 @@ def plan_experiment(
         choices = automatic.choices(asked_config)
         config = with_choices(config, choices)
         estimation = replace(estimation, config=config)
-    if chosen := told_of_several_series(found.composed.overrides, overrides):
-        name = config["model"][TARGET].rpartition(".")[2]
-        choices = (AutomaticChoice("model", name, f"for several series ({chosen})"), *choices)
+    if of_series := found.composed.of_series.told(config):
+        choices = (AutomaticChoice(*of_series), *choices)
     if not sweeping:
         del config["sweep"]  # a single run has no search to record
     return Experiment(found.composed, config, folders, estimation, automatic, choices)

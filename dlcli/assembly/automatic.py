@@ -119,10 +119,13 @@ class Automatic:
         )
         if self.earlier is None:
             return found
-        # The choice of a whole section has no value to compare.
-        earlier = self.earlier
+        # The choice of a whole section has no value to compare. Batches stay `auto` in the record of a search whose
+        # first model takes all rows, but not in its trials of other models.
+        earlier, always = self.earlier, "dataset.batch_size"
         return tuple(
-            one for one in found if "." not in one.key or _value(earlier, one.key) != _value(asked, one.key)
+            one
+            for one in found
+            if "." not in one.key or one.key == always or _value(earlier, one.key) != _value(asked, one.key)
         )
 
     def _of_precision(self, config: Mapping[str, Any]) -> Iterator[AutomaticChoice]:
@@ -316,4 +319,5 @@ def _value(config: Mapping[str, Any], key: str) -> Any:
     found = config.get(section)
     if not name:
         return found.get(TARGET, "").rpartition(".")[2] if found else NONE
-    return found.get(name) if isinstance(found, Mapping) else None
+    value = found.get(name) if isinstance(found, Mapping) else None
+    return value[TARGET].rpartition(".")[2] if isinstance(value, Mapping) and TARGET in value else value

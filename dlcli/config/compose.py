@@ -16,6 +16,7 @@ from dlcli.config.folders import conflicts, extend_path, groups, options
 from dlcli.config.group_choices import Picks, sort
 from dlcli.config.hydra_compose import Composition, default_options, group_override
 from dlcli.config.keys import Keys
+from dlcli.config.model_preprocessing import PREPROCESSING, preprocessing_of_model
 from dlcli.config.overrides import Setting, parse
 from dlcli.config.own_section import own_section, with_sections
 from dlcli.config.plain_secrets import masked_values, move_secrets
@@ -24,13 +25,10 @@ from dlcli.config.provenance import COMMAND_LINE, nearest, origins
 from dlcli.config.replaced_option import leave_out_of_project, leave_out_replaced
 from dlcli.config.reserved_keys import Supplied
 from dlcli.config.resolve import resolve, without_copies
-from dlcli.config.several_series import of_several_series
+from dlcli.config.several_series import NONE_ADDED, SeriesDefaults, lacks_typed_keys, of_several_series
 from dlcli.config.validate import validate
 from dlcli.config.yaml_file import read
 from dlcli.errors import ConfigError, Problem
-
-# The group of the preprocessing, and the entry of a model's file that chooses a preprocessing for tables.
-_TABLES, _ASKS = "preprocessing", "override /preprocessing"
 
 
 @dataclass(frozen=True)
@@ -44,6 +42,7 @@ class Composed:
         composition: What Hydra composed.
         settings: The settings that were applied.
         left_out: Warnings of the keys that files set for options that the command line replaces.
+        of_series: The defaults by which several series differ from one.
     """
 
     config: dict[str, Any]
@@ -52,6 +51,7 @@ class Composed:
     composition: Composition
     settings: tuple[Setting, ...]
     left_out: tuple[Problem, ...] = ()
+    of_series: SeriesDefaults = NONE_ADDED
 
     def origins(self) -> dict[str, str]:
         """Return the origin of each dotted key's value: `FILE:LINE` or `command line`."""
@@ -72,6 +72,7 @@ class Merged:
         overrides: The overrides of the command line.
         supplied: The arguments that dlcli passes itself.
         left_out: Warnings of the keys that files set for options that the command line replaces.
+        of_series: The defaults by which several series differ from one.
     """
 
     composition: Composition
@@ -83,6 +84,7 @@ class Merged:
     overrides: tuple[str, ...]
     supplied: Supplied
     left_out: tuple[Problem, ...] = ()
+    of_series: SeriesDefaults = NONE_ADDED
 
     @property
     def folders(self) -> tuple[Path, ...]:
@@ -160,7 +162,19 @@ def draft(
     if problems := conflicts(folders):
         raise ConfigError(problems)  # all further checks depend on which of the files is used
     extend_path(folders)
+    return _draft(overrides, folders, supplied, by_data or {}, None)
+
+
+def _draft(
+    overrides: Sequence[str],
+    folders: tuple[Path, ...],
+    supplied: Supplied | None,
+    by_data: Mapping[str, str],
+    of_series: SeriesDefaults | None,
+) -> Draft:
+    """Return what `draft` returns; `of_series` is None until the defaults of several series are known."""
     settings, problems = parse(overrides)
+    settings += of_series.settings(folders) if of_series and of_series.words else []
     # Keys whose values cannot be read exist: do not report them as missing.
     unread = {problem.where.partition("=")[0].lstrip("+") for problem in problems}
     defaults = default_options()
@@ -179,19 +193,31 @@ def draft(
     try:
         keys_of = partial(Keys, sections=groups(folders), supplied=supplied or {})
         composition, config, choices, used = apply(
-            composition, project, asked, keys_of, files, problems, by_data or {}
+            composition, project, asked, keys_of, files, problems, by_data
         )
     except ConfigError as error:
         raise ConfigError([*problems, *error.problems]) from error
-    if (fitting := _of_model(choices, folders)) and _TABLES not in {**project.options, **asked.options}:
-        return draft([*overrides, f"{_TABLES}={fitting}"], folders, supplied, by_data)
-    if more := of_several_series(config, choices, (project, asked)):
-        return draft([*overrides, *more], folders, supplied, by_data)
+    if (fitting := preprocessing_of_model(choices, folders)) and PREPROCESSING not in {
+        **project.options,
+        **asked.options,
+    }:
+        return _draft([*overrides, f"{PREPROCESSING}={fitting}"], folders, supplied, by_data, of_series)
+    if of_series is None and (more := of_several_series(config, choices, (project, asked))):
+        again = partial(_draft, overrides, folders, supplied, by_data)
+        found = again(SeriesDefaults(more))
+        typed = [setting.key for picks in (project, asked) for setting in picks.values]
+        before = {problem.where for problem in problems}
+        kept_for = lacks_typed_keys((problem.where for problem in found.problems), before, typed)
+        if not kept_for or "model" in {*project.options, *asked.options}:
+            return found
+        kept = of_several_series(config, choices, (project, asked), keep_model=True)
+        return again(SeriesDefaults(kept, kept_for))
     merged = Merged(
-        composition, config, choices, tuple(used), project, asked, tuple(overrides), supplied or {}
+        *(composition, config, choices, tuple(used), project, asked, tuple(overrides), supplied or {}),
+        of_series=of_series or NONE_ADDED,
     )
     merged = replace(merged, left_out=(*left_out, *_left_out(merged)))
-    return _validated(merged, problems, by_data or {}, unread)
+    return _validated(merged, problems, by_data, unread)
 
 
 def with_decided(found: Draft, decided: Mapping[str, str]) -> Draft:
@@ -231,27 +257,6 @@ def with_decided(found: Draft, decided: Mapping[str, str]) -> Draft:
         overrides=(*merged.overrides, *(f"{group}={option}" for group, option in decided.items())),
     )
     return _validated(done, problems, {}, set())
-
-
-def _of_model(choices: Mapping[str, str], folders: Sequence[Path]) -> str:
-    """Return the preprocessing that the model's file chooses for tables; empty if it chooses none.
-
-    This is needed because Hydra gives precedence to the dataset's file, which comes later in the defaults list. The
-    choice of an experiment's file takes precedence over both.
-    """
-    if choices.get(_TABLES) != "table" or _asked_in("experiment", choices, folders):
-        return ""
-    return _asked_in("model", choices, folders)
-
-
-def _asked_in(group: str, choices: Mapping[str, str], folders: Sequence[Path]) -> str:
-    """Return the preprocessing that the file of a group's option chooses; empty if it chooses none."""
-    file = options(group, folders).get(choices.get(group) or "")
-    if file is None:
-        return ""
-    entries = [entry for entry in read(file).get("defaults") or () if isinstance(entry, dict)]
-    asked = [o for entry in entries for key, o in entry.items() if key.partition("@")[0] == _ASKS]
-    return str(asked[-1]) if asked else ""
 
 
 def _validated(
@@ -294,7 +299,9 @@ def _validated(
     known = origins(merged.composition, used) if any(problem.where not in typed for problem in found) else {}
     problems += [problem if problem.where in typed else _placed(problem, known) for problem in found]
     return Draft(
-        Composed(values, choices, merged.overrides, merged.composition, used, merged.left_out),
+        Composed(
+            *(values, choices, merged.overrides, merged.composition, used, merged.left_out, merged.of_series)
+        ),
         tuple(dict.fromkeys(problems)),
         # Including problems that are not shown because another problem of the same key is.
         frozenset(unsure | {problem.where.split(".")[0] for problem in (*found, *invalid)}),

@@ -24,7 +24,9 @@ def origins(composition: Composition, settings: Iterable[Setting]) -> dict[str, 
         for key, line in lines(source.file).items():
             if key.split(".")[0] != "defaults":
                 found[prefix + key] = f"{display(source.file)}:{line}"
-    return found | {setting.key: COMMAND_LINE for setting in settings if not setting.source}
+    # Of the settings with a source, those that are not the project's are defaults that dlcli has added.
+    last = [one for one in settings if not one.source or one.key not in composition.project_values]
+    return found | {setting.key: setting.source or COMMAND_LINE for setting in last}
 
 
 def nearest(key: str, known: Mapping[str, str]) -> str:

@@ -23,7 +23,7 @@ from dlcli.runner.recording import recording
 from dlcli.runner.sweep import sweep
 from dlcli.runs.creation import make_run
 from dlcli.runs.shown_settings import shown_settings
-from dlcli.sweeps.search_in_folds import plan_nested
+from dlcli.sweeps.search_in_folds import plan_nested, shared_in_folds
 from dlcli.tracking.reconcile import reconcile
 from dlcli.tracking.store import open_store
 
@@ -55,6 +55,10 @@ def train(
     with leading(take_part):
         experiment = plan_experiment(overrides, conf_dirs, runs_dir)
         nested = searches_in_folds(experiment.config)
+        if nested and (shared := shared_in_folds(experiment, overrides)):
+            listen(Note(f"All models of the search have {', '.join(shared)}, for several series."))
+            overrides = [*overrides, *shared]
+            experiment = plan_experiment(overrides, conf_dirs, runs_dir)
         search = plan_nested(experiment, overrides, listen) if nested else None
         estimation = experiment.estimation
         experiment.rehearse(quick=True)

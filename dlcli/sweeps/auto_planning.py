@@ -12,6 +12,7 @@ from dlcli.config.catalog import accepting
 from dlcli.config.compose import Draft
 from dlcli.config.folders import options, user_folders
 from dlcli.config.pasted import pasted
+from dlcli.config.shared_loss import shared_by_models
 from dlcli.config.yaml_file import read
 from dlcli.datasets.data import Data
 from dlcli.errors import ConfigError, first_line
@@ -60,6 +61,7 @@ def plan_auto_space(
     domains: Mapping[str, Choice | Range],
     conf_dirs: Sequence[Path],
     runs_dir: Path | None,
+    earlier: Mapping[str, Any] | None = None,
 ) -> AutoSpace:
     """Compose each model with its defaults, and return the space of the models' ranges.
 
@@ -69,6 +71,7 @@ def plan_auto_space(
         domains: key to values, for the keys that the command line varies.
         conf_dirs: the user's conf folders, as they were given.
         runs_dir: the folder of all runs.
+        earlier: the recorded configuration of a search that continues.
 
     Raises:
         ConfigError: the experiment is not valid with the chosen model, or with one that the user has named.
@@ -94,6 +97,9 @@ def plan_auto_space(
     elif models is None:
         models = must = [chosen]
     fixed = [word for word in fixed if not _names_model(word)]
+    if len(models) > 1 and (shared := shared_by_models(asked.composed, fixed, earlier)):
+        fixed += shared
+        told["several series"] = f"{', '.join(shared)}, for all models"
     found: dict[str, Experiment] = {}
     left: dict[str, ConfigError] = {}
     for model in models:
@@ -106,7 +112,7 @@ def plan_auto_space(
             left[model] = error
     if not found:
         raise next(iter(left.values()))
-    if told:
+    if "models" in told:
         told["models"] = told["models"].format(", ".join(found))
     if is_auto and chosen not in accepting("model", data.kind, data.target_kind):
         left.pop(chosen, None)  # the default model, which is for other rows

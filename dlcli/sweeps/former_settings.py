@@ -68,15 +68,22 @@ def former_options(composed: Composed, was: Mapping[str, Any]) -> dict[str, str]
         return {}
     given = {word.lstrip("+~").partition("=")[0] for word in composed.overrides}
     found: dict[str, str] = {}
-    for group in _GROUPS:
-        recorded = was.get(group) or {}
-        if group in given or _shape(recorded) == _shape(composed.config.get(group) or {}):
+    added = [word.partition("=")[0] for word in composed.of_series.words]
+    for group in (*_GROUPS, *(key for key in added if "/" in key)):
+        recorded = _section(was, group)
+        if group in given or _shape(recorded) == _shape(_section(composed.config, group)):
             continue
         known = {option: read(file) or {} for option, file in options(group).items()}
         fitting = {option: node for option, node in known.items() if _shape(node) == _shape(recorded)}
         if fitting:
             found[group] = max(fitting, key=lambda option: _equal_values(fitting[option], recorded))
     return found
+
+
+def _section(config: Mapping[str, Any], group: str) -> Mapping[str, Any]:
+    for name in group.split("/"):
+        config = config.get(name) or {}
+    return config
 
 
 def _shape(section: Mapping[str, Any]) -> object:

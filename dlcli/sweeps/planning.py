@@ -17,6 +17,7 @@ from dlcli.config.build import build
 from dlcli.config.compose import draft
 from dlcli.config.folders import groups, user_folders
 from dlcli.config.reserved_keys import BY_DATA, SUPPLIED
+from dlcli.config.shared_loss import CHANGES_LOSS, shared_by_models
 from dlcli.distributed.launcher import refuse_launched
 from dlcli.errors import ConfigError, DlcliError
 from dlcli.experiment import Experiment, plan_experiment
@@ -80,10 +81,16 @@ def plan_sweep(
         section = found.composed.config["sweep"]
     own: AutoSpace | None = None
     if section["space"] == AUTO:
-        own = plan_auto_space(found, fixed, domains, conf_dirs, runs_dir)
+        own = plan_auto_space(found, fixed, domains, conf_dirs, runs_dir, earlier)
         fixed = own.fixed
         found = draft([*fixed, *as_overrides(first)], folders, SUPPLIED, BY_DATA)
         section = {**found.composed.config["sweep"], "space": own.section}
+    decided = dict(own.told) if own else {}
+    searched = {*varied, *section["space"]}
+    shares = not own and searched & CHANGES_LOSS
+    if shares and (shared := shared_by_models(found.composed, [*fixed, *varied], earlier)):
+        fixed += shared
+        decided["several series"] = f"{', '.join(shared)}, for all trials"
     space_section = combined_space(section["space"], varied, domains, fixed)
     space = searched_space(space_section, fixed, folders)
     objectives = read_objectives(found.composed.config)
@@ -124,9 +131,10 @@ def plan_sweep(
     plan = make_plan(
         experiment, fixed, space, options, {**section, **settled}, is_choice=True, conf_dirs=conf_dirs
     )
+    plan = replace(plan, decided=decided)
     if own:
         left_out = tuple(one.notice() for one in own.left_out)
-        plan = replace(plan, decided=own.told, folds=own.folds, left_out=left_out)
+        plan = replace(plan, folds=own.folds, left_out=left_out)
     if tell:
         # Includes the final test rows, which no trial uses.
         warnings = warn(experiment, tell, "one value for each key" if varied else "the same arguments")

@@ -22,7 +22,7 @@ from dlcli.sweeps.former_settings import completed, former_options, former_setti
 from dlcli.sweeps.plan import SweepPlan
 from dlcli.sweeps.planning import plan_sweep
 from dlcli.sweeps.records import recorded
-from dlcli.sweeps.search_in_folds import NestedSearch, plan_nested
+from dlcli.sweeps.search_in_folds import NestedSearch, plan_nested, shared_in_folds
 from dlcli.sweeps.space_parser import separate
 from dlcli.sweeps.todays_models import settings_of_today
 
@@ -80,6 +80,9 @@ def plan_nested_again(resumption: Resumption, conf_dirs: Sequence[Path], listen:
     before = _former_options(opened, opened.config["cv"]["space"], resumption.words, conf_dirs)
     words, runs_dir = (*before, *resumption.words), opened.ledger.runs_dir
     experiment = plan_experiment(words, conf_dirs, runs_dir, earlier=opened.config)
+    if shared := shared_in_folds(experiment, words, opened.config):
+        words = (*shared, *words)
+        experiment = plan_experiment(words, conf_dirs, runs_dir, earlier=opened.config)
     kept, changed = _kept(experiment, opened, experiment.config["cv"]["space"], words, before, listen)
     if kept:
         words = (*kept, *words)

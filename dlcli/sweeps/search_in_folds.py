@@ -6,15 +6,16 @@ held-out rows of a fold are not used by its search.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dlcli.config.build import build
+from dlcli.config.shared_loss import CHANGES_LOSS, shared_by_models
 from dlcli.cross_validation.children import Children
 from dlcli.cross_validation.chosen_settings import FoldSettings
 from dlcli.cross_validation.estimation import Estimation, Fold
@@ -114,6 +115,21 @@ class NestedSearch:
         whole = Split(np.sort(mine), mine[:0], mine[:0])
         experiment = replace(self.plan.experiment, config=config, estimation=inner)
         return replace(self.plan, experiment=experiment, whole=whole)
+
+
+def shared_in_folds(
+    experiment: Experiment, overrides: Sequence[str], earlier: Mapping[str, Any] | None = None
+) -> list[str]:
+    """Return the overrides that all models of the searches share (`shared_by_models`).
+
+    Args:
+        experiment: the experiment as it was planned without them.
+        overrides: the user's overrides.
+        earlier: the recorded configuration of a cross-validation that continues.
+    """
+    if not CHANGES_LOSS & set(experiment.config["cv"].get("space") or ()):
+        return []
+    return shared_by_models(experiment.composed, overrides, earlier)
 
 
 def plan_nested(
