@@ -15,6 +15,7 @@ from dlcli.config.folders import options
 from dlcli.config.group_choices import Picks
 from dlcli.config.overrides import Setting, parse
 from dlcli.config.pasted import pasted
+from dlcli.config.solver_names import SOLVERS
 from dlcli.config.yaml_file import lines
 from dlcli.files.paths import display
 
@@ -23,8 +24,6 @@ from dlcli.files.paths import display
 # (docs/time-series.md).
 _MODEL = {"model": "mlp"}
 OF_STEPS = {"task/loss": "mae", "dataset.batch_size": "auto"}
-# Optimizers that solve a model, which squared errors suit, and for which there are no batches.
-_SOLVERS = {"PenaltyPath", "GrowTrees"}
 
 
 @dataclass(frozen=True)
@@ -83,7 +82,7 @@ def of_several_series(
         return ()
     set_by_user = {key for picks in settings for key in (*picks.options, *(one.key for one in picks.values))}
     target = str((config.get("optimizer") or {}).get(TARGET, ""))
-    solves = target.rpartition(".")[2] in _SOLVERS
+    solves = target.rpartition(".")[2] in SOLVERS  # squared errors suit them
     # A solver that the user names is for the model of one series.
     new_model = not keep_model and "model" not in set_by_user and not (solves and "optimizer" in set_by_user)
     is_solved = not new_model and solves

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import PurePath
 from typing import Any
 
+from dlcli.config.solver_names import SOLVERS
 from dlcli.formatting import counted
 from dlcli.page.account import Account, ChildRun
 from dlcli.tracking.best_epoch import best_epoch
@@ -110,9 +111,6 @@ def _tag(child: ChildRun, name: str) -> str:
     return child.ledger.tags.get(name, "0")
 
 
-_SOLVERS = {"PenaltyPath", "GrowTrees"}
-
-
 def _training(account: Account) -> Iterator[str]:
     optimizer, trainer = account.section("optimizer"), account.section("trainer")
     if name := _last_name(optimizer):
@@ -121,7 +119,7 @@ def _training(account: Account) -> Iterator[str]:
         )
         rate = f", learning rate {optimizer['lr']:g}" if isinstance(optimizer.get("lr"), float | int) else ""
         # A solver's `lr` is the length of a line search's first trial step, which does not change the solution.
-        rate = "" if is_searched or name in _SOLVERS else rate
+        rate = "" if is_searched or name in SOLVERS else rate
         epochs = trainer.get("max_epochs")
         most = f", at most {counted(epochs, 'epoch')}" if isinstance(epochs, int) and epochs > 0 else ""
         yield f"Optimizer {name}{rate}{most}."
