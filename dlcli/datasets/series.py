@@ -36,6 +36,9 @@ from dlcli.files.paths import typed
 
 Count = Annotated[int, Ge(1)]
 
+# What to do about series that are too short for a window.
+_LOWER = "Lower dataset.lookback, dataset.min_lookback or dataset.horizon."
+
 
 def load(
     path: str,
@@ -239,18 +242,17 @@ def _origins(steps: Steps, lookback: int, horizon: int, stride: int, sources: Se
         skipped = (begin + int(later.argmax()) - first) % stride if later.any() else 0
         found.append(np.arange(first + skipped, end - horizon + 1, stride))
     origins = np.concatenate(found)
-    hint = "Lower dataset.lookback, dataset.min_lookback or dataset.horizon."
     if not len(origins):
         longest = max(end - begin for begin, end in steps.spans())
         raise DataError(
             f"{longest:,} steps are too few for a lookback of {lookback} and a horizon of {horizon}",
             str(sources[0].file),
-            hint,
+            _LOWER,
         )
     origins = origins[steps.later[origins] == steps.later[origins + horizon - 1]]
     for number, source in enumerate(sources):
         if not (steps.later[origins] == number).any():
-            raise DataError(f"no forecast of {horizon} steps lies in this file", str(source.file), hint)
+            raise DataError(f"no forecast of {horizon} steps lies in this file", str(source.file), _LOWER)
     return origins
 
 
@@ -303,15 +305,7 @@ def short_series(steps: Steps, origins: np.ndarray, where: str) -> tuple[Notice,
     text = (
         f"{len(short):,} of {len(names):,} series {are} too short for a window, and left out: {_first(short)}"
     )
-    return (
-        Notice(
-            "short_series",
-            len(short),
-            text,
-            where,
-            "Lower dataset.lookback, dataset.min_lookback or dataset.horizon.",
-        ),
-    )
+    return (Notice("short_series", len(short), text, where, _LOWER),)
 
 
 def _first(names: Sequence[str]) -> str:
