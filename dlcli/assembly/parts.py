@@ -28,7 +28,6 @@ from dlcli.splits.split import Split
 from dlcli.tasks.base import Task
 from dlcli.tasks.facts import target_facts
 from dlcli.tasks.metric_choice import with_metrics
-from dlcli.training.epoch_state import seed_device
 from dlcli.training.fields import Field, as_fields
 from dlcli.training.network import Network
 from dlcli.training.out_of_memory import release_freed
@@ -164,8 +163,7 @@ def assemble(
         **preprocessing.facts(),
         **number_facts(config["model"], train["x"], None if at_most is None else len(split.train)),
     }
-    # A model may create its weights on an accelerator, if there is one.
-    seed_device(torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu"), seed)
+    torch.manual_seed(seed)
     node = config["model"]
     made = build(node, where="model", **facts_of_model(preprocessing, facts))
     model = check_type(made, "model", node["_target_"])

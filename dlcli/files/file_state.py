@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 
 def file_state(path: Path) -> tuple[int, ...] | None:
     """Return numbers that differ after a change of a file: its place on the disk, size and times; None without one."""
     try:
-        return file_numbers(path.stat())
+        found = path.stat()
     except OSError:
         return None
-
-
-def file_numbers(found: os.stat_result) -> tuple[int, ...]:
-    """Return the numbers of `file_state`."""
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns

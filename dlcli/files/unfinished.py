@@ -17,8 +17,6 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from dlcli.files.file_state import file_numbers
-
 _NAME = re.compile(r"\..+\.dlcli-[0-9a-f]{8}\.tmp", re.DOTALL)
 
 # Bytes of a target's name that are used unshortened, so that the temporary name is valid on every file system.
@@ -35,11 +33,8 @@ def unfinished(target: Path, *, folder: bool = False) -> Iterator[Path]:
         yield place
 
 
-def replace_atomically(target: Path, content: bytes, *, durable: bool) -> tuple[int, ...]:
+def replace_atomically(target: Path, content: bytes, *, durable: bool) -> None:
     """Replace a file by a new one with this content; `durable` also synchronises it with the disk.
-
-    Returns:
-        The state of the new file (`file_state`).
 
     Raises:
         OSError: The operating system refuses; the old file is kept.
@@ -52,7 +47,6 @@ def replace_atomically(target: Path, content: bytes, *, durable: bool) -> tuple[
             os.fsync(descriptor)
         os.close(os.dup(descriptor))  # a network file system reports a full disk only now
         place.replace(target)
-        return file_numbers(os.fstat(descriptor))
 
 
 @contextlib.contextmanager

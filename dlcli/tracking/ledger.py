@@ -39,15 +39,11 @@ _encode = json.JSONEncoder(default=str).encode
 # Path to the number of times that this process has written it: the clock of a file system may be too coarse to tell.
 _writes: dict[Path, int] = {}
 
-# Path to state and text of the last ledgers that this process has written, which it need not check again.
-_written: dict[Path, tuple[tuple[int, ...], str]] = {}
-_KEPT = 64  # a dozen readers want the ledger of a trial while it lives
-
 Kind = Literal["run", "cv", "fold", "sweep", "trial", "refit", "ensemble"]
 Status = Literal["SCHEDULED", "RUNNING", "FINISHED", "FAILED", "KILLED"]
 
 
-def atomic_write(path: Path, content: bytes | str, *, durable: bool = True) -> tuple[int, ...]:
+def atomic_write(path: Path, content: bytes | str, *, durable: bool = True) -> None:
     """Replace a file atomically: a reader sees the old or the new content, also after a kill.
 
     A missing folder of the file is created, but not its parents, since a runs folder that was moved away must not be
@@ -58,9 +54,6 @@ def atomic_write(path: Path, content: bytes | str, *, durable: bool = True) -> t
         content: the new content.
         durable: whether to call fsync, without which a power failure (not a kill) may lose the change.
 
-    Returns:
-        The state of the new file (`file_state`).
-
     Raises:
         DiskFull: There is no space left; the old file is kept.
         InputError: The folder is not writable.
@@ -68,10 +61,10 @@ def atomic_write(path: Path, content: bytes | str, *, durable: bool = True) -> t
     data = content.encode() if isinstance(content, str) else content
     with write_errors(path.parent):
         try:
-            return replace_atomically(path, data, durable=durable)
+            replace_atomically(path, data, durable=durable)
         except FileNotFoundError:
             path.parent.mkdir(exist_ok=True)
-            return replace_atomically(path, data, durable=durable)
+            replace_atomically(path, data, durable=durable)
 
 
 def write_new(path: Path, content: bytes | str) -> None:
@@ -167,9 +160,6 @@ class Ledger:
         path = run_dir / LEDGER_FILE
         if (state := file_state(path)) is None:
             return cls(run_dir=run_dir, **cls._read(path))
-        own_state, text = _written.get(path, (None, ""))
-        if own_state == state:
-            return cls(run_dir=run_dir, **_fields(text))
         return cls(run_dir=run_dir, **json.loads(_read_once(path, (*state, _writes.get(path, 0)))))
 
     @classmethod
@@ -242,11 +232,7 @@ class Ledger:
                 setattr(self, name, value)
             path = self.run_dir / LEDGER_FILE
             _writes[path] = _writes.get(path, 0) + 1
-            state = atomic_write(path, text := self._to_json(), durable=durable)
-            _written.pop(path, None)
-            _written[path] = state, text
-            for old in list(_written)[:-_KEPT]:
-                _written.pop(old, None)
+            atomic_write(path, self._to_json(), durable=durable)
 
     def set(self, **changes: Any) -> None:
         """Set fields, which the next `update` writes."""
@@ -290,17 +276,7 @@ class Ledger:
         return _lines({"schema_version": SCHEMA_VERSION, **document}) + "\n"
 
 
-def _fields(text: str) -> dict[str, Any]:
-    """Return the fields of a ledger that this process has written."""
-    own: dict[str, Any] = json.loads(text)
-    del own["schema_version"]
-    own["metrics"] = {name: float(value) for name, value in own["metrics"].items()}
-    if own["digests"] is not None:
-        del own["digests"][LEDGER_FILE]
-    return own
-
-
-@lru_cache(maxsize=_KEPT)
+@lru_cache(maxsize=64)  # a dozen readers want the ledger of a trial while it lives
 def _read_once(path: Path, state: tuple[int, ...]) -> str:
     """Return the fields as JSON, since results that users receive hold the dictionaries that are made of it."""
     return json.dumps(Ledger._read(path))
@@ -341,8 +317,6 @@ def _lines(document: Mapping[str, Any], depth: int = 0) -> str:
     pad = "  " * (depth + 1)
 
     def text(value: Any) -> str:
-        if type(value) is float and math.isfinite(value):
-            return repr(value)  # as the encoder does, which takes longer to start
         return _lines(value, depth + 1) if value and isinstance(value, dict) and not depth else _encode(value)
 
     entries = ",\n".join(f"{pad}{_encode(name)}: {text(value)}" for name, value in document.items())

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from dlcli.errors import CorruptRun, InputError
-from dlcli.tracking import ledger as tracked
 from dlcli.tracking.ledger import SCHEMA_VERSION, Ledger, atomic_write, encode_number, now, to_ms
 
 
@@ -44,38 +43,6 @@ def test_a_ledger_is_read_again_after_each_change_and_no_reader_changes_another(
     file.write_text(file.read_text().replace("RUNNING", "STOPPED"))  # of the same size, by another program
     with pytest.raises(CorruptRun):
         Ledger.load(tmp_path)
-
-
-def test_a_process_reads_what_it_has_written_as_others_do(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It does not read and check the file again, until another process has replaced it."""
-    checked: list[Path] = []
-    read = Ledger._read
-    monkeypatch.setattr(Ledger, "_read", lambda path: checked.append(path) or read(path))
-    own = ledger(tmp_path)
-    own.update(
-        metrics={"a": math.inf, "b": 1, "c": 0.1 + 0.2},
-        result={"pair": (1, 2), "token": "h1nter2", "folder": tmp_path},
-        tags={"name": "old"},
-        digests={"weights": ["0" * 64]},
-    )
-    here = Ledger.load(tmp_path)
-    assert not checked
-    assert here == Ledger(run_dir=tmp_path, **read(tmp_path / "ledger.json"))
-    assert "h1nter2" not in str(here.result)
-    atomic_write(tmp_path / "ledger.json", (tmp_path / "ledger.json").read_text().replace("old", "new"))
-    with pytest.raises(CorruptRun, match="SHA-256"):
-        Ledger.load(tmp_path)
-    assert checked
-
-
-def test_the_last_ledgers_are_kept(tmp_path: Path) -> None:
-    for number in range(100):
-        (tmp_path / str(number)).mkdir()
-        ledger(tmp_path / str(number)).update(run_name=f"run {number}")
-    assert [Ledger.load(tmp_path / str(number)).run_name for number in (0, 99)] == ["run 0", "run 99"]
-    assert len(tracked._written) <= 64
 
 
 def test_a_clock_that_was_set_back_makes_no_negative_duration(tmp_path: Path) -> None:
