@@ -119,13 +119,10 @@ class Automatic:
         )
         if self.earlier is None:
             return found
-        # The choice of a whole section has no value to compare. Batches stay `auto` in the record of a search whose
-        # first model takes all rows, but not in its trials of other models.
-        earlier, always = self.earlier, "dataset.batch_size"
+        # The choice of a whole section has no value to compare.
+        earlier = self.earlier
         return tuple(
-            one
-            for one in found
-            if "." not in one.key or one.key == always or _value(earlier, one.key) != _value(asked, one.key)
+            one for one in found if "." not in one.key or _value(earlier, one.key) != _value(asked, one.key)
         )
 
     def _of_precision(self, config: Mapping[str, Any]) -> Iterator[AutomaticChoice]:
