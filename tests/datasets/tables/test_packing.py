@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Iterable
+import weakref
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -81,21 +81,24 @@ def test_numbers_of_rows_are_an_index_in_a_large_file_too(tmp_path: Path, small_
 def test_a_long_row_is_read_after_what_was_read_before_it_is_freed(
     tmp_path: Path, small_blocks: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    held: list[int] = []
+    batches_of: list[list[weakref.ref[pa.RecordBatch]]] = []
+
+    def noted(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            batches_of[-1].append(weakref.ref(batch))
+            yield batch
 
     def watched(batches: Iterable[pa.RecordBatch], schema: pa.Schema, rows: int) -> pa.Table:
-        held.append(pa.total_allocated_bytes())
-        return packing.packed(batches, schema, rows)
+        assert not [batch for read in batches_of for batch in read if batch() is not None]
+        batches_of.append([])
+        return packing.packed(noted(batches), schema, rows)
 
     monkeypatch.setattr(delimited, "packed", watched)
     lines = [*LINES, LINES[1].replace("no", "x" * 5000)]
-    file = written(tmp_path, lines)
-    gc.collect()  # tables of other tests would be freed meanwhile
-    assert len(read_raw(file).table) == len(lines)
-    assert len(held) == 2
-    monkeypatch.setattr(delimited, "_BLOCK", delimited.LONGEST_LINE)
-    read_raw(file)
-    assert held[1] < held[2] + 10_000
+    assert len(read_raw(written(tmp_path, lines)).table) == len(lines)
+    first, second = batches_of
+    assert len(first) > 3
+    assert second
 
 
 def test_a_program_that_imports_dlcli_keeps_its_pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
