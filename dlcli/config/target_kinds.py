@@ -25,3 +25,10 @@ TaskKind = TargetKind | Literal["generate"]
 
 # Kinds for which a model has one vector of outputs per row, whose length is determined by the task.
 ONE_A_ROW = frozenset({"binary", "multiclass", "multilabel", "regression", "forecast"})
+
+
+def linear_model(kind: str) -> str:
+    """Return the option of the linear model for a kind of targets; empty if there is none."""
+    if kind == "forecast":
+        return "linear_forecast"
+    return "linear" if kind in ONE_A_ROW else ""

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from markupsafe import Markup
 
-from dlcli.config.target_kinds import ONE_A_ROW
+from dlcli.config.target_kinds import linear_model
 from dlcli.formatting import counted
 from dlcli.page.account import Account
 from dlcli.page.blocks import Drawing
@@ -60,8 +60,8 @@ def diagnosis_of(account: Account) -> str:
     baseline = account.run.result.baselines.get("val/loss")
     limit = max_epochs if isinstance(max_epochs, int) else None
     task = str(account.section("task").get("_target_", "")).rpartition(".")[0]
-    has_linear = task.removeprefix("dlcli.tasks.") in ONE_A_ROW  # each task is in a module of its name
-    return diagnose(history, limit, baseline, has_linear=has_linear)
+    linear = linear_model(task.removeprefix("dlcli.tasks."))  # each task is in a module of its name
+    return diagnose(history, limit, baseline, linear=linear)
 
 
 def _main(account: Account) -> str:

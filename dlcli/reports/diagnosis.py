@@ -92,7 +92,7 @@ def diagnose(
     max_epochs: int | None = None,
     baseline: float | None = None,
     *,
-    has_linear: bool = True,
+    linear: str = "linear",
 ) -> str:
     """Return a sentence on `train/loss` and `val/loss` with the values that support it (epochs from 1).
 
@@ -100,7 +100,7 @@ def diagnose(
         history: name of a metric to (epoch, value) pairs.
         max_epochs: the limit of the run; None if there is none.
         baseline: the val loss of a constant prediction; None if it is unknown.
-        has_linear: whether there is a linear model for the task, with which a model that hardly learns can be compared.
+        linear: the linear model for the task, with which a model that hardly learns can be compared; empty: none.
     """
     train, val = dict(history.get("train/loss", ())), dict(history.get("val/loss", ()))
     for name, losses in (("train", train), ("val", val)):
@@ -186,11 +186,11 @@ def diagnose(
         settled += f" (val loss is far above it, but has a standard error of {_n(loss_se)} over so few rows)"
         doubtful = True
     accuracy = dict(history.get("val/accuracy", ())).get(epochs[found.best])
-    return f"{settled}: {_converged(v, baseline, accuracy, doubtful, has_linear)}"
+    return f"{settled}: {_converged(v, baseline, accuracy, doubtful, linear)}"
 
 
 def _converged(
-    v: Sequence[float], baseline: float | None, accuracy: float | None, doubtful: bool, has_linear: bool
+    v: Sequence[float], baseline: float | None, accuracy: float | None, doubtful: bool, linear: str
 ) -> str:
     """Return the verdict on losses that no longer fall, with their distance from a constant prediction if it is small.
 
@@ -206,12 +206,12 @@ def _converged(
         return f"{verdict}."
     if share >= _NOTHING:
         right = "" if accuracy is None else f", accuracy {_n(accuracy)}"
-        others = "model=linear and another learning rate" if has_linear else "another learning rate"
+        others = f"model={linear} and another learning rate" if linear else "another learning rate"
         return f"{verdict}. It is {share:.0%} below {constant}{right}; compare with {others}."
     below = f"is only {share:.1%} below" if share > 0 else "never fell below"
     return (
         f"it no longer falls, but {below} {constant}: the model does not learn, or the inputs contain little "
-        f"information on the target; try another learning rate{', and compare with model=linear' * has_linear}."
+        f"information on the target; try another learning rate{f', and compare with model={linear}' * bool(linear)}."
     )
 
 

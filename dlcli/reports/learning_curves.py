@@ -31,7 +31,7 @@ def learning_curves(
     max_epochs: int | None = None,
     baseline: float | None = None,
     *,
-    has_linear: bool = True,
+    linear: str = "linear",
 ) -> Figure:
     """Plot train and val curves of the loss and the main metric, with the best epoch and the diagnosis.
 
@@ -43,14 +43,14 @@ def learning_curves(
         monitor: The monitored metric, such as `val/loss`.
         max_epochs: The limit of the epochs, which the diagnosis names.
         baseline: The val loss of a constant prediction, with which the diagnosis compares.
-        has_linear: Whether there is a linear model for the task, which the diagnosis may advise.
+        linear: The linear model for the task, which the diagnosis may advise; empty: none.
     """
     main = _main_metric(history, monitor)
     metrics = ["loss"] if main is None else ["loss", main]
     figure, axes = new_figure(len(metrics), width=5.2 * len(metrics), height=3.9)
     for ax, metric in zip(axes, metrics, strict=True):
         _draw(ax, history, metric, best_epoch)
-    caption(figure, diagnose(history, max_epochs, baseline, has_linear=has_linear))
+    caption(figure, diagnose(history, max_epochs, baseline, linear=linear))
     return figure
 
 

@@ -51,7 +51,7 @@ class RunPlots:
         max_epochs: int | None,
         baseline: float | None,
         *,
-        has_linear: bool,
+        linear: str,
     ) -> None:
         """Write `learning_curves.png` and, if the norms of the gradients were recorded, `gradients.png`.
 
@@ -59,9 +59,7 @@ class RunPlots:
         """
         self._write(
             "learning_curves",
-            lambda: learning_curves(
-                history, best_epoch, monitor, max_epochs, baseline, has_linear=has_linear
-            ),
+            lambda: learning_curves(history, best_epoch, monitor, max_epochs, baseline, linear=linear),
         )
         self._write("gradients", lambda: gradient_curves(history))
 

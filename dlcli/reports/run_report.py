@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from dlcli.config.target_kinds import ONE_A_ROW
+from dlcli.config.target_kinds import linear_model
 from dlcli.datasets.data import Data
 from dlcli.inference.evaluation import Evaluation, predictions_table
 from dlcli.inference.generation import record_samples
@@ -63,8 +63,8 @@ def write_report(
     if evaluations:
         write_predictions(run_dir, predictions_table(model, evaluations, is_fold=is_fold))
     constant = evaluations["val"].baselines.get("", {}) if "val" in evaluations else {}
-    baseline, has_linear = constant.get("loss"), getattr(model.task, "kind", "") in ONE_A_ROW
-    diagnosis = diagnose(history, max_epochs, baseline, has_linear=has_linear)
+    baseline, linear = constant.get("loss"), linear_model(getattr(model.task, "kind", ""))
+    diagnosis = diagnose(history, max_epochs, baseline, linear=linear)
     if pictures is None:
         return diagnosis
     with pictures.noting(ALL_PLOTS):
@@ -74,7 +74,7 @@ def write_report(
         plots, about = run_dir / "plots", f"{run_name} · {data.name}" if run_name else data.name
         plots.mkdir(exist_ok=True)
         draw = run_plots.RunPlots(plots, about, pictures)
-        draw.training(history, fitted.best_epoch, monitor, max_epochs, baseline, has_linear=has_linear)
+        draw.training(history, fitted.best_epoch, monitor, max_epochs, baseline, linear=linear)
         if fitted.path is not None and train is not None:
             draw.path(model, data, train, fitted.path, fitted.device)
         if evaluations:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from dlcli.config.target_kinds import linear_model
 from dlcli.reports.diagnosis import FALL_SE, RISE_SE, Finding, diagnose, judge, noise_of
 from dlcli.training.row_noise import GROUPS, RowNoise
 
@@ -231,8 +232,10 @@ def test_a_network_that_has_hardly_learned_is_not_reported_as_converged() -> Non
         )
         assert "converged" not in sentence
         assert sentence.endswith("try another learning rate, and compare with model=linear.")
-        alone = diagnose(history, 20, baseline, has_linear=False)
+        alone = diagnose(history, 20, baseline, linear="")
         assert alone.endswith("try another learning rate.")
+        forecast = diagnose(history, 20, baseline, linear=linear_model("forecast"))
+        assert forecast == sentence.replace("model=linear", "model=linear_forecast")
     # Another model of the same loss that started far above it has learnt; without a baseline nothing is known.
     for known in (7.0, None, math.nan, 0.0):
         assert diagnose(history, 20, known).endswith("converged, no sign of over- or underfitting.")
@@ -246,7 +249,7 @@ def test_a_small_distance_from_a_constant_prediction_is_given_without_a_verdict(
         "It is 20% below the 2.3 of a constant prediction, accuracy 0.2; compare with model=linear"
         in sentence
     )
-    alone = diagnose(history | right, 20, 2.303, has_linear=False)
+    alone = diagnose(history | right, 20, 2.303, linear="")
     assert alone == sentence.replace("model=linear and ", "")
     # A log loss of noisy rows: 17 % below is no failure.
     noisy = [0.60, 0.57, 0.54, 0.525, 0.515, 0.512, 0.51, 0.511, 0.51, 0.511, 0.51, 0.51]
