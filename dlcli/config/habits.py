@@ -27,7 +27,13 @@ from dlcli.config.foreign_words import (
     UNNEEDED,
 )
 from dlcli.config.pasted import assignment, dlcli_line, override
-from dlcli.config.run_habits import RUN_COMMANDS, plain_command, translate_run_habits, without_equivalent
+from dlcli.config.run_habits import (
+    RUN_COMMANDS,
+    last_of_each,
+    plain_command,
+    translate_run_habits,
+    without_equivalent,
+)
 from dlcli.errors import ConfigError, Problem
 
 # Commands that compose a configuration.
@@ -100,11 +106,10 @@ def translate_habits(
         meant.words = [run, *(word for word in others if word.startswith(("trainer.", "executor.", "-")))]
     names = ", ".join([*meant.strange, *meant.unknown])
     is_are = "is not an argument" if len(meant.strange) + len(meant.unknown) == 1 else "are not arguments"
-    line = f"Write: {dlcli_line(meant.command, *meant.words)}"
-    return Problem(
-        f"{names} {is_are} of dlcli {arguments[0]}",
-        hint=" ".join([*meant.notes, *without_equivalent(meant.unknown), line]),
-    )
+    words, replaced = last_of_each(meant.words, known)
+    line = f"Write: {dlcli_line(meant.command, *words)}"
+    hint = " ".join([*meant.notes, *replaced, *without_equivalent(meant.unknown), line])
+    return Problem(f"{names} {is_are} of dlcli {arguments[0]}", hint=hint)
 
 
 def _command(arguments: Sequence[str], known: Mapping[str, bool]) -> Problem:
@@ -115,8 +120,9 @@ def _command(arguments: Sequence[str], known: Mapping[str, bool]) -> Problem:
     if command in COMMANDS:
         meant = translate_habits([command, *begin, *words], known, is_foreign=True)
         return Problem(message, hint=meant.hint if meant else "")
-    split = ["--split", "val"] if name in ("val", "validate") else []
-    if found := translate_run_habits([command, *words, *split], {**known, "--split": True}):
+    split = words[words.index("--split") :][:2] if "--split" in words else []
+    added = ["--split", "val"] if name in ("val", "validate") and not split else []
+    if found := translate_run_habits([command, *words, *added], {**known, "--split": True}):
         return Problem(message, hint=found.hint)
     if command not in RUN_COMMANDS:
         if begin == ["project"] and not any(not word.startswith("-") for word in words):
@@ -127,7 +133,7 @@ def _command(arguments: Sequence[str], known: Mapping[str, bool]) -> Problem:
     plain = words[: next((place for place, word in enumerate(words) if word.startswith("-")), len(words))]
     files = [word for word in plain if is_data(word)]
     run = next((word for word in plain if "=" not in word and word not in files), "last")
-    line = dlcli_line(command, run, *(files or ["new.csv"]) if command == "predict" else split)
+    line = dlcli_line(command, run, *(files or ["new.csv"]) if command == "predict" else split or added)
     return Problem(message, hint=f"For the newest run or the one that is named: {line}")
 
 

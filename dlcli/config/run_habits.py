@@ -19,17 +19,31 @@ RUN_COMMANDS = ("predict", "eval", "serve", "export", "explain", "label", "repor
 # Parts of a split that `eval` takes.
 _PARTS = ("train", "val", "test")
 
+# Options that say where `export` writes, of which a command has one.
+_PLACES = ("--output", "-o", "--to", "--bundle")
+
 _WEIGHTS = (".ckpt", ".pt", ".pth", ".safetensors", ".onnx")
 
 
 @dataclass
 class _Meant:
-    """A command under translation: the run, its other words, and what dlcli does not understand as typed."""
+    """A command under translation: the typed words, the run, its other words, and what dlcli does not understand."""
 
+    typed: Sequence[str]
     run: str = ""
     words: list[str] = field(default_factory=list)
     strange: list[str] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def add(self, option: str, value: str, told: str = "") -> None:
+        """Add an option with its value, unless the command has it or one that excludes it; then say so."""
+        same = _PLACES if option in _PLACES else (option,)
+        there = (name for word in (*self.typed, *self.words) if (name := word.partition("=")[0]) in same)
+        if found := next(there, None):
+            self.notes.append(f"{told or value} is left out, because {found} is given.")
+        else:
+            self.words += [option, value]
 
 
 def translate_run_habits(arguments: Sequence[str], known: Mapping[str, bool]) -> Problem | None:
@@ -42,7 +56,7 @@ def translate_run_habits(arguments: Sequence[str], known: Mapping[str, bool]) ->
     command, *left = arguments
     if command not in RUN_COMMANDS:
         return None
-    meant = _Meant()
+    meant = _Meant(left)
     while left:
         word = left.pop(0)
         name, equals, value = word.partition("=")
@@ -67,13 +81,13 @@ def translate_run_habits(arguments: Sequence[str], known: Mapping[str, bool]) ->
             meant.words.append(word)  # the run is missing
             meant.strange.append(word)
         elif command == "eval" and meant.run and (word in _PARTS or (is_data(word) and not equals)):
-            meant.words += ["--split" if word in _PARTS else "--file", word]
+            meant.add("--split" if word in _PARTS else "--file", word)
             meant.strange.append(word)
         elif command == "export" and meant.run and Path(word).suffix[1:] in FORMATS:
-            meant.words += ["--output", word]
+            meant.add("--output", word)
             meant.strange.append(word)
         elif command == "export" and meant.run and word in FORMATS:
-            meant.words += ["--output", f"model.{FORMATS[word]}"]
+            meant.add("--output", f"model.{FORMATS[word]}", word)
             meant.strange.append(word)
         else:
             _place(word, meant)
@@ -84,8 +98,30 @@ def translate_run_habits(arguments: Sequence[str], known: Mapping[str, bool]) ->
     message = f"{', '.join(names)} {is_are} of dlcli {command}"
     if not meant.run:
         message = f"a run is expected, but got {', '.join(names)}"
-    line = f"Write: {dlcli_line(command, meant.run or 'last', *meant.words)}"
-    return Problem(message, hint=" ".join([*without_equivalent(meant.unknown), line]))
+    words, replaced = last_of_each(meant.words, known)
+    line = f"Write: {dlcli_line(command, meant.run or 'last', *words)}"
+    notes = [*meant.notes, *replaced, *without_equivalent(meant.unknown)]
+    return Problem(message, hint=" ".join([*notes, line]))
+
+
+def last_of_each(words: Sequence[str], known: Mapping[str, bool]) -> tuple[list[str], list[str]]:
+    """Return the words of a command without overrides that a later one replaces, and a sentence on each of those.
+
+    Args:
+        words: options, their values and overrides.
+        known: option of the command to whether it takes a value.
+    """
+    before = ["", *words]
+    keys = [
+        ""
+        if word.startswith(("-", "+", "~")) or "=" not in word or known.get(option)
+        else word.partition("=")[0]
+        for option, word in zip(before, words, strict=False)
+    ]
+    last = {key: at for at, key in enumerate(keys) if key}
+    kept = [word for at, word in enumerate(words) if last.get(keys[at], at) == at]
+    gone = [word for word in dict.fromkeys(words) if word not in kept]
+    return kept, [f"{word} is left out, because a later word sets it, too." for word in gone]
 
 
 def _place(word: str, meant: _Meant) -> None:
@@ -101,13 +137,16 @@ def _set(command: str, name: str, value: str, meant: _Meant) -> bool:
     if plain in RUNS and not meant.run:
         meant.run = "last" if Path(value).suffix in _WEIGHTS else value
     elif plain in NEW_ROWS and command in ("predict", "eval"):
-        meant.words += [value] if command == "predict" else ["--file", value]
+        if command == "predict":
+            meant.words.append(value)
+        else:
+            meant.add("--file", value)
     elif plain in ("part", "split", "subset", "on") and command == "eval" and value in _PARTS:
-        meant.words += ["--split", value]
+        meant.add("--split", value)
     elif plain in WRITTEN and command in ("predict", "export"):
-        meant.words += ["--output", value]
+        meant.add("--output", value)
     elif plain == "format" and command == "export" and value in FORMATS:
-        meant.words += ["--output", f"model.{FORMATS[value]}"]
+        meant.add("--output", f"model.{FORMATS[value]}", value)
     elif command == "resume" and (found := settings_meant(name, value)):
         if name in (one.partition("=")[0] for one in found):
             return False

@@ -154,6 +154,40 @@ def test_a_model_and_its_rows_as_other_tools_name_them(typed: str, meant: str) -
     assert translate_habits(meant.split(), OPTIONS) is None
 
 
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("export r --output m.onnx --format onnx", "export r --output m.onnx"),
+        ("export r --format=onnx -o m.onnx", "export r -o m.onnx"),
+        ("export r --out m.onnx onnx", "export r --output m.onnx"),
+        ("export r onnx --to onnx", "export r --to onnx"),
+        ("export r --bundle d m.onnx", "export r --bundle d"),
+        ("predict r x.csv --output a.csv --save b.csv", "predict r x.csv --output a.csv"),
+        ("eval r test --split val", "eval r --split val"),
+        ("eval r --file b.csv a.csv", "eval r --file b.csv"),
+        ("eval r test val", "eval r --split test"),
+        ("val r --split test", "eval r --split test"),
+        ("val r train", "eval r --split val"),
+        ("resume r --epochs 3 trainer.max_epochs=5", "resume r trainer.max_epochs=5"),
+        ("train --epochs 3 --n-epochs 4", "train trainer.max_epochs=4"),
+        ("train --epochs 3 trainer.max_epochs=3", "train trainer.max_epochs=3"),
+        ("fit --data a.csv --dataset b.csv --name n=1", "train dataset=table dataset.path=b.csv --name n=1"),
+    ],
+)
+def test_a_shown_command_says_nothing_twice(typed: str, meant: str) -> None:
+    known = {"--to": True, "--bundle": True, "--name": True, **OPTIONS}
+    problem = translate_habits(typed.split(), known)
+    assert problem is not None
+    told, _, line = problem.hint.rpartition("dlcli ")
+    assert line == meant
+    # What is left out is told, unless it says the same.
+    assert ("is left out, because" in told) == (typed not in SAME)
+
+
+# Commands of which nothing is lost.
+SAME = ("train --epochs 3 trainer.max_epochs=3", "val r --split test")
+
+
 def test_a_run_may_be_called_like_a_setting_or_a_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
