@@ -27,6 +27,7 @@ from dlcli.checks.idle_shares import find_idle_shares
 from dlcli.checks.large_numbers import name_large_columns
 from dlcli.checks.own_rows import check_own_data, check_own_splits
 from dlcli.checks.readable_rows import are_unreadable, reads_fast
+from dlcli.checks.refused_rows import find_refused_rows
 from dlcli.checks.sweep_settings import find_sweep_settings
 from dlcli.checks.target_column import with_columns
 from dlcli.checks.task_fit import check_monitored, directions
@@ -45,6 +46,7 @@ from dlcli.datasets.tables.types_file import given_types
 from dlcli.errors import ConfigError, Diverged, DlcliError, Problem
 from dlcli.files.disk import free_space
 from dlcli.formatting import amount
+from dlcli.reports.summary import unseen_in_evaluation
 from dlcli.runs.folder import absolute_paths
 from dlcli.runs.recorded_lookback import is_open, with_lookback
 from dlcli.splits.holdout import Holdout
@@ -137,7 +139,9 @@ class Experiment:
         images = 0 if quick or parts.task.predicts_rows else len(split.val) + len(split.test)
         found = {**features, "images": images, "judge_seconds": judging, "runs": runs}
         found["automatic"] = {choice.key: choice.told for choice in self.choices}
-        return replace(rehearsal, **found, notices=tuple(parts.notices))
+        args = self.data, split, None, parts.preprocessing, parts.task
+        notices = [*parts.notices, *(() if quick else unseen_in_evaluation(*args))]
+        return replace(rehearsal, **found, notices=tuple(notices))
 
 
 def plan_experiment(
@@ -170,8 +174,7 @@ def plan_experiment(
         ConfigError: with all mistakes.
     """
     folders = user_folders(conf_dirs)
-    flags = [f"runs_dir={quoted(str(runs_dir))}"] if runs_dir else []
-    asked = [*overrides, *flags]
+    asked = [*overrides, *([f"runs_dir={quoted(str(runs_dir))}"] if runs_dir else [])]
     found = with_type_problems(draft(asked, folders, SUPPLIED, BY_DATA))
     idle: list[Problem] = []
     searches = sweeping or found.composed.choices.get("effort") is not None
@@ -219,6 +222,7 @@ def plan_experiment(
     if "model" not in found.unsound:
         problems += check_weights(config, estimation.data, estimation.splits)
     problems += find_idle_shares(overrides, estimation.data, build(config["cv"], where="cv"))
+    problems += [] if problems else find_refused_rows(config, estimation.data, checked.trained)
     if any(problem.message.startswith("all columns are left out") for problem in problems):
         problems += estimation.data.warnings  # such as a word that keeps a column from being numbers
     if problems:

@@ -14,11 +14,12 @@ from typing import Any
 from dlcli.config.build import build
 from dlcli.config.pasted import pasted
 from dlcli.datasets.data import Data
-from dlcli.datasets.lookback import FEW_WINDOWS, shorter_lookbacks
+from dlcli.datasets.lookback import FEW_WINDOWS, MOST_STEPS, shorter_lookbacks
 from dlcli.datasets.raw_rows import known_as, read_rows
 from dlcli.datasets.windows import History
 from dlcli.errors import ConfigError, DataError
 from dlcli.formatting import counted
+from dlcli.preprocessing.seasonal_profile import LEAST_SEASONS
 from dlcli.runs.recorded_lookback import is_open, with_lookback
 from dlcli.splits.carving import NoWindowLeft
 from dlcli.splits.split import Split
@@ -27,6 +28,8 @@ Splits = list[Split]
 
 # An advised setting leaves at least this number of windows, if any does.
 _ADVISED = 8
+# The key by which a season is computed in each window, which needs several of them.
+_PROFILE = "preprocessing.deseasonalize"
 # Numbers of folds that are tried for an advice, because each of them is split.
 _FOLDS = 20
 
@@ -50,19 +53,29 @@ def split_windows(
     """
     if not isinstance(data.x, History):
         return config, data, strategy.splits(data)
-    dataset, is_chosen = config["dataset"], is_new and is_open(config["dataset"])
+    is_chosen = is_new and is_open(config["dataset"])
     try:
-        data, splits = _with_enough(dataset, data, strategy) if is_chosen else (data, strategy.splits(data))
+        data, splits = _with_enough(config, data, strategy) if is_chosen else (data, strategy.splits(data))
     except NoWindowLeft as error:
-        raise _advised(error, config) from error
+        raise _advised(error, config, _steps_of_profile(config, data)) from error
     if is_chosen:
         config = with_lookback(config, data.x.lookback)
         known_as(config["dataset"], data)
     return config, data, splits
 
 
-def _with_enough(dataset: Mapping[str, Any], data: Data, strategy: Any) -> tuple[Data, Splits]:
+def _with_enough(config: Mapping[str, Any], data: Data, strategy: Any) -> tuple[Data, Splits]:
     """Return the rows with the chosen lookback, and their splits."""
+    dataset, least = config["dataset"], _steps_of_profile(config, data)
+    if data.x.lookback < least:
+        try:
+            data = read_rows({**dataset, "lookback": least})
+        except DataError as error:
+            (problem,) = error.problems
+            hint = f"Set {pasted(_PROFILE, False)}: a season is computed on at least {least} steps."
+            raise DataError(problem.message, problem.where, hint) from error
+        reason = f"lookback {least}: {LEAST_SEASONS} seasons of {data.x.season}, for {pasted(_PROFILE, True)}"
+        data = replace(data, note="; ".join(filter(None, [data.note, reason])))
     found = {data.x.lookback: (data, *_split(data, strategy))}
 
     def windows(lookback: int) -> int:
@@ -71,7 +84,8 @@ def _with_enough(dataset: Mapping[str, Any], data: Data, strategy: Any) -> tuple
             found[lookback] = (rows, *_split(rows, strategy))
         return found[lookback][2]
 
-    first, tried = data.x.lookback, shorter_lookbacks(data.x.lookback, data.x.horizon, data.x.season)
+    first, shorter = data.x.lookback, shorter_lookbacks(data.x.lookback, data.x.horizon, data.x.season)
+    tried = [number for number in shorter if number >= least]
     # Shorter lookbacks leave more windows.
     enough = min(bisect_left(tried, FEW_WINDOWS, key=windows), len(tried) - 1)
     if windows(tried[enough]) <= windows(first):
@@ -88,6 +102,13 @@ def _with_enough(dataset: Mapping[str, Any], data: Data, strategy: Any) -> tuple
     return rows, splits
 
 
+def _steps_of_profile(config: Mapping[str, Any], data: Data) -> int:
+    """Return the lookback that `preprocessing.deseasonalize` needs, up to the longest that is chosen; else 0."""
+    section, name = _PROFILE.split(".")
+    steps = LEAST_SEASONS * data.x.season if config[section].get(name) is True and data.x.season > 1 else 0
+    return steps if steps <= MOST_STEPS else 0
+
+
 def _split(data: Data, strategy: Any) -> tuple[Splits | NoWindowLeft, int]:
     """Return the splits, or why there are none, and the smallest number of training windows."""
     try:
@@ -97,11 +118,14 @@ def _split(data: Data, strategy: Any) -> tuple[Splits | NoWindowLeft, int]:
     return splits, min(len(split.train) for split in splits)
 
 
-def _advised(error: NoWindowLeft, config: Mapping[str, Any]) -> DataError:
-    """Return the error with a hint that names settings which leave windows to train on, if there are any."""
+def _advised(error: NoWindowLeft, config: Mapping[str, Any], least: int) -> DataError:
+    """Return the error with a hint that names settings which leave windows to train on, if there are any.
+
+    A lookback is at least `least` steps.
+    """
     (problem,) = error.problems
     found = []
-    for section, name, values in _tried(config):
+    for section, name, values in _tried(config, least):
         left = {}
         for value in values:
             left[value] = _left({**config, section: {**config[section], name: value}})
@@ -118,7 +142,7 @@ def _advised(error: NoWindowLeft, config: Mapping[str, Any]) -> DataError:
     return DataError(problem.message, problem.where, f"Use {listed}, {rest}")
 
 
-def _tried(config: Mapping[str, Any]) -> Iterator[tuple[str, str, Sequence[Any]]]:
+def _tried(config: Mapping[str, Any], least: int) -> Iterator[tuple[str, str, Sequence[Any]]]:
     """Yield sections, names of keys and their values to try, those that change least first."""
     cv, dataset = config["cv"], config["dataset"]
     if isinstance(folds := cv.get("folds"), int):
@@ -130,7 +154,10 @@ def _tried(config: Mapping[str, Any]) -> Iterator[tuple[str, str, Sequence[Any]]
     if cv.get("window"):
         yield "cv", "window", [None]
     if not is_open(dataset):
-        yield "dataset", "lookback", _fractions(dataset["lookback"])
+        yield "dataset", "lookback", [steps for steps in _fractions(dataset["lookback"]) if steps >= least]
+    elif least:
+        section, name = _PROFILE.split(".")
+        yield section, name, [False]
     yield "dataset", "horizon", _fractions(dataset.get("horizon", 1))
 
 
@@ -143,7 +170,7 @@ def _left(config: Mapping[str, Any]) -> int:
     try:
         strategy, rows = build(config["cv"], where="cv"), read_rows(config["dataset"])
         if is_open(config["dataset"]):
-            return min(len(one.train) for one in _with_enough(config["dataset"], rows, strategy)[1])
+            return min(len(one.train) for one in _with_enough(config, rows, strategy)[1])
         return _split(rows, strategy)[1]
     except (DataError, ConfigError):
         return 0

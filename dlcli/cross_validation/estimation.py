@@ -105,6 +105,11 @@ class Estimation:
         rows = np.setdiff1d(rows, self.final_test)
         return Split(without_overlap(self.data, rows, self.final_test), none, self.final_test)
 
+    @property
+    def trained(self) -> list[Split]:
+        """The splits of all training runs: those of the folds, and that of a refit."""
+        return [*self.splits, *([self.whole] if self.config["cv"]["refit"] else ())]
+
     def for_choosing(self) -> Estimation:
         """Return the estimation for choosing among configurations, whose splits have no test rows.
 

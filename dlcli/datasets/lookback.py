@@ -14,7 +14,7 @@ from dlcli.formatting import counted
 _HORIZONS, _SEASONS, _LEAST = 3.5, 2, 8
 
 # The longest lookback that Nie et al. (2023) evaluate. Many models have a weight or a state for each of its steps.
-_MOST = 512
+MOST_STEPS = 512
 
 # Number of horizons of a series in which windows start: two for validation and test, the others for training.
 _KEPT = 4
@@ -40,7 +40,7 @@ def choose_lookback(horizon: int, season: int, lengths: np.ndarray) -> Lookback:
     together would leave fewer than 32 training windows, but then not shorter than the horizon. It depends on the
     lengths of the series, not on their values.
     """
-    if season > _MOST:
+    if season > MOST_STEPS:
         return _chosen(horizon, 1, lengths, f"; a season of {season:,} steps is too long for a lookback")
     return _chosen(horizon, season, lengths)
 
@@ -50,8 +50,8 @@ def _chosen(horizon: int, season: int, lengths: np.ndarray, more: str = "") -> L
     steps = math.ceil(wanted / season) * season
     why = f"at least {_HORIZONS} times the horizon of {horizon}"
     why += f" and {_SEASONS} seasons" if season > 1 else ""
-    if steps > _MOST:
-        steps, why = _MOST // season * season, f"{why} would be {steps:,} steps, more than {_MOST}"
+    if steps > MOST_STEPS:
+        steps, why = MOST_STEPS // season * season, f"{why} would be {steps:,} steps, more than {MOST_STEPS}"
     # Allow a tenth of the series to be too short.
     length = int(np.quantile(lengths, 0.1, method="lower"))
     most = max(length - _KEPT * horizon, (length - horizon) // 2, 1)
@@ -79,7 +79,7 @@ def _with_windows(steps: int, horizon: int, season: int, lengths: np.ndarray) ->
 
 def shorter_lookbacks(steps: int, horizon: int, season: int) -> range:
     """Return a lookback and those that are shorter by whole seasons, down to the horizon, rounded up to seasons."""
-    season = 1 if season > _MOST else season
+    season = 1 if season > MOST_STEPS else season
     least = min(steps, math.ceil(horizon / season) * season)
     return range(steps, least - 1, -season)
 

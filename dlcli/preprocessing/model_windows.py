@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from dlcli.preprocessing.raised_values import LEAST_MEAN, LEAST_SHARE
 from dlcli.preprocessing.seasonal_profile import SeasonalProfile, mean_of
 
 # Reference of a window: none, its last values, or its mean and standard deviation.
@@ -18,8 +19,6 @@ Relative = Literal["none", "last", "revin"]
 # ones.
 _EPSILON = 1e-10
 
-# Lower bound of a value whose logarithm is taken, as a share of the mean of its window, and of that mean.
-_LEAST_SHARE, _LEAST_MEAN = 1e-3, 1e-10
 # Upper bound of a forecast's logarithm above that of the highest value of its window: a factor of about 1,000.
 _MOST_ABOVE = 7.0
 
@@ -168,8 +167,8 @@ class ModelWindows(nn.Module):
     def _logarithms(self, x: Tensor, present: Tensor | None) -> Tensor:
         """Return the logarithms of the targets of the history `(N, lookback, K)`."""
         values = x[:, : self.lookback, : self.targets] * self.std + self.mean
-        mean = mean_of(values.abs(), present).clamp_min(_LEAST_MEAN)
-        return torch.maximum(values, _LEAST_SHARE * mean).log()
+        mean = mean_of(values.abs(), present).clamp_min(LEAST_MEAN)
+        return torch.maximum(values, LEAST_SHARE * mean).log()
 
     def _level_and_scale(self, x: Tensor, present: Tensor | None) -> tuple[Tensor, Tensor]:
         """Return offset and divisor of each column, `(N, 1, F)`; 0 and 1 for columns that are known ahead."""

@@ -39,6 +39,14 @@ class Preprocessing(Protocol):
 
 
 @runtime_checkable
+class ChecksRows(Protocol):
+    """Preprocessing that can tell in little time whether it can be fitted on rows."""
+
+    def check_rows(self, x: Any) -> None:
+        """Raise an error of dlcli if `fit` would, for these raw training rows."""
+
+
+@runtime_checkable
 class ReshapesRows(Protocol):
     """Preprocessing whose `on_device` changes the shape of rows, or divides a row into several."""
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal, Self
+from types import MappingProxyType
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 import pandas as pd
@@ -12,12 +13,14 @@ from sklearn.base import BaseEstimator
 from torch import nn
 
 from dlcli.config.pasted import pasted
+from dlcli.datasets.notices import Notice
 from dlcli.datasets.tables.typed_frames import as_categories, named
 from dlcli.datasets.windows import History, Stretches
 from dlcli.errors import ConfigError, DataError
 from dlcli.formatting import counted
 from dlcli.preprocessing.model_windows import ModelWindows, Relative
 from dlcli.preprocessing.new_row_checks import blocks, numbers
+from dlcli.preprocessing.raised_values import count_raised, told_of_raised
 from dlcli.preprocessing.seasonal_profile import LEAST_SEASONS
 from dlcli.preprocessing.window_fields import KnownAhead, WindowField
 
@@ -47,11 +50,15 @@ class Series(BaseEstimator):
             Runs of earlier versions lack this key and are `mixed`.
         takes_variables: whether the model processes all variables together.
         log: whether the targets of each window are replaced by their logarithms, for series that grow and vary in
-            proportion to their level. Values near 0 are raised to a thousandth of the mean of their window.
+            proportion to their level. Values below a thousandth of the mean of their window are raised to it, and
+            counted; training rows with negative values are refused.
         deseasonalize: whether the seasonal profile of each window is subtracted, and added to its forecast.
         recent: number of last steps of a window that the model receives; None for all. The profile is that of the whole
             window.
     """
+
+    only_told: ClassVar = frozenset({"measured_"})
+    measured_: Mapping[str, int] = MappingProxyType({})
 
     def __init__(
         self,
@@ -72,7 +79,9 @@ class Series(BaseEstimator):
     def __repr__(self, N_CHAR_MAX: int = 700) -> str:  # noqa: N803 scikit-learn's name
         """Return the settings that differ from their defaults, without the one that is determined by the model."""
         channels: Any = getattr(self, "channels", "mixed")
-        shown = Series(self.relative, channels, False, self._log, self._deseasonalize, self._recent)
+        shown = Series(
+            self.relative, channels, False, self.takes_logarithms, self._deseasonalize, self._recent
+        )
         return BaseEstimator.__repr__(shown, N_CHAR_MAX)
 
     @staticmethod
@@ -95,7 +104,7 @@ class Series(BaseEstimator):
             ConfigError: the lookback is too short for `deseasonalize` or `recent`, or there is no season.
             DataError: a target has negative values, which have no logarithm.
         """
-        self._check(x)
+        self.check_rows(x)
         if self.relative == "auto":
             self.relative_ = self.automatic_for(x)["relative"][0]
         self.columns_ = list(x.columns)
@@ -105,6 +114,7 @@ class Series(BaseEstimator):
         self.min_lookback_ = x.min_lookback
         self.mean_, self.std_ = x.scale()
         self.rows_seen_ = len(x)
+        self.measured_ = self._counts(x)
         return self
 
     def transform(self, x: History | pd.DataFrame | np.ndarray) -> dict[str, Any]:
@@ -125,6 +135,23 @@ class Series(BaseEstimator):
             return {"x": past}
         return {"x": KnownAhead(past, WindowField.of(scaled[:, -x.known :], origins, x.horizon))}
 
+    def transform_and_count(self, x: Any) -> tuple[dict[str, Any], dict[str, int]]:
+        """Return the fields as `transform` does, and counts of windows whose values are raised for the logarithm."""
+        x = x if isinstance(x, History) else self.history(x)
+        return self.transform(x), self._counts(x)
+
+    def notices(self) -> list[Notice]:
+        """Return the notice on raised values in training windows."""
+        return told_of_raised(self.measured_, "raised_values", "training windows")
+
+    def notices_of_new(self, counts: Mapping[str, int]) -> list[Notice]:
+        """Return the notice on raised values in new windows."""
+        return told_of_raised(counts, "raised_new_values", "windows")
+
+    def notices_of_windows(self, x: History, windows: str) -> list[Notice]:
+        """Return the notice on raised values in windows that it was not fitted on, named `windows`, in plural."""
+        return told_of_raised(self._counts(x), "raised_new_values", windows)
+
     def facts(self) -> dict[str, Any]:
         """Return `lookback` and `horizon` in steps, and the number of `targets`."""
         return {"lookback": self.lookback_, "horizon": self.horizon_, "targets": self.targets_}
@@ -136,7 +163,7 @@ class Series(BaseEstimator):
             relative = "last" if relative else "none"
         independent = self._independent()
         padded = self.least < self.lookback_
-        adjusted = self._log or self._deseasonalize or self._recent is not None or padded
+        adjusted = self.takes_logarithms or self._deseasonalize or self._recent is not None or padded
         if relative == "none" and not independent and not adjusted:
             return None
         scale = self.mean_[: self.targets_], self.std_[: self.targets_]
@@ -147,7 +174,7 @@ class Series(BaseEstimator):
             self.known_,
             relative,
             independent=independent,
-            scale_of=(scale[0].tolist(), scale[1].tolist()) if self._log else None,
+            scale_of=(scale[0].tolist(), scale[1].tolist()) if self.takes_logarithms else None,
             season=self.season_ if self._deseasonalize else None,
             recent=self._recent,
             padded=padded,
@@ -176,9 +203,13 @@ class Series(BaseEstimator):
         """Number of history steps that a forecast needs at least."""
         return getattr(self, "min_lookback_", None) or self.lookback_  # earlier versions did not save it
 
+    def _counts(self, x: History) -> dict[str, int]:
+        return count_raised(x) if self.takes_logarithms else {}
+
     # Objects saved by earlier versions lack these settings.
     @property
-    def _log(self) -> bool:
+    def takes_logarithms(self) -> bool:
+        """Whether the model receives logarithms of the targets."""
         return getattr(self, "log", False)
 
     @property
@@ -189,8 +220,8 @@ class Series(BaseEstimator):
     def _recent(self) -> int | None:
         return getattr(self, "recent", None)
 
-    def _check(self, x: History) -> None:
-        """Check that the settings are applicable to the training rows."""
+    def check_rows(self, x: History) -> None:
+        """Check that the settings are applicable to raw training rows, as `fit` does, which raises the same errors."""
         if self._recent is not None and self._recent > x.lookback:
             hint = f"{pasted('preprocessing.recent', x.lookback)} is all of it."
             raise ConfigError(
@@ -211,7 +242,7 @@ class Series(BaseEstimator):
                 "preprocessing.deseasonalize",
                 f"Set {pasted('dataset.lookback', least)} or more, or preprocessing.deseasonalize=false.",
             )
-        if self._log:
+        if self.takes_logarithms:
             lowest = x.values[x.covered(), : x.targets].min(axis=0, initial=0)
             if (lowest < 0).any():
                 name = x.columns[int(lowest.argmin())]

@@ -21,10 +21,12 @@ from dlcli.datasets.notices import Notice, told
 from dlcli.datasets.passages import Passages
 from dlcli.datasets.reading.column_notices import unseen_notices
 from dlcli.datasets.reading.columns import Columns
+from dlcli.datasets.windows import History
 from dlcli.files.paths import display
 from dlcli.models.forest import Forest
 from dlcli.preprocessing.fitted import FittedPreprocessing
 from dlcli.preprocessing.protocols import CountsNewRows, Preprocessing
+from dlcli.preprocessing.series import Series
 from dlcli.splits.split import HELD_OUT, Split, in_time, name_of_part
 from dlcli.tasks.base import Task
 from dlcli.training.network import Network
@@ -176,12 +178,15 @@ def _settings(preprocessing: Preprocessing) -> str:
 def unseen_in_evaluation(
     data: Data, split: Split, columns: Columns | None, preprocessing: Preprocessing, task: Task
 ) -> list[Notice]:
-    """Return the notice on validation and test rows with categories or characters that do not occur in training."""
-    rows = np.sort(np.concatenate([split.val, split.test]))
+    """Return the notice on validation and test rows with categories or characters that do not occur in training, or
+    with values that the preprocessing raises."""
+    rows, name = np.sort(np.concatenate([split.val, split.test])), "validation and test"
+    if isinstance(data.x, History) and isinstance(preprocessing, Series):
+        return preprocessing.notices_of_windows(data.x[rows], f"{name} windows")
     if isinstance(data.x, Passages) and isinstance(preprocessing, CountsNewRows):
         return preprocessing.notices_of_new(preprocessing.transform_and_count(data.x[rows])[1])
     if columns is None or data.kind != "table":
-        return task.unseen_targets(data.y[rows], "validation and test rows")
+        return task.unseen_targets(data.y[rows], f"{name} rows")
     return unseen_notices(columns.unseen(data.x, rows), len(rows), data.source)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from dlcli.assembly.starting_weights import check_weights
 from dlcli.checks.compatibility import find_mistakes
+from dlcli.checks.refused_rows import find_refused_rows
 from dlcli.checks.settings import warn
 from dlcli.checks.task_fit import directions
 from dlcli.config.build import build
@@ -257,13 +258,10 @@ def check_points(plan: SweepPlan) -> None:
         named = partial(of_value, dimension.key, dimension.domain, params)
         try:
             config = plan.trial_config(params)
-            problems += [
-                named(problem)
-                for problem in (
-                    *find_mistakes(config, estimation.data, estimation.splits[0]),
-                    *check_weights(config, estimation.data, judging),
-                )
-            ]
+            mistakes = find_mistakes(config, estimation.data, estimation.splits[0])
+            mistakes += [] if mistakes else find_refused_rows(config, estimation.data, judging)
+            mistakes += check_weights(config, estimation.data, judging)
+            problems += [named(problem) for problem in mistakes]
         except DlcliError as error:
             problems += [named(problem) for problem in error.problems]
     if problems:

@@ -336,6 +336,9 @@ def monthly(steps: int) -> list[str]:
     return ["dataset=series", "dataset.path=s.csv", "dataset.horizon=12", "cv=time_series"]
 
 
+_SEASON = "preprocessing.deseasonalize=true"
+
+
 def test_the_lookback_leaves_the_first_fold_windows_to_train_on() -> None:
     series = monthly(144)
     experiment = plan_experiment([*series, "cv.folds=3"])
@@ -354,21 +357,41 @@ def test_the_lookback_leaves_the_first_fold_windows_to_train_on() -> None:
     assert plan_experiment([*series, "cv=holdout"]).config["dataset"]["lookback"] == 48
 
 
+def test_the_lookback_is_long_enough_for_a_season() -> None:
+    words = ["preprocessing.deseasonalize=true", "dataset.horizon=6"]
+    experiment = plan_experiment([*monthly(160), "cv=holdout", *words])
+    assert experiment.config["dataset"]["lookback"] == 36 == experiment.data.x.lookback
+    assert experiment.data.note == "lookback 36: 3 seasons of 12, for preprocessing.deseasonalize=true"
+    # Not shorter, though more windows would be left.
+    assert plan_experiment([*monthly(160), "cv.folds=3", *words]).config["dataset"]["lookback"] == 36
+    assert plan_experiment([*monthly(400), "cv=holdout", words[0]]).config["dataset"]["lookback"] == 48
+    assert mistakes(*monthly(38), "cv=holdout", *words)[0][1:] == (
+        "38 steps are too few for a lookback of 36 and a horizon of 6",
+        "Set preprocessing.deseasonalize=false: a season is computed on at least 36 steps.",
+    )
+    # A season for which no lookback is chosen.
+    (told,) = mistakes(*monthly(400), "cv=holdout", "dataset.season=200", *words)
+    assert told[2] == "Set dataset.lookback=600 or more, or preprocessing.deseasonalize=false."
+
+
 @settings(max_examples=8, deadline=None)
 @given(
     st.integers(60, 300),
     st.sampled_from(
         ["cv.folds=2", "cv.folds=4", "cv.gap=3", "cv.window=40", "cv.val_size=0.3", "cv=holdout"]
     ),
+    st.sampled_from([[], [_SEASON], [_SEASON, "dataset.lookback=48"]]),
 )
-def test_settings_that_leave_no_window_are_answered_by_some_that_do(steps: int, word: str) -> None:
-    words = [*monthly(steps), word]
+def test_settings_that_leave_no_window_are_answered_by_some_that_do(
+    steps: int, word: str, more: list[str]
+) -> None:
+    words = [*monthly(steps), word, *more]
     try:
         plan_experiment(words)
     except InputError as error:
         (problem,) = error.problems
-        advised = re.findall(r"((?:cv|dataset)\.\w+=\S+) \((\d+) training", problem.hint)
-        assert advised or "or give a longer series" in problem.hint
+        advised = re.findall(r"((?:cv|dataset|preprocessing)\.\w+=\S+) \((\d+) training", problem.hint)
+        assert advised or re.search("or give a longer series|deseasonalize=false", problem.hint)
         for advice, left in advised:
             experiment = plan_experiment([*words, advice])
             assert min(len(split.train) for split in experiment.splits) == int(left) > 0
