@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from statistics import fmean, median
 from typing import Literal
 
+from dlcli.config.pasted import pasted
 from dlcli.reports.turn_diagnosis import diagnose_turns
 
 # Names of the metrics of an epoch that hold standard errors of the validation loss, of its rise and of its fall.
@@ -206,12 +207,13 @@ def _converged(
         return f"{verdict}."
     if share >= _NOTHING:
         right = "" if accuracy is None else f", accuracy {_n(accuracy)}"
-        others = f"model={linear} and another learning rate" if linear else "another learning rate"
+        others = f"{pasted('model', linear)} and another learning rate" if linear else "another learning rate"
         return f"{verdict}. It is {share:.0%} below {constant}{right}; compare with {others}."
+    compared = f", and compare with {pasted('model', linear)}" if linear else ""
     below = f"is only {share:.1%} below" if share > 0 else "never fell below"
     return (
         f"it no longer falls, but {below} {constant}: the model does not learn, or the inputs contain little "
-        f"information on the target; try another learning rate{f', and compare with model={linear}' * bool(linear)}."
+        f"information on the target; try another learning rate{compared}."
     )
 
 
