@@ -341,7 +341,7 @@ def plan_estimation(config: dict[str, Any], folders: Sequence[Path], *, is_new: 
     # Computing the splits of millions of rows again would take seconds.
     final_test = whole[0].test if isinstance(strategy, Holdout) else strategy.final_test(data)
     check_own_splits(whole, final_test, len(data), config["cv"])
-    check_overlap(data, whole)
+    check_overlap(data, whole, searches=searches_in_folds(config))
     rows, folds = (config["trainer"].get(f"limit_{what}") for what in ("rows", "folds"))
     first, shares = first_of_each_share(whole, share_of_splits(strategy, whole), folds)
     splits, final_test = limit_splits(first, rows, None), thin_rows(final_test, rows)

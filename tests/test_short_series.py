@@ -88,3 +88,11 @@ def test_a_bundle_pads_series_as_well(tmp_path: Path) -> None:
     np.testing.assert_allclose(found["prediction"], expected["prediction"], rtol=1e-4)
     steps[steps.shop == "west"].tail(6).to_csv(tmp_path / "few.csv", index=False)
     assert run_script(made.folder, str(tmp_path / "few.csv")).stderr.strip().endswith("the model needs 7")
+    # As in `predict`, one of them does not stop the others.
+    few = steps[(steps.shop != "west") | (steps.groupby("shop").cumcount() < 4)]
+    few.to_csv(tmp_path / "few.csv", index=False)
+    ran = run_script(made.folder, str(tmp_path / "few.csv"))
+    assert pd.read_csv(io.StringIO(ran.stdout))["shop"].unique().tolist() == ["north", "south"]
+    assert ran.stderr.strip().endswith(
+        "1 of 3 series are too short for a forecast, which needs 7 steps, and left out: west"
+    )

@@ -57,7 +57,7 @@ def split_windows(
     try:
         data, splits = _with_enough(config, data, strategy) if is_chosen else (data, strategy.splits(data))
     except NoWindowLeft as error:
-        raise _advised(error, config, _steps_of_profile(config, data)) from error
+        raise _advised(error, config, data) from error
     if is_chosen:
         config = with_lookback(config, data.x.lookback)
         known_as(config["dataset"], data)
@@ -118,14 +118,11 @@ def _split(data: Data, strategy: Any) -> tuple[Splits | NoWindowLeft, int]:
     return splits, min(len(split.train) for split in splits)
 
 
-def _advised(error: NoWindowLeft, config: Mapping[str, Any], least: int) -> DataError:
-    """Return the error with a hint that names settings which leave windows to train on, if there are any.
-
-    A lookback is at least `least` steps.
-    """
+def _advised(error: NoWindowLeft, config: Mapping[str, Any], data: Data) -> DataError:
+    """Return the error with a hint that names settings which leave windows to train on, if there are any."""
     (problem,) = error.problems
     found = []
-    for section, name, values in _tried(config, least):
+    for section, name, values in _tried(config, data):
         left = {}
         for value in values:
             left[value] = _left({**config, section: {**config[section], name: value}})
@@ -142,9 +139,9 @@ def _advised(error: NoWindowLeft, config: Mapping[str, Any], least: int) -> Data
     return DataError(problem.message, problem.where, f"Use {listed}, {rest}")
 
 
-def _tried(config: Mapping[str, Any], least: int) -> Iterator[tuple[str, str, Sequence[Any]]]:
+def _tried(config: Mapping[str, Any], data: Data) -> Iterator[tuple[str, str, Sequence[Any]]]:
     """Yield sections, names of keys and their values to try, those that change least first."""
-    cv, dataset = config["cv"], config["dataset"]
+    cv, dataset, least = config["cv"], config["dataset"], _steps_of_profile(config, data)
     if isinstance(folds := cv.get("folds"), int):
         yield "cv", "folds", range(folds - 1, 1, -1)[-_FOLDS:]
     for name, values in (("test_size", (0.1, 0.05)), ("val_size", (0.1, 0.05))):
@@ -153,6 +150,8 @@ def _tried(config: Mapping[str, Any], least: int) -> Iterator[tuple[str, str, Se
         yield "cv", "gap", [0]
     if cv.get("window"):
         yield "cv", "window", [None]
+    if len(data.x.stretches.names) > 1 and dataset.get("min_lookback") is None:
+        yield "dataset", "min_lookback", _fractions(max(data.x.lookback, least))
     if not is_open(dataset):
         yield "dataset", "lookback", [steps for steps in _fractions(dataset["lookback"]) if steps >= least]
     elif least:

@@ -140,8 +140,8 @@ def read_series(
             report(_padded(file, [str(names[n]) for n in padded] if id else [], preprocessing.lookback_))
         rows = _renamed(pd.concat(frames, ignore_index=True), id, preprocessing.id_ or None)
         labels: dict[str, Any] = {id: np.repeat(names, preprocessing.horizon_)} if id else {}
-        if time is not None:
-            labels[time] = _in_zone(np.concatenate(ahead), columns)
+        if time is not None and times is not None:
+            labels[time] = _in_zone(_as_given(np.concatenate(ahead), times), columns)
         elif not id:
             labels["row"] = np.zeros(preprocessing.horizon_, np.int64)
         yield NewRows(file, rows, dated(labels_of(files, file, **labels)))
@@ -209,6 +209,12 @@ def _padded(file: Path, names: Sequence[str], lookback: int) -> Notice:
         str(file),
         warns=False,
     )
+
+
+def _as_given(ahead: np.ndarray, times: pd.Series) -> np.ndarray:
+    """Return the times of a forecast as integers if those of the file are whole numbers."""
+    is_whole = kind_of(times) == "numeric" and (times % 1 == 0).all() and np.isfinite(ahead).all()
+    return ahead.astype(np.int64) if is_whole else ahead
 
 
 def _in_zone(times: np.ndarray, columns: Columns | None) -> Any:

@@ -290,10 +290,12 @@ class Series(BaseEstimator):
 
         for row, steps in enumerate(series):
             if len(steps) < least:
-                expected = f"{least} steps of {features} columns ({', '.join(self.columns_)})"
-                raise DataError(
-                    f"a forecast needs {expected}, but got {counted(len(steps), 'step')}", place(row)
-                )
+                expected = f"{least} steps of {counted(features, 'column')} ({', '.join(self.columns_)})"
+                past, hint = max(1, len(steps) - ahead), "Give earlier steps"
+                if self.least == self.lookback_:
+                    hint += f", or train with {pasted('dataset.min_lookback', past)}"
+                message = f"a forecast needs {expected}, but got {counted(len(steps), 'step')}"
+                raise DataError(message, place(row), f"{hint}.")
         parts = [steps[max(0, len(steps) - needed) :] for steps in series]
         lengths = np.array([len(part) for part in parts], dtype=np.int64)
         values, begins = np.concatenate(parts), lengths.cumsum() - lengths

@@ -129,10 +129,15 @@ class Strategy(Protocol):
         """Return the sorted rows that a refitted model is tested on, which are in no fold except that of hold-out."""
 
 
-def check_overlap(data: Data, splits: list[Split]) -> None:
+def check_overlap(data: Data, splits: list[Split], *, searches: bool = False) -> None:
     """Raise an error if rows in two parts of a split forecast the same steps of a series.
 
     The input history of a row may lie in another part, because it is known when the forecast is made.
+
+    Args:
+        data: the rows.
+        splits: their splits.
+        searches: whether folds search, which no strategy that divides a series in time can do.
 
     Raises:
         DataError: there are such rows.
@@ -141,11 +146,11 @@ def check_overlap(data: Data, splits: list[Split]) -> None:
         for part, other in combinations(_PARTS, 2):
             rows, others = split.rows(part), split.rows(other)
             if len(without_overlap(data, rows, others)) < len(rows):
-                raise DataError(
-                    f"rows of {data.name} in {part} and in {other} forecast the same steps",
-                    where="cv",
-                    hint="Split a series in time: choose cv=holdout or cv=time_series.",
-                )
+                hint = "Split a series in time: choose cv=holdout or cv=time_series"
+                hint += ", or hold out whole series: cv=group_kfold." if data.groups is not None else "."
+                hint += " Search with one of them: dlcli sweep." if searches else ""
+                message = f"rows of {data.name} in {part} and in {other} forecast the same steps"
+                raise DataError(message, where="cv", hint=hint)
 
 
 def shares_rows(rows: np.ndarray, others: np.ndarray) -> bool:

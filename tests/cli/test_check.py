@@ -412,6 +412,16 @@ def test_a_series_too_short_for_folds_names_the_fold_and_settings_that_fit() -> 
     assert hint.startswith("Use cv.folds=")
 
 
+def test_shorter_histories_of_several_series_are_advised() -> None:
+    lines = "".join(f"{name},{step},{step % 7}\n" for name in "uvwx" for step in range(100))
+    Path("s.csv").write_text(f"id,t,v\n{lines}")
+    words = ["dataset=series", "dataset.path=s.csv", "dataset.id=id", "dataset.time=t", "dataset.horizon=6"]
+    words += ["cv=time_series", "dataset.lookback=60"]
+    ((_, _, hint),) = mistakes(*words)
+    ((advice, left),) = re.findall(r"(dataset.min_lookback=\d+) \((\d+) training windows\)", hint)
+    assert min(len(split.train) for split in plan_experiment([*words, advice]).splits) == int(left) >= 8
+
+
 def test_the_words_that_keep_all_columns_from_being_used_are_named() -> None:
     rows = "".join(f"{row * 1.5 if row % 9 else 'gone'},{row % 2}\n" for row in range(1, 90))
     Path("t.csv").write_text("a,y\n" + rows)

@@ -94,6 +94,15 @@ def test_each_of_several_series_is_forecast_after_its_own_end() -> None:
     assert rows["sold"].tolist() == [*range(20), *range(10, 30)]
 
 
+@pytest.mark.parametrize("step", [1, 0.5])
+def test_times_that_are_whole_numbers_are_written_as_such(step: float) -> None:
+    pd.DataFrame({"t": np.arange(20) * step, "sold": np.arange(20.0)}).to_csv("s.csv", index=False)
+    fitted = Series().fit(series.load("s.csv", lookback=3, horizon=2, time="t", target="sold").x)
+    _, lines = predicted("sequence", fitted, "s.csv", time="t")
+    assert lines["t"].to_pylist() == [20 * step, 21 * step]
+    assert lines.schema.field("t").type == (pa.int64() if step == 1 else pa.float64())
+
+
 def test_covariates_that_are_known_ahead_say_which_times_are_forecast() -> None:
     frame = write_series("s.csv", "a", steps=20)
     fitted = Series().fit(series.load("s.csv", lookback=3, horizon=2, known=["open"], **OPTIONS).x)
@@ -105,6 +114,7 @@ def test_covariates_that_are_known_ahead_say_which_times_are_forecast() -> None:
         Path("new.csv").write_text("store,day,sold,open\na,2024-01-01,1,1\n")
         predicted("sequence", fitted, "new.csv", id="store", time="day")
     assert caught.value.problems[0].where == "new.csv: series a"
+    assert caught.value.problems[0].hint == "Give earlier steps, or train with dataset.min_lookback=1."
 
 
 def test_a_gap_in_a_series_is_filled_as_in_the_training_or_refused() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from dlcli.cross_validation.estimation import Estimation
 from dlcli.datasets.data import Data
 from dlcli.datasets.windows import History, Windows
 from dlcli.errors import CorruptRun, DataError
+from dlcli.experiment import plan_experiment
 from dlcli.splits.carving import _merge_single, by_default, carve, each_series, make_splits
 from dlcli.splits.holdout import Holdout
 from dlcli.splits.kfold import KFold
@@ -87,6 +89,22 @@ def test_a_split_with_overlapping_forecasts_is_rejected(strategy: Any) -> None:
     with pytest.raises(DataError, match=r"in train and in val forecast the same steps\n.*cv=time_series"):
         check_overlap(data, strategy.splits(data))
     check_overlap(a_series(stride=HORIZON), strategy.splits(a_series(stride=HORIZON)))
+
+
+def test_a_search_in_folds_that_overlap_is_led_to_a_sweep(tmp_path: Path) -> None:
+    lines = "".join(f"{name},{step},{step % 7}\n" for name in "uvwxyz" for step in range(60))
+    (tmp_path / "s.csv").write_text(f"id,t,v\n{lines}")
+    words = ["dataset=series", f"dataset.path={tmp_path}/s.csv", "dataset.id=id", "dataset.time=t"]
+    words += ["dataset.horizon=4", "dataset.lookback=8"]
+    with pytest.raises(DataError, match="in train and in val forecast the same steps") as raised:
+        plan_experiment([*words, "cv=nested", "cv.space={model.hidden: [4, 8]}"])
+    (problem,) = raised.value.problems
+    assert problem.hint == (
+        "Split a series in time: choose cv=holdout or cv=time_series, or hold out whole series: cv=group_kfold. "
+        "Search with one of them: dlcli sweep."
+    )
+    for option in re.findall(r"cv=\w+", problem.hint):
+        plan_experiment([*words, option])
 
 
 def test_predefined_parts_are_checked_too() -> None:
