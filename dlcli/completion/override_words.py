@@ -114,7 +114,8 @@ def _keys(words: Sequence[str], section: str, folders: Sequence[Path]) -> dict[s
 def _chosen(words: Sequence[str], folders: Sequence[Path]) -> dict[str, Any]:
     """Return the chosen option of each group.
 
-    Sources in ascending precedence: config.yaml, dlcli.yaml, defaults lists of dataset and experiment, command line.
+    Sources in ascending precedence: config.yaml, the dataset's defaults list, dlcli.yaml, that of the experiment, the
+    command line.
     """
     known = groups(folders)
     config = read(shipped_folder() / "config.yaml")
@@ -124,15 +125,16 @@ def _chosen(words: Sequence[str], folders: Sequence[Path]) -> dict[str, Any]:
         if isinstance(entry, dict)
         for group, option in entry.items()
     }
+    project: dict[str, Any] = {}
     for folder in folders:
         if (file := folder / PROJECT_FILE).is_file():
-            chosen |= {key: value for key, value in read(file).items() if key in known}
+            project |= {key: value for key, value in read(file).items() if key in known}
     typed = {key: value for key, _, value in (word.partition("=") for word in words) if key in known}
+    of_file = {}
     for group in ("dataset", "experiment"):
-        option = typed.get(group, chosen.get(group))
-        if (own := options(group, folders).get(str(option))) is not None:
-            chosen |= _overridden(read(own).get("defaults", []))
-    return chosen | typed
+        own = options(group, folders).get(str((chosen | project | typed).get(group)))
+        of_file[group] = _overridden(read(own).get("defaults", [])) if own is not None else {}
+    return chosen | of_file["dataset"] | project | of_file["experiment"] | typed
 
 
 def _overridden(defaults: Sequence[Any]) -> dict[str, Any]:

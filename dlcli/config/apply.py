@@ -12,7 +12,8 @@ from omegaconf import OmegaConf
 from dlcli.config.build import TARGET
 from dlcli.config.folders import options
 from dlcli.config.group_choices import Picks
-from dlcli.config.hydra_compose import Composition, merge, problem_of
+from dlcli.config.hydra_compose import Composition, merge
+from dlcli.config.hydra_problems import problem_of
 from dlcli.config.keys import Keys
 from dlcli.config.metric_section import GROUP
 from dlcli.config.overrides import Setting, leaves

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,9 @@ from dlcli.config.overrides import Setting, parse
 from dlcli.config.own_section import own_section, with_sections
 from dlcli.config.plain_secrets import masked_values, move_secrets
 from dlcli.config.project import project_settings
+from dlcli.config.project_choices import project_choices
 from dlcli.config.provenance import COMMAND_LINE, nearest, origins
-from dlcli.config.replaced_option import leave_out_of_project, leave_out_replaced
+from dlcli.config.replaced_option import leave_out_replaced
 from dlcli.config.reserved_keys import Supplied
 from dlcli.config.resolve import resolve, without_copies
 from dlcli.config.several_series import NONE_ADDED, SeriesDefaults, lacks_typed_keys, of_several_series
@@ -41,8 +42,9 @@ class Composed:
         overrides: The overrides of the command line.
         composition: What Hydra composed.
         settings: The settings that were applied.
-        left_out: Warnings of the keys that files set for options that the command line replaces.
+        left_out: Warnings of the settings of files that others replace.
         of_series: The defaults by which several series differ from one.
+        replaced: Group to the option that a dataset's or model's file chooses, and a dlcli.yaml replaces.
     """
 
     config: dict[str, Any]
@@ -52,6 +54,7 @@ class Composed:
     settings: tuple[Setting, ...]
     left_out: tuple[Problem, ...] = ()
     of_series: SeriesDefaults = NONE_ADDED
+    replaced: Mapping[str, str] = field(default_factory=dict)
 
     def origins(self) -> dict[str, str]:
         """Return the origin of each dotted key's value: `FILE:LINE` or `command line`."""
@@ -71,8 +74,9 @@ class Merged:
         asked: The settings of the command line.
         overrides: The overrides of the command line.
         supplied: The arguments that dlcli passes itself.
-        left_out: Warnings of the keys that files set for options that the command line replaces.
+        left_out: Warnings of the settings of files that others replace.
         of_series: The defaults by which several series differ from one.
+        replaced: Group to the option that a dataset's or model's file chooses, and a dlcli.yaml replaces.
     """
 
     composition: Composition
@@ -85,6 +89,7 @@ class Merged:
     supplied: Supplied
     left_out: tuple[Problem, ...] = ()
     of_series: SeriesDefaults = NONE_ADDED
+    replaced: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def folders(self) -> tuple[Path, ...]:
@@ -120,6 +125,12 @@ class Draft:
     unsound: frozenset[str]
     merged: Merged
 
+    def with_warnings(self, warnings: Sequence[Problem]) -> Draft:
+        """Return the draft with further warnings (`left_out`)."""
+        told = tuple(dict.fromkeys((*warnings, *self.merged.left_out)))
+        composed, merged = replace(self.composed, left_out=told), replace(self.merged, left_out=told)
+        return replace(self, composed=composed, merged=merged)
+
 
 def compose(
     overrides: Sequence[str],
@@ -129,7 +140,8 @@ def compose(
 ) -> Composed:
     """Compose and validate a configuration.
 
-    Precedence, highest first: command line, experiment, a folder's dlcli.yaml, dataset, config.yaml.
+    Precedence, highest first: command line, experiment, a folder's dlcli.yaml, dataset, model, config.yaml. The
+    choices of a model's file rank with the model: above dlcli.yaml if an experiment or the command line names it.
 
     Args:
         overrides: Overrides in Hydra's grammar.
@@ -180,9 +192,11 @@ def _draft(
     defaults = default_options()
     project = sort(project_settings(folders), folders, defaults)
     asked = sort(settings, folders, defaults)
-    project, left_out = leave_out_of_project(project, asked, folders)
+    choosing = project_choices(project, asked, folders)
+    project = choosing.picks
     problems += [*project.problems, *asked.problems]
-    composition = Composition(folders, project.options, {}, _group_overrides(asked))
+    named = tuple(group_override(group, option) for group, option in asked.options.items())
+    composition = Composition(folders, project.options, {}, named)
     chosen = {**defaults, **project.options, **asked.options}
     files = [
         file
@@ -201,7 +215,8 @@ def _draft(
         **project.options,
         **asked.options,
     }:
-        return _draft([*overrides, f"{PREPROCESSING}={fitting}"], folders, supplied, by_data, of_series)
+        found = _draft([*overrides, f"{PREPROCESSING}={fitting}"], folders, supplied, by_data, of_series)
+        return found.with_warnings(choosing.left_out)
     if of_series is None and (more := of_several_series(config, choices, (project, asked))):
         again = partial(_draft, overrides, folders, supplied, by_data)
         found = again(SeriesDefaults(more))
@@ -215,8 +230,9 @@ def _draft(
     merged = Merged(
         *(composition, config, choices, tuple(used), project, asked, tuple(overrides), supplied or {}),
         of_series=of_series or NONE_ADDED,
+        replaced=choosing.replaced,
     )
-    merged = replace(merged, left_out=(*left_out, *_left_out(merged)))
+    merged = replace(merged, left_out=(*choosing.left_out, *_left_out(merged)))
     return _validated(merged, problems, by_data, unread)
 
 
@@ -242,7 +258,8 @@ def with_decided(found: Draft, decided: Mapping[str, str]) -> Draft:
             choices |= own.choices
     if len(sections) < len(decided):
         texts = (f"{group}={option}" for group, option in decided.items())
-        return draft([*merged.overrides, *texts], merged.folders, merged.supplied)
+        again = draft([*merged.overrides, *texts], merged.folders, merged.supplied)
+        return again.with_warnings(merged.left_out)
     config, problems = OmegaConf.create(with_sections(plain, decided)), list[Problem]()
     used = fill_sections(config, sections, merged.asked, merged.keys, problems)
     chosen = tuple(group_override(group, option) for group, option in decided.items())
@@ -270,8 +287,8 @@ def _validated(
         merged.project,
         merged.asked,
     )
-    defaults, folders, supplied = default_options(), merged.folders, merged.supplied
-    for group, option in defaults.items():
+    folders, supplied = merged.folders, merged.supplied
+    for group, option in default_options().items():
         if option is not None and "/" not in group and group not in config:
             config[group] = {}  # an option whose file holds only comments
     for group, option in asked.options.items():
@@ -300,7 +317,8 @@ def _validated(
     problems += [problem if problem.where in typed else _placed(problem, known) for problem in found]
     return Draft(
         Composed(
-            *(values, choices, merged.overrides, merged.composition, used, merged.left_out, merged.of_series)
+            *(values, choices, merged.overrides, merged.composition, used, merged.left_out, merged.of_series),
+            merged.replaced,
         ),
         tuple(dict.fromkeys(problems)),
         # Including problems that are not shown because another problem of the same key is.
@@ -316,10 +334,6 @@ def _left_out(merged: Merged) -> tuple[Problem, ...]:
     typed = [setting.key for setting in merged.asked.values]
     known = origins(merged.composition, merged.used)
     return leave_out_replaced(merged.config, merged.asked.options, typed, known, merged.folders)
-
-
-def _group_overrides(asked: Picks) -> tuple[str, ...]:
-    return tuple(group_override(group, option) for group, option in asked.options.items())
 
 
 def _leaves_out(group: str, option: Any, asked: Picks, folders: Sequence[Path]) -> bool:

@@ -1,16 +1,14 @@
-"""The only module, apart from its shortcuts, that depends on Hydra's internals: composition, global state, errors.
+"""The only module, apart from its shortcuts and problems, that depends on Hydra's internals.
 
-It composes the shipped and the user's folders without changing Hydra's global state, and translates errors of Hydra,
-OmegaConf and PyYAML into problems.
+It composes the shipped and the user's folders without changing Hydra's global state.
 """
 
 from __future__ import annotations
 
 import os
-import re
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from copy import deepcopy
 from dataclasses import dataclass, replace
@@ -29,11 +27,10 @@ from hydra.version import VersionBase
 from omegaconf import OmegaConf
 
 from dlcli.config.folders import shipped_folder
+from dlcli.config.hydra_problems import problem_of
 from dlcli.config.hydra_shortcuts import shortcuts
-from dlcli.config.suggest import choices, did_you_mean, hint
-from dlcli.config.yaml_file import lines, read, yaml_problem
-from dlcli.errors import ConfigError, Problem
-from dlcli.files.paths import display
+from dlcli.config.yaml_file import read
+from dlcli.errors import ConfigError
 from dlcli.files.unfinished import scratch_folder
 
 # Hydra keeps its state in singletons, so two threads must not compose at the same time.
@@ -46,12 +43,16 @@ _WITHOUT = tuple(f"~hydra/{group}" for group in _UNUSED.split())
 
 @dataclass(frozen=True)
 class Composition:
-    """The input of Hydra's composition: folders, project-wide defaults (options and values) and overrides of groups."""
+    """The input of Hydra's composition: folders, project-wide defaults (options and values) and overrides of groups.
+
+    `added` are the groups of options that are in no defaults list.
+    """
 
     folders: tuple[Path, ...]
     project_options: Mapping[str, Any]
     project_values: Mapping[str, Any]
     group_overrides: tuple[str, ...]
+    added: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,8 @@ def default_options() -> dict[str, Any]:
 def merge(composition: Composition, files: Sequence[Path] = ()) -> tuple[Composition, Any, dict[str, str]]:
     """Compose a configuration with Hydra.
 
-    Overrides of groups that are in no defaults list get the prefix `+`, which Hydra requires.
+    Overrides of groups that are in no defaults list get the prefix `+`, which Hydra requires; options of a dlcli.yaml
+    for such groups are added to the list.
 
     Args:
         composition: what to compose.
@@ -147,10 +149,12 @@ def _merge(unchanged: _Unchanged) -> tuple[Composition, Any, dict[str, str]]:
             config = compose("config", overrides, return_hydra_config=True)
     except Exception as error:
         asked = composition.group_overrides
-        added = tuple(f"+{text}" if _is_in_no_defaults_list(text, error) else text for text in asked)
-        if added == asked:
+        named = tuple(f"+{text}" if _is_in_no_defaults_list(text, error) else text for text in asked)
+        own = {group for group in composition.project_options if _is_in_no_defaults_list(group, error)}
+        added = replace(composition, group_overrides=named, added=composition.added | own)
+        if added == composition:
             raise
-        return _merge(replace(unchanged, composition=replace(composition, group_overrides=added)))
+        return _merge(replace(unchanged, composition=added))
     chosen: Any = OmegaConf.to_container(config.hydra.runtime.choices)
     choices = {
         str(group): option if isinstance(option, str) else ",".join(option)
@@ -176,11 +180,8 @@ def merged_files(composition: Composition) -> tuple[MergedFile, ...]:
 
 @lru_cache(maxsize=64)
 def _sources(unchanged: _Unchanged) -> tuple[MergedFile, ...]:
-    with _hydra(unchanged.composition) as overrides:
-        loader: Any = GlobalHydra.instance().config_loader()
-        merged = loader.compute_defaults_list("config", overrides, RunMode.RUN).defaults
     found = []
-    for default in merged:
+    for default in _defaults_list(unchanged.composition).defaults:
         if default.config_path == _PROJECT:
             found.append(MergedFile(None, ""))
             continue
@@ -193,6 +194,27 @@ def _sources(unchanged: _Unchanged) -> tuple[MergedFile, ...]:
         if files:
             found.append(MergedFile(files[0], default.package or ""))
     return tuple(found)
+
+
+def choosing_files(composition: Composition) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the option of each group, and the file whose defaults list chooses it (`model/linear`).
+
+    The file is empty for the command line; groups are left out if config.yaml chooses their option.
+    """
+    return _choosers(_Unchanged(composition, state_of_files(composition.folders)))
+
+
+@lru_cache(maxsize=64)
+def _choosers(unchanged: _Unchanged) -> tuple[dict[str, str], dict[str, str]]:
+    found = _defaults_list(unchanged.composition).overrides
+    files = {group: about.containing_config_path or "" for group, about in found.override_metadata.items()}
+    return found.known_choices, files
+
+
+def _defaults_list(composition: Composition) -> Any:
+    with _hydra(composition) as overrides:
+        loader: Any = GlobalHydra.instance().config_loader()
+        return loader.compute_defaults_list("config", overrides, RunMode.RUN)
 
 
 @contextmanager
@@ -221,14 +243,20 @@ def _primary_folder(composition: Composition) -> Iterator[Path]:
     """Yield the folder whose config.yaml is Hydra's primary configuration.
 
     Experiments take precedence over project-wide defaults, but not over overrides. The defaults are therefore written
-    to a copy of config.yaml: options to its defaults list, values to a file that is merged before `experiment`.
+    to a copy of config.yaml and a file that is merged before `experiment`: options to the defaults list of the former,
+    in whose order they are merged, and to that of the latter, so that they replace the choices of earlier files, such
+    as a dataset's; values to the latter.
     """
     if not composition.project_options and not composition.project_values:
         yield shipped_folder()
         return
     config = read(shipped_folder() / "config.yaml")
-    known = default_options()
-    added = [{group: option} for group, option in composition.project_options.items() if group not in known]
+    added = [{group: composition.project_options[group]} for group in sorted(composition.added)]
+    chosen = [
+        {f"override /{group}": option}
+        for group, option in composition.project_options.items()
+        if group not in composition.added and group != "experiment" and option is not None
+    ]
     defaults: list[Any] = []
     for entry in config["defaults"]:
         if isinstance(entry, dict) and "experiment" in entry:
@@ -241,7 +269,8 @@ def _primary_folder(composition: Composition) -> Iterator[Path]:
     config["defaults"] = defaults
     with scratch_folder() as folder:
         _write(folder / "config.yaml", config)
-        _write(folder / f"{_PROJECT}.yaml", _nest(composition.project_values), "# @package _global_\n")
+        content = {"defaults": chosen, **_nest(composition.project_values)}
+        _write(folder / f"{_PROJECT}.yaml", content, "# @package _global_\n")
         yield folder
 
 
@@ -270,80 +299,3 @@ def group_override(group: str, option: Sequence[str] | str | None, add: bool = F
     quoted = [QuotedString(name, Quote.single).with_quotes() for name in names]
     value = quoted[0] if isinstance(option, str) else f"[{','.join(quoted)}]"
     return f"{'+' if add else ''}{group}={value}"
-
-
-def problem_of(error: BaseException, where: str = "", files: Sequence[Path] = ()) -> Problem:
-    """Return the problem that an exception of Hydra's composition describes.
-
-    Args:
-        error: The exception.
-        where: The key to report if the exception does not name one.
-        files: YAML files of the chosen options.
-    """
-    first = error
-    while first.__cause__ is not None:
-        first = first.__cause__
-    if isinstance(first, yaml.MarkedYAMLError) and first.problem_mark:
-        mark = first.problem_mark
-        return yaml_problem(first, display(Path(mark.name)))
-    text = str(first) or str(error) or type(first).__name__
-    for pattern, say in _KNOWN:
-        if match := re.search(pattern, text, re.DOTALL):
-            found = say(match, files)
-            return found if found.where else replace(found, where=where)
-    return Problem(f"cannot be composed: {text.splitlines()[0]}", where)
-
-
-def _no_option(match: re.Match[str], files: Sequence[Path]) -> Problem:
-    file, group, option, listed = match["file"], match["group"], match["option"], match["there"]
-    there = [line.strip() for line in listed.splitlines() if line.strip()] if listed else []
-    # Hydra names the file whose entry was overridden, but the mistake is in the file with the override.
-    places = [
-        f"{display(candidate)}:{line}"
-        for candidate in files
-        for key, line in lines(candidate).items()
-        if key.startswith("defaults.") and key.split("/")[-1].split("@")[0] == group.split("/")[-1]
-    ]
-    place = places[-1] if places else f"{file}.yaml" if file else ""
-    return Problem(
-        f"there is no option {option} in group {group}" + (f" ({place})" if place else ""),
-        f"{group}={option}",
-        hint(did_you_mean(option, there), choices(there)),
-    )
-
-
-def _not_in_defaults(match: re.Match[str], files: Sequence[Path]) -> Problem:
-    group, package = match["group"], match["package"]
-    if package:
-        # In an option's file, Hydra interprets `override /group` as a group below that option.
-        fix = f"Write it as: override /{group}@_global_.{group}: OPTION"
-        return Problem(f"override /{group} does not reach the group {group}", f"{match['file']}.yaml", fix)
-    return Problem(
-        f"override /{group}: this group is in no defaults list",
-        f"{match['file']}.yaml" if match["file"] else group,
-        "Correct the name, or remove the word override.",
-    )
-
-
-def _must_choose(match: re.Match[str], files: Sequence[Path]) -> Problem:
-    return Problem("an option is required", match["group"], f"Add {match['group']}=OPTION.")
-
-
-def _no_list(match: re.Match[str], files: Sequence[Path]) -> Problem:
-    key = match["key"] or ""
-    return Problem("should be a mapping, not a list", key, "Write one KEY: VALUE per line, without dashes.")
-
-
-_KNOWN: tuple[tuple[str, Callable[[re.Match[str], Sequence[Path]], Problem]], ...] = (
-    (
-        r"(?:In '(?P<file>[^']*)': )?Could not find '(?P<group>[^']+)/(?P<option>[^'/]*)'"
-        r"(?:.*?Available options in '[^']*':\n(?P<there>(?:\t[^\n]*\n?)*))?",
-        _no_option,
-    ),
-    (
-        r"(?:In '(?P<file>[^']*)': )?Could not override '(?P<group>[^'@]+)(?:@(?P<package>[^']*))?'",
-        _not_in_defaults,
-    ),
-    (r"Cannot merge DictConfig with ListConfig(?:.*?full_key: (?P<key>[^\s]+))?", _no_list),
-    (r"You must specify '(?P<group>[^']+)'", _must_choose),
-)

@@ -21,18 +21,18 @@ from dlcli.files.paths import display
 
 
 def leave_out_of_project(
-    project: Picks, asked: Picks, folders: Sequence[Path]
+    project: Picks, chosen: Mapping[str, Any], folders: Sequence[Path]
 ) -> tuple[Picks, tuple[Problem, ...]]:
     """Return the settings of dlcli.yaml files without those for replaced options, and a warning for each left out.
 
     Args:
         project: settings of the folders' dlcli.yaml files.
-        asked: settings of the command line.
+        chosen: group to the option that takes precedence, such as that of the command line.
         folders: the user's conf folders.
     """
     replaced = {
         group: option
-        for group, option in asked.options.items()
+        for group, option in chosen.items()
         if project.options.get(group, option) != option and option in options(group, folders)
     }
     values, warnings = [], []

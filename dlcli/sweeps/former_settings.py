@@ -57,16 +57,24 @@ def former_options(composed: Composed, was: Mapping[str, Any]) -> dict[str, str]
 
     A record contains the keys of an option but not its name. The shipped option with the same target, or the same keys
     if it has no target, is returned; of several the one with the most equal values. Other values that have changed
-    follow from `former_settings`. Nothing is returned for groups that the command line names, or if the user has conf
-    folders, whose files may have chosen the option.
+    follow from `former_settings`. Nothing is returned for groups that the command line names. If the user has conf
+    folders, whose files may have chosen the option, only options that a dlcli.yaml replaces today, and did not replace
+    in former versions, are returned.
 
     Args:
         composed: the configuration as it is composed today, without the keys that are searched.
         was: the recorded configuration.
     """
-    if composed.composition.folders:
-        return {}
     given = {word.lstrip("+~").partition("=")[0] for word in composed.overrides}
+    if folders := composed.composition.folders:
+        return {
+            group: option
+            for group, option in composed.replaced.items()
+            if group not in given
+            and _shape(read(options(group, folders)[option]))
+            == _shape(_section(was, group))
+            != _shape(_section(composed.config, group))
+        }
     found: dict[str, str] = {}
     added = [word.partition("=")[0] for word in composed.of_series.words]
     for group in (*_GROUPS, *(key for key in added if "/" in key)):

@@ -84,6 +84,11 @@ def test_options_and_keys_of_one_s_own_are_offered() -> None:
     with_experiment = "dlcli train -C own experiment=first "
     assert offered(with_experiment + "model.w") == ["model.width="]
     assert offered(with_experiment + "scheduler.g") == ["scheduler.gamma="]
+    Path("own/dlcli.yaml").write_text("model: mine\n")  # above the model that a dataset suggests
+    assert offered("dlcli train -C own dataset=iris model.w") == ["model.width="]
+    assert offered("dlcli train -C own dataset=iris model=mlp model.hi") == ["model.hidden="]
+    Path("own/dlcli.yaml").write_text("model: mlp\nexperiment: first\n")
+    assert offered("dlcli train -C own dataset=iris model.w") == ["model.width="]
     Path("own/model/broken.yaml").write_text("a: [")
     assert "model=broken" in offered("dlcli train -C own model=")
 

@@ -57,11 +57,23 @@ def test_the_defaults_give_way_to_what_is_chosen(
     assert size == expected[2] or words[0].startswith("experiment")
 
 
-def test_with_a_model_in_the_project_the_dataset_decides_as_for_one_series(tmp_path: Path) -> None:
-    (tmp_path / "dlcli.yaml").write_text("model: gru\n")
-    alone = composed(*ONE, folders=(tmp_path,))
-    assert alone == ("linear_forecast", None, 32)  # that of dataset/series.yaml, not the project's
-    assert composed(*SEVERAL, folders=(tmp_path,)) == alone
+@pytest.mark.parametrize(
+    ("text", "one", "several"),
+    [
+        ("model: gru\n", ("gru", None, 32), ("gru", "mae", "auto")),
+        ("model: linear_forecast\n", ("linear_forecast", None, 32), ("linear_forecast", None, 32)),
+        ("optimizer: penalty_path\n", ("linear_forecast", None, 32), ("linear_forecast", None, 32)),
+        ("optimizer: sgd\n", ("linear_forecast", None, 32), ("mlp", "mae", "auto")),
+        ("task/loss: huber\n", ("linear_forecast", "huber", 32), ("mlp", "huber", "auto")),
+    ],
+)
+def test_options_of_the_project_are_chosen_as_on_the_command_line(
+    text: str, one: Any, several: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "dlcli.yaml").write_text(text)
+    word = text.strip().replace(": ", "=")
+    assert composed(*ONE, folders=(tmp_path,)) == one == composed(*ONE, word)
+    assert composed(*SEVERAL, folders=(tmp_path,)) == several == composed(*SEVERAL, word)
 
 
 def test_the_defaults_come_from_the_dataset_s_file_not_from_the_command_line() -> None:

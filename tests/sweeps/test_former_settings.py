@@ -8,6 +8,8 @@ import pytest
 from PIL import Image
 
 import dlcli
+from dlcli.config.compose import draft
+from dlcli.config.reserved_keys import BY_DATA, SUPPLIED
 from dlcli.errors import ConfigError
 from dlcli.events import Event, Note
 from dlcli.experiment import plan_experiment
@@ -15,6 +17,7 @@ from dlcli.resumption import Resumption
 from dlcli.runs.folder import open_run
 from dlcli.runs.recorded import read_config, read_words
 from dlcli.sweeps import todays_models
+from dlcli.sweeps.former_settings import former_options
 from dlcli.sweeps.plan import SweepPlan
 from dlcli.sweeps.planning import plan_sweep
 from dlcli.sweeps.replanning import plan_again, plan_nested_again
@@ -125,6 +128,30 @@ def test_changes_of_the_users_own_files_are_refused(
         monkeypatch.setattr("dlcli.sweeps.former_settings.shipped_folder", lambda: tmp_path / "con")
     with pytest.raises(ConfigError, match="model: differs from the value that the run was started with"):
         plan_again(Resumption(opened, was, tuple(words)), [conf], lambda _: None)
+
+
+def test_a_resumed_search_keeps_options_that_the_project_did_not_replace(tmp_path: Path) -> None:
+    """A dataset's suggestion had precedence over an option of dlcli.yaml."""
+    conf = tmp_path / "conf"
+    conf.mkdir()
+    (conf / "dlcli.yaml").write_text("model: table_resnet\noptimizer: sgd\n")
+    words, heard = [QUICK[0], *QUICK[2:], *SPACE], list[Event]()
+    for former, kept in ((["model=mlp"], "mlp"), ([], "table_resnet")):
+        was = plan_sweep([*former, *words], [conf], tmp_path).config
+        opened: Any = Recorded(was, tmp_path)
+        plan = plan_again(Resumption(opened, was, tuple(words)), [conf], heard.append)
+        assert plan.config == was
+        assert kept.replace("_", "") in plan.config["model"]["_target_"].lower().replace("_", "")
+        told = [event.text for event in heard if isinstance(event, Note)]
+        heard.clear()
+        started = "The search keeps the defaults that it was started with: model=mlp"
+        assert told == ([started] if former else [])
+    # A model with options of its own, which the project replaces today.
+    words = ["dataset=cifar10", *words[1:]]
+    (conf / "dlcli.yaml").write_text("optimizer: sgd\nmodel: cnn\n")
+    recorded = draft(["dataset=cifar10"], (), SUPPLIED, BY_DATA).composed.config
+    now = draft(words[:1], (conf,), SUPPLIED, BY_DATA).composed
+    assert former_options(now, recorded) == {"model": "resnet", "optimizer": "adamw_image"}
 
 
 def test_defaults_of_searched_options_are_todays_and_announced(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from dlcli.config.hydra_compose import problem_of
+from dlcli.config.hydra_problems import problem_of
 from dlcli.errors import ConfigError
 from dlcli.sweeps.dimension import Choice, Range, as_override
 from dlcli.sweeps.space import Space, read_domain, read_space, size, values_by_key
