@@ -213,7 +213,7 @@ def plan_experiment(
         of_folds = config["cv"].get("space") or ()  # of cv=nested
         automatic = without_measuring(automatic, config, {*searched, *of_folds})
     asked_config = config
-    choices = () if found.unsound else automatic.choices(config)
+    choices = () if found.unsound else automatic.choices(config, found.composed)
     config = with_choices(config, choices)
     estimation = replace(estimation, config=config)
     # The folds of a sweep are validated on their held-out rows.
@@ -231,7 +231,7 @@ def plan_experiment(
     is_open_choice = earlier is None and automatic.precision is None
     if is_open_choice and any(choice.key == PRECISION for choice in choices):
         automatic = replace(automatic, precision=choose_precision(automatic, config))
-        choices = automatic.choices(asked_config)
+        choices = automatic.choices(asked_config, found.composed)
         config = with_choices(config, choices)
         estimation = replace(estimation, config=config)
     if of_series := found.composed.of_series.told(config):

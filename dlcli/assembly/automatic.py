@@ -16,8 +16,11 @@ import numpy as np
 
 from dlcli.assembly.batch_rows import automatic_rows, takes_all_rows
 from dlcli.assembly.fitted_sample import fitted_sample
+from dlcli.assembly.head_choice import automatic_head
 from dlcli.assembly.number_facts import number_facts
 from dlcli.config.build import TARGET, locate
+from dlcli.config.compose import Composed
+from dlcli.config.set_by_user import set_by_user
 from dlcli.config.signature import signature
 from dlcli.datasets.data import Data, take
 from dlcli.errors import ConfigError
@@ -103,16 +106,25 @@ class Automatic:
         """Return the object for the smallest of the splits."""
         return cls(data, min((split.train for split in splits), key=len), earlier)
 
-    def choices(self, asked: Mapping[str, Any]) -> tuple[AutomaticChoice, ...]:
-        """Return the choices for each `auto` of a configuration, and for a path's first penalty if it is not set."""
+    def choices(
+        self, asked: Mapping[str, Any], composed: Composed | None = None
+    ) -> tuple[AutomaticChoice, ...]:
+        """Return the choices for each `auto` of a configuration, and for a path's first penalty if it is not set.
+
+        Args:
+            asked: the configuration.
+            composed: its composition, which tells what the user has set; None if nothing is.
+        """
         rows = len(self.rows)
         tuned = tuple(_of_finetuning(asked, rows))
         config = with_choices(dict(asked), tuned)  # augmentation follows from it
+        augmented = tuple(_of_augmentation(config, self.data, self.rows))
         found = (
             *tuned,
+            *_of_head(with_choices(config, augmented), self.data, composed),
             *_batches(config, rows),
             *_for_rows_of(config, "preprocessing", self.data, self.rows),
-            *_of_augmentation(config, self.data, self.rows),
+            *augmented,
             *_of_model(config, self.data, self.rows),
             *_penalty(config, self.data, self.rows),
             *self._of_precision(config),
@@ -186,6 +198,12 @@ def _of_finetuning(config: Mapping[str, Any], rows: int) -> Iterator[AutomaticCh
     if is_probe and _is_auto(section.get("tune", "auto")):
         found = ProbeFirst.automatic(rows)
         yield AutomaticChoice("finetune.tune", *found["tune"])
+
+
+def _of_head(config: Mapping[str, Any], data: Data, composed: Composed | None) -> Iterator[AutomaticChoice]:
+    if _is_auto((config["finetune"] or {}).get("head")):
+        named = set_by_user(composed) if composed else frozenset[str]()
+        yield AutomaticChoice("finetune.head", *automatic_head(config, data, named))
 
 
 def _of_augmentation(config: Mapping[str, Any], data: Data, rows: np.ndarray) -> Iterator[AutomaticChoice]:

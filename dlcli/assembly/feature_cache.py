@@ -27,7 +27,7 @@ from dlcli.training.network import Network
 from dlcli.training.user_errors import blamed_on
 
 # Kinds of data whose features can be cached. Other kinds have fields besides `x`, or outputs that need `x` itself.
-_KINDS = ("image", "tokens")
+FEATURE_KINDS = ("image", "tokens")
 
 
 def cached_features(
@@ -52,7 +52,7 @@ def cached_features(
         device: Device that computes the features.
         precision: The trainer's precision for training; None (full precision) for evaluation.
     """
-    if not _wants_cache(config, network, data) or _changing(config):
+    if not _wants_cache(config, network, data) or why_rows_change(config):
         return None
     return Features(network, preprocessing, data, runs_dir / FEATURES_DIR, device, precision)
 
@@ -64,7 +64,7 @@ def with_features(
     features = _of_training(config, parts, data, runs_dir)
     if features is None:
         wanted = _wants_cache(config, parts.network, data)
-        why = _changing(config)
+        why = why_rows_change(config)
         return parts, {"features": f"computed in each epoch: {why}"} if wanted and why else {}
 
     # Features of the test rows are cached as well if the evaluation after training can use them. It uses full
@@ -119,7 +119,7 @@ def _wants_cache(config: Mapping[str, Any], network: Network, data: Data) -> boo
     asked_for = bool((config.get("finetune") or {}).get("cache"))
     # In each epoch, blocks begin elsewhere and other tokens are masked; states of a decoder follow from the target.
     draws = data.target_kind in ("language_model", "masked_language_model", "seq2seq")
-    return asked_for and isinstance(network.model, HasBackbone) and data.kind in _KINDS and not draws
+    return asked_for and isinstance(network.model, HasBackbone) and data.kind in FEATURE_KINDS and not draws
 
 
 def report_progress(listen: Listener, total: int) -> Callable[[int], None]:
@@ -138,7 +138,7 @@ def report_progress(listen: Listener, total: int) -> Callable[[int], None]:
     return advanced
 
 
-def _changing(config: Mapping[str, Any]) -> str:
+def why_rows_change(config: Mapping[str, Any]) -> str:
     """Return what changes the rows in every epoch; "" if nothing does."""
     if config["augmentation"]:
         return "augmentation changes the rows"

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from dlcli.assembly.feature_cache import report_progress
+from dlcli.assembly.head_choice import solves_head
 from dlcli.assembly.parts import Parts
-from dlcli.config.build import locate
 from dlcli.datasets.data import Data
 from dlcli.events import Listener
 from dlcli.formatting import counted
@@ -143,7 +143,7 @@ def solve_head(
         told = f"loss {loss:.4g} of a fifth of the training rows, before all were used"
     head.copy_to(model.head[-1])
     return {
-        "head": f"solved on {counted(features.width, 'feature')} of {counted(len(train['y']), 'row')}, "
+        "solved": f"head on {counted(features.width, 'feature')} of {counted(len(train['y']), 'row')}, "
         f"penalty {penalty:.4g}: {told}"
     }
 
@@ -152,8 +152,8 @@ def told_of_head(
     config: Mapping[str, Any], history: Sequence[Mapping[str, float]], best_epoch: int
 ) -> list[str]:
     """Return a sentence on whether fine-tuning was better than the solved head, which is the first epoch."""
-    section, monitor = config["finetune"] or {}, config["monitor"]
-    if not (section and getattr(locate(section["_target_"]), "solves_head", False)) or not history:
+    monitor = config["monitor"]
+    if not solves_head(config) or not history:
         return []
     first = history[0].get(monitor)
     if first is None:  # there are no validation rows

@@ -92,7 +92,7 @@ def find_mistakes(
     passes("finder", lambda: _makes(make_chosen, config, "finder"))
     solved = "optimizer model scheduler weight_averaging augmentation finder trainer"
     passes(solved, lambda: check_solver(config))
-    passes("finetune model task", lambda: check_solved_head(config, data))
+    passes("finetune model task augmentation optimizer", lambda: check_solved_head(config, data))
     passes("optimizer model task trainer preprocessing", lambda: check_forest(config))
     passes("optimizer model task trainer callbacks finder augmentation", lambda: check_generation(config))
     passes("baseline task", lambda: check_baseline(config, data))

@@ -9,6 +9,7 @@ from typing import Any
 from dlcli.config.build import locate
 from dlcli.config.pasted import pasted
 from dlcli.config.signature import signature
+from dlcli.config.solver_names import solves_only_head
 from dlcli.errors import Problem
 from dlcli.executors.time_limits import max_seconds
 from dlcli.formatting import counted
@@ -37,7 +38,10 @@ def find_length_problems(
     """
     before, after = (_epochs(c["trainer"]) for c in (config, changed))
     key = "trainer.max_epochs"
-    if after < done and (before == math.inf or (is_open and not planned_part(config))):
+    if after != before and solves_only_head(config.get("finetune")):
+        hint = f"{_weights(run)} finetune=fine_tuning trains all layers from this head, in a new run."
+        yield Problem("the head was solved without epochs of steps, and cannot be trained longer", key, hint)
+    elif after < done and (before == math.inf or (is_open and not planned_part(config))):
         hint = f"Give at least {done}: the completed epochs count."
         yield Problem(f"the run has completed {counted(done, 'epoch')} already", key, hint)
     elif after < before < math.inf and not is_open:

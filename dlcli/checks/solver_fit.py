@@ -6,14 +6,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from dlcli.assembly.batch_rows import takes_all_rows
+from dlcli.assembly.feature_cache import why_rows_change
+from dlcli.assembly.head_choice import GROUPS_OF_STEPS, SOLVED, solves_head, why_unsolvable
 from dlcli.config.build import locate
 from dlcli.datasets.data import Data
 from dlcli.errors import Problem
 
 _BY_STEPS = "To train by steps, choose an optimizer such as optimizer=adam."
-
-# Kinds of data whose features can be computed row by row.
-_KINDS = ("image", "tokens")
 
 # Groups that change the steps of an optimizer, and have no effect on a solver.
 _GROUPS = {
@@ -90,17 +89,17 @@ def _solves_head(config: Mapping[str, Any], model: Any) -> bool:
 
 def check_solved_head(config: Mapping[str, Any], data: Data) -> Iterator[Problem]:
     """Yield the problems of a configuration whose head is solved before it is fine-tuned."""
-    section = config["finetune"] or {}
-    if not (section and getattr(locate(section["_target_"]), "solves_head", False)):
+    if not solves_head(config):
         return
-    instead = "Use finetune=fine_tuning."
-    model, task = locate(config["model"]["_target_"]), locate(config["task"]["_target_"])
-    per_row = getattr(task, "outputs_of", "row") == "row"
-    if not hasattr(model, "linear_head") or data.kind not in _KINDS or not per_row:
-        message = (
-            f"{section['_target_'].rpartition('.')[2]} solves a linear head on features of images or texts"
-        )
-        yield Problem(message, "finetune", instead)
-    elif config["model"].get("hidden"):
-        message = "the head has a dense layer, and cannot be solved"
-        yield Problem(message, "model.hidden", f"Use model.hidden=0. {instead}")
+    if only_head := config["finetune"].get("head") == SOLVED:
+        instead = "Use finetune.head=steps."
+        for group in [*GROUPS_OF_STEPS, *(["optimizer"] if takes_all_rows(config) else [])]:
+            if config[group]:
+                yield Problem("has no effect on a head that is solved, without steps", group, instead)
+    else:
+        instead = "Use finetune=fine_tuning."
+    if found := why_unsolvable(config, data):
+        key, reason = found
+        yield Problem(reason, key, f"Use model.hidden=0. {instead}" if key == "model.hidden" else instead)
+    elif only_head and (why := why_rows_change(config)):
+        yield Problem(f"{why}, and a head is solved on fixed features", "finetune.head", instead)

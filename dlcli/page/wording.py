@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import PurePath
 from typing import Any
 
-from dlcli.config.solver_names import SOLVERS
+from dlcli.config.solver_names import SOLVERS, solves_only_head
 from dlcli.formatting import counted
 from dlcli.page.account import Account, ChildRun
 from dlcli.tracking.best_epoch import best_epoch
@@ -112,6 +112,9 @@ def _tag(child: ChildRun, name: str) -> str:
 
 
 def _training(account: Account) -> Iterator[str]:
+    if solves_only_head(account.section("finetune")):
+        yield "The linear head was solved on the features of the frozen backbone, without steps."
+        return
     optimizer, trainer = account.section("optimizer"), account.section("trainer")
     if name := _last_name(optimizer):
         is_searched = account.ledger.kind == "sweep" and "optimizer.lr" in account.section("sweep").get(

@@ -194,7 +194,7 @@ class SweepPlan:
         config, *wrong = settled_metrics(config, folders, self.estimation, earlier=earlier)
         if problems := [problem for part in wrong for problem in part]:
             raise ConfigError(problems)
-        choices = self.experiment.automatic.choices(config)
+        choices = self.experiment.automatic.choices(config, composed)
         return with_choices(config, choices), automatic_tags(choices)
 
     def command(self, params: Mapping[str, Any]) -> str:

@@ -44,10 +44,13 @@ class FeatureExtraction:
 
     Args:
         cache: whether the backbone's features are computed once, if the rows do not change between epochs.
+        head: whether a linear head is `solved` on these features, without steps, as by `ProbeFirst`, or trained by
+            `steps`; `auto` is settled before training, see `dlcli.assembly.head_choice`.
     """
 
-    def __init__(self, cache: bool = True) -> None:
+    def __init__(self, cache: bool = True, head: Literal["auto", "solved", "steps"] = "steps") -> None:
         self.cache = cache
+        self.solves_head = self.only_head = head == "solved"
 
     def prepare(self, model: HasBackbone) -> None:
         """Freeze the backbone."""

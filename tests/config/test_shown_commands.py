@@ -82,6 +82,7 @@ def test_plain_settings_stay_plain() -> None:
 
 # What each setting of a message is composed with, by the beginning of its key; placeholders have a value.
 BESIDE = {
+    "finetune.head=": ["model=pretrained_image"],
     **{key: ["dataset=image_masks"] for key in ("dataset.mask", "dataset.ignore", "dataset.classes")},
     "model.architecture": ["model=pretrained_image"],
     "model.pretrained": ["model=pretrained_text"],
