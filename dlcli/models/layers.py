@@ -89,6 +89,23 @@ def normalization(kind: Normalization, channels: int, dimensions: int = 0) -> li
     return [nn.GroupNorm(1 if kind == "layer" else next(fitting, 1), channels)]
 
 
+def convolution(
+    kind: Normalization, inputs: int, outputs: int, kernel: int = 3, stride: int = 1
+) -> list[nn.Module]:
+    """Return a convolution of images that only the stride makes smaller, and its normalization.
+
+    Args:
+        kind: kind of normalization.
+        inputs: number of channels of the input.
+        outputs: number of channels of the output.
+        kernel: side of the square kernels in pixels, an odd number.
+        stride: stride in pixels.
+    """
+    # Batch normalization subtracts a bias again.
+    layer = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=kind != "batch")
+    return [layer, *normalization(kind, outputs, dimensions=2)]
+
+
 class Residual(nn.Module):
     """Residual connection `x + block(x)` (He et al., 2016).
 

@@ -52,21 +52,18 @@ class ResNet(nn.Module):
     ) -> None:
         super().__init__()
 
-        def convolve(inputs: int, outputs: int, kernel: int, stride: int = 1) -> list[nn.Module]:
-            convolution = nn.Conv2d(
-                inputs, outputs, kernel, stride, kernel // 2, bias=normalization != "batch"
-            )
-            return [convolution, *shared.normalization(normalization, outputs, dimensions=2)]
+        def convolve(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> list[nn.Module]:
+            return shared.convolution(normalization, inputs, outputs, kernel, stride)
 
-        features = [*convolve(input_shape[0], channels[0], 3), shared.activation(activation)]
+        features = [*convolve(input_shape[0], channels[0]), shared.activation(activation)]
         inputs = channels[0]
         for stage, outputs in enumerate(channels):
             for number in range(blocks):
                 stride = 2 if stage > 0 and number == 0 else 1
                 block = nn.Sequential(
-                    *convolve(inputs, outputs, 3, stride),
+                    *convolve(inputs, outputs, stride=stride),
                     shared.activation(activation),
-                    *convolve(outputs, outputs, 3),
+                    *convolve(outputs, outputs),
                 )
                 same = inputs == outputs and stride == 1
                 shortcut = None if same else nn.Sequential(*convolve(inputs, outputs, 1, stride))

@@ -60,12 +60,8 @@ class UNet(nn.Module):
             layers: list[nn.Module] = []
             for own, step in ((inputs, stride), (outputs, 1)):
                 kernel = 3 if step == 1 else 2 * step - 1
-                # Batch normalization subtracts a bias again.
-                convolution = nn.Conv2d(
-                    own, outputs, kernel, step, kernel // 2, bias=normalization != "batch"
-                )
-                norm = shared.normalization(normalization, outputs, dimensions=2)
-                layers += [convolution, *norm, shared.activation(activation)]
+                convolution = shared.convolution(normalization, own, outputs, kernel, step)
+                layers += [*convolution, shared.activation(activation)]
             return nn.Sequential(*layers)
 
         self.down = nn.ModuleList([block(input_shape[0], channels[0], stem)])

@@ -16,9 +16,9 @@ from dlcli.formatting import counted
 _MODELS: Mapping[str, Sequence[str]] = {
     "table": ("tabm", "hist_gradient_boosting", "random_forest", "linear"),
     "tokens": ("linear", "textcnn"),
-    "image": ("resnet", "cnn", "linear"),
+    "image": ("vgg", "resnet", "cnn", "linear"),
     "sequence": ("gru", "tcn", "transformer", "linear"),
-    "audio": ("resnet", "cnn", "gru", "tcn"),
+    "audio": ("vgg", "resnet", "cnn", "gru", "tcn"),
     "forecast": ("linear_forecast", "mlp", "dlinear", "segrnn", "patchtst"),
     "segmentation": ("unet",),
     "questions": (),

@@ -17,6 +17,7 @@ from dlcli.models.table_resnet import TableResNet
 from dlcli.models.tcn import TCN
 from dlcli.models.textcnn import TextCNN
 from dlcli.models.transformer import Transformer
+from dlcli.models.vgg import VGG
 from dlcli.training.network import Network
 
 IMAGE, TABLE, SEQUENCE = (1, 8, 8), (5,), (7, 3)
@@ -71,6 +72,12 @@ MODELS = {
         ResNet,
         IMAGE,
         {"channels": [8], "blocks": 2, "normalization": "layer", "dropout": 0.1},
+    ),
+    "vgg": (VGG, (3, 17, 12), {"channels": [8, 16]}),
+    "vgg of images of a few pixels": (
+        VGG,
+        (1, 3, 5),
+        {"stem": 0, "channels": [4, 8, 16], "convolutions": 1, "normalization": "none", "dropout": 0.1},
     ),
     "rnn": (Recurrent, SEQUENCE, {"cell": "rnn", "hidden": 32}),
     "gru": (Recurrent, SEQUENCE, {"cell": "gru", "hidden": 32, "pooling": "attention"}),
