@@ -151,7 +151,7 @@ def test_a_resumed_search_keeps_options_that_the_project_did_not_replace(tmp_pat
     (conf / "dlcli.yaml").write_text("optimizer: sgd\nmodel: cnn\n")
     recorded = draft(["dataset=cifar10"], (), SUPPLIED, BY_DATA).composed.config
     now = draft(words[:1], (conf,), SUPPLIED, BY_DATA).composed
-    assert former_options(now, recorded) == {"model": "resnet", "optimizer": "adamw_image"}
+    assert former_options(now, recorded) == {"model": "vgg", "optimizer": "adamw_image"}
 
 
 def test_defaults_of_searched_options_are_todays_and_announced(tmp_path: Path) -> None:
