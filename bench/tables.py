@@ -52,7 +52,10 @@ def measure(of: TableSet, methods: str, tables: str, splits: str) -> None:
     if reason := of.missing():
         print(reason)
         return
-    chosen = methods.split(",") if methods else [*SKLEARN, *OWN, REALMLP]
+    every = [*SKLEARN, *OWN, REALMLP]
+    chosen = methods.split(",") if methods else every
+    if unknown := [method for method in chosen if method not in (*every, "none")]:
+        raise SystemExit(f"unknown: {', '.join(unknown)}; the methods are {', '.join(every)}")
     numbers = [int(number) for number in splits.split(",")] if splits else range(SPLITS)
     of.place.mkdir(parents=True, exist_ok=True)
     done = {(row["table"], int(row["split"]), row["method"]) for row in known(of)}
