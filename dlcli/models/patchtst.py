@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +15,6 @@ from dlcli.models.layers import Activation, Depth, Share, Size
 class PatchTST(nn.Module):
     """Transformer encoder over overlapping patches of a window, and a linear forecast from all patches.
 
-    The paper uses batch normalization within the layers; here layers use pre-normalization, as in `transformer`.
     Reversible instance normalization and independent channels are keys of `preprocessing`.
 
     Args:
@@ -33,6 +32,9 @@ class PatchTST(nn.Module):
         activation: activation function of the feed-forward network.
         dropout: dropout rate after the embedding and within the layers.
         head_dropout: dropout rate before the output.
+        normalization: of the encoder layers: `batch`, over the patches of all rows after the attention and after the
+            feed-forward network, without dropout of the attention weights, as in the paper; or `layer`, before both,
+            as in `transformer`.
 
     Raises:
         ValueError: the rows are not windows of a series. Or `hidden` is not divisible by `heads`.
@@ -61,6 +63,7 @@ class PatchTST(nn.Module):
         activation: Activation = "gelu",
         dropout: Share = 0.3,
         head_dropout: Share = 0.0,
+        normalization: Literal["batch", "layer"] = "layer",
     ) -> None:
         super().__init__()
         features = Window.of(input_shape, num_outputs, lookback, horizon, targets).features
@@ -73,10 +76,15 @@ class PatchTST(nn.Module):
         self.embed = nn.Linear(self.patch * features, hidden)
         self.positions = nn.Parameter(torch.empty(patches, hidden).uniform_(-0.02, 0.02))
         self.drop = nn.Sequential(*shared.dropout(dropout))
-        self.layers = shared.encoder_layers(
-            layers, hidden, heads, feedforward, dropout, activation, norm_first=True
-        )
-        self.norm = nn.LayerNorm(hidden)
+        if normalization == "batch":
+            self.layers = nn.ModuleList(
+                _BatchNormLayer(hidden, heads, feedforward, dropout, activation) for _ in range(layers)
+            )
+        else:
+            self.layers = shared.encoder_layers(
+                layers, hidden, heads, feedforward, dropout, activation, norm_first=True
+            )
+        self.norm = nn.LayerNorm(hidden) if normalization == "layer" else nn.Identity()
         self.head = nn.Sequential(
             nn.Flatten(), *shared.dropout(head_dropout), nn.Linear(patches * hidden, num_outputs)
         )
@@ -90,3 +98,34 @@ class PatchTST(nn.Module):
         for layer in self.layers:
             states = layer(states)
         return self.head(self.norm(states))
+
+
+class _BatchNormLayer(nn.Module):
+    """Encoder layer with batch normalization after each of its parts.
+
+    `nn.TransformerEncoderLayer` cannot be used: its fast path for inference always computes layer normalization.
+    """
+
+    def __init__(self, hidden: int, heads: int, feedforward: int, share: float, name: Activation) -> None:
+        super().__init__()
+        self.attention = nn.MultiheadAttention(hidden, heads, batch_first=True)
+        self.network = nn.Sequential(
+            nn.Linear(hidden, feedforward),
+            shared.activation(name),
+            *shared.dropout(share),
+            nn.Linear(feedforward, hidden),
+        )
+        self.drop = nn.Sequential(*shared.dropout(share))
+        self.first, self.second = _StateNorm(hidden), _StateNorm(hidden)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map states `(N, P, hidden)` to new ones."""
+        x = self.first(x + self.drop(self.attention(x, x, x, need_weights=False)[0]))
+        return self.second(x + self.drop(self.network(x)))
+
+
+class _StateNorm(nn.BatchNorm1d):
+    """Batch normalization of states `(N, P, hidden)` over rows and patches."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.transpose(1, 2)).transpose(1, 2)

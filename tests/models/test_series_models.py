@@ -25,6 +25,10 @@ MODELS = {
     "linear_forecast": (LinearForecast, {}),
     "dlinear": (DLinear, {"kernel_size": 4}),
     "patchtst": (PatchTST, {"hidden": 8, "feedforward": 16, "patch": 6, "stride": 4, "layers": 2}),
+    "patchtst with batch normalization": (
+        PatchTST,
+        {"hidden": 8, "feedforward": 16, "patch": 6, "stride": 4, "layers": 2, "normalization": "batch"},
+    ),
     "segrnn": (SegRNN, {"hidden": 16, "segment": 4}),
     "itransformer": (ITransformer, {"hidden": 16, "feedforward": 16, "heads": 2}),
     "nhits": (NHiTS, {"hidden": 16, "pool": [5, 2, 1], "spacing": [9, 2, 1]}),
@@ -114,6 +118,20 @@ def test_programs_take_any_number_of_rows(name: str, file: str, tmp_path: Path) 
     largest = write_program(Network(model, windows), [{"x": x[:4]}, {"x": x[:1]}, {"x": x}], program)
     assert largest < 1e-4
     assert program.exists()
+
+
+def test_patches_are_normalized_over_rows_as_in_the_paper() -> None:
+    """The states behind a layer have means of 0 and variances of 1 over rows and patches, not over their units."""
+    model, x = made("patchtst with batch normalization")
+    found: list[torch.Tensor] = []
+    model.layers[-1].register_forward_hook(lambda _module, _inputs, states: found.append(states))
+    model(x)
+    (states,) = found
+    assert states.mean((0, 1)).abs().max() < 1e-5
+    assert (states.var((0, 1), unbiased=False) - 1).abs().max() < 1e-3
+    assert states.mean(2).abs().max() > 0.01
+    first = model.eval()(x)[:1]
+    assert torch.allclose(first, model(x[:1]), atol=1e-6)  # not of the batch, once it is trained
 
 
 def test_other_data_is_rejected() -> None:
