@@ -20,7 +20,7 @@ from dlcli.assembly.head_choice import automatic_head
 from dlcli.assembly.number_facts import number_facts
 from dlcli.config.build import TARGET, locate
 from dlcli.config.compose import Composed
-from dlcli.config.set_by_user import set_by_user
+from dlcli.config.set_by_user import set_by_command, set_by_user
 from dlcli.config.signature import signature
 from dlcli.datasets.data import Data, take
 from dlcli.errors import ConfigError
@@ -202,8 +202,10 @@ def _of_finetuning(config: Mapping[str, Any], rows: int) -> Iterator[AutomaticCh
 
 def _of_head(config: Mapping[str, Any], data: Data, composed: Composed | None) -> Iterator[AutomaticChoice]:
     if _is_auto((config["finetune"] or {}).get("head")):
-        named = set_by_user(composed) if composed else frozenset[str]()
-        yield AutomaticChoice("finetune.head", *automatic_head(config, data, named))
+        named, commanded = (
+            (set_by_user(composed), set_by_command(composed)) if composed else (frozenset[str](),) * 2
+        )
+        yield AutomaticChoice("finetune.head", *automatic_head(config, data, named, commanded))
 
 
 def _of_augmentation(config: Mapping[str, Any], data: Data, rows: np.ndarray) -> Iterator[AutomaticChoice]:

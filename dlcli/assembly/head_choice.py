@@ -21,20 +21,24 @@ _OF_STEPS = (
     "optimizer",
     "dataset.batch_size",
     "dataset.batch_tokens",
-    "trainer.max_epochs",
-    "trainer.max_steps",
     "trainer.accumulate_grad_batches",
     "trainer.gradient_clip_val",
 )
 
+# Limits of the length. In a file of an experiment or project, they are no choice of this run; a solved head keeps them.
+_LENGTHS = ("trainer.max_epochs", "trainer.max_steps")
 
-def automatic_head(config: Mapping[str, Any], data: Data, set_by_user: Collection[str]) -> tuple[str, str]:
+
+def automatic_head(
+    config: Mapping[str, Any], data: Data, set_by_user: Collection[str], commanded: Collection[str]
+) -> tuple[str, str]:
     """Return the value of `finetune.head=auto` for a frozen backbone, and the reason for it.
 
     Args:
         config: the configuration, with the augmentation that is used.
         data: the dataset.
         set_by_user: groups and keys that the user or an experiment has set.
+        commanded: those of them that the command line has set.
     """
     if found := why_unsolvable(config, data):
         return STEPS, f"as {found[1]}"
@@ -45,12 +49,20 @@ def automatic_head(config: Mapping[str, Any], data: Data, set_by_user: Collectio
     if takes_all_rows(config):
         return STEPS, "of the solver, one for each penalty"
     named = [group for group in GROUPS_OF_STEPS if config[group]]
-    named += [key for key in _OF_STEPS if _is_set(key, set_by_user)]
+    named += keys_of_steps(set_by_user, commanded)
     if config["model"].get("dropout") and "model.dropout" in set_by_user:
         named.append("model.dropout")
     if named:
         return STEPS, f"as {' and '.join(named[:2])} {'is' if len(named) == 1 else 'are'} set"
-    return SOLVED, "as no setting of steps is given (finetune.head=steps trains it by steps)"
+    limits = [key for key in _LENGTHS if key in set_by_user]
+    only = f" but {' and '.join(limits)}, which is not of the command line," if limits else ""
+    return SOLVED, f"as no setting of steps{only} is given (finetune.head=steps trains it by steps)"
+
+
+def keys_of_steps(named: Collection[str], commanded: Collection[str]) -> list[str]:
+    """Return the sections and keys of steps that some keys belong to, and the limits that the command line sets."""
+    found = [key for key in _OF_STEPS if any(f"{name}.".startswith(f"{key}.") for name in named)]
+    return [*found, *(key for key in _LENGTHS if key in commanded)]
 
 
 def why_unsolvable(config: Mapping[str, Any], data: Data) -> tuple[str, str] | None:
@@ -72,7 +84,3 @@ def solves_head(config: Mapping[str, Any]) -> bool:
     return section.get("head") == SOLVED or (
         TARGET in section and getattr(locate(section[TARGET]), "solves_head", False)
     )
-
-
-def _is_set(key: str, named: Collection[str]) -> bool:
-    return any(f"{name}.".startswith(f"{key}.") for name in named)

@@ -21,3 +21,8 @@ def set_by_user(composed: Composed) -> frozenset[str]:
         }
         named |= lines(file).keys()
     return frozenset(named)
+
+
+def set_by_command(composed: Composed) -> frozenset[str]:
+    """Return the groups and keys that the command line sets."""
+    return frozenset(word.lstrip("+~").partition("=")[0].partition("@")[0] for word in composed.overrides)

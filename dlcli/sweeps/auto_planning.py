@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from dlcli.config.compose import Draft
 from dlcli.config.folders import options, user_folders
 from dlcli.config.pasted import pasted
 from dlcli.config.shared_loss import shared_by_models
+from dlcli.config.solver_names import solves_only_head
 from dlcli.config.yaml_file import read
 from dlcli.datasets.data import Data
 from dlcli.errors import ConfigError, first_line
@@ -21,6 +22,17 @@ from dlcli.sweeps.auto_space import declared_ranges, with_starts
 from dlcli.sweeps.buildable import LeftOut, buildable_ranges, why
 from dlcli.sweeps.candidate_models import candidate_folds, candidate_models
 from dlcli.sweeps.dimension import Choice, Range, as_override, plain_text
+from dlcli.sweeps.head_space import (
+    HEAD,
+    HOW_STEPS,
+    as_section,
+    by_steps,
+    is_chosen,
+    is_searched,
+    solved,
+    with_choice,
+    with_effect,
+)
 from dlcli.sweeps.space import Space
 from dlcli.sweeps.sweep_options import AUTO
 
@@ -123,28 +135,39 @@ def plan_auto_space(
         told["models left out"] = "; ".join(one.text for one in left_out)
     _check_tasks({model: one.composed.config["task"] for model, one in found.items()})
     configs = {model: experiment.composed.config for model, experiment in found.items()}
-    ranges = {
-        model: {key: text for key, text in declared_ranges(config).items() if key not in domains}
-        for model, config in configs.items()
-    }
+    ranges: dict[str, dict[str, str]] = {}
     values_left: list[LeftOut] = []
     for model, experiment in found.items():
-        ranges[model], wrong = buildable_ranges(model, experiment, ranges[model])
+        own = {key: text for key, text in declared_ranges(configs[model]).items() if key not in domains}
+        if is_chosen(experiment):
+            if is_searched(domains, earlier):
+                own = with_choice(own)
+                configs[model] = solved(configs[model])
+            experiment = replace(experiment, config=by_steps(experiment))
+        ranges[model], wrong = buildable_ranges(model, experiment, with_effect(experiment, own))
         values_left += wrong
+    if not domains and not any(ranges.values()) and _solve_heads(found.values()):
+        raise ConfigError("a head that is solved has no settings to search", "sweep.space", HOW_STEPS)
+    if any(HEAD in own for own in ranges.values()):  # finetune.head=auto is what is searched
+        fixed = [word for word in fixed if _key(word) != HEAD]
     if values_left:
         told["values left out"] = "; ".join(f"{one.model}: {one.text}" for one in values_left)
     left_out += values_left
     if len(found) == 1:
         ((model, own),) = ranges.items()
         return AutoSpace(
-            [*fixed, as_override("model", model)], dict(own), configs, ranges, told, decided, left_out
+            [*fixed, as_override("model", model)], as_section(own), configs, ranges, told, decided, left_out
         )
     if len(next(iter(found.values())).splits) == 1 and not any(map(_names_pruner, fixed)):
         fixed.append("sweep/pruner=none")
         told["pruner"] = "none: epochs of different models are not comparable, and there is one split"
     section: dict[str, Any] = {"model": list(found)}
-    section |= {as_override("model", model): dict(own) for model, own in ranges.items() if own}
+    section |= {as_override("model", model): as_section(own) for model, own in ranges.items() if own}
     return AutoSpace(fixed, section, configs, ranges, told, decided, left_out)
+
+
+def _solve_heads(found: Iterable[Experiment]) -> bool:
+    return all(solves_only_head(experiment.config["finetune"]) for experiment in found)
 
 
 def _rows(asked: Draft, conf_dirs: Sequence[Path]) -> tuple[Data, dict[str, Any]]:

@@ -10,6 +10,7 @@ from typing import Any, cast
 from dlcli.assembly.batch_rows import takes_all_rows
 from dlcli.config.build import TARGET, locate
 from dlcli.config.signature import signature
+from dlcli.config.solver_names import solves_only_head
 from dlcli.sweeps.dimension import Choice, Dimension, Range, plain_text
 from dlcli.sweeps.space import Space
 
@@ -93,7 +94,11 @@ def with_starts(
         apart |= {key: None for key, value in point.items() if key not in known or known[key] != value}
         starts.append(point)
     different = [point for index, point in enumerate(starts) if point not in starts[:index]]
-    quick = frozenset(model for model, config in configs.items() if takes_all_rows(config))
+    quick = frozenset(
+        model
+        for model, config in configs.items()
+        if takes_all_rows(config) or solves_only_head(config["finetune"])
+    )
     return replace(wider, starts=tuple(different), apart=tuple(apart), quick=quick)
 
 

@@ -12,6 +12,7 @@ from dlcli.datasets.notices import Notice
 from dlcli.experiment import Experiment
 from dlcli.sweeps.auto_space import defaults_of
 from dlcli.sweeps.dimension import Range, as_override
+from dlcli.sweeps.head_space import HEAD
 from dlcli.sweeps.space_parser import domains_of
 
 # Maximum number of values of a stepped range that are tried one by one.
@@ -72,8 +73,8 @@ def buildable_ranges(
     """
     kept, left = dict(ranges), []
     for key, domain in domains_of(ranges, experiment.folders).items():
-        if key.startswith("optimizer."):
-            continue  # positive numbers around the default
+        if key.startswith(("optimizer.", HEAD)):
+            continue  # positive numbers around the default, and a choice that follows from the defaults
         misfit = partial(_misfit, experiment, key)
         if isinstance(domain, Range) and (domain.points is None or domain.points > _LISTED):
             default = defaults_of(experiment.config, [key]).get(key)

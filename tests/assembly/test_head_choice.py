@@ -16,6 +16,7 @@ from dlcli.inference.saved_model import load_model
 from dlcli.models.pretrained_image import PretrainedImage
 from dlcli.runs.find import find_run
 from dlcli.runs.folder import recorded_epochs
+from dlcli.sweeps.planning import plan_sweep
 from dlcli.training.finetuning import FeatureExtraction
 
 MODEL = [
@@ -86,6 +87,13 @@ def test_who_sets_something_of_steps_gets_them(tmp_path: Path) -> None:
     assert choice("experiment=mine", folders=(tmp_path / "conf",))[1] == "steps as optimizer is set"
     own.write_text("# @package _global_\noptimizer:\n  lr: 0.01\n")
     assert choice("experiment=mine", folders=(tmp_path / "conf",))[1] == "steps as optimizer is set"
+    own.write_text("# @package _global_\ntrainer:\n  max_epochs: 7\n")
+    assert choice("experiment=mine", folders=(tmp_path / "conf",)) == (
+        "solved",
+        "solved as no setting of steps but trainer.max_epochs, which is not of the command line, is given "
+        "(finetune.head=steps trains it by steps)",
+    )
+    assert choice("experiment=mine", "trainer.max_epochs=7", folders=(tmp_path / "conf",))[0] == "steps"
     own.write_text("# @package _global_\nseed: 1\n")
     assert choice("experiment=mine", folders=(tmp_path / "conf",))[0] == "solved"
 
@@ -110,6 +118,53 @@ def test_a_search_over_rates_takes_steps_and_folds_solve(tmp_path: Path) -> None
     folds = dlcli.train([*words, "cv=kfold", "cv.folds=2", "cv.refit=true"])
     assert {config_of(fold)["finetune"]["head"] for fold in folds.folds} == {"solved"}
     assert {len(recorded_epochs(Path(fold.run_dir))) for fold in folds.folds} == {1}
+
+
+def test_an_automatic_search_begins_with_the_solved_head(tmp_path: Path) -> None:
+    """It began with a head that was trained by steps, and called it the default: what it found was worse than this."""
+    plan = plan_sweep([*MODEL, "sweep=auto"], (), tmp_path)
+    assert plan.space.starts == ({"finetune.head": "solved"},)
+    assert not plan.space.apart
+    assert plan.config["finetune"]["head"] == "solved"
+    rest = {"optimizer.lr", "model.hidden", "model.dropout"}
+    assert {d.key: d.given for d in plan.space.dimensions} == {
+        "finetune.head": (),
+        **dict.fromkeys(rest, (("finetune.head", "steps"),)),
+    }
+    domains = {d.key: d.domain for d in plan.space.dimensions}
+    assert set(domains["model.hidden"].values_in_order()) == {0, 128, 512}
+    said = plan_sweep([*MODEL, "sweep=auto", "finetune.head=auto"], (), tmp_path)
+    assert said.space == plan.space
+    found = dlcli.sweep([*MODEL, "sweep=auto", "sweep.trials=2"], runs_dir=tmp_path)
+    assert [trial["params"].get("finetune.head") for trial in found.trials] == ["solved", "steps"]
+    assert found.trials[0]["value"] == pytest.approx(
+        dlcli.train([*MODEL, f"runs_dir='{tmp_path}'"]).values["val/loss"]
+    )
+
+
+def test_what_the_user_sets_of_steps_is_not_searched_with_a_solved_head(tmp_path: Path) -> None:
+    for words in (["optimizer.lr=0.001,0.01"], ["optimizer.lr=0.001"], ["finetune.head=steps"]):
+        plan = plan_sweep([*MODEL, "sweep=auto", *words], (), tmp_path)
+        assert plan.config["finetune"]["head"] == "steps", words
+        assert "finetune.head" not in {d.key for d in plan.space.dimensions}, words
+        assert not any(d.given for d in plan.space.dimensions), words
+    both = plan_sweep([*MODEL, "sweep=auto", "finetune.head=auto,steps"], (), tmp_path)
+    assert {d.given for d in both.space.dimensions} == {(), (("finetune.head", "steps"),)}
+    for words in (["finetune.head=solved"], ["finetune=auto", "finetune.tune=false"]):
+        with pytest.raises(ConfigError, match="a head that is solved has no settings to search"):
+            plan_sweep([*MODEL, "sweep=auto", *words], (), tmp_path)
+
+
+def test_an_older_automatic_search_continues_with_steps(tmp_path: Path) -> None:
+    """Its space is that of the version which started it, without a choice of the head."""
+    words = [*MODEL, "sweep=auto"]
+    was = plan_sweep([*words, "finetune.head=steps"], (), tmp_path).config
+    del was["finetune"]["head"]
+    plan = plan_sweep(words, (), tmp_path, earlier=was)
+    assert plan.config["sweep"]["space"] == was["sweep"]["space"]
+    assert plan.config["finetune"]["head"] == "steps"
+    now = plan_sweep(words, (), tmp_path)
+    assert plan_sweep(words, (), tmp_path, earlier=now.config).config == now.config
 
 
 def test_training_continues_from_the_head_of_a_run(tmp_path: Path) -> None:
