@@ -13,6 +13,7 @@ from dlcli.errors import InputError
 from dlcli.gate.gate import Gate
 from dlcli.resumption import open_whole, relocated_words
 from dlcli.runner import runs_directory
+from dlcli.runner.former_words import former_words
 from dlcli.runs.find import find_run
 from dlcli.runs.overview import repeating_command
 from dlcli.runs.recorded import read_config, read_words
@@ -70,8 +71,8 @@ def like(
     recorded = [
         word for word in relocated_words(words, opened.config["dataset"]) if not word.startswith("run_name=")
     ]
-    kept, notes = kept_words(recorded, overrides)
     gate, folders = opened.claim.to_resume(opened.config, "reproduce")
+    notes = []
     if not gate.sealed and not gate.is_open:  # a run from elsewhere: its overrides are not trusted
         gate.admit_all(opened.config)
         if ledger is not whole:
@@ -79,6 +80,15 @@ def like(
         notes.append(
             "The run does not have your seal: names in it are checked as those of any folder from elsewhere."
         )
+    with nullcontext() if gate.sealed else gate.closed():
+        was = opened.config if ledger is whole else read_config(ledger)
+        former = former_words(
+            recorded, overrides, tuple(conf_dirs) or folders, was, is_refit=ledger.kind == "refit"
+        )
+    kept, left_out = kept_words([*former, *recorded], overrides)
+    notes += left_out
+    if told := [word for word in former if word in kept]:
+        notes.append(f"Keeps defaults of the run that are others today: {' '.join(told)}")
     changed = f", with {' '.join(overrides)}" if overrides else ""
     return Like(
         (*kept, *overrides),
