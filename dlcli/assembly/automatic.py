@@ -202,9 +202,8 @@ def _of_finetuning(config: Mapping[str, Any], rows: int) -> Iterator[AutomaticCh
 
 def _of_head(config: Mapping[str, Any], data: Data, composed: Composed | None) -> Iterator[AutomaticChoice]:
     if _is_auto((config["finetune"] or {}).get("head")):
-        named, commanded = (
-            (set_by_user(composed), set_by_command(composed)) if composed else (frozenset[str](),) * 2
-        )
+        named = set_by_user(composed) if composed else ()
+        commanded = set_by_command(composed) if composed else ()
         yield AutomaticChoice("finetune.head", *automatic_head(config, data, named, commanded))
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from dlcli.config.compose import draft
 from dlcli.config.folders import user_folders
+from dlcli.config.overrides import named_by
 from dlcli.config.pasted import dlcli_line
 from dlcli.errors import Problem
 
@@ -16,7 +17,7 @@ _EFFORT = "effort"
 
 def asks_for_search(overrides: Sequence[str]) -> bool:
     """Return whether the overrides turn `dlcli train` into a search (`effort=best`)."""
-    chosen = [word.partition("=")[2] for word in overrides if _key(word) == _EFFORT]
+    chosen = [word.partition("=")[2] for word in overrides if named_by(word) == _EFFORT]
     return bool(chosen) and chosen[-1] not in ("null", "")  # `~effort` has no value
 
 
@@ -26,10 +27,10 @@ def effort_of_files(overrides: Sequence[str], conf_dirs: Sequence[Path] = ()) ->
     Raises:
         ConfigError: nothing can be composed.
     """
-    if any(_key(word) == _EFFORT for word in overrides):
+    if any(named_by(word) == _EFFORT for word in overrides):
         return None
     folders = user_folders(conf_dirs)
-    if not folders and not any(_key(word) == "experiment" for word in overrides):
+    if not folders and not any(named_by(word) == "experiment" for word in overrides):
         return None  # saves composing
     option = draft(overrides, folders).composed.choices.get(_EFFORT)
     return option or None
@@ -47,7 +48,7 @@ def find_sweep_settings(
         in_folds: whether each fold searches (`cv=nested`).
         command: words of the command before the overrides: its name and options.
     """
-    of_sweeps = {word: key for word in overrides if _is_of_sweeps(key := _key(word))}
+    of_sweeps = {word: key for word in overrides if _is_of_sweeps(key := named_by(word))}
     if not of_sweeps or asks_for_search(overrides):
         return
     if in_folds:
@@ -61,10 +62,6 @@ def find_sweep_settings(
     hint = f"Leave it out: {rest}\nTo search, give dlcli sweep values to choose from, such as: {search}"
     for key in of_sweeps.values():
         yield Problem("has no effect: only dlcli sweep searches", key, hint)
-
-
-def _key(word: str) -> str:
-    return word.lstrip("+~").partition("=")[0].partition("@")[0]
 
 
 def _is_of_sweeps(key: str) -> bool:

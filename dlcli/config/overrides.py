@@ -39,6 +39,11 @@ class Setting:
     source: str = ""
 
 
+def named_by(word: str) -> str:
+    """Return the group or key that an override names, without parsing its value."""
+    return word.lstrip("+~").partition("=")[0].partition("@")[0]
+
+
 def parse(overrides: Sequence[str]) -> tuple[list[Setting], list[Problem]]:
     """Parse each override separately. Return the settings and the problems."""
     from hydra.core.override_parser.overrides_parser import OverridesParser

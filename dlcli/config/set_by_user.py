@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dlcli.config.compose import Composed
 from dlcli.config.folders import options
+from dlcli.config.overrides import named_by
 from dlcli.config.yaml_file import lines, read
 
 
 def set_by_user(composed: Composed) -> frozenset[str]:
     """Return the groups and keys that the command line, dlcli.yaml files and the experiment set."""
     composition = composed.composition
-    words = (word.lstrip("+~").partition("=")[0] for word in composition.group_overrides)
-    named = {*composition.project_options, *(word.partition("@")[0] for word in words)}
+    named = {*composition.project_options, *map(named_by, composition.group_overrides)}
     named |= {setting.key for setting in composed.settings}
     name = composed.choices.get("experiment")
     if (file := options("experiment", composition.folders).get(name) if name else None) is not None:
@@ -25,4 +25,4 @@ def set_by_user(composed: Composed) -> frozenset[str]:
 
 def set_by_command(composed: Composed) -> frozenset[str]:
     """Return the groups and keys that the command line sets."""
-    return frozenset(word.lstrip("+~").partition("=")[0].partition("@")[0] for word in composed.overrides)
+    return frozenset(map(named_by, composed.overrides))

@@ -7,6 +7,7 @@ from typing import Any
 
 from dlcli.config.build import TARGET
 from dlcli.config.compose import Composed
+from dlcli.config.overrides import named_by
 from dlcli.config.several_series import OF_STEPS, are_several
 
 # Groups on whose option the loss depends by default.
@@ -28,7 +29,7 @@ def shared_by_models(
     if not are_several(composed.config, composed.choices):
         return []
     project = (*composed.composition.project_options, *composed.composition.project_values)
-    given = {*project, *(word.lstrip("+~").partition("=")[0] for word in words)}
+    given = {*project, *map(named_by, words)}
     loss = ((earlier or {}).get("task") or {}).get("loss") or {}
     is_former = earlier is not None and not str(loss.get(TARGET, "")).endswith(".MAE")
     wanted = _FORMER if is_former else OF_STEPS

@@ -8,17 +8,11 @@ from typing import Any
 
 from dlcli.assembly.finder_run import FOUND_KEYS
 from dlcli.config.compose import draft
+from dlcli.config.former_settings import DEPENDENT_GROUPS, completed, former_options, former_settings
 from dlcli.config.overrides import parse
 from dlcli.config.pasted import override
 from dlcli.config.reserved_keys import BY_DATA, SUPPLIED
 from dlcli.experiment import settled
-from dlcli.sweeps.former_settings import completed, former_options, former_settings
-
-# Sections whose values follow from files alone, unless they are `auto` or null.
-_SECTIONS = (
-    *("model", "optimizer", "scheduler", "weight_averaging", "callbacks", "trainer", "augmentation"),
-    *("finetune", "finder"),
-)
 
 # What a refit changes in its configuration.
 _OF_REFIT = ("callbacks", "trainer")
@@ -55,7 +49,7 @@ def former_words(
     found = [override(group, option) for group, option in options.items()]
     composed = draft([*found, *words], folders, SUPPLIED, BY_DATA).composed
     config = settled(composed.config, composed)
-    now = {name: config[name] for name in _SECTIONS if not (is_refit and name in _OF_REFIT)}
+    now = {name: config[name] for name in DEPENDENT_GROUPS if not (is_refit and name in _OF_REFIT)}
     then = completed({name: was.get(name) for name in now}, now)
     left_out = ("finder", *FOUND_KEYS) if now["finder"] else ()
     for key, value in former_settings(composed, now, then).items():

@@ -11,6 +11,7 @@ from dlcli.config.build import TARGET, locate
 from dlcli.config.catalog import accepting
 from dlcli.config.compose import Draft
 from dlcli.config.folders import options, user_folders
+from dlcli.config.overrides import named_by
 from dlcli.config.pasted import pasted
 from dlcli.config.shared_loss import shared_by_models
 from dlcli.config.solver_names import solves_only_head
@@ -149,7 +150,7 @@ def plan_auto_space(
     if not domains and not any(ranges.values()) and _solve_heads(found.values()):
         raise ConfigError("a head that is solved has no settings to search", "sweep.space", HOW_STEPS)
     if any(HEAD in own for own in ranges.values()):  # finetune.head=auto is what is searched
-        fixed = [word for word in fixed if _key(word) != HEAD]
+        fixed = [word for word in fixed if named_by(word) != HEAD]
     if values_left:
         told["values left out"] = "; ".join(f"{one.model}: {one.text}" for one in values_left)
     left_out += values_left
@@ -207,17 +208,13 @@ def _listed(models: Sequence[str], one: str = "makes", several: str = "make") ->
     return f"{' and '.join(models)} {one if len(models) == 1 else several}"
 
 
-def _key(word: str) -> str:
-    return word.lstrip("+~").partition("=")[0]
-
-
 def _names_model(word: str) -> bool:
-    return _key(word) == "model"
+    return named_by(word) == "model"
 
 
 def _names_split(word: str) -> bool:
-    return _key(word).split(".")[0] == "cv"
+    return named_by(word).split(".")[0] == "cv"
 
 
 def _names_pruner(word: str) -> bool:
-    return _key(word).replace("/", ".").startswith("sweep.pruner")
+    return named_by(word).replace("/", ".").startswith("sweep.pruner")

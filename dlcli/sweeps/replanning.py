@@ -8,6 +8,7 @@ from typing import Any
 
 from dlcli.config.compose import draft
 from dlcli.config.folders import user_folders
+from dlcli.config.former_settings import completed, former_options, former_settings
 from dlcli.config.pasted import override, pasted
 from dlcli.config.reserved_keys import BY_DATA, SUPPLIED
 from dlcli.cross_validation.children import families, what_is_trained
@@ -18,7 +19,6 @@ from dlcli.experiment import Experiment, plan_experiment
 from dlcli.formatting import counted
 from dlcli.resumption import Resumption
 from dlcli.runs.folder import OpenedRun
-from dlcli.sweeps.former_settings import completed, former_options, former_settings
 from dlcli.sweeps.plan import SweepPlan
 from dlcli.sweeps.planning import plan_sweep
 from dlcli.sweeps.records import recorded

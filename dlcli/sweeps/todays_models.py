@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 from dlcli.assembly.finder_run import FOUND_KEYS
+from dlcli.config.former_settings import completed
 from dlcli.cross_validation.children import descendants, what_is_trained
 from dlcli.errors import DlcliError
 from dlcli.gate.documents import read_json
@@ -14,7 +15,6 @@ from dlcli.runs.recorded import read_config
 from dlcli.runs.recorded_paths import recorded_in, relocated
 from dlcli.runs.trial_words import TRIAL_FILE
 from dlcli.sweeps.dimension import plain_text
-from dlcli.sweeps.former_settings import completed
 from dlcli.sweeps.plan import SweepPlan
 from dlcli.tracking.digests import check_recorded
 from dlcli.tracking.ledger import Ledger

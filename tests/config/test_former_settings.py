@@ -9,6 +9,7 @@ from PIL import Image
 
 import dlcli
 from dlcli.config.compose import draft
+from dlcli.config.former_settings import former_options
 from dlcli.config.reserved_keys import BY_DATA, SUPPLIED
 from dlcli.errors import ConfigError
 from dlcli.events import Event, Note
@@ -17,7 +18,6 @@ from dlcli.resumption import Resumption
 from dlcli.runs.folder import open_run
 from dlcli.runs.recorded import read_config, read_words
 from dlcli.sweeps import todays_models
-from dlcli.sweeps.former_settings import former_options
 from dlcli.sweeps.plan import SweepPlan
 from dlcli.sweeps.planning import plan_sweep
 from dlcli.sweeps.replanning import plan_again, plan_nested_again
@@ -125,7 +125,7 @@ def test_changes_of_the_users_own_files_are_refused(
     own.write_text("_target_: dlcli.models.mlp.MLP\nhidden: 9\n")
     opened: Any = Recorded(was, tmp_path)
     if beside:
-        monkeypatch.setattr("dlcli.sweeps.former_settings.shipped_folder", lambda: tmp_path / "con")
+        monkeypatch.setattr("dlcli.config.former_settings.shipped_folder", lambda: tmp_path / "con")
     with pytest.raises(ConfigError, match="model: differs from the value that the run was started with"):
         plan_again(Resumption(opened, was, tuple(words)), [conf], lambda _: None)
 

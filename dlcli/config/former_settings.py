@@ -1,4 +1,4 @@
-"""Shipped options, and settings of theirs, whose defaults have changed since a search was started."""
+"""Shipped options, and settings of theirs, whose defaults have changed since a run or search was started."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from dlcli.config.compose import Composed
 from dlcli.config.folders import options, shipped_folder
 from dlcli.config.keys import own_keys, read_signature
 from dlcli.config.provenance import nearest, origins
+from dlcli.config.set_by_user import set_by_command
 from dlcli.config.yaml_file import read
 from dlcli.files.paths import display
 
 # Groups whose default option a dataset or a model chooses; the data chooses task and preprocessing.
-_GROUPS = (
+DEPENDENT_GROUPS = (
     *("model", "optimizer", "scheduler", "weight_averaging", "callbacks", "trainer", "augmentation"),
     *("finetune", "finder"),
 )
@@ -65,7 +66,7 @@ def former_options(composed: Composed, was: Mapping[str, Any]) -> dict[str, str]
         composed: the configuration as it is composed today, without the keys that are searched.
         was: the recorded configuration.
     """
-    given = {word.lstrip("+~").partition("=")[0] for word in composed.overrides}
+    given = set_by_command(composed)
     if folders := composed.composition.folders:
         return {
             group: option
@@ -77,7 +78,7 @@ def former_options(composed: Composed, was: Mapping[str, Any]) -> dict[str, str]
         }
     found: dict[str, str] = {}
     added = [word.partition("=")[0] for word in composed.of_series.words]
-    for group in (*_GROUPS, *(key for key in added if "/" in key)):
+    for group in (*DEPENDENT_GROUPS, *(key for key in added if "/" in key)):
         recorded = _section(was, group)
         if group in given or _shape(recorded) == _shape(_section(composed.config, group)):
             continue
