@@ -70,8 +70,7 @@ _PREPROCESSING = {
 # The same for kinds of targets that need their own.
 _OF_TARGETS = {"forecast": "series", "seq2seq": "pairs", "language_model": "language"}
 
-# Number of rows of a quick rehearsal, enough for layers that normalize over a batch.
-_FEW_ROWS = 8
+_FEW_ROWS = 8  # rows of a quick rehearsal, enough for layers that normalize over a batch
 
 
 @dataclass(frozen=True)
@@ -190,7 +189,7 @@ def plan_experiment(
     before = None if earlier is None or is_open(earlier["dataset"]) else earlier["dataset"].get("lookback")
     config = with_lookback(settled(found.composed.config, found.composed, found.unsound), before)
     try:
-        estimation = plan_estimation(config, folders, is_new=earlier is None)
+        estimation = plan_estimation(config, folders, is_new=earlier is None, searched=searched)
     except DlcliError as error:
         others = [*problems, *_known_now(found)]
         if not others:
@@ -216,8 +215,7 @@ def plan_experiment(
     choices = () if found.unsound else automatic.choices(config, found.composed)
     config = with_choices(config, choices)
     estimation = replace(estimation, config=config)
-    # The folds of a sweep are validated on their held-out rows.
-    checked = estimation.for_choosing() if sweeping else estimation
+    checked = estimation.for_choosing() if sweeping else estimation  # on the rows that the folds hold out
     problems += find_mistakes(config, estimation.data, checked.splits[0], unsound, objectives)
     if "model" not in found.unsound:
         problems += check_weights(config, estimation.data, estimation.splits)
@@ -317,8 +315,10 @@ def _limited(trainer: dict[str, Any]) -> dict[str, Any]:
     return {**trainer, "max_epochs": most}
 
 
-def plan_estimation(config: dict[str, Any], folders: Sequence[Path], *, is_new: bool = False) -> Estimation:
-    """Read the rows and split them; for a new experiment, also choose the lookback of series if it is `auto`.
+def plan_estimation(
+    config: dict[str, Any], folders: Sequence[Path], *, is_new: bool = False, searched: Collection[str] = ()
+) -> Estimation:
+    """Read the rows and split them; a new experiment has one lookback for all values of the keys that are `searched`.
 
     Raises:
         DlcliError: they cannot be read or split.
@@ -337,7 +337,7 @@ def plan_estimation(config: dict[str, Any], folders: Sequence[Path], *, is_new: 
             "Add cv=predefined, or leave out dataset.split.",
         )
     check_own_data(data, config["dataset"])
-    config, data, whole = split_windows(config, data, strategy, is_new=is_new)
+    config, data, whole = split_windows(config, data, strategy, is_new=is_new, searched=searched)
     # Computing the splits of millions of rows again would take seconds.
     final_test = whole[0].test if isinstance(strategy, Holdout) else strategy.final_test(data)
     check_own_splits(whole, final_test, len(data), config["cv"])

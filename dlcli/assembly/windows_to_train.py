@@ -7,7 +7,7 @@ strategy: the first of several folds in time has a fraction of those of a hold-o
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -29,13 +29,13 @@ Splits = list[Split]
 # An advised setting leaves at least this number of windows, if any does.
 _ADVISED = 8
 # The key by which a season is computed in each window, which needs several of them.
-_PROFILE = "preprocessing.deseasonalize"
+PROFILE = "preprocessing.deseasonalize"
 # Numbers of folds that are tried for an advice, because each of them is split.
 _FOLDS = 20
 
 
 def split_windows(
-    config: dict[str, Any], data: Data, strategy: Any, *, is_new: bool
+    config: dict[str, Any], data: Data, strategy: Any, *, is_new: bool, searched: Collection[str] = ()
 ) -> tuple[dict[str, Any], Data, Splits]:
     """Return the configuration, the rows and their splits.
 
@@ -47,6 +47,7 @@ def split_windows(
         data: the rows that its section `dataset` loads.
         strategy: the strategy that its section `cv` builds.
         is_new: whether the experiment is new; others keep the lookback of their record.
+        searched: keys whose values differ between trials, which have the same windows.
 
     Raises:
         DataError: the rows cannot be split; for series, the hint names settings that leave windows to train on.
@@ -54,14 +55,21 @@ def split_windows(
     if not isinstance(data.x, History):
         return config, data, strategy.splits(data)
     is_chosen = is_new and is_open(config["dataset"])
+    # The configuration of the trial that needs the longest lookback.
+    longest = _with_profile(config) if PROFILE in searched else config
     try:
-        data, splits = _with_enough(config, data, strategy) if is_chosen else (data, strategy.splits(data))
+        data, splits = _with_enough(longest, data, strategy) if is_chosen else (data, strategy.splits(data))
     except NoWindowLeft as error:
-        raise _advised(error, config, data) from error
+        raise _advised(error, longest, data) from error
     if is_chosen:
         config = with_lookback(config, data.x.lookback)
         known_as(config["dataset"], data)
     return config, data, splits
+
+
+def _with_profile(config: dict[str, Any]) -> dict[str, Any]:
+    section, name = PROFILE.split(".")
+    return {**config, section: {**config[section], name: True}}
 
 
 def _with_enough(config: Mapping[str, Any], data: Data, strategy: Any) -> tuple[Data, Splits]:
@@ -72,9 +80,9 @@ def _with_enough(config: Mapping[str, Any], data: Data, strategy: Any) -> tuple[
             data = read_rows({**dataset, "lookback": least})
         except DataError as error:
             (problem,) = error.problems
-            hint = f"Set {pasted(_PROFILE, False)}: a season is computed on at least {least} steps."
+            hint = f"Set {pasted(PROFILE, False)}: a season is computed on at least {least} steps."
             raise DataError(problem.message, problem.where, hint) from error
-        reason = f"lookback {least}: {LEAST_SEASONS} seasons of {data.x.season}, for {pasted(_PROFILE, True)}"
+        reason = f"lookback {least}: {LEAST_SEASONS} seasons of {data.x.season}, for {pasted(PROFILE, True)}"
         data = replace(data, note="; ".join(filter(None, [data.note, reason])))
     found = {data.x.lookback: (data, *_split(data, strategy))}
 
@@ -104,7 +112,7 @@ def _with_enough(config: Mapping[str, Any], data: Data, strategy: Any) -> tuple[
 
 def _steps_of_profile(config: Mapping[str, Any], data: Data) -> int:
     """Return the lookback that `preprocessing.deseasonalize` needs, up to the longest that is chosen; else 0."""
-    section, name = _PROFILE.split(".")
+    section, name = PROFILE.split(".")
     steps = LEAST_SEASONS * data.x.season if config[section].get(name) is True and data.x.season > 1 else 0
     return steps if steps <= MOST_STEPS else 0
 
@@ -155,7 +163,7 @@ def _tried(config: Mapping[str, Any], data: Data) -> Iterator[tuple[str, str, Se
     if not is_open(dataset):
         yield "dataset", "lookback", [steps for steps in _fractions(dataset["lookback"]) if steps >= least]
     elif least:
-        section, name = _PROFILE.split(".")
+        section, name = PROFILE.split(".")
         yield section, name, [False]
     yield "dataset", "horizon", _fractions(dataset.get("horizon", 1))
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dlcli.assembly.automatic import automatic_tags, with_choices
+from dlcli.assembly.windows_to_train import PROFILE
 from dlcli.config.build import TARGET
 from dlcli.config.compose import Draft, draft, with_decided
 from dlcli.config.next_command import runs_dir_option
@@ -21,6 +22,7 @@ from dlcli.datasets.raw_rows import FEEDING
 from dlcli.errors import ConfigError, Problem
 from dlcli.executors.stack_size import job_layout
 from dlcli.experiment import decided_by_data, settled, settled_metrics
+from dlcli.runs.recorded_lookback import is_open
 from dlcli.runs.shown_settings import shown_settings
 from dlcli.runs.trial_words import OF_THE_SWEEP
 from dlcli.sweeps.objective import Objective
@@ -207,6 +209,11 @@ class SweepPlan:
         return dlcli_line("train", *words)
 
     def words(self, params: Mapping[str, Any]) -> list[str]:
-        """Return the overrides of one point, without those that concern the search only."""
+        """Return the overrides of one point, without those that concern the search only.
+
+        They have the lookback of all trials, if a trial by itself might have a shorter one.
+        """
         kept = [text for text in self.fixed if not text.lstrip("+~").startswith(OF_THE_SWEEP)]
+        if PROFILE in params and is_open(self.experiment.composed.config["dataset"]):
+            kept.append(override("dataset.lookback", self.config["dataset"]["lookback"]))
         return [*kept, *as_overrides(params)]

@@ -852,3 +852,26 @@ def test_no_trial_starts_after_the_timeout(runs_dir: Path) -> None:
         sweep(runs_dir, "t", *SPACE, "sweep.trials=2", "sweep.timeout=1e-9")
     assert not ledgers(runs_dir, "t", "trial")
     assert len(dlcli.resume("t", ["sweep.timeout=null"], runs_dir=runs_dir).trials) == 2
+
+
+def test_trials_with_and_without_a_season_have_the_lookback_of_three_seasons(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    lines = "".join(f"{1949 + m // 12}-{m % 12 + 1:02},{m % 12 + m / 9}\n" for m in range(160))
+    Path("s.csv").write_text(f"t,v\n{lines}")
+    words = [
+        "dataset=series",
+        "dataset.path=s.csv",
+        "dataset.horizon=6",
+        "preprocessing.deseasonalize=false,true",
+    ]
+    plan = plan_sweep(words)
+    points = [{"preprocessing.deseasonalize": season} for season in (False, True)]
+    assert [plan.trial_config(point)["dataset"]["lookback"] for point in points] == [36, 36]
+    # A trial by itself would have 24 without a season.
+    assert "dataset.lookback=36" in plan.words(points[0])
+    assert plan_sweep([*words, "dataset.lookback=40"]).words(points[0]).count("dataset.lookback=40") == 1
+    with pytest.raises(ConfigError, match="no known season") as refused:
+        plan_sweep([*words, "dataset.season=1"])
+    assert refused.value.problems[0].where == "preprocessing.deseasonalize=true"
