@@ -8,6 +8,7 @@ from pathlib import Path
 
 from dlcli.assembly.tuned_model import tuned_facts
 from dlcli.config.build import build
+from dlcli.config.solver_names import solves_only_head
 from dlcli.cross_validation.children import Children
 from dlcli.cross_validation.estimation import Estimation
 from dlcli.cross_validation.fold_tuning import coverage_of_holdout_refit
@@ -66,10 +67,18 @@ def refit_holdout(estimation: Estimation, run_dir: Path, store: Store, listen: L
         between = f" and {parts - rows:,} rows between them" if parts > rows else ""
         refitted = read_result(children.known[PLACE])
         notices = of_runs({"before the refit": first.notices, "refit": refitted.notices})
+        judged, all_rows = len(unseen.split.val), f"{rows:,} train and val rows{between}"
+        done = (
+            f"The best epoch on the {judged:,} val rows was {epoch}. The final model was trained on the {all_rows} for "
+            "as many epochs,"
+        )
+        if solves_only_head(settled["finetune"]):
+            done = (
+                f"The head was solved on the train rows, with a penalty chosen on the {judged:,} val rows. That of the "
+                f"final model was solved on the {all_rows}, with a penalty chosen on a fifth of them,"
+            )
         messages = [
-            f"The best epoch on the {len(unseen.split.val):,} val rows was {epoch}. The final model was trained on the "
-            f"{rows:,} train and val rows{between} for as many epochs, and tested once on {len(fold.split.test):,} "
-            f"final test rows.{replanned(settled, epoch)}",
+            f"{done} and tested once on {len(fold.split.test):,} final test rows.{replanned(settled, epoch)}",
             *coverage_sentences,
             *sentences(notices, estimation.data.told),
             *filter(None, [ledger.tags.get(CHECKPOINT_TAG)]),

@@ -13,6 +13,7 @@ import numpy as np
 
 from dlcli.assembly.automatic import recorded_choices
 from dlcli.checks.extension import planned_part
+from dlcli.config.solver_names import solves_only_head
 from dlcli.cross_validation.children import Children
 from dlcli.cross_validation.estimation import Estimation
 from dlcli.events import JobsPlanned, Listener
@@ -119,9 +120,12 @@ def final_model_sentence(estimation: Estimation, folds: Sequence[Path]) -> str:
         f"tested once on {tests:,} final test rows" if tests else "there are no final test rows to test it on"
     )
     rows = len(whole.train) + len(whole.val)
+    how = f"for {counted(epochs, 'epoch')}, the median of the folds' best epochs"
+    if solves_only_head(estimation.config["finetune"]):
+        how = "by solving its head, with a penalty chosen on a fifth of them"
     return (
-        f"The final model was trained on all {rows:,} rows of the folds for {counted(epochs, 'epoch')}, the median of "
-        f"the folds' best epochs; {tested}.{replanned(estimation.config, epochs)}"
+        f"The final model was trained on all {rows:,} rows of the folds {how}; {tested}."
+        f"{replanned(estimation.config, epochs)}"
     )
 
 

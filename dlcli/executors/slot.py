@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from dlcli.config.solver_names import memory_hint
 from dlcli.errors import Interrupted, Pruned, TrainingError
 from dlcli.events import Note
 from dlcli.executors.channel import read_event
@@ -21,10 +22,6 @@ from dlcli.executors.vitals import Vitals, state_of
 from dlcli.job import Job
 from dlcli.tracking.ledger import Ledger
 
-_OUT_OF_MEMORY = (
-    "The system kills processes when memory runs out: run fewer jobs at a time (--jobs), "
-    "or use smaller batches."
-)
 _SILENT_TWICE = (
     "Check what the code waits for (a lock, the network, another process); "
     "executor.silence=null waits without limit."
@@ -200,7 +197,7 @@ class Slot(threading.Thread):
         errors: list[BaseException] = [
             Interrupted(signal.SIGTERM)  # the job had not started
             if self._stopped.is_set()
-            else record_loss(task.job, ending, _OUT_OF_MEMORY)
+            else record_loss(task.job, ending, memory_hint(task.job.config, at_once=True))
             for task in lost
         ]
         for task, error in zip(lost, errors, strict=True):

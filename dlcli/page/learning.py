@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from markupsafe import Markup
 
+from dlcli.config.solver_names import solves_only_head
 from dlcli.config.target_kinds import linear_model
 from dlcli.formatting import counted
 from dlcli.page.account import Account
@@ -61,7 +62,8 @@ def diagnosis_of(account: Account) -> str:
     limit = max_epochs if isinstance(max_epochs, int) else None
     task = str(account.section("task").get("_target_", "")).rpartition(".")[0]
     linear = linear_model(task.removeprefix("dlcli.tasks."))  # each task is in a module of its name
-    return diagnose(history, limit, baseline, linear=linear)
+    is_solved = solves_only_head(account.section("finetune"))
+    return diagnose(history, limit, baseline, linear=linear, solved_head=is_solved)
 
 
 def _main(account: Account) -> str:

@@ -94,6 +94,7 @@ def diagnose(
     baseline: float | None = None,
     *,
     linear: str = "linear",
+    solved_head: bool = False,
 ) -> str:
     """Return a sentence on `train/loss` and `val/loss` with the values that support it (epochs from 1).
 
@@ -102,6 +103,7 @@ def diagnose(
         max_epochs: the limit of the run; None if there is none.
         baseline: the val loss of a constant prediction; None if it is unknown.
         linear: the linear model for the task, with which a model that hardly learns can be compared; empty: none.
+        solved_head: whether a linear head was solved on a frozen backbone, without steps.
     """
     train, val = dict(history.get("train/loss", ())), dict(history.get("val/loss", ()))
     for name, losses in (("train", train), ("val", val)):
@@ -121,6 +123,11 @@ def diagnose(
         return _path(v, [penalties.get(epoch, math.nan) for epoch in epochs], max_epochs)
     if iterations := dict(history.get("iterations", ())):
         return _trees(t, v, [int(iterations.get(epoch, 0)) for epoch in epochs], max_epochs)
+    if solved_head and len(epochs) == 1:
+        return (
+            "The head was solved exactly, without epochs of steps, so there is no learning curve to diagnose: "
+            f"train loss {_n(t[0])}, val loss {_n(v[0])}."
+        )
     if len(epochs) < ENOUGH_EPOCHS:
         went = f"went from {_n(v[0])} to {_n(v[-1])}" if len(v) > 1 else f"is {_n(v[0])}"
         return f"Too short for a diagnosis after {_count(len(epochs))}: val loss {went}."

@@ -32,6 +32,7 @@ def learning_curves(
     baseline: float | None = None,
     *,
     linear: str = "linear",
+    solved_head: bool = False,
 ) -> Figure:
     """Plot train and val curves of the loss and the main metric, with the best epoch and the diagnosis.
 
@@ -44,13 +45,14 @@ def learning_curves(
         max_epochs: The limit of the epochs, which the diagnosis names.
         baseline: The val loss of a constant prediction, with which the diagnosis compares.
         linear: The linear model for the task, which the diagnosis may advise; empty: none.
+        solved_head: Whether a linear head was solved on a frozen backbone, without steps.
     """
     main = _main_metric(history, monitor)
     metrics = ["loss"] if main is None else ["loss", main]
     figure, axes = new_figure(len(metrics), width=5.2 * len(metrics), height=3.9)
     for ax, metric in zip(axes, metrics, strict=True):
         _draw(ax, history, metric, best_epoch)
-    caption(figure, diagnose(history, max_epochs, baseline, linear=linear))
+    caption(figure, diagnose(history, max_epochs, baseline, linear=linear, solved_head=solved_head))
     return figure
 
 

@@ -52,6 +52,7 @@ class RunPlots:
         baseline: float | None,
         *,
         linear: str,
+        solved_head: bool,
     ) -> None:
         """Write `learning_curves.png` and, if the norms of the gradients were recorded, `gradients.png`.
 
@@ -59,7 +60,9 @@ class RunPlots:
         """
         self._write(
             "learning_curves",
-            lambda: learning_curves(history, best_epoch, monitor, max_epochs, baseline, linear=linear),
+            lambda: learning_curves(
+                history, best_epoch, monitor, max_epochs, baseline, linear=linear, solved_head=solved_head
+            ),
         )
         self._write("gradients", lambda: gradient_curves(history))
 

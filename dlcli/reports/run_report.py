@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 
+from dlcli.config.solver_names import solves_only_head
 from dlcli.config.target_kinds import linear_model
 from dlcli.datasets.data import Data
 from dlcli.inference.evaluation import Evaluation, predictions_table
@@ -30,8 +32,7 @@ def write_report(
     data: Data,
     fitted: FitResult,
     evaluations: Mapping[Part, Evaluation],
-    monitor: str,
-    max_epochs: int | None = None,
+    config: Mapping[str, Any],
     *,
     pictures: MissingPictures | None,
     run_name: str = "",
@@ -46,8 +47,7 @@ def write_report(
         data: Rows of the dataset.
         fitted: The result of training.
         evaluations: Part to the model's evaluation on its rows.
-        monitor: The monitored metric.
-        max_epochs: The limit of the epochs.
+        config: The configuration of the run.
         pictures: Receives the plots that cannot be drawn. None writes no plots, and no breakdown.
         run_name: The run's name, for the plots.
         is_fold: Whether the run is a fold, whose test rows are held-out rows.
@@ -64,7 +64,8 @@ def write_report(
         write_predictions(run_dir, predictions_table(model, evaluations, is_fold=is_fold))
     constant = evaluations["val"].baselines.get("", {}) if "val" in evaluations else {}
     baseline, linear = constant.get("loss"), linear_model(getattr(model.task, "kind", ""))
-    diagnosis = diagnose(history, max_epochs, baseline, linear=linear)
+    max_epochs, solved_head = config["trainer"].get("max_epochs"), solves_only_head(config["finetune"])
+    diagnosis = diagnose(history, max_epochs, baseline, linear=linear, solved_head=solved_head)
     if pictures is None:
         return diagnosis
     with pictures.noting(ALL_PLOTS):
@@ -74,7 +75,8 @@ def write_report(
         plots, about = run_dir / "plots", f"{run_name} · {data.name}" if run_name else data.name
         plots.mkdir(exist_ok=True)
         draw = run_plots.RunPlots(plots, about, pictures)
-        draw.training(history, fitted.best_epoch, monitor, max_epochs, baseline, linear=linear)
+        best, monitor = fitted.best_epoch, config["monitor"]
+        draw.training(history, best, monitor, max_epochs, baseline, linear=linear, solved_head=solved_head)
         if fitted.path is not None and train is not None:
             draw.path(model, data, train, fitted.path, fitted.device)
         if evaluations:

@@ -10,10 +10,12 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
+from dlcli.config.solver_names import memory_hint
 from dlcli.errors import CorruptRun, DlcliError, Interrupted, TrainingError
 from dlcli.process.supervision import Ending
+from dlcli.runs.recorded import read_config
 from dlcli.tracking.ledger import Ledger, now
 from dlcli.tracking.liveness import RunLock, entries, read_entry
 from dlcli.tracking.places import find_folder
@@ -23,10 +25,8 @@ from dlcli.tracking.recorder import Recorder
 _DYING = 2.0
 _PAUSE = 0.02
 
-_HINTS = {
-    "SIGKILL": "The system kills processes when memory runs out: use smaller batches (dataset.batch_size).",
-    "SIGSEGV": "A crash in compiled code of a library or of the model; PYTHONFAULTHANDLER=1 shows where.",
-}
+_CRASH = "A crash in compiled code of a library or of the model; PYTHONFAULTHANDLER=1 shows where."
+_CRASHES = ("SIGSEGV", "SIGBUS", "SIGABRT", "SIGFPE", "SIGILL")
 
 
 def error_at_end(ending: Ending) -> TrainingError:
@@ -35,9 +35,9 @@ def error_at_end(ending: Ending) -> TrainingError:
         return TrainingError(*ending.why)
     if ending.code < 0:
         name = signal.Signals(-ending.code).name
-        hint = _HINTS.get(
-            name, _HINTS["SIGSEGV"] if name in ("SIGBUS", "SIGABRT", "SIGFPE", "SIGILL") else ""
-        )
+        hint = _CRASH if name in _CRASHES else ""
+        if name == "SIGKILL":
+            hint = memory_hint(_config_of_lost(ending))
         return TrainingError(f"the process ended with {name}", hint=hint)
     return TrainingError(
         f"the process ended with exit code {ending.code} before it was done",
@@ -50,9 +50,7 @@ def record_lost_runs(ending: Ending, error: DlcliError) -> list[Ledger]:
 
     A sweep whose trial ended the process is recorded as killed instead, and can be resumed.
     """
-    lost = [ledger for _, ledger in _unfinished(ending.run_dir) if _is_of(ledger, ending.pid)]
-    outer = {ledger.parent_id for ledger in lost}
-    lost.sort(key=lambda ledger: ledger.run_id in outer)
+    lost = _lost(ending)
     in_trial = lost and lost[0].kind in ("trial", "fold")
     for ledger in lost:
         is_sweep = in_trial and ledger.kind == "sweep"
@@ -85,6 +83,21 @@ def replace_process(words: Sequence[str]) -> NoReturn:
     os.execve(
         sys.executable, [sys.executable, "-P", "-m", "dlcli", *words], {**os.environ, "PYTHONPATH": path}
     )
+
+
+def _lost(ending: Ending) -> list[Ledger]:
+    """Return the ledgers of the runs of a lost process, innermost first."""
+    lost = [ledger for _, ledger in _unfinished(ending.run_dir) if _is_of(ledger, ending.pid)]
+    outer = {ledger.parent_id for ledger in lost}
+    return sorted(lost, key=lambda ledger: ledger.run_id in outer)
+
+
+def _config_of_lost(ending: Ending) -> dict[str, Any]:
+    """Return the recorded configuration of the innermost run of a lost process; empty if there is none to read."""
+    with contextlib.suppress(DlcliError):
+        for ledger in _lost(ending)[:1]:
+            return read_config(ledger)
+    return {}
 
 
 def _conf_dirs(words: Sequence[str]) -> list[str]:

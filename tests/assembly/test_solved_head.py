@@ -15,6 +15,7 @@ from sklearn.metrics import log_loss
 import dlcli
 from dlcli.assembly.parts import assemble
 from dlcli.assembly.solved_head import HeadPath, told_of_head
+from dlcli.config.solver_names import memory_hint
 from dlcli.errors import ConfigError
 from dlcli.experiment import plan_experiment
 from dlcli.result import Result
@@ -47,6 +48,7 @@ def test_only_the_head_of_few_rows_is_solved(probe: Result) -> None:
     assert config["finetune"]["tune"] is False
     assert len(recorded_epochs(probe.run_dir)) == 1
     assert any(text.startswith("The head was solved on the features") for text in probe.messages)
+    assert not any("Too short" in text or "1 epoch" in text for text in probe.messages)
 
 
 def test_a_backbone_of_random_weights_that_is_kept_is_told(probe: Result) -> None:
@@ -101,6 +103,29 @@ def test_fine_tuning_starts_from_the_solved_head_and_resumes(
 def test_a_refit_without_validation_rows_solves_the_head(runs: Path) -> None:
     run = dlcli.train([*MODEL, f"runs_dir='{runs}'", "cv.val_size=0.2", "cv.refit=true"])
     assert run.metrics["test/accuracy"] > 0.5
+    told = " ".join(run.messages)
+    assert "The head was solved on the train rows, with a penalty chosen on the 200 val rows." in told
+    assert "epoch" not in told
+
+
+def test_folds_and_their_final_model_are_told_to_be_solved(runs: Path) -> None:
+    words = ["cv=kfold", "cv.folds=2", "cv.refit=true", "executor.jobs=1"]
+    run = dlcli.train([*MODEL, f"runs_dir='{runs}'", *words])
+    assert any("by solving its head, with a penalty chosen on a fifth" in text for text in run.messages)
+
+
+@pytest.mark.parametrize(
+    ("words", "remedy"),
+    [
+        ([*MODEL[:3], *MODEL[-2:], "finetune=feature_extraction"], "finetune.head=steps"),
+        ([*MODEL[:3], *MODEL[-2:], "finetune=fine_tuning"], "use smaller batches (dataset.batch_size)"),
+        (["model=linear"], "use fewer rows or columns"),
+    ],
+)
+def test_what_helps_where_memory_runs_out_follows_from_what_trains(words: list[str], remedy: str) -> None:
+    config = plan_experiment(words).config
+    assert remedy in memory_hint(config)
+    assert "--jobs" in memory_hint(config, at_once=True)
 
 
 def test_a_file_without_the_key_tune_gets_it_by_the_rows(tmp_path: Path) -> None:

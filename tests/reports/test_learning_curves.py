@@ -48,6 +48,14 @@ def test_the_sentence_gives_its_numbers_with_epochs_from_one() -> None:
     )
 
 
+def test_a_solved_head_has_no_curve() -> None:
+    solved = history([0.002], [0.27])
+    assert diagnose(solved, solved_head=True).startswith(
+        "The head was solved exactly, without epochs of steps"
+    )
+    assert "Too short" in diagnose(solved)
+
+
 def test_noise_near_zero_is_not_overfitting() -> None:
     noisy = [2 * math.exp(-epoch) + 5e-4 + 2e-4 * (epoch % 2) for epoch in range(40)]
     assert "no sign" in diagnose(history([loss / 2 for loss in noisy], noisy))

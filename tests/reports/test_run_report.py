@@ -81,7 +81,8 @@ def write(run_dir: Path, evaluations: Any, **options: Any) -> str:
     network = SimpleNamespace(model=nn.Identity())
     model: Any = SimpleNamespace(task=ToyTask(), network=network, preprocessing=None)
     fitted = FitResult(1, Path("weights"), HISTORY, torch.device("cpu"))
-    return run_report.write_report(run_dir, model, DATA, fitted, evaluations, "val/loss", **options)
+    config: dict[str, Any] = {"monitor": "val/loss", "trainer": {}, "finetune": {}}
+    return run_report.write_report(run_dir, model, DATA, fitted, evaluations, config, **options)
 
 
 def test_a_report_has_plots_of_the_test_rows(tmp_path: Path, saved: dict[str, Figure]) -> None:
