@@ -93,6 +93,7 @@ def test_a_bundle_pads_series_as_well(tmp_path: Path) -> None:
     few.to_csv(tmp_path / "few.csv", index=False)
     ran = run_script(made.folder, str(tmp_path / "few.csv"))
     assert pd.read_csv(io.StringIO(ran.stdout))["shop"].unique().tolist() == ["north", "south"]
-    assert ran.stderr.strip().endswith(
-        "1 of 3 series are too short for a forecast, which needs 7 steps, and left out: west"
-    )
+    assert [line.partition(": ")[2] for line in ran.stderr.splitlines()] == [
+        "1 of 3 series are too short for a forecast, which needs 7 steps, and left out: west",
+        "1 of 2 series are shorter than the lookback of 21 steps, and padded: south",
+    ]

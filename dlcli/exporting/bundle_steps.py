@@ -17,7 +17,7 @@ from dlcli.exporting.bundle_table_rows import form_of
 from dlcli.exporting.bundled_rows import BundleSource, CsvRows
 from dlcli.exporting.heads import INSTEAD
 from dlcli.inference.example import number_text, usual_numbers
-from dlcli.preprocessing.raised_values import LEAST_SHARE
+from dlcli.preprocessing.raised_values import LEAST_MEAN, LEAST_SHARE
 from dlcli.preprocessing.sequences import Sequences
 from dlcli.preprocessing.series import Series
 
@@ -74,6 +74,7 @@ class StepRows(CsvRows):
             "least": fitted.least if is_series else length,
             "horizon": fitted.horizon_ if is_series else 0, "known": fitted.known_ if is_series else 0,
             "logarithms": fitted.targets_ if is_series and fitted.takes_logarithms else 0, "raised": LEAST_SHARE,
+            "least_mean": LEAST_MEAN,
         }  # fmt: skip
 
     def predicted(self, place: Path) -> pd.DataFrame:

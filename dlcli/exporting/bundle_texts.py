@@ -16,6 +16,7 @@ from dlcli.exporting.heads import INSTEAD
 from dlcli.preprocessing.text import Text
 from dlcli.preprocessing.text_statistics import SYMBOLS
 from dlcli.preprocessing.tfidf import Tfidf
+from dlcli.preprocessing.tokens import usual_shares
 
 _NGRAMS = "ngrams.npz"
 
@@ -63,9 +64,11 @@ def spec_of(preprocessing: Any, column: str, inputs: list[str], form: CsvFormat)
         inputs: names of the graph's inputs.
         form: how a CSV is written.
     """
+    most_unknown, most_alien = usual_shares(preprocessing.measured_)
     found: dict[str, Any] = {"label": "row", "column": column, "inputs": inputs, "separator": form.separator,
                              "encoding": form.python_encoding, "quoting": form.quoting,
-                             "lowercase": preprocessing.lowercase}  # fmt: skip
+                             "lowercase": preprocessing.lowercase, "most_unknown": most_unknown,
+                             "most_alien": most_alien}  # fmt: skip
     if isinstance(preprocessing, Tfidf):
         settings = {"ngrams": preprocessing.ngrams, "sublinear_tf": preprocessing.sublinear_tf}
         return found | {

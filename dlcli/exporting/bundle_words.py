@@ -11,6 +11,7 @@ from dlcli.datasets.data import take
 from dlcli.errors import InputError
 from dlcli.exporting.bundled_rows import BundledRows, BundleSource, with_labels
 from dlcli.exporting.heads import INSTEAD
+from dlcli.preprocessing.tokens import usual_shares
 from dlcli.preprocessing.words import WordCodes
 
 
@@ -36,7 +37,7 @@ class WordRows(BundledRows):
         """Return how the script numbers words."""
         fitted = self._fitted
         return {"label": "row", "words": fitted.words_, "lowercase": fitted.lowercase, "digits": fitted.digits,
-                "inputs": self.inputs}  # fmt: skip
+                "inputs": self.inputs, "most_unknown": usual_shares(fitted.measured_)[0]}  # fmt: skip
 
     def write_raw(self, folder: Path) -> Path:
         """Write texts of the run's data, a line each."""

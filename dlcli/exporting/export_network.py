@@ -24,6 +24,7 @@ from dlcli.exporting.program_meanings import input_meaning, output_meaning
 from dlcli.files.paths import is_folder, kind_at
 from dlcli.inference.ensemble_model import Ensemble
 from dlcli.inference.saved_model import SavedModel
+from dlcli.preprocessing.series import Series
 from dlcli.runs.folder import OpenedRun, with_overrides
 from dlcli.runs.model_errors import model_errors
 from dlcli.training.fields import Batch, first_rows
@@ -179,7 +180,7 @@ def _describe(
                 "name": name,
                 "dtype": str(values.dtype).removeprefix("torch."),
                 "shape": named_shape(values, {**sizes[name], 0: outputs[0]}),
-                "meaning": input_meaning(name, of_x),
+                "meaning": input_meaning(name, of_x) + (_of_series(model) if name == "x" else ""),
             }
             for name, values in model.network.taken(batch).items()
         ],
@@ -199,6 +200,19 @@ def _describe(
         ),
         "largest_difference": difference,
     }
+
+
+def _of_series(model: SavedModel) -> str:
+    """Return what the program does with the steps of series besides the forecast."""
+    fitted = getattr(model, "preprocessing", None)
+    if not isinstance(fitted, Series):
+        return ""
+    padded = "; steps before the first one are NaN" if fitted.least < fitted.lookback_ else ""
+    raised = (
+        "; target values below a thousandth of the mean of their row are raised to it for the logarithm: the program "
+        "does not tell of them"
+    )
+    return padded + (raised if fitted.takes_logarithms else "")
 
 
 def _settings(model: SavedModel) -> dict[str, Any]:

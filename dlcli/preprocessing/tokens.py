@@ -167,6 +167,11 @@ def told_of_training(counts: Mapping[str, int], length: int | None, longest: int
     ]
 
 
+def usual_shares(trained: Mapping[str, int]) -> tuple[float, float]:
+    """Return the shares of unknown tokens, and of texts without a known one, that are not told of new texts."""
+    return max(_MUCH, _TIMES * _share_unknown(trained)), _TIMES * _share(trained, "unknown_texts")
+
+
 def told_of_new(counts: Mapping[str, int], trained: Mapping[str, int], length: int | None) -> list[Notice]:
     """Return the notices about new texts: truncation, and unknown tokens."""
     notices = []
@@ -177,13 +182,13 @@ def told_of_new(counts: Mapping[str, int], trained: Mapping[str, int], length: i
             f"{cut:,} of {texts:,} texts are cut at {length:,} tokens: {share:.1%} of all tokens are not read"
         )
         notices.append(Notice("cut_texts", cut, text, "preprocessing.max_length", warns=share > _MUCH))
-    read = tokens - counts.get("cut_tokens", 0)
+    read, (most_tokens, most_texts) = tokens - counts.get("cut_tokens", 0), usual_shares(trained)
     if read:
         share, usual = counts.get("unknown_tokens", 0) / read, _share_unknown(trained)
-        if share > max(_MUCH, _TIMES * usual):
+        if share > most_tokens:
             text = f"{share:.1%} of the tokens are unknown to the model, {usual:.1%} of those of its training texts"
             notices.append(Notice("unknown_tokens", share, text))
-    if (alien := counts.get("unknown_texts", 0)) > texts * _share(trained, "unknown_texts") * _TIMES:
+    if (alien := counts.get("unknown_texts", 0)) > texts * most_texts:
         text = f"{alien:,} of {texts:,} texts have no token known to the model"
         notices.append(Notice("unknown_texts", alien, text))
     return notices

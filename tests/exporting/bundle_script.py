@@ -13,5 +13,5 @@ def script(folder: Path, spec: dict[str, Any], *parts: str) -> dict[str, Any]:
     (folder / "bundle.json").write_text(json.dumps(spec))
     files = resources.files("dlcli.exporting") / "bundle_files"
     found: dict[str, Any] = {"__file__": str(folder / "predict.py"), "__name__": "script"}
-    exec("".join(files.joinpath(part).read_text() for part in parts), found)
+    exec("".join(files.joinpath(part).read_text() for part in (*parts, "predict.txt")), found)
     return found

@@ -245,7 +245,7 @@ def test_the_folder_holds_all_that_is_needed_and_no_training_row() -> None:
         "requirements.txt",
     ]
     script = (made / "predict.py").read_text()
-    assert len(script.splitlines()) <= 170
+    assert len(script.splitlines()) <= 200
     assert "dlcli" not in script and "torch" not in script
     pins = (made / "requirements.txt").read_text().split()
     assert [pin.partition("==")[0] for pin in pins] == ["numpy", "onnxruntime"] and all(

@@ -62,14 +62,14 @@ def test_samples_are_those_of_the_decoder(tmp_path: Path) -> None:
     from dlcli.datasets.folders.stored import MemoryEntry
     from tests.tones import write_wav
 
-    found = script(tmp_path, {"rate": 4000, "samples": 50}, "read_audio.txt")
+    found = script(tmp_path, {"rate": 4000}, "read_audio.txt")
     random = np.random.default_rng(0)
     for name, kind in (("bytes", np.uint8), ("usual", np.int16), ("long", np.int32), ("longest", np.int64)):
         limits = np.iinfo(kind)
         wave = random.integers(limits.min, limits.max, (60, 2), dtype=kind, endpoint=True)
         for channels in (1, 2):
             file = write_wav(tmp_path / f"{name}{channels}.wav", np.ascontiguousarray(wave[:, :channels]))
-            expected = decode_sound(MemoryEntry(file.name, file.read_bytes())).samples[:50]
+            expected = decode_sound(MemoryEntry(file.name, file.read_bytes())).samples
             assert found["decode"](file).tolist() == expected.tolist(), file.name
     file.write_bytes(file.read_bytes().replace(b"\x10\x00\x40\x00data", b"\x12\x00\x48\x00data"))
     with pytest.raises(ValueError, match="has 72 bits per sample, more than 64"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,8 +12,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
 import dlcli
+from dlcli.cli.app import app
 from dlcli.errors import InputError
 from dlcli.runner.export import bundle
 from tests.exporting.hard_texts import TEXTS
@@ -74,7 +77,7 @@ def test_texts_are_divided_as_by_the_model(words: Sequence[str]) -> None:
     Path("new.txt").write_text("\n".join([*lines, ""]), encoding="utf-8")
     compare(run_script(made.folder, "new.txt").stdout, dlcli.predict(run, "new.txt"))  # type: ignore[arg-type]
     assert run_script(made.folder, "--check").returncode == 0
-    assert len((made.folder / "predict.py").read_text().splitlines()) <= 210
+    assert len((made.folder / "predict.py").read_text().splitlines()) <= 250
 
 
 def compare(found: str, expected: pd.DataFrame) -> None:
@@ -141,6 +144,71 @@ def test_image_files_are_decoded_as_by_the_model(words: Sequence[str]) -> None:
     (Path("new") / "bad.png").write_bytes(b"no image")
     bad = run_script(made.folder, "new")
     assert bad.returncode == 1 and "bad.png" in bad.stderr and "Traceback" not in bad.stderr
+
+
+def told_of(words: Sequence[str], new: str) -> tuple[str, str]:
+    """Return what `dlcli predict` and the script of a bundle tell of new rows."""
+    run = str(dlcli.train([*words, "trainer.max_epochs=1"]).run_dir)
+    done = CliRunner().invoke(app, ["predict", run, new, "--output", "predicted.csv"])
+    assert done.exit_code == 0, done.output
+    found = run_script(bundle(run, Path("made")).folder, new)
+    assert found.returncode == 0, found.stderr
+    return done.output, found.stderr
+
+
+def test_what_predict_tells_of_new_texts_the_script_tells() -> None:
+    Path("texts.csv").write_text("said,label\n" + "good old words,yes\nbad new words,no\n" * 20)
+    Path("new.csv").write_text("said\ngood old bad new words\nqqq zzz\nbad words\n")
+    words = ["dataset=text", "dataset.path=texts.csv", "dataset.target=label", "dataset.text=said"]
+    words += ["model=textcnn", "preprocessing=text", "preprocessing.max_length=3"]
+    for told in told_of(words, "new.csv"):
+        assert "1 of 3 texts are cut at 3 tokens: 22.2% of all tokens are not read" in told
+        assert "28.6% of the tokens are unknown to the model" in told
+        assert "1 of 3 texts have no token known to the model" in told
+
+
+def test_what_predict_tells_of_new_rows_the_script_tells() -> None:
+    lines = [
+        f"{number % 7},{number % 5},{'red' if number % 2 else 'blue'},{number % 3}" for number in range(60)
+    ]
+    Path("rows.csv").write_text("\n".join(["a,b,colour,y", *lines, ""]))
+    Path("new.csv").write_text("a,b,colour\n1,2,red\n1,2,green\n,,\n1,,\n,,blue\n")
+    words = ["dataset=table", "dataset.path=rows.csv", "dataset.target=y", "model=mlp"]
+    for told in told_of(words, "new.csv"):
+        assert "1 of 5 rows have a category of colour that does not occur in training" in told
+        assert (
+            "1 of 5 rows" in told and "empty" in told and "2 of 5 rows are empty but for one column" in told
+        )
+
+
+def test_what_predict_tells_of_new_series_the_script_tells() -> None:
+    rows = [f"{name},{step},{50 + step % 12 + step / 9}" for name in "abcd" for step in range(90)]
+    Path("s.csv").write_text("\n".join(["shop,t,v", *rows, ""]))
+    lengths = {"long": 60, "short": 20, "few": 4}
+    new = [f"{name},{step},{step - 1}" for name, length in lengths.items() for step in range(length)]
+    Path("new.csv").write_text("\n".join(["shop,t,v", *new, ""]))
+    words = ["dataset=series", "dataset.path=s.csv", "dataset.id=shop", "dataset.time=t", "dataset.season=12"]
+    words += ["dataset.horizon=6", "dataset.lookback=24", "dataset.min_lookback=12", "preprocessing.log=true"]
+    for told in told_of(words, "new.csv"):
+        assert "too short for a forecast, which needs 12 steps" in told and "few" in told
+        assert "shorter than the lookback of 24 steps, and padded: short" in told
+        assert re.search("1 of 2 .* times their mean|1 of 2 .* thousandth of their mean", told)
+        assert "(negative ones in 1), which are raised to it for the logarithm" in told
+
+
+def test_what_predict_tells_of_new_images_the_script_tells() -> None:
+    write_images(Path("pictures"))
+    Path("new").mkdir()
+    for name, mode in (("grey", "L"), ("clear", "RGBA"), ("colour", "RGB")):
+        Image.new(mode, (20, 20)).save(Path("new") / f"{name}.png")
+    Path("new/notes.txt").write_text("no image")
+    words = ["dataset=image_folder", "dataset.path=pictures", "dataset.size=16", "dataset.color=rgb"]
+    predicted, told = told_of(words, "new")
+    assert "1 file without a suffix of images left out: notes.txt" in predicted
+    assert "1 of 4 files have other endings and are left out: notes.txt" in told
+    assert "1 image with transparency put on white" in predicted
+    assert "1 of 3 images have transparency, and are put on white" in told
+    assert "converted to RGB: grey 1" in predicted and "1 of 3 images are converted to colour" in told
 
 
 def test_images_in_memory_become_files() -> None:

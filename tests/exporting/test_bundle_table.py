@@ -105,8 +105,9 @@ def script_for(column: Column, form: CsvFormat | None = None) -> Any:
     Path("bundle.json").write_text(
         json.dumps(table_spec(Columns((column,)), table, form or CsvFormat())), encoding="utf-8"
     )
-    text = (resources.files("dlcli.exporting") / "bundle_files/read_table.txt").read_text(encoding="utf-8")
-    Path("predict.py").write_text(text, encoding="utf-8")
+    files = resources.files("dlcli.exporting") / "bundle_files"
+    parts = (files.joinpath(name).read_text(encoding="utf-8") for name in ("read_table.txt", "predict.txt"))
+    Path("predict.py").write_text("".join(parts), encoding="utf-8")
     found = importlib.util.spec_from_file_location("predict", "predict.py")
     assert found is not None and found.loader is not None
     module = importlib.util.module_from_spec(found)
