@@ -147,6 +147,13 @@ class Data:
             _update(digest, part)
         return digest.hexdigest()
 
+    @cached_property
+    def fingerprint_of_x(self) -> str:
+        """Digest of the raw values of all rows, without their targets."""
+        digest = hashlib.blake2b(f"{self.kind} {self.content}".encode(), digest_size=16)
+        _update(digest, None if self.content else self.x)
+        return digest.hexdigest()
+
 
 def take(x: Any, rows: Sequence[int] | np.ndarray) -> Any:
     """Return the given rows of raw data in this order."""

@@ -10,11 +10,20 @@ import numpy as np
 import pandas as pd
 
 from dlcli.datasets.measurements import check_no_missing, numeric_column
+from dlcli.datasets.notices import Notice
 from dlcli.datasets.tables.source import Source
 from dlcli.datasets.tables.typed_frames import as_categories
 from dlcli.datasets.timeline import TimeGrid, fill, lay_out, read_times, season_of
 from dlcli.datasets.windows import Stretches
 from dlcli.errors import DataError
+from dlcli.formatting import counted
+
+# Maximum numbers of steps by which gaps are filled, in total and per row: one wrong year would fill the memory with
+# hours.
+_MOST_FILLED, _FILLED_PER_ROW = 100_000, 100
+
+# Share of filled steps above which there is a warning.
+_MANY_FILLED = 0.05
 
 _HINT = "Fill missing values with the previous ones: dataset.missing=forward."
 
@@ -29,6 +38,7 @@ class Steps:
         stretches: begin of each stretch.
         later: mask `(T,)` of the steps of the later file.
         season: seasonal period in steps.
+        filled: numbers of missing rows, and of rows with missing values, that have the preceding values.
     """
 
     values: np.ndarray
@@ -36,6 +46,7 @@ class Steps:
     stretches: Stretches
     later: np.ndarray
     season: int
+    filled: tuple[int, int] = (0, 0)
 
     def __len__(self) -> int:
         return len(self.values)
@@ -69,10 +80,13 @@ def read_steps(
     values: list[np.ndarray] = []
     when: list[np.ndarray] = []
     later: list[np.ndarray] = []
+    total = 0
     for name, own, grid, edge in laid:
         breaks = edge and grid.positions[edge] - grid.positions[edge - 1] > 1
         for part in np.split(np.arange(len(own)), [edge] if breaks else []):
             lines, positions = own[part], grid.positions[part] - grid.positions[part[0]]
+            total += int(positions[-1]) + 1
+            check_filled(total, len(rows.times), f"{sources[0].file}, column {time}")
             names.append(name)
             when.append(fill(rows.times.iloc[lines], grid._replace(positions=positions)))
             values.append(_on_grid(cells[lines], positions, forward=forward))
@@ -85,7 +99,35 @@ def read_steps(
     lengths = np.array([len(some) for some in values])
     stretches = Stretches(lengths.cumsum() - lengths, tuple(names) if id else (), id or "")
     season = next((season_of(grid) for _, own, grid, _ in laid if len(own) > 1), 1)
-    return Steps(np.concatenate(values), np.concatenate(when), stretches, np.concatenate(later), season)
+    filled = total - len(rows.times), int(np.isnan(cells).any(axis=1).sum())
+    return Steps(
+        np.concatenate(values), np.concatenate(when), stretches, np.concatenate(later), season, filled
+    )
+
+
+def check_filled(steps: int, rows: int, place: str) -> None:
+    """Raise an error if the gaps between rows are so long that one wrong time is the likely reason."""
+    if steps > max(_MOST_FILLED, _FILLED_PER_ROW * rows):
+        message = f"the gaps between {rows:,} rows are more than {steps:,} steps long"
+        hint = "Correct the times: dataset.missing=forward fills each step of a gap."
+        raise DataError(message, place, hint)
+
+
+def told_of_filled(missing: int, incomplete: int, steps: int, where: str) -> list[Notice]:
+    """Return the notice on steps that have the preceding values; none if there are none.
+
+    Args:
+        missing: number of missing rows.
+        incomplete: number of rows with missing values.
+        steps: number of all steps.
+        where: their file.
+    """
+    kinds = ((missing, counted(missing, "missing row")), (incomplete, f"{incomplete:,} with missing values"))
+    if not (found := missing + incomplete):
+        return []
+    text = f"{found:,} of {steps:,} steps have values of the preceding one ({', '.join(k for n, k in kinds if n)})"
+    hint = "Forecasts of such steps are measured by them: leave out what is not observed, or choose longer steps."
+    return [Notice("filled_steps", found, text, where, hint, warns=found > _MANY_FILLED * steps)]
 
 
 def _on_grid(cells: np.ndarray, positions: np.ndarray, *, forward: bool) -> np.ndarray:

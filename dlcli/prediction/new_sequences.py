@@ -19,6 +19,7 @@ from dlcli.datasets.reading.column import Column, Kind
 from dlcli.datasets.reading.columns import Columns
 from dlcli.datasets.reading.reading_options import ReadingOptions
 from dlcli.datasets.series import time_column
+from dlcli.datasets.series_steps import check_filled, told_of_filled
 from dlcli.datasets.tables.arrow_types import dated
 from dlcli.datasets.tables.column_selection import ColumnSelection
 from dlcli.datasets.tables.format_options import CellOptions
@@ -77,11 +78,6 @@ def read_sequences(
         )
 
 
-# Maximum numbers of steps by which gaps are filled, in total and per row: one wrong year would fill the memory with
-# hours.
-_MOST_FILLED, _FILLED_PER_ROW = 100_000, 100
-
-
 def read_series(
     files: Sequence[Path],
     preprocessing: Series,
@@ -111,24 +107,26 @@ def read_series(
         if id is not None:
             check_no_missing(source, id, _FILL)
         codes, names = pd.factorize(as_categories(source.frame[id]) if id else np.zeros(len(source.frame)))
-        frames, ahead, filled = [], [], 0
+        frames, ahead, steps, holes = [], [], 0, 0
+        known = preprocessing.horizon_ if preprocessing.known_ else 0
         ends = np.bincount(codes).cumsum()
         for name, own in zip(names, np.split(np.argsort(codes, kind="stable"), ends[:-1]), strict=True):
             frame = source.frame.iloc[own]
+            # The last steps may have values for columns that are known ahead only.
+            past = frame[preprocessing.columns_].head(max(0, len(frame) - known))
+            holes += int(past.isna().any(axis=1).sum())
             if times is not None:
                 grid = _grid(source, times, own, str(time), gaps=settings.missing == "forward")
                 ahead.append(_forecast_times(times.iloc[own], grid, preprocessing))
-                filled += int(grid.positions[-1]) + 1
-                if filled > max(_MOST_FILLED, _FILLED_PER_ROW * len(source.frame)):
-                    message = (
-                        f"the gaps between {len(source.frame):,} rows are more than {filled:,} steps long"
-                    )
-                    hint = "Correct the times: dataset.missing=forward fills each step of a gap."
-                    raise DataError(message, f"{file}, column {time}", hint)
+                steps += int(grid.positions[-1]) + 1
+                check_filled(steps, len(source.frame), f"{file}, column {time}")
                 frame = frame.set_axis(grid.positions).reindex(np.arange(grid.positions[-1] + 1))
             frame = frame.ffill() if settings.missing == "forward" else frame
             frames.append(frame.assign(**{id: name}) if id else frame)
-        known = preprocessing.horizon_ if preprocessing.known_ else 0
+        if settings.missing == "forward":
+            laid = sum(map(len, frames))
+            for notice in told_of_filled(laid - len(source.frame), holes, laid, str(file)):
+                report(notice)
         needed = preprocessing.least + known
         long = [number for number, frame in enumerate(frames) if len(frame) >= needed]
         if long and len(long) < len(frames):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -178,16 +180,32 @@ class MASEBySeries(MeanMetric):
     """Mean absolute scaled error of many series: the mean over rows, each scaled by the naive error of its own past.
 
     This is the definition used in forecasting competitions (Hyndman and Koehler, 2006). Rows with a naive error of 0,
-    or without one, are left out.
+    or without one, are left out, and told.
     """
 
     takes = "centered"
     higher_is_better = False
     plot_lower_bound = 0.0
+    left_out: Tensor
+    remarks: Sequence[str] = ()  # of the last `compute`
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_sum("left_out")
 
     def update(self, predicted: Tensor, y: Tensor, naive_error: Tensor) -> None:  # type: ignore[override]
         """Add a batch of rows `(N, K)`; `naive_error` is that of each row, `(N, K)`."""
         self.add(scaled_errors(predicted - y, naive_error)[naive_error > 0])
+        self.left_out = self.left_out + (~(naive_error > 0)).sum()
+
+    def compute(self) -> Tensor:
+        """Return the mean."""
+        share = float(self.left_out / (self.left_out + self.number))
+        self.remarks = ()
+        if self.left_out:
+            said = "are left out, because their series have no naive error before them, such as constant ones"
+            self.remarks = (f"{int(self.left_out):,} forecast values ({share:.1%}) {said}",)
+        return super().compute()
 
 
 def mase(naive_error: Tensor, several_series: bool) -> MASE | MASEBySeries:

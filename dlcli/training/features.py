@@ -43,7 +43,7 @@ class Features:
     """The features of the rows of a dataset.
 
     They are stored under a digest of everything they depend on: rows, preprocessing, backbone and its weights, device
-    and precision. Folds, trials and later runs with the same digest share them.
+    and precision. Folds, trials and later runs with the same digest share them, also those with other targets.
 
     Attributes:
         width: the number of features per row.
@@ -137,7 +137,7 @@ class Features:
     def _key(self) -> str:
         """Return a digest of everything that the features depend on."""
         network, preprocessing = self._network, self._preprocessing
-        digest = hashlib.blake2b(self._data.fingerprint.encode(), digest_size=16)
+        digest = hashlib.blake2b(self._data.fingerprint_of_x.encode(), digest_size=16)
         digest.update(f"{self._device.type} {self._type}".encode())
         digest.update(json.dumps(self._model.feature_settings(), sort_keys=True, default=str).encode())
         backbone = self._model.backbone

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -151,6 +152,18 @@ def test_what_they_depend_on_tells_them_apart(weights: Path, tmp_path: Path) -> 
     save_file(timm.create_model("test_resnet").state_dict(), other)
     places = {features(tmp_path, *changed)[0].store.folder for changed in ((other,), (weights, "16-mixed"))}
     assert len({kept.store.folder, *places}) == 3
+
+
+def test_other_targets_of_the_same_rows_share_them(weights: Path, tmp_path: Path) -> None:
+    kept, data = features(tmp_path, weights)
+    kept.compute(np.arange(4))
+
+    def missing(changed: Data) -> int:
+        args = changed, tmp_path, torch.device("cpu")
+        return len(Features(kept._network, kept._preprocessing, *args).store.missing(np.arange(4)))
+
+    assert missing(replace(data, y=np.arange(70) % 3, classes=("a", "b", "c"), test_rows=np.arange(5))) == 0
+    assert missing(replace(data, x=data.x[::-1].copy())) == 4
 
 
 class Own(Image):

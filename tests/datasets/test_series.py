@@ -104,8 +104,19 @@ def test_missing_values_are_filled_forward_if_configured(tmp_path: Path) -> None
     assert data.x.values[19:23, 0].tolist() == [19, 19, 19, 22]
     assert data.x.values[30, 1] == 290
     assert data.y.times[21] == np.datetime64("2024-01-01T21")
+    (told,) = (notice for notice in data.notices if notice.key == "filled_steps")
+    assert told.text == (
+        f"3 of {STEPS} steps have values of the preceding one (2 missing rows, 1 with missing values)"
+    )
     months = table(when=pd.date_range("2020-01-01", periods=STEPS, freq="MS").astype(str)).drop(index=3)
     assert load(months, tmp_path, missing="forward").y.times[3] == np.datetime64("2020-04-01")
+
+
+def test_one_wrong_year_does_not_fill_the_memory(tmp_path: Path) -> None:
+    when = pd.date_range("2024-01-01", periods=STEPS, freq="s").astype(str).to_list()
+    when[-1] = "2204-01-01 00:00:00"
+    with pytest.raises(DataError, match=f"the gaps between {STEPS} rows are more than 5,.* steps long"):
+        load(table(when=when), tmp_path, missing="forward")
 
 
 @pytest.mark.parametrize("first", ["2023-02-28", "2024-02-29", "2023-01-31"])

@@ -16,7 +16,7 @@ from dlcli.tasks.mask_metrics import MaskOverlap
 from dlcli.tasks.metric import Metric
 from dlcli.tasks.metric_choice import MetricChoice
 from dlcli.tasks.multiclass import Multiclass
-from dlcli.tasks.number_metrics import MASE, R2
+from dlcli.tasks.number_metrics import MASE, R2, MASEBySeries
 from dlcli.tasks.task_metric import TaskMetric
 from dlcli.training.scores import Scores
 
@@ -101,3 +101,27 @@ def test_warnings_of_another_library_are_told() -> None:
     assert values["area"] == pytest.approx(2 / 3)
     (notice,) = notices_on_means(task, {"test": Evaluation(Y.numpy(), Y, P, {}, {}, remarks=scores.remarks)})
     assert notice.text.startswith("area on the final test rows: No positive samples in targets")
+
+
+def test_undefined_metrics_are_told_with_the_reason() -> None:
+    nan = float("nan")
+    defined = {"loss": 1.0, "f1": 0.5}
+    parts = {
+        "val": Evaluation(Y.numpy(), Y, P, defined | {"recall": nan, "auroc": nan}, {}),
+        "test": Evaluation(Y.numpy(), Y, P, {"loss": nan, "f1": nan}, {}),  # the model has diverged
+    }
+    task = Multiclass("abc", [1, 1, 1], nn.CrossEntropyLoss())
+    (notice,) = notices_on_means(task, parts)  # type: ignore[arg-type]
+    assert (notice.key, notice.count) == ("val_undefined", 2)
+    assert notice.text == "On the val rows, recall and auroc are undefined (they need rows of each class)"
+
+
+def test_series_without_a_naive_error_are_counted() -> None:
+    metric = MASEBySeries()
+    metric.update(NUMBERS + 1, NUMBERS, torch.tensor([[2.0, 0.0], [2.0, torch.nan], [2.0, 1.0]]))
+    assert float(metric.compute()) == pytest.approx((3 * 0.5 + 1) / 4)
+    (said,) = metric.remarks
+    assert said.startswith("2 forecast values (33.3%) are left out")
+    metric.reset()
+    metric.update(NUMBERS + 1, NUMBERS, torch.ones(3, 2))
+    assert float(metric.compute()) == 1 and not metric.remarks
