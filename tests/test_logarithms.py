@@ -88,7 +88,8 @@ def test_a_bundle_reports_them_too(trained: Result, tmp_path: Path) -> None:
         pd.read_csv(io.StringIO(ran.stdout))["prediction"], expected["prediction"], rtol=1e-4
     )
     assert ran.stderr.strip().endswith(
-        "1 of 1 series have values below 0.001 times their mean (negative ones in 1), which are raised to it for the logarithm: 0"
+        "1 of 1 series have values below 0.001 times their mean (negative ones in 1), which are raised to it for the "
+        "logarithm: 0"
     )
     assert run_script(made.folder, str(months(file))).stderr == ""
 
