@@ -36,6 +36,7 @@ from dlcli.config.compose import Composed, Draft, draft, with_decided
 from dlcli.config.folders import user_folders
 from dlcli.config.metric_section import with_chosen_metrics, with_modes
 from dlcli.config.pasted import folder_options, quoted
+from dlcli.config.project import naming_project_file
 from dlcli.config.reserved_keys import BY_DATA, SUPPLIED
 from dlcli.config.target_types import with_type_problems
 from dlcli.cross_validation.chosen_settings import searches_in_folds
@@ -113,7 +114,6 @@ class Experiment:
         """
         config, split = self.config, self.splits[0]
         split = Split(split.train, split.val[:0], split.test[:0]) if quick else split
-
         with isolate_rng():
             targets = target_facts(self.data, split.train) if quick else None  # a few rows may lack classes
             few, on_demand = (_FEW_ROWS if quick else None), not takes_all_rows(config)
@@ -143,6 +143,7 @@ class Experiment:
         return replace(rehearsal, **found, notices=tuple(notices))
 
 
+@naming_project_file
 def plan_experiment(
     overrides: Sequence[str],
     conf_dirs: Sequence[Path] = (),
@@ -156,8 +157,7 @@ def plan_experiment(
 ) -> Experiment:
     """Compose the configuration, read and split the rows, and check everything.
 
-    All mistakes are reported together. If the configuration has any, and reading the rows may take long, the rows are
-    only checked with `thorough`.
+    All mistakes are reported together. If there are any, rows that take long to read are only checked with `thorough`.
 
     Args:
         overrides: overrides of the command.

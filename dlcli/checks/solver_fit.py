@@ -9,27 +9,11 @@ from dlcli.assembly.batch_rows import takes_all_rows
 from dlcli.assembly.feature_cache import why_rows_change
 from dlcli.assembly.head_choice import GROUPS_OF_STEPS, SOLVED, solves_head, why_unsolvable
 from dlcli.config.build import locate
+from dlcli.config.solver_names import GRADIENT_ARGUMENTS, WITHOUT_STEPS
 from dlcli.datasets.data import Data
 from dlcli.errors import Problem
 
 _BY_STEPS = "To train by steps, choose an optimizer such as optimizer=adam."
-
-# Groups that change the steps of an optimizer, and have no effect on a solver.
-_GROUPS = {
-    "scheduler": "has no learning rate to schedule",
-    "weight_averaging": "has no steps whose weights could be averaged",
-    "augmentation": "needs the same rows in each evaluation of the loss",
-    "finder": "has neither a learning rate nor a batch size to find",
-}
-
-# Trainer arguments that change the gradient of a step, each with the values that leave it unchanged.
-_ARGUMENTS: dict[str, tuple[Any, ...]] = {
-    "accumulate_grad_batches": (1,),
-    "gradient_clip_val": (None, 0),
-    "limit_train_batches": (None, 1.0),
-    "overfit_batches": (0, 0.0),
-    "precision": (None, 32, "32", "32-true", "bf16-mixed"),
-}
 
 
 def check_solver(config: Mapping[str, Any]) -> Iterator[Problem]:
@@ -38,10 +22,10 @@ def check_solver(config: Mapping[str, Any]) -> Iterator[Problem]:
         return
     name = config["optimizer"]["_target_"].rpartition(".")[2]
     yield from _check_model(config, name)
-    for group, reason in _GROUPS.items():
+    for group, reason in WITHOUT_STEPS.items():
         if config[group]:
             yield Problem(f"{name} solves on all rows: it {reason}", group, f"Use {group}=none. {_BY_STEPS}")
-    for argument, idle in _ARGUMENTS.items():
+    for argument, idle in GRADIENT_ARGUMENTS.items():
         if argument in config["trainer"] and config["trainer"][argument] not in idle:
             yield Problem(
                 f"{name} solves on all rows, with the gradient as it is",

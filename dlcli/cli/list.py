@@ -64,6 +64,7 @@ def list(  # the command's name
                 place = f"  ({display(option.file)})" if mine else ""
                 line = f"  {option.name:<{width}}  {option.summary}{place}"
                 terminal.sentence(line.rstrip(), indent=width + 4)
+        _tell_unused(terminal, folders)
         how = "'task.metrics=[default,OPTION]'" if group == "metric" else "GROUP=OPTION"
         terminal.sentence(f"Choose with {how}; dlcli show GROUP/OPTION explains its keys.")
 
@@ -80,8 +81,17 @@ def _groups(terminal: Terminal, found: Mapping[str, Sequence[Option]], folders: 
     for name, options in found.items():
         names = " ".join(f"{option.name}{'*' * (option.file in own)}" for option in options)
         terminal.sentence(f"{name:<{width}}{names}", indent=width)
+    _tell_unused(terminal, folders)
     mark = " * is your own." if own else ""
     terminal.note(f"What they are: dlcli list GROUP. Choose with GROUP=OPTION.{mark}")
+
+
+def _tell_unused(terminal: Terminal, folders: Sequence[Path]) -> None:
+    """Tell that the options of a project are not listed if the current folder only lies below its folder."""
+    from dlcli.config.folders import folder_above
+
+    if not folders and (above := folder_above()) is not None:
+        terminal.sentence(f"Without the options in {above}, which are used in {above.parent}, or with -C.")
 
 
 def _pretrained(terminal: Terminal, pattern: str | None, json: bool) -> None:

@@ -56,6 +56,7 @@ def runs(
         from dlcli.formatting import amount, counted
         from dlcli.runner import runs_directory
         from dlcli.runs.filters import in_order, select
+        from dlcli.runs.find import how_to_begin
         from dlcli.runs.inventory import list_runs, named_runs, unlisted_folders
         from dlcli.terminal.run_list import tell_runs
         from dlcli.tracking.by_name import existing_links, update_links
@@ -87,7 +88,7 @@ def runs(
             with terminal.data_out() as out:
                 out.write(_as_csv(shown, now).encode())
         elif not tree:
-            terminal.note(f"There is no run in {display(folder)} yet. Start one: dlcli train")
+            terminal.note(f"There is no run in {display(folder)} yet. {how_to_begin(folder)}")
         elif not rows:
             terminal.note(f"None of {counted(sum(1 for _ in tree), 'run')} fits.")
         else:

@@ -9,7 +9,7 @@ from typing import Any
 
 from dlcli.config.build import PARTIAL, TARGET, locate
 from dlcli.config.comments import comments
-from dlcli.config.folders import groups, options
+from dlcli.config.folders import forgotten_folder, groups, options
 from dlcli.config.keys import own_keys, read_signature
 from dlcli.config.reserved_keys import SUPPLIED, supplied_to
 from dlcli.config.signature import UNKNOWN
@@ -104,7 +104,7 @@ def explain_option(group: str, name: str, folders: Sequence[Path] = ()) -> Expla
         raise ConfigError(
             f"there is no option {name} in group {group}",
             f"{group}/{name}",
-            hint(did_you_mean(name, files), choices(files)),
+            forgotten_folder(group, name) or hint(did_you_mean(name, files), choices(files)),
         )
     content, documented = read(files[name]), comments(files[name])
     content.pop("defaults", None)

@@ -12,7 +12,8 @@ from functools import cache
 from pathlib import Path
 
 from dlcli.errors import ConfigError, Problem
-from dlcli.files.paths import display, is_folder, resolved, typed
+from dlcli.files.paths import display, is_file, is_folder, resolved, typed
+from dlcli.formatting import shell_line
 
 PROJECT_FILE = "dlcli.yaml"
 
@@ -48,6 +49,30 @@ def user_folders(conf_dirs: Sequence[Path] = ()) -> tuple[Path, ...]:
     found = dict.fromkeys(resolved(typed(folder)) for folder, _ in named)
     found.pop(shipped_folder(), None)
     return tuple(found)
+
+
+def folder_above() -> Path | None:
+    """Return the conf folder of the project that the current folder lies in, unless it is the current folder's own.
+
+    It is not used, only named in messages: it may be another person's, and the paths in it, the data and the runs are
+    relative to the project's folder.
+    """
+    here = resolved(Path())
+    if is_file(here / "conf" / PROJECT_FILE):
+        return None
+    return next((above / "conf" for above in here.parents if is_file(above / "conf" / PROJECT_FILE)), None)
+
+
+def forgotten_folder(group: str, name: str) -> str:
+    """Return a hint if the option exists in ./conf, or in that of a project above, and the command does not use it."""
+    file = Path("conf", group, f"{name}.yaml")
+    if file.is_file():
+        return f"{file} exists: add its folder with -C conf."
+    above = folder_above()
+    file = (above or Path()) / group / f"{name}.yaml"
+    if above is None or not file.is_file():
+        return ""
+    return f"{file} exists: run the command in {above.parent}, or add {shell_line('-C', str(above))}."
 
 
 def extend_path(folders: Sequence[Path]) -> None:

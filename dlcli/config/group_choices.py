@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from dlcli.config.folders import groups, options
+from dlcli.config.folders import forgotten_folder, groups, options
 from dlcli.config.foreign_settings import options_meant
 from dlcli.config.metric_words import metrics_meant
 from dlcli.config.overrides import Setting
@@ -88,7 +88,7 @@ def _option(setting: Setting, picks: Picks, folders: Sequence[Path], defaults: M
             continue
         close = options_meant(group, name, there)
         message = f"there is no option {name}" if name else "names no option"
-        forgotten = _forgotten_folder(group, name)
+        forgotten = forgotten_folder(group, name)
         picks.problems.append(
             _problem(setting, message, forgotten or question(close), "" if forgotten else choices(there))
         )
@@ -98,12 +98,6 @@ def _option(setting: Setting, picks: Picks, folders: Sequence[Path], defaults: M
             picks.unsure.add(group)
     if meant:
         picks.options[group] = meant if isinstance(value, list) else meant[0]
-
-
-def _forgotten_folder(group: str, name: str) -> str:
-    """Return a hint if the option exists in ./conf, which is not among the folders of this command."""
-    file = Path("conf", group, f"{name}.yaml")
-    return f"{file} exists: add its folder with -C conf." if file.is_file() else ""
 
 
 def _misspelt_group(setting: Setting, known: Sequence[str], folders: Sequence[Path]) -> bool:

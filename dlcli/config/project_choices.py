@@ -7,13 +7,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from dlcli.config.folders import PROJECT_FILE, folder_above
 from dlcli.config.group_choices import Picks
 from dlcli.config.hydra_compose import Composition, choosing_files, default_options, group_override
 from dlcli.config.model_preprocessing import PREPROCESSING, preprocessing_of_model
 from dlcli.config.pasted import pasted
 from dlcli.config.project import project_settings
 from dlcli.config.replaced_option import leave_out_of_project
+from dlcli.config.solver_names import is_solver, why_without_steps
 from dlcli.errors import Problem
+from dlcli.formatting import shell_line
 
 # Groups whose options decide what other files choose.
 _CHOOSING = ("dataset", "experiment", "effort")
@@ -46,17 +49,22 @@ def project_choices(project: Picks, asked: Picks, folders: Sequence[Path]) -> Pr
         asked: settings of the command line.
         folders: the user's conf folders.
     """
+    unused = () if folders or (place := folder_above()) is None else (_unused(place),)
     instead, replaced = _decided(project, asked, folders)
     above = {**instead, **asked.options}
     options = {group: option for group, option in project.options.items() if group not in above}
     chosen = {group: option for group, (option, _) in instead.items()}
-    kept, left_out = leave_out_of_project(project, {**chosen, **asked.options}, folders)
+    of_others = _chosen_by_others(options, asked, folders) if project.options or project.values else {}
+    kept, left_out = leave_out_of_project(project, {**of_others, **chosen, **asked.options}, folders)
+    if is_solver(solver := of_others.get("optimizer", ""), folders):
+        options, kept, without = _without_steps(solver, options, kept, asked, folders)
+        left_out += without
     warnings = [
         _warning(group, project.options[group], option, file, folders)
         for group, (option, file) in instead.items()
         if project.options[group] != option and not file.startswith("experiment/")
     ]
-    return ProjectChoices(replace(kept, options=options), replaced, (*warnings, *left_out))
+    return ProjectChoices(replace(kept, options=options), replaced, (*unused, *warnings, *left_out))
 
 
 def _decided(
@@ -92,6 +100,63 @@ def _decided(
         elif options[group] != project.options[group]:
             replaced[group] = options[group]
     return instead, replaced
+
+
+def _unused(folder: Path) -> Problem:
+    return Problem(
+        "is not used: the current folder lies below that of the project",
+        str(folder / PROJECT_FILE),
+        f"Run the command in {folder.parent}, where its runs are too, or add {shell_line('-C', str(folder))}.",
+    )
+
+
+def _chosen_by_others(options: Mapping[str, Any], asked: Picks, folders: Sequence[Path]) -> dict[str, str]:
+    """Return the options that the command line chooses, itself or by the files of its options.
+
+    Args:
+        options: options of the project that apply.
+        asked: settings of the command line.
+        folders: the user's conf folders.
+    """
+    known = default_options()
+    named = tuple(group_override(group, option) for group, option in asked.options.items() if group in known)
+    mine = {group: option for group, option in options.items() if group in known}
+    try:
+        chosen, files = choosing_files(Composition(tuple(folders), mine, {}, named))
+    except Exception:  # composing reports it
+        return {}
+    ours = {group for group, option in mine.items() if chosen.get(group) == option}
+
+    def is_by_others(group: str) -> bool:
+        by = files.get(group)
+        if by is None:  # by config.yaml, or by the file of the group above, as for task/loss
+            return "/" in group and is_by_others(group.rpartition("/")[0])
+        return not by or (group not in ours and is_by_others(by.partition("/")[0]))
+
+    return {group: option for group, option in chosen.items() if is_by_others(group)}
+
+
+def _without_steps(
+    solver: str, options: Mapping[str, Any], kept: Picks, asked: Picks, folders: Sequence[Path]
+) -> tuple[dict[str, Any], Picks, tuple[Problem, ...]]:
+    """Return options and settings without those that only concern the steps of an optimizer, with their warnings."""
+    typed = {*asked.options, *(setting.key.split(".")[0] for setting in asked.values)} - {"trainer"}
+    settings = {one.key: one for one in project_settings(folders)}
+    reasons = {
+        key: why
+        for key, value in {**options, **{one.key: one.value for one in kept.values}}.items()
+        if key.split(".")[0] not in typed and (why := why_without_steps(key, value))
+    }
+    warnings = tuple(
+        Problem(
+            f"is left out: {pasted('optimizer', solver)} solves on all rows and {why} ({settings[key].source})",
+            pasted(key, settings[key].value) if key in options else key,
+            "It is used by models that are trained by steps, such as model=mlp.",
+        )
+        for key, why in reasons.items()
+    )
+    left = {group: option for group, option in options.items() if group not in reasons}
+    return left, replace(kept, values=[one for one in kept.values if one.key not in reasons]), warnings
 
 
 def _is_named(group: str, files: Mapping[str, str]) -> bool:

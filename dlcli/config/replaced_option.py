@@ -30,22 +30,24 @@ def leave_out_of_project(
         chosen: group to the option that takes precedence, such as that of the command line.
         folders: the user's conf folders.
     """
-    replaced = {
-        group: option
-        for group, option in chosen.items()
-        if project.options.get(group, option) != option and option in options(group, folders)
-    }
     values, warnings = [], []
     for setting in project.values:
-        section, _, key = setting.key.partition(".")
-        target = (
-            read(options(section, folders)[replaced[section]]).get(TARGET) if section in replaced else None
+        *parents, key = setting.key.split(".")
+        while parents and "/".join(parents) not in chosen:
+            key = parents.pop()
+        group = "/".join(parents)
+        there = options(group, folders) if group else {}
+        file = there.get(chosen.get(group) or "")
+        target = read(file).get(TARGET) if file else None
+        fits_other = (
+            project.options[group] != chosen[group]
+            if group in project.options
+            else any(key in read(other) for other in there.values())
         )
-        key = key.partition(".")[0]
-        if target is None or _is_accepted(target, section, key):
-            values.append(setting)
+        if fits_other and target is not None and not _is_accepted(target, ".".join(parents), key):
+            warnings.append(_warning(group, chosen[group], key, setting.source))
         else:
-            warnings.append(_warning(section, replaced[section], key, setting.source))
+            values.append(setting)
     return replace(project, values=values), tuple(warnings)
 
 

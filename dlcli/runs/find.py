@@ -12,6 +12,7 @@ from typing import NamedTuple
 from dlcli.config.next_command import next_command
 from dlcli.errors import CorruptRun, RunNotFound, StoreError
 from dlcli.files.paths import display, is_folder, kind_at, typed
+from dlcli.formatting import shell_line
 from dlcli.runs.ensemble_members import members_in
 from dlcli.runs.fetch import fetch_run
 from dlcli.runs.registered_versions import ADDRESS, version_at
@@ -70,7 +71,7 @@ def find_run(ref: str, runs_dir: Path, *, fetch: bool = True) -> FoundRun:
         raise RunNotFound(f"{len(matches)} run IDs begin with {ref}: {shown}", "RUN", "Give more of the ID.")
     if matches:
         return FoundRun(matches[0].run_dir)
-    hint = _near(ref, ledgers)
+    hint = _near(ref, ledgers, runs_dir)
     if any(ledger.run_id.startswith(ref) for ledger in ledgers):
         hint = f"Give at least {_SHORTEST_PREFIX} characters of the ID."
     if any(ref in (one.run_id, one.run_name) for one in _ledgers(runs_dir / TRASH, [])):
@@ -164,7 +165,7 @@ def _ledgers(runs_dir: Path, damaged: list[str]) -> Iterator[Ledger]:
 def _last(ledgers: list[Ledger], runs_dir: Path) -> FoundRun:
     newest = next((ledger for ledger in ledgers if ledger.parent_id is None), None)
     if newest is None:
-        raise RunNotFound("there is no run yet", str(runs_dir), "Start one: dlcli train")
+        raise RunNotFound("there is no run yet", str(runs_dir), how_to_begin(runs_dir))
     return FoundRun(newest.run_dir, f"last is {newest.run_name} ({newest.run_id}).")
 
 
@@ -189,7 +190,19 @@ def _best(experiment: str, ledgers: list[Ledger], runs_dir: Path) -> FoundRun:
     return FoundRun(found.run_dir, f"best of {sweep.run_name} is {found.run_name} ({found.run_id}).")
 
 
-def _near(ref: str, ledgers: list[Ledger]) -> str:
+def how_to_begin(runs_dir: Path) -> str:
+    """Return a hint for a runs folder without runs, which names that of a folder above if it has runs."""
+    place = Path(os.path.abspath(runs_dir))  # noqa: PTH100 - it keeps links
+    for above in place.parents[1:]:
+        runs = above / place.name
+        if next(runs.glob(f"*/*/artifacts/{LEDGER_FILE}"), None) is not None:
+            return (
+                f"{runs} has runs: run the command in {above}, or add {shell_line('--runs-dir', str(runs))}."
+            )
+    return "Start one: dlcli train"
+
+
+def _near(ref: str, ledgers: list[Ledger], runs_dir: Path) -> str:
     """Return a hint with names and IDs similar to the given one."""
     names = dict.fromkeys([ledger.run_name for ledger in ledgers] + [ledger.run_id for ledger in ledgers])
     near = (
@@ -201,5 +214,5 @@ def _near(ref: str, ledgers: list[Ledger]) -> str:
     return (
         f"The newest runs are {', '.join(newest)}."
         if newest
-        else "There is no run yet. Start one: dlcli train"
+        else f"There is no run yet. {how_to_begin(runs_dir)}"
     )

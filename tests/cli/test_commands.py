@@ -161,6 +161,30 @@ def test_a_forgotten_folder_of_one_s_own_is_named(tmp_path: Path, monkeypatch: p
     assert "conf/model/mine.yaml exists: add its folder with -C conf." in done.stderr
 
 
+def test_the_folders_of_a_project_above_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "conf" / "model").mkdir(parents=True)
+    (tmp_path / "conf" / "dlcli.yaml").write_text("")
+    (tmp_path / "conf" / "model" / "mine.yaml").write_text("# Mine.\n_target_: mine.Mine\n")
+    folder = tmp_path / "runs" / "e" / "1" / "artifacts"
+    folder.mkdir(parents=True)
+    (folder / "ledger.json").write_text("{}")
+    (tmp_path / "below").mkdir()
+    monkeypatch.chdir(tmp_path / "below")
+    conf, runs = tmp_path / "conf", tmp_path / "runs"
+    for words, place in (
+        (("check", "model=mine"), conf),
+        (("show", "model/mine"), conf),
+        (("list",), conf),
+        (("runs",), runs),
+        (("eval", "last"), runs),
+        (("eval", "mine"), runs),
+    ):
+        done = dlcli(*words)
+        told = " ".join(f"{done.stdout} {done.stderr}".split())
+        assert f"in {tmp_path}" in told
+        assert str(place) in told
+
+
 @pytest.mark.parametrize("group", ["model", "task/loss"])
 def test_show_of_a_group_names_its_options(group: str) -> None:
     done = dlcli("show", group)

@@ -7,11 +7,14 @@ from typing import Any
 
 import pytest
 
+import dlcli
 from dlcli.config.compose import Composed, draft, with_decided
-from dlcli.config.folders import options
+from dlcli.config.folders import options, user_folders
 from dlcli.config.reserved_keys import BY_DATA, SUPPLIED
 from dlcli.config.yaml_file import read
+from dlcli.errors import ConfigError, DataError
 
+TEXT = ["dataset=text", "dataset.path=x.csv", "dataset.target=y"]
 TABLE = ["dataset=table", "dataset.path=x.csv", "dataset.target=y"]
 
 
@@ -165,3 +168,105 @@ def test_an_option_within_a_group_may_be_chosen_too(task: list[str], project: An
         project("task/loss: mae\n", "dataset=diabetes", *task, "task/loss=huber").choices["task/loss"]
         == "huber"
     )
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("scheduler: cosine", ["dataset=iris", "model=random_forest"]),
+        ("weight_averaging: ema", ["dataset=digits", "model=linear"]),
+        ("finder: lr", TEXT),
+        ("augmentation: image", ["dataset=digits", "model=linear"]),
+    ],
+)
+def test_settings_of_steps_are_left_out_for_a_model_that_the_command_chooses_and_that_takes_none(
+    line: str, words: list[str], project: Any
+) -> None:
+    group, option = line.split(": ")
+    found = project(f"seed: 1\n{line}\n{group}._target_: x.Y\ntrainer.gradient_clip_val: 1\n", *words)
+    assert (group in found.choices and found.choices[group], found.config["seed"]) == ("none", 1)
+    assert [(one.where, one.message.rpartition(":")[2]) for one in found.left_out] == [
+        (f"{group}={option}", "2)"),
+        (f"{group}._target_", "3)"),
+        ("trainer.gradient_clip_val", "4)"),
+    ]
+    # A model that is trained by steps uses them, and so does the model with another optimizer.
+    assert project(f"{line}\n", "dataset=digits", "model=mlp").choices[group] == option
+    assert not project(f"{line}\n", "dataset=digits", "model=linear", "optimizer=adam").left_out
+    # What the command or the project itself combines is not left out: the check refuses it.
+    assert project(f"{line}\n", *words, f"{group}={option}").choices[group] == option
+    assert project(f"{line}\nmodel: linear\n", "dataset=digits").choices[group] == option
+
+
+def test_keys_that_options_of_the_command_lack_are_left_out(project: Any) -> None:
+    for line, *words in (
+        ("model.hidden: 64", "dataset=iris", "model=linear"),
+        ("optimizer.lr: 0.1", "dataset=iris", "model=random_forest"),
+        ("dataset.path: x.csv", "dataset=iris"),
+        ("task.average: macro", "dataset=diabetes", "task=regression"),
+        ("task.loss.label_smoothing: 0.1", "dataset=diabetes", "task=regression"),
+        ("preprocessing.missing: keep", "dataset=digits"),
+    ):
+        assert [one.where for one in project(f"{line}\n", *words).left_out] == [line.split(":")[0]]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("optimizer.momentum: 0.9", ["dataset=iris"]),  # nothing was chosen in place of the option
+        ("model.hiden: 64", ["dataset=iris", "model=linear"]),  # no option has the key
+        ("cv.folds: 5", ["dataset=iris"]),
+    ],
+)
+def test_other_keys_that_do_not_exist_are_mistakes(text: str, words: list[str], tmp_path: Path) -> None:
+    (tmp_path / "dlcli.yaml").write_text(text)
+    with pytest.raises((ConfigError, DataError)) as caught:
+        dlcli.check(words, conf_dirs=[tmp_path])
+    (problem,) = caught.value.problems
+    assert problem.where == text.split(":")[0]
+    assert "dlcli.yaml:1" in problem.message
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "line"),
+    [
+        ("seed: 1\nmodel: linear\nscheduler: cosine", ["dataset=iris"], 3),
+        ("cv: stratified_kfold", ["dataset=diabetes"], 1),
+        ("seed: 1\nmonitor: val/accuracy", ["dataset=diabetes"], 2),
+        ("task.metrics: [f1]", ["dataset=diabetes"], 1),
+        ("task/loss: mae", ["dataset=iris"], 1),
+        ("finetune: fine_tuning", ["dataset=iris"], 1),
+    ],
+)
+def test_mistakes_that_the_data_shows_name_the_file_too(
+    text: str, words: list[str], line: int, tmp_path: Path
+) -> None:
+    (tmp_path / "dlcli.yaml").write_text(text)
+    with pytest.raises((ConfigError, DataError)) as caught:
+        dlcli.check(words, conf_dirs=[tmp_path])
+    (problem,) = caught.value.problems
+    assert problem.message.endswith(f"dlcli.yaml:{line})")
+    key, option = text.splitlines()[-1].split(": ")
+    if "." not in key:  # the command's own mistake
+        with pytest.raises((ConfigError, DataError)) as caught:
+            dlcli.check(
+                [*words, f"{key}={option}", *(["model=linear"] if line == 3 else [])], conf_dirs=[tmp_path]
+            )
+        assert all("dlcli.yaml" not in problem.message for problem in caught.value.problems)
+
+
+def test_the_file_of_a_project_above_the_current_folder_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, below = tmp_path / "conf" / "dlcli.yaml", tmp_path / "a" / "b"
+    below.mkdir(parents=True)
+    monkeypatch.chdir(below)
+    assert not draft(["dataset=iris"]).composed.left_out
+    file.parent.mkdir()
+    file.write_text("seed: 3\n")
+    (told,) = draft(["dataset=iris"]).composed.left_out
+    assert told.where == str(file)
+    assert told.hint.startswith(f"Run the command in {tmp_path}, ")
+    assert not draft(["dataset=iris"], [file.parent]).composed.left_out
+    monkeypatch.chdir(tmp_path)
+    assert not draft(["dataset=iris"], user_folders()).composed.left_out

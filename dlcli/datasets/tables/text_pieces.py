@@ -50,7 +50,7 @@ def text_pieces(
         head = [line, *islice(text, None if rows is None else max(min(rows, PIECE), _LINES))]
         rows = rows_of_piece(rows, sum(map(len, head)) / len(head))
         options = replace(options, encoding="utf-8")
-        if options.header == "auto" and _had_no_header(head, selection, options):
+        if options.header == "auto" and _had_no_header(Excerpt(file, _encoded(head)), selection, options):
             options = replace(options, header=False)
         form = find_form(Excerpt(file, _encoded(head)), options, selection.names)
         keep = columns_to_keep(list(form.names), {}, file, selection)
@@ -84,10 +84,10 @@ def _encoded(lines: Iterable[str]) -> bytes:
     return "".join(lines).encode("utf-8", "surrogateescape")
 
 
-def _had_no_header(head: list[str], selection: ColumnSelection, options: FormatOptions) -> bool:
+def _had_no_header(head: Excerpt, selection: ColumnSelection, options: FormatOptions) -> bool:
     """Return whether a first line of strings is a row, since the columns of the model are named c0, c1, ..."""
     needed = set(selection.names)
-    names = find_form(Excerpt(Path(), _encoded(head)), replace(options, header=True)).names
+    names = find_form(head, replace(options, header=True)).names
     return (
         bool(needed)
         and not needed & set(names)

@@ -172,6 +172,9 @@ def test_columns_of_nearly_the_same_name_are_not_taken_but_named() -> None:
         ("a,b\n", "t.csv", "has no rows"),
         ("\n \n", "t.csv", "is empty"),
         ("a,a\n1,2\n", "t.csv", "there is no column b"),
+        ("a,b\n1,2\n".encode("utf-16"), "t.csv", "is written in UTF-16"),
+        (b"PAR1,b\n1,2\n", "t.csv", "is a Parquet file"),
+        (b"a\x00,b\n", "t.csv", "is not text"),
     ],
 )
 def test_mistakes_are_reported_with_their_line(text: str | bytes, where: str, message: str) -> None:
