@@ -138,7 +138,8 @@ def cross_validate(
             messages.append(
                 "There is a single split: the interval covers the training seed, not the choice of rows."
             )
-        messages += filter(None, [final_model_sentence(estimation, run_dirs), *chosen_by(folds, choices)])
+        final_model = final_model_sentence(estimation, run_dirs, task)
+        messages += filter(None, [final_model, *chosen_by(folds, choices)])
         if config["cv"]["refit"]:
             measured, sentences_of_coverage = coverage_of_refit(
                 folds, own_dirs, estimation.data, estimation.final_test, children.known[PLACE]

@@ -25,6 +25,7 @@ from dlcli.runs.creation import contents
 from dlcli.runs.folder import read_result
 from dlcli.runs.recorded import read_words
 from dlcli.splits.split import Split, shares_rows
+from dlcli.tasks.base import Task
 from dlcli.tracking.best_epoch import best_epoch
 from dlcli.tracking.digests import MODEL_MANIFEST, check_recorded
 from dlcli.tracking.ledger import Ledger
@@ -107,13 +108,14 @@ def refit_config(config: dict[str, Any], folds: Sequence[Path]) -> dict[str, Any
     return {**config, "trainer": trainer, "callbacks": callbacks, "monitor": "train/loss", "mode": "min"}
 
 
-def final_model_sentence(estimation: Estimation, folds: Sequence[Path]) -> str:
+def final_model_sentence(estimation: Estimation, folds: Sequence[Path], task: Task) -> str:
     """Return sentences on the final model's training and test, or on unused final test rows; may be empty."""
     tests = len(estimation.final_test)
     if not estimation.config["cv"]["refit"]:
         if not tests or any(shares_rows(split.test, estimation.final_test) for split in estimation.splits):
             return ""
-        return f"The {tests:,} final test rows were not used: cv.refit=true trains a final model and tests it on them."
+        mean = "dlcli eval of this run tests the mean of its models on them, " if task.keeps_outputs else ""
+        return f"The {tests:,} final test rows were not used: {mean}cv.refit=true trains a final model and tests it."
     whole = estimation.whole
     epochs = refit_config(estimation.config, folds)["trainer"]["max_epochs"]
     tested = (

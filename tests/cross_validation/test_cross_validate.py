@@ -209,8 +209,11 @@ def test_final_test_rows_without_a_final_model_are_reported(tmp_path: Path) -> N
     words = [*QUICK, "trainer.max_epochs=1", "cv=kfold", "cv.folds=2", "cv.test_size=0.2"]
     result = dlcli.train([*words, f"runs_dir='{tmp_path}'"])
     assert (
-        "The 30 final test rows were not used: cv.refit=true trains a final model and tests it on them."
+        "The 30 final test rows were not used: dlcli eval of this run tests the mean of its models on them, "
+        "cv.refit=true trains a final model and tests it."
     ) in result.messages
+    tested = dlcli.evaluate(result.run_id[:8], runs_dir=tmp_path)
+    assert "test/accuracy" in tested.values
 
 
 def test_seeds_split_the_variance(tmp_path: Path) -> None:
