@@ -11,13 +11,15 @@ import pandas as pd
 
 from dlcli.config.pasted import pasted
 from dlcli.datasets.audio.recordings import Recordings
-from dlcli.datasets.data import Data
+from dlcli.datasets.data import Data, take
+from dlcli.datasets.notices import Notice
 from dlcli.datasets.pair_texts import PairTexts
 from dlcli.datasets.questions.questions import Questions
 from dlcli.datasets.tables.typed_frames import kind_of
 from dlcli.datasets.text_rows import Texts
 from dlcli.datasets.words.sentences import Sentences
 from dlcli.errors import Problem
+from dlcli.formatting import counted
 from dlcli.splits.split import Split, goes_forward, name_of_test_rows
 
 # Number of rows on which sums of two columns are first compared with the target; matches are compared on all rows.
@@ -69,6 +71,40 @@ def find_duplicates(data: Data, splits: Sequence[Split]) -> Iterator[Problem]:
                 "groups are the articles of SQuAD's JSON, or dataset.group of a table (and cv=group_kfold for folds).",
             )
             return
+
+
+def trained_before(new: Data, data: Data, trained: np.ndarray, where: str) -> list[Notice]:
+    """Return the notice on new rows whose inputs are also among a run's training rows; empty if there are none.
+
+    Args:
+        new: Rows to evaluate.
+        data: The run's rows.
+        trained: Numbers of its training rows.
+        where: File of the new rows.
+    """
+    if data.kind not in _EQUAL or new.kind != data.kind:
+        return []
+    rows, old = (_comparable(x) for x in (new.x, take(data.x, trained)))
+    if isinstance(rows, pd.DataFrame):
+        old = old.reindex(columns=rows.columns)
+    codes, known = _codes(rows), _codes(old)
+    again = 0 if codes is None or known is None else int(pd.Series(codes).isin(known).sum())
+    if not again:
+        return []
+    noun, how = _EQUAL[data.kind]
+    text = (
+        f"{again:,} of {counted(len(new), noun[:-1])} are also among the training {noun} of the model, {how}"
+    )
+    hint = "Metrics on them are too optimistic. Without --file, eval takes the run's test rows."
+    return [Notice("trained_before", again, text, where, hint, warns=again >= _MANY * len(new))]
+
+
+def _comparable(x: Any) -> Any:
+    """Return rows whose equal values have equal types: columns of whole numbers are floats if one is missing."""
+    if not isinstance(x, pd.DataFrame):
+        return x
+    numbers = [name for name in x.columns if kind_of(x[name]) == "numeric"]
+    return x.astype({name: "float64" if name in numbers else "str" for name in x.columns})
 
 
 def _repeated(codes: np.ndarray, rows: np.ndarray, trained: np.ndarray) -> int:

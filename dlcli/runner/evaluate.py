@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from dlcli.datasets.data import take
-from dlcli.datasets.notices import as_plain
+from dlcli.checks.leaks import trained_before
+from dlcli.datasets.data import Data, take
+from dlcli.datasets.notices import Notice, as_plain
+from dlcli.datasets.raw_rows import load_current
+from dlcli.errors import DlcliError
 from dlcli.inference.evaluation import choose_device, evaluate_rows, figures, notices_on_loss
 from dlcli.inference.partial_means import means_over, notices_on_means
 from dlcli.prediction.coverage import with_coverage
 from dlcli.prediction.evaluation_file import labelled_rows, notices_on_file
 from dlcli.result import Result
 from dlcli.runner import runs_directory
-from dlcli.runs.ensembles import Use, open_model
+from dlcli.runs.ensembles import OpenedModel, Use, open_model
 from dlcli.runs.folder import with_overrides
 from dlcli.runs.model_errors import model_errors
+from dlcli.runs.recorded import read_split
 from dlcli.splits.split import Part
 from dlcli.statistics.conformal_methods import ConformalMethod
+from dlcli.tracking.ledger import Ledger
 
 
 def evaluate(
@@ -58,7 +64,9 @@ def evaluate(
     device = choose_device(config["trainer"].get("accelerator", "auto"))
     with model_errors(opened.folder):
         evaluation = evaluate_rows(model, data, rows, device, counts=counts)
-    notices = [*(notices_on_file(data, model, file) if file else ()), *model.notices(counts)]
+    notices = [*model.notices(counts)]
+    if file is not None:
+        notices = [*notices_on_file(data, model, file), *_trained_before(data, found, config, file), *notices]
     notices += [
         *notices_on_loss(model.task, {part: evaluation}),
         *notices_on_means(model.task, {part: evaluation}),
@@ -83,3 +91,23 @@ def evaluate(
         notices=tuple(as_plain(notices)),
         messages=(*found.notes, *(f"{notice.text}." for notice in notices if notice.warns)),
     )
+
+
+def _trained_before(new: Data, found: OpenedModel, config: Mapping[str, Any], file: Path) -> list[Notice]:
+    """Return the notice on new rows that a model was trained on, if the run's data is still there and unchanged."""
+    runs = found.members or (found.run,)
+    try:
+        with found.run.gate.closed():
+            data = load_current(config["dataset"])
+        for run in runs:
+            run.check_rows(data)
+        splits = [read_split(_trained(run.ledger), len(data)) for run in runs]
+    except DlcliError:  # such as a model that was brought here without its data
+        return []
+    return trained_before(new, data, np.unique(np.concatenate([split.train for split in splits])), str(file))
+
+
+def _trained(ledger: Ledger) -> Ledger:
+    """Return the ledger of the run that trained a run's model: for a sweep, its refitted best trial."""
+    refitted = ledger.result.get("refit_run_id")
+    return Ledger.load(ledger.sibling(refitted)) if refitted else ledger
