@@ -8,7 +8,7 @@ import pandas as pd
 from dlcli.datasets.tables.source import Source
 from dlcli.errors import DataError
 
-_HINT = "Correct it, or leave out the column by listing the others: dataset.inputs=[...]."
+_HINT = "Correct it, or leave out the column: dataset.target and dataset.inputs=[...] list the others."
 
 
 def numeric_column(source: Source, column: str, fill: str | None = None) -> np.ndarray:
@@ -20,7 +20,10 @@ def numeric_column(source: Source, column: str, fill: str | None = None) -> np.n
         DataError: a value is not a number, infinite, or missing.
     """
     cells = source.frame[column]
-    values = pd.to_numeric(cells, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+    if pd.api.types.is_datetime64_any_dtype(cells):
+        values = np.full(len(cells), np.nan)
+    else:
+        values = pd.to_numeric(cells, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
     missing = cells.isna().to_numpy()
     _raise_if(source, column, np.isnan(values) & ~missing, "is not a number", _HINT)
     _raise_if(source, column, np.isinf(values), "is infinite", _HINT)

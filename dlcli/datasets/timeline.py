@@ -18,6 +18,12 @@ _GIVE = "Give each row a time, such as 2024-01-31 13:00; dataset.date_format giv
 # Returns the place of a row, for messages.
 Where = Callable[[int], str]
 
+_ADD = "Add the rows, or fill them with the previous values: dataset.missing=forward."
+_NUMBER = (
+    "There are no rows of weekends. Add a column that numbers the rows, and name it: dataset.time=COLUMN, with "
+    "dataset.season=5 for a week. dataset.missing=forward would fill the weekends with the values of Fridays."
+)
+
 _DAY, _WEEK = 86_400.0, 604_800.0
 
 _SUMMER_TIME = (
@@ -76,10 +82,17 @@ def lay_out(times: pd.Series, where: Where, *, gaps: bool = False, edge: int = 0
     _raise_if(off_grid, times, where, "is not a whole number of steps after the previous row", resample)
     steps = steps.round().astype(np.int64)
     if not gaps:
-        add = "Add the rows, or fill them with the previous values: dataset.missing=forward."
         gap = (steps > 1) & (np.arange(1, len(times)) != edge)
+        add = _NUMBER if unit == "seconds" and step == _DAY and _are_weekends(times, gap) else _ADD
         _raise_if(gap, times, where, "comes after a gap: rows are missing before it", add)
     return TimeGrid(np.concatenate([[0], steps.cumsum()]).astype(np.int64), step, unit)
+
+
+def _are_weekends(times: pd.Series, gap: np.ndarray) -> bool:
+    """Return whether no time is on a weekend, and a gap `(T - 1,)` is a single weekend."""
+    days = times.to_numpy().astype("datetime64[D]")
+    working = np.is_busday(days).all()
+    return bool(working and (np.busday_count(days[:-1], days[1:])[gap] == 1).any())
 
 
 def season_of(grid: TimeGrid) -> int:

@@ -63,6 +63,16 @@ def test_an_hour_that_summer_time_skips_or_repeats_has_a_hint(tmp_path: Path) ->
         load(table(when=[hour.isoformat() for hour in hours]), tmp_path)
 
 
+def test_days_without_weekends_have_a_hint(tmp_path: Path) -> None:
+    days = pd.bdate_range("2024-01-01", periods=STEPS)
+    with pytest.raises(DataError, match="comes after a gap") as caught:
+        load(table(when=days.astype(str)), tmp_path)
+    assert "Add a column that numbers the rows" in caught.value.problems[0].hint
+    with pytest.raises(DataError, match="comes after a gap") as caught:
+        load(table(when=pd.date_range("2024-01-01", periods=STEPS).astype(str)).drop(index=[7]), tmp_path)
+    assert "Add the rows" in caught.value.problems[0].hint
+
+
 def test_all_columns_are_forecast_unless_one_is_named(tmp_path: Path) -> None:
     assert load(table(), tmp_path).targets == ("load", "heat", "holiday")
     assert load(table(), tmp_path, target="heat").x.columns == ("heat", "load", "holiday")
@@ -180,6 +190,12 @@ def edited(row: int, column: str, value: Any) -> pd.DataFrame:
         ),
         pytest.param(
             edited(9, "heat", "cold"), "power.csv:11, column heat", "'cold' is not a number", id="text"
+        ),
+        pytest.param(
+            table(day=pd.date_range("2024-01-01", periods=STEPS).astype(str)),
+            "power.csv:2, column day",
+            f"2024-01-01 00:00:00 is not a number, and {STEPS - 1} more like it",
+            id="second dates",
         ),
         pytest.param(edited(9, "heat", "inf"), "power.csv:11, column heat", "inf is infinite", id="infinite"),
         pytest.param(
