@@ -8,7 +8,7 @@ import pandas as pd
 from dlcli.datasets.tables.source import Source
 from dlcli.errors import DataError
 
-_HINT = "Correct it, or leave out the column: dataset.target and dataset.inputs=[...] list the others."
+_HINT = "Correct it, or leave out the column: list the others: dataset.inputs=[...]."
 
 
 def numeric_column(source: Source, column: str, fill: str | None = None) -> np.ndarray:
