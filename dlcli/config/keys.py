@@ -111,7 +111,7 @@ class Keys:
         foreign = "cv.folds" if last.lower() in FOLDS else KEYS.get(last.lower(), "")
         is_sibling = foreign in known and foreign.rpartition(".")[0] == parent
         close = [foreign] if is_sibling else near_keys(setting.key, known)
-        if not close and foreign in known:
+        if not close and foreign in known and ("." in foreign or not parent):
             close = [foreign]
         siblings = [key.rpartition(".")[2] for key in known if key.rpartition(".")[0] == parent]
         few = choices(siblings) if parent and not close else ""

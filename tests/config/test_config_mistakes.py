@@ -42,6 +42,13 @@ MESSAGES = [
         "toy_targets.Loss has no argument zzz",
         "Choices: reduction, smoothing.",
     ),
+    # Only a key without a section may mean run_name.
+    (
+        "task.loss.name=x",
+        "task.loss.name",
+        "toy_targets.Loss has no argument name",
+        "Choices: reduction, smoothing.",
+    ),
     (
         "dataset.batch_sise=1",
         "dataset.batch_sise",
