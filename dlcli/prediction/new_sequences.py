@@ -27,6 +27,7 @@ from dlcli.datasets.tables.source import RawTable, Source
 from dlcli.datasets.tables.typed_frames import as_categories, kind_of
 from dlcli.datasets.timeline import TimeGrid, following, lay_out, read_times
 from dlcli.errors import ConfigError, DataError
+from dlcli.formatting import counted
 from dlcli.prediction.new_rows import NewRows, labels_of, pieces_of
 from dlcli.preprocessing.sequences import Sequences
 from dlcli.preprocessing.series import Series
@@ -89,8 +90,8 @@ def read_series(
     """Yield the series of each file, labelled with their names, if they have any, and the times of the forecast.
 
     Series that are too short for a forecast are reported and left out, if there are others; those whose beginning is
-    padded are reported. `stream` is the content of
-    the only file, if it is in memory.
+    padded are reported, and so are values of the steps to forecast, which are not used. `stream` is the content of the
+    only file, if it is in memory.
 
     Raises:
         DataError: A column or a value is missing, a value is not a number, or the times are not equally spaced.
@@ -107,7 +108,7 @@ def read_series(
         if id is not None:
             check_no_missing(source, id, _FILL)
         codes, names = pd.factorize(as_categories(source.frame[id]) if id else np.zeros(len(source.frame)))
-        frames, ahead, steps, holes = [], [], 0, 0
+        frames, ahead, steps, holes, unused = [], [], 0, 0, 0
         known = preprocessing.horizon_ if preprocessing.known_ else 0
         ends = np.bincount(codes).cumsum()
         for name, own in zip(names, np.split(np.argsort(codes, kind="stable"), ends[:-1]), strict=True):
@@ -121,12 +122,17 @@ def read_series(
                 steps += int(grid.positions[-1]) + 1
                 check_filled(steps, len(source.frame), f"{file}, column {time}")
                 frame = frame.set_axis(grid.positions).reindex(np.arange(grid.positions[-1] + 1))
+            if known:
+                values = frame[preprocessing.columns_[: -preprocessing.known_]].tail(known)
+                unused += int(values.notna().any(axis=1).sum())
             frame = frame.ffill() if settings.missing == "forward" else frame
             frames.append(frame.assign(**{id: name}) if id else frame)
         if settings.missing == "forward":
             laid = sum(map(len, frames))
             for notice in told_of_filled(laid - len(source.frame), holes, laid, str(file)):
                 report(notice)
+        if unused:
+            report(_unused(file, unused, preprocessing))
         needed = preprocessing.least + known
         long = [number for number, frame in enumerate(frames) if len(frame) >= needed]
         if long and len(long) < len(frames):
@@ -182,6 +188,21 @@ def _joined(raw: RawTable, reading: Columns, options: ReadingOptions) -> Source:
     decided = others.decided(options, [column.name for column in reading])
     frame = pd.concat([known.frame, decided.frame], axis=1)
     return replace(known, frame=frame)
+
+
+def _unused(file: Path, steps: int, preprocessing: Series) -> Notice:
+    """Return the notice on values of steps that are forecast, of columns that are not known ahead."""
+    columns = preprocessing.columns_
+    values, ahead = columns[: -preprocessing.known_], columns[-preprocessing.known_ :]
+    have = "has" if steps == 1 else "have"
+    text = (
+        f"{counted(steps, 'step')} to forecast {have} values of {first_names(values)}, which are not used: the last "
+        f"{preprocessing.horizon_} rows of a series are those to forecast"
+    )
+    hint = (
+        f"To forecast the steps after them, add {preprocessing.horizon_} rows with {first_names(ahead)} only."
+    )
+    return Notice("unused_steps", steps, text, str(file), hint)
 
 
 def _too_short(file: Path, names: Sequence[str], needed: int) -> Notice:

@@ -196,6 +196,21 @@ def test_what_predict_tells_of_new_series_the_script_tells() -> None:
         assert "(negative ones in 1), which are raised to it for the logarithm" in told
 
 
+def test_what_predict_tells_of_steps_to_forecast_the_script_tells() -> None:
+    Path("s.csv").write_text(
+        "\n".join(["t,v,open", *(f"{step},{step % 5},{step % 2}" for step in range(60)), ""])
+    )
+    words = [
+        "dataset=series",
+        "dataset.path=s.csv",
+        "dataset.time=t",
+        "dataset.target=v",
+        "dataset.known=[open]",
+    ]
+    for told in told_of([*words, "dataset.horizon=4", "dataset.lookback=8"], "s.csv"):
+        assert "the last 4 rows of a series are those to forecast" in told
+
+
 def test_what_predict_tells_of_new_images_the_script_tells() -> None:
     write_images(Path("pictures"))
     Path("new").mkdir()

@@ -106,9 +106,11 @@ def test_times_that_are_whole_numbers_are_written_as_such(step: float) -> None:
 def test_covariates_that_are_known_ahead_say_which_times_are_forecast() -> None:
     frame = write_series("s.csv", "a", steps=20)
     fitted = Series().fit(series.load("s.csv", lookback=3, horizon=2, known=["open"], **OPTIONS).x)
+    (_, told), _ = predicted("sequence", fitted, "s.csv", id="store", time="day")
+    assert told.startswith("2 steps to forecast have values of sold, which are not used: the last 2 rows")
     frame.loc[frame.index[-2:], "sold"] = np.nan
     frame.to_csv("new.csv", index=False)
-    _, lines = predicted("sequence", fitted, "new.csv", id="store", time="day")
+    (_,), lines = predicted("sequence", fitted, "new.csv", id="store", time="day")
     assert [f"{day:%m-%d}" for day in lines["day"].to_pylist()] == ["02-16", "02-17"]
     with pytest.raises(DataError, match="but got 1 step") as caught:
         Path("new.csv").write_text("store,day,sold,open\na,2024-01-01,1,1\n")
