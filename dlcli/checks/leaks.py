@@ -11,7 +11,7 @@ import pandas as pd
 
 from dlcli.config.pasted import pasted
 from dlcli.datasets.audio.recordings import Recordings
-from dlcli.datasets.data import Data, take
+from dlcli.datasets.data import Data
 from dlcli.datasets.notices import Notice
 from dlcli.datasets.pair_texts import PairTexts
 from dlcli.datasets.questions.questions import Questions
@@ -48,7 +48,7 @@ _EQUAL = {
 def find_duplicates(data: Data, splits: Sequence[Split]) -> Iterator[Problem]:
     """Yield a warning for test or validation rows of the first split whose inputs are also among its training rows."""
     split = splits[0]
-    if data.kind not in _EQUAL or _differ_in_few_columns(data.x, split):
+    if not are_comparable(data) or _differ_in_few_columns(data.x, split):
         return
     codes = _codes(data.x)
     if codes is None:
@@ -73,22 +73,25 @@ def find_duplicates(data: Data, splits: Sequence[Split]) -> Iterator[Problem]:
             return
 
 
+def are_comparable(data: Data) -> bool:
+    """Return whether rows of this kind can be found again among others; windows of series overlap by design."""
+    return data.kind in _EQUAL
+
+
 def trained_before(new: Data, data: Data, trained: np.ndarray, where: str) -> list[Notice]:
     """Return the notice on new rows whose inputs are also among a run's training rows; empty if there are none.
 
     Args:
-        new: Rows to evaluate.
+        new: Rows to evaluate, of a kind that `are_comparable`.
         data: The run's rows.
         trained: Numbers of its training rows.
         where: File of the new rows.
     """
-    if data.kind not in _EQUAL or new.kind != data.kind:
-        return []
-    rows, old = (_comparable(x) for x in (new.x, take(data.x, trained)))
+    rows, old = _comparable(new.x), _comparable(data.x)
     if isinstance(rows, pd.DataFrame):
         old = old.reindex(columns=rows.columns)
-    codes, known = _codes(rows), _codes(old)
-    again = 0 if codes is None or known is None else int(pd.Series(codes).isin(known).sum())
+    codes, known = _codes(rows), _codes(old)  # None for rows that are read when needed, such as large images
+    again = 0 if codes is None or known is None else int(pd.Series(codes).isin(known[trained]).sum())
     if not again:
         return []
     noun, how = _EQUAL[data.kind]

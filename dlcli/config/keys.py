@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dlcli.config.build import PARTIAL, TARGET, locate
-from dlcli.config.folders import options
+from dlcli.config.folders import groups, options
 from dlcli.config.foreign_words import FOLDS, KEYS
 from dlcli.config.overrides import Setting
 from dlcli.config.own_keys import Root, own_type
@@ -126,12 +126,18 @@ class Keys:
         yield from _walk(self.config, "", self.supplied, self._read)
 
 
-def _options_with(group: str, key: str) -> str:
-    """Return which options of a group have a key that the chosen one lacks; empty if none has."""
-    having = [name for name, file in options(group).items() if key in _top_keys(file)]
+def _options_with(section: str, key: str) -> str:
+    """Return which options of a group, or of a group in its section, have a key; empty if none has."""
+    having = [
+        f"{group}={name}"
+        for group in groups()
+        if f"{group}/".startswith(f"{section}/")
+        for name, file in options(group).items()
+        if key in _top_keys(file)
+    ]
     # Short names are those of the simplest options.
     shown = sorted(having, key=lambda name: (len(name), name))[:4]
-    return f"Options with {key}: {', '.join(f'{group}={name}' for name in shown)}." if shown else ""
+    return f"Options with {key}: {', '.join(shown)}." if shown else ""
 
 
 def _top_keys(file: Path) -> Mapping[str, Any]:

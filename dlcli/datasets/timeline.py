@@ -20,8 +20,8 @@ Where = Callable[[int], str]
 
 _ADD = "Add the rows, or fill them with the previous values: dataset.missing=forward."
 _NUMBER = (
-    "There are no rows of weekends. Add a column that numbers the rows, and name it by dataset.time; a "
-    "week has five of them (dataset.season). dataset.missing=forward would fill the weekends with the values of Fridays."
+    "There are no rows of weekends. Add a column that numbers the rows, and name it by dataset.time; a week has five "
+    "of them (dataset.season). dataset.missing=forward would fill the weekends with the values of Fridays."
 )
 
 _DAY, _WEEK = 86_400.0, 604_800.0

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from dlcli.checks.leaks import trained_before
+from dlcli.checks.leaks import are_comparable, trained_before
 from dlcli.datasets.data import Data, take
 from dlcli.datasets.notices import Notice, as_plain
 from dlcli.datasets.raw_rows import load_current
@@ -95,6 +95,8 @@ def evaluate(
 
 def _trained_before(new: Data, found: OpenedModel, config: Mapping[str, Any], file: Path) -> list[Notice]:
     """Return the notice on new rows that a model was trained on, if the run's data is still there and unchanged."""
+    if not are_comparable(new):
+        return []
     runs = found.members or (found.run,)
     try:
         with found.run.gate.closed():

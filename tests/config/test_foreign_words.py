@@ -42,6 +42,7 @@ def mistakes(*words: str) -> list[tuple[str, str, str]]:
         ("model.lr=0.1", "has no argument lr", "Did you mean optimizer.lr?"),
         ("optimizer.momentum=0.9", "has no argument momentum", "Options with momentum: optimizer=sgd,"),
         ("cv.folds=5", "has no argument folds", "Options with folds: cv=kfold,"),
+        ("task.quantiles=[0.1]", "has no argument quantiles", "Options with quantiles: task/loss=quantile."),
         ("cv.n_splits=5", "has no argument n_splits", "Options with folds: cv=kfold,"),
     ],
 )
