@@ -29,7 +29,7 @@ from dlcli.datasets.reading.number_formats import (
     is_number_like,
     is_plain_point,
     may_be_marked,
-    minus_behind,
+    rewritten_number,
 )
 from dlcli.datasets.reading.reading_options import ReadingOptions
 from dlcli.datasets.reading.settling import Verdict, doubts_settled, settled_columns
@@ -228,12 +228,11 @@ class _Deciding:
     ) -> Verdict:
         if not found.formats:
             return self._mixed(distinct, strings, strings)
+        note = "; ".join(filter(None, [rewritten_number(distinct), note]))
         if len(found.formats) == 1:
             (one,) = found.formats
             how = one.describe()
-            behind = minus_behind(distinct)
-            minus = f"{behind} as {one.parse(pa.array([behind]))[0]}" if behind else ""
-            note = "; ".join(filter(None, [f"numbers like {how}" if how else "", minus, note]))
+            note = "; ".join(filter(None, [f"numbers like {how}" if how else "", note]))
             return Verdict(
                 replace(numeric, number=one, note=note), decimal=one.decimal if found.certain else ""
             )

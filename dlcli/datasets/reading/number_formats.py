@@ -42,11 +42,14 @@ _MINUS_BEHIND = r"^([^-+]*(?:[.,]\d+|\d{3})) ?-$"
 # A whole amount of money, such as 12.- in Switzerland.
 _NO_CENTS = "^(.*\\d)[.,][-\u2013\u2014]$"
 
+# A negative number in brackets.
+_BRACKETS = r"^\((.*\d.*)\)$"
+
 # Expressions and their replacements, applied in order: typographic minus, non-breaking blanks, and negative numbers of
 # accounting: (123) and 123- are -123, but a grade such as 2- is not.
 REWRITES = (
     ("\u2212", "-"), ("\u00a0", " "), ("\u202f", " "), ("\u2009", " "), ("\u2019", "'"),
-    (r"^\((.*\d.*)\)$", r"-\1"), (_NO_CENTS, r"\1"), (_MINUS_BEHIND, r"-\1"),
+    (_BRACKETS, r"-\1"), (_NO_CENTS, r"\1"), (_MINUS_BEHIND, r"-\1"),
 )  # fmt: skip
 
 # A number whose point is certainly a decimal sign: not followed by three digits, or preceded by a single zero.
@@ -146,10 +149,10 @@ def may_be_marked(values: pa.Array) -> bool:
     return bool(pc.all(pc.match_substring_regex(values, r"^\d+ ?-$")).as_py())
 
 
-def minus_behind(values: pa.Array) -> str | None:
-    """Return the first value with a trailing minus, such as 123- or 12.-; None if there is none."""
-    found = values.filter(pc.match_substring_regex(values, f"{_MINUS_BEHIND}|{_NO_CENTS}"))
-    return found[0].as_py() if len(found) else None
+def rewritten_number(values: pa.Array) -> str:
+    """Return how a number of accounting is read, such as `(123) as -123`; empty if no value is one."""
+    found = values.filter(pc.match_substring_regex(values, f"{_BRACKETS}|{_MINUS_BEHIND}|{_NO_CENTS}"))[:1]
+    return f"{found[0]} as {_rewritten(found)[0]}" if len(found) else ""
 
 
 def find_formats(values: pa.Array, decimal: str | None = None, thousands: str | None = None) -> FoundFormats:
@@ -198,10 +201,7 @@ class _Parts(NamedTuple):
 
 
 def _parts(values: pa.Array) -> _Parts:
-    for expression, other in REWRITES:
-        replaced = pc.replace_substring if len(expression) == 1 else pc.replace_substring_regex
-        values = replaced(values, expression, other)
-    found = pc.extract_regex(values, _NUMBER)
+    found = pc.extract_regex(_rewritten(values), _NUMBER)
     sign, before, minus, digits, power, blank, behind = (
         pc.struct_field(found, name)
         for name in ("sign", "before", "minus", "digits", "power", "blank", "behind")
@@ -219,6 +219,13 @@ def _parts(values: pa.Array) -> _Parts:
         pc.fill_null(wrong, False),
         pc.fill_null(pc.or_(pc.equal(blank, " "), pc.equal(unit, "")), False),
     )
+
+
+def _rewritten(values: pa.Array) -> pa.Array:
+    for expression, other in REWRITES:
+        replaced = pc.replace_substring if len(expression) == 1 else pc.replace_substring_regex
+        values = replaced(values, expression, other)
+    return values
 
 
 def _is_unit(unit: str, *, blank: bool) -> bool:

@@ -272,6 +272,7 @@ def test_long_numbers_with_a_mark_keep_their_digits() -> None:
     assert decided({"a": values})[2]["a"].tolist() == values
     assert decided({"a": ["123-", "200-"]}, types={"a": "numeric"})[2]["a"].tolist() == [-123, -200]
     assert decided({"a": ["1.5", "123.5-"]})[0].panel() == {"read": "a: 123.5- as -123.5"}
+    assert decided({"a": ["1.5", "(0.13)"]})[0].panel() == {"read": "a: (0.13) as -0.13"}
 
 
 def test_days_in_front_that_would_be_years_of_three_decades_are_reported() -> None:
