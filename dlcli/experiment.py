@@ -16,6 +16,7 @@ from dlcli.assembly.feature_cache import rehearsed
 from dlcli.assembly.judge_training import judge_seconds
 from dlcli.assembly.optimization import make_recipe
 from dlcli.assembly.own_monitor import with_own_monitor
+from dlcli.assembly.own_state import check_own_state
 from dlcli.assembly.parts import assemble
 from dlcli.assembly.precision_choice import choose_precision, without_measuring
 from dlcli.assembly.run_judge import settle_judge
@@ -121,11 +122,10 @@ class Experiment:
             parts, features = (parts, {}) if quick else rehearsed(config, parts, self.data, split)
             recipe = make_recipe(config, parts.train, config["seed"])
             try:
-                rehearsal = rehearse(
-                    parts.network, parts.task, parts.train, parts.val, recipe, timed=not quick
-                )
+                rehearsal = rehearse(*parts.to_train, recipe, timed=not quick)
             except Diverged as error:
                 raise name_large_columns(error, self.data, split.train, config) from error
+            check_own_state(config, parts)
             judging = 0.0 if quick else judge_seconds(config, parts)
         free, runs = free_space(Path(config["runs_dir"])), len(self.splits) + bool(config["cv"].get("refit"))
         of_runs = f"the checkpoints of {runs} runs" if runs > 1 else "the checkpoints"

@@ -31,6 +31,7 @@ from dlcli.tasks.metric_choice import with_metrics
 from dlcli.training.fields import Field, as_fields
 from dlcli.training.network import Network
 from dlcli.training.out_of_memory import release_freed
+from dlcli.training.user_errors import check_sizes_known
 
 # Number of rows of a table that are transformed at a time, to avoid a second copy of all raw rows in memory.
 _ROWS = 1 << 16
@@ -64,6 +65,11 @@ class Parts:
     def preprocessing(self) -> Preprocessing:
         """The fitted preprocessing."""
         return self.fitted.preprocessing
+
+    @property
+    def to_train(self) -> tuple[Network, Task, dict[str, Field], dict[str, Field] | None]:
+        """Network, task, training rows and validation rows."""
+        return self.network, self.task, self.train, self.val
 
     @property
     def notices(self) -> list[Notice]:
@@ -167,6 +173,7 @@ def assemble(
     node = config["model"]
     made = build(node, where="model", **facts_of_model(preprocessing, facts))
     model = check_type(made, "model", node["_target_"])
+    check_sizes_known(model)
     # A few rows may lack categories, and so columns for which the weights were trained.
     if at_most is None and (file := starting_weights(config)):
         start_from(model, file)

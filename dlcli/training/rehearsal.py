@@ -38,7 +38,7 @@ from dlcli.training.returned_values import (
 )
 from dlcli.training.step_plan import plan_steps
 from dlcli.training.turns import Turns
-from dlcli.training.user_errors import blamed_on
+from dlcli.training.user_errors import blamed_on, left_unchanged
 
 # Maximum number of timed steps, and seconds after which no further one is started.
 _STEPS, _SECONDS = 50, 1.0
@@ -242,7 +242,8 @@ class _Watched:
 
     def __call__(self, batch: Batch) -> Any:
         inputs = {name: values for name, values in batch.items() if name != "y"}
-        with blamed_on("model", self._network.model, inputs, self._wanted):
+        model = self._network.model
+        with blamed_on("model", model, inputs, self._wanted), left_unchanged("model", model, inputs):
             return self._network(batch)
 
     def loss(self, task: Task, outputs: Any, y: Tensor) -> Tensor:
@@ -250,7 +251,8 @@ class _Watched:
         if task.keeps_outputs:
             check_outputs(outputs, task.output_shape(y), self._network, self._wanted)
             where, what = "task.loss", task.criterion
-        with blamed_on(where, what, {"outputs": outputs, "y": y}, self._wanted):
+        given = {"outputs": outputs, "y": y}
+        with blamed_on(where, what, given, self._wanted), left_unchanged(where, what, {"y": y}):
             return self._network.loss(task, outputs, y)
 
 
