@@ -2,12 +2,13 @@
 
 import os
 
-from dlcli.process.program import run_program
+from dlcli.process.program import open_closed_streams, run_program
 from dlcli.sanitize.presentable import present_process
 
 
 def main() -> None:
     """Answer a shell that asks for completions, else run the program."""
+    open_closed_streams()  # before any file is opened
     if shell := os.environ.get("_DLCLI_COMPLETE"):
         from dlcli.completion.answer import answer
 

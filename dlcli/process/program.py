@@ -24,6 +24,22 @@ farewell: Callable[[], object] | None = None
 _OUTPUT_LOST = 120
 
 
+def open_closed_streams() -> None:
+    """Open the null device as each standard stream that the caller has closed, as in `dlcli train >&- 2>&-`.
+
+    Otherwise the next file that is opened (the database, say) has the number of stdout or stderr, and what libraries
+    and other processes print is written into it.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # has the lowest number that is free: this one
+            os.set_inheritable(number, True)
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, "w" if number else "r", encoding="utf-8", closefd=False))
+
+
 def run_program(main: Callable[[], None]) -> None:
     """Run `main`, and exit without the interpreter's finalization.
 

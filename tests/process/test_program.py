@@ -77,3 +77,25 @@ def test_lost_output_is_not_a_success(monkeypatch: pytest.MonkeyPatch) -> None:
         command = [sys.executable, "-c", program]
         ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, timeout=60, check=False)
     assert ended.returncode == 120
+
+
+CLOSED = """
+import os, sys
+from pathlib import Path
+from dlcli.process.program import open_closed_streams
+
+open_closed_streams()
+with Path(sys.argv[1]).open("w") as file:
+    os.write(1, b"said by a library")
+    print("said", file=sys.stderr)
+    os.system("echo said by another process")
+    file.write(f"{file.fileno() > 2} {sys.stdin.read()!r} {sys.stdout.isatty()}")
+"""
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_file_is_never_opened_in_place_of_a_closed_stream(closed: str, tmp_path: Path) -> None:
+    command = ["sh", "-c", f'exec "$@" {closed}', "sh", sys.executable, "-c", CLOSED, str(tmp_path / "file")]
+    ended = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=False)
+    assert ended.returncode == 0
+    assert (tmp_path / "file").read_text() == "True '' False"
