@@ -6,11 +6,11 @@ It composes the shipped and the user's folders without changing Hydra's global s
 from __future__ import annotations
 
 import os
+import pickle
 import threading
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -97,7 +97,7 @@ def merge(composition: Composition, files: Sequence[Path] = ()) -> tuple[Composi
         accepted, config, choices = _merge(_Unchanged(composition, state_of_files(composition.folders)))
     except Exception as error:  # Hydra, OmegaConf and PyYAML each raise their own
         raise ConfigError(problem_of(error, files=files)) from error
-    return accepted, deepcopy(config), dict(choices)
+    return accepted, pickle.loads(config), dict(choices)
 
 
 @dataclass(frozen=True)
@@ -138,8 +138,8 @@ def _stamps(folder: str) -> Iterator[tuple[str, int, int]]:
 
 
 @lru_cache(maxsize=64)
-def _merge(unchanged: _Unchanged) -> tuple[Composition, Any, dict[str, str]]:
-    """Return what `merge` returns, which is cached while the files are unchanged.
+def _merge(unchanged: _Unchanged) -> tuple[Composition, bytes, dict[str, str]]:
+    """Return what `merge` returns, the configuration pickled, which is cached while the files are unchanged.
 
     Further trials of a sweep, or further runs in a notebook, compose in a tenth of the time.
     """
@@ -163,7 +163,7 @@ def _merge(unchanged: _Unchanged) -> tuple[Composition, Any, dict[str, str]]:
     }
     OmegaConf.set_struct(config, False)
     del config["hydra"]
-    return composition, config, choices
+    return composition, pickle.dumps(config), choices
 
 
 def _is_in_no_defaults_list(override: str, error: Exception) -> bool:

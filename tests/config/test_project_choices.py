@@ -38,9 +38,13 @@ def overridden(file: Path) -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize(
-    "dataset", [name for name, file in options("dataset", ()).items() if overridden(file)]
-)
+def with_own_options(group: str) -> list[str]:
+    """Return an option of a group for each set of options that files of the group choose."""
+    chosen = {name: overridden(file) for name, file in options(group, ()).items()}
+    return list({tuple(own.items()): name for name, own in chosen.items() if own}.values())
+
+
+@pytest.mark.parametrize("dataset", with_own_options("dataset"))
 def test_an_option_of_the_project_replaces_each_that_a_dataset_suggests(dataset: str, project: Any) -> None:
     suggested = overridden(options("dataset", ())[dataset])
     other = {
@@ -61,7 +65,7 @@ def test_an_option_of_the_project_replaces_each_that_a_dataset_suggests(dataset:
     assert {group: found.choices[group] for group in suggested} == suggested
 
 
-@pytest.mark.parametrize("model", [name for name, file in options("model", ()).items() if overridden(file)])
+@pytest.mark.parametrize("model", with_own_options("model"))
 def test_a_model_comes_with_its_own_options_if_it_is_named_above_the_project(
     model: str, project: Any
 ) -> None:

@@ -187,7 +187,7 @@ def test_models_of_folds_and_runs_predict_raw_rows_as_one(target: str) -> None:
     assert f"the mean of {len(members)} models (TabM)" in Path("made/README.md").read_text()
 
 
-@pytest.mark.parametrize(("target", "trees"), [("tame", 4), ("kind", 2)])
+@pytest.mark.parametrize(("target", "trees"), [("tame", 4), pytest.param("kind", 2, marks=pytest.mark.long)])
 def test_equal_votes_of_trees_are_no_difference(target: str, trees: int) -> None:
     """Forests of three folds: votes are equal in many rows, and rounding decides on the class."""
     other = {"tame": "kind", "kind": "tame"}[target]

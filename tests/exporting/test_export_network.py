@@ -74,7 +74,7 @@ BAGS = batches(x=TOKENS[0]["x"], counts=torch.rand(6, 7) + 0.5, lengths=LENGTHS)
     ("model", "rows", "name"),
     [
         (MLP((3,), 2, cardinalities=[4, 5]), TABLE, "m.pt2"),
-        (MLP((3,), 2, cardinalities=[4, 5]), TABLE, "m.onnx"),
+        pytest.param(MLP((3,), 2, cardinalities=[4, 5]), TABLE, "m.onnx", marks=pytest.mark.long),
         (MLP((3,), 2, [4, 5], quantiles=QUANTILES, numbers="periodic"), TABLE, "m.onnx"),
         (TabM((3,), 2, [4, 5], quantiles=QUANTILES, members=3, numbers="piecewise"), TABLE, "m.onnx"),
         (FTTransformer((3,), 2, [4, 5]), TABLE, "m.onnx"),
