@@ -50,7 +50,7 @@ from dlcli.files.disk import free_space
 from dlcli.formatting import amount
 from dlcli.reports.summary import unseen_in_evaluation
 from dlcli.runs.folder import absolute_paths
-from dlcli.runs.recorded_lookback import is_open, with_lookback
+from dlcli.runs.recorded_choices import choices_in, with_chosen
 from dlcli.splits.holdout import Holdout
 from dlcli.splits.learning_curve import first_of_each_share, share_of_splits
 from dlcli.splits.predefined import Predefined
@@ -186,8 +186,8 @@ def plan_experiment(
         told = with_columns(problems, found.composed.config.get("dataset", {}))
         raise ConfigError([*told, *_known_now(found)])
     # A search that continues keeps the recorded lookback, even if the rule for `auto` has changed.
-    before = None if earlier is None or is_open(earlier["dataset"]) else earlier["dataset"].get("lookback")
-    config = with_lookback(settled(found.composed.config, found.composed, found.unsound), before)
+    before = choices_in(None if earlier is None else earlier["dataset"])
+    config = with_chosen(settled(found.composed.config, found.composed, found.unsound), before)
     try:
         estimation = plan_estimation(config, folders, is_new=earlier is None, searched=searched)
     except DlcliError as error:
@@ -196,12 +196,12 @@ def plan_experiment(
             raise
         raise ConfigError([*others, *error.problems]) from error
     if earlier is None:
-        before, config = estimation.config["dataset"].get("lookback"), estimation.config
+        before, config = choices_in(estimation.config["dataset"]), estimation.config
     if decided := decided_by_data(found.composed, estimation.data):
         # The rows determine task and preprocessing, whose keys can be checked now.
         found = with_type_problems(with_decided(found, decided))
         problems = [*found.problems, *idle]
-        config = with_lookback(settled(found.composed.config, found.composed, found.unsound), before)
+        config = with_chosen(settled(found.composed.config, found.composed, found.unsound), before)
         estimation = replace(estimation, config=config)
     config, wrong, modes = settled_metrics(config, folders, estimation, found.unsound, earlier)
     problems += [*wrong, *modes]

@@ -20,7 +20,7 @@ from dlcli.datasets.windows import History
 from dlcli.errors import ConfigError, DataError
 from dlcli.formatting import counted
 from dlcli.preprocessing.seasonal_profile import LEAST_SEASONS
-from dlcli.runs.recorded_lookback import is_open, with_lookback
+from dlcli.runs.recorded_choices import choices_for, is_open, with_chosen
 from dlcli.splits.carving import NoWindowLeft
 from dlcli.splits.split import Split
 
@@ -40,7 +40,8 @@ def split_windows(
     """Return the configuration, the rows and their splits.
 
     If the lookback of a new experiment is `auto`, the configuration has its number. It is the one of the rows, or the
-    longest shorter one (by whole seasons, but not shorter than the horizon) that leaves each split enough windows.
+    longest shorter one (by whole seasons, but not shorter than the horizon) that leaves each split enough windows. It
+    also has what the rows choose for `business_days`.
 
     Args:
         config: the configuration.
@@ -61,8 +62,8 @@ def split_windows(
         data, splits = _with_enough(longest, data, strategy) if is_chosen else (data, strategy.splits(data))
     except NoWindowLeft as error:
         raise _advised(error, longest, data) from error
-    if is_chosen:
-        config = with_lookback(config, data.x.lookback)
+    if is_new:
+        config = with_chosen(config, choices_for(data))
         known_as(config["dataset"], data)
     return config, data, splits
 

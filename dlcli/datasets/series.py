@@ -18,7 +18,7 @@ from dlcli.datasets.lookback import choose_lookback
 from dlcli.datasets.notices import Notice
 from dlcli.datasets.reading.date_formats import find_dates
 from dlcli.datasets.reading.stand_ins import stand_ins
-from dlcli.datasets.series_steps import Steps, read_steps, told_of_filled
+from dlcli.datasets.series_steps import Steps, read_steps, told_of_business_days, told_of_filled
 from dlcli.datasets.tables.format_options import (
     AutoOrBool,
     CellOptions,
@@ -56,6 +56,7 @@ def load(
     borders: Sequence[int | str] | None = None,
     test_steps: Count | None = None,
     missing: Literal["error", "forward"] = "error",
+    business_days: AutoOrBool = False,
     missing_values: Missing = None,
     decimal: Decimal = "auto",
     thousands: Thousands = "auto",
@@ -81,11 +82,13 @@ def load(
         horizon: number of steps to forecast.
         stride: number of steps from one window to the next.
         season: seasonal period in steps, for the seasonal-naive forecast; by default a day for steps shorter than a
-            day, a week for days, a year for weeks and months.
+            day, a week for days and business days, a year for weeks and months.
         borders: where validation and test begin and where the test ends (by default with the series), as times or
             numbers of steps. No window forecasts steps on both sides of a border.
         test_steps: number of last steps of each series that are forecast in the test, such as those of a competition.
         missing: `forward` fills missing values and missing rows with the previous value; later values are not used.
+        business_days: whether a step is a day from Monday to Friday, so that a week has five; `auto`: if no date is on
+            a weekend and most are a day apart.
         missing_values: words that denote a missing value besides the usual ones, or by column; [] for none at all.
         decimal: decimal sign of numbers; auto decides on whole columns, as for the next three.
         thousands: sign of thousands in numbers.
@@ -151,7 +154,7 @@ def load(
         later.origin.require(needed, f"dataset.test_path ({later.origin.file.name})")
         sources.append(later.read(source.columns))
 
-    steps = read_steps(sources, time, columns, id, forward=missing == "forward")
+    steps = read_steps(sources, time, columns, id, forward=missing == "forward", business_days=business_days)
     season, reason = season or steps.season, ""
     if lookback == "auto":
         lengths = np.array([end - begin for begin, end in steps.spans()])
@@ -177,6 +180,7 @@ def load(
         season,
         min_lookback=least if least < lookback else None,
         stretches=steps.stretches,
+        business_days=steps.weekends is not None,
     )
     target_values = steps.values
     if len(targets) < len(columns):
@@ -196,6 +200,7 @@ def load(
         note="; ".join(filter(None, [_note(steps, origins), padded_windows(history), reason])),
         warnings=source.warnings,
         notices=(
+            *told_of_business_days(steps.weekends, str(file)),
             *told_of_filled(*steps.filled, len(steps), str(file)),
             *short_series(steps, origins, str(file)),
             *(stand_ins(source.frame, columns, missing_values) if expected is None else ()),

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 
+from dlcli.config.pasted import pasted
 from dlcli.datasets.measurements import check_no_missing, numeric_column
 from dlcli.datasets.notices import Notice
 from dlcli.datasets.tables.source import Source
 from dlcli.datasets.tables.typed_frames import as_categories
-from dlcli.datasets.timeline import TimeGrid, fill, lay_out, read_times, season_of
+from dlcli.datasets.timeline import TimeGrid, count_weekends, fill, lay_out, read_times, season_of
 from dlcli.datasets.windows import Stretches
 from dlcli.errors import DataError
 from dlcli.formatting import counted
@@ -39,6 +41,7 @@ class Steps:
         later: mask `(T,)` of the steps of the later file.
         season: seasonal period in steps.
         filled: numbers of missing rows, and of rows with missing values, that have the preceding values.
+        weekends: number of weekends between the steps, if these are business days; else None.
     """
 
     values: np.ndarray
@@ -47,6 +50,7 @@ class Steps:
     later: np.ndarray
     season: int
     filled: tuple[int, int] = (0, 0)
+    weekends: int | None = None
 
     def __len__(self) -> int:
         return len(self.values)
@@ -58,7 +62,13 @@ class Steps:
 
 
 def read_steps(
-    sources: Sequence[Source], time: str, columns: Sequence[str], id: str | None, *, forward: bool
+    sources: Sequence[Source],
+    time: str,
+    columns: Sequence[str],
+    id: str | None,
+    *,
+    forward: bool,
+    business_days: Literal["auto"] | bool = False,
 ) -> Steps:
     """Read the steps of one or two files.
 
@@ -68,13 +78,22 @@ def read_steps(
         columns: the value columns.
         id: the column whose equal values form a series; None if there is one series.
         forward: fill missing values with the previous ones of the stretch; otherwise they are an error.
+        business_days: whether a step is a day from Monday to Friday; `auto` decides by the dates of the first file.
 
     Raises:
         DataError: a time or value is missing or invalid, the series have different steps, or the second file begins
             before the end of the first.
     """
     rows = _Rows.of(sources, time, id)
-    laid = _lay_out(rows, gaps=forward)  # before the values, because duplicate times indicate several series
+    if business_days is True and pd.api.types.is_numeric_dtype(rows.times):
+        hint = "Leave it out, or name a column of dates by dataset.time."
+        message = f"business days require dates, but column {time} has numbers"
+        raise DataError(message, "dataset.business_days", hint)
+    weekends = rows.weekends()
+    business = weekends > 0 if business_days == "auto" else business_days
+    laid = _lay_out(
+        rows, gaps=forward, business=business
+    )  # before the values, because duplicate times indicate several series
     cells = rows.values(columns, None if forward else _HINT)
     names: list[str] = []
     values: list[np.ndarray] = []
@@ -101,8 +120,19 @@ def read_steps(
     season = next((season_of(grid) for _, own, grid, _ in laid if len(own) > 1), 1)
     filled = total - len(rows.times), int(np.isnan(cells).any(axis=1).sum())
     return Steps(
-        np.concatenate(values), np.concatenate(when), stretches, np.concatenate(later), season, filled
+        np.concatenate(values),
+        np.concatenate(when),
+        stretches,
+        np.concatenate(later),
+        season,
+        filled,
+        weekends if business else None,
     )
+
+
+def zone_of(source: Source, time: str) -> str:
+    """Return the time zone of a column; empty if there is none."""
+    return next((column.date.zone for column in source.columns if column.name == time), "")
 
 
 def check_filled(steps: int, rows: int, place: str) -> None:
@@ -130,6 +160,15 @@ def told_of_filled(missing: int, incomplete: int, steps: int, where: str) -> lis
     return [Notice("filled_steps", found, text, where, hint, warns=found > _MANY_FILLED * steps)]
 
 
+def told_of_business_days(weekends: int | None, where: str) -> list[Notice]:
+    """Return the notice on steps that are business days; none if `weekends`, the number between them, is None."""
+    if weekends is None:
+        return []
+    text = f"steps are business days, Monday to Friday ({counted(weekends, 'weekend')} without a date)"
+    hint = f"For steps of calendar days, set {pasted('dataset.business_days', False)}."
+    return [Notice("business_days", weekends, text, where, hint, warns=False)]
+
+
 def _on_grid(cells: np.ndarray, positions: np.ndarray, *, forward: bool) -> np.ndarray:
     """Return rows `(R, F)` at their positions `(T, F)`, with NaN, or with `forward` the previous row, in between."""
     values = np.full((positions[-1] + 1, cells.shape[1]), np.nan)
@@ -137,7 +176,7 @@ def _on_grid(cells: np.ndarray, positions: np.ndarray, *, forward: bool) -> np.n
     return pd.DataFrame(values).ffill().to_numpy() if forward else values
 
 
-def _lay_out(rows: _Rows, *, gaps: bool) -> list[tuple[str, np.ndarray, TimeGrid, int]]:
+def _lay_out(rows: _Rows, *, gaps: bool, business: bool) -> list[tuple[str, np.ndarray, TimeGrid, int]]:
     """Return for each series its name, rows, grid and the index of the first row in the later file (0: none)."""
     found: list[tuple[str, np.ndarray, TimeGrid, int]] = []
     first: TimeGrid | None = None
@@ -148,10 +187,10 @@ def _lay_out(rows: _Rows, *, gaps: bool) -> list[tuple[str, np.ndarray, TimeGrid
         def where(row: int, own: np.ndarray = own) -> str:
             return rows.place(own[row], rows.time)
 
-        grid = lay_out(rows.times.iloc[own], where, gaps=gaps, edge=edge)
+        grid = lay_out(rows.times.iloc[own], where, gaps=gaps, edge=edge, zone=rows.zone, business=business)
         if len(own) > 1:  # a single row fits any grid
             first = first or grid
-            if grid[1:] != first[1:]:
+            if grid[1:3] != first[1:3]:
                 raise DataError(
                     f"this series has a step of {_step(grid)}, but earlier series have {_step(first)}",
                     where(0),
@@ -191,6 +230,16 @@ class _Rows:
             )
         whole = pd.concat(times, ignore_index=True)
         return cls(sources, time, whole, np.concatenate(series), len(sources[0].frame))
+
+    @property
+    def zone(self) -> str:
+        """The time zone of the first file; empty if there is none."""
+        return zone_of(self.sources[0], self.time)
+
+    def weekends(self) -> int:
+        """Return the number of weekends between the dates of the first file, if these are business days; else 0."""
+        own = (own[own < self.first] for _, own in self.by_series())
+        return count_weekends([self.times.iloc[rows] for rows in own if len(rows)], self.zone)
 
     def values(self, columns: Sequence[str], fill: str | None) -> np.ndarray:
         """Return numeric columns `(R, F)`; missing values are an error with the hint `fill`, unless that is None."""

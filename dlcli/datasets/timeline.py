@@ -1,8 +1,8 @@
-"""Validation of a series' times, which must be increasing with a fixed step, such as seconds or calendar months."""
+"""Validation of a series' times, which increase by a fixed step, such as seconds, calendar months or business days."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -10,6 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from dlcli.config.pasted import pasted
 from dlcli.datasets.reading.date_formats import find_dates
 from dlcli.errors import DataError
 
@@ -19,10 +20,20 @@ _GIVE = "Give each row a time, such as 2024-01-31 13:00; dataset.date_format giv
 Where = Callable[[int], str]
 
 _ADD = "Add the rows, or fill them with the previous values: dataset.missing=forward."
-_NUMBER = (
-    "There are no rows of weekends. Add a column that numbers the rows, and name it by dataset.time; a week has five "
-    "of them (dataset.season). dataset.missing=forward would fill the weekends with the values of Fridays."
+_HOLIDAYS = (
+    "Add the rows, such as those of holidays, or fill them with the previous values: dataset.missing=forward."
 )
+_WEEKENDS = (
+    f"Most gaps are weekends: train with {pasted('dataset.business_days', True)}, for steps from Monday to Friday. "
+    "dataset.missing=forward would fill the weekends with the values of Fridays."
+)
+_NO_WEEKENDS = (
+    "The steps are business days: remove the rows of weekends, or train with "
+    f"{pasted('dataset.business_days', False)}, for steps of calendar days."
+)
+
+# Unit of steps from Monday to Friday.
+_BUSINESS = "business days"
 
 _DAY, _WEEK = 86_400.0, 604_800.0
 
@@ -38,12 +49,14 @@ class TimeGrid(NamedTuple):
     Attributes:
         positions: number of steps from the first time to each time `(T,)`.
         step: size of a step in the unit.
-        unit: seconds, months or numbers.
+        unit: seconds, months, business days or numbers.
+        zone: time zone of the steps, if they are days or longer and a zone is known.
     """
 
     positions: np.ndarray
     step: float
     unit: str
+    zone: str = ""
 
 
 def read_times(column: pd.Series, where: Where) -> pd.Series:
@@ -63,40 +76,89 @@ def read_times(column: pd.Series, where: Where) -> pd.Series:
     return column
 
 
-def lay_out(times: pd.Series, where: Where, *, gaps: bool = False, edge: int = 0) -> TimeGrid:
-    """Return the grid of the times; steps may be missing if `gaps` is true, and always before the row `edge`.
+def lay_out(
+    times: pd.Series,
+    where: Where,
+    *,
+    gaps: bool = False,
+    edge: int = 0,
+    zone: str = "",
+    business: bool = False,
+) -> TimeGrid:
+    """Return the grid of the times.
+
+    Args:
+        times: the times (`read_times`).
+        where: returns the place of a row.
+        gaps: whether steps may be missing.
+        edge: row before which steps may be missing in any case.
+        zone: time zone in which days and months begin; dates are in UTC if it is empty or `mixed`.
+        business: whether dates have a step of a business day, Monday to Friday.
 
     Raises:
-        DataError: times are out of order, duplicate, not on a grid, or missing.
+        DataError: times are out of order, duplicate, not on a grid, on a weekend, or missing.
     """
-    elapsed, unit = _elapsed(times)
+    local = _in_zone(times, zone)
+    business = business and pd.api.types.is_datetime64_any_dtype(times)
+    if business:
+        weekend = ~np.is_busday(_days(local))
+        _raise_if(weekend, local, where, "is on a weekend", _NO_WEEKENDS)
+    elapsed, unit = _elapsed(local, business=business)
     apart = np.diff(elapsed)
-    _raise_if(apart < 0, times, where, "is before the time of the previous row", _SORT)
+    _raise_if(apart < 0, local, where, "is before the time of the previous row", _SORT)
     unique = "Keep one row per time; if there are several series, name the column that distinguishes them: dataset.id."
-    _raise_if(apart == 0, times, where, "occurs twice", unique)
+    _raise_if(apart == 0, local, where, "occurs twice", unique)
     sizes, counts = np.unique(apart, return_counts=True)
-    step = float(sizes[counts.argmax()]) if len(sizes) else 1.0
+    step = float(sizes[counts.argmax()]) if len(sizes) and not business else 1.0
     steps = apart / step
     resample = "Resample the series to a fixed step, such as with pandas' resample."
-    off_grid = abs(steps - steps.round()) > 1e-3
-    _raise_if(off_grid, times, where, "is not a whole number of steps after the previous row", resample)
+    off_grid = (abs(steps - steps.round()) > 1e-3) | (steps < 0.5)
+    _raise_if(off_grid, local, where, "is not a whole number of steps after the previous row", resample)
     steps = steps.round().astype(np.int64)
     if not gaps:
         gap = (steps > 1) & (np.arange(1, len(times)) != edge)
-        add = _NUMBER if unit == "seconds" and step == _DAY and _are_weekends(times, gap) else _ADD
-        _raise_if(gap, times, where, "comes after a gap: rows are missing before it", add)
-    return TimeGrid(np.concatenate([[0], steps.cumsum()]).astype(np.int64), step, unit)
+        add = _HOLIDAYS if business else _ADD
+        if unit == "seconds" and step == _DAY and _are_weekends(local, gap):
+            add = _WEEKENDS
+        _raise_if(gap, local, where, "comes after a gap: rows are missing before it", add)
+    positions = np.concatenate([[0], steps.cumsum()]).astype(np.int64)
+    return TimeGrid(positions, step, unit, "" if local is times else zone)
+
+
+def count_weekends(series: Sequence[pd.Series], zone: str = "") -> int:
+    """Return the number of weekends between the dates of some series, if their steps are business days; else 0.
+
+    They are if all dates are from Monday to Friday, at one time of day, and most of them are a day apart.
+    """
+    weekends, apart = 0, [np.zeros(0, dtype=np.int64)]
+    for times in series:
+        if not pd.api.types.is_datetime64_any_dtype(times):
+            return 0
+        local = _in_zone(times, zone)
+        days = np.unique(_days(local))
+        if not np.is_busday(days).all() or not _at_one_time_of_day(local):
+            return 0
+        apart.append(np.diff(days).astype(np.int64))
+        weekends += int((apart[-1] - np.busday_count(days[:-1], days[1:])).sum()) // 2
+    sizes, counts = np.unique(np.concatenate(apart), return_counts=True)
+    return weekends if len(sizes) and sizes[counts.argmax()] == 1 else 0
 
 
 def _are_weekends(times: pd.Series, gap: np.ndarray) -> bool:
-    """Return whether no time is on a weekend, and a gap `(T - 1,)` is a single weekend."""
-    days = times.to_numpy().astype("datetime64[D]")
-    working = np.is_busday(days).all()
-    return bool(working and (np.busday_count(days[:-1], days[1:])[gap] == 1).any())
+    """Return whether most gaps `(T - 1,)` are a single weekend."""
+    days = _days(times)
+    working = np.is_busday(days)
+    between = (np.busday_count(days[:-1], days[1:]) == 1) & working[:-1] & working[1:]
+    return bool(gap.any() and between[gap].mean() > 0.5)
 
 
 def season_of(grid: TimeGrid) -> int:
-    """Return the number of steps in a day, week or year, whichever is the first longer than a step; else 1."""
+    """Return the number of steps in a day, week or year, whichever is the first longer than a step; else 1.
+
+    A week has five business days.
+    """
+    if grid.unit == _BUSINESS:
+        return 5
     if grid.unit == "months":
         return int(12 / grid.step) if 12 % grid.step == 0 else 1
     if grid.unit == "seconds":
@@ -121,22 +183,49 @@ def following(times: pd.Series, grid: TimeGrid, steps: int) -> np.ndarray:
 def _at(times: pd.Series, grid: TimeGrid, positions: np.ndarray) -> np.ndarray:
     """Return the times at positions of the grid, relative to the first time."""
     steps = positions * grid.step
+    if grid.zone:
+        found = pd.Series(_at(_in_zone(times, grid.zone), grid._replace(zone=""), positions)).dt
+        # A time that summer time skips is moved to the end of the gap.
+        known = found.tz_localize(grid.zone, ambiguous=np.ones(len(steps), bool), nonexistent="shift_forward")
+        return known.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy(copy=True)
     first = times.to_numpy()[0]
     if grid.unit == "months":
         # If all times are month ends, 28 February is followed by 31 March, not by 28 March.
         later = pd.offsets.MonthEnd if times.dt.is_month_end.all() else _months
         return np.array([times.iloc[0] + later(int(step)) for step in steps], dtype="datetime64[us]")
+    if grid.unit == _BUSINESS:
+        day = first.astype("datetime64[D]")
+        return np.busday_offset(day, positions) + (first - day)
     if grid.unit == "seconds":
         return first + (steps * 1e6).astype("timedelta64[us]")
     return first + steps
+
+
+def _days(times: pd.Series) -> np.ndarray:
+    return times.to_numpy().astype("datetime64[D]")
+
+
+def _at_one_time_of_day(times: pd.Series) -> bool:
+    return len(np.unique(times.to_numpy() - _days(times))) <= 1
+
+
+def _in_zone(times: pd.Series, zone: str) -> pd.Series:
+    """Return dates in UTC as those in a zone, if all are at one time of day there; else unchanged."""
+    if zone in ("", "UTC", "mixed") or not pd.api.types.is_datetime64_any_dtype(times):
+        return times
+    local = times.dt.tz_localize("UTC").dt.tz_convert(zone).dt.tz_localize(None)
+    return local if _at_one_time_of_day(local) else times
 
 
 def _months(months: int) -> pd.DateOffset:
     return pd.DateOffset(months=months)
 
 
-def _elapsed(times: pd.Series) -> tuple[np.ndarray, str]:
+def _elapsed(times: pd.Series, *, business: bool) -> tuple[np.ndarray, str]:
     """Return the times as numbers, and their unit: months if all rows are months apart, since months vary in length."""
+    if business:
+        days = _days(times)
+        return np.busday_count(days[0], days) + (times.to_numpy() - days) / np.timedelta64(1, "D"), _BUSINESS
     if not pd.api.types.is_datetime64_any_dtype(times):
         return times.to_numpy(dtype=np.float64), "numbers"
     seconds = (times - times.iloc[0]).dt.total_seconds().to_numpy()
@@ -147,8 +236,8 @@ def _elapsed(times: pd.Series) -> tuple[np.ndarray, str]:
 
 
 def _raise_if(wrong: np.ndarray, times: pd.Series, where: Where, message: str, hint: str) -> None:
-    """Raise an error that names the first row with a wrong distance to the previous row, and how many there are."""
-    rows = np.flatnonzero(wrong) + 1
+    """Raise an error that names the first wrong row and the number of others; `wrong` may lack the first row."""
+    rows = np.flatnonzero(wrong) + len(times) - len(wrong)
     if len(rows):
         more = f", and {len(rows) - 1:,} more like it" if len(rows) > 1 else ""
         first = times.iloc[rows[0]]

@@ -129,6 +129,7 @@ class History(SeriesRows):
         known: number of trailing columns whose values are known over the horizon, such as those of a calendar.
         season: seasonal period in steps; 1 if there is none.
         min_lookback: minimum number of history steps of a row; None if each row has `lookback` steps.
+        business_days: whether the steps are business days, Monday to Friday.
     """
 
     columns: tuple[str, ...]
@@ -137,6 +138,7 @@ class History(SeriesRows):
     known: int = 0
     season: int = 1
     min_lookback: int | None = None
+    business_days: bool = False
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -80,8 +80,9 @@ def steps_of_row(
         id: column of the names of series or sequences; None to leave it out.
         time: column of times; None to leave it out.
     """
-    steps, ahead = getattr(preprocessing, "length_", 0), 0
+    steps, ahead, on_weekdays = getattr(preprocessing, "length_", 0), 0, False
     if isinstance(preprocessing, Series):
+        on_weekdays = preprocessing.has_business_days
         steps = preprocessing.lookback_
         ahead = preprocessing.horizon_ if preprocessing.known_ else 0
     usual, rows = usual_numbers(preprocessing), []
@@ -96,6 +97,7 @@ def steps_of_row(
             column = named.get(time)
             dated = column is None or column.kind == "date"
             pattern = column.date.patterns[0] if column is not None and dated else ISO
-            row[time] = date_text(pattern, _DAY + timedelta(days=step)) if dated else step
+            days = step + 2 * ((step + _DAY.weekday()) // 5) if on_weekdays else step
+            row[time] = date_text(pattern, _DAY + timedelta(days=days)) if dated else step
         rows.append(row)
     return rows

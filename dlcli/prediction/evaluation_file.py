@@ -26,6 +26,7 @@ from dlcli.inference.saved_model import SavedModel
 from dlcli.prediction.new_images import depth_of_model
 from dlcli.preprocessing.series import Series
 from dlcli.preprocessing.spectrogram import Spectrogram
+from dlcli.runs.recorded_choices import section_with
 from dlcli.tasks.base import Task
 
 # Keys that assign rows to training and test. They are ignored, because all new rows are evaluated.
@@ -66,8 +67,9 @@ def labelled_rows(
         section["sample_rate"] = model.preprocessing.rate_
     if "repeats" in section:
         section["repeats"] = 1  # as in test rows, each joined recording counts once
-    if section.get("lookback") == "auto" and isinstance(model.preprocessing, Series):
-        section["lookback"] = model.preprocessing.lookback_  # `auto` may differ for another file
+    if isinstance(fitted := model.preprocessing, Series):
+        chosen = {"lookback": fitted.lookback_, "business_days": fitted.has_business_days}
+        section = section_with(section, chosen)  # `auto` may differ for another file
     if model.kind in ("table", "tokens") and "time" in section:
         section["time"] = None  # the order of the rows does not matter
     with evaluating(Expected(_targets(model.task), model.columns)):

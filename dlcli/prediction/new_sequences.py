@@ -19,7 +19,7 @@ from dlcli.datasets.reading.column import Column, Kind
 from dlcli.datasets.reading.columns import Columns
 from dlcli.datasets.reading.reading_options import ReadingOptions
 from dlcli.datasets.series import time_column
-from dlcli.datasets.series_steps import check_filled, told_of_filled
+from dlcli.datasets.series_steps import check_filled, told_of_filled, zone_of
 from dlcli.datasets.tables.arrow_types import dated
 from dlcli.datasets.tables.column_selection import ColumnSelection
 from dlcli.datasets.tables.format_options import CellOptions
@@ -117,7 +117,7 @@ def read_series(
             past = frame[preprocessing.columns_].head(max(0, len(frame) - known))
             holes += int(past.isna().any(axis=1).sum())
             if times is not None:
-                grid = _grid(source, times, own, str(time), gaps=settings.missing == "forward")
+                grid = _grid(source, times, own, str(time), preprocessing, gaps=settings.missing == "forward")
                 ahead.append(_forecast_times(times.iloc[own], grid, preprocessing))
                 steps += int(grid.positions[-1]) + 1
                 check_filled(steps, len(source.frame), f"{file}, column {time}")
@@ -259,8 +259,16 @@ def _dates(source: Source, id: str | None) -> str | None:
         return None
 
 
-def _grid(source: Source, times: pd.Series, own: np.ndarray, time: str, *, gaps: bool) -> TimeGrid:
-    return lay_out(times.iloc[own], lambda row: source.place(int(own[row]), time), gaps=gaps)
+def _grid(
+    source: Source, times: pd.Series, own: np.ndarray, time: str, preprocessing: Series, *, gaps: bool
+) -> TimeGrid:
+    return lay_out(
+        times.iloc[own],
+        lambda row: source.place(int(own[row]), time),
+        gaps=gaps,
+        zone=zone_of(source, time),
+        business=preprocessing.has_business_days,
+    )
 
 
 def _forecast_times(times: pd.Series, grid: TimeGrid, preprocessing: Series) -> np.ndarray:
@@ -268,7 +276,7 @@ def _forecast_times(times: pd.Series, grid: TimeGrid, preprocessing: Series) -> 
     steps = preprocessing.horizon_
     if preprocessing.known_ and len(times) >= steps:
         return times.to_numpy()[-steps:]
-    if len(times) > 1:
+    if len(times) > 1 or (preprocessing.has_business_days and kind_of(times) == "date"):
         return following(times, grid, steps)
     # The interval between steps cannot be determined from a single one.
     return np.full(steps, np.nan if kind_of(times) == "numeric" else np.datetime64("NaT", "us"))

@@ -112,6 +112,7 @@ class Series(BaseEstimator):
         self.targets_, self.known_, self.season_ = x.targets, x.known, x.season
         self.id_ = x.stretches.column
         self.min_lookback_ = x.min_lookback
+        self.business_days_ = x.business_days
         self.mean_, self.std_ = x.scale()
         self.rows_seen_ = len(x)
         self.measured_ = self._counts(x)
@@ -202,6 +203,11 @@ class Series(BaseEstimator):
     def least(self) -> int:
         """Number of history steps that a forecast needs at least."""
         return getattr(self, "min_lookback_", None) or self.lookback_  # earlier versions did not save it
+
+    @property
+    def has_business_days(self) -> bool:
+        """Whether a step is a day from Monday to Friday."""
+        return getattr(self, "business_days_", False)  # likewise
 
     def _counts(self, x: History) -> dict[str, int]:
         return count_raised(x) if self.takes_logarithms else {}

@@ -22,7 +22,7 @@ from dlcli.result import Result
 from dlcli.runs.divergence import divergence, way_out
 from dlcli.runs.find import find_run
 from dlcli.runs.recorded import check_user_code, code_owner, read_config, read_split
-from dlcli.runs.recorded_lookback import is_open, lookback_of_model, with_lookback
+from dlcli.runs.recorded_choices import is_open, lookback_of_model, with_chosen
 from dlcli.runs.recorded_paths import recorded_in, relocated
 from dlcli.runs.retention import DROPPED, WEIGHTS_TAG
 from dlcli.sanitize.redact import redact_all
@@ -293,7 +293,7 @@ def open_run(
         then = recorded_in(config, ledger.former_runs_dir, ledger.runs_dir)
         config, moved = relocated(config, then, ledger.runs_dir)
     if is_open(config["dataset"]):
-        config = with_lookback(config, lookback_of_model(ledger))
+        config = with_chosen(config, lookback_of_model(ledger))
     dataset = config.get("dataset")
     claim = Claim(
         found.run_dir,

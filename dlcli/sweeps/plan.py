@@ -22,7 +22,7 @@ from dlcli.datasets.raw_rows import FEEDING
 from dlcli.errors import ConfigError, Problem
 from dlcli.executors.stack_size import job_layout
 from dlcli.experiment import decided_by_data, settled, settled_metrics
-from dlcli.runs.recorded_lookback import is_open
+from dlcli.runs.recorded_choices import is_open
 from dlcli.runs.shown_settings import shown_settings
 from dlcli.runs.trial_words import OF_THE_SWEEP
 from dlcli.sweeps.objective import Objective

@@ -67,7 +67,7 @@ def test_days_without_weekends_have_a_hint(tmp_path: Path) -> None:
     days = pd.bdate_range("2024-01-01", periods=STEPS)
     with pytest.raises(DataError, match="comes after a gap") as caught:
         load(table(when=days.astype(str)), tmp_path)
-    assert "Add a column that numbers the rows" in caught.value.problems[0].hint
+    assert "train with dataset.business_days=true" in caught.value.problems[0].hint
     with pytest.raises(DataError, match="comes after a gap") as caught:
         load(table(when=pd.date_range("2024-01-01", periods=STEPS).astype(str)).drop(index=[7]), tmp_path)
     assert "Add the rows" in caught.value.problems[0].hint
