@@ -51,6 +51,7 @@ class Profile:
         name: name of the dataset.
         rows: number of rows.
         rows_are: short description of the rows.
+        note: how the rows are stored, or why targets are of their kind; may be empty.
         classes: class to its number of rows; for labels and masks, the number of rows that contain it.
         targets: profiles of the targets, for regression.
         columns: profiles of the columns, for tables.
@@ -63,6 +64,7 @@ class Profile:
     name: str
     rows: int
     rows_are: str
+    note: str
     classes: dict[str, int]
     targets: tuple[ColumnProfile, ...]
     columns: tuple[ColumnProfile, ...]
@@ -79,6 +81,7 @@ def profile(data: Data, splits: Sequence[Split]) -> Profile:
         data.name,
         len(data),
         describe_rows(data) + (", split in time" if all(in_time(data, split) for split in splits) else ""),
+        data.note,
         count_classes(data),
         describe_columns(pd.DataFrame(y, columns=list(data.targets))) if y.size else (),
         describe_columns(as_table(data.x)),

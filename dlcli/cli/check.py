@@ -55,7 +55,7 @@ def check(
 
 def _figures(data: Profile) -> dict[str, str]:
     """Return the lines of the panel about the data: rows, classes or targets, and the first columns of a table."""
-    rows = {"data": f"{data.rows:,} {data.rows_are}"}
+    rows = {"data": f"{data.rows:,} {data.rows_are}"} | ({"note": data.note} if data.note else {})
     if data.classes:
         shown = [f"{name} {count:,}" for name, count in list(data.classes.items())[:_CLASSES]]
         more = f", ... ({len(data.classes)} in all)" if len(data.classes) > _CLASSES else ""

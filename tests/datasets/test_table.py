@@ -118,6 +118,20 @@ def test_the_kind_of_a_target_can_be_set() -> None:
     assert (data.target_kind, data.y.tolist(), data.note) == ("regression", [5.0, 6.0, 7.0], "")
 
 
+@pytest.mark.parametrize(
+    ("classes", "is_told"),
+    [
+        (["rain", "wind", "rain|wind"], True),
+        (["rain, wind", "wind, fog", "rain, fog", "fog"], True),
+        (["New York, NY", "Austin, TX"], False),
+        (["a/b", "a/c", "a/d"], False),
+    ],
+)
+def test_classes_that_may_be_several_labels_are_told(classes: list[str], is_told: bool) -> None:
+    text = "a;y\n" + "".join(f'{row};"{name}"\n' for row, name in enumerate(classes * 2))
+    assert ("to predict each word by itself" in load(write(text), "y").note) == is_told
+
+
 def test_several_targets_are_labels_or_numbers() -> None:
     text = "a,u,v,w\n1,0,1,1.5\n2,1,1,2\n3,1,0,0\n"
     labels = load(write(text), ["u", "v"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -23,6 +24,9 @@ from dlcli.errors import DataError
 from dlcli.formatting import counted
 
 MissingTarget = Literal["error", "drop"]
+
+# Signs that may join the labels of a row.
+_JOINS = ("|", ";", ",", "/", "+", "&")
 
 # Whole numbers with at most this many distinct values are treated as classes, such as grades or codes.
 _FEW = 20
@@ -177,13 +181,27 @@ def _single(source: Source, name: str, given: str | None, keys: Sequence[Key]) -
             if "types" in keys
             else "Choose another target.",
         )
-    whole = kind_of(values) == "numeric" and given is None
+    whole = kind_of(values) == "numeric" and given is None and len(classes) > 2
     note = (
         f"{len(classes)} whole numbers are treated as classes; "
         f"for regression set {pasted('dataset.types', {name: 'numeric'})}"
     )
     note = note if "types" in keys else note.partition(";")[0]
-    return Targets(y, classes=classes, note=note if whole and len(classes) > 2 else "")
+    return Targets(y, classes=classes, note=note if whole else _note_on_combinations(classes))
+
+
+def _note_on_combinations(classes: Sequence[str]) -> str:
+    """Return a note on classes such as `rain|wind` beside `rain`: some words joined by a sign, which may be labels."""
+    for sign in _JOINS:
+        words = [[word.strip() for word in name.split(sign)] for name in classes]
+        often = Counter(word for found in words for word in set(found))
+        if len(often) < len(classes) and all(often) and min(often.values()) > 1:
+            return (
+                f"{len(classes)} classes are combinations of {len(often)} words joined by {sign!r}, and each "
+                "combination is a class; to predict each word by itself, give it a column of 0 and 1 and list these "
+                "columns as dataset.target"
+            )
+    return ""
 
 
 def _numbers(source: Source, name: str) -> np.ndarray:
