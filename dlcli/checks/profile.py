@@ -112,6 +112,7 @@ def find_warnings(data: Data, splits: Sequence[Split]) -> Iterator[Problem]:
     yield from find_target_leaks(sample, data, rows)
     yield from find_duplicates(data, splits)
     yield from find_time_leaks(data, splits)
+    yield from _constant_numbers(data, splits)
     yield from _useless(sample, data.x)
     yield from find_far_numbers(sample, data.x)
     for name in sample.columns:
@@ -136,6 +137,30 @@ def _useless(sample: pd.DataFrame, x: Any) -> Iterator[Problem]:
                 where,
                 f"Leave it out: {pasted('dataset.drop', [name])}.",
             )
+
+
+def _constant_numbers(data: Data, splits: Sequence[Split]) -> Iterator[Problem]:
+    """Yield a warning for each target of numbers, and each input of series, that is constant in a training part."""
+    x, constant, names = data.x, np.zeros(0, dtype=bool), data.targets
+    for split in splits:
+        if isinstance(x, History):
+            values, names = x.values[x[split.train].covered()], x.columns
+        elif data.target_kind == "regression":
+            values = np.asarray(data.y[split.train]).reshape(len(split.train), -1)
+        else:
+            return
+        same = (values == values[:1]).all(axis=0) & (len(values) > 1)
+        constant = same if not len(constant) else constant | same
+    unit, place = ("step", "variable") if isinstance(x, History) else ("row", "target")
+    for column in np.flatnonzero(constant):
+        is_target = column < len(data.targets)
+        hint = (
+            "There is nothing to learn from it: name another column (dataset.target)."
+            if is_target
+            else "It carries no information: leave it out (dataset.inputs, dataset.known)."
+        )
+        what = "the target has" if is_target else "has"
+        yield Problem(f"{what} the same value in every training {unit}", f"{place} {names[column]}", hint)
 
 
 def _constant(values: pd.Series, where: str, remedy: str) -> Iterator[Problem]:

@@ -112,6 +112,8 @@ def lay_out(
     step = float(sizes[counts.argmax()]) if len(sizes) and not business else 1.0
     steps = apart / step
     resample = "Resample the series to a fixed step, such as with pandas' resample."
+    if zone == "mixed" and step >= _DAY:
+        resample = "The times have several zones: for steps of days, write dates without time and zone, as 2024-01-31."
     off_grid = (abs(steps - steps.round()) > 1e-3) | (steps < 0.5)
     _raise_if(off_grid, local, where, "is not a whole number of steps after the previous row", resample)
     steps = steps.round().astype(np.int64)

@@ -17,6 +17,7 @@ from dlcli.datasets.bundled import iris
 from dlcli.datasets.data import Data, Kind
 from dlcli.datasets.table import load
 from dlcli.datasets.text_rows import Texts
+from dlcli.datasets.windows import History, Windows
 from dlcli.errors import Problem
 from dlcli.splits.group_kfold import GroupKFold
 from dlcli.splits.holdout import Holdout
@@ -287,3 +288,19 @@ def test_equal_texts_can_be_kept_together(tmp_path: Path) -> None:
     assert "dataset=text dataset.text=said dataset.group=said" in problem.hint
     together = texts.load(str(tmp_path / "t.csv"), target="kind", text="said", group="said")
     assert warned(together) == []
+
+
+def test_numbers_that_are_constant_in_training_are_reported() -> None:
+    data = numbers(60)
+    flat = replace(data, y=np.stack([data.y, np.full(60, 7.0)], axis=1), targets=("y", "flat"))
+    found = [one for one in find_warnings(flat, Holdout().splits(flat)) if "the same value" in one.message]
+    assert [(one.where, one.message) for one in found] == [
+        ("target flat", "the target has the same value in every training row")
+    ]
+    values = np.stack([np.arange(60.0) < 50, np.arange(60.0), np.zeros(60)], axis=1)
+    x = History(values, np.arange(5, 57), 3, ("early", "rising", "none"), lookback=5, targets=2)
+    y = Windows(values[:, :2], x.origins, 3, np.arange(60))
+    steps = Data("s", "sequence", x, y, targets=("early", "rising"), times=x.origins, reach=2)
+    found = [one for one in find_warnings(steps, Holdout().splits(steps)) if "the same value" in one.message]
+    assert [one.where for one in found] == ["variable early", "variable none"]
+    assert "name another column (dataset.target)" in found[0].hint

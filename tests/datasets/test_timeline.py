@@ -154,3 +154,10 @@ def test_an_example_of_business_days_can_be_forecast(tmp_path: Path) -> None:
     data = load(tmp_path, days(), lookback=12)
     rows = steps_of_row(Series().fit(data.x), data.columns, None, "when")
     lay_out(pd.to_datetime(pd.Series([row["when"] for row in rows])), place, business=True)
+
+
+def test_days_in_several_zones_have_a_hint(tmp_path: Path) -> None:
+    local = pd.bdate_range("2024-01-01", periods=90, tz="America/New_York")
+    with pytest.raises(DataError, match="is not a whole number of steps") as caught:
+        load(tmp_path, [day.isoformat() for day in local])
+    assert "write dates without time and zone" in caught.value.problems[0].hint
