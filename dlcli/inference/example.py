@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from dlcli.datasets.reading.column import Column
-from dlcli.datasets.reading.date_formats import ISO, QUARTER, is_epoch
+from dlcli.datasets.reading.date_formats import ISO, MIDNIGHT, QUARTER, is_epoch
 from dlcli.datasets.reading.number_formats import NumberFormat
 from dlcli.preprocessing.series import Series
 
@@ -60,7 +60,7 @@ def number_text(value: float, form: NumberFormat) -> str:
 
 def date_text(pattern: str, when: datetime) -> Any:
     """Return a date as text in a pattern of `DateFormat`."""
-    if pattern == ISO:
+    if pattern in (ISO, MIDNIGHT):
         return when.date().isoformat()
     if pattern == QUARTER:
         return f"{when.year}Q1"

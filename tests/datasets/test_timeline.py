@@ -158,6 +158,7 @@ def test_an_example_of_business_days_can_be_forecast(tmp_path: Path) -> None:
 
 def test_days_in_several_zones_have_a_hint(tmp_path: Path) -> None:
     local = pd.bdate_range("2024-01-01", periods=90, tz="America/New_York")
+    load(tmp_path, [day.isoformat() for day in local])  # midnights are days
     with pytest.raises(DataError, match="is not a whole number of steps") as caught:
-        load(tmp_path, [day.isoformat() for day in local])
+        load(tmp_path, [(day + pd.Timedelta(hours=16)).isoformat() for day in local])
     assert "write dates without time and zone" in caught.value.problems[0].hint

@@ -19,8 +19,10 @@ from dlcli.datasets.reading.months import are_doubtful, in_english, letters
 # pandas' name of the format of dates that begin with the year, optionally with a time and a zone.
 ISO = "ISO8601"
 
-# Patterns that strptime lacks: quarters (2024Q1, Q1 2024), and numbers that count from 1970.
+# Patterns that strptime lacks: quarters (2024Q1, Q1 2024), days, and numbers that count from 1970.
 QUARTER = "quarter"
+# Days that are written as midnights of several zones, such as before and after the change to summer time.
+MIDNIGHT = "midnight"
 _EPOCHS = {"epoch s": 1, "epoch ms": 1_000, "epoch us": 1_000_000, "epoch ns": 1_000_000_000}
 
 # Seconds from 1970 to 2100: larger numbers count smaller units.
@@ -33,6 +35,7 @@ _QUARTER = (
     r"^(?:(?P<a>\d{4})[-/ ]?[qQ](?P<b>[1-4])|[qQ](?P<c>[1-4])[-/ ]?(?P<d>\d{4})"
     r"|(?P<e>[1-4])[qQ][-/ ]?(?P<f>\d{4}))$"
 )
+_MIDNIGHT = r"[T ]00:00(:00([.,]0+)?)? ?(Z|UTC|GMT|[+-]\d{2}(:?\d{2})?)$"
 _ZONE = r"(?P<zone>Z|UTC|GMT|[+-]\d{2}(?::?\d{2})?)(?: \d{4})?$"
 
 # Span in years from which leading two-digit years are doubted.
@@ -47,7 +50,7 @@ class DateFormat:
     """Format of the dates of a column.
 
     Attributes:
-        patterns: strptime patterns, `ISO8601`, `quarter`, or patterns such as `epoch s`.
+        patterns: strptime patterns, `ISO8601`, `quarter`, `midnight`, or patterns such as `epoch s`.
         zone: time zone of the values (`UTC`, `+02:00`, `Europe/Berlin`), `mixed` for several, or "".
     """
 
@@ -92,7 +95,7 @@ class DateFormat:
         found = pd.Series(pd.NaT, index=strings.index, dtype="datetime64[us, UTC]")
         for pattern in (*self.patterns, *(p.replace(".%f", "") for p in self.patterns if ".%f" in p)):
             found = found.fillna(_parsed(strings, pattern)) if found.isna().any() else found
-        if ISO not in self.patterns and found.isna().any():
+        if ISO not in self.patterns and MIDNIGHT not in self.patterns and found.isna().any():
             iso = strings.where(pc.match_substring_regex(values, _ISO).to_pandas().fillna(False).astype(bool))
             found = found.fillna(_parsed(iso, ISO))
         return pa.Array.from_pandas(found.dt.tz_localize(None), type=_TIME)
@@ -132,7 +135,9 @@ def find_dates(
     if _all(values, _QUARTER):
         return [DateFormat((QUARTER,))]
     if _all(values, _ISO):
-        found = DateFormat((ISO,), _zone(values))
+        zone = _zone(values)
+        are_days = zone == "mixed" and _all(values, _MIDNIGHT)
+        found = DateFormat((MIDNIGHT,)) if are_days else DateFormat((ISO,), zone)
         return [found] if not found.parse(values).null_count else []
     orders: tuple[Order, ...] = ("day", "month", "year")
     if day_first is not None:
@@ -214,12 +219,17 @@ def is_epoch(pattern: str) -> bool:
 
 
 def _shown(pattern: str) -> str:
+    if pattern == MIDNIGHT:
+        return "at midnight in several zones, read as days"
     return f"in {pattern.partition(' ')[2]} since 1970" if is_epoch(pattern) else pattern
 
 
 def _parsed(strings: pd.Series, pattern: str) -> pd.Series:
     if pattern == QUARTER:
         strings, pattern = _first_days(strings), "%Y-%m-%d"
+    if pattern == MIDNIGHT:
+        strings, pattern = strings.str.replace(_MIDNIGHT, "", regex=True), ISO
+        strings = strings.mask(strings.str.contains(":", na=False))
     if pattern.endswith("%V"):  # a week begins on Monday
         strings, pattern = strings + "1", pattern + "%u"
     if is_epoch(pattern):

@@ -10,6 +10,7 @@ import pytest
 from dlcli.datasets.reading import months
 from dlcli.datasets.reading.column import Column
 from dlcli.datasets.reading.date_formats import (
+    MIDNIGHT,
     DateFormat,
     find_dates,
     numbers_as_dates,
@@ -225,3 +226,14 @@ def test_months_that_are_others_in_croatian_need_a_name_that_is_not() -> None:
     for name in ("listopad", "listopada", "lis", "lip", "srp"):
         assert find_dates(pa.array([f"5 {name} 2024"])) == []
     assert DateFormat(("%d %B %Y",)).parse(pa.array(["5 listopada 2024"]))[0].as_py() == datetime(2024, 11, 5)
+
+
+@pytest.mark.parametrize("time", [" 00:00:00", "T00:00", " 00:00:00.000", " 00:00 "])
+def test_midnights_in_several_zones_are_days(time: str) -> None:
+    """Prices of a stock exchange in New York, as yfinance writes them: in summer, the zone is another one."""
+    (found,) = find_dates(pa.array([f"2024-03-08{time}-05:00", f"2024-03-11{time}-04:00"]))
+    assert (found.patterns, found.zone) == ((MIDNIGHT,), "")
+    read = found.parse(pa.array([f"2024-03-11{time}-04:00", "2024-03-12", "2024-03-12T09:30:00-04:00"]))
+    assert read.to_pylist() == [datetime(2024, 3, 11), datetime(2024, 3, 12), None]
+    assert find_dates(pa.array(["2024-03-08 00:00-05:00", "2024-03-11 00:30-04:00"]))[0].zone == "mixed"
+    assert find_dates(pa.array(["2024-03-08 00:00-05:00", "2024-03-09 00:00-05:00"]))[0].zone == "-05:00"

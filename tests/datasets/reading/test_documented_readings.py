@@ -128,6 +128,9 @@ CASES: dict[str, list[tuple[Any, str, dict[str, Any], str]]] = {
         (["2024-W05", "2024-W06"], "date", {}, ""),
         (["13:45", "8:05"], "date", {}, ""),
     ],
+    "`2024-03-08 00:00:00-05:00` beside": [
+        (["2024-03-08 00:00:00-05:00", "2024-03-11 00:00:00-04:00"], "date", {}, ""),
+    ],
     "seconds (or milliseconds": [
         ([str(1_700_000_000 + number) for number in range(9)], "numeric", {}, ""),
         ([str(1_700_000_000 + number) for number in range(9)], "date", {"types": {"a": "date"}}, ""),
