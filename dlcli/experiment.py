@@ -122,14 +122,14 @@ class Experiment:
             parts, features = (parts, {}) if quick else rehearsed(config, parts, self.data, split)
             recipe = make_recipe(config, parts.train, config["seed"])
             try:
-                rehearsal = rehearse(*parts.to_train, recipe, timed=not quick)
+                tried = rehearse(parts.network, parts.task, parts.train, parts.val, recipe, timed=not quick)
             except Diverged as error:
                 raise name_large_columns(error, self.data, split.train, config) from error
             check_own_state(config, parts)
             judging = 0.0 if quick else judge_seconds(config, parts)
         free, runs = free_space(Path(config["runs_dir"])), len(self.splits) + bool(config["cv"].get("refit"))
         of_runs = f"the checkpoints of {runs} runs" if runs > 1 else "the checkpoints"
-        if (needed := rehearsal.room_for(runs)) > free:
+        if (needed := tried.room_for(runs)) > free:
             raise ConfigError(
                 f"{of_runs} need {amount(needed)} at a time, {amount(free)} are free",
                 where="runs_dir",
@@ -140,7 +140,7 @@ class Experiment:
         found["automatic"] = {choice.key: choice.told for choice in self.choices}
         args = self.data, split, None, parts.preprocessing, parts.task
         notices = [*parts.notices, *(() if quick else unseen_in_evaluation(*args))]
-        return replace(rehearsal, **found, notices=tuple(notices))
+        return replace(tried, **found, notices=tuple(notices))
 
 
 @naming_project_file

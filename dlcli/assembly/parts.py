@@ -67,11 +67,6 @@ class Parts:
         return self.fitted.preprocessing
 
     @property
-    def to_train(self) -> tuple[Network, Task, dict[str, Field], dict[str, Field] | None]:
-        """Network, task, training rows and validation rows."""
-        return self.network, self.task, self.train, self.val
-
-    @property
     def notices(self) -> list[Notice]:
         """Notices on values that the preprocessing truncates or converts, and on the initial weights of the model."""
         of_model: Sequence[Notice] = getattr(self.network.model, "notices", ())

@@ -141,16 +141,15 @@ def _useless(sample: pd.DataFrame, x: Any) -> Iterator[Problem]:
 
 def _constant_numbers(data: Data, splits: Sequence[Split]) -> Iterator[Problem]:
     """Yield a warning for each target of numbers, and each input of series, that is constant in a training part."""
-    x, constant, names = data.x, np.zeros(0, dtype=bool), data.targets
-    for split in splits:
-        if isinstance(x, History):
-            values, names = x.values[x[split.train].covered()], x.columns
-        elif data.target_kind == "regression":
-            values = np.asarray(data.y[split.train]).reshape(len(split.train), -1)
-        else:
-            return
-        same = (values == values[:1]).all(axis=0) & (len(values) > 1)
-        constant = same if not len(constant) else constant | same
+    x = data.x
+    if isinstance(x, History):
+        names, parts = x.columns, (x.values[x[split.train].covered()] for split in splits)
+    elif data.target_kind == "regression":
+        names = data.targets
+        parts = (np.asarray(data.y[split.train]).reshape(len(split.train), -1) for split in splits)
+    else:
+        return
+    constant = np.any([(part == part[:1]).all(axis=0) & (len(part) > 1) for part in parts], axis=0)
     unit, place = ("step", "variable") if isinstance(x, History) else ("row", "target")
     for column in np.flatnonzero(constant):
         is_target = column < len(data.targets)

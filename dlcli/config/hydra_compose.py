@@ -139,9 +139,10 @@ def _stamps(folder: str) -> Iterator[tuple[str, int, int]]:
 
 @lru_cache(maxsize=64)
 def _merge(unchanged: _Unchanged) -> tuple[Composition, bytes, dict[str, str]]:
-    """Return what `merge` returns, the configuration pickled, which is cached while the files are unchanged.
+    """Return what `merge` returns, which is cached while the files are unchanged.
 
-    Further trials of a sweep, or further runs in a notebook, compose in a tenth of the time.
+    The configuration is pickled, which copies it faster (`hydra_shortcuts`). Further trials of a sweep, or further runs
+    in a notebook, compose in a tenth of the time.
     """
     composition = unchanged.composition
     try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -13,6 +12,7 @@ import pandas as pd
 from dlcli.config.pasted import pasted
 from dlcli.datasets.measurements import check_no_missing, numeric_column
 from dlcli.datasets.notices import Notice
+from dlcli.datasets.tables.format_options import AutoOrBool
 from dlcli.datasets.tables.source import Source
 from dlcli.datasets.tables.typed_frames import as_categories
 from dlcli.datasets.timeline import TimeGrid, count_weekends, fill, lay_out, read_times, season_of
@@ -68,7 +68,7 @@ def read_steps(
     id: str | None,
     *,
     forward: bool,
-    business_days: Literal["auto"] | bool = False,
+    business_days: AutoOrBool = False,
 ) -> Steps:
     """Read the steps of one or two files.
 
@@ -89,11 +89,10 @@ def read_steps(
         hint = "Leave it out, or name a column of dates by dataset.time."
         message = f"business days require dates, but column {time} has numbers"
         raise DataError(message, "dataset.business_days", hint)
-    weekends = rows.weekends()
+    weekends = rows.weekends() if business_days else 0
     business = weekends > 0 if business_days == "auto" else business_days
-    laid = _lay_out(
-        rows, gaps=forward, business=business
-    )  # before the values, because duplicate times indicate several series
+    # Before the values, because duplicate times indicate several series.
+    laid = _lay_out(rows, gaps=forward, business=business)
     cells = rows.values(columns, None if forward else _HINT)
     names: list[str] = []
     values: list[np.ndarray] = []
@@ -190,7 +189,7 @@ def _lay_out(rows: _Rows, *, gaps: bool, business: bool) -> list[tuple[str, np.n
         grid = lay_out(rows.times.iloc[own], where, gaps=gaps, edge=edge, zone=rows.zone, business=business)
         if len(own) > 1:  # a single row fits any grid
             first = first or grid
-            if grid[1:3] != first[1:3]:
+            if (grid.step, grid.unit) != (first.step, first.unit):
                 raise DataError(
                     f"this series has a step of {_step(grid)}, but earlier series have {_step(first)}",
                     where(0),

@@ -19,9 +19,9 @@ from dlcli.datasets.reading.months import are_doubtful, in_english, letters
 # pandas' name of the format of dates that begin with the year, optionally with a time and a zone.
 ISO = "ISO8601"
 
-# Patterns that strptime lacks: quarters (2024Q1, Q1 2024), days, and numbers that count from 1970.
+# Patterns that strptime lacks: quarters (2024Q1, Q1 2024), midnights, and numbers that count from 1970.
 QUARTER = "quarter"
-# Days that are written as midnights of several zones, such as before and after the change to summer time.
+# Days written as midnight with different offsets from UTC, such as in winter and in summer time.
 MIDNIGHT = "midnight"
 _EPOCHS = {"epoch s": 1, "epoch ms": 1_000, "epoch us": 1_000_000, "epoch ns": 1_000_000_000}
 
@@ -136,7 +136,7 @@ def find_dates(
         return [DateFormat((QUARTER,))]
     if _all(values, _ISO):
         zone = _zone(values)
-        are_days = zone == "mixed" and _all(values, _MIDNIGHT)
+        are_days = zone == "mixed" and not some_lack_zone(values) and _all(values, _MIDNIGHT)
         found = DateFormat((MIDNIGHT,)) if are_days else DateFormat((ISO,), zone)
         return [found] if not found.parse(values).null_count else []
     orders: tuple[Order, ...] = ("day", "month", "year")
@@ -220,7 +220,7 @@ def is_epoch(pattern: str) -> bool:
 
 def _shown(pattern: str) -> str:
     if pattern == MIDNIGHT:
-        return "at midnight in several zones, read as days"
+        return "at midnight in several time zones, read as days"
     return f"in {pattern.partition(' ')[2]} since 1970" if is_epoch(pattern) else pattern
 
 

@@ -228,11 +228,11 @@ class _Deciding:
     ) -> Verdict:
         if not found.formats:
             return self._mixed(distinct, strings, strings)
-        note = "; ".join(filter(None, [rewritten_number(distinct), note]))
+        notes = [rewritten_number(distinct), note]
         if len(found.formats) == 1:
             (one,) = found.formats
             how = one.describe()
-            note = "; ".join(filter(None, [f"numbers like {how}" if how else "", note]))
+            note = "; ".join(filter(None, [f"numbers like {how}" if how else "", *notes]))
             return Verdict(
                 replace(numeric, number=one, note=note), decimal=one.decimal if found.certain else ""
             )
@@ -242,7 +242,7 @@ class _Deciding:
             [signed[:2], distinct.filter(pc.invert(pc.match_substring_regex(distinct, "[.,]")))[:1]]
         )
         return Verdict(
-            replace(numeric, note=note),
+            replace(numeric, note="; ".join(filter(None, notes))),
             found=found,
             examples=examples.to_pylist(),
             where=self._place(row, self._name),
