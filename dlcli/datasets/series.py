@@ -18,7 +18,7 @@ from dlcli.datasets.lookback import choose_lookback
 from dlcli.datasets.notices import Notice
 from dlcli.datasets.reading.date_formats import find_dates
 from dlcli.datasets.reading.stand_ins import stand_ins
-from dlcli.datasets.series_steps import Steps, read_steps, told_of_business_days, told_of_filled
+from dlcli.datasets.series_steps import Steps, read_steps, told_of_dates, told_of_filled
 from dlcli.datasets.tables.format_options import (
     AutoOrBool,
     CellOptions,
@@ -200,7 +200,7 @@ def load(
         note="; ".join(filter(None, [_note(steps, origins), padded_windows(history), reason])),
         warnings=source.warnings,
         notices=(
-            *told_of_business_days(steps.weekends, str(file)),
+            *told_of_dates(steps, str(file)),
             *told_of_filled(*steps.filled, len(steps), str(file)),
             *short_series(steps, origins, str(file)),
             *(stand_ins(source.frame, columns, missing_values) if expected is None else ()),

@@ -15,7 +15,15 @@ from dlcli.datasets.notices import Notice
 from dlcli.datasets.tables.format_options import AutoOrBool
 from dlcli.datasets.tables.source import Source
 from dlcli.datasets.tables.typed_frames import as_categories
-from dlcli.datasets.timeline import TimeGrid, count_weekends, fill, lay_out, read_times, season_of
+from dlcli.datasets.timeline import (
+    TimeGrid,
+    count_weekends,
+    fill,
+    lay_out,
+    read_times,
+    season_of,
+    weekdays_of_months,
+)
 from dlcli.datasets.windows import Stretches
 from dlcli.errors import DataError
 from dlcli.formatting import counted
@@ -42,6 +50,8 @@ class Steps:
         season: seasonal period in steps.
         filled: numbers of missing rows, and of rows with missing values, that have the preceding values.
         weekends: number of weekends between the steps, if these are business days; else None.
+        months: which weekday of months the steps are dated at, and the number of dates that are not exactly that day;
+            None if they are others.
     """
 
     values: np.ndarray
@@ -51,6 +61,7 @@ class Steps:
     season: int
     filled: tuple[int, int] = (0, 0)
     weekends: int | None = None
+    months: tuple[str, int] | None = None
 
     def __len__(self) -> int:
         return len(self.values)
@@ -126,6 +137,7 @@ def read_steps(
         season,
         filled,
         weekends if business else None,
+        weekdays_of_months(rows.times.iloc[laid[0][1]], rows.zone),
     )
 
 
@@ -159,9 +171,14 @@ def told_of_filled(missing: int, incomplete: int, steps: int, where: str) -> lis
     return [Notice("filled_steps", found, text, where, hint, warns=found > _MANY_FILLED * steps)]
 
 
-def told_of_business_days(weekends: int | None, where: str) -> list[Notice]:
-    """Return the notice on steps that are business days; none if `weekends`, the number between them, is None."""
-    if weekends is None:
+def told_of_dates(steps: Steps, where: str) -> list[Notice]:
+    """Return the notice on steps that are business days, or months dated at their first or last weekdays."""
+    if steps.months is not None:
+        day, moved = steps.months
+        text = f"dates are the {day} weekdays of their months, as are those of forecasts"
+        text += f" ({moved:,} up to two weekdays away, as by holidays)" if moved else ""
+        return [Notice("month_weekdays", moved, text, where, warns=False)]
+    if (weekends := steps.weekends) is None:
         return []
     text = f"steps are business days, Monday to Friday ({counted(weekends, 'weekend')} without a date)"
     hint = f"For steps of calendar days, set {pasted('dataset.business_days', False)}."

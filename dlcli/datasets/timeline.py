@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -20,7 +20,7 @@ _GIVE = "Give each row a time, such as 2024-01-31 13:00; dataset.date_format giv
 Where = Callable[[int], str]
 
 _ADD = "Add the rows, or fill them with the previous values: dataset.missing=forward."
-_HOLIDAYS = (
+_ADD_HOLIDAYS = (
     "Add the rows, such as those of holidays, or fill them with the previous values: dataset.missing=forward."
 )
 _WEEKENDS = (
@@ -36,6 +36,15 @@ _NO_WEEKENDS = (
 _BUSINESS = "business days"
 
 _DAY, _WEEK = 86_400.0, 604_800.0
+
+# Between weekdays at the begin or end of two months, each moved by holidays.
+_SHORTEST_MONTH = np.timedelta64(24, "D")
+
+# Weekdays by which holidays may move the first or last one of a month.
+_HOLIDAYS = 2
+
+# Step of dates at the end or begin of months, Monday to Friday, to the weekday.
+_WEEKDAYS: dict[Any, str] = {pd.offsets.BMonthEnd: "last", pd.offsets.BMonthBegin: "first"}
 
 _SUMMER_TIME = (
     " If summer time begins or ends here, write the times with their zone, such as 2024-03-31T03:00+02:00."
@@ -119,7 +128,7 @@ def lay_out(
     steps = steps.round().astype(np.int64)
     if not gaps:
         gap = (steps > 1) & (np.arange(1, len(times)) != edge)
-        add = _HOLIDAYS if business else _ADD
+        add = _ADD_HOLIDAYS if business else _ADD
         if unit == "seconds" and step == _DAY and _are_weekends(local, gap):
             add = _WEEKENDS
         _raise_if(gap, local, where, "comes after a gap: rows are missing before it", add)
@@ -192,9 +201,10 @@ def _at(times: pd.Series, grid: TimeGrid, positions: np.ndarray) -> np.ndarray:
         return known.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy(copy=True)
     first = times.to_numpy()[0]
     if grid.unit == "months":
-        # If all times are month ends, 28 February is followed by 31 March, not by 28 March.
-        later = pd.offsets.MonthEnd if times.dt.is_month_end.all() else _months
-        return np.array([times.iloc[0] + later(int(step)) for step in steps], dtype="datetime64[us]")
+        begin, later = times.iloc[0], _month_step(times) or _months
+        if later in _WEEKDAYS:  # 28 March 2024, before Good Friday, counts as the last weekday of its month
+            begin = later(1).rollforward(begin) if _WEEKDAYS[later] == "last" else later(1).rollback(begin)
+        return np.array([begin + later(int(step)) for step in steps], dtype="datetime64[us]")
     if grid.unit == _BUSINESS:
         day = first.astype("datetime64[D]")
         return np.busday_offset(day, positions) + (first - day)
@@ -223,6 +233,53 @@ def _months(months: int) -> pd.DateOffset:
     return pd.DateOffset(months=months)
 
 
+def _month_step(times: pd.Series) -> Callable[[int], pd.DateOffset] | None:
+    """Return what leads to the date of a later month: for month ends, 28 February is followed by 31 March.
+
+    None if the dates are neither the same day of each month nor its last day, nor its first or last weekday.
+    """
+    apart = np.diff(times.to_numpy())
+    if not len(apart) or apart.min() < _SHORTEST_MONTH:
+        return None
+    if times.dt.is_month_end.all():
+        return pd.offsets.MonthEnd
+    if times.dt.day.nunique() == 1:
+        return _months
+    return None if len(apart) > 1 and (apart == apart[0]).all() else _working_month_step(_days(times))
+
+
+def _working_month_step(days: np.ndarray) -> Callable[[int], pd.DateOffset] | None:
+    """Return what leads to a later first or last weekday of a month, from which holidays may move a date."""
+    if not np.is_busday(days).all() or (np.diff(days.astype("datetime64[M]")) < np.timedelta64(1, "M")).any():
+        return None
+    for step, moved in _moved(days).items():
+        if (moved <= _HOLIDAYS).all():
+            return step
+    return None
+
+
+def _moved(days: np.ndarray) -> dict[Callable[[int], pd.DateOffset], np.ndarray]:
+    """Return the weekdays between dates `(T,)` and the last, and the first, weekday of their months."""
+    months = days.astype("datetime64[M]")
+    last = np.busday_offset((months + 1).astype("datetime64[D]"), -1, roll="forward")
+    first = np.busday_offset(months.astype("datetime64[D]"), 0, roll="forward")
+    return {
+        pd.offsets.BMonthEnd: np.busday_count(days, last),
+        pd.offsets.BMonthBegin: np.busday_count(first, days),
+    }
+
+
+def weekdays_of_months(times: pd.Series, zone: str = "") -> tuple[str, int] | None:
+    """Return `first` or `last` if the dates are the first or last weekdays of months, and how many are not exactly."""
+    if not pd.api.types.is_datetime64_any_dtype(times):
+        return None
+    local = _in_zone(times, zone)
+    step = _month_step(local)
+    if step is None or step not in _WEEKDAYS:
+        return None
+    return _WEEKDAYS[step], int((_moved(_days(local))[step] > 0).sum())
+
+
 def _elapsed(times: pd.Series, *, business: bool) -> tuple[np.ndarray, str]:
     """Return the times as numbers, and their unit: months if all rows are months apart, since months vary in length."""
     if business:
@@ -231,8 +288,7 @@ def _elapsed(times: pd.Series, *, business: bool) -> tuple[np.ndarray, str]:
     if not pd.api.types.is_datetime64_any_dtype(times):
         return times.to_numpy(dtype=np.float64), "numbers"
     seconds = (times - times.iloc[0]).dt.total_seconds().to_numpy()
-    same_day = times.dt.day.nunique() == 1 or bool(times.dt.is_month_end.all())
-    if len(times) > 1 and same_day and abs(np.diff(seconds)).min() >= 28 * _DAY:
+    if _month_step(times):
         return (times.dt.year * 12 + times.dt.month).to_numpy(dtype=np.float64), "months"
     return seconds, "seconds"
 

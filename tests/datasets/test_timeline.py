@@ -1,4 +1,4 @@
-"""The steps of times: business days and days in time zones."""
+"""The steps of times: business days, weekdays of months, and days in time zones."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from dlcli.datasets import series
 from dlcli.datasets.data import Data
-from dlcli.datasets.timeline import count_weekends, fill, following, lay_out
+from dlcli.datasets.timeline import count_weekends, fill, following, lay_out, weekdays_of_months
 from dlcli.errors import DataError
 from dlcli.inference.example import steps_of_row
 from dlcli.preprocessing.series import Series
@@ -54,6 +54,54 @@ def test_business_days_are_laid_out_as_days_in_a_row(first: Any, kept: set[int],
     assert fill(business.iloc[rows], found).tolist() == business[: rows[-1] + 1].to_numpy().tolist()
     ahead = following(business.iloc[rows], found, 5)
     assert ahead.tolist() == business[rows[-1] + 1 : rows[-1] + 6].to_numpy().tolist()
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    first=st.dates(pd.Timestamp(1900, 1, 1).date(), pd.Timestamp(2100, 1, 1).date()),
+    freq=st.sampled_from(["BME", "BMS", "BQE", "BQS", "BYE"]),
+    dropped=st.sets(st.integers(1, 19), max_size=4),
+    moved=st.lists(st.integers(0, 2), min_size=21, max_size=21),
+    hour=st.integers(0, 23),
+)
+def test_weekdays_of_months_are_laid_out_as_months(
+    first: Any, freq: str, dropped: set[int], moved: list[int], hour: int
+) -> None:
+    rows = [row for row in range(21) if row not in dropped]
+    exact = pd.date_range(first, periods=24, freq=freq) + pd.Timedelta(hours=hour)
+    is_end = freq.endswith("E")
+    when = [
+        day + (-days if is_end else days) * pd.offsets.BusinessDay()
+        for day, days in zip(exact, moved, strict=False)
+    ]
+    times = pd.Series(when).astype("datetime64[us]").iloc[rows]
+    found = lay_out(times, place, gaps=True)
+    assert (found.unit, found.step) == ("months", {"M": 1, "Q": 3, "Y": 12}[freq[1]])
+    assert found.positions.tolist() == rows
+    told = weekdays_of_months(times)
+    if times.dt.is_month_end.all() or times.dt.day.nunique() == 1:
+        assert told is None
+    else:
+        assert told == ("last" if is_end else "first", sum(moved[row] > 0 for row in rows))
+        assert following(times, found, 3).tolist() == exact[21:].to_numpy().astype("datetime64[us]").tolist()
+
+
+def test_dates_at_weekdays_of_months_are_told(tmp_path: Path) -> None:
+    when = pd.date_range("2023-01-01", periods=STEPS, freq="BME").to_list()
+    when[14] = pd.Timestamp("2024-03-28")  # before Good Friday
+    (told,) = load(tmp_path, when).notices
+    assert (told.key, told.count, told.warns) == ("month_weekdays", 1, False)
+    assert told.text == (
+        "dates are the last weekdays of their months, as are those of forecasts "
+        "(1 up to two weekdays away, as by holidays)"
+    )
+    with pytest.raises(DataError, match="is not a whole number of steps"):
+        load(tmp_path, [*when[:4], pd.Timestamp("2023-05-20"), *when[5:]])
+
+
+def test_steps_of_thirteen_weeks_stay_weeks() -> None:
+    weeks = pd.Series(pd.date_range("2021-01-04", periods=8, freq="91D")).astype("datetime64[us]")
+    assert lay_out(weeks, place).unit == "seconds"
 
 
 def test_a_series_of_business_days_has_the_windows_of_the_same_values_day_by_day(tmp_path: Path) -> None:
