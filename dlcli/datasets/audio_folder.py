@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -29,7 +30,7 @@ _NOUN = "recordings"
 def load(
     path: str,
     pattern: str | None = None,
-    target: str | None = None,
+    target: str | Sequence[str] | None = None,
     group: str | None = None,
     test: Chosen | None = None,
     val: Chosen | None = None,
@@ -38,13 +39,14 @@ def load(
     parts: PartFolders = "auto",
     **options: Annotated[Any, AudioOptions],
 ) -> Data:
-    """Load recordings at a common sample rate, each with a class or a number.
+    """Load recordings at a common sample rate, each with a class, labels or numbers.
 
     Args:
         path: a folder (or a .tar or .zip, read without unpacking) with one folder per class, optionally below `train/`,
             `test/` and `val/`, or with file names that match `pattern`; or a table of paths and labels.
         pattern: names of the files with fields in braces, such as `{class}_{speaker}_{n}`; `{split}` is the part.
-        target: a table's label column, or the pattern's field of the class; None takes the field `class`.
+        target: a table's label column, or several columns of numbers, or of 0 and 1, which are labels; or the pattern's
+            field of the class; None takes the field `class`.
         group: rows of a group are kept together: a table's column, a field of the pattern, or for folders a regular
             expression, whose first group (or match) in a file's name is its group.
         test: for a pattern, values of fields whose files are the test rows, such as `{n: [0, 1]}`.
@@ -58,12 +60,13 @@ def load(
         DataError: a file or folder is missing or invalid.
     """
     asked, place = AudioOptions(**options), typed(path)
+    names = [target] if isinstance(target, str) else list(target or ())
     require_pattern(pattern, test, val)
     if pattern is not None:
-        listing = _of_pattern(place, NamePattern(pattern), target or "class", group, test or {}, val or {})
+        listing = _of_pattern(place, NamePattern(pattern), _field(names), group, test or {}, val or {})
     elif is_file(place) and not is_archive(place) and is_table(place):
         listing = list_table(
-            place, target, audio, split, group, key="dataset.audio", suffixes=audio_suffixes()
+            place, names, audio, split, group, key="dataset.audio", suffixes=audio_suffixes()
         )
     else:
         listing = list_class_folders(
@@ -80,11 +83,20 @@ def load(
         found.x,
         [listing.labels[row] for row in found.rows],
         [listing.parts[row] for row in found.rows],
-        target or "class",
+        names,
         groups=groups,
         note=found.note,
         notices=(*listing.notices, *found.notices),
     )
+
+
+def _field(names: Sequence[str]) -> str:
+    """Return the pattern's field of the class."""
+    if len(names) > 1:
+        message = f"a pattern gives one class for each file, not {', '.join(names)}"
+        hint = "Name one field, or list the files in a table with a column for each target."
+        raise DataError(message, "dataset.target", hint)
+    return names[0] if names else "class"
 
 
 def _of_pattern(

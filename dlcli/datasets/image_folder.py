@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from dlcli.datasets.data import Data
@@ -17,20 +18,21 @@ from dlcli.files.paths import is_file, typed
 
 def load(
     path: str,
-    target: str | None = None,
+    target: str | Sequence[str] | None = None,
     image: str | None = None,
     split: str | None = None,
     parts: PartFolders = "auto",
     **options: Annotated[Any, ImageOptions],
 ) -> Data:
-    """Load images, `(N, H, W)` if they are grey, else `(N, H, W, 3)`, each with a class or a number.
+    """Load images, `(N, H, W)` if they are grey, else `(N, H, W, 3)`, each with a class, labels or numbers.
 
     Images with more than 8 bits per channel keep their depth.
 
     Args:
         path: a folder (or a .tar or .zip, read without unpacking) with one folder per class, optionally below `train/`,
             `test/` and `val/`; or a table (.csv, .tsv, .parquet, .jsonl, .xlsx) of paths and labels.
-        target: the table's label column; numbers with a decimal point are regression targets.
+        target: the table's label column; numbers with a decimal point are regression targets. Or several columns of
+            numbers, or of 0 and 1, which are labels.
         image: the table's column of paths, relative to the table's folder; None takes the first column.
         split: the table's column with train, val or test for each image.
         parts: whether folders named train, test and the like are parts of the split; if false, they are classes.
@@ -40,8 +42,9 @@ def load(
         DataError: a file or folder is missing or invalid.
     """
     asked, place = ImageOptions(**options), typed(path)
+    names = [target] if isinstance(target, str) else list(target or ())
     if is_file(place) and not is_archive(place) and is_table(place):
-        listing = list_table(place, target, image, split)
+        listing = list_table(place, names, image, split)
     else:
         listing = list_class_folders(place, image_suffixes(), "images", "a table of paths and labels", parts)
     listing = listing.without_empty("images", skip=asked.on_bad == "skip")
@@ -52,7 +55,7 @@ def load(
         found.x,
         [listing.labels[row] for row in found.rows],
         [listing.parts[row] for row in found.rows],
-        target or "class",
+        names,
         note=found.note,
         content=found.content,
         notices=(*listing.notices, *found.notices),

@@ -22,7 +22,7 @@ def labelled(
     x: Any,
     labels: Sequence[Any],
     parts: Sequence[str],
-    target: str = "class",
+    targets: Sequence[str] = (),
     **more: Any,
 ) -> Data:
     """Return `Data` of labelled rows with their predefined parts.
@@ -31,17 +31,20 @@ def labelled(
         place: source of the rows.
         kind: kind of the rows.
         x: the rows.
-        labels: class names, or floats, which are regression targets.
+        labels: class names, or floats, which are regression targets; or tuples of several targets, in which whole
+            numbers are labels.
         parts: train, val or test for each row, or "".
-        target: name of the target.
+        targets: names of the targets.
         more: further attributes of `Data`.
 
     Raises:
         DataError: all training rows have the same class.
     """
     common: dict[str, Any] = {"kind": kind, "x": x, **of_place(place, parts), **more}
-    if isinstance(labels[0], float):
-        return Data(**common, y=np.array(labels, np.float64), targets=(target,))
+    if isinstance(labels[0], tuple) and isinstance(labels[0][0], int):
+        return Data(**common, y=np.array(labels, np.int64), classes=tuple(targets))
+    if isinstance(labels[0], tuple | float):
+        return Data(**common, y=np.array(labels, np.float64), targets=tuple(targets) or ("class",))
     classes = sorted({str(label) for label in labels}, key=_natural)
     if len(classes) < 2 and not evaluation_targets():
         raise DataError(

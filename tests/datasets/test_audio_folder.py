@@ -91,6 +91,11 @@ def test_a_table_of_paths_to_recordings_is_read(classes: Path) -> None:
     assert data.test_rows.tolist() == [2, 5]
     table.assign(pitch=[0.5, 1.5, 2.5] * 2).to_csv(classes / "table.csv", index=False)
     assert load(str(classes / "table.csv"), target="pitch").target_kind == "regression"
+    table.assign(low=[0, 1] * 3, high=[1, 1, 0] * 2).to_csv(classes / "table.csv", index=False)
+    data = load(str(classes / "table.csv"), target=["low", "high"])
+    assert (data.target_kind, data.classes, data.y[1].tolist()) == ("multilabel", ("low", "high"), [1, 1])
+    with pytest.raises(DataError, match="a pattern gives one class for each file, not low, high"):
+        load(str(classes), pattern="{low}_{high}", target=["low", "high"])
 
 
 def test_other_rates_channels_and_depths_are_converted_and_reported(classes: Path) -> None:

@@ -76,6 +76,31 @@ def test_a_table_of_paths_to_images_is_read(photos: Path) -> None:
         load(str(photos / "labels.csv"), target="kind")
 
 
+def test_a_table_may_have_several_targets(photos: Path) -> None:
+    table = photos / "labels.csv"
+    table.write_text("file,red,blue,x\ntrain/cat/0.png,1,0,0.5\ntrain/dog/0.png,1,1,2\n")
+    data = load(str(table), target=["red", "blue"], size=4)
+    assert (data.target_kind, data.classes, data.y.tolist()) == (
+        "multilabel",
+        ("red", "blue"),
+        [[1, 0], [1, 1]],
+    )
+    data = load(str(table), target=["x", "blue"], size=4)
+    assert (data.target_kind, data.targets, data.y.tolist()) == (
+        "regression",
+        ("x", "blue"),
+        [[0.5, 0], [2, 1]],
+    )
+    table.write_text("file,red,blue\ntrain/cat/0.png,1,0\ntrain/dog/0.png,yes,1\n")
+    with pytest.raises(DataError, match=r"labels.csv:3, column red.*\n?.*'yes'"):
+        load(str(table), target=["red", "blue"], size=4)
+    table.write_text("file,red,blue\ntrain/cat/0.png,1,0\ntrain/dog/0.png,,1\n")
+    with pytest.raises(DataError, match=r"labels.csv:3, column red: the target is missing"):
+        load(str(table), target=["red", "blue"], size=4)
+    with pytest.raises(DataError, match=r"no column green in labels.csv"):
+        load(str(table), target=["red", "green"], size=4)
+
+
 def test_a_table_defines_the_test_rows(photos: Path) -> None:
     table, rows = photos / "labels.csv", ("0.png,a,train", "1.jpg,b,train", "2.bmp,a,valid", "0.png,b,test")
     table.write_text("file,kind,part\n" + "".join(f"train/cat/{row}\n" for row in rows))

@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from dlcli.datasets.folders.archives import tree_of_archive
 from dlcli.datasets.folders.part_words import may_be_parts, part_names, part_of
@@ -33,7 +33,7 @@ class Listing:
 
     Attributes:
         entries: the files.
-        labels: class of each file.
+        labels: class of each file; of a table also its number, or a tuple of several targets.
         parts: train, val or test for each file; "" if there are no such folders.
         empty: class folders without files.
         notices: what was left out.
@@ -41,7 +41,7 @@ class Listing:
     """
 
     entries: list[Stored]
-    labels: list[str]
+    labels: list[Any]
     parts: list[str]
     empty: list[str]
     notices: tuple[Notice, ...] = ()

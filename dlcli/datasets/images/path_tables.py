@@ -14,6 +14,7 @@ from dlcli.datasets.folders.part_words import SHOWN, part_of
 from dlcli.datasets.folders.stored import FileEntry, Stored
 from dlcli.datasets.images.image_paths import PathFinder
 from dlcli.datasets.notices import Notice
+from dlcli.datasets.reading.column import Kind
 from dlcli.datasets.tables.read_table import read_table
 from dlcli.datasets.tables.source import Source
 from dlcli.datasets.tables.targets import make_targets, marked_classes
@@ -23,7 +24,7 @@ from dlcli.errors import DataError
 
 def list_table(
     file: Path,
-    target: str | None,
+    targets: Sequence[str],
     paths: str | None,
     split: str | None = None,
     group: str | None = None,
@@ -34,7 +35,7 @@ def list_table(
 
     Args:
         file: the table.
-        target: the column of labels.
+        targets: the column of labels, or several columns of numbers, or of 0 and 1; the labels are then tuples.
         paths: the column of paths; None takes the first one.
         split: a column with train, val or test for each file.
         group: a column whose rows of equal values are kept together.
@@ -44,18 +45,22 @@ def list_table(
     Raises:
         DataError: the table cannot be read, or a column, file or label is missing.
     """
-    source = read_paths(file, paths, (target, split, group))
+    single = len(targets) == 1
+    source = read_paths(file, paths, (*(targets if single else ()), split, group), () if single else targets)
     columns = list(source.frame.columns)
-    if target is None:
+    if not targets:
         raise DataError("the column of labels is not given", "dataset.target", choices(columns))
-    source.require([target], "dataset.target")
+    source.require(targets, "dataset.target")
     entries, notices = image_entries(source, paths, key, suffixes)
     source.require([split] if split else [], "dataset.split")
     source.require([group] if group else [], "dataset.group")
-    found = make_targets(source, [target], {target: _kind(source.frame[target])}, keys=())
+    kinds = {name: _kind(source.frame[name]) for name in targets} if single else {}
+    found = make_targets(source, targets, kinds, keys=())
     remedy = "Leave these rows out of the table if it does."
     notices += marked_classes(found.classes, found.y, str(file), remedy)
-    labels = [found.classes[code] for code in found.y] if found.classes else found.y.tolist()
+    labels: list[Any] = found.y.tolist() if single else list(map(tuple, found.y.tolist()))
+    if single and found.classes:
+        labels = [found.classes[code] for code in found.y]
     groups = groups_of_column(source, group)
     return Listing(entries, labels, split_parts(source, split), [], tuple(notices), groups)
 
@@ -70,11 +75,18 @@ def groups_of_column(source: Source, group: str | None) -> list[str] | None:
     return None if found is None else [str(name) for name in found]
 
 
-def read_paths(file: Path, image: str | None, others: Sequence[str | None] = ()) -> Source:
-    """Read a table of paths with all cells as text, because a file may be named 00012, and a class 007 or None."""
+def read_paths(
+    file: Path, image: str | None, others: Sequence[str | None] = (), numbers: Sequence[str] = ()
+) -> Source:
+    """Read a table of paths with all cells but those of `numbers` as text.
+
+    A file may be named 00012, and a class 007 or None.
+    """
 
     def read(names: Sequence[str | None]) -> Source:
-        return read_table(file, types={name: "text" for name in names if name is not None}, missing=[""])
+        kinds: dict[str, Kind] = dict.fromkeys(numbers, "numeric")
+        kinds |= dict.fromkeys(filter(None, names), "text")
+        return read_table(file, types=kinds, missing=[""])
 
     source = read((image, *others))
     first = str(source.frame.columns[0])
