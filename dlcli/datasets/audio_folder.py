@@ -85,7 +85,7 @@ def load(
         [listing.parts[row] for row in found.rows],
         names,
         groups=groups,
-        note=found.note,
+        note="; ".join(filter(None, [listing.note, found.note])),
         notices=(*listing.notices, *found.notices),
     )
 

@@ -56,7 +56,7 @@ def load(
         [listing.labels[row] for row in found.rows],
         [listing.parts[row] for row in found.rows],
         names,
-        note=found.note,
+        note="; ".join(filter(None, [listing.note, found.note])),
         content=found.content,
         notices=(*listing.notices, *found.notices),
         kinds=found.kinds,

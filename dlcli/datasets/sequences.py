@@ -32,7 +32,7 @@ _HINT = "Fill it in, or remove the step."
 def load(
     path: str,
     id: str,
-    target: str,
+    target: str | Sequence[str],
     time: str | None = None,
     inputs: Sequence[str] | None = None,
     test_path: str | None = None,
@@ -47,7 +47,8 @@ def load(
     Args:
         path: the file, in any table format.
         id: the column whose equal values form a sequence.
-        target: the column of the class or number to predict, equal in all steps of a sequence.
+        target: the column of the class or number to predict, or several columns of numbers, or of 0 and 1, which are
+            labels; equal in all steps of a sequence.
         time: a column of dates or numbers that orders the steps of a sequence; by default they are in file order.
         inputs: numeric columns of features of each step; by default all other columns.
         test_path: a file with the same columns whose sequences are the final test rows, whatever their ids.
@@ -67,11 +68,12 @@ def load(
         date_format=date_format,
         missing_values=missing_values,
     )
-    named = [id, target, *filter(None, [time]), *(inputs or ())]
+    targets = [target] if isinstance(target, str) else list(target)
+    named = [id, *targets, *filter(None, [time]), *(inputs or ())]
     raw = read_raw(typed(path), options, named)
     origin = raw.origin
     origin.require([id], "dataset.id")
-    origin.require([target], "dataset.target")
+    origin.require(targets, "dataset.target")
     origin.require([time] if time else [], "dataset.time")
     origin.require(list(inputs or ()), "dataset.inputs")
     origin.require_all(options.by_column())
@@ -87,11 +89,12 @@ def load(
         test.origin.require(list(source.frame.columns), f"dataset.test_path ({test.origin.file.name})")
         source = source.joined(test.read(source.columns))
     frame = source.frame
-    taken = {id, target, time}
+    taken = {id, *targets, time}
     columns = list(inputs) if inputs is not None else [name for name in frame.columns if name not in taken]
     if not columns:
         raise DataError(
-            f"there is no column left in {source.file.name} to predict {target} from", "dataset.inputs"
+            f"there is no column left in {source.file.name} to predict {', '.join(targets)} from",
+            "dataset.inputs",
         )
     for name in (id, *([time] if time else [])):
         check_no_missing(source, name, _HINT)
@@ -103,13 +106,13 @@ def load(
     lengths = np.bincount(codes)
     starts = lengths.cumsum() - lengths
     values = np.stack([numeric_column(source, name, _HINT) for name in columns], axis=1)[order]
-    found = make_targets(source, [target], {}, keys=("missing_values",))
+    found = make_targets(source, targets, {}, keys=("missing_values",))
     if test_path is not None:
-        found = with_known_classes(found, steps, source, target)
+        found = with_known_classes(found, steps, source, ", ".join(targets))
     rows = order[starts]
     remedy = "If it does, leave out these sequences."
-    marked = marked_classes(found.classes, found.y[rows], f"column {target}", remedy)
-    _check_one_label(source, target, id, found.y, rows[codes])
+    marked = marked_classes(found.classes, found.y[rows], f"column {targets[0]}", remedy)
+    _check_one_target(source, targets, id, found.y, rows[codes])
     return Data(
         name=source.file.name.partition(".")[0],
         kind="sequence",
@@ -123,19 +126,23 @@ def load(
         warnings=source.warnings,
         notices=(*stand_ins(frame, columns, missing_values), *marked) if expected is None else (),
         columns=source.columns.only(
-            [*columns, *named], {id: "id", target: "target", **({time: "time"} if time else {})}
+            [*columns, *named],
+            {id: "id", **dict.fromkeys(targets, "target"), **({time: "time"} if time else {})},
         ),
     )
 
 
-def _check_one_label(source: Source, target: str, id: str, y: np.ndarray, first: np.ndarray) -> None:
-    """Raise an error unless all steps of a sequence have the target of its first step, in row `first` `(S,)`."""
-    other = y != y[first]
+def _check_one_target(
+    source: Source, targets: Sequence[str], id: str, y: np.ndarray, first: np.ndarray
+) -> None:
+    """Raise an error unless all steps of a sequence have the targets of its first step, in row `first` `(S,)`."""
+    other = (y != y[first]).reshape(len(y), len(targets))
     if other.any():
-        row = int(other.argmax())
-        here, there = source.frame[target].iloc[[row, first[row]]]
+        row, column = divmod(int(other.argmax()), len(targets))
+        name = targets[column]
+        here, there = source.frame[name].iloc[[row, first[row]]]
         raise DataError(
             f"the sequence {source.frame[id].iloc[row]} has two targets, {there} and {here}",
-            source.place(row, target),
+            source.place(row, name),
             "Give all its steps the same target, or split it into sequences with different ids.",
         )

@@ -86,6 +86,29 @@ def test_numbers_are_regression(tmp_path: Path) -> None:
     assert data.x.columns == ("a",)
 
 
+def test_sequences_may_have_several_targets(tmp_path: Path) -> None:
+    frame = steps([3, 4, 5])
+    frame["score"], frame["long"] = (
+        frame.who.map({"s0": 0.5, "s1": 1.25, "s2": -3.0}),
+        (frame.who != "s0") * 1,
+    )
+    frame["odd"] = frame.kind.eq("odd") * 1
+    data = load(frame, tmp_path, target=["odd", "long"], inputs=["a"])
+    assert (data.target_kind, data.classes) == ("multilabel", ("odd", "long"))
+    assert data.y.tolist() == frame.groupby("who")[["odd", "long"]].first().to_numpy().tolist()
+    data = load(frame, tmp_path, target=["score", "long"], inputs=["a", "b"])
+    assert (data.target_kind, data.targets, data.y[1].tolist()) == (
+        "regression",
+        ("score", "long"),
+        [1.25, 1],
+    )
+    frame.loc[4, "long"] = 0
+    with pytest.raises(
+        DataError, match=r"gestures.csv:6, column long.*\n?.*the sequence s1 has two targets, 1 and 0"
+    ):
+        load(frame, tmp_path, target=["odd", "long"], inputs=["a"])
+
+
 def test_workers_receive_the_same_rows(tmp_path: Path) -> None:
     data = load(steps([3, 1, 4]), tmp_path)
     shared = SharedData(data, tmp_path)

@@ -38,6 +38,7 @@ class Listing:
         empty: class folders without files.
         notices: what was left out.
         groups: group of each file; None without groups.
+        note: explanation of the kind of labels, for the panel.
     """
 
     entries: list[Stored]
@@ -46,6 +47,7 @@ class Listing:
     empty: list[str]
     notices: tuple[Notice, ...] = ()
     groups: list[str] | None = None
+    note: str = ""
 
     def without_empty(self, noun: str, *, skip: bool) -> Listing:
         """Return the files with a notice of the empty class folders.

@@ -62,7 +62,7 @@ def list_table(
     if single and found.classes:
         labels = [found.classes[code] for code in found.y]
     groups = groups_of_column(source, group)
-    return Listing(entries, labels, split_parts(source, split), [], tuple(notices), groups)
+    return Listing(entries, labels, split_parts(source, split), [], tuple(notices), groups, found.note)
 
 
 def groups_of_column(source: Source, group: str | None) -> list[str] | None:
