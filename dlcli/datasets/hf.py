@@ -19,6 +19,7 @@ from dlcli.datasets.reading.reading_options import ReadingOptions
 from dlcli.datasets.reading.stand_ins import stand_ins
 from dlcli.datasets.tables.arrow_types import check_supported
 from dlcli.datasets.tables.format_options import CellOptions, Missing
+from dlcli.datasets.tables.label_lists import is_label_list, with_label_columns
 from dlcli.datasets.tables.source import RawTable, Source
 from dlcli.datasets.tables.targets import Targets, make_targets
 from dlcli.datasets.tables.typed_frames import is_text
@@ -216,12 +217,23 @@ def _unused(rows: _Rows, used: Collection[str]) -> Iterator[Notice]:
 
 def _unlabelled(table: pa.Table, targets: Sequence[str]) -> bool:
     """Return whether all labels are unknown (-1 or None)."""
-    return all(set(table.column(name).unique().to_pylist()) <= {-1, None} for name in targets)
+    return all(
+        column.null_count == len(column)
+        if is_label_list(column.type)
+        else set(column.unique().to_pylist()) <= {-1, None}
+        for column in table.select(targets).columns
+    )
 
 
 def _targets(rows: _Rows, targets: Sequence[str], reading: ReadingOptions) -> Targets:
-    source = _read(rows, targets, reading)
     classes = rows.classes.get(targets[0])
+    lists = {name: rows.table.column(name) for name in targets if is_label_list(rows.table.field(name).type)}
+    if lists and len(targets) == 1:
+        others = rows.table.drop_columns(targets).replace_schema_metadata(None)
+        raw = RawTable.of(others, rows.place, lists=lists)
+        raw, targets = with_label_columns(raw, targets, names=classes or ())
+        return make_targets(raw.decided(reading, others.column_names), targets, {}, keys=())
+    source = _read(rows, targets, reading)
     if len(targets) > 1 or classes is None:
         return make_targets(source, targets, {}, keys=("missing_values",))
     codes = source.frame[targets[0]]

@@ -216,8 +216,9 @@ class Cell:
 
 
 def class_names(feature: object) -> tuple[str, ...] | None:
-    """Return the names of a column of classes; None for other columns."""
-    return tuple(feature.names) if isinstance(feature, ClassLabel) else None
+    """Return the names of a column of classes, or of lists of classes; None for other columns."""
+    item = getattr(feature, "feature", feature)
+    return tuple(item.names) if isinstance(item, ClassLabel) else None
 
 
 def is_image(feature: object) -> bool:

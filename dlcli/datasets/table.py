@@ -25,6 +25,7 @@ from dlcli.datasets.tables.format_options import (
     Separator,
     Thousands,
 )
+from dlcli.datasets.tables.label_lists import with_label_columns
 from dlcli.datasets.tables.read_table import read_raw
 from dlcli.datasets.tables.source import RawTable, Source
 from dlcli.datasets.tables.split_column import parts_of, unused_split
@@ -70,7 +71,8 @@ def load(
     Args:
         path: .csv or .tsv (optionally compressed with gzip, bz2, xz, zstd or zip), .parquet, .jsonl, .json or .xlsx;
             columns without a header are named c0, c1, ...
-        target: the column to predict, or several columns of numbers or of labels 0 and 1.
+        target: the column to predict, or several columns of numbers or of labels 0 and 1. A column of lists (.jsonl,
+            .parquet) has the labels of each row.
         test_path: a file with the same columns whose rows are the final test rows.
         types: kinds of columns that differ from the detected ones: numeric, categorical, boolean, date, text; or a YAML
             file of them.
@@ -99,12 +101,13 @@ def load(
         separator, header, encoding=encoding, sheet=sheet, decimal=decimal, thousands=thousands, day_first=day_first,
         date_format=date_format, missing_values=missing_values, trim=trim,
     )  # fmt: skip
-    targets = [target] if isinstance(target, str) else list(target)
+    targets = asked = [target] if isinstance(target, str) else list(target)
     by = {"group": group, "time": time, "split": split}
     named = {*targets, *kinds, *drop, *filter(None, by.values())}
     known = evaluation_columns()
     reading = options.reading(kinds, [time] if time else [], [split] if split else [])
     raw = read_raw(typed(path), options, named, reading if known is None else None)
+    raw, targets = with_label_columns(raw, targets)
     if known is not None:
         return _to_evaluate(raw, options.applied_to(known), targets, kinds, missing_target)
 
@@ -114,7 +117,7 @@ def load(
     source, dropped = drop_missing(source, targets, missing_target)
     first = len(source.frame)
     if test_path is not None:
-        test = _read_test(test_path, options, source, targets, named)
+        test = _read_test(test_path, options, source, asked, targets, named)
         test, more = drop_missing(test, targets, missing_target)
         source, dropped = source.joined(test), dropped + more
         source = replace(source, warnings=(*source.warnings, *test.warnings))
@@ -194,13 +197,20 @@ def _need(
 
 
 def _read_test(
-    path: str, options: CellOptions, source: Source, targets: Sequence[str], named: set[str]
+    path: str,
+    options: CellOptions,
+    source: Source,
+    asked: Sequence[str],
+    targets: Sequence[str],
+    named: set[str],
 ) -> Source:
     """Read the test file by the columns of the training file, as the saved model reads new rows.
 
-    Columns that are left out, or have no value in the training file, may be missing and are not read.
+    `asked` is the target as it was given, and `targets` are those of the training file. Columns that are left out, or
+    have no value in the training file, may be missing and are not read.
     """
     raw = read_raw(typed(path), options, {*named, *source.frame.columns})
+    raw, _ = with_label_columns(raw, asked, known=targets)
     frame = source.frame
     columns = source.columns.counted(frame.drop(columns=list(targets)))
     empty = {str(name) for name in frame.columns if frame[name].isna().all()} - named

@@ -16,6 +16,7 @@ from dlcli.datasets.labelled_files import labelled
 from dlcli.datasets.plain_text import not_decoded
 from dlcli.datasets.reading.column import Kind
 from dlcli.datasets.tables.format_options import AutoOrBool, CellOptions, Missing, Separator
+from dlcli.datasets.tables.label_lists import with_label_columns
 from dlcli.datasets.tables.lines import codec
 from dlcli.datasets.tables.read_table import read_raw
 from dlcli.datasets.tables.source import RawTable, Source
@@ -62,7 +63,8 @@ def load(
         path: a table (.csv, .tsv, .jsonl, .parquet; columns without a header are named c0, c1, ...); or a folder (or a
             .tar or .zip) of .txt files with one folder per class, optionally below `train/`, `test/` and `val/`.
         text: the table's text column; None takes the only one that no other setting names.
-        target: the table's column to predict, or several columns of numbers, or of 0 and 1.
+        target: the table's column to predict, or several columns of numbers, or of 0 and 1. A column of lists (.jsonl,
+            .parquet) has the labels of each text.
         test_path: a table with the same columns whose rows are the final test rows.
         types: kind of a target that differs from the detected one: numeric, categorical; or a YAML file of kinds.
         group: a column whose equal values form a group.
@@ -91,7 +93,7 @@ def load(
             "Give its name, such as c0 for a file without a header.",
         )
     kinds = given_types(types)
-    targets = [target] if isinstance(target, str) else list(target)
+    targets = asked = [target] if isinstance(target, str) else list(target)
     by = {"group": group, "time": time, "split": split}
     options = CellOptions(separator, header, quotes, encoding)
     settings = {f"dataset.{key}": [name] for key, name in {**by, "text": text}.items() if name is not None}
@@ -100,7 +102,7 @@ def load(
     def read(file: Path) -> RawTable:
         return read_raw(file, options, named)
 
-    raw = read(place)
+    raw, targets = with_label_columns(read(place), targets)
     by_column = replace(options, missing_values=missing_values).by_column()
     raw.origin.require_all({"dataset.target": targets, **settings, **by_column})
     text = _text_column(raw, text, {*targets, *by.values()})
@@ -116,7 +118,7 @@ def load(
     empty = _count_empty(source, text, on_empty)
     first = len(source.frame)
     if test_path is not None:
-        test_raw = read(typed(test_path))
+        test_raw, _ = with_label_columns(read(typed(test_path)), asked, known=targets)
         test_raw.origin.require_all(
             {f"dataset.test_path ({test_raw.origin.file.name})": list(source.frame.columns)}
         )

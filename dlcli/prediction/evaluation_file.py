@@ -119,8 +119,9 @@ def _with_known_classes(data: Data, task: Task, file: Path) -> Data:
             hint(near_names, choices(known)),
         )
     if data.y.ndim == 2:
-        order = [data.classes.index(name) for name in known]
-        return replace(data, y=data.y[:, order], classes=tuple(known))
+        y = np.zeros((len(data.y), len(known)), dtype=data.y.dtype)
+        y[:, [known.index(name) for name in names]] = data.y
+        return replace(data, y=y, classes=tuple(known))
     codes = np.array([known.index(name) for name in names])
     if isinstance(data.y, Boxes):
         return replace(data, y=data.y.recoded(codes), classes=tuple(known))

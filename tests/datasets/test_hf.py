@@ -53,6 +53,18 @@ def problem(caught: Any) -> Any:
     return caught.value.problems[0]
 
 
+def test_lists_of_classes_are_labels(tmp_path: Path) -> None:
+    classes = hugging.ClassLabel(names=["joy", "fear", "anger"])
+    features = hugging.Features({"text": hugging.Value("string"), "label": hugging.List(classes)})
+    rows = {"text": ["so it is", "it was not", "who knows that"], "label": [[1], [], [1, 2]]}
+    hugging.Dataset.from_dict(rows, features=features).save_to_disk(tmp_path / "said")
+    data = read(tmp_path / "said")
+    assert (data.target_kind, data.classes) == ("multilabel", ("joy", "fear", "anger"))
+    assert data.y.tolist() == [[0, 1, 0], [0, 0, 0], [0, 1, 1]]
+    pd.DataFrame({**rows, "label": [["b"], [], ["b", "a"]]}).to_parquet(tmp_path / "words.parquet")
+    assert read(tmp_path / "words.parquet").y.tolist() == [[0, 1], [0, 0], [1, 1]]
+
+
 def test_texts_keep_their_own_splits(saved: Path) -> None:
     data = read(saved)
     assert (data.kind, data.classes, len(data)) == ("tokens", ("ham", "spam"), 34)

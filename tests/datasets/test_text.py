@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from dlcli.datasets.data import Data, take
+from dlcli.datasets.evaluation_only import Expected, evaluating
 from dlcli.datasets.shared_memory import SharedData, read_shared
 from dlcli.datasets.text import load
 from dlcli.datasets.text_rows import Texts
@@ -108,6 +109,45 @@ def test_numeric_targets_and_several_labels() -> None:
     assert (stars.target_kind, stars.y.tolist()) == ("regression", [1.5, 4.0])
     labels = load(write("t.csv", "text,rude,long\na,1,0\nb,0,1\n"), target=["rude", "long"])
     assert (labels.target_kind, labels.classes) == ("multilabel", ("rude", "long"))
+
+
+def label_lists(name: str, *labels: list[str] | None) -> str:
+    frame = pd.DataFrame({"text": [f"text {row}" for row in range(len(labels))], "labels": labels})
+    frame.to_parquet(name) if name.endswith("parquet") else frame.to_json(name, orient="records", lines=True)
+    return name
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
+def test_a_target_of_lists_has_the_labels_of_each_text(suffix: str) -> None:
+    path = label_lists(f"t.{suffix}", ["wind", "rain"], [], ["rain"], ["sun"])
+    data = load(path, target="labels")
+    assert (data.target_kind, data.classes) == ("multilabel", ("rain", "sun", "wind"))
+    assert data.y.tolist() == [[1, 0, 1], [0, 0, 0], [1, 0, 0], [0, 1, 0]]
+    later = load(path, target="labels", test_path=label_lists(f"new.{suffix}", ["sun"], []))
+    assert (later.y[4:].tolist(), later.test_rows.tolist()) == ([[0, 1, 0], [0, 0, 0]], [4, 5])
+    with evaluating(Expected("categorical", data.columns)):
+        assert load(label_lists(f"new.{suffix}", ["wind"]), target="labels").y.tolist() == [[0, 0, 1]]
+        refused(label_lists(f"new.{suffix}", ["snow"]), target="labels")
+    missing = label_lists(f"t.{suffix}", ["wind", "rain"], None, ["rain"])
+    assert refused(missing, target="labels")[1] == "the target is missing"
+    assert load(missing, target="labels", missing_target="drop").y.tolist() == [[1, 1], [1, 0]]
+
+
+def test_lists_that_are_no_labels_are_reported() -> None:
+    path = label_lists("t.jsonl", ["a", "b"], ["a"])
+    where, message, _ = refused(path, target="labels", test_path=label_lists("new.jsonl", ["c"]))
+    assert (where, message) == ("new.jsonl, column labels", "the label c is not one of the training rows")
+    assert (
+        refused(label_lists("t.jsonl", ["a"], []), target="labels")[1] == "there are fewer than two labels: a"
+    )
+    named = refused(label_lists("t.jsonl", ["text"], ["b"]), target="labels")
+    assert named[1] == "the label text has the name of another column"
+    assert refused(write("t.jsonl", '{"text": "a", "labels": ["a", null]}\n'), target="labels")[1] == (
+        "a list contains null"
+    )
+    assert refused(write("t.jsonl", '{"text": "a", "labels": [0.5]}\n'), target="labels")[1].startswith(
+        "contains list<item: double>"
+    )
 
 
 def test_a_test_file_and_columns_of_splits() -> None:

@@ -50,6 +50,7 @@ def read_json_lines(file: Path | Excerpt, known: Collection[str] = ()) -> RawTab
         _check_types(file, lines, counted=counted)
         raise DataError(f"is not a JSON lines file: {first_line(error)}", str(file), _HINT) from error
     unsupported = {field.name: str(field.type) for field in table.schema if is_unsupported(field)}
+    lists = {field.name: table.column(field.name) for field in table.schema if pa.types.is_list(field.type)}
     rows = len(table)
     if unsupported and not known and len(unsupported) == table.num_columns:
         raise DataError("contains lists or objects instead of rows", str(file), _HINT)
@@ -59,7 +60,7 @@ def read_json_lines(file: Path | Excerpt, known: Collection[str] = ()) -> RawTab
     }
     if absent:
         table = pa.table({**dict(zip(table.column_names, table.columns, strict=True)), **absent})
-    return RawTable.of(table, name, 1 + before if counted else None, unsupported=unsupported)
+    return RawTable.of(table, name, 1 + before if counted else None, unsupported=unsupported, lists=lists)
 
 
 def is_list(file: Path) -> bool:

@@ -115,7 +115,7 @@ def read_raw(
     options = options or FormatOptions()
     kind = table_format(file)
     if kind == "parquet":
-        return _parquet(file)
+        return _parquet(file, names)
     if kind == "json lines":
         return read_json_lines(file)
     if kind == "excel":
@@ -144,18 +144,23 @@ def read_table(
     return read_raw(file, options, types or ()).decided(ReadingOptions(types=types or {}, missing=missing))
 
 
-def _parquet(file: Path) -> RawTable:
+def _parquet(file: Path, names: Collection[str]) -> RawTable:
     with parquet_errors(file), parquet.ParquetFile(file) as table:
         schema = table.schema_arrow
         check_unique_names(schema.names, file)
         unsupported = {field.name: str(field.type) for field in schema if is_unsupported(field)}
         cells = table.read([name for name in schema.names if name not in unsupported])
+        lists = table.read([name for name in unsupported if name in names])
     for name in pandas_categories(schema):
         number = cells.column_names.index(name) if name in cells.column_names else -1
         if number >= 0 and not pa.types.is_dictionary(cells.schema.field(number).type):
             cells = cells.set_column(number, name, cells.column(number).dictionary_encode())
     return RawTable.of(
-        cells.replace_schema_metadata(None), file, unsupported=unsupported, index=index_columns(schema)
+        cells.replace_schema_metadata(None),
+        file,
+        unsupported=unsupported,
+        index=index_columns(schema),
+        lists=dict(zip(lists.column_names, lists.columns, strict=True)),
     )
 
 

@@ -189,6 +189,7 @@ class RawTable:
         comments: number of comments between the rows, which are skipped.
         empty: number of empty lines between the rows, which are skipped.
         parsed: columns of a text file that are parsed (`dlcli.datasets.tables.number_columns`).
+        lists: columns of lists, which are not in the table.
 
     Reading the cells uses them up, so that a large table is not in memory twice.
     """
@@ -201,6 +202,7 @@ class RawTable:
     comments: int = 0
     empty: int = 0
     parsed: frozenset[str] = frozenset()
+    lists: Mapping[str, pa.ChunkedArray] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -217,6 +219,7 @@ class RawTable:
         warnings: Sequence[Problem] = (),
         unnamed: bool = False,
         sheets: Mapping[str, Sequence[str]] | None = None,
+        lists: Mapping[str, pa.ChunkedArray] | None = None,
     ) -> RawTable:
         """Return the cells of a file, after checking that there are any and that the names of columns are unique.
 
@@ -234,7 +237,7 @@ class RawTable:
             pd.DataFrame(columns=names), file, first, None, unsupported or {}, skipped, tuple(between),
             sheets=sheets or {},
         )  # fmt: skip
-        return cls(table, origin, separator, (*index, *numbers), tuple(warnings))
+        return cls(table, origin, separator, (*index, *numbers), tuple(warnings), lists=lists or {})
 
     def __len__(self) -> int:
         return len(self.table)
