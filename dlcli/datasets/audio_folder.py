@@ -83,7 +83,7 @@ def load(
         found.x,
         [listing.labels[row] for row in found.rows],
         [listing.parts[row] for row in found.rows],
-        names,
+        listing.targets,
         groups=groups,
         note="; ".join(filter(None, [listing.note, found.note])),
         notices=(*listing.notices, *found.notices),

@@ -20,10 +20,12 @@ class Expected:
     Attributes:
         targets: kind of its targets; unlike training targets, they may be constant or all distinct.
         columns: its columns; None for data without columns.
+        labels: its labels, if a row may have several.
     """
 
     targets: Targets
     columns: Columns | None = None
+    labels: tuple[str, ...] = ()
 
 
 _expected: ContextVar[Expected | None] = ContextVar("expected", default=None)
@@ -49,3 +51,9 @@ def evaluation_columns() -> Columns | None:
     """Return the columns by which evaluation-only rows are read; None for training data."""
     expected = _expected.get()
     return expected.columns if expected else None
+
+
+def evaluation_labels() -> tuple[str, ...]:
+    """Return the labels of the model for evaluation-only rows; none for training data or one class a row."""
+    expected = _expected.get()
+    return expected.labels if expected else ()

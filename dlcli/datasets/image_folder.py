@@ -55,7 +55,7 @@ def load(
         found.x,
         [listing.labels[row] for row in found.rows],
         [listing.parts[row] for row in found.rows],
-        names,
+        listing.targets,
         note="; ".join(filter(None, [listing.note, found.note])),
         content=found.content,
         notices=(*listing.notices, *found.notices),

@@ -72,7 +72,8 @@ def labelled_rows(
         section = section_with(section, chosen)  # `auto` may differ for another file
     if model.kind in ("table", "tokens") and "time" in section:
         section["time"] = None  # the order of the rows does not matter
-    with evaluating(Expected(_targets(model.task), model.columns)):
+    labels = tuple(getattr(model.task, "classes", ())) if model.task.kind == "multilabel" else ()
+    with evaluating(Expected(_targets(model.task), model.columns, labels)):
         data = read_rows(section)
     return _with_known_classes(data, model.task, file)
 

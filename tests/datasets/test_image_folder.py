@@ -99,6 +99,17 @@ def test_a_table_may_have_several_targets(photos: Path) -> None:
         load(str(table), target=["red", "blue"], size=4)
     with pytest.raises(DataError, match=r"no column green in labels.csv"):
         load(str(table), target=["red", "green"], size=4)
+    lists = [
+        {"file": "train/cat/0.png", "tags": ["soft", "old"]},
+        {"file": "train/dog/0.png", "tags": ["old"]},
+    ]
+    pd.DataFrame(lists).to_json(photos / "t.jsonl", orient="records", lines=True)
+    data = load(str(photos / "t.jsonl"), target="tags", size=4)
+    assert (data.target_kind, data.classes, data.y.tolist()) == (
+        "multilabel",
+        ("old", "soft"),
+        [[1, 1], [1, 0]],
+    )
 
 
 def test_a_table_defines_the_test_rows(photos: Path) -> None:

@@ -125,7 +125,7 @@ def test_a_target_of_lists_has_the_labels_of_each_text(suffix: str) -> None:
     assert data.y.tolist() == [[1, 0, 1], [0, 0, 0], [1, 0, 0], [0, 1, 0]]
     later = load(path, target="labels", test_path=label_lists(f"new.{suffix}", ["sun"], []))
     assert (later.y[4:].tolist(), later.test_rows.tolist()) == ([[0, 1, 0], [0, 0, 0]], [4, 5])
-    with evaluating(Expected("categorical", data.columns)):
+    with evaluating(Expected("categorical", data.columns, data.classes)):
         assert load(label_lists(f"new.{suffix}", ["wind"]), target="labels").y.tolist() == [[0, 0, 1]]
         refused(label_lists(f"new.{suffix}", ["snow"]), target="labels")
     missing = label_lists(f"t.{suffix}", ["wind", "rain"], None, ["rain"])
@@ -141,7 +141,7 @@ def test_lists_that_are_no_labels_are_reported() -> None:
         refused(label_lists("t.jsonl", ["a"], []), target="labels")[1] == "there are fewer than two labels: a"
     )
     named = refused(label_lists("t.jsonl", ["text"], ["b"]), target="labels")
-    assert named[1] == "the label text has the name of another column"
+    assert named[1] == "the label text has the name of a column"
     assert refused(write("t.jsonl", '{"text": "a", "labels": ["a", null]}\n'), target="labels")[1] == (
         "a list contains null"
     )

@@ -39,6 +39,7 @@ class Listing:
         notices: what was left out.
         groups: group of each file; None without groups.
         note: explanation of the kind of labels, for the panel.
+        targets: names of the columns of a table's labels.
     """
 
     entries: list[Stored]
@@ -48,6 +49,7 @@ class Listing:
     notices: tuple[Notice, ...] = ()
     groups: list[str] | None = None
     note: str = ""
+    targets: Sequence[str] = ()
 
     def without_empty(self, noun: str, *, skip: bool) -> Listing:
         """Return the files with a notice of the empty class folders.

@@ -15,7 +15,9 @@ from dlcli.datasets.folders.stored import FileEntry, Stored
 from dlcli.datasets.images.image_paths import PathFinder
 from dlcli.datasets.notices import Notice
 from dlcli.datasets.reading.column import Kind
-from dlcli.datasets.tables.read_table import read_table
+from dlcli.datasets.reading.reading_options import ReadingOptions
+from dlcli.datasets.tables.label_lists import with_label_columns
+from dlcli.datasets.tables.read_table import read_raw
 from dlcli.datasets.tables.source import Source
 from dlcli.datasets.tables.targets import make_targets, marked_classes
 from dlcli.datasets.tables.typed_frames import kind_of
@@ -35,7 +37,8 @@ def list_table(
 
     Args:
         file: the table.
-        targets: the column of labels, or several columns of numbers, or of 0 and 1; the labels are then tuples.
+        targets: the column of labels; several columns of numbers, or of 0 and 1, or a column of lists, for which the
+            labels of a row are a tuple.
         paths: the column of paths; None takes the first one.
         split: a column with train, val or test for each file.
         group: a column whose rows of equal values are kept together.
@@ -45,24 +48,24 @@ def list_table(
     Raises:
         DataError: the table cannot be read, or a column, file or label is missing.
     """
-    single = len(targets) == 1
-    source = read_paths(file, paths, (*(targets if single else ()), split, group), () if single else targets)
-    columns = list(source.frame.columns)
+    source, names = _read(file, paths, (split, group), targets)
     if not targets:
+        columns = list(source.frame.columns)
         raise DataError("the column of labels is not given", "dataset.target", choices(columns))
-    source.require(targets, "dataset.target")
+    source.require(names, "dataset.target")
     entries, notices = image_entries(source, paths, key, suffixes)
     source.require([split] if split else [], "dataset.split")
     source.require([group] if group else [], "dataset.group")
-    kinds = {name: _kind(source.frame[name]) for name in targets} if single else {}
-    found = make_targets(source, targets, kinds, keys=())
+    single = len(names) == 1
+    kinds = {name: _kind(source.frame[name]) for name in names} if single else {}
+    found = make_targets(source, names, kinds, keys=())
     remedy = "Leave these rows out of the table if it does."
     notices += marked_classes(found.classes, found.y, str(file), remedy)
     labels: list[Any] = found.y.tolist() if single else list(map(tuple, found.y.tolist()))
     if single and found.classes:
         labels = [found.classes[code] for code in found.y]
     groups = groups_of_column(source, group)
-    return Listing(entries, labels, split_parts(source, split), [], tuple(notices), groups, found.note)
+    return Listing(entries, labels, split_parts(source, split), [], tuple(notices), groups, found.note, names)
 
 
 def groups_of_column(source: Source, group: str | None) -> list[str] | None:
@@ -75,24 +78,28 @@ def groups_of_column(source: Source, group: str | None) -> list[str] | None:
     return None if found is None else [str(name) for name in found]
 
 
-def read_paths(
-    file: Path, image: str | None, others: Sequence[str | None] = (), numbers: Sequence[str] = ()
-) -> Source:
-    """Read a table of paths with all cells but those of `numbers` as text.
+def read_paths(file: Path, image: str | None, others: Sequence[str | None] = ()) -> Source:
+    """Read a table of paths with all cells as text, because a file may be named 00012, and a class 007 or None."""
+    return _read(file, image, others)[0]
 
-    A file may be named 00012, and a class 007 or None.
-    """
 
-    def read(names: Sequence[str | None]) -> Source:
-        kinds: dict[str, Kind] = dict.fromkeys(numbers, "numeric")
-        kinds |= dict.fromkeys(filter(None, names), "text")
-        return read_table(file, types=kinds, missing=[""])
+def _read(
+    file: Path, image: str | None, others: Sequence[str | None], targets: Sequence[str] = ()
+) -> tuple[Source, list[str]]:
+    """Read a table of paths, with several targets as numbers and all other cells as text; return the targets, too."""
 
-    source = read((image, *others))
+    def read(names: Sequence[str | None]) -> tuple[Source, list[str]]:
+        texts = list(filter(None, names))
+        raw, found = with_label_columns(read_raw(file, None, [*texts, *targets]), targets)
+        kinds: dict[str, Kind] = dict.fromkeys(found, "text" if len(found) == 1 else "numeric")
+        kinds |= dict.fromkeys(texts, "text")
+        return raw.decided(ReadingOptions(types=kinds, missing=[""])), found
+
+    source, found = read((image, *others))
     first = str(source.frame.columns[0])
     if image is None and kind_of(source.frame[first]) != "categorical":
         return read((first, *others))
-    return source
+    return source, found
 
 
 def image_entries(

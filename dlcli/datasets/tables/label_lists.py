@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dlcli.config.suggest import choices
-from dlcli.datasets.evaluation_only import evaluation_columns
+from dlcli.datasets.evaluation_only import evaluation_labels
 from dlcli.datasets.tables.source import RawTable
 from dlcli.errors import DataError
 
@@ -41,12 +41,11 @@ def with_label_columns(
     Raises:
         DataError: a label is unknown, or has the name of another column.
     """
-    (name, *more) = targets
-    if more or name not in raw.lists or not is_label_list(raw.lists[name].type):
+    if len(targets) != 1 or targets[0] not in raw.lists or not is_label_list(raw.lists[targets[0]].type):
         return raw, list(targets)
+    name = targets[0]
     lists = raw.lists[name]
-    if not known and (expected := evaluation_columns()) is not None:
-        known = [column.name for column in expected if column.role == "target"]
+    known = known or evaluation_labels()
     items = pc.list_flatten(lists)
     if items.null_count:
         raise DataError(
@@ -73,8 +72,8 @@ def _check(raw: RawTable, name: str, found: Sequence[str], labels: Collection[st
     where = f"{raw.origin.file}, column {name}"
     if unknown := sorted(set(found) - set(labels)):
         raise DataError(f"the label {unknown[0]} is not one of the training rows", where, choices(labels))
-    if is_open and (twice := sorted(set(labels) & set(raw.names))):
-        message = f"the label {twice[0]} has the name of another column"
+    if is_open and (twice := sorted(set(labels) & {name, *raw.names})):
+        message = f"the label {twice[0]} has the name of a column"
         raise DataError(message, where, "Rename the column, since each label becomes a column.")
     if len(labels) < 2:
         names = ", ".join(labels) or "none"
