@@ -36,6 +36,7 @@ def load(
     val: Chosen | None = None,
     audio: str | None = None,
     split: str | None = None,
+    label_separator: str | None = None,
     parts: PartFolders = "auto",
     **options: Annotated[Any, AudioOptions],
 ) -> Data:
@@ -53,6 +54,7 @@ def load(
         val: for a pattern, values of fields whose files are the validation rows.
         audio: a table's column of paths, relative to the table's folder; None takes the first column.
         split: a table's column with train, val or test for each file.
+        label_separator: the sign between several labels in a cell of the target, such as |.
         parts: whether folders named train, test and the like are parts of the split; if false, they are classes.
         options: fields of `AudioOptions`.
 
@@ -66,7 +68,14 @@ def load(
         listing = _of_pattern(place, NamePattern(pattern), _field(names), group, test or {}, val or {})
     elif is_file(place) and not is_archive(place) and is_table(place):
         listing = list_table(
-            place, names, audio, split, group, key="dataset.audio", suffixes=audio_suffixes()
+            place,
+            names,
+            audio,
+            split,
+            group,
+            key="dataset.audio",
+            suffixes=audio_suffixes(),
+            separator=label_separator,
         )
     else:
         listing = list_class_folders(

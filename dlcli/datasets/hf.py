@@ -61,6 +61,7 @@ def load(
     text: str | None = None,
     image: str | None = None,
     drop: Sequence[str] = (),
+    label_separator: str | None = None,
     revision: str | None = None,
     cache_dir: str | None = None,
     on_empty: Literal["error", "keep"] = "error",
@@ -80,6 +81,7 @@ def load(
         text: the text column; None takes the only one.
         image: the image column; None takes the only one.
         drop: table columns to leave out.
+        label_separator: the sign between several labels in a cell of the target, such as |.
         revision: branch, tag or commit of a dataset on the hub.
         cache_dir: cache folder of the library; None takes its default.
         on_empty: `error` raises an error for a text of only whitespace; `keep` keeps it.
@@ -109,7 +111,7 @@ def load(
     names.require(list(drop), "dataset.drop")
     reading = ReadingOptions(missing=missing_values)
     names.require_all(CellOptions(missing_values=missing_values).by_column())
-    found = _targets(rows, targets, reading)
+    found = _targets(rows, targets, reading, label_separator)
     image = image or (None if text else _only(rows.images, "image"))
     if image is not None:
         entries = stored_images(rows.table.column(image), str(rows.place))
@@ -225,14 +227,15 @@ def _unlabelled(table: pa.Table, targets: Sequence[str]) -> bool:
     )
 
 
-def _targets(rows: _Rows, targets: Sequence[str], reading: ReadingOptions) -> Targets:
+def _targets(rows: _Rows, targets: Sequence[str], reading: ReadingOptions, separator: str | None) -> Targets:
     classes = rows.classes.get(targets[0])
     lists = {name: rows.table.column(name) for name in targets if is_label_list(rows.table.field(name).type)}
-    if lists and len(targets) == 1:
-        others = rows.table.drop_columns(targets).replace_schema_metadata(None)
-        raw = RawTable.of(others, rows.place, lists=lists)
-        raw, targets = with_label_columns(raw, targets, names=classes or ())
-        return make_targets(raw.decided(reading, others.column_names), targets, {}, keys=())
+    if separator is not None or (lists and len(targets) == 1):
+        cells = rows.table.drop_columns(list(lists)).replace_schema_metadata(None)
+        raw = RawTable.of(cells, rows.place, lists=lists)
+        raw, labels = with_label_columns(raw, targets, separator, names=classes if lists and classes else ())
+        source = raw.decided(reading, set(raw.names) - set(labels))
+        return make_targets(source, labels, {}, keys=())
     source = _read(rows, targets, reading)
     if len(targets) > 1 or classes is None:
         return make_targets(source, targets, {}, keys=("missing_values",))

@@ -21,6 +21,7 @@ def load(
     target: str | Sequence[str] | None = None,
     image: str | None = None,
     split: str | None = None,
+    label_separator: str | None = None,
     parts: PartFolders = "auto",
     **options: Annotated[Any, ImageOptions],
 ) -> Data:
@@ -35,6 +36,7 @@ def load(
             numbers, or of 0 and 1, which are labels.
         image: the table's column of paths, relative to the table's folder; None takes the first column.
         split: the table's column with train, val or test for each image.
+        label_separator: the sign between several labels in a cell of the target, such as |.
         parts: whether folders named train, test and the like are parts of the split; if false, they are classes.
         options: fields of `ImageOptions`.
 
@@ -44,7 +46,7 @@ def load(
     asked, place = ImageOptions(**options), typed(path)
     names = [target] if isinstance(target, str) else list(target or ())
     if is_file(place) and not is_archive(place) and is_table(place):
-        listing = list_table(place, names, image, split)
+        listing = list_table(place, names, image, split, separator=label_separator)
     else:
         listing = list_class_folders(place, image_suffixes(), "images", "a table of paths and labels", parts)
     listing = listing.without_empty("images", skip=asked.on_bad == "skip")

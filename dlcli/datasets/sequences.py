@@ -20,6 +20,7 @@ from dlcli.datasets.tables.format_options import (
     Missing,
     Thousands,
 )
+from dlcli.datasets.tables.label_lists import with_label_columns
 from dlcli.datasets.tables.read_table import read_raw
 from dlcli.datasets.tables.source import Source
 from dlcli.datasets.tables.targets import make_targets, marked_classes, with_known_classes
@@ -36,6 +37,7 @@ def load(
     time: str | None = None,
     inputs: Sequence[str] | None = None,
     test_path: str | None = None,
+    label_separator: str | None = None,
     missing_values: Missing = None,
     decimal: Decimal = "auto",
     thousands: Thousands = "auto",
@@ -52,6 +54,7 @@ def load(
         time: a column of dates or numbers that orders the steps of a sequence; by default they are in file order.
         inputs: numeric columns of features of each step; by default all other columns.
         test_path: a file with the same columns whose sequences are the final test rows, whatever their ids.
+        label_separator: the sign between several labels in a cell of the target, such as |.
         missing_values: words that denote a missing value besides the usual ones, or by column; [] for none at all.
         decimal: decimal sign of numbers; auto decides on whole columns, as for the next three.
         thousands: sign of thousands in numbers.
@@ -68,10 +71,11 @@ def load(
         date_format=date_format,
         missing_values=missing_values,
     )
-    targets = [target] if isinstance(target, str) else list(target)
+    targets = asked = [target] if isinstance(target, str) else list(target)
     named = [id, *targets, *filter(None, [time]), *(inputs or ())]
-    raw = read_raw(typed(path), options, named)
+    raw, targets = with_label_columns(read_raw(typed(path), options, named), targets, label_separator)
     origin = raw.origin
+    named = [id, *targets, *filter(None, [time]), *(inputs or ())]
     origin.require([id], "dataset.id")
     origin.require(targets, "dataset.target")
     origin.require([time] if time else [], "dataset.time")
@@ -85,7 +89,8 @@ def load(
         source = raw.decided(options.reading(times=[time] if time else []), {*unused, *index})
     steps = len(source.frame)
     if test_path is not None:
-        test = read_raw(typed(test_path), options, named)
+        test = read_raw(typed(test_path), options, [*named, *asked])
+        test, _ = with_label_columns(test, asked, label_separator, known=targets)
         test.origin.require(list(source.frame.columns), f"dataset.test_path ({test.origin.file.name})")
         source = source.joined(test.read(source.columns))
     frame = source.frame

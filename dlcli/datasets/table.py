@@ -54,6 +54,7 @@ def load(
     group: str | None = None,
     time: str | None = None,
     split: str | None = None,
+    label_separator: str | None = None,
     missing_target: MissingTarget = "error",
     missing_values: Missing = None,
     decimal: Decimal = "auto",
@@ -81,6 +82,7 @@ def load(
         time: a column of dates or numbers for splits in time; the latest rows are the test rows. It is a feature only
             if it holds dates.
         split: a column with train, val and test, or fold numbers.
+        label_separator: the sign between several labels in a cell of the target, such as |.
         missing_target: whether a row without a target is an error, or is left out before the split.
         missing_values: words that denote a missing value besides the usual ones, or by column; [] for none at all.
         decimal: decimal sign of numbers; auto decides on whole columns, as for the next three.
@@ -107,7 +109,7 @@ def load(
     known = evaluation_columns()
     reading = options.reading(kinds, [time] if time else [], [split] if split else [])
     raw = read_raw(typed(path), options, named, reading if known is None else None)
-    raw, targets = with_label_columns(raw, targets)
+    raw, targets = with_label_columns(raw, targets, label_separator)
     if known is not None:
         return _to_evaluate(raw, options.applied_to(known), targets, kinds, missing_target)
 
@@ -117,7 +119,7 @@ def load(
     source, dropped = drop_missing(source, targets, missing_target)
     first = len(source.frame)
     if test_path is not None:
-        test = _read_test(test_path, options, source, asked, targets, named)
+        test = _read_test(test_path, options, source, asked, label_separator, targets, named)
         test, more = drop_missing(test, targets, missing_target)
         source, dropped = source.joined(test), dropped + more
         source = replace(source, warnings=(*source.warnings, *test.warnings))
@@ -201,6 +203,7 @@ def _read_test(
     options: CellOptions,
     source: Source,
     asked: Sequence[str],
+    label_separator: str | None,
     targets: Sequence[str],
     named: set[str],
 ) -> Source:
@@ -210,7 +213,7 @@ def _read_test(
     have no value in the training file, may be missing and are not read.
     """
     raw = read_raw(typed(path), options, {*named, *source.frame.columns})
-    raw, _ = with_label_columns(raw, asked, known=targets)
+    raw, _ = with_label_columns(raw, asked, label_separator, known=targets)
     frame = source.frame
     columns = source.columns.counted(frame.drop(columns=list(targets)))
     empty = {str(name) for name in frame.columns if frame[name].isna().all()} - named

@@ -48,6 +48,7 @@ def load(
     group: str | None = None,
     time: str | None = None,
     split: str | None = None,
+    label_separator: str | None = None,
     on_empty: OnEmpty = "error",
     missing_target: MissingTarget = "error",
     missing_values: Missing = None,
@@ -70,6 +71,7 @@ def load(
         group: a column whose equal values form a group.
         time: a column of dates or numbers for splits in time; the latest rows are the test rows.
         split: a column with train, val and test, or fold numbers.
+        label_separator: the sign between several labels in a cell of the target, such as |.
         on_empty: whether a text of only whitespace is an error, or is kept.
         missing_target: whether a row without a target is an error, or is left out before the split.
         missing_values: words that denote a missing target besides the usual ones, or by column; [] for none at all. A
@@ -102,7 +104,7 @@ def load(
     def read(file: Path) -> RawTable:
         return read_raw(file, options, named)
 
-    raw, targets = with_label_columns(read(place), targets)
+    raw, targets = with_label_columns(read(place), targets, label_separator)
     by_column = replace(options, missing_values=missing_values).by_column()
     raw.origin.require_all({"dataset.target": targets, **settings, **by_column})
     text = _text_column(raw, text, {*targets, *by.values()})
@@ -118,7 +120,7 @@ def load(
     empty = _count_empty(source, text, on_empty)
     first = len(source.frame)
     if test_path is not None:
-        test_raw, _ = with_label_columns(read(typed(test_path)), asked, known=targets)
+        test_raw, _ = with_label_columns(read(typed(test_path)), asked, label_separator, known=targets)
         test_raw.origin.require_all(
             {f"dataset.test_path ({test_raw.origin.file.name})": list(source.frame.columns)}
         )

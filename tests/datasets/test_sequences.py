@@ -102,6 +102,11 @@ def test_sequences_may_have_several_targets(tmp_path: Path) -> None:
         ("score", "long"),
         [1.25, 1],
     )
+    frame["tags"] = frame.who.map({"s0": "up", "s1": "up|on", "s2": ""})
+    frame[frame.who == "s1"].drop(columns="kind").to_csv(tmp_path / "later.csv", index=False)
+    words = {"target": "tags", "inputs": ["a"], "label_separator": "|"}
+    data = load(frame.drop(columns="kind"), tmp_path, test_path=str(tmp_path / "later.csv"), **words)
+    assert (data.classes, data.y.tolist()) == (("on", "up"), [[0, 1], [1, 1], [0, 0], [1, 1]])
     frame.loc[4, "long"] = 0
     with pytest.raises(
         DataError, match=r"gestures.csv:6, column long.*\n?.*the sequence s1 has two targets, 1 and 0"

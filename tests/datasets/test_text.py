@@ -133,6 +133,30 @@ def test_a_target_of_lists_has_the_labels_of_each_text(suffix: str) -> None:
     assert load(missing, target="labels", missing_target="drop").y.tolist() == [[1, 1], [1, 0]]
 
 
+def test_labels_are_separated_by_a_sign_if_it_is_given() -> None:
+    path = write("t.csv", "text,labels\na,wind| rain\nb,\nc,rain\nd,sun|rain|\n")
+    data = load(path, target="labels", label_separator="|")
+    assert (data.target_kind, data.classes) == ("multilabel", ("rain", "sun", "wind"))
+    assert data.y.tolist() == [[1, 0, 1], [0, 0, 0], [1, 0, 0], [1, 1, 0]]
+    (doubt,) = data.warnings
+    assert (doubt.where, doubt.message) == ("t.csv, column labels", "1 row with an empty cell has no labels")
+    with evaluating(Expected("categorical", data.columns, data.classes)):
+        new = write("new.csv", "text,labels\na,wind\nb,\n")
+        assert load(new, target="labels", label_separator="|").y.tolist() == [[0, 0, 1], [0, 0, 0]]
+    words = refused(write("t.csv", "text,labels\na,wind\nb,rain\n"), target="labels", label_separator="|")
+    assert words[1] == "no cell has labels that are joined by '|'"
+    several = refused(path, target=["labels", "text"], label_separator="|")
+    assert several[:2] == ("dataset.label_separator", "splits the cells of one target, not of several")
+    assert refused(path, target="lable", label_separator="|")[1] == "there is no column lable in t.csv"
+
+
+def test_combinations_name_the_key_that_separates_them() -> None:
+    rows = ["a|b", "a", "b|c", "c|a", "b", "c"] * 2
+    path = write("t.csv", "text,labels\n" + "".join(f"text {n},{row}\n" for n, row in enumerate(rows)))
+    assert "set 'dataset.label_separator=\"|\"'" in load(path, target="labels").note
+    assert load(path, target="labels", label_separator="|").classes == ("a", "b", "c")
+
+
 def test_lists_that_are_no_labels_are_reported() -> None:
     path = label_lists("t.jsonl", ["a", "b"], ["a"])
     where, message, _ = refused(path, target="labels", test_path=label_lists("new.jsonl", ["c"]))

@@ -32,6 +32,7 @@ def list_table(
     group: str | None = None,
     key: str = "dataset.image",
     suffixes: Collection[str] | None = None,
+    separator: str | None = None,
 ) -> Listing:
     """List the files named by a table, with their labels; paths are relative to the table's folder.
 
@@ -44,11 +45,12 @@ def list_table(
         group: a column whose rows of equal values are kept together.
         key: the key that names the column of paths, for messages.
         suffixes: suffixes that are tried for paths without one; None takes those of images.
+        separator: the sign between several labels in a cell.
 
     Raises:
         DataError: the table cannot be read, or a column, file or label is missing.
     """
-    source, names = _read(file, paths, (split, group), targets)
+    source, names = _read(file, paths, (split, group), targets, separator)
     if not targets:
         columns = list(source.frame.columns)
         raise DataError("the column of labels is not given", "dataset.target", choices(columns))
@@ -84,13 +86,17 @@ def read_paths(file: Path, image: str | None, others: Sequence[str | None] = ())
 
 
 def _read(
-    file: Path, image: str | None, others: Sequence[str | None], targets: Sequence[str] = ()
+    file: Path,
+    image: str | None,
+    others: Sequence[str | None],
+    targets: Sequence[str] = (),
+    separator: str | None = None,
 ) -> tuple[Source, list[str]]:
     """Read a table of paths, with several targets as numbers and all other cells as text; return the targets, too."""
 
     def read(names: Sequence[str | None]) -> tuple[Source, list[str]]:
         texts = list(filter(None, names))
-        raw, found = with_label_columns(read_raw(file, None, [*texts, *targets]), targets)
+        raw, found = with_label_columns(read_raw(file, None, [*texts, *targets]), targets, separator)
         kinds: dict[str, Kind] = dict.fromkeys(found, "text" if len(found) == 1 else "numeric")
         kinds |= dict.fromkeys(texts, "text")
         return raw.decided(ReadingOptions(types=kinds, missing=[""])), found

@@ -12,8 +12,10 @@ import pyarrow.compute as pc
 
 from dlcli.config.suggest import choices
 from dlcli.datasets.evaluation_only import evaluation_labels
+from dlcli.datasets.reading.column import without_dictionaries
 from dlcli.datasets.tables.source import RawTable
-from dlcli.errors import DataError
+from dlcli.errors import DataError, Problem
+from dlcli.formatting import counted
 
 
 def is_label_list(kind: pa.DataType) -> bool:
@@ -26,21 +28,29 @@ def is_label_list(kind: pa.DataType) -> bool:
 
 
 def with_label_columns(
-    raw: RawTable, targets: Sequence[str], known: Sequence[str] = (), names: Sequence[str] = ()
+    raw: RawTable,
+    targets: Sequence[str],
+    separator: str | None = None,
+    *,
+    known: Sequence[str] = (),
+    names: Sequence[str] = (),
 ) -> tuple[RawTable, list[str]]:
     """Return the table with columns of 0 and 1 instead of a target of lists, and the names of all targets.
 
-    An empty list is a row without labels; a row without a list has no target.
+    An empty list or cell is a row without labels; a row without a list has no target.
 
     Args:
         raw: the table.
         targets: names of the targets.
+        separator: the sign between the labels in a cell of words; None if each cell of words is a class.
         known: the labels of other rows, if these rows may have no others; evaluation-only rows have those of the model.
         names: names of the labels, if the lists contain their numbers from 0.
 
     Raises:
         DataError: a label is unknown, or has the name of another column.
     """
+    if separator is not None:
+        raw = _with_separated(raw, targets, separator, is_new=not (known or evaluation_labels()))
     if len(targets) != 1 or targets[0] not in raw.lists or not is_label_list(raw.lists[targets[0]].type):
         return raw, list(targets)
     name = targets[0]
@@ -66,6 +76,32 @@ def with_label_columns(
     others = {column: kind for column, kind in raw.origin.unsupported.items() if column != name}
     origin = replace(raw.origin, frame=pd.DataFrame(columns=table.column_names), unsupported=others)
     return replace(raw, table=table, origin=origin, lists={}), labels
+
+
+def _with_separated(raw: RawTable, targets: Sequence[str], separator: str, *, is_new: bool) -> RawTable:
+    """Return the table with a target of words, joined by a sign, as lists of words."""
+    key = "dataset.label_separator"
+    if len(targets) > 1:
+        raise DataError(
+            "splits the cells of one target, not of several", key, "Name one column: dataset.target."
+        )
+    name = targets[0]
+    if name not in raw.names:  # a column that does not exist is reported by the caller
+        return raw
+    cells = without_dictionaries(raw.table.column(name)).cast(pa.string()).to_pylist()
+    found = [[word.strip() for word in (cell or "").split(separator) if word.strip()] for cell in cells]
+    where = f"{raw.origin.file}, column {name}"
+    if is_new and max(map(len, found)) < 2:
+        hint = "Give the sign that is between the labels, or leave it out if each cell is a class."
+        raise DataError(f"no cell has labels that are joined by {separator!r}", where, hint)
+    empty = sum(not words for words in found)
+    message = f"{counted(empty, 'row')} with an empty cell {'has' if empty == 1 else 'have'} no labels"
+    doubt = Problem(message, where, "Leave out these rows if their labels are unknown.")
+    table = raw.table.drop_columns([name])
+    origin = replace(raw.origin, frame=pd.DataFrame(columns=table.column_names))
+    warnings = (*raw.warnings, doubt) if empty else raw.warnings
+    lists = {name: pa.chunked_array([pa.array(found, pa.list_(pa.string()))])}
+    return replace(raw, table=table, origin=origin, lists=lists, warnings=warnings)
 
 
 def _check(raw: RawTable, name: str, found: Sequence[str], labels: Collection[str], *, is_open: bool) -> None:

@@ -198,8 +198,7 @@ def _note_on_combinations(classes: Sequence[str]) -> str:
         if len(often) < len(classes) and all(often) and min(often.values()) > 1:
             return (
                 f"{len(classes)} classes are combinations of {len(often)} words joined by {sign!r}, and each "
-                "combination is a class; to predict each word by itself, give it a column of 0 and 1 and list these "
-                "columns as dataset.target"
+                f"combination is a class; to predict each word by itself, set {pasted('dataset.label_separator', sign)}"
             )
     return ""
 
