@@ -12,8 +12,8 @@ from dlcli.config.pasted import dlcli_line, folder_options
 from dlcli.cross_validation.chosen_settings import searches_in_folds
 from dlcli.datasets.notices import warnings_of
 from dlcli.errors import Problem
-from dlcli.experiment import plan_experiment
 from dlcli.formatting import amount, counted
+from dlcli.runner.model_by_rows import plan_for_rows
 from dlcli.sweeps.cost import estimate_cost
 from dlcli.sweeps.plan import SweepPlan
 from dlcli.sweeps.planning import plan_sweep
@@ -25,7 +25,7 @@ def check(
     overrides: Sequence[str] = (), conf_dirs: Sequence[Path] = (), runs_dir: Path | None = None
 ) -> tuple[Rehearsal, Profile]:
     """Find all mistakes, train a few batches without recording them, and profile the data."""
-    experiment = plan_experiment(overrides, conf_dirs, runs_dir, thorough=True)
+    experiment = plan_for_rows(overrides, conf_dirs, runs_dir, thorough=True)
     if searches_in_folds(experiment.config):
         plan_nested(experiment, overrides)
     search = None

@@ -9,6 +9,7 @@ from typing import Any
 from dlcli.assembly.finder_run import FOUND_KEYS
 from dlcli.config.compose import draft
 from dlcli.config.former_settings import DEPENDENT_GROUPS, completed, former_options, former_settings
+from dlcli.config.model_by_kind import follows_from_rows
 from dlcli.config.overrides import parse
 from dlcli.config.pasted import override
 from dlcli.config.reserved_keys import BY_DATA, SUPPLIED
@@ -46,6 +47,8 @@ def former_words(
     options = former_options(today.composed, was)
     if is_refit:
         options = {group: option for group, option in options.items() if group not in _OF_REFIT}
+    if follows_from_rows(today.composed, words):  # of a run from before the rows decided
+        options = {"model": today.composed.choices["model"], **options}
     found = [override(group, option) for group, option in options.items()]
     composed = draft([*found, *words], folders, SUPPLIED, BY_DATA).composed
     config = settled(composed.config, composed)

@@ -16,9 +16,9 @@ from dlcli.cross_validation.chosen_settings import searches_in_folds
 from dlcli.cross_validation.cross_validate import cross_validate
 from dlcli.distributed.ranks import leading
 from dlcli.events import Listener, Note, ignore
-from dlcli.experiment import plan_experiment
 from dlcli.job import take_part
 from dlcli.result import Result
+from dlcli.runner.model_by_rows import plan_for_rows
 from dlcli.runner.recording import recording
 from dlcli.runner.sweep import sweep
 from dlcli.runs.creation import make_run
@@ -53,12 +53,12 @@ def train(
         )
         return sweep(overrides, conf_dirs, runs_dir, listen)
     with leading(take_part):
-        experiment = plan_experiment(overrides, conf_dirs, runs_dir)
+        experiment = plan_for_rows(overrides, conf_dirs, runs_dir)
         nested = searches_in_folds(experiment.config)
         if nested and (shared := shared_in_folds(experiment, overrides)):
             listen(Note(f"All models of the search have {', '.join(shared)}, for several series."))
             overrides = [*overrides, *shared]
-            experiment = plan_experiment(overrides, conf_dirs, runs_dir)
+            experiment = plan_for_rows(overrides, conf_dirs, runs_dir)
         search = plan_nested(experiment, overrides, listen) if nested else None
         estimation = experiment.estimation
         experiment.rehearse(quick=True)

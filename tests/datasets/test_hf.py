@@ -18,6 +18,7 @@ from dlcli.datasets.shared_memory import SharedData, read_shared
 from dlcli.datasets.text_rows import Texts
 from dlcli.errors import ConfigError, DataError
 from dlcli.runner.load_run import load_run
+from dlcli.runner.model_by_rows import plan_for_rows
 from dlcli.runner.train import train
 from dlcli.splits.holdout import Holdout
 from dlcli.splits.kfold import KFold
@@ -181,6 +182,26 @@ def test_it_trains_with_the_matching_preprocessing(
     assert repr(model.preprocessing) == (
         "Text(tokens='characters')" if name == "saved" else "Image(scaling='none')"
     )
+
+
+def test_the_model_follows_from_the_kind_of_rows(saved: Path, pictures: Path, tmp_path: Path) -> None:
+    frame = pd.DataFrame({"a": range(40), "label": ["x", "y"] * 20})
+    frame.to_parquet(tmp_path / "t.parquet")
+
+    def model(path: Path, *words: str) -> tuple[str, str]:
+        found = plan_for_rows(["dataset=hf", f"dataset.path={path}", *words], (), tmp_path / "runs")
+        told = [choice.told for choice in found.choices if choice.key == "model"]
+        return found.composed.choices["model"], "; ".join(told)
+
+    assert model(saved) == ("linear", "Linear for texts")
+    assert model(tmp_path / "t.parquet") == ("tabm", "TabM for rows of a table")
+    assert model(saved, "scheduler=cosine") == (
+        "mlp", "MLP as other settings do not fit linear, the default for texts"
+    )  # fmt: skip
+    for words in (["model=mlp"], ["model.hidden=8"], ["preprocessing.tokens=characters"]):
+        assert model(saved, *words) == ("mlp", "")
+    assert model(pictures, "dataset.size=16")[0] == "vgg"
+    assert model(pictures, "dataset.size=8") == ("mlp", "")
 
 
 def test_without_a_network_the_download_command_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
